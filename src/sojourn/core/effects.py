@@ -1,0 +1,244 @@
+"""All that an engine can ask for.
+
+An effect is an imperative that says what must hold, so that carrying it out twice is harmless and "what should hold"
+can be compared with "what holds" after a restart. Effects are carried out in order: the order is part of the protocol.
+
+The forwarding model, in the words of the effects:
+
+* A mobile node has a `slot`, a small number that names its one *downlink* object in the kernel. The slot points to one
+  of three places: to the node on an access link (`EnsureDelivery`), through a tunnel to the router that serves it
+  (`EnsureTunnel`), or into a queue of the kernel while the node is nowhere (`EnsureHold`). Replacing where the slot
+  points moves all prefixes of the node in one message to the kernel.
+* A prefix is tied to a slot (`EnsurePrefix`): packets *to* the prefix take the slot's way.
+* Packets *from* a prefix that arrive on an access link leave plainly, or through a tunnel to the router that anchors
+  the prefix (`EnsureUplink`). What arrives on an access link from any other source address is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.units import Duration
+
+if TYPE_CHECKING:
+    from sojourn.wire.mobility import MobilityMessage
+
+
+# --- signalling ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class SendMessage:
+    """Send a Mobility Header from one of our addresses."""
+
+    message: MobilityMessage
+    source: Address
+    destination: Address
+
+
+# --- forwarding ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class EnsureDelivery:
+    """The slot points to the node itself, on the access link `interface`, at `link_layer`. No neighbour discovery."""
+
+    slot: int
+    interface: str
+    link_layer: LinkLayer
+
+
+@dataclass(slots=True)
+class EnsureTunnel:
+    """The slot points through IPv6-in-IPv6 (RFC 2473) to `remote`. What `EnsureHold` kept goes there too."""
+
+    slot: int
+    remote: Address
+
+
+@dataclass(slots=True)
+class EnsureHold:
+    """Packets to the slot wait in the kernel until it points somewhere again (at most a few seconds)."""
+
+    slot: int
+
+
+@dataclass(slots=True)
+class WithdrawSlot:
+    """The slot is free: nothing in the kernel has its number."""
+
+    slot: int
+
+
+@dataclass(slots=True)
+class EnsurePrefix:
+    """Packets to `prefix` take the way of `slot`."""
+
+    prefix: Prefix
+    slot: int
+
+
+@dataclass(slots=True)
+class WithdrawPrefix:
+    """No special way for packets to `prefix`."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
+class EnsureUplink:
+    """Packets from `prefix` off an access link go to `anchor` through a tunnel; plainly when `anchor` is None."""
+
+    prefix: Prefix
+    anchor: Address | None
+
+
+@dataclass(slots=True)
+class WithdrawUplink:
+    """Packets from `prefix` off an access link are dropped again."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
+class EnsureCounter:
+    """Packets to and from `prefix` are counted, and packets too big for the tunnel are answered (Packet Too Big)."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
+class WithdrawCounter:
+    """`prefix` is no longer counted."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
+class CountTraffic:
+    """Read the counters; the answer is the event `TrafficCounted`."""
+
+
+# --- the access link ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class AdvertisedPrefix:
+    """One Prefix Information option: off-link, autonomous (RFC 8273). Preferred lifetime 0 deprecates."""
+
+    prefix: Prefix
+    preferred: Duration
+    valid: Duration
+
+
+@dataclass(slots=True)
+class Advertise:
+    """Send a Router Advertisement to one node (RFC 4861; all-nodes destination in a unicast frame, RFC 6085).
+
+    `router` is the link-local address to speak from: the one that all routers of the domain share (RFC 6543), or the
+    identity of a distributed logical interface (RFC 8885 3.7). A `lifetime` of zero means: no default router.
+    """
+
+    interface: str
+    link_layer: LinkLayer
+    router: Address
+    router_link_layer: LinkLayer
+    lifetime: Duration
+    prefixes: tuple[AdvertisedPrefix, ...]
+    routes: tuple[Prefix, ...] = ()
+    """More-specific routes through this router (RFC 4191)."""
+    mtu: int = 0
+    """Link MTU to announce; 0 for none."""
+
+
+@dataclass(slots=True)
+class EnsureLogicalInterface:
+    """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7)."""
+
+    interface: str
+    link_local: Address
+
+
+@dataclass(slots=True)
+class WithdrawLogicalInterface:
+    """This router no longer answers to `link_local` on `interface`."""
+
+    interface: str
+    link_local: Address
+
+
+@dataclass(slots=True)
+class ProbeNode:
+    """Ask the node for a sign of life; the answer is an event `NodeSeen`. `address` is one that it was seen with."""
+
+    interface: str
+    link_layer: LinkLayer
+    address: Address | None
+
+
+@dataclass(slots=True)
+class ForgetStation:
+    """The node is served elsewhere: drop what the link remembers of it, so that its return is noticed at once."""
+
+    interface: str
+    link_layer: LinkLayer
+
+
+# --- what must survive a restart ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class StoreBinding:
+    """Keep `record` under `key`. It is safe before any later effect of the same answer reaches another machine."""
+
+    key: bytes
+    record: bytes
+
+
+@dataclass(slots=True)
+class DeleteBinding:
+    """Forget what is kept under `key`."""
+
+    key: bytes
+
+
+# --- for people ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Report:
+    """Something worth counting and logging: a refusal, a handover that finished, a prefix that retired.
+
+    `name` is from a small fixed set, lower case with hyphens, and becomes a counter; `detail` holds strings and numbers.
+    """
+
+    name: str
+    detail: dict[str, str | int] = field(default_factory=dict)
+
+
+ForwardingEffect: TypeAlias = (
+    EnsureDelivery
+    | EnsureTunnel
+    | EnsureHold
+    | WithdrawSlot
+    | EnsurePrefix
+    | WithdrawPrefix
+    | EnsureUplink
+    | WithdrawUplink
+    | EnsureCounter
+    | WithdrawCounter
+    | EnsureLogicalInterface
+    | WithdrawLogicalInterface
+    | ForgetStation
+)
+"""What `sojourn.dataplane` carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""
+
+AccessEffect: TypeAlias = Advertise | ProbeNode
+"""What `sojourn.host.access` carries out."""
+
+StoreEffect: TypeAlias = StoreBinding | DeleteBinding
+"""What `sojourn.stores` carries out."""
+
+Effect: TypeAlias = SendMessage | ForwardingEffect | CountTraffic | AccessEffect | StoreEffect | Report

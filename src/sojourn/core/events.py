@@ -1,0 +1,108 @@
+"""All that can happen to an engine.
+
+Events are past participles. They are made by the host layer (`sojourn.host`), by a simulator or by a test, handed to
+`Engine.handle` and never changed afterwards (they are not frozen only because freezing costs a microsecond an object).
+A new event is added to the union at the end, and the type checker names the places that must learn of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.units import WallClock
+
+if TYPE_CHECKING:
+    from sojourn.core.effects import Effect
+    from sojourn.wire.mobility import MobilityMessage
+
+
+@dataclass(slots=True)
+class MessageReceived:
+    """A Mobility Header arrived whole, with a right checksum, and was decoded."""
+
+    message: MobilityMessage
+    source: Address
+    destination: Address
+
+
+class Sighting(Enum):
+    """What gave a node away on an access link."""
+
+    STATION = "station"
+    """The link itself says so: a bridge learned its address, an access point associated it."""
+    LINK = "link"
+    """A link with one node on it got its carrier."""
+    ROUTER_SOLICITATION = "router-solicitation"
+    """It asks for a router: it wants an advertisement now."""
+    NEIGHBOUR = "neighbour"
+    """It sent a neighbour solicitation or advertisement, or answered a probe."""
+    MULTICAST_LISTENER = "multicast-listener"
+    """It reported its multicast groups (MLD), as hosts do when their carrier returns."""
+    CONTROL = "control"
+    """An operator or an external system said so."""
+
+
+@dataclass(slots=True)
+class NodeSeen:
+    """A node showed itself on an access link. Whether that is an attachment is for the engine to say."""
+
+    interface: str
+    link_layer: LinkLayer
+    sighting: Sighting
+    address: Address | None = None
+    """A source address that it used, when the sighting shows one."""
+
+
+@dataclass(slots=True)
+class NodeDetached:
+    """The link says that the node is gone: its station entry was removed, its port lost the carrier."""
+
+    interface: str
+    link_layer: LinkLayer
+
+
+@dataclass(slots=True)
+class TrafficCounted:
+    """The answer to `CountTraffic`: packets seen so far, both directions together, per counted prefix."""
+
+    packets: dict[Prefix, int]
+
+
+@dataclass(slots=True)
+class LinkChanged:
+    """An interface of this router went up or down; the kernel forgets nexthops and routes of one that went down."""
+
+    interface: str
+    up: bool
+
+
+@dataclass(slots=True)
+class ClockStepped:
+    """The wall clock was set: from now on ``epoch + now`` is the wall-clock time of the monotonic instant `now`."""
+
+    epoch: WallClock
+
+
+@dataclass(slots=True)
+class EffectFailed:
+    """The host could not make `effect` hold; `reason` is for people, `error` an errno."""
+
+    effect: Effect
+    error: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Commanded:
+    """An operator asks for something over the control socket: ``detach``, ``retire`` ..., as the role defines."""
+
+    verb: str
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+Event: TypeAlias = (
+    MessageReceived | NodeSeen | NodeDetached | TrafficCounted | LinkChanged | ClockStepped | EffectFailed | Commanded
+)

@@ -1,0 +1,92 @@
+"""Addresses and prefixes as octets.
+
+An IPv6 address is its 16 octets, an `Address`; a prefix is the pair `Prefix`. Octets hash, compare and
+travel faster than `ipaddress` objects and an engine never needs more than that; text is for people and is made
+at the edge, with the functions below.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+from typing import NamedTuple, TypeAlias
+
+Address: TypeAlias = bytes
+"""An IPv6 address: 16 octets."""
+LinkLayer: TypeAlias = bytes
+"""A link-layer address: 6 octets on Ethernet."""
+
+UNSPECIFIED: Address = bytes(16)
+ALL_NODES: Address = IPv6Address("ff02::1").packed
+
+_MASKS = [((1 << 128) - (1 << (128 - length))).to_bytes(16, "big") for length in range(129)]
+_MASK_NUMBERS = [int.from_bytes(mask, "big") for mask in _MASKS]
+
+
+class Prefix(NamedTuple):
+    """An IPv6 prefix. `address` has no bit set beyond `length`; make one with `of` when that is not certain."""
+
+    address: Address
+    length: int
+
+    @classmethod
+    def of(cls, address: Address, length: int) -> Prefix:
+        """The prefix of `length` bits that contains `address`."""
+        number = int.from_bytes(address, "big") & _MASK_NUMBERS[length]
+        return cls(number.to_bytes(16, "big"), length)
+
+    def contains(self, other: Prefix) -> bool:
+        """Whether `other` lies within this prefix (or is it)."""
+        return other.length >= self.length and Prefix.of(other.address, self.length) == self
+
+    def covers(self, address: Address) -> bool:
+        """Whether `address` lies within this prefix."""
+        return Prefix.of(address, self.length) == self
+
+    def subnet(self, index: int, length: int) -> Prefix:
+        """The `index`-th prefix of `length` bits inside this one."""
+        number = int.from_bytes(self.address, "big") + (index << (128 - length))
+        return Prefix(number.to_bytes(16, "big"), length)
+
+    def index(self, inner: Prefix) -> int:
+        """The inverse of `subnet`."""
+        difference = int.from_bytes(inner.address, "big") - int.from_bytes(self.address, "big")
+        return difference >> (128 - inner.length)
+
+    def __str__(self) -> str:
+        return f"{text(self.address)}/{self.length}"
+
+
+ANY = Prefix(UNSPECIFIED, 0)
+"""``::/0``: in a Home Network Prefix option it asks for a prefix (RFC 5213 8.3)."""
+
+
+def address(text_form: str) -> Address:
+    """The octets of an address in text. Raises ValueError."""
+    return IPv6Address(text_form).packed
+
+
+def prefix(text_form: str) -> Prefix:
+    """The prefix in text; host bits must be zero. Raises ValueError."""
+    network = IPv6Network(text_form)
+    return Prefix(network.network_address.packed, network.prefixlen)
+
+
+def text(octets: Address) -> str:
+    """An address for people (RFC 5952)."""
+    return str(IPv6Address(octets))
+
+
+def link_layer(text_form: str) -> LinkLayer:
+    """The octets of ``02:00:00:00:00:01``. Raises ValueError."""
+    return bytes.fromhex(text_form.replace(":", "").replace("-", ""))
+
+
+def link_layer_text(octets: LinkLayer) -> str:
+    """``02:00:00:00:00:01``."""
+    return octets.hex(":")
+
+
+def eui64_link_local(octets: LinkLayer) -> Address:
+    """The link-local address that RFC 4291 makes of an EUI-48 (modified EUI-64)."""
+    identifier = bytes((octets[0] ^ 2,)) + octets[1:3] + b"\xff\xfe" + octets[3:6]
+    return b"\xfe\x80" + bytes(6) + identifier
