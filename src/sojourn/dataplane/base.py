@@ -1,0 +1,40 @@
+"""What carries out the forwarding effects of an engine: one protocol, several ways to make it hold.
+
+`memory` keeps what should hold in dictionaries (tests, simulator); `linux` makes it hold in the kernel.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sojourn.core.effects import ForwardingEffect
+from sojourn.core.engine import Row
+from sojourn.wire.addresses import Prefix
+
+
+class Dataplane(Protocol):
+    """Steers packets as the effects say. Not for several threads at once."""
+
+    def apply(self, effect: ForwardingEffect) -> None:
+        """Make `effect` hold, whatever held before; twice is harmless. Raises OSError when the kernel refuses."""
+        ...
+
+    def count(self) -> dict[Prefix, int]:
+        """Packets so far to and from each counted prefix, both directions together."""
+        ...
+
+    def begin(self) -> None:
+        """Reconciliation starts: remember what holds from an earlier life; none of it is disturbed meanwhile."""
+        ...
+
+    def finish(self) -> list[str]:
+        """Remove what held at `begin` and was not asked for since; answers with what was removed, for the log."""
+        ...
+
+    def show(self) -> list[Row]:
+        """What holds, one row for each prefix, uplink and slot, for people."""
+        ...
+
+    def close(self) -> None:
+        """Orderly stop: everything is as it was before the start."""
+        ...

@@ -1,0 +1,131 @@
+"""What should hold, as the sum of the effects so far.
+
+The memory backend is this and nothing else. The Linux backend keeps one to install everything again after the kernel
+forgot it (an interface that went down takes its nexthops along) and to know the way of a slot before it is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from sojourn.core.effects import (
+    EnsureCounter,
+    EnsureDelivery,
+    EnsureHold,
+    EnsureLogicalInterface,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    ForgetStation,
+    ForwardingEffect,
+    WithdrawCounter,
+    WithdrawLogicalInterface,
+    WithdrawPrefix,
+    WithdrawSlot,
+    WithdrawUplink,
+)
+from sojourn.core.engine import Row
+from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
+
+Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold
+"""Where a slot points."""
+
+
+@dataclass(slots=True)
+class ForwardingState:
+    """What should hold. Insertion order is kept, so that installing it again follows the order of the effects."""
+
+    slots: dict[int, Way] = field(default_factory=dict)
+    prefixes: dict[Prefix, int] = field(default_factory=dict)
+    uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
+    counters: set[Prefix] = field(default_factory=set)
+    logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
+
+    def record(self, effect: ForwardingEffect) -> None:
+        """`effect` should hold from now on."""
+        match effect:
+            case EnsureDelivery() | EnsureTunnel() | EnsureHold():
+                self.slots[effect.slot] = effect
+            case WithdrawSlot(slot):
+                self.slots.pop(slot, None)
+            case EnsurePrefix(prefix, slot):
+                self.prefixes[prefix] = slot
+            case WithdrawPrefix(prefix):
+                self.prefixes.pop(prefix, None)
+            case EnsureUplink(prefix, anchor):
+                self.uplinks[prefix] = anchor
+            case WithdrawUplink(prefix):
+                self.uplinks.pop(prefix, None)
+            case EnsureCounter(prefix):
+                self.counters.add(prefix)
+            case WithdrawCounter(prefix):
+                self.counters.discard(prefix)
+            case EnsureLogicalInterface(interface, link_local):
+                self.logical_interfaces.add((interface, link_local))
+            case WithdrawLogicalInterface(interface, link_local):
+                self.logical_interfaces.discard((interface, link_local))
+            case ForgetStation():
+                pass  # an order, not a state
+            case _:
+                assert_never(effect)
+
+    def effects(self) -> Iterator[ForwardingEffect]:
+        """Effects that make all of this hold, in an order that the kernel accepts."""
+        for interface, link_local in sorted(self.logical_interfaces):
+            yield EnsureLogicalInterface(interface, link_local)
+        yield from self.slots.values()
+        for prefix, slot in self.prefixes.items():
+            yield EnsurePrefix(prefix, slot)
+        for prefix, anchor in self.uplinks.items():
+            yield EnsureUplink(prefix, anchor)
+        for prefix in sorted(self.counters):
+            yield EnsureCounter(prefix)
+
+    def surplus(self, asked: ForwardingState) -> list[ForwardingEffect]:
+        """Effects that withdraw what is here and not in `asked`."""
+        withdrawals: list[ForwardingEffect] = []
+        withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
+        withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
+        withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
+        identities = sorted(self.logical_interfaces - asked.logical_interfaces)
+        withdrawals += [WithdrawLogicalInterface(*identity) for identity in identities]
+        return withdrawals
+
+    def rows(self, counts: dict[Prefix, int]) -> list[Row]:
+        """For people: every prefix with its two ways and its counter."""
+        rows: list[Row] = []
+        for prefix in sorted(self.prefixes.keys() | self.uplinks.keys() | self.counters):
+            slot = self.prefixes.get(prefix)
+            rows.append(
+                {
+                    "prefix": str(prefix),
+                    "slot": slot,
+                    "downlink": _way_text(self.slots.get(slot)) if slot is not None else None,
+                    "uplink": self._uplink_text(prefix),
+                    "packets": counts.get(prefix),
+                }
+            )
+        return rows
+
+    def _uplink_text(self, prefix: Prefix) -> str | None:
+        if prefix not in self.uplinks:
+            return None
+        anchor = self.uplinks[prefix]
+        return "plain" if anchor is None else f"tunnel {text(anchor)}"
+
+
+def _way_text(way: Way | None) -> str:
+    match way:
+        case None:
+            return "nothing"
+        case EnsureDelivery(_, interface, link_layer):
+            return f"{interface} {link_layer_text(link_layer)}"
+        case EnsureTunnel(_, remote):
+            return f"tunnel {text(remote)}"
+        case EnsureHold():
+            return "hold"
+        case _:
+            assert_never(way)
