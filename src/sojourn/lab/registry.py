@@ -1,0 +1,69 @@
+"""The scenarios that ``sojourn lab run`` knows: a name, a function, and a line that says what it shows.
+
+    @scenario("walk", "one host walks over three access routers while its connections live on")
+    def walk(options: ScenarioOptions) -> int: ...
+
+The function runs inside the sandbox and returns the exit status. A file given to ``lab run`` has no function of its
+own: it is built and its ``[roam]`` script is played (`sojourn.lab.play`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+
+@dataclass(slots=True)
+class ScenarioOptions:
+    """What the command line says to every scenario."""
+
+    output: Path
+    """Directory for the report; the scenario makes it."""
+    json: bool = False
+    """Print one JSON document on standard output and nothing else there."""
+    plain: bool = False
+    """No live view even on a terminal."""
+    extra: dict[str, str] = field(default_factory=dict)
+    """Options of this scenario alone, as ``--hosts 10``: ``{"hosts": "10"}``. An unknown one is for the scenario to refuse."""
+
+
+ScenarioFunction: TypeAlias = Callable[[ScenarioOptions], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One entry of the registry."""
+
+    name: str
+    description: str
+    function: ScenarioFunction
+
+
+_scenarios: dict[str, Scenario] = {}
+
+_MODULES = ("sojourn.lab.demo", "sojourn.lab.soak")
+"""Modules that register scenarios when imported."""
+
+
+def scenario(name: str, description: str) -> Callable[[ScenarioFunction], ScenarioFunction]:
+    """Register the decorated function under `name`."""
+
+    def register(function: ScenarioFunction) -> ScenarioFunction:
+        _scenarios[name] = Scenario(name, description, function)
+        return function
+
+    return register
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All scenarios, by name."""
+    for module in _MODULES:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+    return dict(sorted(_scenarios.items()))

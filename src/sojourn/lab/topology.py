@@ -1,0 +1,450 @@
+"""What a lab consists of: a TOML file, checked before anything is built.
+
+A whole topology with three access routers is short, because every address has a default:
+
+    name = "walk"
+    [nodes]
+    core = "router"
+    ar1 = "access-router"
+    cmd = "cmd"
+    server = "server"
+    mn = { kind = "host", at = "ar1" }
+    [links]
+    core.ar1 = "5ms"
+    core.cmd = { delay = "10ms", loss = "1%" }
+    core.server = "5ms"
+
+Links are between routers, access routers, databases and servers; hosts have no link but the air, where they roam.
+Every mistake is reported at once, with file, key and what was expected (`TopologyError`).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from sojourn.lab.quantities import DurationField, RateField, ShareField
+from sojourn.lab.shortest import Graph, shortest_path
+from sojourn.wire.units import Duration
+
+Kind = Literal["router", "access-router", "cmd", "server", "host"]
+Setting = str | int | float | bool
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
+_NICE_INDEXES = 15
+
+
+class TopologyError(ValueError):
+    """The file cannot be a lab; `problems` are pairs of key and what was expected."""
+
+    def __init__(self, source: str, problems: Iterable[tuple[str, str]]) -> None:
+        self.source = source
+        self.problems = list(problems)
+        super().__init__(
+            "\n".join(
+                f"{source}: {key}: {text}" if key else f"{source}: {text}" for key, text in self.problems
+            )
+        )
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _address(value: object) -> IPv6Address:
+    try:
+        return IPv6Address(value if isinstance(value, str | IPv6Address) else "")
+    except ValueError:
+        raise ValueError('expected an IPv6 address such as "2001:db8:a1::1"') from None
+
+
+def _pool(value: object) -> IPv6Network:
+    try:
+        network = IPv6Network(value if isinstance(value, str | IPv6Network) else "")
+    except ValueError as error:
+        detail = "host bits are set in it" if "host bits" in str(error) else "that is not one"
+        raise ValueError(f'expected an IPv6 prefix such as "2001:db8:a100::/48"; {detail}') from None
+    if network.prefixlen > 64:
+        raise ValueError("expected a prefix of 64 bits at most: every node gets a /64 of it")
+    return network
+
+
+AddressField = Annotated[IPv6Address, BeforeValidator(_address)]
+PoolField = Annotated[IPv6Network, BeforeValidator(_pool)]
+
+
+class Node(_Strict):
+    """One network namespace of the lab."""
+
+    kind: Kind
+    address: AddressField | None = None
+    """Global address; every node but a host has one, given or by default. Hosts make theirs (SLAAC)."""
+    pool: PoolField | None = None
+    """Access routers only: nodes get /64s of this."""
+    at: str | None = None
+    """Hosts only: the access router in whose cell the host starts; None: nowhere."""
+    dad: Literal["default", "optimistic", "off"] = "default"
+    """Hosts only: duplicate address detection. ``default`` is what a stock Linux host does."""
+    settings: Mapping[str, Setting] = Field(default_factory=dict)
+    """Access routers and cmd: configuration of this node's daemon, over that of ``[maar]`` or ``[cmd]``."""
+
+
+class Link(_Strict):
+    """A line between two nodes; the figures hold in each direction."""
+
+    between: tuple[str, str]
+    delay: DurationField = 0
+    jitter: DurationField = 0
+    """Each packet's delay is uniform in ``delay`` plus or minus this; the order is kept."""
+    loss: ShareField = 0.0
+    rate: RateField | None = None
+    mtu: int | None = Field(default=None, ge=1280, le=65535)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Link:
+        if self.jitter > self.delay:
+            raise ValueError("expected a jitter of at most the delay")
+        if self.loss > 0.9:
+            raise ValueError("expected a loss of at most 90%: leave the link out instead")
+        return self
+
+    @property
+    def relayed(self) -> bool:
+        """Whether packets must be delayed or lost on purpose."""
+        return self.delay > 0 or self.loss > 0
+
+
+class Roam(_Strict):
+    """One step of the roaming script."""
+
+    host: str
+    to: str
+    """An access router, or ``-``: out of every cell."""
+    after: DurationField
+    """Since the step before, or since the start."""
+    outage: DurationField = 0
+    """Between leaving the old cell and joining the new one."""
+    notice: bool = True
+    """Whether the old router sees the host leave."""
+    carrier: bool = False
+    """Whether the host's link goes down and up."""
+
+
+class Topology(_Strict):
+    """A lab, checked and complete: every address is filled in, every link names nodes that exist."""
+
+    name: str
+    description: str = ""
+    mode: Literal["proxy", "relay", "locator"] = "proxy"
+    mtu: int = Field(default=1500, ge=1280, le=65535)
+    """Of every link that does not say otherwise."""
+    mobility: bool = True
+    """False: access routers advertise nothing of ours; no daemon runs (for comparison)."""
+    nodes: Mapping[str, Node]
+    links: tuple[Link, ...]
+    maar: Mapping[str, Setting] = Field(default_factory=dict)
+    """Over the defaults in the ``[maar]`` table of every access router's daemon."""
+    cmd: Mapping[str, Setting] = Field(default_factory=dict)
+    roam: tuple[Roam, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name):
+            raise ValueError("expected a name of lower-case letters, digits and hyphens, 32 at most")
+        return name
+
+    @property
+    def hosts(self) -> list[str]:
+        """Names of the hosts, in the file's order."""
+        return self.of_kind("host")
+
+    @property
+    def access_routers(self) -> list[str]:
+        """Names of the access routers, in the file's order."""
+        return self.of_kind("access-router")
+
+    def of_kind(self, kind: Kind) -> list[str]:
+        """Names of the nodes of one kind, in the file's order."""
+        return [name for name, node in self.nodes.items() if node.kind == kind]
+
+    def address(self, name: str) -> str:
+        """Text of the address of a node that is not a host. Raises KeyError."""
+        address = self.nodes[name].address
+        if address is None:
+            raise KeyError(f"{name} is a host: it makes its own addresses")
+        return str(address)
+
+    def graph(self) -> Graph:
+        """Neighbours of each node that is not a host, with the one-way delay of the link."""
+        graph: Graph = {name: {} for name, node in self.nodes.items() if node.kind != "host"}
+        for link in self.links:
+            a, b = link.between
+            graph[a][b] = graph[b][a] = link.delay
+        return graph
+
+    def path(self, source: str, destination: str) -> list[str]:
+        """The nodes that a packet passes, both ends included, as the static routes lead it."""
+        return shortest_path(self.graph(), source, destination)
+
+    def delay(self, source: str, destination: str) -> Duration:
+        """One-way delay along `path`, without jitter and queues."""
+        graph = self.graph()
+        path = shortest_path(graph, source, destination)
+        return sum(graph[a][b] for a, b in zip(path, path[1:], strict=False))
+
+
+def load(source: Path | str) -> Topology:
+    """The topology in a file, or the built-in one of that name. Raises TopologyError, OSError."""
+    path = Path(source)
+    if path.suffix == ".toml" or path.exists():
+        return parse(path.read_text(), str(source))
+    builtin = resources.files("sojourn.lab") / "scenarios" / f"{source}.toml"
+    if not builtin.is_file():
+        known = ", ".join(sorted(builtin_topologies())) or "none"
+        raise TopologyError(str(source), [("", f"expected a file or a built-in topology ({known})")])
+    return parse(builtin.read_text(), f"{source} (built in)")
+
+
+def builtin_topologies() -> dict[str, str]:
+    """Name and one-line description of each topology that comes with the package."""
+    found: dict[str, str] = {}
+    for entry in (resources.files("sojourn.lab") / "scenarios").iterdir():
+        if entry.name.endswith(".toml"):
+            found[entry.name.removesuffix(".toml")] = str(
+                tomllib.loads(entry.read_text()).get("description", "")
+            )
+    return dict(sorted(found.items()))
+
+
+def parse(text: str, source: str = "topology") -> Topology:
+    """The topology in TOML `text`; `source` names it in messages. Raises TopologyError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TopologyError(source, [("", f"not TOML: {error}")]) from None
+    document.setdefault("name", re.sub(r"[^a-z0-9-]", "-", Path(source).stem.lower()) or "lab")
+    problems: list[tuple[str, str]] = []
+    document["nodes"] = _normal_nodes(document.get("nodes"), problems)
+    document["links"] = _normal_links(document.get("links", []), problems)
+    document["roam"] = _normal_roam(document.get("roam", []), problems)
+    if problems:
+        raise TopologyError(source, problems)
+    _fill_addresses(document["nodes"])
+    try:
+        topology = Topology.model_validate(document)
+    except ValidationError as error:
+        raise TopologyError(source, _problems(error)) from None
+    problems = list(_check(topology))
+    if problems:
+        raise TopologyError(source, problems)
+    return topology
+
+
+# --- short forms --------------------------------------------------------------------------------------------------
+
+
+def _normal_nodes(table: object, problems: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    """``ar1 = "access-router"`` means ``ar1 = { kind = "access-router" }``."""
+    if not isinstance(table, dict) or not table:
+        problems.append(("nodes", 'expected a table such as ar1 = "access-router"'))
+        return {}
+    nodes: dict[str, dict[str, Any]] = {}
+    for name, value in table.items():
+        if not _NAME.fullmatch(name):
+            problems.append(
+                (f"nodes.{name}", "expected a name of lower-case letters, digits and hyphens, 12 at most")
+            )
+        if not isinstance(value, str | dict):
+            problems.append((f"nodes.{name}", "expected a kind or a table with one"))
+            continue
+        nodes[name] = {"kind": value} if isinstance(value, str) else dict(value)
+    return nodes
+
+
+def _normal_links(value: object, problems: list[tuple[str, str]]) -> list[object]:
+    """``[links] a.b = "5ms"`` and ``a.b = {...}`` become the entries of ``[[links]]``."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        problems.append(("links", 'expected a table such as core.ar1 = "5ms", or [[links]]'))
+        return []
+    links: list[object] = []
+    for a, others in value.items():
+        if not isinstance(others, dict):
+            problems.append((f"links.{a}", f'expected the other end in the key, as in {a}.ar1 = "5ms"'))
+            continue
+        for b, figures in others.items():
+            links.append({"between": (a, b)} | (figures if isinstance(figures, dict) else {"delay": figures}))
+    return links
+
+
+def _normal_roam(value: object, problems: list[tuple[str, str]]) -> list[object]:
+    """``[roam] every = "5s", mn = ["ar2", "ar3"]`` becomes the steps of ``[[roam]]``, hosts in turn."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        problems.append(("roam", 'expected a table such as mn = ["ar2", "ar3"], or [[roam]]'))
+        return []
+    shared = {key: value[key] for key in ("outage", "notice", "carrier") if key in value}
+    walks = {key: walk for key, walk in value.items() if key not in (*shared, "every")}
+    for host, walk in walks.items():
+        if not isinstance(walk, list) or not all(isinstance(stop, str) for stop in walk):
+            problems.append((f"roam.{host}", "expected a list of access routers"))
+            return []
+    steps: list[object] = []
+    for turn in range(max((len(walk) for walk in walks.values()), default=0)):
+        pause = value.get("every", "5s")
+        for host, walk in walks.items():
+            if turn < len(walk):
+                steps.append({"host": host, "to": walk[turn], "after": pause} | shared)
+                pause = 0
+    return steps
+
+
+# --- addresses that nobody gave -----------------------------------------------------------------------------------
+
+
+def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
+    counts: dict[object, int] = {}
+    for node in nodes.values():
+        kind = node.get("kind")
+        index = counts[kind] = counts.get(kind, 0) + 1 if isinstance(kind, str) else 0
+        if kind == "access-router":
+            node.setdefault("address", _router_address(index))
+            node.setdefault("pool", _router_pool(index))
+        elif kind == "cmd":
+            node.setdefault("address", f"2001:db8:c::{index:x}")
+        elif kind == "server":
+            node.setdefault("address", f"2001:db8:5:{index:x}::1")
+        elif kind == "router":
+            node.setdefault("address", f"2001:db8:e:{index:x}::1")
+
+
+def _router_address(index: int) -> str:
+    group = 0xA0 + index if index <= _NICE_INDEXES else 0x2000 + index
+    return f"2001:db8:{group:x}::1"
+
+
+def _router_pool(index: int) -> str:
+    group = 0xA000 + 0x100 * index if index <= _NICE_INDEXES else 0x1000 + index
+    return f"2001:db8:{group:x}::/48"
+
+
+# --- checks over the whole ----------------------------------------------------------------------------------------
+
+
+def _check(topology: Topology) -> Iterable[tuple[str, str]]:
+    yield from _check_nodes(topology)
+    broken = list(_check_links(topology))
+    yield from broken
+    if not broken:
+        yield from _check_connected(topology)
+    yield from _check_addresses(topology)
+    yield from _check_roam(topology)
+
+
+def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
+    for name, node in topology.nodes.items():
+        key = f"nodes.{name}"
+        if node.kind == "host" and node.address is not None:
+            yield f"{key}.address", "expected none: a host makes its own addresses"
+        if node.kind != "host" and (node.at is not None or node.dad != "default"):
+            yield key, 'expected "at" and "dad" on hosts only'
+        if node.kind != "access-router" and node.pool is not None:
+            yield f"{key}.pool", "expected on access routers only"
+        if node.kind not in ("access-router", "cmd") and node.settings:
+            yield f"{key}.settings", "expected on access routers and cmd only"
+        if node.at is not None and node.at not in topology.access_routers:
+            yield f"{key}.at", _expected_access_router(topology, node.at)
+    if topology.access_routers and topology.mobility and len(topology.of_kind("cmd")) != 1:
+        yield "nodes", f'expected exactly one node of kind "cmd", found {len(topology.of_kind("cmd"))}'
+
+
+def _expected_access_router(topology: Topology, found: str) -> str:
+    known = ", ".join(topology.access_routers) or "there is none"
+    return f'expected an access router ({known}), found "{found}"'
+
+
+def _check_links(topology: Topology) -> Iterable[tuple[str, str]]:
+    seen: set[frozenset[str]] = set()
+    for link in topology.links:
+        a, b = link.between
+        key = f"links.{a}.{b}"
+        for end in link.between:
+            if end not in topology.nodes:
+                yield key, f'expected the names of two nodes, found "{end}"'
+            elif topology.nodes[end].kind == "host":
+                yield key, f'"{end}" is a host: it has no link but the air; give it at = "ROUTER"'
+        if a == b:
+            yield key, "expected two different nodes"
+        if frozenset(link.between) in seen:
+            yield key, "expected one link between two nodes, found a second one"
+        seen.add(frozenset(link.between))
+
+
+def _check_connected(topology: Topology) -> Iterable[tuple[str, str]]:
+    graph = topology.graph()
+    if not graph:
+        return
+    start = next(iter(graph))
+    reached, border = {start}, [start]
+    while border:
+        border = [b for a in border for b in graph[a] if b not in reached and not reached.add(b)]  # type: ignore[func-returns-value]
+    for name in graph:
+        if name not in reached:
+            yield "links", f'expected every node to be reachable; nothing leads from "{start}" to "{name}"'
+
+
+def _check_addresses(topology: Topology) -> Iterable[tuple[str, str]]:
+    owners: dict[IPv6Address, str] = {}
+    for name, node in topology.nodes.items():
+        if node.address is not None and (other := owners.setdefault(node.address, name)) != name:
+            yield f"nodes.{name}.address", f'{node.address} is the address of "{other}" already'
+    pools = [(name, node.pool) for name, node in topology.nodes.items() if node.pool is not None]
+    for index, (name, pool) in enumerate(pools):
+        for other, earlier in pools[:index]:
+            if pool.overlaps(earlier):
+                yield f"nodes.{name}.pool", f'{pool} overlaps {earlier}, the pool of "{other}"'
+        for address, owner in owners.items():
+            if address in pool:
+                yield f"nodes.{owner}.address", f'{address} lies in {pool}, the pool of "{name}"'
+
+
+def _check_roam(topology: Topology) -> Iterable[tuple[str, str]]:
+    for index, step in enumerate(topology.roam):
+        if step.host not in topology.hosts:
+            yield f"roam.{index}.host", f'expected a host ({", ".join(topology.hosts)}), found "{step.host}"'
+        if step.to != "-" and step.to not in topology.access_routers:
+            yield f"roam.{index}.to", _expected_access_router(topology, step.to)
+
+
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    """What pydantic found, in our words."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = "unknown key"
+        elif problem["type"] == "missing":
+            text = "expected, but missing"
+        elif problem["type"] == "literal_error":
+            text = f"expected {problem['ctx']['expected']}, found {problem['input']!r}"
+        problems.append((key, text))
+    return problems
