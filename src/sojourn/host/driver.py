@@ -1,0 +1,275 @@
+"""One engine, one world.
+
+The driver is the only caller of an engine. It hands over what happened, in batches; what the engine asks for
+is carried out in order, with one exception that the order permits: all that a batch stores is committed once,
+before anything of the batch is sent to another machine. What could not be done goes back to the engine as
+`EffectFailed`, after the batch.
+
+The driver knows no socket and no event loop. It runs as it is in the daemon, in a simulator and in a test;
+what differs is what it is given.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from sojourn.core.effects import (
+    AccessEffect,
+    Advertise,
+    CountTraffic,
+    DeleteBinding,
+    Effect,
+    ProbeNode,
+    Report,
+    SendMessage,
+    StoreBinding,
+    StoreEffect,
+)
+from sojourn.core.engine import Engine
+from sojourn.core.events import ClockStepped, EffectFailed, Event, TrafficCounted
+from sojourn.dataplane.base import Dataplane
+from sojourn.stores.base import Store
+from sojourn.wire.addresses import Address
+from sojourn.wire.units import MILLISECOND, SECOND, Instant, WallClock
+
+if TYPE_CHECKING:
+    from sojourn.wire.mobility import MobilityMessage
+
+FOLLOW_UPS = 8
+"""Rounds of failures and answers that may follow from one batch; what fails again after that is dropped,
+counted.
+"""
+RECENT = 256
+"""Events and reports that `Driver.recent` keeps."""
+CLOCK_TOLERANCE = 10 * MILLISECOND
+"""The wall clock may drift from the monotonic one by this much before the engine is told."""
+CLOCK_INTERVAL = 1 * SECOND
+"""The clocks are compared at most this often."""
+
+
+class Send(Protocol):
+    """Send a message; what cannot be sent is lost, as on any network."""
+
+    def __call__(self, message: MobilityMessage, source: Address, destination: Address, /) -> None: ...
+
+
+class Record(Protocol):
+    """Take note of an event or an effect; None stands for time that passed (`Engine.expire`)."""
+
+    def __call__(self, now: Instant, item: Event | Effect | None, /) -> None: ...
+
+
+class Driver:
+    """Runs `engine` against a data plane, a store, a network and a clock.
+
+    `access` carries out the effects of the access link (`AccessLink.apply`), `wake_at` arms one timer that
+    calls `wake` (None: disarm), `wall` reads the wall clock; without it the engine is never told that the
+    clock was set.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dataplane: Dataplane,
+        *,
+        send: Send,
+        access: Callable[[AccessEffect], None],
+        store: Store,
+        clock: Callable[[], Instant],
+        wake_at: Callable[[Instant | None], None],
+        record: Record | None = None,
+        wall: Callable[[], WallClock] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.dataplane = dataplane
+        self.counters: Counter[str] = Counter()
+        """What was handled and asked for: class names of events and effects, and ``reports:NAME``."""
+        self.recent: deque[tuple[Instant, Event | Report]] = deque(maxlen=RECENT)
+        """The latest events and reports, oldest first."""
+        self._send = send
+        self._access = access
+        self._store = store
+        self._clock = clock
+        self._wake_at = wake_at
+        self._record = record
+        self._wall = wall
+        self._epoch = wall() - clock() if wall else 0
+        self._clock_checked = clock()
+        self._inbox: list[Event] = []
+        self._follow_ups: list[Event] = []
+        self._armed: Instant | None = None
+        self._busy = False
+
+    def start(self) -> list[str]:
+        """Take up what an earlier life left: its bindings from the store, its forwarding from the kernel.
+
+        Answers with what was removed from the kernel because it should no longer hold. Call it once, first.
+        Raises StoreError and OSError: a role that cannot know its bindings must not begin.
+        """
+        self._busy = True
+        try:
+            self.dataplane.begin()
+            now = self._clock()
+            effects = self.engine.restore(self._store.load(), now)
+            self._note(effects, now)
+            self._carry_out(effects)
+            self._handle_all()
+            removed = self.dataplane.finish()
+        finally:
+            self._busy = False
+        self._arm()
+        return removed
+
+    def dispatch(self, events: Sequence[Event]) -> None:
+        """Let the engine handle a batch, then carry out what it asks for.
+
+        Called from within itself, as a simulated network may, it leaves the events for the running call.
+        """
+        self._inbox.extend(events)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            self._compare_clocks()
+            self._handle_all()
+        finally:
+            self._busy = False
+        self._arm()
+
+    def wake(self) -> None:
+        """Time passed. To be called when the timer fires; calling early is harmless."""
+        self._armed = None
+        if self._busy:
+            return  # the running call arms the timer again
+        self._busy = True
+        try:
+            self._compare_clocks()
+            now = self._clock()
+            effects = self.engine.expire(now)
+            if effects:
+                if self._record is not None:
+                    self._record(now, None)
+                self._note(effects, now)
+                self._carry_out(effects)
+            self._handle_all()
+        finally:
+            self._busy = False
+        self._arm()
+
+    def close(self, withdraw: bool) -> None:
+        """Stop. With `withdraw` nothing of ours stays in the kernel; without, forwarding goes on for a
+        successor.
+        """
+        self._busy = True  # whatever still arrives is left alone
+        self._wake_at(None)
+        try:
+            if withdraw:
+                self.dataplane.close()
+        finally:
+            self._store.close()
+
+    # --- events ---------------------------------------------------------------------------------------------
+
+    def _handle_all(self) -> None:
+        depth = 0
+        while self._follow_ups or self._inbox:
+            if self._follow_ups:
+                batch, self._follow_ups = self._follow_ups, []
+                depth += 1
+                if depth > FOLLOW_UPS:
+                    self.counters["follow-ups-dropped"] += len(batch)
+                    continue
+            else:
+                batch, self._inbox = self._inbox, []
+                depth = 0
+            self._handle(batch)
+
+    def _handle(self, batch: Sequence[Event]) -> None:
+        now = self._clock()
+        effects: list[Effect] = []
+        for event in batch:
+            self.counters[type(event).__name__] += 1
+            self.recent.append((now, event))
+            if self._record is not None:
+                self._record(now, event)
+            answer = self.engine.handle(event, now)
+            self._note(answer, now)
+            effects.extend(answer)
+        self._carry_out(effects)
+
+    def _compare_clocks(self) -> None:
+        """Whoever set the wall clock did not tell us; both clocks together do."""
+        if self._wall is None:
+            return
+        now = self._clock()
+        if now - self._clock_checked < CLOCK_INTERVAL:
+            return
+        self._clock_checked = now
+        epoch = self._wall() - now
+        if abs(epoch - self._epoch) > CLOCK_TOLERANCE:
+            self._epoch = epoch
+            self._inbox.insert(0, ClockStepped(epoch))
+
+    def _arm(self) -> None:
+        deadline = self.engine.deadline()
+        if deadline != self._armed:
+            self._armed = deadline
+            self._wake_at(deadline)
+
+    # --- effects --------------------------------------------------------------------------------------------
+
+    def _note(self, effects: Sequence[Effect], now: Instant) -> None:
+        counters, record = self.counters, self._record
+        for effect in effects:
+            counters[type(effect).__name__] += 1
+            if record is not None:
+                record(now, effect)
+            if isinstance(effect, Report):
+                counters[f"reports:{effect.name}"] += 1
+                self.recent.append((now, effect))
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        self._commit(effects)
+        for effect in effects:
+            try:
+                self._carry_out_one(effect)
+            except OSError as error:
+                self._failed(effect, error)
+
+    def _carry_out_one(self, effect: Effect) -> None:
+        match effect:
+            case SendMessage():
+                self._send(effect.message, effect.source, effect.destination)
+            case StoreBinding() | DeleteBinding() | Report():
+                pass  # done in `_commit` and `_note`
+            case Advertise() | ProbeNode():
+                self._access(effect)
+            case CountTraffic():
+                self._follow_ups.append(TrafficCounted(self.dataplane.count()))
+            case _:
+                self.dataplane.apply(effect)
+
+    def _commit(self, effects: Sequence[Effect]) -> None:
+        """One transaction for the whole batch.
+
+        A disk that refuses does not stop the domain: the engine is told, and the messages go out all the
+        same, as what was not stored comes back from the other routers after a restart (design decision,
+        section 5 number 8).
+        """
+        changes: list[StoreEffect] = [
+            effect for effect in effects if isinstance(effect, StoreBinding | DeleteBinding)
+        ]
+        if not changes:
+            return
+        try:
+            self._store.apply(changes)
+        except OSError as error:
+            for change in changes:
+                self._failed(change, error)
+
+    def _failed(self, effect: Effect, error: OSError) -> None:
+        self.counters["effects-failed"] += 1
+        self._follow_ups.append(EffectFailed(effect, error.errno or errno.EIO, error.strerror or str(error)))
