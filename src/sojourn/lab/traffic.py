@@ -1,15 +1,16 @@
 """Real traffic of stock hosts, and what became of every packet of it.
 
-A lab run has one traffic process (`sojourn.lab.traffic_worker`). It opens ordinary sockets inside the namespaces of hosts
-and servers, so that both ends of every flow are on one clock and in one memory, and it costs one process however many
-hosts there are. This module is the other side of its pipe: `Traffic` starts it and tells it what to do, `FlowRecord`
-is what it leaves for each flow, one line of JSON.
+A lab run has one traffic process (`sojourn.lab.traffic_worker`). It opens ordinary sockets inside the
+namespaces of hosts and servers, so that both ends of every flow are on one clock and in one memory, and
+it costs one process however many hosts there are. This module is the other side of its pipe: `Traffic`
+starts it and tells it what to do, `FlowRecord` is what it leaves for each flow, one line of JSON.
 
 Loss is a matter of sequence numbers here, never of gaps on the wall clock (`shared/dataplane.md` 8).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -53,6 +54,8 @@ class Direction:
     """How many the sender's own kernel refused; they count as sent and lost."""
     latest: int = -1
     """The highest sequence number that arrived."""
+    arrived: int = 0
+    """How many arrived."""
 
     def send(self, now: Instant) -> int:
         """The sequence number of a packet that is sent `now`."""
@@ -70,6 +73,7 @@ class Direction:
             return
         self.received[sequence] = now
         self.hop_limits[sequence] = hop_limit
+        self.arrived += 1
         if sequence < self.latest:
             self.reordered += 1
         else:
@@ -89,14 +93,11 @@ class Direction:
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Direction:
         """The inverse of `to_row`."""
-        return cls(
-            row["sent"],
-            row["received"],
-            row["hop_limits"],
-            row["duplicates"],
-            row["reordered"],
-            row["refused"],
-        )
+        names = ("sent", "received", "hop_limits", "duplicates", "reordered", "refused")
+        direction = cls(*(row[name] for name in names))
+        direction.arrived = sum(map(bool, direction.received))
+        direction.latest = max((number for number, at in enumerate(direction.received) if at), default=-1)
+        return direction
 
 
 @dataclass(slots=True)
@@ -152,8 +153,8 @@ class FlowRecord:
 
 
 _PLAIN_FIELDS = (
-    "flow", "kind", "host", "source", "started", "first_sent", "connected", "ended", "outcome", "arrivals", "octets",
-    "digest_sent", "digest_received", "digest_expected",
+    "flow", "kind", "host", "source", "started", "first_sent", "connected", "ended", "outcome", "arrivals",
+    "octets", "digest_sent", "digest_received", "digest_expected",
 )  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def load_records(path: Path) -> list[FlowRecord]:
 
 
 class Traffic:
-    """The traffic process of a run. What it says comes to `on_event`, in a thread of its own, and into `wait`."""
+    """The traffic process of a run. What it says comes to `on_event`, in its own thread, and into `wait`."""
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class Traffic:
     ) -> None:
         """`places` are the namespaces (descriptors) that it may open sockets in, by name.
 
-        A TCP session that hears nothing for `patience` is given up: an application would, and so would its user.
+        A TCP session that hears nothing for `patience` is given up, as an application and its user would.
         """
         self._on_event = on_event
         self._happened: list[Happening] = []
@@ -240,7 +241,7 @@ class Traffic:
     ) -> None:
         """As soon as `host` has a preferred address in the prefix `within`: an exchange `flow` from it.
 
-        Beside it goes a stream `flow`/hops of `rate` packets a second up and down, that shows the number of hops.
+        Beside it goes a stream `flow`/hops of `rate` packets a second both ways: it shows the number of hops.
         """
         self._tell(
             do="greet", flow=flow, host=host, server=server, within=within, interval=interval, rate=rate
@@ -280,10 +281,8 @@ class Traffic:
     def close(self) -> None:
         """End the process, whatever it does."""
         if self._process.stdin and not self._process.stdin.closed:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:

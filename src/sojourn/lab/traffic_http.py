@@ -1,8 +1,8 @@
 """A download that can be checked: HTTP from the standard library, content that both ends know.
 
-The content of a download is a pure function of its name, so that the host's end computes what it should be without
-hearing it from the server. The server paces what it writes, because a session should last through a walk, and hashes what
-it really wrote.
+The content of a download is a pure function of its name, so that the host's end computes what it should be
+without hearing it from the server. The server paces what it writes, because a session should last through a
+walk, and hashes what it really wrote.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Download:
         server: str,
         rate: int,
         patience: float,
-        done: Callable[[], None],
+        done: Callable[[], object],
     ) -> None:
         self.record = record
         self._namespace, self._server, self._rate, self._patience = namespace, server, rate, patience
