@@ -1,0 +1,245 @@
+"""What a configuration file says that cannot be true together.
+
+The checks read the file as it was parsed from TOML and pass over what is missing or unreadable (the model complains
+about that), so that one run tells of wrong values and of contradictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic_core import PydanticCustomError
+
+from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.units import SECOND
+
+LIFETIME_UNIT = 4 * SECOND
+LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
+"""The Lifetime field counts 4 s in 16 bits (RFC 6275 6.1.7); all ones would mean for ever, so it is not offered."""
+ROUTER_LIFETIME_MAX = 9000 * SECOND
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A contradiction at `key`; a `note` is only worth knowing."""
+
+    key: tuple[str | int, ...]
+    wrong: str
+    expected: str
+    note: bool = False
+
+
+def find(data: Mapping[str, Any]) -> list[Fault]:
+    """All contradictions and notes of a parsed file."""
+    maar, cmd = _table(data.get("maar")), _table(data.get("cmd"))
+    faults: list[Fault] = []
+    if "maar" not in data and "cmd" not in data:
+        faults.append(Fault((), "has neither a table [maar] nor a table [cmd]", "name at least one role"))
+    faults += _own_address(maar, cmd)
+    faults += _database(maar, cmd, data)
+    faults += _peers(maar)
+    faults += _access(maar)
+    faults += _lifetime(("maar", "lifetime"), maar.get("lifetime"))
+    faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
+    faults += _advertised(maar)
+    faults += _domain(cmd)
+    return faults
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    return [_table(item) for item in value] if isinstance(value, list) else []
+
+
+def _read(parse: Callable[[object], T], value: object) -> T | None:
+    """The value, or None where the model complains anyway."""
+    try:
+        return parse(value)
+    except PydanticCustomError:
+        return None
+
+
+def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fault]:
+    own, pool = _read(parse_address, maar.get("address")), _read(parse_pool, maar.get("pool"))
+    if own and pool and pool.covers(own):
+        yield Fault(
+            ("maar", "address"),
+            f"{text(own)} lies inside the router's own pool {pool}, so that a node could be given its /64",
+            "expected an address outside of every pool",
+        )
+    database = _read(parse_address, cmd.get("address"))
+    if database and pool and pool.covers(database):
+        yield Fault(
+            ("cmd", "address"),
+            f"{text(database)} lies inside the pool {pool}",
+            "expected an address outside of it",
+        )
+    if own and own == database:
+        yield Fault(
+            ("cmd", "address"),
+            f"{text(own)} is the address of [maar] too",
+            "give each role an address of its own: both roles speak the same protocol",
+        )
+
+
+def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Fault]:
+    own, used = _read(parse_address, maar.get("address")), _read(parse_address, maar.get("cmd"))
+    pool = _read(parse_pool, maar.get("pool"))
+    if own and own == used and "cmd" not in data:
+        yield Fault(
+            ("maar", "cmd"),
+            f"{text(own)} is this router's own address, and the file has no table [cmd]",
+            "expected the address of the database, or a table [cmd] with an address of its own",
+        )
+    if used and pool and pool.covers(used):
+        yield Fault(
+            ("maar", "cmd"), f"{text(used)} lies inside the pool {pool}", "expected an address outside of it"
+        )
+    if "maar" in data and "cmd" in data:
+        modes = maar.get("mode", "proxy"), cmd.get("mode", "proxy")
+        if modes[0] != modes[1] and {*modes} <= {"proxy", "relay", "locator"}:
+            yield Fault(
+                ("cmd", "mode"),
+                f"{modes[1]!r}, while maar.mode is {modes[0]!r}",
+                "expected one mode in the domain",
+            )
+
+
+def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    own, used = _read(parse_address, maar.get("address")), _read(parse_address, maar.get("cmd"))
+    pool = _read(parse_pool, maar.get("pool"))
+    seen: dict[Address, int] = {}
+    for index, peer in enumerate(_tables(maar.get("peers"))):
+        key = ("maar", "peers", index, "address")
+        address = _read(parse_address, peer.get("address"))
+        if address is None:
+            continue
+        if address == own:
+            yield Fault(key, f"{text(address)} is this router itself", "expected the other routers only")
+        elif address == used:
+            yield Fault(
+                key,
+                f"{text(address)} is the database (maar.cmd)",
+                "expected routers only; it sends no tunnels",
+            )
+        elif pool and pool.covers(address):
+            yield Fault(
+                key, f"{text(address)} lies inside the pool {pool}", "expected an address outside of it"
+            )
+        if address in seen:
+            yield Fault(
+                key, f"{text(address)} is peers[{seen[address]}] already", "expected every router once"
+            )
+        seen.setdefault(address, index)
+
+
+def _access(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    names = maar.get("access")
+    if not isinstance(names, list):
+        return
+    if not names:
+        yield Fault(("maar", "access"), "is empty", 'expected at least one interface (for example ["acc0"])')
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Fault(
+                ("maar", "access", index), f"{name!r} is there twice", "expected every interface once"
+            )
+
+
+def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
+    """The wire counts 4 s; a number that it cannot say becomes another one."""
+    duration = None if value is None else _read(parse_duration, value)
+    if duration is None:
+        return
+    longest = duration_text(LIFETIME_MAX - LIFETIME_UNIT)
+    if duration > LIFETIME_MAX - LIFETIME_UNIT:
+        yield Fault(key, f"{value!r} is more than a binding can last", f'expected at most "{longest}"')
+    elif duration < LIFETIME_UNIT:
+        yield Fault(key, f"{value!r} is less than a binding can last", 'expected at least "4s"')
+    elif duration % LIFETIME_UNIT:
+        becomes = duration_text(duration // LIFETIME_UNIT * LIFETIME_UNIT)
+        yield Fault(
+            key, f"{value!r} is not a multiple of 4 s", f'it becomes "{becomes}" (RFC 6275 6.1.7)', note=True
+        )
+
+
+def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """Times and lengths that a node is told."""
+    preferred, valid = (
+        _read(parse_duration, maar.get(f"{kind}_lifetime")) for kind in ("preferred", "valid")
+    )
+    if preferred is not None and valid is not None and preferred > valid:
+        yield Fault(
+            ("maar", "preferred_lifetime"),
+            f"{maar['preferred_lifetime']!r} is more than the valid_lifetime {maar['valid_lifetime']!r}",
+            "expected at most that (RFC 4861 4.6.2)",
+        )
+    router = _read(parse_duration, maar.get("router_lifetime"))
+    if router is not None and router > ROUTER_LIFETIME_MAX:
+        yield Fault(
+            ("maar", "router_lifetime"),
+            f"{maar['router_lifetime']!r} is too long",
+            'expected at most "9000s" (RFC 4861)',
+        )
+    length, pool = maar.get("prefix_length", 64), _read(parse_pool, maar.get("pool"))
+    if isinstance(length, int) and pool and pool.length > length:
+        yield Fault(
+            ("maar", "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool"
+        )
+    if isinstance(length, int) and 48 <= length < 64:
+        yield Fault(
+            ("maar", "prefix_length"),
+            f"hosts make no addresses from a /{length}",
+            "they do from a /64 only",
+            note=True,
+        )
+
+
+def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every prefix has one owner, every router is there once."""
+    own = _read(parse_address, cmd.get("address"))
+    pools: list[tuple[int, Prefix]] = []
+    addresses: dict[Address, int] = {}
+    entries = _tables(cmd.get("maars"))
+    if isinstance(cmd.get("maars"), list) and not entries:
+        yield Fault(("cmd", "maars"), "is empty", "expected the routers that may register nodes")
+    for index, entry in enumerate(entries):
+        address, pool = _read(parse_address, entry.get("address")), _read(parse_pool, entry.get("pool"))
+        if address:
+            yield from _domain_address(index, address, own, addresses)
+        if pool:
+            for other, theirs in pools:
+                if pool.contains(theirs) or theirs.contains(pool):
+                    yield Fault(
+                        ("cmd", "maars", index, "pool"),
+                        f"{pool} overlaps {theirs} of maars[{other}]",
+                        "expected pools of which no prefix has two owners",
+                    )
+            pools.append((index, pool))
+    for index, pool in pools:
+        for address, other in addresses.items():
+            if pool.covers(address):
+                yield Fault(
+                    ("cmd", "maars", index, "pool"),
+                    f"{pool} contains the address {text(address)} of maars[{other}]",
+                    "expected pools without addresses of routers",
+                )
+
+
+def _domain_address(
+    index: int, address: Address, own: Address | None, seen: dict[Address, int]
+) -> Iterator[Fault]:
+    key = ("cmd", "maars", index, "address")
+    if address in seen:
+        yield Fault(key, f"{text(address)} is maars[{seen[address]}] already", "expected every router once")
+    if address == own:
+        yield Fault(key, f"{text(address)} is the database itself", "expected an address of the router's own")
+    seen.setdefault(address, index)

@@ -1,0 +1,224 @@
+"""The values that a configuration file may hold: how they are written, what they become, what to say when wrong.
+
+Each kind is a pydantic annotation with an `Expected` beside it, from which the error messages, the JSON Schema and
+``docs/configuration.md`` are made.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from typing import Annotated, TypeAlias
+
+from pydantic import PlainValidator, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, Duration
+
+_UNITS = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)")
+_LONGEST = 1000 * 365 * 24 * HOUR
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a value of this kind is, in words, and one that is right."""
+
+    what: str
+    example: object
+
+
+def wrong(sentence: str) -> PydanticCustomError:
+    """The value is not of its kind, because `sentence`."""
+    return PydanticCustomError("sojourn", "{sentence}", {"sentence": sentence})
+
+
+def parse_address(value: object) -> Address:
+    """An IPv6 address that a packet can have as its source."""
+    if isinstance(value, bytes) and len(value) == 16:
+        return value
+    if not isinstance(value, str):
+        raise wrong(f"{value!r} is not a text")
+    try:
+        address = IPv6Address(value)
+    except ValueError:
+        raise wrong(f"{value!r} is not an IPv6 address") from None
+    if address.scope_id or address.is_multicast or address.is_unspecified or address.is_loopback:
+        raise wrong(f"{value!r} is not an address that other routers can reach")
+    if address.is_link_local:
+        raise wrong(f"{value!r} is a link-local address, which other routers cannot reach")
+    return address.packed
+
+
+def parse_link_local(value: object) -> Address:
+    """An address of fe80::/64."""
+    if isinstance(value, bytes) and len(value) == 16:
+        return value
+    if not isinstance(value, str):
+        raise wrong(f"{value!r} is not a text")
+    try:
+        address = IPv6Address(value)
+    except ValueError:
+        raise wrong(f"{value!r} is not an IPv6 address") from None
+    if address not in IPv6Network("fe80::/64") or address == IPv6Address("fe80::") or address.scope_id:
+        raise wrong(f"{value!r} is not a link-local address")
+    return address.packed
+
+
+def parse_link_layer(value: object) -> LinkLayer:
+    """An Ethernet address of one station."""
+    if isinstance(value, bytes) and len(value) == 6:
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", value):
+        raise wrong(f"{value!r} is not an Ethernet address")
+    octets = bytes.fromhex(value.replace(":", "").replace("-", ""))
+    if octets[0] & 1 or not any(octets):
+        raise wrong(f"{value!r} is not the address of one station")
+    return octets
+
+
+def parse_prefix(value: object) -> Prefix:
+    """An IPv6 prefix without host bits."""
+    if isinstance(value, Prefix):
+        return value
+    if not isinstance(value, str):
+        raise wrong(f"{value!r} is not a text")
+    try:
+        network = IPv6Network(value, strict=False)
+    except ValueError:
+        raise wrong(f"{value!r} is not an IPv6 prefix") from None
+    if "/" not in value:
+        raise wrong(f"{value!r} has no length")
+    prefix = Prefix(network.network_address.packed, network.prefixlen)
+    if IPv6Address(value.split("/")[0]) != network.network_address:
+        raise wrong(f"{value!r} has bits set beyond its length; the prefix is {prefix}")
+    return prefix
+
+
+def parse_pool(value: object) -> Prefix:
+    """A prefix from which /64s are taken."""
+    prefix = parse_prefix(value)
+    if prefix.length > 64:
+        raise wrong(f"{prefix} has no room for a /64")
+    if prefix.length < 16:
+        raise wrong(f"{prefix} is more than anybody's network")
+    if IPv6Address(prefix.address).is_link_local or IPv6Address(prefix.address).is_multicast:
+        raise wrong(f"{prefix} is not for addresses of nodes")
+    return prefix
+
+
+def parse_duration(value: object) -> Duration:
+    """``"250ms"``, ``"60s"``, ``"5m"``, ``"1h"`` or a number of seconds, as nanoseconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong(f"{value!r} is not a length of time")
+    if isinstance(value, str):
+        return _parse_duration_text(value)
+    if not math.isfinite(value) or value < 0:
+        raise wrong(f"{value!r} is not a length of time")
+    return _bounded(round(value * SECOND), value)
+
+
+def _parse_duration_text(value: str) -> Duration:
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise wrong(f"{value!r} is not a length of time")
+    number, unit = match.groups()
+    if unit not in _UNITS:
+        raise wrong(f"{value!r} has the unknown unit {unit!r} (there are {', '.join(_UNITS)})")
+    return _bounded(round(float(number) * _UNITS[unit]), value)
+
+
+def _bounded(duration: Duration, written: object) -> Duration:
+    if duration > _LONGEST:
+        raise wrong(f"{written!r} is longer than anything lasts")
+    return duration
+
+
+def duration_text(duration: Duration) -> str:
+    """A length of time as it is written in a file."""
+    for unit in ("h", "m", "s", "ms"):
+        if duration and duration % _UNITS[unit] == 0:
+            return f"{duration // _UNITS[unit]}{unit}"
+    return f"{duration / SECOND:g}s"
+
+
+def _parse_interface(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value.encode()) < 16 or re.search(r"[\s/:%]", value):
+        raise wrong(f"{value!r} is not the name of an interface")
+    return value
+
+
+def _parse_name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
+        raise wrong(f"{value!r} is not a name")
+    return value
+
+
+def _parse_path(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise wrong(f"{value!r} is not a path")
+    return value
+
+
+def _parse_socket_path(value: object) -> str:
+    path = _parse_path(value)
+    if not path:
+        raise wrong("an empty path")
+    if len(path.encode()) > 107:  # sun_path of sockaddr_un
+        raise wrong(f"{path!r} is longer than the 107 octets that a Unix socket may have")
+    return path
+
+
+def _text(pattern: str | None = None) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string"} | ({"pattern": pattern} if pattern else {}))
+
+
+AddressField: TypeAlias = Annotated[
+    Address, PlainValidator(parse_address), _text(), Expected("an IPv6 address", "2001:db8:a1::1")
+]
+LinkLocalField: TypeAlias = Annotated[
+    Address,
+    PlainValidator(parse_link_local),
+    _text(),
+    Expected("a link-local address", "fe80::200:5eff:fe00:5213"),
+]
+LinkLayerField: TypeAlias = Annotated[
+    LinkLayer, PlainValidator(parse_link_layer), _text(), Expected("an Ethernet address", "00:00:5e:00:52:13")
+]
+PrefixField: TypeAlias = Annotated[
+    Prefix, PlainValidator(parse_prefix), _text("/"), Expected("an IPv6 prefix", "2001:db8:a100::/48")
+]
+PoolField: TypeAlias = Annotated[
+    Prefix,
+    PlainValidator(parse_pool),
+    _text("/"),
+    Expected("an IPv6 prefix of 16 to 64 bits", "2001:db8:a100::/48"),
+]
+DurationField: TypeAlias = Annotated[
+    Duration,
+    PlainValidator(parse_duration),
+    WithJsonSchema({"type": ["string", "number"]}),
+    Expected('a length of time as "250ms", "60s", "5m" or "1h", or a number of seconds', "60s"),
+]
+InterfaceField: TypeAlias = Annotated[
+    str, PlainValidator(_parse_interface), _text(), Expected("the name of an interface", "acc0")
+]
+NameField: TypeAlias = Annotated[
+    str,
+    PlainValidator(_parse_name),
+    _text("^[A-Za-z0-9_.-]{1,64}$"),
+    Expected("a name of letters, digits, dots, dashes and underscores", "ar1"),
+]
+PathField: TypeAlias = Annotated[
+    str, PlainValidator(_parse_path), _text(), Expected("a path", "/var/lib/sojourn/ar1.sqlite")
+]
+SocketField: TypeAlias = Annotated[
+    str,
+    PlainValidator(_parse_socket_path),
+    _text(),
+    Expected("the path of a Unix socket", "/run/sojourn/ar1.sock"),
+]
+SwitchField: TypeAlias = Annotated[bool, Strict(), Expected("true or false", True)]

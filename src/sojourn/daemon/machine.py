@@ -1,0 +1,108 @@
+"""What a configuration asks of this machine: are its addresses and interfaces here, can its files be written?
+
+Looked at when the daemon starts and by ``sojourn check`` without ``--offline``; nothing is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from sojourn.daemon.configuration import Configuration, ConfigurationError, Key, Problem
+from sojourn.wire.addresses import Address, text
+
+LOOPBACK = "lo"
+_TENTATIVE_OR_FAILED = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED
+
+
+def look(configuration: Configuration) -> list[Problem]:
+    """What is missing here for this file."""
+    file = configuration.file
+    problems: list[Problem] = []
+    if not ipv6_here():
+        problems.append(Problem(0, "", "this machine has IPv6 switched off", "boot without ipv6.disable=1"))
+        return problems
+    addresses = addresses_here()
+    if file.maar:
+        problems += _address(configuration, ("maar", "address"), file.maar.address, addresses)
+        for index, interface in enumerate(file.maar.access):
+            problems += _interface(configuration, ("maar", "access", index), interface)
+    if file.cmd:
+        problems += _address(configuration, ("cmd", "address"), file.cmd.address, addresses)
+    for key in ("control", "store", "events"):
+        problems += _directory(configuration, key, getattr(file, key))
+    return problems
+
+
+def demand(configuration: Configuration) -> None:
+    """Raises `ConfigurationError` with all that is missing here."""
+    problems = look(configuration)
+    if problems:
+        raise ConfigurationError(configuration.path, problems)
+
+
+def ipv6_here() -> bool:
+    """Whether the kernel speaks IPv6 at all."""
+    return Path("/proc/thread-self/net/if_inet6").exists()
+
+
+def addresses_here() -> dict[Address, tuple[str, bool]]:
+    """The IPv6 addresses of this network namespace: the interface of each, and whether it can be used yet."""
+    addresses: dict[Address, tuple[str, bool]] = {}
+    for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines():
+        octets, _, _, _, flags, interface = line.split()
+        addresses[bytes.fromhex(octets)] = (interface, not int(flags, 16) & _TENTATIVE_OR_FAILED)
+    return addresses
+
+
+def _address(
+    configuration: Configuration, key: Key, address: Address, here: dict[Address, tuple[str, bool]]
+) -> list[Problem]:
+    if address in here:
+        interface, usable = here[address]
+        if usable:
+            return []
+        return [
+            configuration.problem(
+                key,
+                f"{text(address)} on {interface} is still being checked for duplicates, or is one",
+                "wait two seconds and try again; see: ip -6 address show",
+            )
+        ]
+    others = [
+        text(other) for other, (interface, _) in here.items() if interface != LOOPBACK and other[0] != 0xFE
+    ]
+    known = (
+        f"this machine has {', '.join(sorted(others))}" if others else "this machine has no global address"
+    )
+    remedy = f"assign it (ip -6 address add {text(address)}/128 dev lo) or name one that is here; {known}"
+    return [configuration.problem(key, f"{text(address)} is not an address of this machine", remedy)]
+
+
+def _interface(configuration: Configuration, key: Key, name: str) -> list[Problem]:
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        here = ", ".join(name for _, name in socket.if_nameindex() if name != LOOPBACK) or "none but lo"
+        return [configuration.problem(key, f"there is no interface {name!r}", f"this machine has: {here}")]
+    return []
+
+
+def _directory(configuration: Configuration, key: str, path: str) -> list[Problem]:
+    if not path:
+        return []
+    if Path(path).is_dir():
+        return [configuration.problem((key,), f"{path!r} is a directory", "expected the path of a file")]
+    directory = Path(path).absolute().parent
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent  # the daemon makes what is missing
+    if directory.is_dir() and os.access(directory, os.W_OK | os.X_OK):
+        return []
+    return [
+        configuration.problem(
+            (key,),
+            f"{path!r} cannot be made: {str(directory)!r} is not a directory that we may write to",
+            "expected a path that this user may write to",
+        )
+    ]

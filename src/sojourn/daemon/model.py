@@ -1,0 +1,271 @@
+"""The configuration file as a model: which keys there are, what they mean, what they are when absent.
+
+The messages for wrong values, the JSON Schema and ``docs/configuration.md`` come from here. A key that sets a field of
+the engines' configuration has that field's name and default; a test walks the fields and fails for a missing one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+from sojourn.daemon.fields import (
+    AddressField,
+    DurationField,
+    Expected,
+    InterfaceField,
+    LinkLayerField,
+    LinkLocalField,
+    NameField,
+    PathField,
+    PoolField,
+    PrefixField,
+    SocketField,
+    SwitchField,
+    duration_text,
+)
+from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, RetransmissionConstants
+from sojourn.wire.addresses import link_layer_text, text
+
+ModeField: TypeAlias = Annotated[
+    Literal["proxy", "relay", "locator"],
+    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), the same in the whole domain', "proxy"),
+]
+LogField: TypeAlias = Annotated[
+    Literal["debug", "info", "warning", "error"], Expected('"debug", "info", "warning" or "error"', "info")
+]
+LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
+CountField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
+]
+FewField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=64), Expected("a whole number from 1 to 64", 8)]
+MtuField: TypeAlias = Annotated[
+    int,
+    Strict(),
+    Field(ge=1320, le=65535),
+    Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
+]
+LengthField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)
+]
+OctetField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)
+]
+
+
+def setting(about: str, default: Any = ..., example: object = None) -> Any:
+    """A key: what it is for, its default (none: it must be there), and a better example than that of its kind."""
+    return Field(default, description=about, examples=None if example is None else [example])
+
+
+class Section(BaseModel):
+    """A table of the file. A key that it does not know is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _default(configuration: type, name: str) -> Any:
+    """The engines' own default for `name`, as it is written in a file."""
+    field = next(field for field in fields(configuration) if field.name == name)
+    assert field.default is not MISSING
+    match field.type:
+        case "Duration":
+            return duration_text(field.default)
+        case "Address":
+            return text(field.default)
+        case "LinkLayer":
+            return link_layer_text(field.default)
+        case _:
+            return getattr(field.default, "value", field.default)
+
+
+def _as_the_engine(configuration: type, name: str, about: str, example: object) -> Any:
+    examples = None if example is None else [example]
+    return Field(_default(configuration, name), validate_default=True, description=about, examples=examples)
+
+
+def _retransmission(name: str, about: str) -> Any:
+    return _as_the_engine(RetransmissionConstants, name, about, None)
+
+
+def _maar(name: str, about: str, example: object = None) -> Any:
+    return _as_the_engine(MaarConfiguration, name, about, example)
+
+
+def _cmd(name: str, about: str, example: object = None) -> Any:
+    return _as_the_engine(CmdConfiguration, name, about, example)
+
+
+class Retransmission(Section):
+    """Constants of RFC 6275 section 12. The first timeout follows the measured round trip within these bounds."""
+
+    initial_bindack_timeout: DurationField = _retransmission(
+        "initial_bindack_timeout", "Longest first timeout."
+    )
+    max_bindack_timeout: DurationField = _retransmission("max_bindack_timeout", "Timeouts double up to this.")
+    min_bindack_timeout: DurationField = _retransmission("min_bindack_timeout", "Shortest first timeout.")
+    max_update_rate: CountField = _retransmission(
+        "max_update_rate", "Messages per second about one node to one destination."
+    )
+
+
+class Peer(Section):
+    """Another MAAR of the domain. Tunnelled packets are taken from these and from nobody else."""
+
+    address: AddressField = setting(
+        "Proxy-CoA and tunnel end point of the other router.", example="2001:db8:a2::1"
+    )
+    routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = (
+        setting(
+            "Networks that only this router reaches (RFC 8885 3.7, RFC 4191): announced to nodes that it anchors.",
+            (),
+        )
+    )
+
+
+class Maar(Section):
+    """The role of a Mobility Anchor and Access Router (RFC 8885)."""
+
+    address: AddressField = setting("An address of this router: its Proxy-CoA and tunnel end point.")
+    pool: PoolField = setting(
+        "Every node gets a prefix of its own from here; the network routes it to this router."
+    )
+    access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
+        "The interfaces on which nodes attach."
+    )
+    cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
+    mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
+    peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
+    keep_forwarding: SwitchField = setting(
+        "An orderly stop leaves the routes of the nodes in the kernel too, as a crash does; the next start takes them up.",
+        False,
+    )
+    lifetime: DurationField = _maar(
+        "lifetime", "Lifetime of a registration; refreshed at half of it. Multiple of 4 s."
+    )
+    idle_hold: DurationField = _maar("idle_hold", "An old prefix retires after this time without a packet.")
+    mtu: MtuField = _maar(
+        "mtu", "MTU of the core. Nodes are told 40 octets less, so that tunnelled packets fit."
+    )
+    buffer: SwitchField = _maar(
+        "buffer", "Keep packets of a node that left in the kernel until its new place is known."
+    )
+    buffer_time: DurationField = _maar("buffer_time", "At most for this long.")
+    prefixes_per_node: FewField = _maar("prefixes_per_node", "Most prefixes of other routers for one node.")
+    nodes: CountField = _maar("nodes", "Most nodes known at a time, served and anchored together.")
+    new_nodes_per_second: CountField = _maar(
+        "new_nodes_per_second", "Unknown nodes accepted per second.", 200
+    )
+    advertise_confirmed: SwitchField = _maar(
+        "advertise_confirmed",
+        "Announce a new prefix only after the database accepted it, instead of at once.",
+    )
+    preferred_lifetime: DurationField = _maar("preferred_lifetime", "Of the announced prefix of this router.")
+    valid_lifetime: DurationField = _maar(
+        "valid_lifetime", "Of every announced prefix; hosts do not let it be cut later."
+    )
+    router_lifetime: DurationField = _maar(
+        "router_lifetime", "How long a node uses this router without hearing of it."
+    )
+    advertisement_interval: DurationField = _maar(
+        "advertisement_interval", "Between two unsolicited advertisements."
+    )
+    forward_grace: DurationField = _maar(
+        "forward_grace", "How long packets of other anchors are passed on to the router that a node went to."
+    )
+    reattach_guard: DurationField = _maar(
+        "reattach_guard", "Late frames after a departure are no return for this long."
+    )
+    quarantine: DurationField = _maar("quarantine", "A retired prefix is given to nobody else for this long.")
+    clock_window: DurationField = _maar(
+        "clock_window", "A larger difference to the database's clock is corrected."
+    )
+    prefix_length: LengthField = _maar(
+        "prefix_length", "Length of a node's prefix. Hosts make addresses from 64 only."
+    )
+    access_technology: OctetField = _maar(
+        "access_technology", "As told to the database (RFC 5213 8.5); 4 is Wi-Fi."
+    )
+    link_local: LinkLocalField = _maar(
+        "link_local",
+        "What all routers of the domain are called on access links (RFC 6543); the same everywhere.",
+    )
+    link_layer: LinkLayerField = _maar("link_layer", "The link-layer address that goes with it (RFC 6543).")
+    retransmission: Retransmission = setting("Table `[maar.retransmission]`.", Retransmission())
+
+
+class CmdMaar(Section):
+    """A MAAR that may register nodes, and the pool that it owns."""
+
+    name: NameField = setting("For people.", "", example="ar1")
+    address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
+    pool: PoolField = setting(
+        "Its pool. It is refused a prefix outside, and no other router gets one inside."
+    )
+
+
+class Cmd(Section):
+    """The role of the Central Mobility Database (RFC 8885)."""
+
+    address: AddressField = setting("The address that routers register with.", example="2001:db8:c::1")
+    mode: ModeField = _cmd("mode", "Who tells the routers of a move; the same in the whole domain.")
+    maars: tuple[CmdMaar, ...] = setting(
+        "The routers of the domain, as tables `[[cmd.maars]]`; others are refused."
+    )
+    lifetime_max: DurationField = _cmd("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
+    relay_flush: DurationField = _cmd(
+        "relay_flush", "Relay mode: the serving router is told what is known after this."
+    )
+    nodes: CountField = _cmd("nodes", "Most nodes known at a time.", 1_000_000)
+    prefixes_per_node: FewField = _cmd(
+        "prefixes_per_node", "A node with more loses the prefix that it left first."
+    )
+    timestamp_validity_window: DurationField = _cmd(
+        "timestamp_validity_window",
+        "A registration from further in the future than this is refused (RFC 5213 5.5).",
+    )
+    pace_rate: CountField = _cmd("pace_rate", "Most updates per second of the database's own.", 2_000)
+    pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
+    warm_up: DurationField = _cmd(
+        "warm_up", "After a start with nothing, no node is called unknown for this long."
+    )
+    attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
+    dlif: SwitchField = _cmd("dlif", "Tell routers the identities of previous ones (RFC 8885 4.7, 4.8).")
+    retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
+
+
+class File(Section):
+    """What is true of the whole daemon."""
+
+    name: NameField = setting(
+        "What the daemon is called in logs and records; the name of the host when absent.", ""
+    )
+    control: SocketField = setting("Where `sojourn show` finds the daemon.")
+    store: PathField = setting(
+        "The journal from which bindings come back after a restart; absent: memory only.", ""
+    )
+    events: PathField = setting(
+        "Every event and effect as a line of JSON, which can be replayed; absent: off. It holds identifiers in plain.",
+        "",
+        example="/var/log/sojourn/ar1.jsonl",
+    )
+    log: LogField = setting("What is told on the error stream: this and all that is graver.", "info")
+    log_format: LogFormatField = setting("One line of text, or one object of JSON, for each message.", "text")
+    log_identifiers: SwitchField = setting("Tell identifiers of nodes in plain, not as a hash.", False)
+    maar: Maar | None = setting("The role of an access router.", None)
+    cmd: Cmd | None = setting("The role of the database.", None)
+
+
+def models_in() -> list[tuple[str, type[Section]]]:
+    """Every table of the file, by the name that it has there."""
+    return [
+        ("the top", File),
+        ("[maar]", Maar),
+        ("[[maar.peers]]", Peer),
+        ("[maar.retransmission]", Retransmission),
+        ("[cmd]", Cmd),
+        ("[[cmd.maars]]", CmdMaar),
+        ("[cmd.retransmission]", Retransmission),
+    ]
