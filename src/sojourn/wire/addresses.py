@@ -47,7 +47,7 @@ class Prefix(NamedTuple):
         number = int.from_bytes(self.address, "big") + (index << (128 - length))
         return Prefix(number.to_bytes(16, "big"), length)
 
-    def index(self, inner: Prefix) -> int:
+    def index(self, inner: Prefix) -> int:  # type: ignore[override]
         """The inverse of `subnet`."""
         difference = int.from_bytes(inner.address, "big") - int.from_bytes(self.address, "big")
         return difference >> (128 - inner.length)

@@ -1,0 +1,1 @@
+"""Mobility options: one module per RFC or family of RFCs."""

@@ -1,0 +1,110 @@
+"""Octets and values: Mobility Headers (RFC 6275 and its extensions) and neighbour discovery.
+
+`decode` and `encode` translate, `seal` and `verify` deal with the checksum, and each message and option is a class,
+declared once. Neighbour discovery has its own module, `sojourn.wire.icmpv6`.
+"""
+
+from sojourn.wire.errors import DecodeError, EncodeError
+from sojourn.wire.messages import (
+    LIFETIME_INFINITE,
+    LIFETIME_UNIT,
+    BindingAcknowledgement,
+    BindingError,
+    BindingRefreshRequest,
+    BindingUpdate,
+    Heartbeat,
+)
+from sojourn.wire.mobility import (
+    MESSAGES,
+    MOBILITY_HEADER,
+    MOBILITY_OPTIONS,
+    MobilityMessage,
+    MobilityOption,
+    Remainder,
+    UnknownMessage,
+    UnknownOption,
+    decode,
+    encode,
+    seal,
+    verify,
+)
+from sojourn.wire.options.dmm import (
+    AnchoredPrefix,
+    DlifLinkLayerAddress,
+    DlifLinkLocalAddress,
+    LocalPrefix,
+    PreviousMaar,
+    ServingMaar,
+)
+from sojourn.wire.options.identifiers import MobileNodeIdentifier, VendorSpecific
+from sojourn.wire.options.mip6 import AlternateCareOfAddress, BindingRefreshAdvice, Pad1, PadN
+from sojourn.wire.options.pmip6 import (
+    AccessTechnologyType,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    LinkLocalAddress,
+    MobileNodeLinkLayerIdentifier,
+    RestartCounter,
+    Timestamp,
+)
+from sojourn.wire.values import (
+    AccessTechnology,
+    BindingAcknowledgementFlags,
+    BindingErrorStatus,
+    BindingUpdateFlags,
+    Handoff,
+    HeartbeatFlags,
+    IdentifierType,
+    Status,
+)
+
+__all__ = [
+    "LIFETIME_INFINITE",
+    "LIFETIME_UNIT",
+    "MESSAGES",
+    "MOBILITY_HEADER",
+    "MOBILITY_OPTIONS",
+    "AccessTechnology",
+    "AccessTechnologyType",
+    "AlternateCareOfAddress",
+    "AnchoredPrefix",
+    "BindingAcknowledgement",
+    "BindingAcknowledgementFlags",
+    "BindingError",
+    "BindingErrorStatus",
+    "BindingRefreshAdvice",
+    "BindingRefreshRequest",
+    "BindingUpdate",
+    "BindingUpdateFlags",
+    "DecodeError",
+    "DlifLinkLayerAddress",
+    "DlifLinkLocalAddress",
+    "EncodeError",
+    "Handoff",
+    "HandoffIndicator",
+    "Heartbeat",
+    "HeartbeatFlags",
+    "HomeNetworkPrefix",
+    "IdentifierType",
+    "LinkLocalAddress",
+    "LocalPrefix",
+    "MobileNodeIdentifier",
+    "MobileNodeLinkLayerIdentifier",
+    "MobilityMessage",
+    "MobilityOption",
+    "Pad1",
+    "PadN",
+    "PreviousMaar",
+    "Remainder",
+    "RestartCounter",
+    "ServingMaar",
+    "Status",
+    "Timestamp",
+    "UnknownMessage",
+    "UnknownOption",
+    "VendorSpecific",
+    "decode",
+    "encode",
+    "seal",
+    "verify",
+]

@@ -1,0 +1,222 @@
+"""The Mobility Header (RFC 6275 6.1.1): registry, decoding, encoding, checksum.
+
+Messages and options are declared elsewhere in this package, one class each, with the decorators `mobility_message`
+and `mobility_option`. Decoding and encoding are exact inverses: ``encode(decode(octets, padding=True), like=octets)``
+is `octets` for everything that decodes, however oddly its sender padded and ordered it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+
+from sojourn.wire.addresses import Address
+from sojourn.wire.checksum import internet_checksum
+from sojourn.wire.errors import DecodeError, EncodeError
+from sojourn.wire.fields import Tlvs
+from sojourn.wire.generate import PADDING, PADDINGS, STRICT, Get, Layout, define
+from sojourn.wire.tlv import WALKERS, Family, Tlv
+
+MOBILITY_HEADER = 135
+"""The protocol number (next header) of Mobility Headers."""
+NO_NEXT_HEADER = 59
+"""What the Payload Proto field must say (RFC 6275 6.1.1)."""
+_HEADER = 6
+"""Octets of the header before the message data."""
+_LONGEST = 8 * 256
+
+
+class MobilityOption(Tlv):
+    """An option of a Mobility Header (RFC 6275 6.2)."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True)
+class UnknownOption(MobilityOption):
+    """An option without a class here, or one that is malformed; its octets are kept."""
+
+    type: int
+    data: bytes
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the option as it came."""
+        base, unit = MOBILITY_OPTIONS.length(self.type)
+        length, left = divmod(2 + len(self.data) - base, unit)
+        if left or not 0 <= length <= 255 or not 0 <= self.type <= 255:
+            raise EncodeError(f"UnknownOption: type {self.type} cannot carry {len(self.data)} octets")
+        out += bytes((self.type, length)) + self.data
+
+
+@dataclass(slots=True)
+class Remainder(MobilityOption):
+    """Octets at the end of a message that are no option; kept, so that the message can be rebuilt."""
+
+    data: bytes
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the octets."""
+        out += self.data
+
+
+MOBILITY_OPTIONS = Family("mobility options", UnknownOption, Remainder, pad1=True, padding=(0, 1))
+"""RFC 6275 6.2 and the IANA registry "Mobility Options"."""
+mobility_option = MOBILITY_OPTIONS.option
+"""Class decorator: ``@mobility_option(number, align=(x, y))`` above a dataclass with slots."""
+
+# RFC 7411 5.3 and 5.4 count 32-bit words after the first four octets. Whoever does not know that loses all that follows.
+MOBILITY_OPTIONS.set_length(60, base=4, unit=4)
+MOBILITY_OPTIONS.set_length(61, base=4, unit=4)
+
+Options: TypeAlias = Annotated[tuple[MobilityOption, ...], Tlvs("mobility options")]
+O = TypeVar("O", bound=MobilityOption)  # noqa: E741
+M = TypeVar("M", bound="MobilityMessage")
+
+
+class MobilityMessage:
+    """A Mobility Header without its first six octets."""
+
+    __slots__ = ()
+    number: ClassVar[int]
+    rfc: ClassVar[str]
+    """RFC sections, as the docstring names them."""
+    layout: ClassVar[Layout]
+    options: Options = ()
+
+    @staticmethod
+    def get(octets: bytes, start: int, stop: int, mode: int) -> Any:
+        """The message whose data are ``octets[start:stop]``; generated. Raises `DecodeError`."""
+        raise NotImplementedError
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the data to the header; generated. Raises `EncodeError`."""
+        raise NotImplementedError
+
+    def first(self, kind: type[O]) -> O | None:
+        """The first option of this class."""
+        for option in self.options:
+            if isinstance(option, kind):
+                return option
+        return None
+
+    def all(self, kind: type[O]) -> tuple[O, ...]:
+        """All options of this class, in order."""
+        return tuple([option for option in self.options if isinstance(option, kind)])
+
+
+@dataclass(slots=True)
+class UnknownMessage(MobilityMessage):
+    """A message without a class here; the answer to one is a Binding Error (RFC 6275 9.3.3 and 9.2)."""
+
+    type: int
+    data: bytes
+    """All after the checksum."""
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the data as it came."""
+        out[2] = self.type
+        out += self.data
+
+
+MESSAGES: dict[int, type[MobilityMessage]] = {}
+"""The class of each Mobility Header type."""
+_READERS: list[Get | None] = [None] * 256
+
+
+def mobility_message(number: int) -> Callable[[type[M]], type[M]]:
+    """Class decorator: the dataclass with slots is Mobility Header type `number`."""
+
+    def declare(cls: type[M]) -> type[M]:
+        if number in MESSAGES:
+            raise TypeError(f"{cls.__name__}: number {number} belongs to {MESSAGES[number].__name__}")
+        cls.number = number
+        define(cls, None, (1, 0), WALKERS)
+        MESSAGES[number] = cls
+        _READERS[number] = cls.get
+        return cls
+
+    return declare
+
+
+def decode(octets: bytes, *, strict: bool = False, padding: bool = False) -> MobilityMessage:
+    """The message in a Mobility Header that begins at the first octet. Raises `DecodeError` and nothing else.
+
+    A malformed option becomes an `UnknownOption` and is an error only if `strict`. With `padding`, Pad1 and PadN stay
+    among the options. The checksum is not looked at: that is `verify`. Octets after the header's end are ignored.
+    """
+    octets = bytes(octets)
+    if len(octets) < 8:
+        raise DecodeError(
+            f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where at least 8 are expected", 0
+        )
+    end = 8 * octets[1] + 8
+    if end > len(octets):
+        raise DecodeError(
+            f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where {end} are announced", 1
+        )
+    if octets[0] != NO_NEXT_HEADER:
+        raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): payload protocol {octets[0]} follows it", 0)
+    read = _READERS[octets[2]]
+    if read is None:
+        return UnknownMessage(octets[2], octets[_HEADER:end])
+    message: MobilityMessage = read(octets, _HEADER, end, STRICT * strict | PADDING * padding)
+    return message
+
+
+def encode(message: MobilityMessage, like: bytes | None = None) -> bytes:
+    """The Mobility Header for `message`, checksum zero; `seal` fills it. Raises `EncodeError`.
+
+    Options get the padding that their alignment needs. With `like`, the octets that `message` was decoded from with
+    padding, nothing is added and the header's own octets are taken over, so that the copy is exact.
+    """
+    if like is not None:
+        return _encode_like(message, like)
+    out = bytearray((NO_NEXT_HEADER, 0, getattr(message, "number", 0), 0, 0, 0))
+    message.put(out, True)
+    out += PADDINGS[-len(out) % 8]
+    if len(out) > _LONGEST:
+        raise EncodeError(f"{type(message).__name__}: {len(out)} octets where at most {_LONGEST} can travel")
+    out[1] = (len(out) >> 3) - 1
+    return bytes(out)
+
+
+def _encode_like(message: MobilityMessage, like: bytes) -> bytes:
+    out = bytearray(like[:_HEADER])
+    message.put(out, False)
+    return bytes(out + like[8 * like[1] + 8 :])
+
+
+def seal(octets: bytes, source: Address, destination: Address) -> bytes:
+    """The same header with its checksum (RFC 6275 6.1.1).
+
+    `source` is the home address where a Home Address option travels, `destination` the final one where a type 2
+    routing header does.
+    """
+    bare = b"".join((octets[:4], b"\0\0", octets[_HEADER:]))
+    value = internet_checksum(bare, source, destination, MOBILITY_HEADER)
+    return b"".join((octets[:4], value.to_bytes(2, "big"), octets[_HEADER:]))
+
+
+def verify(octets: bytes, source: Address, destination: Address) -> bool:
+    """Whether the checksum is right, for the same addresses as in `seal`."""
+    return internet_checksum(octets, source, destination, MOBILITY_HEADER) == 0
+
+
+__all__ = [
+    "MESSAGES",
+    "MOBILITY_HEADER",
+    "MOBILITY_OPTIONS",
+    "MobilityMessage",
+    "MobilityOption",
+    "Options",
+    "Remainder",
+    "UnknownMessage",
+    "UnknownOption",
+    "decode",
+    "encode",
+    "mobility_message",
+    "mobility_option",
+    "seal",
+    "verify",
+]

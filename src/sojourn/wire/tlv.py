@@ -1,0 +1,164 @@
+"""Options: numbers, lengths and the walk over them.
+
+Type-length-value lists occur in several families: mobility options (RFC 6275 6.2), the sub-options of some of them,
+neighbour discovery options (RFC 4861 4.6). They differ in what the length octet counts and in their padding, and each
+has a table of its own. A `Family` is such a table with the one walker that all decoders use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from sojourn.wire.errors import DecodeError
+from sojourn.wire.generate import PADDING, STRICT, Alignment, Get, Head, Layout, Walk, define
+
+WALKERS: dict[str, Walk] = {}
+"""The walker of each family by its name, for fields of the kind `Tlvs`."""
+
+
+class Tlv:
+    """An option of any family."""
+
+    __slots__ = ()
+    number: ClassVar[int]
+    rfc: ClassVar[str]
+    """RFC sections, as the docstring names them."""
+    align: ClassVar[Alignment]
+    layout: ClassVar[Layout]
+
+    @staticmethod
+    def get(octets: bytes, start: int, stop: int, mode: int) -> Any:
+        """The option whose data are ``octets[start:stop]``; generated. Raises `DecodeError`."""
+        raise NotImplementedError
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the option, after padding for its alignment if `align`; generated. Raises `EncodeError`."""
+        raise NotImplementedError
+
+
+T = TypeVar("T", bound=Tlv)
+
+
+class Family:
+    """The options that share a number space.
+
+    An option is ``base + unit * length`` octets long in all. `unknown` makes the object for a number without a class
+    and for malformed options, `remainder` the one for octets at the end that are no option. With `pad1`, type 0 is a
+    single octet without a length; `padding` are the numbers that are left out unless they are asked for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        unknown: Callable[[int, bytes], Tlv],
+        remainder: Callable[[bytes], Tlv] | None = None,
+        *,
+        base: int = 2,
+        unit: int = 1,
+        pad1: bool = False,
+        padding: tuple[int, ...] = (),
+    ) -> None:
+        self.classes: dict[int, type[Tlv]] = {}
+        self.unknown = unknown
+        self._remainder = remainder
+        self._base = base
+        self._unit = unit
+        self._pad1 = pad1
+        self._padding = frozenset(padding)
+        self._readers: list[Get | None] = [None] * 256
+        self._odd: dict[int, tuple[int, int]] = {}
+        self.walk: Walk = self._walker()
+        WALKERS[name] = self.walk
+
+    def option(
+        self, number: int, align: Alignment = (1, 0), length: tuple[int, int] | None = None
+    ) -> Callable[[type[T]], type[T]]:
+        """Class decorator: the dataclass is option `number`; `length` is its own (base, unit) if it has one."""
+        base, unit = length or self.length(number)
+
+        def declare(cls: type[T]) -> type[T]:
+            if number in self.classes:
+                raise TypeError(f"{cls.__name__}: number {number} belongs to {self.classes[number].__name__}")
+            if length:
+                self.set_length(number, base, unit)
+            cls.number = number
+            define(cls, Head(number, base, unit), align, WALKERS)
+            self.classes[number] = cls
+            if number not in self._odd and number not in self._padding:
+                self._readers[number] = cls.get
+            return cls
+
+        return declare
+
+    def length(self, number: int) -> tuple[int, int]:
+        """(base, unit) of option `number`."""
+        return self._odd.get(number, (self._base, self._unit))
+
+    def set_length(self, number: int, base: int, unit: int) -> None:
+        """Option `number` counts its length in its own way, whether it has a class or not."""
+        self._odd[number] = (base, unit)
+        self._readers[number] = None
+
+    def _walker(self) -> Walk:
+        """The function itself: what it needs lies in its closure, not behind ``self``."""
+        base, unit, readers, rare = self._base, self._unit, self._readers, self._rare
+
+        def walk(octets: bytes, position: int, end: int, mode: int) -> tuple[Any, ...]:
+            found: list[Any] = []
+            add = found.append
+            while position < end:
+                read = readers[octets[position]]
+                if read is None:
+                    position = rare(octets, position, end, mode, found)
+                    continue
+                try:
+                    stop = position + base + unit * octets[position + 1]
+                except IndexError:
+                    stop = end + 1
+                if not position + 1 < stop <= end:
+                    position = rare(octets, position, end, mode, found)
+                    continue
+                try:
+                    add(read(octets, position + 2, stop, mode))
+                except DecodeError:
+                    if mode & STRICT:
+                        raise
+                    add(self.unknown(octets[position], octets[position + 2 : stop]))
+                position = stop
+            return tuple(found)
+
+        return walk
+
+    def _rare(self, octets: bytes, position: int, end: int, mode: int, found: list[Any]) -> int:
+        """Padding, options without a class or with a length of their own, and what runs past the end."""
+        number = octets[position]
+        if number == 0 and self._pad1:
+            if mode & PADDING:
+                found.append(self._read(number, octets, position + 1, position + 1, mode))
+            return position + 1
+        base, unit = self.length(number)
+        stop = position + base + unit * octets[position + 1] if position + 1 < end else end + 1
+        if not position + 1 < stop <= end:
+            return self._broken(octets, position, end, mode, found)
+        if number not in self._padding or mode & PADDING:
+            found.append(self._read(number, octets, position + 2, stop, mode))
+        return stop
+
+    def _read(self, number: int, octets: bytes, start: int, stop: int, mode: int) -> Tlv:
+        cls = self.classes.get(number)
+        if cls is None:
+            return self.unknown(number, octets[start:stop])
+        try:
+            option: Tlv = cls.get(octets, start, stop, mode)
+        except DecodeError:
+            if mode & STRICT:
+                raise
+            return self.unknown(number, octets[start:stop])
+        return option
+
+    def _broken(self, octets: bytes, position: int, end: int, mode: int, found: list[Any]) -> int:
+        if mode & STRICT or self._remainder is None:
+            raise DecodeError(f"option {octets[position]} does not end within its message", position)
+        found.append(self._remainder(octets[position:end]))
+        return end
