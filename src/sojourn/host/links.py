@@ -1,0 +1,258 @@
+"""What the links of this router say: stations come and go at bridges, interfaces go up and down.
+
+One netlink socket hears about links and about bridge forwarding entries. A station that a bridge learns is a
+node that is there (`NodeSeen`); an entry that somebody deleted, or that went with its port's carrier, is a
+node that left (`NodeDetached`).
+
+An entry that the bridge *aged out* is neither: a node that only receives is silent, and 300 seconds of
+silence do not mean that it left. The kernel lets us tell the two apart: an aged entry is announced in the
+state STALE, a deleted one in the state that it had. What is to be done about an aged one is for
+`sojourn.host.presence` to say.
+
+The kernel drops notifications when we are slow (ENOBUFS). Then everything is read anew and the differences
+are reported, so that nothing is missed for good.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from sojourn.core.events import Event, LinkChanged, NodeDetached, NodeSeen, Sighting
+from sojourn.host import rtnetlink
+from sojourn.host.rtnetlink import Link, Station
+from sojourn.wire.addresses import LinkLayer
+
+DRAIN = 64
+"""Datagrams taken per wake-up of the event loop."""
+STATIONS = 65_536
+"""Stations known at a time; what a flood of invented addresses adds beyond is counted and not reported."""
+RECEIVE_BUFFER = 4 << 20
+_DATAGRAM = 1 << 16
+_GROUP_LINK, _GROUP_NEIGHBOUR = 1, 3
+_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
+_SO_RCVBUFFORCE = 33
+_DUMP_TRIES = 8
+_DUMP_TIMEOUT = 5.0
+
+Aged = Callable[[str, LinkLayer], None]
+"""Told of (interface, address) of a station that the bridge aged out."""
+
+
+class LinkMonitor:
+    """Hears of all links, and of the stations on those of `access` that are bridges.
+
+    `start` reads what is there now, `receive` what happened since. `aged`, when given, is told of stations
+    that the bridge forgot because they were silent. Raises OSError when there is no netlink.
+    """
+
+    def __init__(self, access: Iterable[str], *, aged: Aged | None = None) -> None:
+        self.access = frozenset(access)
+        self.counters: Counter[str] = Counter()
+        self._aged = aged
+        self._links: dict[int, Link] = {}
+        self._stations: dict[tuple[int, LinkLayer], int] = {}
+        self._sequence = 0
+        self._socket = _netlink()
+        self._ask = _netlink()
+        self._ask.settimeout(_DUMP_TIMEOUT)
+        _enlarge(self._socket)
+        for group in (_GROUP_LINK, _GROUP_NEIGHBOUR):
+            self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+
+    def fileno(self) -> int:
+        """For `loop.add_reader`."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        self._socket.close()
+        self._ask.close()
+
+    def start(self) -> list[Event]:
+        """What holds now: links (only those of `access` are reported) and the stations that are there
+        already.
+        """
+        return [
+            event
+            for event in self._read_anew()
+            if not isinstance(event, LinkChanged) or event.interface in self.access
+        ]
+
+    def receive(self) -> list[Event]:
+        """What happened since."""
+        events: list[Event] = []
+        for _ in range(DRAIN):
+            try:
+                octets = self._socket.recv(_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    self.counters["receive-errors"] += 1
+                    break
+                self.counters["overruns"] += 1
+                events += self._read_anew()
+                continue
+            for kind, _flags, _sequence, payload in rtnetlink.messages(octets):
+                events += self._on_message(kind, payload)
+        return events
+
+    def interface_up(self, interface: str) -> bool:
+        """Whether an interface of that name exists and is up, as far as was heard."""
+        return any(link.up for link in self._links.values() if link.name == interface)
+
+    # --- messages -------------------------------------------------------------------------------------------
+
+    def _on_message(self, kind: int, payload: bytes) -> list[Event]:
+        match kind:
+            case rtnetlink.RTM_NEWLINK:
+                link = rtnetlink.link(payload)
+                return self._on_link(link) if link else []
+            case rtnetlink.RTM_DELLINK:
+                link = rtnetlink.link(payload)
+                return self._on_link_gone(link.index) if link else []
+            case rtnetlink.RTM_NEWNEIGH:
+                station = rtnetlink.station(payload)
+                return self._on_station(station) if station else []
+            case rtnetlink.RTM_DELNEIGH:
+                station = rtnetlink.station(payload)
+                return self._on_station_gone(station) if station else []
+            case _:
+                return []
+
+    def _on_link(self, link: Link) -> list[Event]:
+        known = self._links.get(link.index)
+        self._links[link.index] = link
+        if known is not None and known.name != link.name:  # renamed
+            return _change(known.name, known.up, False) + _change(link.name, False, link.up)
+        if known is None:
+            return [LinkChanged(link.name, link.up)]
+        if known.up and link.up and link.downs != known.downs:  # down and up again in one notification
+            return [LinkChanged(link.name, False), LinkChanged(link.name, True)]
+        return _change(link.name, known.up, link.up)
+
+    def _on_link_gone(self, index: int) -> list[Event]:
+        """A bridge takes its forwarding table with it; it says so before, but messages may have been lost."""
+        link = self._links.pop(index, None)
+        if link is None:
+            return []
+        events: list[Event] = [NodeDetached(link.name, key[1]) for key in self._stations if key[0] == index]
+        self._stations = {key: port for key, port in self._stations.items() if key[0] != index}
+        return events + _change(link.name, link.up, False)
+
+    def _on_station(self, station: Station) -> list[Event]:
+        interface = self._access_bridge(station)
+        if interface is None:
+            return []
+        key = (station.bridge, station.link_layer)
+        if key not in self._stations and len(self._stations) >= STATIONS:
+            self.counters["stations-refused"] += 1
+            return []
+        self._stations[key] = station.port
+        if station.expired:
+            return []  # about to be forgotten, not a sign of life
+        self.counters["stations-seen"] += 1
+        return [NodeSeen(interface, station.link_layer, Sighting.STATION)]
+
+    def _on_station_gone(self, station: Station) -> list[Event]:
+        interface = self._access_bridge(station)
+        if interface is None:
+            return []
+        self._stations.pop((station.bridge, station.link_layer), None)
+        if station.expired:
+            self.counters["stations-aged"] += 1
+            if self._aged is not None:
+                self._aged(interface, station.link_layer)
+            return []
+        self.counters["stations-gone"] += 1
+        return [NodeDetached(interface, station.link_layer)]
+
+    def _access_bridge(self, station: Station) -> str | None:
+        """The name of the access bridge that `station` is at, if it is at one."""
+        link = self._links.get(station.bridge)
+        if link is None or link.name not in self.access or not station.learned:
+            return None
+        return link.name
+
+    # --- everything anew ------------------------------------------------------------------------------------
+
+    def _read_anew(self) -> list[Event]:
+        """Read links and stations and report what differs from what was known; nothing when that fails."""
+        try:
+            links = [link for link in map(rtnetlink.link, self._dump(rtnetlink.RTM_GETLINK, 0)) if link]
+            dumped = self._dump(rtnetlink.RTM_GETNEIGH, rtnetlink.AF_BRIDGE)
+        except OSError:
+            self.counters["dump-errors"] += 1
+            return []
+        events: list[Event] = []
+        for index in self._links.keys() - {link.index for link in links}:
+            events += self._on_link_gone(index)
+        for link in links:
+            events += self._on_link(link)
+        return events + self._compare_stations([found for found in map(rtnetlink.station, dumped) if found])
+
+    def _compare_stations(self, stations: Sequence[Station]) -> list[Event]:
+        present = {
+            (station.bridge, station.link_layer) for station in stations if self._access_bridge(station)
+        }
+        events: list[Event] = []
+        for key in self._stations.keys() - present:
+            del self._stations[key]
+            link = self._links.get(key[0])
+            if link is not None:
+                events.append(NodeDetached(link.name, key[1]))
+        for station in stations:
+            if self._stations.get((station.bridge, station.link_layer)) != station.port:
+                events += self._on_station(station)
+        return events
+
+    def _dump(self, kind: int, family: int) -> list[bytes]:
+        """The payloads of a dump, over the second socket so that notifications do not come in between.
+
+        A dump during which something changed is marked by the kernel and done again.
+        """
+        for _ in range(_DUMP_TRIES):
+            self._sequence += 1
+            self._ask.send(rtnetlink.request(kind, family, self._sequence))
+            payloads, interrupted = self._collect()
+            if not interrupted:
+                break
+            self.counters["dumps-repeated"] += 1
+        return payloads
+
+    def _collect(self) -> tuple[list[bytes], bool]:
+        payloads: list[bytes] = []
+        interrupted = False
+        while True:
+            for kind, flags, sequence, payload in rtnetlink.messages(self._ask.recv(_DATAGRAM)):
+                if sequence != self._sequence:
+                    continue  # left over from a dump that failed
+                interrupted |= bool(flags & rtnetlink.NLM_F_DUMP_INTR)
+                if kind == rtnetlink.NLMSG_DONE:
+                    return payloads, interrupted
+                if kind == rtnetlink.NLMSG_ERROR:
+                    number = rtnetlink.error_number(payload)
+                    raise OSError(number, os.strerror(number))
+                payloads.append(payload)
+
+
+def _change(interface: str, before: bool, after: bool) -> list[Event]:
+    return [LinkChanged(interface, after)] if before != after else []
+
+
+def _netlink() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    netlink = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+    netlink.bind((0, 0))  # one without a number of its own hears no notifications
+    return netlink
+
+
+def _enlarge(netlink: socket.socket) -> None:
+    try:
+        netlink.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except OSError:
+        netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
