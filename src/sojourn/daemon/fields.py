@@ -222,3 +222,4 @@ SocketField: TypeAlias = Annotated[
     Expected("the path of a Unix socket", "/run/sojourn/ar1.sock"),
 ]
 SwitchField: TypeAlias = Annotated[bool, Strict(), Expected("true or false", True)]
+TextField: TypeAlias = Annotated[str, Strict(), Expected("a text", "correct horse battery")]

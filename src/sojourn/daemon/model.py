@@ -24,6 +24,7 @@ from sojourn.daemon.fields import (
     PrefixField,
     SocketField,
     SwitchField,
+    TextField,
     duration_text,
 )
 from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, RetransmissionConstants
@@ -254,6 +255,9 @@ class File(Section):
     log: LogField = setting("What is told on the error stream: this and all that is graver.", "info")
     log_format: LogFormatField = setting("One line of text, or one object of JSON, for each message.", "text")
     log_identifiers: SwitchField = setting("Tell identifiers of nodes in plain, not as a hash.", False)
+    identifier_key: TextField = setting(
+        "Any text. Hashes of identifiers cannot be guessed without it, and are the same where it is the same.", ""
+    )
     maar: Maar | None = setting("The role of an access router.", None)
     cmd: Cmd | None = setting("The role of the database.", None)
 

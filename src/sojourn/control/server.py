@@ -1,0 +1,268 @@
+"""The daemon's end of the control socket.
+
+It listens for the user who runs the daemon only (mode 0600). A request is answered within the event loop, as answers
+are made of what is in memory. A client that does not read keeps its own answers waiting and nobody else's: events that
+it follows are dropped, counted and told of, and a client that leaves a whole table unread is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, assert_never
+
+from sojourn.control import protocol
+from sojourn.control.protocol import (
+    Answer,
+    Command,
+    Counted,
+    Counters,
+    Done,
+    Events,
+    Failed,
+    Happened,
+    Malformed,
+    Missed,
+    Ping,
+    Pong,
+    Request,
+    Rows,
+    Show,
+)
+
+CLIENTS = 32
+"""Connections at a time; more are told so and closed."""
+UNREAD_MAX = 256 * 1024
+"""Octets of events that wait for a client that does not read."""
+PATIENCE = 30.0
+"""Seconds that a client may take to read an answer."""
+
+
+class SocketTaken(Exception):
+    """Another daemon answers at this socket, or something that is no socket of ours is there."""
+
+
+class Handler(Protocol):
+    """What the daemon answers. `ValueError` carries a sentence for the client."""
+
+    def status(self) -> Pong:
+        """Who this is."""
+        ...
+
+    def show(self, topic: str, plain: bool) -> list[dict[str, Any]]:
+        """A table. Raises ValueError for an unknown topic."""
+        ...
+
+    def counters(self) -> dict[str, int]:
+        """All counters."""
+        ...
+
+    def recent(self, plain: bool) -> list[dict[str, Any]]:
+        """The latest events and reports, oldest first."""
+        ...
+
+    def command(self, verb: str, arguments: dict[str, str]) -> list[dict[str, Any]]:
+        """Hand a command over; answers with what the role reported. Raises ValueError when none knows it."""
+        ...
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.follows: bool = False
+        self.plain = False
+        self.missed = 0
+
+    def tell(self, row: dict[str, Any]) -> None:
+        """One event, unless too much waits already."""
+        transport = self.writer.transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > UNREAD_MAX:
+            self.missed += 1
+            return
+        if self.missed:
+            self.writer.write(protocol.encode(Missed(self.missed)))
+            self.missed = 0
+        self.writer.write(protocol.encode(Happened(row)))
+
+
+class ControlServer:
+    """Answers requests at the Unix socket `path`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._listener: socket.socket | None = None
+        self._identity: tuple[int, int] | None = None
+        self._server: asyncio.Server | None = None
+        self._clients: dict[_Client, asyncio.Task[None]] = {}
+        self._handler: Handler | None = None
+
+    def take(self) -> None:
+        """Occupy the path. A socket that a dead daemon left is taken over. Raises `SocketTaken` and OSError.
+
+        Nobody is answered before `serve`; who connects earlier waits.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(self.path.parent):
+            _remove_if_dead(self.path)
+            self._listener = self._listen()
+        self._identity = _identity(self.path)
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(self.path))
+            listener.listen(CLIENTS)
+        except OSError as error:
+            listener.close()
+            if error.errno == errno.EADDRINUSE:
+                raise SocketTaken(f"{self.path} was taken by another process in this moment") from None
+            raise
+        finally:
+            os.umask(before)
+        listener.setblocking(False)
+        return listener
+
+    async def serve(self, handler: Handler) -> None:
+        """Begin to answer."""
+        assert self._listener is not None
+        self._handler = handler
+        self._server = await asyncio.start_unix_server(
+            self._connected, sock=self._listener, limit=protocol.REQUEST_MAX
+        )
+
+    @property
+    def followed(self) -> bool:
+        """Whether anybody follows events, so that rows need not be made for nobody."""
+        return any(client.follows for client in self._clients)
+
+    def tell(self, row: Callable[[bool], dict[str, Any]]) -> None:
+        """Something happened: `row` makes it, with identifiers in plain or not."""
+        for client in list(self._clients):
+            if client.follows:
+                client.tell(row(client.plain))
+
+    async def close(self) -> None:
+        """Answer nobody any more, and remove the socket."""
+        if self._identity is not None and _identity(self.path) == self._identity:
+            self.path.unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.close()
+        elif self._listener is not None:
+            self._listener.close()
+        tasks = list(self._clients.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- clients ------------------------------------------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = _Client(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._clients) >= CLIENTS:
+            writer.write(protocol.encode(Failed(f"{CLIENTS} clients are connected already")))
+            writer.close()
+            return
+        self._clients[client] = task
+        try:
+            await self._converse(client, reader)
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            del self._clients[client]
+            writer.close()
+
+    async def _converse(self, client: _Client, reader: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError:
+                return  # a request without its end was never sent
+            except asyncio.LimitOverrunError:
+                client.writer.write(
+                    protocol.encode(Failed(f"a request has at most {protocol.REQUEST_MAX} octets"))
+                )
+                return
+            for answer in self._answers(client, line):
+                client.writer.write(protocol.encode(answer))
+            async with asyncio.timeout(PATIENCE):
+                await client.writer.drain()
+
+    def _answers(self, client: _Client, line: bytes) -> Iterable[Answer]:
+        try:
+            return self._answer(client, protocol.decode_request(line))
+        except Malformed as error:
+            return [Failed(f"not a request: {error}")]
+        except ValueError as error:
+            return [Failed(str(error))]
+
+    def _answer(self, client: _Client, request: Request) -> Iterable[Answer]:
+        assert self._handler is not None
+        match request:
+            case Ping():
+                return [self._handler.status()]
+            case Show(topic, plain):
+                return [Rows(topic, self._handler.show(topic, plain))]
+            case Counters():
+                return [Counted(self._handler.counters())]
+            case Command(verb, arguments):
+                return [Done(self._handler.command(verb, arguments))]
+            case Events(follow, plain):
+                client.follows, client.plain = follow, plain
+                return [Rows("events", self._handler.recent(plain))]
+            case _:
+                assert_never(request)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Of several daemons that start at once, one looks at the sockets of `directory` at a time."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if_dead(path: Path) -> None:
+    """A socket that refuses connections belongs to nobody any more."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise SocketTaken(f"{path} is there and is no socket; remove it or name another path for control")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except (BlockingIOError, TimeoutError):
+            pass  # its queue is full: somebody is there
+    raise SocketTaken(
+        f"another daemon is running with the control socket {path}; stop that one first, or name another path"
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, so that the socket of a successor is not removed."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
