@@ -1,8 +1,8 @@
 """Linux namespaces from plain Python: no root, no package of the distribution, no trace.
 
-Python has `os.setns` and `os.unshare` from 3.12 on; for 3.11 the same two calls are made through ctypes. A network
-namespace lives as long as a file descriptor, or a process, is in it: nothing is mounted or named, so that whatever
-kills us leaves nothing behind.
+Python has `os.setns` and `os.unshare` from 3.12 on; for 3.11 the same two calls are made through ctypes. A
+network namespace lives as long as a file descriptor, or a process, is in it: nothing is mounted or named, so
+that whatever kills us leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -137,8 +137,9 @@ class SandboxUnavailable(OSError):
 def sandbox(main: Callable[[], int]) -> int:
     """Run `main` in namespaces of its own (user, mount, process, network) and return its exit status.
 
-    Everything that `main` starts or makes ends with it, whatever kills it or us. Without the right to make user
-    namespaces, root goes without one; anybody else gets `SandboxUnavailable`. Call it before starting threads.
+    Everything that `main` starts or makes ends with it, whatever kills it or us. Without the right to make
+    user namespaces, root goes without one; anybody else gets `SandboxUnavailable`. Call it before starting
+    threads.
     """
     uid, gid = os.geteuid(), os.getegid()
     report, done = os.pipe()
@@ -186,7 +187,8 @@ def _enter_and_run(main: Callable[[], int], uid: int, gid: int, done: int) -> in
         os.close(done)
         return _status(_wait(first))
     die_with_parent()
-    # Tools in the sandbox expect to find themselves in /proc; where a container forbids the mount, the old one serves.
+    # Tools in the sandbox expect to find themselves in /proc; where a container forbids the mount, the old
+    # one serves.
     _libc.mount(b"proc", b"/proc", b"proc", 0, None)
     _loopback_up()
     os.close(done)

@@ -56,7 +56,8 @@ def bit_rate(value: object) -> int:
 
 
 def duration_text(nanoseconds: int) -> str:
-    """The shortest of ``5ms``, ``0.5ms``, ``60s`` that says it exactly enough for people and for `duration`."""
+    """The shortest of ``5ms``, ``0.5ms``, ``60s`` that says it exactly enough for people and for
+    `duration`."""
     if nanoseconds and nanoseconds % SECOND:
         return f"{nanoseconds / MILLISECOND:g}ms"
     return f"{nanoseconds // SECOND}s"

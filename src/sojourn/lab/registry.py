@@ -3,8 +3,8 @@
     @scenario("walk", "one host walks over three access routers while its connections live on")
     def walk(options: ScenarioOptions) -> int: ...
 
-The function runs inside the sandbox and returns the exit status. A file given to ``lab run`` has no function of its
-own: it is built and its ``[roam]`` script is played (`sojourn.lab.play`).
+The function runs inside the sandbox and returns the exit status. A file given to ``lab run`` has no function
+of its own: it is built and its ``[roam]`` script is played (`sojourn.lab.play`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class ScenarioOptions:
     plain: bool = False
     """No live view even on a terminal."""
     extra: dict[str, str] = field(default_factory=dict)
-    """Options of this scenario alone, as ``--hosts 10``: ``{"hosts": "10"}``. An unknown one is for the scenario to refuse."""
+    """Options of this scenario alone, as ``--hosts 10``: ``{"hosts": "10"}``. An unknown one is for the
+    scenario to refuse."""
 
 
 ScenarioFunction: TypeAlias = Callable[[ScenarioOptions], int]

@@ -1,4 +1,5 @@
-"""Shortest paths over a lab's links (Dijkstra), by delay, then by hops, then by name: the same on every run."""
+"""Shortest paths over a lab's links (Dijkstra), by delay, then by hops, then by name: the same on every
+run."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ A whole topology with three access routers is short, because every address has a
     core.cmd = { delay = "10ms", loss = "1%" }
     core.server = "5ms"
 
-Links are between routers, access routers, databases and servers; hosts have no link but the air, where they roam.
-Every mistake is reported at once, with file, key and what was expected (`TopologyError`).
+Links are between routers, access routers, databases and servers; hosts have no link but the air, where they
+roam. Every mistake is reported at once, with file, key and what was expected (`TopologyError`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from ipaddress import IPv6Address, IPv6Network
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -206,7 +207,7 @@ class Topology(_Strict):
         """One-way delay along `path`, without jitter and queues."""
         graph = self.graph()
         path = shortest_path(graph, source, destination)
-        return sum(graph[a][b] for a, b in zip(path, path[1:], strict=False))
+        return sum(graph[a][b] for a, b in pairwise(path))
 
 
 def load(source: Path | str) -> Topology:
@@ -249,14 +250,15 @@ def parse(text: str, source: str = "topology") -> Topology:
     try:
         topology = Topology.model_validate(document)
     except ValidationError as error:
-        raise TopologyError(source, _problems(error)) from None
+        raise TopologyError(source, _problems(error, document["links"])) from None
     problems = list(_check(topology))
     if problems:
         raise TopologyError(source, problems)
     return topology
 
 
-# --- short forms --------------------------------------------------------------------------------------------------
+# --- short forms
+# --------------------------------------------------------------------------------------------------
 
 
 def _normal_nodes(table: object, problems: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
@@ -317,7 +319,8 @@ def _normal_roam(value: object, problems: list[tuple[str, str]]) -> list[object]
     return steps
 
 
-# --- addresses that nobody gave -----------------------------------------------------------------------------------
+# --- addresses that nobody gave
+# -----------------------------------------------------------------------------------
 
 
 def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
@@ -346,7 +349,8 @@ def _router_pool(index: int) -> str:
     return f"2001:db8:{group:x}::/48"
 
 
-# --- checks over the whole ----------------------------------------------------------------------------------------
+# --- checks over the whole
+# ----------------------------------------------------------------------------------------
 
 
 def _check(topology: Topology) -> Iterable[tuple[str, str]]:
@@ -405,7 +409,8 @@ def _check_connected(topology: Topology) -> Iterable[tuple[str, str]]:
     start = next(iter(graph))
     reached, border = {start}, [start]
     while border:
-        border = [b for a in border for b in graph[a] if b not in reached and not reached.add(b)]  # type: ignore[func-returns-value]
+        border = sorted({b for a in border for b in graph[a]} - reached)
+        reached.update(border)
     for name in graph:
         if name not in reached:
             yield "links", f'expected every node to be reachable; nothing leads from "{start}" to "{name}"'
@@ -434,11 +439,17 @@ def _check_roam(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"roam.{index}.to", _expected_access_router(topology, step.to)
 
 
-def _problems(error: ValidationError) -> list[tuple[str, str]]:
-    """What pydantic found, in our words."""
+def _problems(error: ValidationError, links: list[object]) -> list[tuple[str, str]]:
+    """What pydantic found, in our words; links go by the names of their ends."""
     problems = []
     for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
+        where = [str(part) for part in problem["loc"]]
+        if where[0] == "links" and len(where) > 1:
+            link = links[int(where[1])]
+            between = link.get("between") if isinstance(link, dict) else None
+            if isinstance(between, tuple):
+                where[1:2] = between
+        key = ".".join(where)
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             text = "unknown key"

@@ -1,0 +1,61 @@
+"""One node of a running lab: a network namespace and what was put into it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from typing import IO, TypeAlias
+
+from sojourn.lab.namespaces import NetworkNamespace
+from sojourn.lab.rtnetlink import End
+from sojourn.lab.topology import Kind
+
+Stream: TypeAlias = int | IO[bytes] | None
+
+
+class Node:
+    """A router, access router, database, server or host."""
+
+    def __init__(self, name: str, kind: Kind, address: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.namespace = NetworkNamespace(name)
+        self.address = address
+        """Text of the global address; empty for a host, which makes its own."""
+        self.ends: dict[str, End] = {}
+        """Interfaces by name: ``to-NEIGHBOUR`` in the core, ``acc0`` and its port ``air``, ``wlan0``."""
+
+    @property
+    def interface(self) -> str:
+        """``wlan0`` of a host, ``acc0`` of an access router, the first core interface of the others."""
+        return {"host": "wlan0", "access-router": "acc0"}.get(self.kind) or next(iter(self.ends), "lo")
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: Stream = subprocess.DEVNULL,
+        stdout: Stream = None,
+        stderr: Stream = None,
+        env: dict[str, str] | None = None,
+        new_session: bool = True,
+    ) -> subprocess.Popen[bytes]:
+        """Start a program inside; it ends with the lab at the latest. `env` is added to our environment.
+
+        In a session of its own by default, so that Ctrl-C reaches the lab alone, which then stops it in
+        order.
+        """
+        with self.namespace.entered():
+            return subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env={**os.environ, "SOJOURN_NODE": self.name, **(env or {})},
+                start_new_session=new_session,
+            )
+
+    def close(self) -> None:
+        """Let go of the namespace; it vanishes with the last process in it."""
+        self.namespace.close()
