@@ -1,0 +1,172 @@
+"""``sojourn show``: what a running daemon knows and does, as tables or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO
+
+from cyclopts import Parameter
+
+from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
+
+WIDTH = 80
+"""Columns that a table may take where nobody says how many there are."""
+Topic = Literal["sessions", "bindings", "routes", "peers", "events", "counters"]
+
+
+def show(
+    topic: Topic,
+    daemon: Path | None = None,
+    /,
+    *,
+    socket: Path | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    plain: Annotated[bool, Parameter(negative=())] = False,
+    follow: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Ask a running daemon what it knows and does.
+
+    The daemon is found by --socket, by the configuration file, by the variable SOJOURN_SOCKET, or by being
+    the only one in /run/sojourn.
+
+    Parameters
+    ----------
+    topic:
+        sessions: nodes, where they are and their prefixes. bindings: what is registered. routes: what holds
+        in the kernel. peers: the other routers. events: what happened lately. counters: all that is counted.
+    daemon:
+        The configuration file that the daemon runs with (TOML).
+    socket:
+        The daemon's control socket.
+    json_output:
+        Answer with JSON: a list of objects; with --follow one object per line.
+    plain:
+        Show identifiers of nodes as they are, not as hashes.
+    follow:
+        With events: go on until Ctrl-C.
+    """
+    from sojourn.control.client import ControlClient, ControlError
+
+    if follow and topic != "events":
+        raise CommandError("--follow goes with events only", WRONG_USAGE)
+    try:
+        with ControlClient(_socket_path(socket, daemon)) as client:
+            if follow:
+                _print_stream(client.follow(plain), json_output)
+            elif topic == "counters":
+                counters = client.counters()
+                rows = [{"counter": name, "count": count} for name, count in sorted(counters.items())]
+                _print(rows, counters if json_output else None)
+            else:
+                rows = client.recent(plain) if topic == "events" else client.show(topic, plain)
+                _print(rows, rows if json_output else None)
+    except ControlError as error:
+        raise CommandError(str(error)) from None
+    return DONE
+
+
+def _socket_path(socket: Path | None, daemon: Path | None) -> str:
+    from sojourn.control.client import find_socket
+
+    if socket is not None:
+        return str(socket)
+    if daemon is None:
+        return find_socket()
+    from sojourn.daemon.configuration import ConfigurationError, load
+
+    try:
+        return load(daemon).file.control
+    except ConfigurationError as error:
+        raise CommandError(str(error), WRONG_USAGE) from None
+
+
+def _print(rows: Sequence[Mapping[str, Any]], answer: object | None) -> None:
+    if answer is not None:
+        print(json.dumps(answer, indent=2))
+    elif rows:
+        print_table(rows, sys.stdout)
+    else:
+        print("nothing to show", file=sys.stderr)
+
+
+def _print_stream(rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+    for row in rows:
+        print(json.dumps(row) if as_json else line_of(row), flush=True)
+
+
+def line_of(row: Mapping[str, Any]) -> str:
+    """A row without a table: its time and event, then ``key=value``."""
+    head = [str(row[key]) for key in ("time", "role", "event") if key in row]
+    rest = [f"{key}={cell(value)}" for key, value in row.items() if key not in ("time", "role", "event")]
+    return " ".join(head + rest)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
+    """A table of `rows`, coloured on a terminal; elsewhere plain, at most 80 columns wide and without frames."""
+    if "event" in rows[0]:
+        for row in rows:
+            print(line_of(row), file=stream)
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
+    if stream.isatty():
+        _rich_table(columns, cells)
+    else:
+        _plain_table(columns, cells, stream)
+
+
+def cell(value: Any) -> str:
+    """A value for people."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case list() | tuple():
+            return "\n".join(cell(item) for item in value) or "-"
+        case dict():
+            return " ".join(f"{key}={cell(inner)}" for key, inner in value.items()) or "-"
+        case _:
+            return str(value)
+
+
+def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    Console(highlight=False).print(table, markup=False)
+
+
+def _plain_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
+    """Columns as wide as their longest line, the widest ones folded until all fit."""
+    header = [column.replace("_", " ") for column in columns]
+    grid = [header, *cells]
+    widths = [
+        max(len(line) for row in grid for line in row[index].split("\n")) for index in range(len(columns))
+    ]
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > 8:
+        widths[widths.index(max(widths))] -= 1
+    for row in grid:
+        folded = [_fold(value, width) for value, width in zip(row, widths, strict=True)]
+        for number in range(max(map(len, folded))):
+            parts = [lines[number] if number < len(lines) else "" for lines in folded]
+            line = "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True))
+            print(line.rstrip(), file=stream)
+
+
+def _fold(value: str, width: int) -> list[str]:
+    lines = []
+    for line in value.split("\n"):
+        lines += [line[start : start + width] for start in range(0, len(line), width)] or [""]
+    return lines
