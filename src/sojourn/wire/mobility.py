@@ -7,16 +7,15 @@ is `octets` for everything that decodes, however oddly its sender padded and ord
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias
 
 from sojourn.wire.addresses import Address
 from sojourn.wire.checksum import internet_checksum
 from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.fields import Tlvs
-from sojourn.wire.generate import PADDING, PADDINGS, STRICT, Get, Layout, define
-from sojourn.wire.tlv import WALKERS, Family, Tlv
+from sojourn.wire.generate import PADDING, PADDINGS, STRICT
+from sojourn.wire.tlv import Family, Message, Registry, Tlv
 
 MOBILITY_HEADER = 135
 """The protocol number (next header) of Mobility Headers."""
@@ -70,39 +69,13 @@ MOBILITY_OPTIONS.set_length(60, base=4, unit=4)
 MOBILITY_OPTIONS.set_length(61, base=4, unit=4)
 
 Options: TypeAlias = Annotated[tuple[MobilityOption, ...], Tlvs("mobility options")]
-O = TypeVar("O", bound=MobilityOption)  # noqa: E741
-M = TypeVar("M", bound="MobilityMessage")
 
 
-class MobilityMessage:
+class MobilityMessage(Message):
     """A Mobility Header without its first six octets."""
 
     __slots__ = ()
-    number: ClassVar[int]
-    rfc: ClassVar[str]
-    """RFC sections, as the docstring names them."""
-    layout: ClassVar[Layout]
     options: Options = ()
-
-    @staticmethod
-    def get(octets: bytes, start: int, stop: int, mode: int) -> Any:
-        """The message whose data are ``octets[start:stop]``; generated. Raises `DecodeError`."""
-        raise NotImplementedError
-
-    def put(self, out: bytearray, align: bool) -> None:
-        """Append the data to the header; generated. Raises `EncodeError`."""
-        raise NotImplementedError
-
-    def first(self, kind: type[O]) -> O | None:
-        """The first option of this class."""
-        for option in self.options:
-            if isinstance(option, kind):
-                return option
-        return None
-
-    def all(self, kind: type[O]) -> tuple[O, ...]:
-        """All options of this class, in order."""
-        return tuple([option for option in self.options if isinstance(option, kind)])
 
 
 @dataclass(slots=True)
@@ -119,24 +92,12 @@ class UnknownMessage(MobilityMessage):
         out += self.data
 
 
-MESSAGES: dict[int, type[MobilityMessage]] = {}
-"""The class of each Mobility Header type."""
-_READERS: list[Get | None] = [None] * 256
-
-
-def mobility_message(number: int) -> Callable[[type[M]], type[M]]:
-    """Class decorator: the dataclass with slots is Mobility Header type `number`."""
-
-    def declare(cls: type[M]) -> type[M]:
-        if number in MESSAGES:
-            raise TypeError(f"{cls.__name__}: number {number} belongs to {MESSAGES[number].__name__}")
-        cls.number = number
-        define(cls, None, (1, 0), WALKERS)
-        MESSAGES[number] = cls
-        _READERS[number] = cls.get
-        return cls
-
-    return declare
+_REGISTRY: Registry[MobilityMessage] = Registry()
+_READERS = _REGISTRY.readers
+MESSAGES = _REGISTRY.classes
+"""The class of each Mobility Header type (RFC 6275 6.1.1 and the IANA registry "Mobility Header Types")."""
+mobility_message = _REGISTRY.message
+"""Class decorator: ``@mobility_message(number)`` above a dataclass with slots."""
 
 
 def decode(octets: bytes, *, strict: bool = False, padding: bool = False) -> MobilityMessage:

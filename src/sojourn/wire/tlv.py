@@ -8,7 +8,7 @@ has a table of its own. A `Family` is such a table with the one walker that all 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from sojourn.wire.errors import DecodeError
 from sojourn.wire.generate import PADDING, STRICT, Alignment, Get, Head, Layout, Walk, define
@@ -38,6 +38,62 @@ class Tlv:
 
 
 T = TypeVar("T", bound=Tlv)
+
+
+class Message:
+    """A message that ends in options, of any protocol; its number and checksum belong to the protocol's header."""
+
+    __slots__ = ()
+    number: ClassVar[int]
+    rfc: ClassVar[str]
+    """RFC sections, as the docstring names them."""
+    layout: ClassVar[Layout]
+    options: tuple[Any, ...] = ()
+
+    @staticmethod
+    def get(octets: bytes, start: int, stop: int, mode: int) -> Any:
+        """The message whose data are ``octets[start:stop]``; generated. Raises `DecodeError`."""
+        raise NotImplementedError
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the data to the header; generated. Raises `EncodeError`."""
+        raise NotImplementedError
+
+    def first(self, kind: type[T]) -> T | None:
+        """The first option of this class."""
+        for option in self.options:
+            if isinstance(option, kind):
+                return option
+        return None
+
+    def all(self, kind: type[T]) -> tuple[T, ...]:
+        """All options of this class, in order."""
+        return tuple([option for option in self.options if isinstance(option, kind)])
+
+
+M = TypeVar("M", bound=Message)
+
+
+class Registry(Generic[M]):
+    """The messages that share a number space."""
+
+    def __init__(self) -> None:
+        self.classes: dict[int, type[M]] = {}
+        self.readers: list[Get | None] = [None] * 256
+
+    def message(self, number: int) -> Callable[[type[M]], type[M]]:
+        """Class decorator: the dataclass with slots is message `number`."""
+
+        def declare(cls: type[M]) -> type[M]:
+            if number in self.classes:
+                raise TypeError(f"{cls.__name__}: number {number} belongs to {self.classes[number].__name__}")
+            cls.number = number
+            define(cls, None, (1, 0), WALKERS)
+            self.classes[number] = cls
+            self.readers[number] = cls.get
+            return cls
+
+        return declare
 
 
 class Family:
