@@ -42,8 +42,7 @@ class Peer:
     """Another MAAR of the domain, as a MAAR sees it."""
 
     address: Address
-    routes: tuple[Prefix, ...] = ()
-    """Networks that can be reached through this anchor only (RFC 8885 3.7, RFC 4191): advertised on its DLIF."""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,9 @@ class MaarConfiguration:
     cmd: Address
     peers: tuple[Peer, ...] = ()
     mode: Mode = Mode.PROXY
+    routes: tuple[Prefix, ...] = ()
+    """Local networks that can be reached through this router only: told in Local Prefix options, and advertised by
+    whoever serves one of our nodes, on our DLIF (RFC 8885 3.7, 4.4)."""
     prefix_length: int = 64
     access_technology: int = 4
     """RFC 5213 8.5; 4 is IEEE 802.11."""
@@ -127,8 +129,6 @@ class CmdConfiguration:
     """A CMD that began with nothing does not call a node unknown before this time has passed."""
     attempts: int = 8
     """Transmissions of an update to a MAAR that does not answer."""
-    dlif: bool = False
-    """Tell serving MAARs the DLIF identities of previous ones (RFC 8885 4.7, 4.8)."""
     retransmission: RetransmissionConstants = RetransmissionConstants()
 
 

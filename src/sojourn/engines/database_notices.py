@@ -1,0 +1,286 @@
+"""How the CMD tells MAARs what happened: the fan-out to previous MAARs and the answers to the serving one.
+
+RFC 8885 3.2 to 3.4. Every update goes through `Retransmission`, which repeats and paces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sojourn.core.effects import SendMessage
+from sojourn.core.sequence import following
+from sojourn.engines.base import OutboxEngine, TokenBucket
+from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
+from sojourn.engines.database_entry import BindingCacheEntry, Handover
+from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY_DMM, identifier_option
+from sojourn.engines.retransmission import Key, Retransmission
+from sojourn.wire import (
+    AccessTechnologyType,
+    AnchoredPrefix,
+    BindingAcknowledgement,
+    BindingUpdate,
+    DlifLinkLayerAddress,
+    DlifLinkLocalAddress,
+    Handoff,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    LocalPrefix,
+    MobileNodeIdentifier,
+    MobileNodeLinkLayerIdentifier,
+    MobilityOption,
+    PreviousMaar,
+    ServingMaar,
+    Status,
+    Timestamp,
+)
+from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.units import Duration, Instant, WallClock
+
+_ECHOED = (
+    MobileNodeIdentifier,
+    HomeNetworkPrefix,
+    HandoffIndicator,
+    AccessTechnologyType,
+    MobileNodeLinkLayerIdentifier,
+    Timestamp,
+)
+"""Options that an answer returns as they came (RFC 5213 5.3.6)."""
+
+_LOCAL_PREFIXES_MAX = 8
+"""Local networks remembered per MAAR."""
+
+
+class Notices(OutboxEngine):
+    """The half of the CMD that speaks."""
+
+    def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
+        super().__init__(epoch)
+        self.configuration = configuration
+        self.entries: dict[bytes, BindingCacheEntry] = {}
+        self.heard: dict[Address, Instant] = {}
+        self._maars: dict[Address, Maar] = {maar.address: maar for maar in configuration.maars}
+        self._identities: dict[Address, tuple[MobilityOption, ...]] = {}
+        """Per MAAR what the serving MAAR needs for its DLIF: options 69 and 70, and 66 for its local networks."""
+        self._sequence = 0
+        self._requests = Retransmission(
+            configuration.retransmission,
+            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
+            wake=lambda key, instant: self._timers.start(("request", key), instant),
+            sleep=lambda key: self._timers.stop(("request", key)),
+            attempts=configuration.attempts,
+            pacer=TokenBucket(configuration.pace_rate, configuration.pace_burst),
+        )
+
+    # --- to previous MAARs ----------------------------------------------------------------------------------------
+
+    def _notify(self, entry: BindingCacheEntry, update: BindingUpdate, targets: dict[Address, list[Prefix]]) -> None:
+        """Tell `targets` where the node is, and the serving MAAR who they are, in the order of the mode."""
+        self._stop_telling(entry)
+        mode = self.configuration.mode
+        entry.handover = Handover(update, set(targets)) if targets else None
+        if mode is Mode.PROXY or not targets:
+            self._accept(entry, update)
+        for maar, prefixes in targets.items():
+            self._tell_moved(entry, maar, prefixes)
+        if mode is Mode.RELAY and targets:
+            self._after(self.configuration.relay_flush, "flush", entry.node)
+
+    def _announce(self, entry: BindingCacheEntry, targets: dict[Address, list[Prefix]]) -> None:
+        """Anchors that were learnt late are told, and the serving MAAR learns of them, outside any handover."""
+        for maar, prefixes in targets.items():
+            self._tell_moved(entry, maar, prefixes)
+        options: list[MobilityOption] = [
+            identifier_option(entry.node),
+            HomeNetworkPrefix.of(ANY),
+            Timestamp(entry.timestamp),
+        ]
+        self._send_accepted(entry, entry.sequence, options, entry.previous())
+
+    def _tell_moved(self, entry: BindingCacheEntry, maar: Address, prefixes: list[Prefix]) -> None:
+        """The Proxy Binding Update with the Serving MAAR option (RFC 8885 3.2, step 2)."""
+        networks = prefixes or [ANY]
+        options = (
+            identifier_option(entry.node),
+            *(HomeNetworkPrefix.of(prefix) for prefix in networks),
+            HandoffIndicator(int(Handoff.BETWEEN_GATEWAYS)),
+            AccessTechnologyType(self._technology(entry)),
+            Timestamp(entry.timestamp),
+            ServingMaar(entry.serving),
+        )
+        update = BindingUpdate(self._next_sequence(), PROXY_DMM, entry.lifetime, options)
+        self._requests.start(("notify", entry.node, maar, None), update, self._now)
+
+    def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address) -> None:
+        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix."""
+        options = (
+            identifier_option(entry.node),
+            HomeNetworkPrefix.of(prefix),
+            HandoffIndicator(int(Handoff.NOT_CHANGED)),
+            AccessTechnologyType(self._technology(entry)),
+            Timestamp(entry.timestamp),
+            AnchoredPrefix.of(prefix),
+        )
+        update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
+        self._requests.start(("retire", entry.node, maar, prefix), update, self._now)
+
+    def _technology(self, entry: BindingCacheEntry) -> int:
+        option = entry.handover.update.first(AccessTechnologyType) if entry.handover else None
+        return option.technology if option is not None else 4
+
+    def _stop_telling(self, entry: BindingCacheEntry) -> None:
+        """An earlier handover of this node is overtaken: nobody is told of it any more."""
+        if entry.handover is not None:
+            for maar in entry.handover.waiting:
+                self._requests.cancel(("notify", entry.node, maar, None))
+            entry.handover = None
+        self._timers.stop(("flush", entry.node))
+
+    def _next_sequence(self) -> int:
+        self._sequence = following(self._sequence)
+        return self._sequence
+
+    def _on_request_due(self, key: Key) -> None:
+        given_up = self._requests.due(key, self._now)
+        if given_up is None:
+            return
+        purpose, node, maar, _ = given_up.key
+        self._report("maar-silent", maar=text(maar), node=node.hex(), purpose=purpose)
+        entry = self.entries.get(node)
+        if entry is not None and entry.handover is not None and purpose == "notify":
+            self._confirmed(entry, maar, answered=False)
+
+    # --- answers of previous MAARs ----------------------------------------------------------------------------------
+
+    def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
+        """RFC 8885 3.2 step 4, 3.3, 3.4: a previous MAAR is done, or refuses."""
+        identifier = acknowledgement.first(MobileNodeIdentifier)
+        if source not in self._maars or identifier is None:
+            self._report("acknowledgement-unexpected", source=text(source))
+            return
+        self.heard[source] = self._now
+        node = bytes((identifier.subtype,)) + identifier.identifier
+        anchored = acknowledgement.first(AnchoredPrefix)
+        purpose = "notify" if anchored is None else "retire"
+        key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
+        if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
+            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            return
+        entry = self.entries.get(node)
+        if entry is None or purpose == "retire":
+            return
+        self._learn_identity(acknowledgement, source)
+        refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
+        if refused:
+            self._refused_by_anchor(entry, source, acknowledgement.status)
+        self._confirmed(entry, source, answered=not refused)
+
+    def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
+        """The MAAR does not anchor for this node (any more); one that saw it come back since speaks for itself."""
+        self._report("anchor-refused", maar=text(maar), node=entry.node.hex(), status=status)
+        if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
+            return
+        for prefix in entry.by_maar().get(maar, []):
+            self._drop(entry, prefix)
+            if self.configuration.mode is Mode.PROXY:
+                self._tell_retired(entry, prefix, entry.serving)
+        self._keep(entry)
+
+    def _confirmed(self, entry: BindingCacheEntry, maar: Address, *, answered: bool) -> None:
+        handover = entry.handover
+        if handover is None or maar not in handover.waiting:
+            return
+        handover.waiting.discard(maar)
+        if answered:
+            handover.answered.append(maar)
+        if self.configuration.mode is Mode.RELAY:
+            self._relay(entry, handover)
+        if not handover.waiting:
+            self._timers.stop(("flush", entry.node))
+            entry.handover = None
+
+    def _relay(self, entry: BindingCacheEntry, handover: Handover) -> None:
+        """RFC 8885 3.2: one answer for all; or, after the timeout, another one for each that comes late."""
+        if not handover.waiting or handover.flushed:
+            told = [pair for pair in entry.previous() if pair[1] in handover.answered]
+            if told or not handover.flushed:
+                self._accept(entry, handover.update, told)
+            if handover.flushed:
+                handover.answered.clear()
+
+    def _flush_relay(self, node: bytes) -> None:
+        """The slowest anchors are not waited for any longer."""
+        entry = self.entries.get(node)
+        if entry is None or entry.handover is None:
+            return
+        handover = entry.handover
+        handover.flushed = True
+        self._report("relay-flushed", node=node.hex(), waiting=len(handover.waiting))
+        told = [pair for pair in entry.previous() if pair[1] in handover.answered]
+        handover.answered.clear()
+        self._accept(entry, handover.update, told)
+
+    def _learn_identity(self, message: BindingUpdate | BindingAcknowledgement, source: Address) -> None:
+        """A MAAR tells its local networks and the identity of its DLIFs (RFC 8885 4.4, 4.7, 4.8)."""
+        options = (
+            message.first(DlifLinkLocalAddress),
+            message.first(DlifLinkLayerAddress),
+            *message.all(LocalPrefix)[:_LOCAL_PREFIXES_MAX],
+        )
+        told = tuple(option for option in options if option is not None)
+        if told:
+            self._identities[source] = told
+
+    # --- to the serving MAAR ----------------------------------------------------------------------------------------
+
+    def _accept(
+        self,
+        entry: BindingCacheEntry,
+        update: BindingUpdate,
+        previous: Iterable[tuple[Prefix, Address]] | None = None,
+    ) -> None:
+        """The Proxy Binding Acknowledgement with a Previous MAAR option per old prefix (RFC 8885 4.5)."""
+        if self._locator_answers(entry):
+            return
+        echoed: list[MobilityOption] = [option for option in update.options if isinstance(option, _ECHOED)]
+        self._send_accepted(entry, update.sequence, echoed, entry.previous() if previous is None else previous)
+
+    def _locator_answers(self, entry: BindingCacheEntry) -> bool:
+        """Locator mode: previous MAARs answer the first update; a repetition or a refresh is answered here."""
+        handover = entry.handover
+        return (
+            self.configuration.mode is Mode.LOCATOR
+            and handover is not None
+            and bool(handover.waiting)
+            and not handover.flushed
+        )
+
+    def _send_accepted(
+        self,
+        entry: BindingCacheEntry,
+        sequence: int,
+        options: list[MobilityOption],
+        previous: Iterable[tuple[Prefix, Address]],
+    ) -> None:
+        for prefix, maar in previous:
+            options.append(PreviousMaar.of(prefix, maar))
+            options.extend(self._identities.get(maar, ()))
+        remaining: Duration = max(entry.expires - self._now, 0)
+        answer = BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
+        self._send(answer, entry.serving)
+
+    def _acknowledgement(
+        self, update: BindingUpdate, sequence: int, lifetime: Duration, more: tuple[MobilityOption, ...]
+    ) -> BindingAcknowledgement:
+        echoed = [option for option in update.options if isinstance(option, (*_ECHOED, AnchoredPrefix))]
+        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, lifetime, (*echoed, *more))
+
+    def _send(self, message: BindingAcknowledgement, destination: Address) -> None:
+        self._do(SendMessage(message, self.configuration.address, destination))
+
+    # What the other half provides.
+
+    def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
+        raise NotImplementedError
+
+    def _keep(self, entry: BindingCacheEntry) -> None:
+        raise NotImplementedError

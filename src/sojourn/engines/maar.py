@@ -1,0 +1,263 @@
+"""The Mobility Anchor and Access Router (RFC 8885 section 3): first-hop router, gateway and anchor in one.
+
+It anchors the prefixes that it gives out and serves the nodes on its access links; for each node it may be the one, the
+other, or both. A node attaches: it gets a prefix of ours, and the prefixes that it brought from earlier MAARs keep
+working through tunnels to these. It leaves: what we anchor follows it through a tunnel, until nothing is sent
+to it any more.
+
+The procedures are in modules of their own: `maar_access` (nodes come and go), `maar_registration` (we ask the CMD),
+`maar_anchor` (the CMD tells us, prefixes retire), all on `maar_state`. Left out: IPv4 home addresses (RFC 5844),
+fast handover (RFC 5949), direct signalling between MAARs without a CMD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sojourn.core.effects import Effect
+from sojourn.core.engine import Row
+from sojourn.core.events import (
+    ClockStepped,
+    Commanded,
+    EffectFailed,
+    Event,
+    LinkChanged,
+    MessageReceived,
+    NodeDetached,
+    NodeSeen,
+    TrafficCounted,
+)
+from sojourn.core.sequence import following
+from sojourn.engines.base import TimerName
+from sojourn.engines.maar_access import AccessProcedures
+from sojourn.engines.maar_anchor import AnchorProcedures
+from sojourn.engines.maar_registration import RegistrationProcedures
+from sojourn.engines.maar_session import Presence, Session
+from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
+from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
+from sojourn.wire.units import SECOND, Instant
+
+_REPAIR_AFTER = 1 * SECOND
+_SEQUENCE_LEAP = 1024
+"""Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
+
+
+class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, AnchorProcedures):
+    """The engine of the role ``maar``."""
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
+        """See `Engine.restore`. Every node that was served is registered again; every way is asserted."""
+        self._now = now
+        served = 0
+        for node, record in records:
+            try:
+                session = Session.restored(node, record, now)
+            except ValueError:
+                self._report("record-unreadable", node=node.hex())
+                continue
+            if not self._take_up(session):
+                continue
+            served += session.presence is Presence.SERVED
+            self._resume(session, served)
+        used = {session.slot for session in self.sessions.values()}
+        self._next_slot = max(used, default=0) + 1
+        self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
+        return self._flush()
+
+    def _take_up(self, session: Session) -> bool:
+        """Whether a restored session fits what we are now; the configuration may have changed meanwhile."""
+        if session.own is not None and not self.pool.claim(session.own):
+            self._report("record-refused", node=session.node.hex(), prefix=str(session.own))
+            return False
+        if any(other.slot == session.slot for other in self.sessions.values()):
+            session.slot = max(other.slot for other in self.sessions.values()) + 1
+        self.sessions[session.node] = session
+        for prefix in session.anchored:
+            self._foreign[prefix] = session.node
+        return True
+
+    def _resume(self, session: Session, order: int) -> None:
+        session.sequence = following(session.sequence, _SEQUENCE_LEAP)
+        self._reassert(session)
+        if session.presence is Presence.SERVED:
+            session.lifetime = session.lifetime or self.configuration.lifetime
+            self._after(order * SECOND // 1000, "refresh", session.node)
+            self._after(order * SECOND // 1000, "advertise", session.node)
+        elif session.presence is Presence.REFUSED:
+            self._after(SECOND, "retry", session.node)
+        else:
+            self._after(session.lifetime or self.configuration.lifetime, "expiry", session.node)
+            if session.anchored and session.presence is Presence.AWAY:
+                self._after(self.configuration.forward_grace, "grace", session.node)
+            self._watch()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case MessageReceived(message, source, _):
+                self._on_message(message, source)
+            case NodeSeen():
+                self._on_node_seen(event)
+            case NodeDetached():
+                self._on_node_detached(event)
+            case TrafficCounted():
+                self._on_traffic_counted(event)
+            case LinkChanged(interface, up):
+                self._on_link_changed(interface, up)
+            case ClockStepped(epoch):
+                self._epoch = epoch
+                self._offset = 0
+            case EffectFailed():
+                self._on_effect_failed(event)
+            case Commanded(verb, arguments):
+                self._on_command(verb, arguments)
+
+    def _on_message(self, message: object, source: Address) -> None:
+        match message:
+            case BindingUpdate():
+                self._on_update(message, source)
+            case BindingAcknowledgement():
+                self._on_acknowledgement(message, source)
+            case BindingRefreshRequest() if source == self.configuration.cmd:
+                self._on_refresh_request()
+            case BindingError(status):
+                self._report("binding-error-received", source=text(source), status=status)
+            case _:
+                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+
+    def _on_timer(self, name: TimerName) -> None:
+        kind, key = name
+        if kind == "request":
+            self._on_request_due(key)
+            return
+        if kind == "poll":
+            self._on_poll()
+            return
+        session = self.sessions.get(key)
+        if session is None:
+            return
+        match kind:
+            case "refresh":
+                self._on_refresh_due(session)
+            case "probe":
+                self._probe(session)
+            case "advertise":
+                if session.presence is Presence.SERVED:
+                    self._advertise(session)
+            case "hold":
+                self._on_hold_over(session)
+            case "expiry":
+                self._on_expiry(session)
+            case "grace":
+                self._on_grace_over(session)
+            case "retry":
+                self._on_retry(session)
+            case "repair":
+                self._reassert(session)
+
+    # --- the machine under us ---------------------------------------------------------------------------------------
+
+    def _on_link_changed(self, interface: str, up: bool) -> None:
+        """The kernel forgets nexthops and routes of an interface that goes down: they are asserted when it is back."""
+        self._report("link-changed", interface=interface, up=int(up))
+        if up:
+            for session in self.sessions.values():
+                self._reassert(session)
+
+    def _on_effect_failed(self, event: EffectFailed) -> None:
+        """The kernel refused. Counted, and tried again for the session that it concerns, every second."""
+        effect = event.effect
+        self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
+        session = self._session_of(effect)
+        if session is not None:
+            self._after(_REPAIR_AFTER, "repair", session.node)
+
+    def _session_of(self, effect: Effect) -> Session | None:
+        slot = getattr(effect, "slot", None)
+        prefix = getattr(effect, "prefix", None)
+        for session in self.sessions.values():
+            if slot == session.slot or (
+                isinstance(prefix, Prefix) and (prefix == session.own or prefix in session.anchored)
+            ):
+                return session
+        return None
+
+    def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
+        """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
+        if verb == "refresh":
+            self._on_refresh_request()
+            return
+        if verb == "retire":
+            for session in self.sessions.values():
+                if str(session.own) == arguments.get("prefix") and session.presence is Presence.AWAY:
+                    assert session.own is not None
+                    self._ask_to_retire(session, session.own)
+                    return
+        self._report("command-refused", verb=verb)
+
+    # --- for people -----------------------------------------------------------------------------------------------
+
+    def show(self, topic: str, now: Instant) -> list[Row]:
+        """See `Engine.show`: ``sessions`` (one row a node), ``bindings`` (one row a prefix) and ``peers``."""
+        if topic == "sessions":
+            return [self._session_row(session, now) for session in self.sessions.values()]
+        if topic == "bindings":
+            return [row for session in self.sessions.values() for row in self._binding_rows(session, now)]
+        if topic == "peers":
+            return [self._peer_row(self.configuration.cmd, "cmd", "", now)] + [
+                self._peer_row(peer.address, "maar", peer.name, now) for peer in self.configuration.peers
+            ]
+        return []
+
+    def _session_row(self, session: Session, now: Instant) -> Row:
+        return {
+            "node": session.node.hex(),
+            "link_layer": link_layer_text(session.link_layer),
+            "presence": session.presence.value,
+            "serving": self._name(session.serving) if session.serving else "here",
+            "interface": session.interface,
+            "confirmed": session.confirmed or session.presence is Presence.AWAY,
+            "prefixes": [f"{prefix} {role}" for prefix, role, _ in self._prefixes(session)],
+            "lifetime": max(session.expires - now, 0) // SECOND,
+        }
+
+    def _binding_rows(self, session: Session, now: Instant) -> list[Row]:
+        return [
+            {
+                "prefix": str(prefix),
+                "node": session.node.hex(),
+                "role": role,
+                "anchor": "here" if anchor is None else self._name(anchor),
+                "serving": self._name(session.serving) if session.serving else "here",
+                "idle": (now - session.active) // SECOND if session.presence is Presence.AWAY else None,
+            }
+            for prefix, role, anchor in self._prefixes(session)
+        ]
+
+    def _prefixes(self, session: Session) -> list[tuple[Prefix, str, Address | None]]:
+        """Prefix, what it is to the node (``preferred``, ``deprecated``, ``anchored``), and who anchors it."""
+        away = session.presence is Presence.AWAY
+        rows: list[tuple[Prefix, str, Address | None]] = []
+        if session.own is not None:
+            rows.append((session.own, "anchored" if away else "preferred", None))
+        for prefix, anchor in session.anchored.items():
+            role = "passed on" if away else "preferred" if session.legacy else "deprecated"
+            rows.append((prefix, role, anchor))
+        return rows
+
+    def _peer_row(self, address: Address, role: str, name: str, now: Instant) -> Row:
+        heard = self.heard.get(address)
+        anchored = sum(list(s.anchored.values()).count(address) for s in self.sessions.values())
+        return {
+            "name": name or text(address),
+            "address": text(address),
+            "role": role,
+            "anchors": anchored,
+            "serves": sum(1 for s in self.sessions.values() if s.serving == address),
+            "heard": None if heard is None else (now - heard) // SECOND,
+        }
+
+    def _name(self, address: Address) -> str:
+        peer = self._peers.get(address)
+        return peer.name if peer is not None and peer.name else text(address)

@@ -1,0 +1,257 @@
+"""The CMD tells a MAAR: a node is served elsewhere, a prefix is over; and a MAAR watches what it anchors for others.
+
+RFC 8885 3.2 step 3, 3.3, 3.5, and the retirement of prefixes (design decision 1), for which the RFC has no message.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import CountTraffic, SendMessage
+from sojourn.core.events import TrafficCounted
+from sojourn.core.sequence import following
+from sojourn.engines.configuration import Mode, logical_link_local
+from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_state import MaarState
+from sojourn.engines.registration import (
+    ACKNOWLEDGED_DMM,
+    PROXY_DMM,
+    Refused,
+    Registration,
+    identifier_option,
+    refusal,
+)
+from sojourn.wire import (
+    AccessTechnologyType,
+    AnchoredPrefix,
+    BindingAcknowledgement,
+    BindingUpdate,
+    BindingUpdateFlags,
+    DlifLinkLayerAddress,
+    DlifLinkLocalAddress,
+    Handoff,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    LocalPrefix,
+    MobileNodeIdentifier,
+    MobilityOption,
+    ServingMaar,
+    Status,
+    Timestamp,
+)
+from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.units import SECOND, Duration
+
+_ECHOED = (MobileNodeIdentifier, HomeNetworkPrefix, HandoffIndicator, AccessTechnologyType, Timestamp)
+
+
+class AnchorProcedures(MaarState):
+    """The MAAR as the one that is told, and that anchors."""
+
+    # --- proxy binding updates of the CMD -----------------------------------------------------------------------------
+
+    def _on_update(self, update: BindingUpdate, source: Address) -> None:
+        self.heard[source] = self._now
+        try:
+            if source != self.configuration.cmd:
+                raise Refused(Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG, "source is not our CMD")
+            if update.flags & PROXY_DMM != PROXY_DMM:
+                raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
+            request = Registration.of(update, source)
+            if request.lifetime == 0:
+                self._let_go(request, update)
+            elif request.serving is None:
+                raise Refused(Status.REASON_UNSPECIFIED, "no Serving MAAR option")
+            else:
+                self._moved(request, update, request.serving)
+        except Refused as refused:
+            self._report("update-refused", source=text(source), status=int(refused.status), reason=refused.reason)
+            known = source == self.configuration.cmd or source in self._peers
+            if known and update.flags & BindingUpdateFlags.A:
+                self._send(refusal(update, refused.status, self._ticks()), source)
+
+    def _moved(self, request: Registration, update: BindingUpdate, serving: Address) -> None:
+        """RFC 8885 3.2 step 3: the node is served elsewhere. Tunnel, then route, and only then the answer."""
+        if serving == self.configuration.address:
+            raise Refused(Status.REASON_UNSPECIFIED, "we would tunnel to ourselves")
+        if serving not in self._peers:
+            raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the serving MAAR is not a configured peer")
+        session = self.sessions.get(request.node) or self._adopt(request)
+        if session is not None:
+            if request.timestamp < session.attached or (
+                request.timestamp == session.attached and session.presence is not Presence.AWAY
+            ):
+                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+            self._give_up(session, request, serving)
+        self._acknowledge(update, request, serving)
+        if session is not None and session.own is None and not session.anchored:
+            self._remove(session)
+
+    def _adopt(self, request: Registration) -> Session | None:
+        """We lost our memory, the CMD did not: anchor again what is ours; nothing to do where nothing is ours."""
+        ours = [prefix for prefix in request.home_network_prefixes if self.pool.owns(prefix)]
+        if not request.home_network_prefixes:
+            return None
+        if not ours or not self.pool.claim(ours[0]):
+            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "we do not anchor this prefix for this node")
+        if len(self.sessions) >= self.configuration.nodes:
+            self.pool.release(ours[0], self._now)
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
+        session = Session(request.node, self._take_slot(), self.configuration_interface, request.node[-6:], 0)
+        session.own = ours[0]
+        session.presence = Presence.AWAY
+        self.sessions[request.node] = session
+        return session
+
+    def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
+        """From serving (or nothing) to anchoring."""
+        was_here = session.presence is not Presence.AWAY
+        self._quiet(session)
+        self._requests.cancel(("register", session.node, self.configuration.cmd, None))
+        self._requests.cancel(("deregister", session.node, self.configuration.cmd, None))
+        for anchor in list(session.logical):
+            self._release_logical(session, anchor)
+        self._anchor_for(session, serving)
+        if session.presence is Presence.REFUSED or session.presence is not Presence.AWAY:
+            session.become(Presence.AWAY)
+        session.serving = serving
+        session.attached = request.timestamp
+        session.left = self._now
+        session.contested = False
+        session.lifetime = max(request.lifetime, 4 * SECOND)
+        session.active = self._now
+        if was_here:
+            self._forget_station(session)
+        if session.anchored:
+            self._after(self.configuration.forward_grace, "grace", session.node)
+        # RFC 8885 3.5, second solution: at the end of the lifetime the CMD is asked whether the node is still there.
+        self._after(session.lifetime, "expiry", session.node)
+        self._watch()
+        self._keep(session)
+        self._report("anchoring", node=session.node.hex(), serving=text(serving))
+
+    def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address) -> None:
+        """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3)."""
+        echoed = tuple(option for option in update.options if isinstance(option, _ECHOED))
+        identity = self._identity()
+        self._send(
+            self._acceptance(update.sequence, request.lifetime, (*echoed, ServingMaar(serving), *identity)),
+            self.configuration.cmd,
+        )
+        if self.configuration.mode is Mode.LOCATOR and request.home_network_prefixes:
+            self._send(self._acceptance(update.sequence, request.lifetime, (*echoed, *identity)), serving)
+
+    def _identity(self) -> tuple[MobilityOption, ...]:
+        """Our DLIF, for the serving MAAR to show (RFC 8885 4.7, 4.8); only where we have local networks."""
+        configuration = self.configuration
+        if not configuration.routes:
+            return ()
+        return (
+            DlifLinkLocalAddress(logical_link_local(configuration.address)),
+            DlifLinkLayerAddress(configuration.link_layer),
+            *(LocalPrefix.of(route) for route in configuration.routes),
+        )
+
+    def _let_go(self, request: Registration, update: BindingUpdate) -> None:
+        """Lifetime 0: a prefix retired, or the node left the domain."""
+        session = self.sessions.get(request.node)
+        if session is not None:
+            for prefix in request.anchored_prefixes or request.home_network_prefixes:
+                self._let_go_of(session, prefix)
+        echoed = tuple(option for option in update.options if isinstance(option, (*_ECHOED, AnchoredPrefix)))
+        self._send(self._acceptance(update.sequence, 0, echoed), self.configuration.cmd)
+
+    def _let_go_of(self, session: Session, prefix: Prefix) -> None:
+        if prefix == session.own:
+            if session.presence is not Presence.AWAY:
+                raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached here")
+            self._retired(session)
+        elif prefix in session.anchored:
+            self._remove_foreign(session, prefix)
+            if session.presence is Presence.SERVED:
+                self._advertise(session, (prefix,))
+            self._keep(session)
+            self._report("prefix-ended", node=session.node.hex(), prefix=str(prefix))
+
+    def _on_grace_over(self, session: Session) -> None:
+        """Packets of other anchors' prefixes find their own way now."""
+        if session.presence is not Presence.AWAY:
+            return
+        for prefix in list(session.anchored):
+            self._remove_foreign(session, prefix)
+        if session.own is None:
+            self._remove(session)
+        else:
+            self._keep(session)
+
+    # --- retirement (design decision 1) -------------------------------------------------------------------------------
+
+    @property
+    def _poll_interval(self) -> Duration:
+        return min(max(self.configuration.idle_hold // 4, SECOND // 2), 15 * SECOND)
+
+    def _watch(self) -> None:
+        """Counters are read as long as a node with a prefix of ours is elsewhere."""
+        if ("poll", None) not in self._timers:
+            self._after(self._poll_interval, "poll", None)
+
+    def _on_poll(self) -> None:
+        if any(session.presence is Presence.AWAY for session in self.sessions.values()):
+            self._do(CountTraffic())
+            self._watch()
+
+    def _on_traffic_counted(self, event: TrafficCounted) -> None:
+        for session in list(self.sessions.values()):
+            if session.presence is not Presence.AWAY or session.own is None:
+                continue
+            packets = event.packets.get(session.own, 0)
+            if packets != session.packets:
+                session.packets = packets
+                session.active = self._now
+            elif self._now - session.active >= self.configuration.idle_hold:
+                self._ask_to_retire(session, session.own)
+
+    def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:
+        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option."""
+        key = ("retire", session.node, self.configuration.cmd, prefix)
+        if self._requests.get(key) is not None:
+            return
+        session.sequence = following(session.sequence)
+        options = (
+            identifier_option(session.node),
+            HomeNetworkPrefix.of(prefix),
+            HandoffIndicator(int(Handoff.NOT_CHANGED)),
+            AccessTechnologyType(self.configuration.access_technology),
+            Timestamp(session.attached),
+            AnchoredPrefix.of(prefix),
+        )
+        self._requests.start(key, BindingUpdate(session.sequence, PROXY_DMM, 0, options), self._now)
+
+    def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
+        if session.presence is not Presence.AWAY or session.own != prefix:
+            return
+        if status >= Status.REASON_UNSPECIFIED:
+            session.active = self._now
+            self._report("retirement-refused", node=session.node.hex(), prefix=str(prefix), status=status)
+        else:
+            self._retired(session)
+
+    def _retired(self, session: Session) -> None:
+        self._report("prefix-retired", node=session.node.hex(), prefix=str(session.own))
+        self._cancel_retirement(session)
+        self._remove(session)
+
+    def _cancel_retirement(self, session: Session) -> None:
+        if session.own is not None:
+            self._requests.cancel(("retire", session.node, self.configuration.cmd, session.own))
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def _acceptance(
+        self, sequence: int, lifetime: Duration, options: tuple[MobilityOption, ...]
+    ) -> BindingAcknowledgement:
+        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, lifetime, options)
+
+    def _send(self, message: BindingAcknowledgement, destination: Address) -> None:
+        self._do(SendMessage(message, self.configuration.address, destination))
+
+    configuration_interface: str = ""
+    """Interface noted for a node that was never seen here."""

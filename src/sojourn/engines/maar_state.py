@@ -1,0 +1,249 @@
+"""What all procedures of a MAAR share: its sessions, its pool, and the effects that make a session hold.
+
+The procedures themselves: `maar_access` (nodes come and go), `maar_registration` (the MAAR asks the CMD),
+`maar_anchor` (the CMD tells the MAAR, and prefixes retire). `maar` puts them together.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from sojourn.core.effects import (
+    Advertise,
+    AdvertisedPrefix,
+    DeleteBinding,
+    EnsureCounter,
+    EnsureDelivery,
+    EnsureLogicalInterface,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    ForgetStation,
+    SendMessage,
+    StoreBinding,
+    WithdrawCounter,
+    WithdrawLogicalInterface,
+    WithdrawPrefix,
+    WithdrawSlot,
+    WithdrawUplink,
+)
+from sojourn.core.sequence import following
+from sojourn.engines.base import OutboxEngine, TokenBucket
+from sojourn.engines.configuration import MaarConfiguration, Peer
+from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.retransmission import Retransmission
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import Instant, WallClock
+
+TUNNEL_OVERHEAD = 40
+"""Octets of the outer IPv6 header (RFC 2473 7.1)."""
+
+
+class MaarState(OutboxEngine):
+    """State and vocabulary of the MAAR engine."""
+
+    def __init__(self, configuration: MaarConfiguration, epoch: WallClock) -> None:
+        super().__init__(epoch)
+        self.configuration = configuration
+        self.sessions: dict[bytes, Session] = {}
+        self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine)
+        self.heard: dict[Address, Instant] = {}
+        self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
+        self._foreign: dict[Prefix, bytes] = {}
+        self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
+        self._newcomers = TokenBucket(configuration.new_nodes_per_second, configuration.new_nodes_per_second)
+        self._free_slots: list[int] = []
+        self._next_slot = 1
+        self._requests = Retransmission(
+            configuration.retransmission,
+            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
+            wake=lambda key, instant: self._timers.start(("request", key), instant),
+            sleep=lambda key: self._timers.stop(("request", key)),
+        )
+
+    # --- numbers --------------------------------------------------------------------------------------------------
+
+    def _take_slot(self) -> int:
+        if self._free_slots:
+            return heapq.heappop(self._free_slots)
+        self._next_slot += 1
+        return self._next_slot - 1
+
+    def _next_sequence(self, session: Session) -> int:
+        session.sequence = following(session.sequence)
+        return session.sequence
+
+    # --- what must hold for a session -------------------------------------------------------------------------------
+
+    def _serve(self, session: Session) -> None:
+        """Packets to and from all its prefixes take the access link it is on."""
+        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+        if session.own is not None:
+            self._do(EnsurePrefix(session.own, session.slot))
+            self._do(EnsureUplink(session.own, None))
+        for prefix, anchor in session.anchored.items():
+            self._serve_foreign(session, prefix, anchor)
+
+    def _serve_foreign(self, session: Session, prefix: Prefix, anchor: Address) -> None:
+        self._do(EnsurePrefix(prefix, session.slot))
+        self._do(EnsureUplink(prefix, anchor))
+
+    def _anchor_for(self, session: Session, serving: Address) -> None:
+        """Packets to its prefixes go through the tunnel to the MAAR that serves it."""
+        self._do(EnsureTunnel(session.slot, serving))
+        if session.own is not None:
+            self._do(EnsurePrefix(session.own, session.slot))
+            self._do(EnsureCounter(session.own))
+            self._do(WithdrawUplink(session.own))
+        for prefix in session.anchored:
+            self._do(WithdrawUplink(prefix))
+
+    def _reassert(self, session: Session) -> None:
+        """All that should hold for this session, once more."""
+        if session.presence is Presence.AWAY and session.serving is not None:
+            self._anchor_for(session, session.serving)
+            for prefix in session.anchored:
+                self._do(EnsurePrefix(prefix, session.slot))
+        elif session.presence in (Presence.SERVED, Presence.DEPARTED):
+            self._serve(session)
+            for anchor, identity in session.logical.items():
+                self._ensure_logical(session, anchor, identity)
+
+    # --- prefixes -------------------------------------------------------------------------------------------------
+
+    def _add_foreign(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
+        """A prefix that `anchor` anchors is served here from now on; False with a report when that cannot be."""
+        if session.anchored.get(prefix) == anchor:
+            return True
+        trouble = ""
+        if anchor not in self._peers and anchor != self.configuration.cmd:
+            trouble = "anchor is not a configured peer"
+        elif not 16 <= prefix.length <= 128 or prefix.address[0] & 0xE0 != 0x20:
+            trouble = "not a global unicast prefix"
+        elif self.configuration.pool.contains(prefix) or prefix.contains(self.configuration.pool):
+            trouble = "prefix of our own pool"
+        elif self._foreign.get(prefix, session.node) != session.node:
+            trouble = "prefix of another node"
+        elif len(session.anchored) >= self.configuration.prefixes_per_node:
+            trouble = "too many prefixes"
+        if trouble:
+            self._report("anchor-refused", node=session.node.hex(), prefix=str(prefix), reason=trouble)
+            return False
+        session.anchored[prefix] = anchor
+        self._foreign[prefix] = session.node
+        self._serve_foreign(session, prefix, anchor)
+        return True
+
+    def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
+        anchor = session.anchored.pop(prefix, None)
+        if anchor is None:
+            return
+        self._foreign.pop(prefix, None)
+        self._do(WithdrawUplink(prefix))
+        self._do(WithdrawPrefix(prefix))
+        if anchor not in session.anchored.values():
+            self._release_logical(session, anchor)
+
+    def _remove_own(self, session: Session) -> None:
+        """We anchor nothing for this node any more."""
+        if session.own is None:
+            return
+        self._do(WithdrawUplink(session.own))
+        self._do(WithdrawPrefix(session.own))
+        self._do(WithdrawCounter(session.own))
+        self.pool.release(session.own, self._now)
+        session.own = None
+
+    def _remove(self, session: Session) -> None:
+        """Nothing is left of this node."""
+        for prefix in list(session.anchored):
+            self._remove_foreign(session, prefix)
+        self._remove_own(session)
+        self._do(WithdrawSlot(session.slot))
+        heapq.heappush(self._free_slots, session.slot)
+        self._quiet(session)
+        for kind in ("register", "deregister"):
+            self._requests.cancel((kind, session.node, self.configuration.cmd, None))
+        del self.sessions[session.node]
+        self._do(DeleteBinding(session.node))
+
+    def _quiet(self, session: Session) -> None:
+        """No timer of this session runs."""
+        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"):
+            self._timers.stop((kind, session.node))
+
+    def _keep(self, session: Session) -> None:
+        self._do(StoreBinding(session.node, session.record()))
+
+    def _forget_station(self, session: Session) -> None:
+        self._do(ForgetStation(session.interface, session.link_layer))
+
+    # --- logical interfaces (RFC 8885 3.7) --------------------------------------------------------------------------
+
+    def _ensure_logical(self, session: Session, anchor: Address, identity: Address) -> None:
+        """Show `anchor`'s identity to the node."""
+        session.logical[anchor] = identity
+        users = self._logical_users.setdefault((session.interface, identity), set())
+        users.add(session.node)
+        self._do(EnsureLogicalInterface(session.interface, identity))
+
+    def _release_logical(self, session: Session, anchor: Address) -> None:
+        identity = session.logical.pop(anchor, None)
+        session.routes.pop(anchor, None)
+        if identity is None:
+            return
+        users = self._logical_users.get((session.interface, identity), set())
+        users.discard(session.node)
+        if not users:
+            self._logical_users.pop((session.interface, identity), None)
+            self._do(WithdrawLogicalInterface(session.interface, identity))
+
+    # --- router advertisements --------------------------------------------------------------------------------------
+
+    def _advertise(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
+        """Tell the node its prefixes: its own preferred, those of previous anchors deprecated, `gone` at their end.
+
+        Unicast, so that each node has its prefix to itself (RFC 8273); a legacy LMA's prefix is the home prefix and
+        stays preferred (RFC 5213 6.9.1.2).
+        """
+        configuration = self.configuration
+        valid = configuration.valid_lifetime
+        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
+        if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
+            prefixes.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
+        for prefix, anchor in session.anchored.items():
+            if anchor not in session.logical:
+                preferred = configuration.preferred_lifetime if session.legacy else 0
+                prefixes.append(AdvertisedPrefix(prefix, preferred, valid))
+        self._do(
+            Advertise(
+                session.interface,
+                session.link_layer,
+                configuration.link_local,
+                configuration.link_layer,
+                configuration.router_lifetime,
+                tuple(prefixes),
+                mtu=configuration.mtu - TUNNEL_OVERHEAD,
+            )
+        )
+        for anchor, identity in session.logical.items():
+            self._advertise_logical(session, anchor, identity)
+        self._after(configuration.advertisement_interval, "advertise", session.node)
+
+    def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
+        """The same router under the identity of `anchor`: no default router, but the way to its own networks."""
+        valid = self.configuration.valid_lifetime
+        prefixes = [AdvertisedPrefix(prefix, 0, valid) for prefix, owner in session.anchored.items() if owner == anchor]
+        self._do(
+            Advertise(
+                session.interface,
+                session.link_layer,
+                identity,
+                self.configuration.link_layer,
+                0,
+                tuple(prefixes),
+                routes=session.routes.get(anchor, ()),
+                mtu=self.configuration.mtu - TUNNEL_OVERHEAD,
+            )
+        )

@@ -1,0 +1,390 @@
+"""The Central Mobility Database (RFC 8885 section 3): it knows where every node is and who anchors its prefixes.
+
+No user packet passes here. A MAAR registers a node; the CMD stores the new place and tells the MAARs that anchor
+earlier prefixes, in one of three ways:
+
+* proxy (3.4): the serving MAAR is answered at once with the list of previous MAARs, which are told in parallel;
+* relay (3.2): the previous MAARs are told first and their answers are gathered into one (or, after a time, several);
+* locator (3.3): the previous MAARs answer the serving MAAR themselves; the CMD answers when there are none.
+
+Where the RFC is silent: the attachment with the latest Timestamp wins; a refresh lists what the MAAR serves, so that a
+CMD that lost everything learns it again; an entry that expires is forgotten without a word, because an anchor
+asks by itself, at the end of a lifetime, whether the node is still in the domain (3.5, second solution).
+The checks of an update are in `registration`, what is kept in `database_entry`, telling others in `database_notices`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sojourn.core.effects import DeleteBinding, Effect, SendMessage, StoreBinding
+from sojourn.core.engine import Row
+from sojourn.core.events import ClockStepped, Commanded, Event, MessageReceived
+from sojourn.core.sequence import newer
+from sojourn.engines.base import TimerName, TokenBucket
+from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
+from sojourn.engines.database_entry import BindingCacheEntry, merged
+from sojourn.engines.database_notices import Notices
+from sojourn.engines.registration import PROXY_DMM, Refused, Registration, refusal
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingRefreshRequest,
+    BindingUpdate,
+    BindingUpdateFlags,
+    MobileNodeIdentifier,
+    Status,
+)
+from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.units import SECOND, Instant, WallClock, ticks
+
+_STRANGER_RATE = 50
+"""Answers a second to sources that are not in the configuration, all together."""
+
+
+class CentralMobilityDatabase(Notices):
+    """The engine of the role ``cmd``."""
+
+    def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self._strangers = TokenBucket(_STRANGER_RATE, _STRANGER_RATE)
+        self._owners: dict[Prefix, bytes] = {}
+        self._settled: Instant = 0
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
+        """See `Engine.restore`. A CMD that begins with nothing asks every MAAR to register its nodes again."""
+        self._now = now
+        for node, record in records:
+            try:
+                entry = BindingCacheEntry.restored(node, record, now)
+            except ValueError:
+                self._report("record-unreadable", node=node.hex())
+                continue
+            self.entries[node] = entry
+            for prefix, _ in entry.anchors:
+                self._owners[prefix] = node
+            self._timers.start(("expiry", node), entry.expires)
+        if not self.entries:
+            self._settled = now + self.configuration.warm_up
+        # Also after a restart with the store: what moved meanwhile is told again.
+        for maar in self.configuration.maars:
+            self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, maar.address))
+        return self._flush()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case MessageReceived(message, source, _):
+                self._on_message(message, source)
+            case ClockStepped(epoch):
+                self._epoch = epoch
+            case Commanded(verb, arguments):
+                self._report("command-unknown", verb=verb, arguments=len(arguments))
+            case _:
+                pass  # a database has no links, no counters and nothing in the kernel
+
+    def _on_message(self, message: object, source: Address) -> None:
+        match message:
+            case BindingUpdate():
+                self._on_update(message, source)
+            case BindingAcknowledgement():
+                self._on_acknowledgement(message, source)
+            case BindingError(status):
+                self._report("binding-error-received", source=text(source), status=status)
+            case _:
+                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+
+    def _on_timer(self, name: TimerName) -> None:
+        kind, key = name
+        if kind == "request":
+            self._on_request_due(key)
+        elif kind == "flush":
+            self._flush_relay(key)
+        elif kind == "expiry":
+            entry = self.entries.get(key)
+            if entry is not None:
+                self._report("binding-expired", node=entry.node.hex(), serving=text(entry.serving))
+                self._forget(entry)
+
+    # --- proxy binding updates ------------------------------------------------------------------------------------
+
+    def _on_update(self, update: BindingUpdate, source: Address) -> None:
+        """RFC 5213 5.3.1, RFC 8885 3.1: refuse, register, hand over, refresh, retire or de-register."""
+        maar = self._maars.get(source)
+        try:
+            if maar is None:
+                if not self._strangers.take(self._now):
+                    return
+                raise Refused(Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG, "source is not a MAAR of this domain")
+            if update.flags & PROXY_DMM != PROXY_DMM:
+                raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
+            request = Registration.of(update, source)
+            self.heard[source] = self._now
+            self._learn_identity(update, source)
+            if request.lifetime > 0:
+                self._register(request, update, maar)
+            elif request.anchored_prefixes:
+                self._retire_on_request(request, update, maar)
+            else:
+                self._deregister(request, update)
+        except Refused as refused:
+            self._refuse(update, source, refused)
+
+    def _refuse(self, update: BindingUpdate, source: Address, refused: Refused) -> None:
+        identifier = update.first(MobileNodeIdentifier)
+        self._report(
+            "update-refused",
+            source=text(source),
+            status=int(refused.status),
+            reason=refused.reason,
+            node=(bytes((identifier.subtype,)) + identifier.identifier).hex() if identifier else "",
+        )
+        if update.flags & BindingUpdateFlags.A:
+            self._send(refusal(update, refused.status, self._ticks()), source)
+
+    def _register(self, request: Registration, update: BindingUpdate, maar: Maar) -> None:
+        own = self._own_prefixes(request, maar)
+        entry = self.entries.get(request.node)
+        if entry is None:
+            self._check_future(request)
+            self._open(request, update, own)
+        elif request.timestamp == entry.timestamp and request.source == entry.serving:
+            self._refresh(entry, request, update, own)
+        elif request.timestamp <= entry.timestamp:
+            self._learn_late(entry, request, own)
+            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
+        else:
+            self._check_future(request)
+            self._hand_over(entry, request, update, own)
+
+    def _own_prefixes(self, request: Registration, maar: Maar) -> list[Prefix]:
+        """The prefixes that the MAAR says it anchors; each must be of its pool and nobody else's."""
+        own = list(dict.fromkeys(request.home_network_prefixes))
+        for prefix in own:
+            if not maar.pool.contains(prefix):
+                raise Refused(
+                    Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR"
+                )
+            if self._owners.get(prefix, request.node) != request.node:
+                raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} belongs to another node")
+        if len(own) > self.configuration.prefixes_per_node:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
+        return own
+
+    def _check_future(self, request: Registration) -> None:
+        """RFC 5213 5.5: an attachment that lies ahead of our clock would win for ever. A late one is late, not wrong."""
+        window = self.configuration.timestamp_validity_window
+        if request.timestamp > ticks(self._epoch + self._now + window):
+            raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp lies in the future")
+
+    def _open(self, request: Registration, update: BindingUpdate, own: list[Prefix]) -> None:
+        """RFC 8885 3.1: initial registration, or what a CMD that forgot everything is told again."""
+        if len(self.entries) >= self.configuration.nodes:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
+        lifetime = self._granted(request)
+        entry = BindingCacheEntry(
+            request.node,
+            request.source,
+            request.timestamp,
+            request.sequence,
+            lifetime,
+            self._now + lifetime,
+            [],
+        )
+        self.entries[request.node] = entry
+        self._adopt(entry, request.anchored_prefixes)
+        self._add_own(entry, own, request.source)
+        self._timers.start(("expiry", entry.node), entry.expires)
+        self._keep(entry)
+        self._report("registered", node=entry.node.hex(), serving=text(entry.serving))
+        self._accept(entry, update)
+
+    def _refresh(
+        self, entry: BindingCacheEntry, request: Registration, update: BindingUpdate, own: list[Prefix]
+    ) -> None:
+        """The same attachment again: a refresh of all that it lists, or a repetition (design decision 12).
+
+        With the timestamp of the attachment in both, the sequence number orders them.
+        """
+        if request.sequence != entry.sequence and not newer(request.sequence, entry.sequence):
+            raise Refused(Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, "older than the last update accepted")
+        entry.sequence = request.sequence
+        self._extend(entry, self._granted(request))
+        size = len(entry.anchors)
+        self._adopt(entry, request.anchored_prefixes)
+        self._add_own(entry, own, request.source)
+        if len(entry.anchors) != size:
+            self._keep(entry)
+        if entry.handover is not None:
+            entry.handover.update = update
+            if self.configuration.mode is Mode.RELAY and not entry.handover.flushed:
+                return  # the gathered answer is still to come
+            entry.handover.flushed = True  # locator: no previous MAAR was heard, so the CMD answers itself
+        self._accept(entry, update)
+
+    def _hand_over(
+        self, entry: BindingCacheEntry, request: Registration, update: BindingUpdate, own: list[Prefix]
+    ) -> None:
+        """RFC 8885 3.2 to 3.4: the node is elsewhere; move the binding and tell the MAARs that anchor for it."""
+        left = entry.serving
+        stayed = left == request.source
+        entry.serving = request.source
+        entry.timestamp = request.timestamp
+        entry.sequence = request.sequence
+        self._extend(entry, self._granted(request))
+        self._adopt(entry, request.anchored_prefixes)
+        self._add_own(entry, own, request.source)
+        for prefix, anchor in list(entry.anchors):
+            if anchor == request.source and prefix not in own:  # it serves, and does not anchor this any more
+                self._drop(entry, prefix)
+        self._limit(entry)
+        self._keep(entry)
+        if stayed:  # it came back before anybody else saw it: the anchors point here already
+            self._accept(entry, update)
+            return
+        targets = entry.by_maar()
+        targets.setdefault(left, [])  # it served without anchoring: it has to let go all the same
+        self._report(
+            "handover",
+            node=entry.node.hex(),
+            serving=text(entry.serving),
+            left=text(left),
+            previous=len(targets),
+        )
+        self._notify(entry, update, targets)
+
+    def _limit(self, entry: BindingCacheEntry) -> None:
+        """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
+        while len(entry.anchors) > self.configuration.prefixes_per_node:
+            prefix, maar = entry.previous()[0]
+            self._report("prefix-over-limit", node=entry.node.hex(), prefix=str(prefix))
+            self._drop(entry, prefix)
+            self._tell_retired(entry, prefix, maar)
+
+    def _learn_late(self, entry: BindingCacheEntry, request: Registration, own: list[Prefix]) -> None:
+        """An update that lost the race may know anchors that a restarted CMD does not: they join, and are told."""
+        news = merged((prefix for prefix, _ in entry.anchors), own)
+        if request.source == entry.serving:
+            return
+        before = len(entry.anchors)
+        for prefix in news:
+            entry.anchors.insert(0, (prefix, request.source))
+            self._owners[prefix] = entry.node
+        self._adopt(entry, request.anchored_prefixes)
+        if len(entry.anchors) == before:
+            return
+        self._limit(entry)
+        self._keep(entry)
+        self._announce(entry, entry.by_maar())
+
+    def _adopt(self, entry: BindingCacheEntry, listed: Iterable[Prefix]) -> None:
+        """Prefixes that a serving MAAR says others anchor; the pools say who."""
+        for prefix in merged((prefix for prefix, _ in entry.anchors), listed):
+            anchor = self._owner_of(prefix)
+            if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
+                self._report("prefix-unknown", node=entry.node.hex(), prefix=str(prefix))
+            elif len(entry.anchors) < self.configuration.prefixes_per_node:
+                entry.anchors.insert(0, (prefix, anchor))
+                self._owners[prefix] = entry.node
+
+    def _add_own(self, entry: BindingCacheEntry, own: list[Prefix], maar: Address) -> None:
+        for prefix in own:
+            entry.add(prefix, maar)
+            self._owners[prefix] = entry.node
+
+    def _owner_of(self, prefix: Prefix) -> Address | None:
+        for maar in self.configuration.maars:
+            if maar.pool.contains(prefix):
+                return maar.address
+        return None
+
+    def _retire_on_request(self, request: Registration, update: BindingUpdate, maar: Maar) -> None:
+        """Design decision 1: the anchor saw no packet for a while; the prefix goes, at all three of us."""
+        prefix = request.anchored_prefixes[0]
+        if not maar.pool.contains(prefix):
+            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR")
+        entry = self.entries.get(request.node)
+        if entry is not None and entry.anchor_of(prefix) == request.source:
+            if entry.serving == request.source:
+                raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached there")
+            self._drop(entry, prefix)
+            self._keep(entry)
+            self._tell_retired(entry, prefix, entry.serving)
+            self._report("prefix-retired", node=request.node.hex(), prefix=str(prefix))
+        self._send(self._acknowledgement(update, request.sequence, 0, ()), request.source)
+
+    def _deregister(self, request: Registration, update: BindingUpdate) -> None:
+        """RFC 8885 3.5: only the serving MAAR ends the session; another one learns that the node is still here."""
+        entry = self.entries.get(request.node)
+        if entry is None:
+            lifetime = 0 if self._now >= self._settled else 60 * SECOND
+        elif entry.serving != request.source or request.timestamp < entry.timestamp:
+            lifetime = max(entry.expires - self._now, 4 * SECOND)
+        else:
+            lifetime = 0
+            for maar, prefixes in entry.by_maar().items():
+                for prefix in prefixes:
+                    self._tell_retired(entry, prefix, maar)
+            self._report("deregistered", node=entry.node.hex(), serving=text(entry.serving))
+            self._forget(entry)
+        self._send(self._acknowledgement(update, request.sequence, lifetime, ()), request.source)
+
+    # --- bookkeeping ----------------------------------------------------------------------------------------------
+
+    def _granted(self, request: Registration) -> int:
+        return min(request.lifetime, self.configuration.lifetime_max)
+
+    def _extend(self, entry: BindingCacheEntry, lifetime: int) -> None:
+        entry.lifetime = lifetime
+        entry.expires = self._now + lifetime
+        self._timers.start(("expiry", entry.node), entry.expires)
+
+    def _keep(self, entry: BindingCacheEntry) -> None:
+        self._do(StoreBinding(entry.node, entry.record()))
+
+    def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
+        entry.remove(prefix)
+        self._owners.pop(prefix, None)
+
+    def _forget(self, entry: BindingCacheEntry) -> None:
+        for prefix, maar in entry.anchors:
+            self._owners.pop(prefix, None)
+            self._requests.cancel(("notify", entry.node, maar, None))
+        self._timers.stop(("expiry", entry.node))
+        self._timers.stop(("flush", entry.node))
+        del self.entries[entry.node]
+        self._do(DeleteBinding(entry.node))
+
+    # --- for people -----------------------------------------------------------------------------------------------
+
+    def show(self, topic: str, now: Instant) -> list[Row]:
+        """See `Engine.show`: ``bindings`` (also ``sessions``) and ``peers``."""
+        if topic in ("bindings", "sessions"):
+            return [self._binding_row(entry, now) for entry in self.entries.values()]
+        if topic == "peers":
+            return [self._peer_row(maar, now) for maar in self.configuration.maars]
+        return []
+
+    def _binding_row(self, entry: BindingCacheEntry, now: Instant) -> Row:
+        return {
+            "node": entry.node.hex(),
+            "serving": self._name(entry.serving),
+            "lifetime": max(entry.expires - now, 0) // SECOND,
+            "prefixes": [f"{prefix} at {self._name(maar)}" for prefix, maar in reversed(entry.anchors)],
+        }
+
+    def _peer_row(self, maar: Maar, now: Instant) -> Row:
+        heard = self.heard.get(maar.address)
+        return {
+            "name": maar.name or text(maar.address),
+            "address": text(maar.address),
+            "role": "maar",
+            "pool": str(maar.pool),
+            "serves": sum(1 for entry in self.entries.values() if entry.serving == maar.address),
+            "heard": None if heard is None else (now - heard) // SECOND,
+        }
+
+    def _name(self, maar: Address) -> str:
+        known = self._maars.get(maar)
+        return known.name if known is not None and known.name else text(maar)
