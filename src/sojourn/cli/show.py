@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
@@ -152,9 +153,7 @@ def _plain_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream:
     """Columns as wide as their longest line, the widest ones folded until all fit."""
     header = [column.replace("_", " ") for column in columns]
     grid = [header, *cells]
-    widths = [
-        max(len(line) for row in grid for line in row[index].split("\n")) for index in range(len(columns))
-    ]
+    widths = [max(len(line) for row in grid for line in row[index].split("\n")) for index in range(len(columns))]
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > 8:
         widths[widths.index(max(widths))] -= 1
     for row in grid:
@@ -168,5 +167,5 @@ def _plain_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream:
 def _fold(value: str, width: int) -> list[str]:
     lines = []
     for line in value.split("\n"):
-        lines += [line[start : start + width] for start in range(0, len(line), width)] or [""]
+        lines += textwrap.wrap(line, width, break_on_hyphens=False) or [""]
     return lines

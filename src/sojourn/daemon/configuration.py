@@ -81,9 +81,7 @@ def load(path: str | Path) -> Configuration:
         octets = Path(path).read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConfigurationError(
-            name, [Problem(0, "", f"cannot be read: {reason}", "a readable file")]
-        ) from None
+        raise ConfigurationError(name, [Problem(0, "", f"cannot be read: {reason}", "a readable file")]) from None
     return parse(octets, name)
 
 
@@ -97,9 +95,7 @@ def parse(octets: bytes, name: str) -> Configuration:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(name, [_syntax(str(error))]) from None
     except RecursionError:
-        raise ConfigurationError(
-            name, [Problem(0, "", "is nested too deeply", "tables as documented")]
-        ) from None
+        raise ConfigurationError(name, [Problem(0, "", "is nested too deeply", "tables as documented")]) from None
     lines = key_lines(written)
     problems: list[Problem] = []
     file: File | None = None
@@ -111,9 +107,7 @@ def parse(octets: bytes, name: str) -> Configuration:
     problems += [_contradiction(fault, lines) for fault in found if not fault.note]
     if problems or file is None:
         raise ConfigurationError(name, list(dict.fromkeys(problems)))
-    return Configuration(
-        name, file, tuple(_contradiction(fault, lines) for fault in found if fault.note), lines
-    )
+    return Configuration(name, file, tuple(_contradiction(fault, lines) for fault in found if fault.note), lines)
 
 
 def _contradiction(fault: contradictions.Fault, lines: Mapping[Key, int]) -> Problem:
@@ -123,9 +117,7 @@ def _contradiction(fault: contradictions.Fault, lines: Mapping[Key, int]) -> Pro
 def _syntax(message: str) -> Problem:
     match = re.search(r"\(at line (\d+), column \d+\)", message)
     line = int(match.group(1)) if match else 0
-    return Problem(
-        line, "", f"is not TOML: {message[0].lower()}{message[1:]}", 'lines as key = "value" (see toml.io)'
-    )
+    return Problem(line, "", f"is not TOML: {message[0].lower()}{message[1:]}", 'lines as key = "value" (see toml.io)')
 
 
 def _problems(error: ValidationError, lines: Mapping[Key, int]) -> list[Problem]:
@@ -217,7 +209,7 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.routes) for peer in section.peers)
+    peers = tuple(PeerOfMaar(peer.address, peer.name) for peer in section.peers)
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),
@@ -239,11 +231,7 @@ def cmd_configuration(section: Cmd) -> CmdConfiguration:
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "peers", "maars", "retransmission"}
-    return {
-        field.name: getattr(section, field.name)
-        for field in fields(configuration)
-        if field.name not in made_here
-    }
+    return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:

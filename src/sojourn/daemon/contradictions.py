@@ -100,9 +100,7 @@ def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str
             "expected the address of the database, or a table [cmd] with an address of its own",
         )
     if used and pool and pool.covers(used):
-        yield Fault(
-            ("maar", "cmd"), f"{text(used)} lies inside the pool {pool}", "expected an address outside of it"
-        )
+        yield Fault(("maar", "cmd"), f"{text(used)} lies inside the pool {pool}", "expected an address outside of it")
     if "maar" in data and "cmd" in data:
         modes = maar.get("mode", "proxy"), cmd.get("mode", "proxy")
         if modes[0] != modes[1] and {*modes} <= {"proxy", "relay", "locator"}:
@@ -131,13 +129,9 @@ def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
                 "expected routers only; it sends no tunnels",
             )
         elif pool and pool.covers(address):
-            yield Fault(
-                key, f"{text(address)} lies inside the pool {pool}", "expected an address outside of it"
-            )
+            yield Fault(key, f"{text(address)} lies inside the pool {pool}", "expected an address outside of it")
         if address in seen:
-            yield Fault(
-                key, f"{text(address)} is peers[{seen[address]}] already", "expected every router once"
-            )
+            yield Fault(key, f"{text(address)} is peers[{seen[address]}] already", "expected every router once")
         seen.setdefault(address, index)
 
 
@@ -149,9 +143,7 @@ def _access(maar: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(("maar", "access"), "is empty", 'expected at least one interface (for example ["acc0"])')
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Fault(
-                ("maar", "access", index), f"{name!r} is there twice", "expected every interface once"
-            )
+            yield Fault(("maar", "access", index), f"{name!r} is there twice", "expected every interface once")
 
 
 def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
@@ -166,16 +158,12 @@ def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
         yield Fault(key, f"{value!r} is less than a binding can last", 'expected at least "4s"')
     elif duration % LIFETIME_UNIT:
         becomes = duration_text(duration // LIFETIME_UNIT * LIFETIME_UNIT)
-        yield Fault(
-            key, f"{value!r} is not a multiple of 4 s", f'it becomes "{becomes}" (RFC 6275 6.1.7)', note=True
-        )
+        yield Fault(key, f"{value!r} is not a multiple of 4 s", f'it becomes "{becomes}" (RFC 6275 6.1.7)', note=True)
 
 
 def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
     """Times and lengths that a node is told."""
-    preferred, valid = (
-        _read(parse_duration, maar.get(f"{kind}_lifetime")) for kind in ("preferred", "valid")
-    )
+    preferred, valid = (_read(parse_duration, maar.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
     if preferred is not None and valid is not None and preferred > valid:
         yield Fault(
             ("maar", "preferred_lifetime"),
@@ -191,9 +179,7 @@ def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
         )
     length, pool = maar.get("prefix_length", 64), _read(parse_pool, maar.get("pool"))
     if isinstance(length, int) and pool and pool.length > length:
-        yield Fault(
-            ("maar", "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool"
-        )
+        yield Fault(("maar", "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool")
     if isinstance(length, int) and 48 <= length < 64:
         yield Fault(
             ("maar", "prefix_length"),
@@ -234,9 +220,7 @@ def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
                 )
 
 
-def _domain_address(
-    index: int, address: Address, own: Address | None, seen: dict[Address, int]
-) -> Iterator[Fault]:
+def _domain_address(index: int, address: Address, own: Address | None, seen: dict[Address, int]) -> Iterator[Fault]:
     key = ("cmd", "maars", index, "address")
     if address in seen:
         yield Fault(key, f"{text(address)} is maars[{seen[address]}] already", "expected every router once")

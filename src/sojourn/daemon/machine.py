@@ -70,12 +70,8 @@ def _address(
                 "wait two seconds and try again; see: ip -6 address show",
             )
         ]
-    others = [
-        text(other) for other, (interface, _) in here.items() if interface != LOOPBACK and other[0] != 0xFE
-    ]
-    known = (
-        f"this machine has {', '.join(sorted(others))}" if others else "this machine has no global address"
-    )
+    others = [text(other) for other, (interface, _) in here.items() if interface != LOOPBACK and other[0] != 0xFE]
+    known = f"this machine has {', '.join(sorted(others))}" if others else "this machine has no global address"
     remedy = f"assign it (ip -6 address add {text(address)}/128 dev lo) or name one that is here; {known}"
     return [configuration.problem(key, f"{text(address)} is not an address of this machine", remedy)]
 

@@ -38,6 +38,7 @@ LogField: TypeAlias = Annotated[
     Literal["debug", "info", "warning", "error"], Expected('"debug", "info", "warning" or "error"', "info")
 ]
 LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
+IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
 CountField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
 ]
@@ -48,12 +49,8 @@ MtuField: TypeAlias = Annotated[
     Field(ge=1320, le=65535),
     Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
 ]
-LengthField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)
-]
-OctetField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)
-]
+LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)]
+OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
 
 
 def setting(about: str, default: Any = ..., example: object = None) -> Any:
@@ -102,9 +99,7 @@ def _cmd(name: str, about: str, example: object = None) -> Any:
 class Retransmission(Section):
     """Constants of RFC 6275 section 12. The first timeout follows the measured round trip within these bounds."""
 
-    initial_bindack_timeout: DurationField = _retransmission(
-        "initial_bindack_timeout", "Longest first timeout."
-    )
+    initial_bindack_timeout: DurationField = _retransmission("initial_bindack_timeout", "Longest first timeout.")
     max_bindack_timeout: DurationField = _retransmission("max_bindack_timeout", "Timeouts double up to this.")
     min_bindack_timeout: DurationField = _retransmission("min_bindack_timeout", "Shortest first timeout.")
     max_update_rate: CountField = _retransmission(
@@ -115,50 +110,38 @@ class Retransmission(Section):
 class Peer(Section):
     """Another MAAR of the domain. Tunnelled packets are taken from these and from nobody else."""
 
-    address: AddressField = setting(
-        "Proxy-CoA and tunnel end point of the other router.", example="2001:db8:a2::1"
-    )
-    routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = (
-        setting(
-            "Networks that only this router reaches (RFC 8885 3.7, RFC 4191): announced to nodes that it anchors.",
-            (),
-        )
-    )
+    address: AddressField = setting("Proxy-CoA and tunnel end point of the other router.", example="2001:db8:a2::1")
+    name: NameField = setting("For people.", "", example="ar2")
 
 
 class Maar(Section):
     """The role of a Mobility Anchor and Access Router (RFC 8885)."""
 
     address: AddressField = setting("An address of this router: its Proxy-CoA and tunnel end point.")
-    pool: PoolField = setting(
-        "Every node gets a prefix of its own from here; the network routes it to this router."
-    )
+    pool: PoolField = setting("Every node gets a prefix of its own from here; the network routes it to this router.")
     access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
         "The interfaces on which nodes attach."
     )
     cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
     mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
+    routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
+        "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
+    )
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves the routes of the nodes in the kernel too, as a crash does; the next start takes them up.",
         False,
     )
-    lifetime: DurationField = _maar(
-        "lifetime", "Lifetime of a registration; refreshed at half of it. Multiple of 4 s."
-    )
+    lifetime: DurationField = _maar("lifetime", "Lifetime of a registration; refreshed at half of it. Multiple of 4 s.")
     idle_hold: DurationField = _maar("idle_hold", "An old prefix retires after this time without a packet.")
-    mtu: MtuField = _maar(
-        "mtu", "MTU of the core. Nodes are told 40 octets less, so that tunnelled packets fit."
-    )
+    mtu: MtuField = _maar("mtu", "MTU of the core. Nodes are told 40 octets less, so that tunnelled packets fit.")
     buffer: SwitchField = _maar(
         "buffer", "Keep packets of a node that left in the kernel until its new place is known."
     )
     buffer_time: DurationField = _maar("buffer_time", "At most for this long.")
     prefixes_per_node: FewField = _maar("prefixes_per_node", "Most prefixes of other routers for one node.")
     nodes: CountField = _maar("nodes", "Most nodes known at a time, served and anchored together.")
-    new_nodes_per_second: CountField = _maar(
-        "new_nodes_per_second", "Unknown nodes accepted per second.", 200
-    )
+    new_nodes_per_second: CountField = _maar("new_nodes_per_second", "Unknown nodes accepted per second.", 200)
     advertise_confirmed: SwitchField = _maar(
         "advertise_confirmed",
         "Announce a new prefix only after the database accepted it, instead of at once.",
@@ -167,12 +150,8 @@ class Maar(Section):
     valid_lifetime: DurationField = _maar(
         "valid_lifetime", "Of every announced prefix; hosts do not let it be cut later."
     )
-    router_lifetime: DurationField = _maar(
-        "router_lifetime", "How long a node uses this router without hearing of it."
-    )
-    advertisement_interval: DurationField = _maar(
-        "advertisement_interval", "Between two unsolicited advertisements."
-    )
+    router_lifetime: DurationField = _maar("router_lifetime", "How long a node uses this router without hearing of it.")
+    advertisement_interval: DurationField = _maar("advertisement_interval", "Between two unsolicited advertisements.")
     forward_grace: DurationField = _maar(
         "forward_grace", "How long packets of other anchors are passed on to the router that a node went to."
     )
@@ -180,15 +159,9 @@ class Maar(Section):
         "reattach_guard", "Late frames after a departure are no return for this long."
     )
     quarantine: DurationField = _maar("quarantine", "A retired prefix is given to nobody else for this long.")
-    clock_window: DurationField = _maar(
-        "clock_window", "A larger difference to the database's clock is corrected."
-    )
-    prefix_length: LengthField = _maar(
-        "prefix_length", "Length of a node's prefix. Hosts make addresses from 64 only."
-    )
-    access_technology: OctetField = _maar(
-        "access_technology", "As told to the database (RFC 5213 8.5); 4 is Wi-Fi."
-    )
+    clock_window: DurationField = _maar("clock_window", "A larger difference to the database's clock is corrected.")
+    prefix_length: LengthField = _maar("prefix_length", "Length of a node's prefix. Hosts make addresses from 64 only.")
+    access_technology: OctetField = _maar("access_technology", "As told to the database (RFC 5213 8.5); 4 is Wi-Fi.")
     link_local: LinkLocalField = _maar(
         "link_local",
         "What all routers of the domain are called on access links (RFC 6543); the same everywhere.",
@@ -202,9 +175,7 @@ class CmdMaar(Section):
 
     name: NameField = setting("For people.", "", example="ar1")
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
-    pool: PoolField = setting(
-        "Its pool. It is refused a prefix outside, and no other router gets one inside."
-    )
+    pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
 
 
 class Cmd(Section):
@@ -212,49 +183,38 @@ class Cmd(Section):
 
     address: AddressField = setting("The address that routers register with.", example="2001:db8:c::1")
     mode: ModeField = _cmd("mode", "Who tells the routers of a move; the same in the whole domain.")
-    maars: tuple[CmdMaar, ...] = setting(
-        "The routers of the domain, as tables `[[cmd.maars]]`; others are refused."
-    )
+    maars: tuple[CmdMaar, ...] = setting("The routers of the domain, as tables `[[cmd.maars]]`; others are refused.")
     lifetime_max: DurationField = _cmd("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
-    relay_flush: DurationField = _cmd(
-        "relay_flush", "Relay mode: the serving router is told what is known after this."
-    )
+    relay_flush: DurationField = _cmd("relay_flush", "Relay mode: the serving router is told what is known after this.")
     nodes: CountField = _cmd("nodes", "Most nodes known at a time.", 1_000_000)
-    prefixes_per_node: FewField = _cmd(
-        "prefixes_per_node", "A node with more loses the prefix that it left first."
-    )
+    prefixes_per_node: FewField = _cmd("prefixes_per_node", "A node with more loses the prefix that it left first.")
     timestamp_validity_window: DurationField = _cmd(
         "timestamp_validity_window",
         "A registration from further in the future than this is refused (RFC 5213 5.5).",
     )
     pace_rate: CountField = _cmd("pace_rate", "Most updates per second of the database's own.", 2_000)
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
-    warm_up: DurationField = _cmd(
-        "warm_up", "After a start with nothing, no node is called unknown for this long."
-    )
+    warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
-    dlif: SwitchField = _cmd("dlif", "Tell routers the identities of previous ones (RFC 8885 4.7, 4.8).")
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
 
 
 class File(Section):
     """What is true of the whole daemon."""
 
-    name: NameField = setting(
-        "What the daemon is called in logs and records; the name of the host when absent.", ""
-    )
+    name: NameField = setting("What the daemon is called in logs and records; the name of the host when absent.", "")
     control: SocketField = setting("Where `sojourn show` finds the daemon.")
-    store: PathField = setting(
-        "The journal from which bindings come back after a restart; absent: memory only.", ""
-    )
+    store: PathField = setting("The journal from which bindings come back after a restart; absent: memory only.", "")
     events: PathField = setting(
-        "Every event and effect as a line of JSON, which can be replayed; absent: off. It holds identifiers in plain.",
+        "Every event and effect as a line of JSON, for reading and replaying; absent: off.",
         "",
         example="/var/log/sojourn/ar1.jsonl",
     )
     log: LogField = setting("What is told on the error stream: this and all that is graver.", "info")
     log_format: LogFormatField = setting("One line of text, or one object of JSON, for each message.", "text")
-    log_identifiers: SwitchField = setting("Tell identifiers of nodes in plain, not as a hash.", False)
+    identifiers: IdentifiersField = setting(
+        "How log and recording tell who a node is. A recording with hashes can be read, but not be replayed.", "hashed"
+    )
     identifier_key: TextField = setting(
         "Any text. Hashes of identifiers cannot be guessed without it, and are the same where it is the same.", ""
     )

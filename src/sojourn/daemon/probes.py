@@ -1,0 +1,321 @@
+"""What this kernel can do, found out by trying in a network namespace that is thrown away afterwards.
+
+Each probe makes the very object that the data plane or the lab would make and reads it back where kernels are known to
+ignore what they do not understand. Run inside a sandbox; nothing is cleaned up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sojourn.dataplane.links import add_veth, raise_quiet
+from sojourn.dataplane.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Message,
+    Netlink,
+    attribute,
+    attributes,
+    nested,
+    open_netlink,
+    split,
+)
+from sojourn.dataplane.nftables import (
+    ACCEPT,
+    HOOK_PREROUTING,
+    NETWORK,
+    Nftables,
+    load,
+    matches,
+    member,
+    verdict,
+)
+from sojourn.dataplane.objects import (
+    RTM_GETNEXTHOP,
+    RTM_GETROUTE,
+    Nexthop,
+    Route,
+    Rule,
+    parse_nexthop,
+    parse_route,
+    routes_request,
+)
+from sojourn.wire.addresses import address, prefix
+
+OK, DEGRADED, MISSING = "ok", "degraded", "missing"
+
+_RTM_NEWLINK, _RTM_NEWQDISC = 16, 36
+_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 18, 1
+_LINK = struct.Struct("=BxHiII")
+_IFF_UP = 1
+_NEW = NLM_F_CREATE | NLM_F_EXCL
+_TABLE, _LOCAL_TABLE = 1400, 1401
+_PEER, _PREFIX, _SOURCE = address("2001:db8:ffff::1"), prefix("2001:db8:fffe::/64"), prefix("2001:db8:fffd::/64")
+_MOBILITY = 135
+_ETHER_IPV6 = 0x86DD
+_NETLINK_GENERIC = 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one probe found."""
+
+    name: str
+    state: str
+    """``ok``, ``degraded`` (works, with less) or ``missing``."""
+    used_for: str
+    needed: bool
+    """Whether sojourn cannot do its work without it."""
+    detail: str = ""
+    remedy: str = ""
+
+
+class Shortfall(Exception):
+    """It is there, but not whole: the probe ends as ``degraded``."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A thing to try. `run` answers with a detail, or raises OSError (missing) or `Shortfall`."""
+
+    name: str
+    used_for: str
+    remedy: str
+    run: Callable[[], str]
+    needed: bool = True
+    backend: bool = False
+    """Part of the data plane ``seg6``."""
+
+    def find(self) -> Finding:
+        """Try it."""
+        try:
+            return Finding(self.name, OK, self.used_for, self.needed, self.run())
+        except Shortfall as shortfall:
+            return Finding(self.name, DEGRADED, self.used_for, self.needed, str(shortfall), self.remedy)
+        except OSError as error:
+            state = MISSING if self.needed else DEGRADED
+            reason = (error.strerror or str(error)).rstrip(".")
+            return Finding(self.name, state, self.used_for, self.needed, reason, self.remedy)
+
+
+def find_all() -> list[Finding]:
+    """Try everything. To be called in a network namespace of its own, with the right to change it."""
+    return [probe.find() for probe in PROBES]
+
+
+def untried(reason: str) -> list[Finding]:
+    """For where nothing can be tried."""
+    return [
+        Finding(probe.name, MISSING if probe.needed else DEGRADED, probe.used_for, probe.needed, reason)
+        for probe in PROBES
+    ]
+
+
+def backend_of(findings: list[Finding]) -> str:
+    """The data plane that a MAAR would get here; empty when there is none."""
+    needed = {probe.name for probe in PROBES if probe.backend}
+    return "seg6" if needed <= {finding.name for finding in findings if finding.state == OK} else ""
+
+
+# --- links --------------------------------------------------------------------------------------------------------
+
+_numbers = itertools.count(1)
+
+
+def _veth() -> tuple[int, str]:
+    """A pair of which both ends are up; answers with one of them."""
+    number = next(_numbers)
+    near, far = f"probe{number}", f"far{number}"
+    netlink = Netlink()
+    try:
+        add_veth(netlink, near, far, 1500)
+        for name in (near, far):
+            raise_quiet(netlink, socket.if_nametoindex(name), 1500)
+    finally:
+        netlink.close()
+    return socket.if_nametoindex(near), near
+
+
+def _request(*messages: Message) -> None:
+    netlink = Netlink()
+    try:
+        netlink.request(*messages)
+    finally:
+        netlink.close()
+
+
+def _try_veth() -> str:
+    _veth()
+    return ""
+
+
+def _try_bridge() -> str:
+    body = _LINK.pack(0, 0, 0, _IFF_UP, _IFF_UP) + attribute(_IFLA_IFNAME, b"probebr\0")
+    _request(Message(_RTM_NEWLINK, _NEW, body + nested(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"bridge"))))
+    return ""
+
+
+def _try_tun() -> str:
+    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, 0x400454CA, struct.pack("16sH22x", b"probetun", 0x0001 | 0x1000))  # IFF_TUN | NO_PI
+    finally:
+        os.close(descriptor)
+    return ""
+
+
+def _try_netem() -> str:
+    index, _ = _veth()
+    delay = struct.pack("=IIIIII", 1000, 1000, 0, 0, 0, 0)
+    body = struct.pack("=BxxxiIII", 0, index, 0x10000, 0xFFFFFFFF, 0) + attribute(1, b"netem\0") + attribute(2, delay)
+    _request(Message(_RTM_NEWQDISC, _NEW, body))
+    return ""
+
+
+# --- forwarding ---------------------------------------------------------------------------------------------------
+
+
+def _holds(route: Route) -> str:
+    """Install the route and find it again exactly as it was asked for."""
+    netlink = Netlink()
+    try:
+        netlink.request(route.ensure())
+        found = [parse_route(body) for body in netlink.dump(RTM_GETROUTE, routes_request(route.table))]
+    finally:
+        netlink.close()
+    if route not in found:
+        raise Shortfall("the kernel took the route, but not as it was asked for")
+    return ""
+
+
+def _try_encapsulation() -> str:
+    return _holds(Route(_TABLE, _PREFIX, device=_veth()[0], segment=_PEER))
+
+
+def _try_decapsulation() -> str:
+    return _holds(Route(_LOCAL_TABLE, prefix("2001:db8:ffff::2/128"), device=_veth()[0], decapsulate=True))
+
+
+def _try_nexthop() -> str:
+    nexthop = Nexthop(4711, _veth()[0], segment=_PEER)
+    netlink = Netlink()
+    try:
+        netlink.request(nexthop.ensure())
+        found = [parse_nexthop(body) for body in netlink.dump(RTM_GETNEXTHOP, bytes(8))]
+        if nexthop not in found:
+            raise Shortfall("the kernel took the nexthop, but not as it was asked for")
+        netlink.request(Route(_TABLE + 2, _PREFIX, nexthop=nexthop.id).ensure())
+    finally:
+        netlink.close()
+    return ""
+
+
+def _try_source_route() -> str:
+    return _holds(Route(_TABLE + 3, prefix("::/0"), source=_SOURCE, device=_veth()[0]))
+
+
+def _try_rule() -> str:
+    _request(Rule(77, _LOCAL_TABLE, destination=_PEER, ip_protocol=41).ensure())
+    return ""
+
+
+def _try_tunnel_source() -> str:
+    """SEG6_CMD_SET_TUNSRC over generic netlink; the kernel wants privileges outside of user namespaces for it."""
+    family = _generic_family("SEG6")
+    set_tunnel_source, destination = 3, 1
+    body = struct.pack("=BBxx", set_tunnel_source, 1) + attribute(destination, _PEER)
+    try:
+        _generic(family, body)
+    except PermissionError:
+        raise Shortfall("for root outside of user namespaces only; the kernel chooses the source by itself") from None
+    return ""
+
+
+def _generic_family(name: str) -> int:
+    controller, get_family, family_name, family_id = 16, 3, 2, 1
+    answer = _generic(controller, struct.pack("=BBxx", get_family, 1) + attribute(family_name, name.encode() + b"\0"))
+    return int.from_bytes(attributes(answer, 4)[family_id], "little")
+
+
+def _generic(family: int, body: bytes) -> bytes:
+    """The answer of a generic netlink family, or nothing but its acknowledgement."""
+    with open_netlink(_NETLINK_GENERIC) as netlink:
+        netlink.send(struct.pack("=IHHII", 16 + len(body), family, 0x5, 1, 0) + body)
+        answer = b""
+        while True:
+            for kind, _, _, payload in split(netlink.recv(1 << 16)):
+                if kind != 2:
+                    answer = payload
+                    continue
+                number = -struct.unpack_from("=i", payload)[0]
+                if number:
+                    raise OSError(number, os.strerror(number))
+                return answer
+
+
+# --- sockets ------------------------------------------------------------------------------------------------------
+
+
+def _try_mobility_socket() -> str:
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, _MOBILITY) as raw:
+        raw.bind(("::1", 0))
+    return ""
+
+
+def _try_packet_socket() -> str:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packets:
+        packets.bind((_veth()[1], _ETHER_IPV6))
+    return ""
+
+
+def _try_nftables() -> str:
+    """A table with a set whose elements count, as the data plane makes it."""
+    table = Nftables()
+    try:
+        chain = ("probe", (HOOK_PREROUTING, -300))
+        rule = ("probe", matches(load(NETWORK, 8, 16), member("away"), verdict(ACCEPT)))
+        table.install(b"probe", [chain], [rule], [_PEER])
+        table.add("away", _SOURCE.address)
+        if table.counters("away") != {_SOURCE.address: 0}:
+            raise Shortfall("the elements of sets do not count")
+    finally:
+        table.close()
+    return ""
+
+
+_ROUTER = "the data plane of an access router"
+_LAB = "the lab and the demo"
+_KERNEL = "use a kernel with {}, as Debian 12, Ubuntu 22.04, Fedora and OpenWrt (kmod) have"
+
+PROBES = (
+    Probe("encap.red", f"{_ROUTER}: putting packets into a tunnel", _KERNEL.format("CONFIG_IPV6_SEG6_LWTUNNEL"),
+          _try_encapsulation, backend=True),
+    Probe("End.DT6", f"{_ROUTER}: taking packets out of a tunnel", _KERNEL.format("CONFIG_IPV6_SEG6_LWTUNNEL"),
+          _try_decapsulation, backend=True),
+    Probe("nexthop-encap", f"{_ROUTER}: a handover in one message to the kernel", "use Linux 5.3 or newer",
+          _try_nexthop, backend=True),
+    Probe("source-routes", f"{_ROUTER}: the way back to the anchor", _KERNEL.format("CONFIG_IPV6_SUBTREES"),
+          _try_source_route, backend=True),
+    Probe("rules", f"{_ROUTER}: tunnel end points at ordinary addresses",
+          _KERNEL.format("CONFIG_IPV6_MULTIPLE_TABLES") + "; ipproto selectors need Linux 4.17", _try_rule, backend=True),
+    Probe("nftables", f"{_ROUTER}: who may use a tunnel, which prefix is idle", _KERNEL.format("CONFIG_NF_TABLES"),
+          _try_nftables, backend=True),
+    Probe("protocol-135", "signalling between routers", "run with CAP_NET_RAW (see packaging/sojourn@.service)",
+          _try_mobility_socket),
+    Probe("packet-socket", "hearing and advertising on access links", _KERNEL.format("CONFIG_PACKET"),
+          _try_packet_socket),
+    Probe("veth", f"{_LAB}: links", _KERNEL.format("CONFIG_VETH"), _try_veth),
+    Probe("bridge", f"{_LAB}: the air; access links with several nodes", _KERNEL.format("CONFIG_BRIDGE"), _try_bridge),
+    Probe("netem", f"{_LAB}: delay and loss", "nothing to do: the lab delays packets itself, less exactly",
+          _try_netem, needed=False),
+    Probe("tun", f"{_LAB}: delay where netem is missing", "allow /dev/net/tun in this container",
+          _try_tun, needed=False),
+    Probe("tunsrc", "choosing the source of tunnels in the kernel", "nothing to do: it is not needed",
+          _try_tunnel_source, needed=False),
+)  # fmt: skip
