@@ -126,9 +126,7 @@ class Air:
         """The MAC address of the host's link."""
         return self._network.nodes[host].ends["wlan0"].link_layer
 
-    def _leave(
-        self, host: str, source: str | None, notice: bool, carrier: bool
-    ) -> tuple[Instant, Instant | None]:
+    def _leave(self, host: str, source: str | None, notice: bool, carrier: bool) -> tuple[Instant, Instant | None]:
         port = self._network.host_ports[host]
         self._netlink.set_link(port.index, master=0, up=False if carrier else None)
         self._where[host] = None

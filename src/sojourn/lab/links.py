@@ -123,9 +123,7 @@ class LinkEmulation:
     def verify(self, network: Network) -> list[LinkReport]:
         """Measure every impaired link. Raises LinkMismatch, which names each that is wrong."""
         cables = [cable for cable in network.cables if cable.link.relayed or cable.link.rate]
-        shortest = measure(
-            [(cable.ends[0], cable.ends[1]) for cable in cables], [c.link.delay for c in cables]
-        )
+        shortest = measure([(cable.ends[0], cable.ends[1]) for cable in cables], [c.link.delay for c in cables])
         reports, wrong = [], []
         for cable, trip in zip(cables, shortest, strict=True):
             link = cable.link
@@ -133,9 +131,7 @@ class LinkEmulation:
             reports.append(LinkReport(link.between, link.delay, (trip or 0) // 2, means))
             if trip is None or not _plausible(trip, link):
                 found = "no answer" if trip is None else f"measured {trip / 2 / MILLISECOND:.2f} ms"
-                wrong.append(
-                    f"{' - '.join(link.between)}: asked for {link.delay / MILLISECOND:g} ms, {found}"
-                )
+                wrong.append(f"{' - '.join(link.between)}: asked for {link.delay / MILLISECOND:g} ms, {found}")
         if wrong:
             raise LinkMismatch("links are not what the topology says: " + "; ".join(wrong))
         return reports

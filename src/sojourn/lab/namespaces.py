@@ -153,9 +153,7 @@ def sandbox(main: Callable[[], int]) -> int:
     status = _wait(front)
     if trouble:
         number = int(trouble)
-        raise SandboxUnavailable(
-            number, f"this kernel does not let us make namespaces: {os.strerror(number)}"
-        )
+        raise SandboxUnavailable(number, f"this kernel does not let us make namespaces: {os.strerror(number)}")
     return status
 
 

@@ -35,9 +35,7 @@ _INFRASTRUCTURE = {
 _FORWARDING = {"net/ipv6/conf/all/forwarding": 1, "net/ipv6/conf/default/forwarding": 1}
 _NO_IPV6 = {"net/ipv6/conf/all/disable_ipv6": 1, "net/ipv6/conf/default/disable_ipv6": 1}
 _OPTIMISTIC = {
-    f"net/ipv6/conf/{scope}/{key}": 1
-    for scope in ("all", "default")
-    for key in ("optimistic_dad", "use_optimistic")
+    f"net/ipv6/conf/{scope}/{key}": 1 for scope in ("all", "default") for key in ("optimistic_dad", "use_optimistic")
 }
 _NO_DAD = {"net/ipv6/conf/default/accept_dad": 0, "net/ipv6/conf/default/dad_transmits": 0}
 _DAD: dict[str, Mapping[str, int]] = {"default": {}, "optimistic": _OPTIMISTIC, "off": _NO_DAD}
@@ -46,9 +44,7 @@ _DAD: dict[str, Mapping[str, int]] = {"default": {}, "optimistic": _OPTIMISTIC, 
 class Cable:
     """A core link as built: the two ends in the nodes and, when it is relayed, the two in ``wire``."""
 
-    def __init__(
-        self, link: Link, nodes: tuple[Node, Node], ends: tuple[End, End], middle: tuple[End, End] | None
-    ):
+    def __init__(self, link: Link, nodes: tuple[Node, Node], ends: tuple[End, End], middle: tuple[End, End] | None):
         self.link, self.nodes, self.ends, self.middle = link, nodes, ends, middle
 
 

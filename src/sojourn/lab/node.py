@@ -25,6 +25,7 @@ class Node:
         """Text of the global address; empty for a host, which makes its own."""
         self.ends: dict[str, End] = {}
         """Interfaces by name: ``to-NEIGHBOUR`` in the core, ``acc0`` and its port ``air``, ``wlan0``."""
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
     def interface(self) -> str:
@@ -46,8 +47,9 @@ class Node:
         In a session of its own by default, so that Ctrl-C reaches the lab alone, which then stops it in
         order.
         """
+        self._processes = [process for process in self._processes if process.poll() is None]
         with self.namespace.entered():
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 argv,
                 stdin=stdin,
                 stdout=stdout,
@@ -55,6 +57,21 @@ class Node:
                 env={**os.environ, "SOJOURN_NODE": self.name, **(env or {})},
                 start_new_session=new_session,
             )
+        self._processes.append(process)
+        return process
+
+    def end_processes(self, grace: float) -> None:
+        """What was spawned and still runs gets SIGTERM, and SIGKILL after `grace` seconds."""
+        running = [process for process in self._processes if process.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(grace)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
 
     def close(self) -> None:
         """Let go of the namespace; it vanishes with the last process in it."""

@@ -72,9 +72,7 @@ class Timer:
 class Direction:
     """Frames from one interface to another."""
 
-    def __init__(
-        self, source: socket.socket, target: socket.socket, figures: dict[str, Any], dice: random.Random
-    ):
+    def __init__(self, source: socket.socket, target: socket.socket, figures: dict[str, Any], dice: random.Random):
         self.source, self._target, self._dice = source, target, dice
         self._delay: int = figures["delay"]
         self._jitter: int = figures["jitter"]

@@ -80,9 +80,7 @@ def attributes(octets: bytes) -> Attributes:
 class RouteNetlink:
     """A netlink socket inside `namespace` (None: where the caller is). Not to be shared between threads."""
 
-    def __init__(
-        self, namespace: NetworkNamespace | None = None, protocol: int = socket.NETLINK_ROUTE
-    ) -> None:
+    def __init__(self, namespace: NetworkNamespace | None = None, protocol: int = socket.NETLINK_ROUTE) -> None:
         def opened() -> socket.socket:
             return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
 
@@ -145,9 +143,7 @@ class RouteNetlink:
         With equal indexes the kernel's link watch would delay the carrier by up to a second.
         """
         peer = attribute(_VETH_INFO_PEER | _NESTED, two.link() + two.attributes(mtu))
-        information = nested(
-            IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"veth\0"), nested(_IFLA_INFO_DATA, peer)
-        )
+        information = nested(IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"veth\0"), nested(_IFLA_INFO_DATA, peer))
         self.request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, one.link() + one.attributes(mtu) + information)
 
     def add_bridge(self, end: End, mtu: int) -> None:
@@ -161,9 +157,7 @@ class RouteNetlink:
             attribute(_IFLA_BR_MCAST_SNOOPING, b"\0"),
         )
         information = nested(IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"bridge\0"), data)
-        self.request(
-            RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, end.link(up=True) + end.attributes(mtu) + information
-        )
+        self.request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, end.link(up=True) + end.attributes(mtu) + information)
 
     def set_link(self, index: int, *, up: bool | None = None, master: int | None = None) -> None:
         """Up or down; member of the bridge `master` (0: of none)."""
@@ -224,9 +218,7 @@ class RouteNetlink:
         limit = burst + max(octets_a_second // 20, 15_000)  # 50 ms of queue
         specification = struct.pack("=BBHhHI", 0, 1, 0, -1, 0, min(octets_a_second, 0xFFFFFFFF))
         ticks = round(burst / octets_a_second * 1e9 / 64)  # PSCHED: 64 ns a tick
-        parameters = (
-            specification + struct.pack("=BBHhHI", 0, 0, 0, 0, 0, 0) + struct.pack("=III", limit, ticks, 0)
-        )
+        parameters = specification + struct.pack("=BBHhHI", 0, 0, 0, 0, 0, 0) + struct.pack("=III", limit, ticks, 0)
         options = attribute(1, parameters) + attribute(6, struct.pack("=I", burst))
         self._add_qdisc(index, b"tbf", options)
 

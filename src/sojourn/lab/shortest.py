@@ -15,9 +15,7 @@ Graph: TypeAlias = dict[str, dict[str, Duration]]
 def next_hops(graph: Graph, source: str) -> dict[str, str]:
     """For every node that can be reached from `source`: the neighbour of `source` on the way."""
     first: dict[str, str] = {}
-    heap: list[tuple[Duration, int, str, str]] = [
-        (delay, 1, name, name) for name, delay in graph[source].items()
-    ]
+    heap: list[tuple[Duration, int, str, str]] = [(delay, 1, name, name) for name, delay in graph[source].items()]
     heapq.heapify(heap)
     while heap:
         distance, hops, name, start = heapq.heappop(heap)

@@ -57,9 +57,7 @@ class TopologyError(ValueError):
         self.source = source
         self.problems = list(problems)
         super().__init__(
-            "\n".join(
-                f"{source}: {key}: {text}" if key else f"{source}: {text}" for key, text in self.problems
-            )
+            "\n".join(f"{source}: {key}: {text}" if key else f"{source}: {text}" for key, text in self.problems)
         )
 
 
@@ -227,9 +225,7 @@ def builtin_topologies() -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in (resources.files("sojourn.lab") / "scenarios").iterdir():
         if entry.name.endswith(".toml"):
-            found[entry.name.removesuffix(".toml")] = str(
-                tomllib.loads(entry.read_text()).get("description", "")
-            )
+            found[entry.name.removesuffix(".toml")] = str(tomllib.loads(entry.read_text()).get("description", ""))
     return dict(sorted(found.items()))
 
 
@@ -269,9 +265,7 @@ def _normal_nodes(table: object, problems: list[tuple[str, str]]) -> dict[str, d
     nodes: dict[str, dict[str, Any]] = {}
     for name, value in table.items():
         if not _NAME.fullmatch(name):
-            problems.append(
-                (f"nodes.{name}", "expected a name of lower-case letters, digits and hyphens, 12 at most")
-            )
+            problems.append((f"nodes.{name}", "expected a name of lower-case letters, digits and hyphens, 12 at most"))
         if not isinstance(value, str | dict):
             problems.append((f"nodes.{name}", "expected a kind or a table with one"))
             continue

@@ -1,0 +1,163 @@
+"""The daemons of a lab: a configuration file each, ``sojourn run FILE`` inside the node, and when they are
+ready."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sojourn.control.client import ControlClient, ControlError
+from sojourn.lab.node import Node
+from sojourn.lab.topology import Setting, Topology
+
+_READY_WITHIN = 20.0
+_STOP_WITHIN = 10.0
+_SOCKET_PATH_MAX = 100
+"""Octets; the kernel's limit for the path of a Unix socket is 107."""
+
+
+class DaemonFailed(RuntimeError):
+    """A daemon did not start, did not become ready, or ended by itself; the text holds its last words."""
+
+
+class Daemon:
+    """The daemon of one node."""
+
+    def __init__(self, node: Node, topology: Topology, output: Path, control: Path) -> None:
+        self.node = node
+        self.control = control
+        self.log = output / "log" / f"{node.name}.log"
+        self.events = output / "events" / f"{node.name}.jsonl"
+        self.store = output / "store" / f"{node.name}.sqlite"
+        self.file = output / "config" / f"{node.name}.toml"
+        self.process: subprocess.Popen[bytes] | None = None
+        for path in (self.log, self.events, self.store, self.file):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._forget_earlier_runs()
+        self.file.write_text(configuration(self, topology))
+
+    def _forget_earlier_runs(self) -> None:
+        for old in (self.log, self.events, self.control, *self.store.parent.glob(self.store.name + "*")):
+            old.unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start it; `wait_ready` says when it serves."""
+        with self.log.open("ab") as log:
+            self.process = self.node.spawn(
+                [sys.executable, "-m", "sojourn.cli.main", "run", str(self.file)], stdout=log, stderr=log
+            )
+
+    def wait_ready(self) -> None:
+        """Back when it answers on its control socket. Raises DaemonFailed."""
+        deadline = time.monotonic() + _READY_WITHIN
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                with ControlClient(self.control, timeout=1.0) as client:
+                    client.ping()
+                return
+            except ControlError:
+                time.sleep(0.01)
+        raise DaemonFailed(f"the daemon of {self.node.name} is not ready after {_READY_WITHIN:g} s{self._last_words()}")
+
+    def check(self) -> None:
+        """Raises DaemonFailed when it ended by itself."""
+        if self.process is not None and (code := self.process.poll()) is not None:
+            raise DaemonFailed(f"the daemon of {self.node.name} ended with status {code}{self._last_words()}")
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self.process is not None and self.process.poll() is None
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM; `wait_stopped` follows."""
+        if self.running:
+            assert self.process is not None
+            self.process.terminate()
+
+    def wait_stopped(self) -> int | None:
+        """Its exit status; one that does not stop in time is killed. None: it was not running."""
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        try:
+            return process.wait(_STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL: it gets no chance to put anything in order."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-5:]
+        return ": " + " | ".join(lines) if lines else f" (its log {self.log} is empty)"
+
+
+def control_directory(output: Path, names: list[str]) -> tuple[Path, bool]:
+    """Where the control sockets go, and whether it must be removed afterwards.
+
+    In the output directory when its path is short enough for a Unix socket, else in a temporary one.
+    """
+    directory = output.absolute() / "control"
+    longest = max((len(name) for name in names), default=0) + len("/.sock")
+    if len(str(directory).encode()) + longest <= _SOCKET_PATH_MAX:
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory, False
+    return Path(tempfile.mkdtemp(prefix="sojourn-lab-")), True
+
+
+# --- configuration
+# ------------------------------------------------------------------------------------------------
+
+
+def configuration(daemon: Daemon, topology: Topology) -> str:
+    """The text of the file for `daemon`: what the topology implies, then what it says."""
+    node = daemon.node
+    top: dict[str, Setting] = {
+        "name": node.name,
+        "control": str(daemon.control),
+        "store": str(daemon.store.absolute()),
+        "events": str(daemon.events.absolute()),
+    }
+    own = topology.nodes[node.name].settings
+    if node.kind == "cmd":
+        table: dict[str, Any] = {"address": node.address, "mode": topology.mode} | dict(topology.cmd) | dict(own)
+        maars = [
+            {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
+            for name in topology.access_routers
+        ]
+        return _toml(top, "cmd", table, "maars", maars)
+    table = {
+        "address": node.address,
+        "pool": str(topology.nodes[node.name].pool),
+        "access": ["acc0"],
+        "cmd": topology.address(topology.of_kind("cmd")[0]),
+        "mode": topology.mode,
+        "mtu": topology.mtu,
+    }
+    table |= dict(topology.maar) | dict(own)
+    peers = [{"address": topology.address(name)} for name in topology.access_routers if name != node.name]
+    return _toml(top, "maar", table, "peers", peers)
+
+
+def _toml(
+    top: Mapping[str, Setting], section: str, table: Mapping[str, Any], key: str, rows: list[dict[str, str]]
+) -> str:
+    # TOML's basic strings, arrays, numbers and booleans are those of JSON.
+    lines = [f"{name} = {json.dumps(value)}" for name, value in top.items()]
+    lines += ["", f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    for row in rows:
+        lines += ["", f"[[{section}.{key}]]", *(f"{name} = {json.dumps(value)}" for name, value in row.items())]
+    return "\n".join(lines) + "\n"
