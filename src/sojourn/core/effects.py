@@ -211,7 +211,7 @@ class DeleteBinding:
 class Report:
     """Something worth counting and logging: a refusal, a handover that finished, a prefix that retired.
 
-    `name` is from a small fixed set, lower case with hyphens, and becomes a counter; `detail` holds strings and numbers.
+    `name` is from a small fixed set, lower case with hyphens; it becomes a counter.
     """
 
     name: str

@@ -133,7 +133,7 @@ class CmdConfiguration:
 
 
 def logical_link_local(anchor: Address) -> Address:
-    """The link-local identity of `anchor`'s distributed logical interface, when no message carried one (RFC 8885 3.7)."""
+    """The link-local identity of `anchor`'s distributed logical interface, when none was told (RFC 8885 3.7)."""
     identifier = bytearray(sha256(b"sojourn DLIF" + anchor).digest()[:8])
     identifier[0] &= 0xFD  # not a universally administered identifier (RFC 4291 2.5.1)
     return b"\xfe\x80" + bytes(6) + bytes(identifier)

@@ -11,7 +11,7 @@ from sojourn.core.events import NodeDetached, NodeSeen, Sighting
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.wire import Handoff, IdentifierType
-from sojourn.wire.addresses import LinkLayer, link_layer_text
+from sojourn.wire.addresses import LinkLayer
 from sojourn.wire.units import SECOND
 
 _CERTAIN = frozenset({Sighting.STATION, Sighting.LINK, Sighting.CONTROL})
@@ -169,19 +169,3 @@ class AccessProcedures(MaarState):
         """The binding ran out. Served elsewhere or nowhere: ask the CMD, which knows (RFC 8885 3.5)."""
         if session.presence in (Presence.DEPARTED, Presence.AWAY):
             self._deregister(session)
-
-    def _clock(self) -> int:
-        """The time of day that the CMD and we agree on, in ticks."""
-        raise NotImplementedError
-
-    def _register(self, session: Session, handoff: Handoff) -> None:
-        raise NotImplementedError
-
-    def _deregister(self, session: Session) -> None:
-        raise NotImplementedError
-
-    def _cancel_retirement(self, session: Session) -> None:
-        raise NotImplementedError
-
-    def _who(self, session: Session) -> str:
-        return link_layer_text(session.link_layer)

@@ -347,11 +347,6 @@ class RegistrationProcedures(MaarState):
             self._keep(session)
             self._report("registered", node=session.node.hex(), previous=0, legacy=1)
 
-    # What another part provides.
-
-    def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
-        raise NotImplementedError
-
 
 def _timestamp(message: BindingAcknowledgement) -> int | None:
     option = message.first(Timestamp)

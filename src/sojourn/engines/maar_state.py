@@ -33,6 +33,7 @@ from sojourn.engines.configuration import MaarConfiguration, Peer
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.engines.retransmission import Retransmission
+from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Instant, WallClock
 
@@ -247,3 +248,25 @@ class MaarState(OutboxEngine):
                 mtu=self.configuration.mtu - TUNNEL_OVERHEAD,
             )
         )
+
+    # --- what the procedures provide for each other -------------------------------------------------------------------
+
+    def _clock(self) -> int:
+        """The time of day that the CMD and we agree on, in ticks."""
+        raise NotImplementedError
+
+    def _register(self, session: Session, handoff: Handoff) -> None:
+        """Send a Proxy Binding Update for all that the node has here."""
+        raise NotImplementedError
+
+    def _deregister(self, session: Session) -> None:
+        """Send one of lifetime 0."""
+        raise NotImplementedError
+
+    def _cancel_retirement(self, session: Session) -> None:
+        """A retirement that is being asked for is not wanted any more."""
+        raise NotImplementedError
+
+    def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
+        """The CMD answered a retirement."""
+        raise NotImplementedError

@@ -173,7 +173,7 @@ class CentralMobilityDatabase(Notices):
         return own
 
     def _check_future(self, request: Registration) -> None:
-        """RFC 5213 5.5: an attachment that lies ahead of our clock would win for ever. A late one is late, not wrong."""
+        """RFC 5213 5.5: an attachment ahead of our clock would win for ever. A late one is late, not wrong."""
         window = self.configuration.timestamp_validity_window
         if request.timestamp > ticks(self._epoch + self._now + window):
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp lies in the future")

@@ -9,7 +9,7 @@ from sojourn.wire.units import Duration, Instant
 
 
 class PrefixPool:
-    """Prefixes of equal length inside `pool`, handed out lowest first; returned ones rest before they are used again."""
+    """Prefixes of equal length inside `pool`, lowest first; returned ones rest before they are used again."""
 
     def __init__(self, pool: Prefix, length: int, quarantine: Duration) -> None:
         self.pool = pool
