@@ -259,9 +259,7 @@ class Driver:
         same, as what was not stored comes back from the other routers after a restart (design decision,
         section 5 number 8).
         """
-        changes: list[StoreEffect] = [
-            effect for effect in effects if isinstance(effect, StoreBinding | DeleteBinding)
-        ]
+        changes: list[StoreEffect] = [effect for effect in effects if isinstance(effect, StoreBinding | DeleteBinding)]
         if not changes:
             return
         try:

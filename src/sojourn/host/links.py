@@ -77,9 +77,7 @@ class LinkMonitor:
         already.
         """
         return [
-            event
-            for event in self._read_anew()
-            if not isinstance(event, LinkChanged) or event.interface in self.access
+            event for event in self._read_anew() if not isinstance(event, LinkChanged) or event.interface in self.access
         ]
 
     def receive(self) -> list[Event]:
@@ -196,9 +194,7 @@ class LinkMonitor:
         return events + self._compare_stations([found for found in map(rtnetlink.station, dumped) if found])
 
     def _compare_stations(self, stations: Sequence[Station]) -> list[Event]:
-        present = {
-            (station.bridge, station.link_layer) for station in stations if self._access_bridge(station)
-        }
+        present = {(station.bridge, station.link_layer) for station in stations if self._access_bridge(station)}
         events: list[Event] = []
         for key in self._stations.keys() - present:
             del self._stations[key]

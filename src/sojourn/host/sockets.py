@@ -209,9 +209,7 @@ class MobilitySocket:
         """
         if not self._may_answer(source):
             return
-        quoted = (
-            struct.pack("!IHBB", 6 << 28, len(octets), IPPROTO_MOBILITY, 64) + source + self.address + octets
-        )
+        quoted = struct.pack("!IHBB", 6 << 28, len(octets), IPPROTO_MOBILITY, 64) + source + self.address + octets
         report = struct.pack("!BBHI", _PARAMETER_PROBLEM, 0, 0, 40 + pointer) + quoted[: 1280 - 48]
         try:
             self._icmp.sendto(report, self._name_of(source))
@@ -222,9 +220,7 @@ class MobilitySocket:
 
 
 def _bound(protocol: int, address: Address) -> socket.socket:
-    raw = socket.socket(
-        socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol
-    )
+    raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
     try:
         raw.bind((str(IPv6Address(address)), 0))
     except OSError:

@@ -1,0 +1,152 @@
+"""The frames of an access link: what a router says to one host, and what gives a host away.
+
+Octets in, values out and the other way round; the sockets are in `sojourn.host.access`. What hosts send is
+checked as RFC 4861 6.1.1, 7.1.1 and 7.1.2, RFC 2710 3 and RFC 3810 5.2 ask before anything is concluded from
+it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from sojourn.core.effects import Advertise
+from sojourn.core.events import Sighting
+from sojourn.wire.addresses import ALL_NODES, UNSPECIFIED, Address, LinkLayer
+from sojourn.wire.errors import DecodeError
+from sojourn.wire.icmpv6 import (
+    ICMPV6,
+    Icmpv6Message,
+    Mtu,
+    MulticastListenerQuery,
+    MulticastListenerReport,
+    NdOption,
+    NeighbourAdvertisement,
+    NeighbourAdvertisementFlags,
+    NeighbourSolicitation,
+    PrefixInformation,
+    PrefixInformationFlags,
+    RouteInformation,
+    RouterAdvertisement,
+    RouterSolicitation,
+    SourceLinkLayerAddress,
+    decode_icmpv6,
+    encode_icmpv6,
+    seal_icmpv6,
+    verify_icmpv6,
+)
+from sojourn.wire.units import MILLISECOND, SECOND
+
+ETHERTYPE_IPV6 = b"\x86\xdd"
+QUERY_RESPONSE = 100 * MILLISECOND
+"""Hosts spread their answers to a probe over this time."""
+ROUTER_LIFETIME_MAX = 0xFFFF * SECOND
+
+_HOP_LIMIT_DISCOVERY = 255
+_HOP_LIMIT_LISTENERS = 1
+_IPV6 = struct.Struct("!IHBB16s16s")
+_ROUTER_ALERT = bytes((ICMPV6, 0, 5, 2, 0, 0, 1, 0))
+"""The Hop-by-Hop Options header that multicast listener messages travel in (RFC 2711, RFC 3810 5)."""
+_SOLICITED_NODE = bytes.fromhex("ff0200000000000000000001ff")
+
+
+class Sign(NamedTuple):
+    """A host showed itself."""
+
+    link_layer: LinkLayer
+    sighting: Sighting
+    address: Address | None
+
+
+# --- out ----------------------------------------------------------------------------------------------------
+
+
+def ethernet(destination: LinkLayer, source: LinkLayer, packet: bytes) -> bytes:
+    """A frame around an IPv6 packet."""
+    return b"".join((destination, source, ETHERTYPE_IPV6, packet))
+
+
+def advertisement(effect: Advertise) -> bytes:
+    """The IPv6 packet of a Router Advertisement: to all nodes, whoever gets the frame (RFC 6085)."""
+    autonomous = int(PrefixInformationFlags.AUTONOMOUS)  # and not on-link: RFC 8273
+    options: list[NdOption] = [SourceLinkLayerAddress(effect.router_link_layer)]
+    options += [PrefixInformation.of(p.prefix, autonomous, p.valid, p.preferred) for p in effect.prefixes]
+    options += [RouteInformation.of(route, effect.lifetime) for route in effect.routes]
+    if effect.mtu:
+        options.append(Mtu(effect.mtu))
+    lifetime = min(effect.lifetime, ROUTER_LIFETIME_MAX)
+    return _discovery(RouterAdvertisement(lifetime=lifetime, options=tuple(options)), effect.router, ALL_NODES)
+
+
+def solicitation(router: Address, router_link_layer: LinkLayer, target: Address) -> bytes:
+    """The IPv6 packet of a Neighbour Solicitation to `target` itself: are you there (RFC 4861 7.3.1)."""
+    message = NeighbourSolicitation(target, (SourceLinkLayerAddress(router_link_layer),))
+    return _discovery(message, router, target)
+
+
+def query(router: Address) -> bytes:
+    """The IPv6 packet of a general multicast listener query: every host has something to answer (RFC 3810
+    5.1).
+    """
+    message = encode_icmpv6(MulticastListenerQuery.general(QUERY_RESPONSE))
+    payload = _ROUTER_ALERT + seal_icmpv6(message, router, ALL_NODES)
+    return _IPV6.pack(6 << 28, len(payload), 0, _HOP_LIMIT_LISTENERS, router, ALL_NODES) + payload
+
+
+def _discovery(message: Icmpv6Message, source: Address, destination: Address) -> bytes:
+    payload = seal_icmpv6(encode_icmpv6(message), source, destination)
+    return _IPV6.pack(6 << 28, len(payload), ICMPV6, _HOP_LIMIT_DISCOVERY, source, destination) + payload
+
+
+# --- in -----------------------------------------------------------------------------------------------------
+
+
+def sign(frame: bytes) -> Sign | None:
+    """What an Ethernet frame says about its sender; None when it says nothing or is not as the RFCs ask."""
+    if len(frame) < 58 or frame[12:14] != ETHERTYPE_IPV6 or frame[6] & 1:
+        return None  # too short for any of it, or sent by a group
+    _, length, following, hop_limit, source, destination = _IPV6.unpack_from(frame, 14)
+    payload = frame[54 : 54 + length]
+    if len(payload) < length or source[0] == 0xFF:
+        return None
+    if following == 0 and frame[54:56] == bytes((ICMPV6, 0)):
+        payload = payload[8:]
+    elif following != ICMPV6:
+        return None
+    if not verify_icmpv6(payload, source, destination):
+        return None
+    try:
+        message = decode_icmpv6(payload)
+    except DecodeError:
+        return None
+    sighting = _sighting(message, source, destination, hop_limit)
+    if sighting is None:
+        return None
+    return Sign(frame[6:12], sighting, None if source == UNSPECIFIED else source)
+
+
+def _sighting(message: Icmpv6Message, source: Address, destination: Address, hop_limit: int) -> Sighting | None:
+    if isinstance(message, MulticastListenerReport):
+        link_local = source == UNSPECIFIED or (source[0] == 0xFE and source[1] & 0xC0 == 0x80)
+        return Sighting.MULTICAST_LISTENER if link_local and hop_limit == _HOP_LIMIT_LISTENERS else None
+    if hop_limit != _HOP_LIMIT_DISCOVERY:
+        return None  # it came through a router, or claims so
+    match message:
+        case RouterSolicitation():
+            return Sighting.ROUTER_SOLICITATION if _source_allowed(message, source) else None
+        case NeighbourSolicitation():
+            proper = message.target[0] != 0xFF and _source_allowed(message, source)
+            if source == UNSPECIFIED:
+                proper = proper and destination.startswith(_SOLICITED_NODE)
+            return Sighting.NEIGHBOUR if proper else None
+        case NeighbourAdvertisement():
+            solicited = message.flags & NeighbourAdvertisementFlags.SOLICITED
+            proper = message.target[0] != 0xFF and not (solicited and destination[0] == 0xFF)
+            return Sighting.NEIGHBOUR if proper else None
+        case _:
+            return None
+
+
+def _source_allowed(message: RouterSolicitation | NeighbourSolicitation, source: Address) -> bool:
+    """Without an address there is none to tell a link-layer address for (RFC 4861 6.1.1, 7.1.1)."""
+    return source != UNSPECIFIED or not any(isinstance(o, SourceLinkLayerAddress) for o in message.options)

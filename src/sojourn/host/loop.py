@@ -1,0 +1,156 @@
+"""One engine on this machine, on an asyncio event loop.
+
+Everything readable is registered with `add_reader` and drained a share at a time; what arrived in one wake-up
+is one batch for the driver, so that one commit of the store serves many messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+
+from sojourn.core.engine import Engine
+from sojourn.core.events import Event, LinkChanged
+from sojourn.dataplane.base import Dataplane
+from sojourn.host.access import AccessLink, AccessPort
+from sojourn.host.driver import Driver
+from sojourn.host.links import LinkMonitor
+from sojourn.host.presence import Presence
+from sojourn.host.recorder import Recorder
+from sojourn.host.sockets import BURST, RATE, MobilitySocket
+from sojourn.stores.base import Store
+from sojourn.wire.addresses import Address, LinkLayer
+from sojourn.wire.units import SECOND, Instant
+
+
+class LoopTimer:
+    """One timer on `loop`, which must read CLOCK_MONOTONIC as asyncio's own loops do."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._handle: asyncio.TimerHandle | None = None
+
+    def arm(self, deadline: Instant | None) -> None:
+        """Call back at `deadline` and at no other time; None: not at all."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = None if deadline is None else self._loop.call_at(deadline / SECOND, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        self._callback()
+
+
+class Host:
+    """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
+
+    `peers`, `rate` and `burst` are those of `MobilitySocket`. The data plane and the store belong to the
+    driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dataplane: Dataplane,
+        store: Store,
+        *,
+        address: Address,
+        peers: Collection[Address] | None,
+        access: Sequence[str] = (),
+        recorder: Recorder | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        rate: int | None = RATE,
+        burst: int = BURST,
+    ) -> None:
+        self.loop = loop or asyncio.get_running_loop()
+        self.recorder = recorder
+        self.timer = LoopTimer(self.loop, self._wake)
+        with ExitStack() as opened:
+            self.socket = MobilitySocket(address, peers=peers, rate=rate, burst=burst)
+            opened.callback(self.socket.close)
+            self.access = AccessLink(access)
+            opened.callback(self.access.close)
+            self.links = LinkMonitor(access, aged=self._aged)
+            opened.callback(self.links.close)
+            self._opened = opened.pop_all()
+        self.driver = Driver(
+            engine,
+            dataplane,
+            send=self.socket.send,
+            access=self.access.apply,
+            store=store,
+            clock=time.monotonic_ns,
+            wake_at=self.timer.arm,
+            record=recorder.write if recorder else None,
+            wall=time.time_ns,
+        )
+        self._presence = Presence(self.access.apply, self.driver.dispatch, self.loop.call_later)
+
+    def start(self) -> list[str]:
+        """Restore, reconcile and begin to listen; answers with what the reconciliation removed from the
+        kernel.
+        """
+        removed = self.driver.start()
+        self._dispatch(self.links.start())
+        self.loop.add_reader(self.socket.fileno(), self._on_messages)
+        self.loop.add_reader(self.links.fileno(), self._on_links)
+        for port in self.access.ports.values():
+            self.loop.add_reader(port.fileno(), self._on_frames, port)
+        return removed
+
+    def close(self, withdraw: bool) -> None:
+        """Stop listening and stop the driver (`Driver.close`)."""
+        ports = [port.fileno() for port in self.access.ports.values()]
+        for descriptor in (self.socket.fileno(), self.links.fileno(), *ports):
+            self.loop.remove_reader(descriptor)
+        self._presence.close()
+        try:
+            self.driver.close(withdraw)
+        finally:
+            self._opened.close()
+            if self.recorder is not None:
+                self.recorder.close()
+
+    def counters(self) -> dict[str, int]:
+        """Everything that is counted, with the part that counts it in front."""
+        parts: dict[str, Counter[str]] = {
+            "driver": self.driver.counters,
+            "socket": self.socket.counters,
+            "access": self.access.counters,
+            "links": self.links.counters,
+        }
+        if self.recorder is not None:
+            parts["recorder"] = self.recorder.counters
+        found = {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
+        found["socket:overflowed"] = self.socket.overflowed()
+        return found
+
+    def _wake(self) -> None:
+        self.driver.wake()
+
+    def _aged(self, interface: str, link_layer: LinkLayer) -> None:
+        self._presence.aged(interface, link_layer)
+
+    def _on_messages(self) -> None:
+        events = self.socket.events()
+        if events:
+            self.driver.dispatch(events)
+
+    def _on_frames(self, port: AccessPort) -> None:
+        self._dispatch(port.receive())
+
+    def _on_links(self) -> None:
+        self._dispatch(self.links.receive())
+
+    def _dispatch(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        for event in events:
+            if isinstance(event, LinkChanged):
+                self.access.refresh(event.interface)
+        self._presence.heard(events)
+        self.driver.dispatch(events)

@@ -1,0 +1,263 @@
+"""Every event and effect as one line of JSON: a field report is a file that replays in a test.
+
+What a line holds follows from the annotations of the event and effect classes, so a new class is recorded
+without a word here, and an annotation that nobody taught to `_CODECS` fails at import. Addresses, prefixes
+and link-layer addresses are text, messages are the octets that travelled, in hexadecimal.
+
+Identifiers of nodes are replaced by pseudonyms (`sojourn.host.pseudonyms`) unless the operator asks for them.
+Such a file can be read but not replayed.
+
+Writing goes straight to the file, without buffering, so that a process that is killed leaves a complete file.
+A disk that refuses costs lines, which are counted, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+from sojourn.core.effects import AdvertisedPrefix, Effect
+from sojourn.core.engine import Engine
+from sojourn.core.events import Event, Sighting
+from sojourn.host.pseudonyms import Plain, Pseudonyms
+from sojourn.wire import decode, encode
+from sojourn.wire.addresses import address, link_layer, link_layer_text, prefix, text
+from sojourn.wire.units import Instant
+
+FORMAT = 1
+LIMIT = 64 << 20
+"""Octets of one file; the one before it is kept as ``PATH.1``."""
+
+
+class Recorder:
+    """Writes what happens to the file at `path`; its `write` is what a `Driver` takes as `record`.
+
+    `identifiers` is ``hashed`` or ``plain``. Raises OSError only here, when the file cannot be opened at all.
+    """
+
+    def __init__(
+        self, path: str | Path, *, identifiers: Literal["hashed", "plain"] = "hashed", limit: int = LIMIT
+    ) -> None:
+        self.path = str(path)
+        self.counters: Counter[str] = Counter()
+        self._identifiers = identifiers
+        self._names = Plain() if identifiers == "plain" else Pseudonyms(secrets.token_bytes(32))
+        self._limit = limit
+        self._encoder = msgspec.json.Encoder()
+        self._descriptor = self._open()
+
+    def write(self, now: Instant, item: Event | Effect | None) -> None:
+        """One line: an event, an effect, or None for time that passed."""
+        if item is None:
+            self._put({"t": now, "passed": True})
+            return
+        shape = _SHAPES[type(item)]
+        self._put({"t": now, shape.side: shape.name, **shape.pack(item, self._names)})
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> int:
+        # O_NONBLOCK: a named pipe that nobody reads must not stop us.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+        self._descriptor = os.open(self.path, flags, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+        self._put({"sojourn": FORMAT, "identifiers": self._identifiers})
+        return self._descriptor
+
+    def _put(self, line: dict[str, object]) -> None:
+        octets = self._encoder.encode(line) + b"\n"
+        if self._size + len(octets) > self._limit and "sojourn" not in line:
+            self._rotate()
+        try:
+            written = os.write(self._descriptor, octets)
+            if written < len(octets):
+                os.ftruncate(self._descriptor, self._size)  # half a line is worse than none
+                raise OSError
+        except OSError:
+            self.counters["lines-lost"] += 1
+        else:
+            self._size += written
+            self.counters["lines-written"] += 1
+
+    def _rotate(self) -> None:
+        """The file becomes ``PATH.1``; when that fails, writing goes on in the one that is open."""
+        old = self._descriptor
+        try:
+            os.replace(self.path, f"{self.path}.1")
+            self._open()
+        except OSError:
+            self.counters["rotations-failed"] += 1
+            self._size = 0  # not tried again with every line
+            return
+        os.close(old)
+
+
+def load_steps(path: str | Path) -> Iterator[tuple[Instant, Event | Effect | None]]:
+    """All that `Recorder.write` was given, in order. Raises ValueError for a file that is not a plain
+    recording.
+
+    A last line that was cut short, as a full disk or a killed machine leaves it, ends the recording.
+    """
+    decoder = msgspec.json.Decoder()
+    with open(path, "rb") as lines:
+        for number, octets in enumerate(lines, 1):
+            if not octets.endswith(b"\n"):
+                return
+            try:
+                line = decoder.decode(octets)
+                if "sojourn" in line:
+                    _check_header(line)
+                    continue
+                yield _unpack(line)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+
+
+def load_events(path: str | Path) -> Iterator[tuple[Instant, Event]]:
+    """The events of a recording, in order; `load_steps` tells also when time passed, and what was asked
+    for.
+    """
+    for now, item in load_steps(path):
+        if item is not None and _SHAPES[type(item)].side == "event":
+            yield now, item  # type: ignore[misc]
+
+
+def replay(engine: Engine, path: str | Path) -> Iterator[tuple[Instant, Effect]]:
+    """What `engine`, which began without stored bindings, asks for when all that happened happens to it
+    again.
+    """
+    for now, item in load_steps(path):
+        if item is None:
+            effects = engine.expire(now)
+        elif _SHAPES[type(item)].side == "event":
+            effects = engine.handle(item, now)  # type: ignore[arg-type]
+        else:
+            continue
+        for effect in effects:
+            yield now, effect
+
+
+def _check_header(line: dict[str, Any]) -> None:
+    if line["sojourn"] != FORMAT:
+        raise ValueError(f"format {line['sojourn']}, this program reads {FORMAT}")
+    if line.get("identifiers") != "plain":
+        raise ValueError("recorded with pseudonyms, which cannot be replayed; record with plain identifiers")
+
+
+# --- values and JSON ----------------------------------------------------------------------------------------
+
+
+class _Codec(NamedTuple):
+    pack: Callable[[Any, Plain], Any]
+    unpack: Callable[[Any], Any]
+
+
+class _Shape(NamedTuple):
+    """How one class travels."""
+
+    cls: type
+    name: str
+    side: str
+    """``event`` or ``effect``."""
+    fields: tuple[tuple[str, _Codec], ...]
+
+    def pack(self, item: object, names: Plain) -> dict[str, Any]:
+        return {name: codec.pack(getattr(item, name), names) for name, codec in self.fields}
+
+    def unpack(self, line: dict[str, Any]) -> Any:
+        return self.cls(**{name: codec.unpack(line[name]) for name, codec in self.fields if name in line})
+
+
+def _same(value: Any, names: Plain) -> Any:
+    return value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _detail(value: dict[str, Any], names: Plain) -> dict[str, Any]:
+    return {key: names.detail(key, item) if isinstance(item, str) else item for key, item in value.items()}
+
+
+def _nested(value: Effect, names: Plain) -> dict[str, Any]:
+    shape = _SHAPES[type(value)]
+    return {shape.side: shape.name, **shape.pack(value, names)}
+
+
+def _unpack(line: dict[str, Any]) -> tuple[Instant, Event | Effect | None]:
+    if line.get("passed"):
+        return line["t"], None
+    return line["t"], _item(line)
+
+
+def _item(line: dict[str, Any]) -> Any:
+    return _BY_NAME[line.get("event") or line["effect"]].unpack(line)
+
+
+_PLAIN_VALUE = _Codec(_same, _as_it_is)
+_ADDRESS = _Codec(lambda value, names: text(names.address(value)), address)
+_PREFIX = _Codec(lambda value, names: str(value), prefix)
+
+_CODECS: dict[str, _Codec] = {
+    "int": _PLAIN_VALUE,
+    "bool": _PLAIN_VALUE,
+    "Duration": _PLAIN_VALUE,
+    "WallClock": _PLAIN_VALUE,
+    "str": _Codec(lambda value, names: names.text(value), _as_it_is),
+    "Address": _ADDRESS,
+    "Address | None": _Codec(
+        lambda value, names: None if value is None else _ADDRESS.pack(value, names),
+        lambda value: None if value is None else address(value),
+    ),
+    "LinkLayer": _Codec(lambda value, names: link_layer_text(names.link_layer(value)), link_layer),
+    "Prefix": _PREFIX,
+    "tuple[Prefix, ...]": _Codec(
+        lambda value, names: [str(item) for item in value], lambda value: tuple(map(prefix, value))
+    ),
+    "tuple[AdvertisedPrefix, ...]": _Codec(
+        lambda value, names: [[str(item.prefix), item.preferred, item.valid] for item in value],
+        lambda value: tuple(AdvertisedPrefix(prefix(item[0]), item[1], item[2]) for item in value),
+    ),
+    "dict[Prefix, int]": _Codec(
+        lambda value, names: {str(key): count for key, count in value.items()},
+        lambda value: {prefix(key): count for key, count in value.items()},
+    ),
+    "dict[str, str]": _Codec(_detail, _as_it_is),
+    "dict[str, str | int]": _Codec(_detail, _as_it_is),
+    "Sighting": _Codec(lambda value, names: value.value, Sighting),
+    "MobilityMessage": _Codec(
+        lambda value, names: encode(names.message(value)).hex(), lambda value: decode(bytes.fromhex(value))
+    ),
+    "Effect": _Codec(_nested, _item),
+    "key": _Codec(lambda value, names: names.octets(value).hex(), bytes.fromhex),
+    "record": _Codec(lambda value, names: names.record(value).hex(), bytes.fromhex),
+}
+
+
+def _codec(name: str, annotation: str) -> _Codec:
+    """By annotation; plain octets, which say nothing by themselves, by the name of the field."""
+    return _CODECS[name if annotation == "bytes" else annotation]
+
+
+def _shapes() -> dict[type, _Shape]:
+    return {
+        cls: _Shape(cls, cls.__name__, side, tuple((f.name, _codec(f.name, str(f.type))) for f in fields(cls)))
+        for side, union in (("event", Event), ("effect", Effect))
+        for cls in get_args(union)
+    }
+
+
+_SHAPES = _shapes()
+_BY_NAME = {shape.name: shape for shape in _SHAPES.values()}
