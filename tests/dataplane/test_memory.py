@@ -120,9 +120,7 @@ def test_finish_removes_exactly_what_was_not_asked_for_again() -> None:
 
 def test_trouble_is_raised_and_nothing_changes() -> None:
     plane = filled()
-    plane.trouble = lambda effect: (
-        OSError(errno.ENOMEM, "no memory") if isinstance(effect, EnsureTunnel) else None
-    )
+    plane.trouble = lambda effect: OSError(errno.ENOMEM, "no memory") if isinstance(effect, EnsureTunnel) else None
     with pytest.raises(OSError, match="no memory"):
         plane.apply(EnsureTunnel(1, PEER))
     assert plane.way(HOME) == EnsureDelivery(1, "acc0", NODE)

@@ -31,6 +31,11 @@ class Dataplane(Protocol):
         """Remove what held at `begin` and was not asked for since; answers with what was removed, for the log."""
         ...
 
+    def reassert(self) -> None:
+        """Make everything hold again that should: an interface came back, and the kernel forgets what leads to one
+        that goes down. Raises OSError when the kernel refuses any of it."""
+        ...
+
     def show(self) -> list[Row]:
         """What holds, one row for each prefix, uplink and slot, for people."""
         ...

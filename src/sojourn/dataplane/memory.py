@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from sojourn.core.effects import EnsurePrefix, ForgetStation, ForwardingEffect, WithdrawCounter, WithdrawSlot
+from sojourn.core.effects import EnsurePrefix, ForgetStation, ForwardingEffect, WithdrawCounter
 from sojourn.core.engine import Row
 from sojourn.dataplane.state import ForwardingState, Way
 from sojourn.wire.addresses import Prefix
@@ -37,9 +37,6 @@ class MemoryDataplane:
         match effect:
             case EnsurePrefix(prefix, slot) if slot not in state.slots:
                 raise OSError(errno.ENOENT, f"slot {slot} of {prefix} points nowhere")
-            case WithdrawSlot(slot):  # as in the kernel: routes go with their nexthop
-                for prefix in [prefix for prefix, used in state.prefixes.items() if used == slot]:
-                    del state.prefixes[prefix]
             case WithdrawCounter(prefix):
                 self.packets.pop(prefix, None)
             case ForgetStation():
@@ -67,6 +64,9 @@ class MemoryDataplane:
         for effect in surplus:
             self.apply(effect)
         return [str(effect) for effect in surplus]
+
+    def reassert(self) -> None:
+        """Dictionaries do not forget."""
 
     def show(self) -> list[Row]:
         """What holds."""

@@ -50,6 +50,8 @@ class ForwardingState:
                 self.slots[effect.slot] = effect
             case WithdrawSlot(slot):
                 self.slots.pop(slot, None)
+                for prefix in [prefix for prefix, used in self.prefixes.items() if used == slot]:
+                    del self.prefixes[prefix]  # as in the kernel: routes go with their nexthop
             case EnsurePrefix(prefix, slot):
                 self.prefixes[prefix] = slot
             case WithdrawPrefix(prefix):

@@ -1,0 +1,113 @@
+"""The static packet filter: counts, keeps TCP segments small, finds packets too big for a tunnel, stops two abuses.
+
+    prerouting, before anything is routed
+      from our own loop                         clear our mark, accept
+      IPv6-in-IPv6 from a peer to us            count by the inner addresses
+      from an access interface                  drop if it claims to come from this router;
+                                                clamp the TCP segment size; count by source;
+                                                mark if not TCP, too big, and anchored elsewhere
+      to a prefix in `away`                     count; mark if not TCP and too big
+      to our pool                               clamp the TCP segment size
+    output
+      to an access interface                    drop ICMPv6 redirects
+
+A marked packet is led into a link with the tunnel's MTU, so that the kernel answers Packet Too Big with the right
+number. TCP is never marked: after the clamp its segments fit, while several of them together (GSO) look too big.
+Redirects would teach a node the link-layer address of another node that may roam away; the kernel has no switch for
+them in IPv6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+
+from sojourn.dataplane import nftables as nft
+from sojourn.dataplane.settings import LinuxSettings
+from sojourn.wire.addresses import Prefix
+
+Rule = tuple[str, tuple[bytes, ...]]
+
+CHAINS: tuple[tuple[str, tuple[int, int] | None], ...] = (
+    ("tunnelled", None),
+    ("access", None),
+    ("away", None),
+    ("prerouting", (nft.HOOK_PREROUTING, -300)),
+    ("output", (nft.HOOK_OUTPUT, 0)),
+)
+_ICMPV6, _TCP, _IPV6 = b"\x3a", b"\x06", b"\x29"
+_REDIRECT = b"\x89"
+_SOURCE, _DESTINATION = 8, 24
+
+
+def rules(settings: LinuxSettings) -> Iterator[Rule]:
+    """All rules, in order, by chain."""
+    mask = _mask(settings.prefix_length)
+    clamp: tuple[bytes, ...] = (
+        _protocol(_TCP),
+        nft.load(nft.TRANSPORT, 13, 1),
+        nft.mask(b"\x02"),
+        nft.compare(nft.EQUAL, b"\x02"),
+    )
+    clamp += (nft.clamp_segment_size(settings.segment_size),)
+    oversize: tuple[bytes, ...] = (_protocol(_TCP, nft.NOT_EQUAL), nft.load_meta(nft.META_LENGTH), nft.network_order())
+    oversize += (nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),)
+    mark = _mark(settings, settings.mark)
+
+    yield "tunnelled", (nft.load(nft.TRANSPORT, _SOURCE, 16), nft.mask(mask), nft.member("away"))
+    yield "tunnelled", (nft.load(nft.TRANSPORT, _DESTINATION, 16), nft.mask(mask), nft.member("away"))
+
+    own = (nft.load(nft.NETWORK, _SOURCE, 16), nft.compare(nft.EQUAL, settings.address))
+    yield "access", (*own, nft.verdict(nft.DROP))
+    yield "access", clamp
+    yield "access", (nft.load(nft.NETWORK, _SOURCE, 16), nft.mask(mask), nft.member("away"))
+    yield "access", (*oversize, *_within(_SOURCE, settings.pool, nft.NOT_EQUAL), *mark)
+
+    yield "away", (*oversize, *mark)
+
+    clear = _mark(settings, 0)
+    yield "prerouting", (_interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
+    to_us = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.compare(nft.EQUAL, settings.address))
+    from_peer = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("peers"))
+    yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
+    for name in settings.access:
+        yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
+    to_away = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.mask(mask), nft.member("away"))
+    yield "prerouting", (*to_away, nft.verdict(nft.JUMP, "away"))
+    yield "prerouting", (*_within(_DESTINATION, settings.pool, nft.EQUAL), *clamp)
+
+    redirect = (_protocol(_ICMPV6), nft.load(nft.TRANSPORT, 0, 1), nft.compare(nft.EQUAL, _REDIRECT))
+    for name in settings.access:
+        yield "output", (_interface(nft.META_OUTPUT, name), *redirect, nft.verdict(nft.DROP))
+
+
+def fingerprint(settings: LinuxSettings) -> bytes:
+    """Equal when `rules` and peers are: written on the table, so that a restart keeps the one that is there."""
+    digest = hashlib.sha256(b"".join(sorted(settings.peers)))
+    for chain, expressions in rules(settings):
+        digest.update(chain.encode() + b"".join(expressions))
+    return digest.digest()
+
+
+def _protocol(number: bytes, operator: int = nft.EQUAL) -> bytes:
+    return nft.load_meta(nft.META_PROTOCOL) + nft.compare(operator, number)
+
+
+def _interface(key: int, name: str) -> bytes:
+    return nft.load_meta(key) + nft.compare(nft.EQUAL, name.encode().ljust(16, b"\0"))
+
+
+def _within(offset: int, prefix: Prefix, operator: int) -> tuple[bytes, ...]:
+    load = nft.load(nft.NETWORK, offset, 16)
+    return (load, nft.mask(_mask(prefix.length)), nft.compare(operator, prefix.address))
+
+
+def _mark(settings: LinuxSettings, value: int) -> tuple[bytes, ...]:
+    keep = struct.pack("=I", ~settings.mark_mask & 0xFFFFFFFF)
+    change = nft.mask(keep, struct.pack("=I", value & settings.mark_mask))
+    return (nft.load_meta(nft.META_MARK), change, nft.store_mark())
+
+
+def _mask(length: int) -> bytes:
+    return ((1 << 128) - (1 << (128 - length))).to_bytes(16, "big")

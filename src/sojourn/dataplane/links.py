@@ -1,0 +1,130 @@
+"""Interfaces: what there is, a veth pair of our own, and the stations that a bridge has learned."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from sojourn.dataplane.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Message,
+    Netlink,
+    attribute,
+    attributes,
+    nested,
+    u32,
+)
+from sojourn.dataplane.objects import AF_BRIDGE, RTM_DELNEIGH, RTM_GETNEIGH
+from sojourn.wire.addresses import LinkLayer
+
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 1, 3, 4, 18, 20, 26
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_INET6_ADDR_GEN_MODE, _MODE_NONE = 8, 1
+_AF_INET6 = 10
+_IFF_UP = 1
+_NDA_LLADDR = 2
+_NTF_MASTER = 4
+_LINK = struct.Struct("=BxHiII")
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_SYSCTL = Path("/proc/sys/net/ipv6")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface as it is now."""
+
+    index: int
+    name: str
+    kind: str
+    """``bridge``, ``veth`` ...; empty for a physical one."""
+    link_layer: LinkLayer
+    alias: str
+    up: bool
+
+
+def links(netlink: Netlink) -> dict[str, Link]:
+    """All interfaces of the namespace by name."""
+    return {link.name: link for link in map(_parse, netlink.dump(_RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0)))}
+
+
+def _parse(body: bytes) -> Link:
+    _, _, index, flags, _ = _LINK.unpack_from(body)
+    found = attributes(body, _LINK.size)
+    information = attributes(found.get(_IFLA_LINKINFO, b""))
+    return Link(
+        index,
+        _text(found.get(_IFLA_IFNAME)),
+        _text(information.get(_IFLA_INFO_KIND)),
+        found.get(_IFLA_ADDRESS, b""),
+        _text(found.get(_IFLA_IFALIAS)),
+        bool(flags & _IFF_UP),
+    )
+
+
+def _text(value: bytes | None) -> str:
+    return value.rstrip(b"\0").decode("utf-8", "replace") if value else ""
+
+
+def add_veth(netlink: Netlink, near: str, far: str, mtu: int) -> None:
+    """Make a veth pair in this namespace, both ends down."""
+    peer = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, far.encode() + b"\0") + u32(_IFLA_MTU, mtu)
+    information = attribute(_IFLA_INFO_KIND, b"veth") + nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer))
+    body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, near.encode() + b"\0") + u32(_IFLA_MTU, mtu)
+    netlink.request(Message(_RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + nested(_IFLA_LINKINFO, information)))
+
+
+def raise_quiet(netlink: Netlink, index: int, mtu: int) -> None:
+    """Take an interface up with `mtu` and without a link-local address: it is not there to talk to."""
+    mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes((_MODE_NONE,)))
+    quiet = nested(_IFLA_AF_SPEC, nested(_AF_INET6, mode)) + u32(_IFLA_MTU, mtu)
+    netlink.request(
+        Message(_RTM_SETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + quiet),
+        Message(_RTM_SETLINK, 0, _LINK.pack(0, 0, index, _IFF_UP, _IFF_UP)),
+    )
+
+
+def set_link_layer(netlink: Netlink, index: int, link_layer: LinkLayer) -> None:
+    """Give an interface another link-layer address. EBUSY from hardware that must be down for it."""
+    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_ADDRESS, link_layer)
+    netlink.request(Message(_RTM_SETLINK, 0, body))
+
+
+def set_alias(netlink: Netlink, index: int, alias: str) -> None:
+    """Write up to 255 octets of text on an interface."""
+    body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_IFALIAS, alias.encode())
+    netlink.request(Message(_RTM_SETLINK, 0, body))
+
+
+def delete_link(netlink: Netlink, index: int) -> None:
+    """Remove an interface, for a veth its peer too; gone already is fine."""
+    netlink.request(Message(_RTM_DELLINK, 0, _LINK.pack(0, 0, index, 0, 0), (errno.ENODEV,)))
+
+
+def forget_station(netlink: Netlink, bridge: int, link_layer: LinkLayer) -> None:
+    """Remove what a bridge has learned about a station; nothing learned is fine."""
+    station = attribute(_NDA_LLADDR, link_layer)
+    try:
+        entry = netlink.get(RTM_GETNEIGH, _NEIGHBOUR.pack(AF_BRIDGE, bridge, 0, 0, 0) + station)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
+            return
+        raise
+    port = _NEIGHBOUR.unpack_from(entry)[1]
+    body = _NEIGHBOUR.pack(AF_BRIDGE, port, 0, _NTF_MASTER, 0) + station
+    netlink.request(Message(RTM_DELNEIGH, 0, body, (errno.ENOENT,)))
+
+
+def read_setting(name: str) -> str:
+    """``net/ipv6/NAME`` of the namespace of the calling thread."""
+    return (_SYSCTL / name).read_text().strip()
+
+
+def write_setting(name: str, value: str | int) -> None:
+    """Set ``net/ipv6/NAME`` in the namespace of the calling thread; nothing is written when it is so already."""
+    path = _SYSCTL / name
+    if path.read_text().strip() != str(value):
+        path.write_text(str(value))

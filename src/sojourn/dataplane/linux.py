@@ -1,0 +1,373 @@
+"""The forwarding effects in a Linux kernel: SRv6 code as RFC 2473 tunnels, no device per tunnel (design.md 3).
+
+    slot            nexthop object: via a permanent neighbour on the access link; or `encap.red` to the serving router;
+                    or via a neighbour on the loop that nobody answers for, so that packets wait in its queue
+    prefix          route to the nexthop object, table `nodes`
+    uplink          `throw default from PREFIX` in table `sources`: may send at all;
+                    `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
+                    use a nexthop object)
+    counter         element of the nf_tables set `away`
+
+Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
+changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
+along, those their routes) is put back when an effect meets the gap, and by `reassert`.
+
+Opening, starting and closing must run in the network namespace that is meant; `apply` may run anywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import assert_never
+
+from sojourn.core.effects import (
+    EnsureCounter,
+    EnsureDelivery,
+    EnsureHold,
+    EnsureLogicalInterface,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    ForgetStation,
+    ForwardingEffect,
+    WithdrawCounter,
+    WithdrawLogicalInterface,
+    WithdrawPrefix,
+    WithdrawSlot,
+    WithdrawUplink,
+)
+from sojourn.core.engine import Row
+from sojourn.dataplane import filters, reconcile
+from sojourn.dataplane.installation import SLOTS, Installation, station
+from sojourn.dataplane.links import forget_station
+from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
+from sojourn.dataplane.nftables import Nftables
+from sojourn.dataplane.objects import (
+    REPLACE_OR_CREATE,
+    RTN_THROW,
+    InterfaceAddress,
+    KernelObject,
+    Neighbour,
+    Nexthop,
+    Route,
+)
+from sojourn.dataplane.settings import LinuxSettings
+from sojourn.dataplane.state import ForwardingState, Way
+from sojourn.wire.addresses import ANY, Address, Prefix, text
+
+__all__ = ["LinuxDataplane", "LinuxSettings"]
+
+_LINGER = 0.2
+"""Seconds that the way round the loop stays open after a release, for packets that another processor still holds."""
+
+
+class LinuxDataplane:
+    """Makes effects hold in the kernel of this namespace. Every refusal is an OSError with the kernel's words."""
+
+    def __init__(
+        self,
+        settings: LinuxSettings,
+        netlink: Netlink | None = None,
+    ) -> None:
+        """Opens sockets; the kernel is first touched by `start`, which `begin` and `apply` call when needed."""
+        self.state = ForwardingState()
+        """What should hold."""
+        self._settings = settings
+        self._peers = frozenset(settings.peers)
+        self._netlink = netlink or Netlink()
+        self._filter = Nftables() if settings.counters else None
+        self._installation = Installation(self._netlink, settings)
+        self._snapshot: reconcile.Snapshot | None = None
+        self._released: dict[int, float] = {}
+        self._started = False
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Rules, loop, access interfaces and packet filter stand, whatever stood before; twice is harmless."""
+        self._installation.prepare()
+        if self._filter is not None:
+            self._install_filter(self._filter)
+        self._ensure(*self._installation.objects())
+        self._installation.move_local()
+        self._started = True
+
+    def _install_filter(self, table: Nftables) -> None:
+        mark = filters.fingerprint(self._settings)
+        try:
+            if table.fingerprint() != mark:
+                table.install(mark, filters.CHAINS, filters.rules(self._settings), self._settings.peers)
+        except OSError as error:
+            hint = "this kernel cannot count packets; set counters = false to go without"
+            raise OSError(error.errno, f"{error.strerror}: {hint}") from error
+
+    def begin(self) -> None:
+        """Take stock of what an earlier life left; it keeps forwarding, and is not touched where it is right."""
+        counted = set[bytes]()
+        if self._filter is not None and self._filter.fingerprint() == filters.fingerprint(self._settings):
+            counted = set(self._filter.counters("away"))
+        self.state = ForwardingState()
+        self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
+        self.start()
+        round_trip = self._installation.round_trip
+        for neighbour in reconcile.stale_releases(snapshot, self._installation.near, round_trip):
+            self._withdraw(neighbour)
+
+    def finish(self) -> list[str]:
+        """Remove what was not asked for since `begin`."""
+        if self._snapshot is None:
+            return []
+        snapshot, self._snapshot = self._snapshot, None
+        left = snapshot.left()
+        for thing in left:
+            self._netlink.request(thing.withdraw())
+        prefixes = [Prefix(key, self._settings.prefix_length) for key in snapshot.counted]
+        for prefix in prefixes:
+            self._filter_away(prefix, False)
+        return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes)]
+
+    def reassert(self) -> None:
+        """Everything is put into the kernel again: for an interface that came back. Raises the first refusal."""
+        self._installation.indices.clear()
+        self.start()
+        refusals = []
+        for effect in list(self.state.effects()):
+            try:
+                self.apply(effect)
+            except OSError as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+
+    def close(self) -> None:
+        """Nothing of ours is left in the kernel, and what was there before is there again. Twice is harmless."""
+        try:
+            self._installation.restore_local()
+            for thing in reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), set()).left():
+                self._netlink.request(thing.withdraw())
+            if self._filter is not None:
+                self._filter.remove()
+            self._installation.restore()
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
+        self._netlink.close()
+        if self._filter is not None:
+            self._filter.close()
+
+    # --- effects ------------------------------------------------------------------------------------------------
+
+    def apply(self, effect: ForwardingEffect) -> None:
+        """Make `effect` hold, whatever held before. Raises OSError when the kernel refuses."""
+        if not self._started:
+            self.start()
+        if self._released:
+            self._close_loop(time.monotonic() - _LINGER)
+        match effect:
+            case EnsureDelivery() | EnsureTunnel() | EnsureHold():
+                self._point(effect)
+            case EnsurePrefix(prefix, slot):
+                self._ensure_prefix(prefix, slot)
+            case WithdrawPrefix(prefix):
+                self._withdraw(Route(self._settings.tables.nodes, prefix))
+            case EnsureUplink(prefix, anchor):
+                self._ensure_uplink(prefix, anchor)
+            case WithdrawUplink(prefix):
+                self._withdraw(*self._uplink(prefix, None))
+            case EnsureCounter(prefix):
+                self._filter_away(prefix, True)
+            case WithdrawCounter(prefix):
+                self._filter_away(prefix, False)
+            case EnsureLogicalInterface(interface, link_local):
+                self._ensure(InterfaceAddress(self._installation.index(interface), link_local))
+            case WithdrawLogicalInterface(interface, link_local):
+                self._withdraw(InterfaceAddress(self._installation.index(interface), link_local))
+            case WithdrawSlot(slot):
+                self._withdraw_slot(slot)
+            case ForgetStation(interface, link_layer):
+                forget_station(self._netlink, self._installation.index(interface), link_layer)
+            case _:
+                assert_never(effect)
+        self.state.record(effect)
+
+    def count(self) -> dict[Prefix, int]:
+        """Packets to and from each counted prefix; empty without counters."""
+        self._close_loop(time.monotonic() - _LINGER)
+        if self._filter is None or not self._started:
+            return {}
+        length, counted = self._settings.prefix_length, self.state.counters
+        found = self._filter.counters("away")
+        return {
+            prefix: found[prefix.address] for prefix in counted if prefix.length == length and prefix.address in found
+        }
+
+    def show(self) -> list[Row]:
+        """What should hold, with its counters."""
+        return self.state.rows(self.count())
+
+    # --- slots --------------------------------------------------------------------------------------------------
+
+    def _point(self, way: Way) -> None:
+        """Replace where the slot points; then let go what waited. One system call."""
+        slot = way.slot
+        if not 0 <= slot < SLOTS:
+            raise OSError(errno.EINVAL, f"slot {slot} is out of range")
+        previous = self.state.slots.get(slot)
+        nexthop, neighbour = self._nexthop(way)
+        waited = self._waits(slot, nexthop)
+        if self._claimed(nexthop, neighbour):
+            return
+        messages = [] if neighbour is None else [neighbour.ensure()]
+        if isinstance(way, EnsureHold):
+            if self._released.pop(slot, None) is not None:
+                messages.append(self._way_round(slot).withdraw())
+            waited = False
+        # Without CREATE the kernel says so when it has lost the nexthop, and its routes with it.
+        messages.append(nexthop.ensure(REPLACE_OR_CREATE if previous is None else NLM_F_REPLACE))
+        if waited:
+            messages.append(self._way_round(slot).ensure())
+            self._released[slot] = time.monotonic()
+        if isinstance(previous, EnsureDelivery):
+            messages += self._unneeded(previous, neighbour)
+        try:
+            self._netlink.request(*messages)
+        except OSError as error:
+            if error.errno != errno.ENOENT or previous is None:
+                raise
+            self._restore_slot(slot, nexthop)
+
+    def _waits(self, slot: int, nexthop: Nexthop) -> bool:
+        """Whether packets to the slot wait, in this life or since an earlier one."""
+        if self._snapshot is not None:
+            held = self._snapshot.get(nexthop.key)
+            if isinstance(held, Nexthop) and held.device == self._installation.near and held.gateway is not None:
+                return True
+        return isinstance(self.state.slots.get(slot), EnsureHold)
+
+    def _claimed(self, nexthop: Nexthop, neighbour: Neighbour | None) -> bool:
+        """Whether the slot points there since an earlier life."""
+        if self._snapshot is None:
+            return False
+        same = self._snapshot.claim(nexthop)
+        return (neighbour is None or self._snapshot.claim(neighbour)) and same
+
+    def _unneeded(self, previous: EnsureDelivery, neighbour: Neighbour | None) -> list[Message]:
+        old = self._neighbour(previous)
+        return [old.withdraw()] if old is not None and (neighbour is None or old.key != neighbour.key) else []
+
+    def _restore_slot(self, slot: int, nexthop: Nexthop) -> None:
+        """The kernel lost the nexthop: create it, and the routes that went with it."""
+        nodes = self._settings.tables.nodes
+        routes = [
+            Route(nodes, prefix, nexthop=nexthop.id) for prefix, used in self.state.prefixes.items() if used == slot
+        ]
+        self._netlink.request(nexthop.ensure(), *(route.ensure() for route in routes))
+
+    def _nexthop(self, way: Way) -> tuple[Nexthop, Neighbour | None]:
+        number, near = self._settings.nexthops + way.slot, self._installation.near
+        match way:
+            case EnsureDelivery(slot, interface, link_layer):
+                device = self._installation.index(interface)
+                return Nexthop(number, device, station(slot)), Neighbour(device, station(slot), link_layer)
+            case EnsureTunnel(_, remote):
+                self._check_peer(remote)
+                return Nexthop(number, near, segment=remote), None
+            case EnsureHold(slot):
+                return Nexthop(number, near, station(slot)), None
+            case _:
+                assert_never(way)
+
+    def _neighbour(self, way: EnsureDelivery) -> Neighbour | None:
+        device = self._installation.indices.get(way.interface)
+        return None if device is None else Neighbour(device, station(way.slot), way.link_layer)
+
+    def _way_round(self, slot: int) -> Neighbour:
+        """What releases packets that wait: they go round the loop and are routed again."""
+        return Neighbour(self._installation.near, station(slot), self._installation.far_link_layer)
+
+    def _close_loop(self, before: float) -> None:
+        """The ways round that were opened before then are closed."""
+        old = [slot for slot, since in self._released.items() if since <= before]
+        for slot in old:
+            del self._released[slot]
+        if old:
+            self._netlink.request(*(self._way_round(slot).withdraw() for slot in old))
+
+    def _withdraw_slot(self, slot: int) -> None:
+        previous = self.state.slots.get(slot)
+        things: list[KernelObject] = [Nexthop(self._settings.nexthops + slot, 0)]
+        if isinstance(previous, EnsureDelivery):
+            neighbour = self._neighbour(previous)
+            if neighbour is not None:
+                things.append(neighbour)
+        if isinstance(previous, EnsureHold) or self._released.pop(slot, None) is not None:
+            things.append(self._way_round(slot))
+        self._withdraw(*things)
+
+    # --- prefixes -----------------------------------------------------------------------------------------------
+
+    def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
+        route = Route(self._settings.tables.nodes, prefix, nexthop=self._settings.nexthops + slot)
+        try:
+            self._ensure(route)
+        except OSError as error:  # "Nexthop id does not exist"
+            if error.errno not in (errno.EINVAL, errno.ENOENT) or slot not in self.state.slots:
+                raise
+            way = self.state.slots[slot]
+            nexthop, neighbour = self._nexthop(way)
+            if neighbour is not None:
+                self._netlink.request(neighbour.ensure())
+            self._restore_slot(slot, nexthop)
+            self._netlink.request(route.ensure())
+
+    def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
+        tables = self._settings.tables
+        tunnel = Route(tables.uplinks, ANY, prefix, device=self._installation.near, segment=anchor)
+        return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
+
+    def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
+        source, tunnel = self._uplink(prefix, anchor)
+        if anchor is None:
+            self._ensure(source)
+            self._withdraw(tunnel)
+        else:
+            self._check_peer(anchor)
+            self._ensure(tunnel, source)
+
+    def _check_peer(self, remote: Address) -> None:
+        if remote not in self._peers:
+            raise OSError(errno.EPERM, f"{text(remote)} is not a configured peer")
+
+    def _filter_away(self, prefix: Prefix, wanted: bool) -> None:
+        if self._filter is None:
+            return
+        if prefix.length != self._settings.prefix_length:
+            raise OSError(errno.EINVAL, f"{prefix} cannot be counted, only /{self._settings.prefix_length}")
+        if self._snapshot is not None and prefix.address in self._snapshot.counted:
+            self._snapshot.counted.discard(prefix.address)
+            if wanted:
+                return
+        if wanted:
+            self._filter.add("away", prefix.address)
+        else:
+            self._filter.discard("away", prefix.address)
+
+    # --- kernel -------------------------------------------------------------------------------------------------
+
+    def _ensure(self, *things: KernelObject) -> None:
+        snapshot = self._snapshot
+        messages: list[Message] = []
+        for thing in things:
+            if snapshot is None or not snapshot.claim(thing):
+                messages.append(thing.ensure())
+        if messages:
+            self._netlink.request(*messages)
+
+    def _withdraw(self, *things: KernelObject) -> None:
+        if self._snapshot is not None:
+            for thing in things:
+                self._snapshot.forget(thing)
+        self._netlink.request(*(thing.withdraw() for thing in things))

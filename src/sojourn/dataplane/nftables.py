@@ -1,0 +1,241 @@
+"""Just enough of nf_tables to keep one small table ``ip6 sojourn``: transactions, sets, rules as lists of expressions.
+
+The table is static: it is written once, in one transaction. Afterwards only elements of the set `away` come and go;
+each carries a packet counter. What the rules are for is in `filters`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+
+from sojourn.dataplane.netlink import (
+    NETLINK_NETFILTER,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_REQUEST,
+    Netlink,
+    attribute,
+    attributes,
+    each_attribute,
+    join,
+    nested,
+    open_netlink,
+    refusal_text,
+    split,
+)
+
+TABLE = "sojourn"
+
+_SUBSYSTEM = 10
+_BATCH_BEGIN, _BATCH_END = 16, 17
+_NEWTABLE, _GETTABLE, _DELTABLE = 0, 1, 2
+_NEWCHAIN, _NEWRULE, _NEWSET = 3, 6, 9
+_NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
+_NFPROTO_IPV6 = 10
+_NLMSG_ERROR = 2
+_SET_EXPR = 0x100
+_TYPE_IPV6_ADDRESS = 8
+"""What nft(8) shows keys as."""
+
+REGISTER = 1
+VERDICT = 0
+DROP, ACCEPT, JUMP, GOTO = 0, 1, -3, -4
+EQUAL, NOT_EQUAL, GREATER = 0, 1, 4
+NETWORK, TRANSPORT = 1, 2
+META_LENGTH, META_MARK, META_INPUT, META_OUTPUT, META_PROTOCOL = 0, 3, 6, 7, 16
+HOOK_PREROUTING, HOOK_OUTPUT = 0, 3
+
+
+def _be32(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack(">I", value & 0xFFFFFFFF))
+
+
+def _name(kind: int, name: str) -> bytes:
+    return attribute(kind, name.encode() + b"\0")
+
+
+# --- expressions ------------------------------------------------------------------------------------------------
+
+
+def _expression(name: str, data: bytes) -> bytes:
+    return nested(1, _name(1, name) + nested(2, data))
+
+
+def load(base: int, offset: int, size: int) -> bytes:
+    """Octets of the packet into the register."""
+    return _expression("payload", _be32(1, REGISTER) + _be32(2, base) + _be32(3, offset) + _be32(4, size))
+
+
+def load_meta(key: int) -> bytes:
+    """What the kernel knows of the packet into the register."""
+    return _expression("meta", _be32(2, key) + _be32(1, REGISTER))
+
+
+def store_mark() -> bytes:
+    """The register becomes the packet's mark."""
+    return _expression("meta", _be32(2, META_MARK) + _be32(3, REGISTER))
+
+
+def mask(value: bytes, xor: bytes = b"") -> bytes:
+    """The register, of as many octets as `value` has, becomes ``(register & value) ^ xor``."""
+    size = len(value)
+    data = _be32(1, REGISTER) + _be32(2, REGISTER) + _be32(3, size)
+    data += nested(4, attribute(1, value)) + nested(5, attribute(1, xor or bytes(size)))
+    return _expression("bitwise", data)
+
+
+def network_order() -> bytes:
+    """The number in the register in network order, as comparisons need it."""
+    data = _be32(1, REGISTER) + _be32(2, REGISTER) + _be32(3, 1) + _be32(4, 4) + _be32(5, 4)
+    return _expression("byteorder", data)
+
+
+def compare(operator: int, value: bytes) -> bytes:
+    """The rule ends here unless the register stands so to `value`."""
+    return _expression("cmp", _be32(1, REGISTER) + _be32(2, operator) + nested(3, attribute(1, value)))
+
+
+def member(set_name: str) -> bytes:
+    """The rule ends here unless the register is an element; an element's counter counts."""
+    return _expression("lookup", _name(1, set_name) + _be32(2, REGISTER))
+
+
+def verdict(code: int, chain: str = "") -> bytes:
+    """Drop, accept, or go on in `chain`."""
+    data = _be32(1, code) + (_name(2, chain) if chain else b"")
+    return _expression("immediate", _be32(1, VERDICT) + nested(2, nested(2, data)))
+
+
+def clamp_segment_size(octets: int) -> bytes:
+    """The TCP option Maximum Segment Size becomes at most `octets` (the kernel never raises it)."""
+    value = _expression("immediate", _be32(1, REGISTER) + nested(2, attribute(1, struct.pack(">H", octets))))
+    option = attribute(2, b"\x02") + _be32(3, 2) + _be32(4, 2) + _be32(6, 1) + _be32(7, REGISTER)
+    return value + _expression("exthdr", option)
+
+
+def matches(*expressions: bytes) -> tuple[bytes, ...]:
+    """One rule, for reading."""
+    return expressions
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+class Nftables:
+    """Transactions on the table. Raises OSError, with EPROTONOSUPPORT or EINVAL where the kernel has no nf_tables."""
+
+    def __init__(self) -> None:
+        """Open a socket in the network namespace of the calling thread."""
+        self._socket: socket.socket = open_netlink(NETLINK_NETFILTER)
+        self._reader = Netlink(self._socket)
+        self._sequence = 1 << 16
+
+    def close(self) -> None:
+        """Close the socket; the table stays."""
+        self._socket.close()
+
+    def fingerprint(self) -> bytes | None:
+        """What `install` wrote on the table; None when there is none."""
+        try:
+            table = self._reader.get(_SUBSYSTEM << 8 | _GETTABLE, _generic(_NFPROTO_IPV6) + _name(1, TABLE))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+        return attributes(table, 4).get(6, b"")
+
+    def install(
+        self,
+        fingerprint: bytes,
+        chains: Sequence[tuple[str, tuple[int, int] | None]],
+        rules: Iterable[tuple[str, tuple[bytes, ...]]],
+        peers: Sequence[bytes],
+    ) -> None:
+        """Write the whole table, in place of an older one, in one transaction.
+
+        `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `peers` the elements of the
+        constant set ``peers``; the set ``away`` is empty.
+        """
+        table = _name(1, TABLE)
+        transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
+        transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
+        transaction.append((_NEWSET, NLM_F_CREATE, _set("peers", 1)))
+        counter = nested(17, _name(1, "counter") + nested(2, b""))
+        transaction.append((_NEWSET, NLM_F_CREATE, _set("away", 2, _SET_EXPR) + counter))
+        if peers:
+            transaction.append((_NEWSETELEM, NLM_F_CREATE, _elements("peers", peers)))
+        for name, hook in chains:
+            chain = table + _name(3, name)
+            if hook is not None:
+                chain += nested(4, _be32(1, hook[0]) + _be32(2, hook[1])) + _name(7, "filter") + _be32(5, ACCEPT)
+            transaction.append((_NEWCHAIN, NLM_F_CREATE, chain))
+        for name, expressions in rules:
+            rule = table + _name(2, name) + nested(4, b"".join(expressions))
+            transaction.append((_NEWRULE, NLM_F_CREATE | 0x800, rule))  # NLM_F_APPEND
+        self._commit(transaction)
+
+    def remove(self) -> None:
+        """No table any more."""
+        self._commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
+
+    def add(self, set_name: str, key: bytes) -> None:
+        """`key` is an element; one that is there keeps its counter."""
+        self._commit([(_NEWSETELEM, NLM_F_CREATE, _elements(set_name, [key]))])
+
+    def discard(self, set_name: str, key: bytes) -> None:
+        """`key` is no element."""
+        self._commit([(_DELSETELEM, 0, _elements(set_name, [key]))], harmless=errno.ENOENT)
+
+    def counters(self, set_name: str) -> dict[bytes, int]:
+        """The packets that every element has counted."""
+        request = _generic(_NFPROTO_IPV6) + _name(1, TABLE) + _name(2, set_name)
+        found: dict[bytes, int] = {}
+        for body in self._reader.dump(_SUBSYSTEM << 8 | _GETSETELEM, request):
+            for _, element in each_attribute(attributes(body, 4).get(3, b"")):
+                parts = attributes(element)
+                key = attributes(parts.get(1, b"")).get(1, b"")
+                counter = attributes(attributes(parts.get(7, b"")).get(2, b""))
+                found[key] = int.from_bytes(counter.get(2, b""), "big")
+        return found
+
+    def _commit(self, transaction: Sequence[tuple[int, int, bytes]], harmless: int = 0) -> None:
+        """All or nothing. The kernel answers before `send` returns, so nothing is waited for."""
+        first = self._sequence
+        self._sequence += len(transaction) + 2
+        boundary = struct.pack(">BBH", 0, 0, _SUBSYSTEM)
+        messages = [(_BATCH_BEGIN, NLM_F_REQUEST, boundary)]
+        for kind, flags, body in transaction:
+            request = _generic(_NFPROTO_IPV6) + body
+            messages.append((_SUBSYSTEM << 8 | kind, flags | NLM_F_REQUEST | NLM_F_ACK, request))
+        messages.append((_BATCH_END, NLM_F_REQUEST, boundary))
+        self._socket.send(join(messages, first))
+        refusal: OSError | None = None
+        while True:
+            try:
+                answers = self._socket.recv(1 << 16, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            for kind, flags, _, body in split(answers):
+                number = -struct.unpack_from("=i", body)[0] if kind == _NLMSG_ERROR else 0
+                if number and number != harmless and refusal is None:
+                    refusal = OSError(number, f"nf_tables: {refusal_text(flags, body) or os.strerror(number)}")
+        if refusal is not None:
+            raise refusal
+
+
+def _generic(family: int) -> bytes:
+    return struct.pack(">BBH", family, 0, 0)
+
+
+def _set(name: str, number: int, flags: int = 0) -> bytes:
+    body = _name(1, TABLE) + _name(2, name) + _be32(3, flags)
+    return body + _be32(4, _TYPE_IPV6_ADDRESS) + _be32(5, 16) + _be32(10, number)
+
+
+def _elements(set_name: str, keys: Sequence[bytes]) -> bytes:
+    listed = b"".join(nested(1, nested(1, attribute(1, key))) for key in keys)
+    return _name(1, TABLE) + _name(2, set_name) + nested(3, listed)

@@ -1,0 +1,350 @@
+"""What sojourn keeps in the kernel, as values: route, nexthop, rule, neighbour, address.
+
+Each value makes its own request (`ensure`, `withdraw`) and is read back from a dump (`parse_...`) as an equal value, so
+that what should hold and what holds compare with ``==``. All of them carry routing protocol 140: a dump finds ours and
+nobody else's. `key` names what an `ensure` replaces.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from typing import NamedTuple, TypeAlias
+
+from sojourn.dataplane.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Message,
+    attribute,
+    attributes,
+    nested,
+    u32,
+)
+from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, LinkLayer, Prefix, link_layer_text, text
+
+PROTOCOL = 140
+"""The routing protocol number of everything that is ours."""
+
+AF_INET6 = socket.AF_INET6.value
+AF_BRIDGE = 7
+
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP = 104, 105, 106
+
+REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
+
+# routes
+RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
+_KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 1, 2, 4, 15, 21, 22, 30
+_ROUTE = struct.Struct("=BBBBBBBBI")
+# lightweight tunnels
+_ENCAP_SEG6, _ENCAP_SEG6_LOCAL = 5, 7
+_SEG6_IPTUNNEL_SRH = 1
+_MODE_ENCAP_RED = 3
+_SEGMENT_ROUTING_HEADER = struct.pack("=iBBBBBBH", _MODE_ENCAP_RED, 0, 2, 4, 0, 0, 0, 0)
+_END_DT6 = 7
+_DECAPSULATE = (
+    u32(1, _END_DT6)  # SEG6_LOCAL_ACTION
+    + u32(3, 0)  # SEG6_LOCAL_TABLE 0: the whole policy lookup, local delivery included
+    + nested(10, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))  # SEG6_LOCAL_COUNTERS
+)
+# nexthops
+_NHA_ID, _NHA_BLACKHOLE, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 4, 5, 6, 7, 8
+# neighbours
+_NDA_DST, _NDA_LLADDR, _NDA_PROTOCOL = 1, 2, 12
+_NUD_PERMANENT = 0x80
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+# rules
+_FRA_DST, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 1, 3, 6, 10, 15, 16
+_FRA_PROTOCOL, _FRA_IP_PROTO = 21, 22
+# addresses
+_IFA_ADDRESS, _IFA_FLAGS, _IFA_PROTO = 1, 8, 11
+_IFA_F_NODAD = 0x02
+_IFA_F_NOPREFIXROUTE = 0x200
+
+Key: TypeAlias = tuple[object, ...]
+
+
+def _encapsulation(type_kind: int, kind: int, segment: Address) -> bytes:
+    """RFC 2473 as the kernel writes it: mode encap.red with one segment puts a plain IPv6 header in front."""
+    tunnel = attribute(_SEG6_IPTUNNEL_SRH, _SEGMENT_ROUTING_HEADER + segment)
+    return struct.pack("=HHHxx", 6, type_kind, _ENCAP_SEG6) + nested(kind, tunnel)
+
+
+def _segment(attribute_type: bytes | None, encapsulation: bytes | None) -> Address | None:
+    if attribute_type is None or encapsulation is None or _number(attribute_type) != _ENCAP_SEG6:
+        return None
+    header = attributes(encapsulation).get(_SEG6_IPTUNNEL_SRH, b"")
+    return header[12:28] if header[:4] == _SEGMENT_ROUTING_HEADER[:4] and len(header) == 28 else None
+
+
+class Route(NamedTuple):
+    """A route in one of our tables. `source` makes it hold for packets from there only."""
+
+    table: int
+    destination: Prefix
+    source: Prefix = ANY
+    kind: int = RTN_UNICAST
+    nexthop: int = 0
+    """The number of a nexthop object; the kernel refuses one together with `source`."""
+    device: int = 0
+    segment: Address | None = None
+    """The far end of a tunnel."""
+    decapsulate: bool = False
+    """Take the outer header off and look the inner packet up in all tables (RFC 8986 End.DT6)."""
+
+    @property
+    def key(self) -> Key:
+        return ("route", self.table, self.destination, self.source)
+
+    def _identity(self) -> bytes:
+        destination, source = self.destination, self.source
+        body = _ROUTE.pack(AF_INET6, destination.length, source.length, 0, 0, PROTOCOL, 0, self.kind, 0)
+        body += u32(_RTA_TABLE, self.table)
+        if destination.length:
+            body += attribute(_RTA_DST, destination.address)
+        if source.length:
+            body += attribute(_RTA_SRC, source.address)
+        return body
+
+    def ensure(self) -> Message:
+        """Replace or create: no packet is lost in between."""
+        body = self._identity()
+        if self.nexthop:
+            body += u32(_RTA_NH_ID, self.nexthop)
+        elif self.device:
+            body += u32(_RTA_OIF, self.device)
+        if self.segment is not None:
+            body += _encapsulation(_RTA_ENCAP_TYPE, _RTA_ENCAP, self.segment)
+        elif self.decapsulate:
+            body += struct.pack("=HHHxx", 6, _RTA_ENCAP_TYPE, _ENCAP_SEG6_LOCAL) + nested(_RTA_ENCAP, _DECAPSULATE)
+        return Message(RTM_NEWROUTE, REPLACE_OR_CREATE, body)
+
+    def withdraw(self) -> Message:
+        return Message(RTM_DELROUTE, 0, self._identity(), (errno.ESRCH,))
+
+    def __str__(self) -> str:
+        source = f" from {self.source}" if self.source.length else ""
+        tunnel = f" tunnel {text(self.segment)}" if self.segment else " decapsulate" if self.decapsulate else ""
+        return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{tunnel} table {self.table}"
+
+
+def routes_request(table: int) -> bytes:
+    """The dump request for our routes in `table` (the kernel filters)."""
+    return _ROUTE.pack(AF_INET6, 0, 0, 0, 0, PROTOCOL, 0, 0, 0) + u32(_RTA_TABLE, table)
+
+
+def parse_route(body: bytes) -> Route | None:
+    """The route in a dump answer; None when it is not ours."""
+    family, length, source_length, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(body)
+    if family != AF_INET6 or protocol != PROTOCOL:
+        return None
+    found = attributes(body, _ROUTE.size)
+    nexthop = _number(found.get(_RTA_NH_ID))
+    own = kind == RTN_UNICAST and not nexthop
+    kind_of_tunnel = found.get(_RTA_ENCAP_TYPE) if own else None
+    return Route(
+        _number(found.get(_RTA_TABLE)) or table,
+        Prefix(found.get(_RTA_DST, UNSPECIFIED), length),
+        Prefix(found.get(_RTA_SRC, UNSPECIFIED), source_length),
+        kind,
+        nexthop,
+        _number(found.get(_RTA_OIF)) if own else 0,
+        _segment(kind_of_tunnel, found.get(_RTA_ENCAP)),
+        _number(kind_of_tunnel) == _ENCAP_SEG6_LOCAL,
+    )
+
+
+class Nexthop(NamedTuple):
+    """A nexthop object: where everything that refers to its number goes."""
+
+    id: int
+    device: int
+    gateway: Address | None = None
+    segment: Address | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("nexthop", self.id)
+
+    def ensure(self, flags: int = REPLACE_OR_CREATE) -> Message:
+        """Replace or create; with `flags` NLM_F_REPLACE alone it is ENOENT when there is none to replace."""
+        body = struct.pack("=BBBBIHHIHHI", AF_INET6, 0, PROTOCOL, 0, 0, 8, _NHA_ID, self.id, 8, _NHA_OIF, self.device)
+        if self.gateway is not None:
+            body += attribute(_NHA_GATEWAY, self.gateway)
+        if self.segment is not None:
+            body += _encapsulation(_NHA_ENCAP_TYPE, _NHA_ENCAP, self.segment)
+        return Message(RTM_NEWNEXTHOP, flags, body)
+
+    def withdraw(self) -> Message:
+        """The kernel removes the routes that refer to it as well."""
+        body = struct.pack("=BBBBI", 0, 0, 0, 0, 0) + u32(_NHA_ID, self.id)
+        return Message(RTM_DELNEXTHOP, 0, body, (errno.ENOENT,))
+
+    def __str__(self) -> str:
+        way = f"tunnel {text(self.segment)}" if self.segment else f"via {text(self.gateway or UNSPECIFIED)}"
+        return f"nexthop {self.id} {way} interface {self.device}"
+
+
+NEXTHOPS_REQUEST = bytes(8)
+
+
+def parse_nexthop(body: bytes) -> Nexthop | None:
+    if body[2] != PROTOCOL:
+        return None
+    found = attributes(body, 8)
+    return Nexthop(
+        _number(found.get(_NHA_ID)),
+        _number(found.get(_NHA_OIF)),
+        found.get(_NHA_GATEWAY),
+        _segment(found.get(_NHA_ENCAP_TYPE), found.get(_NHA_ENCAP)),
+    )
+
+
+class Neighbour(NamedTuple):
+    """A permanent neighbour: no neighbour discovery takes place for it."""
+
+    device: int
+    address: Address
+    link_layer: LinkLayer
+
+    @property
+    def key(self) -> Key:
+        return ("neighbour", self.device, self.address)
+
+    def ensure(self) -> Message:
+        body = _NEIGHBOUR.pack(AF_INET6, self.device, _NUD_PERMANENT, 0, 0) + attribute(_NDA_DST, self.address)
+        body += attribute(_NDA_LLADDR, self.link_layer) + attribute(_NDA_PROTOCOL, bytes((PROTOCOL,)))
+        return Message(RTM_NEWNEIGH, REPLACE_OR_CREATE, body)
+
+    def withdraw(self) -> Message:
+        body = _NEIGHBOUR.pack(AF_INET6, self.device, 0, 0, 0) + attribute(_NDA_DST, self.address)
+        return Message(RTM_DELNEIGH, 0, body, (errno.ENOENT, errno.ENODEV, errno.ENXIO))
+
+    def __str__(self) -> str:
+        return f"neighbour {text(self.address)} {link_layer_text(self.link_layer)} interface {self.device}"
+
+
+NEIGHBOURS_REQUEST = _NEIGHBOUR.pack(AF_INET6, 0, 0, 0, 0)
+
+
+def parse_neighbour(body: bytes) -> Neighbour | None:
+    _, device, _, _, _ = _NEIGHBOUR.unpack_from(body)
+    found = attributes(body, _NEIGHBOUR.size)
+    if found.get(_NDA_PROTOCOL, b"\0")[0] != PROTOCOL:
+        return None
+    return Neighbour(device, found.get(_NDA_DST, UNSPECIFIED), found.get(_NDA_LLADDR, b""))
+
+
+class Rule(NamedTuple):
+    """A routing policy rule that leads to a table."""
+
+    priority: int
+    table: int
+    interface: str = ""
+    """Packets that arrived here."""
+    destination: Address | None = None
+    ip_protocol: int = 0
+    mark: int = 0
+    mask: int = 0
+    protocol: int = PROTOCOL
+
+    @property
+    def key(self) -> Key:
+        return ("rule", self)
+
+    def _body(self) -> bytes:
+        length = 128 if self.destination is not None else 0
+        # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action 1: look the table up
+        body = struct.pack("=BBBBBBBBI", AF_INET6, length, 0, 0, 0, 0, 0, 1, 0)
+        body += u32(_FRA_PRIORITY, self.priority) + u32(_FRA_TABLE, self.table)
+        body += attribute(_FRA_PROTOCOL, bytes((self.protocol,)))
+        if self.destination is not None:
+            body += attribute(_FRA_DST, self.destination)
+        if self.interface:
+            body += attribute(_FRA_IIFNAME, self.interface.encode() + b"\0")
+        if self.ip_protocol:
+            body += attribute(_FRA_IP_PROTO, bytes((self.ip_protocol,)))
+        if self.mask:
+            body += u32(_FRA_FWMARK, self.mark) + u32(_FRA_FWMASK, self.mask)
+        return body
+
+    def ensure(self) -> Message:
+        """Create; one that is there already is as good."""
+        return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, self._body(), (errno.EEXIST,))
+
+    def withdraw(self) -> Message:
+        return Message(RTM_DELRULE, 0, self._body(), (errno.ENOENT,))
+
+    def __str__(self) -> str:
+        interface = f" iif {self.interface}" if self.interface else ""
+        return f"rule {self.priority}{interface} table {self.table}"
+
+
+RULES_REQUEST = struct.pack("=BBBBBBBBI", AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def parse_rule(body: bytes) -> Rule:
+    """Any rule, ours or not; selectors that ours do not use are not shown."""
+    found = attributes(body, 12)
+    return Rule(
+        _number(found.get(_FRA_PRIORITY)),
+        _number(found.get(_FRA_TABLE)) or body[4],
+        found.get(_FRA_IIFNAME, b"").rstrip(b"\0").decode(),
+        found.get(_FRA_DST),
+        found.get(_FRA_IP_PROTO, b"\0")[0],
+        _number(found.get(_FRA_FWMARK)),
+        _number(found.get(_FRA_FWMASK)) if _FRA_FWMARK in found else 0,
+        found.get(_FRA_PROTOCOL, b"\0")[0],
+    )
+
+
+class InterfaceAddress(NamedTuple):
+    """An address of this router, without duplicate address detection."""
+
+    device: int
+    address: Address
+    length: int = 64
+
+    @property
+    def key(self) -> Key:
+        return ("address", self.device, self.address)
+
+    def ensure(self) -> Message:
+        """Create; one that is there already, ours or not, is as good."""
+        flags = _IFA_F_NODAD | _IFA_F_NOPREFIXROUTE if self.length == 128 else _IFA_F_NODAD
+        body = struct.pack("=BBBBI", AF_INET6, self.length, 0, 0, self.device) + attribute(_IFA_ADDRESS, self.address)
+        body += u32(_IFA_FLAGS, flags) + attribute(_IFA_PROTO, bytes((PROTOCOL,)))
+        return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, (errno.EEXIST,))
+
+    def withdraw(self) -> Message:
+        body = struct.pack("=BBBBI", AF_INET6, self.length, 0, 0, self.device) + attribute(_IFA_ADDRESS, self.address)
+        return Message(RTM_DELADDR, 0, body, (errno.EADDRNOTAVAIL, errno.ENODEV))
+
+    def __str__(self) -> str:
+        return f"address {text(self.address)}/{self.length} interface {self.device}"
+
+
+ADDRESSES_REQUEST = struct.pack("=BBBBI", AF_INET6, 0, 0, 0, 0)
+
+
+def parse_address(body: bytes) -> InterfaceAddress | None:
+    _, length, _, _, device = struct.unpack_from("=BBBBI", body)
+    found = attributes(body, 8)
+    if found.get(_IFA_PROTO, b"\0")[0] != PROTOCOL:
+        return None
+    return InterfaceAddress(device, found.get(_IFA_ADDRESS, UNSPECIFIED), length)
+
+
+KernelObject: TypeAlias = Route | Nexthop | Neighbour | Rule | InterfaceAddress
+
+
+def _number(value: bytes | None) -> int:
+    return int.from_bytes(value, sys.byteorder) if value else 0

@@ -1,0 +1,82 @@
+"""What holds in the kernel from an earlier life, and what of it was asked for again.
+
+Everything of ours carries protocol 140, so a few dumps find it. While a `Snapshot` is open, what is asked for and
+already holds is not sent to the kernel again: not one packet is disturbed. What is left at the end goes.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+
+from sojourn.dataplane import objects
+from sojourn.dataplane.netlink import Netlink
+from sojourn.dataplane.objects import PROTOCOL, KernelObject, Neighbour, Nexthop, Route
+from sojourn.dataplane.settings import LinuxSettings
+
+
+class Snapshot:
+    """What held and was not asked for again yet, by key."""
+
+    def __init__(self, held: Iterator[KernelObject], counted: set[bytes]) -> None:
+        self._held = {thing.key: thing for thing in held}
+        self.counted = counted
+        """Elements of the counter set."""
+
+    def claim(self, thing: KernelObject) -> bool:
+        """Whether `thing` holds already, exactly so; whatever holds in its place is ours to keep either way."""
+        return self._held.pop(thing.key, None) == thing
+
+    def get(self, key: objects.Key) -> KernelObject | None:
+        """What held under `key`."""
+        return self._held.get(key)
+
+    def forget(self, thing: KernelObject) -> None:
+        """`thing` was removed."""
+        self._held.pop(thing.key, None)
+
+    def left(self) -> list[KernelObject]:
+        """What was not asked for, in an order in which it can be removed."""
+        return sorted(self._held.values(), key=_removal_order)
+
+
+def _removal_order(thing: KernelObject) -> int:
+    return 0 if isinstance(thing, Route) else 1 if isinstance(thing, Nexthop) else 2
+
+
+def ours(netlink: Netlink, settings: LinuxSettings) -> Iterator[KernelObject]:
+    """Everything in the kernel that is ours."""
+    for table in settings.tables.all():
+        yield from _dump(netlink, objects.RTM_GETROUTE, objects.routes_request(table), objects.parse_route)
+    yield from _dump(netlink, objects.RTM_GETNEXTHOP, objects.NEXTHOPS_REQUEST, objects.parse_nexthop)
+    yield from _dump(netlink, objects.RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST, objects.parse_neighbour)
+    yield from _dump(netlink, objects.RTM_GETADDR, objects.ADDRESSES_REQUEST, objects.parse_address)
+    for rule in rules(netlink):
+        if rule.protocol == PROTOCOL:
+            yield rule
+
+
+def rules(netlink: Netlink) -> list[objects.Rule]:
+    """All rules of the namespace."""
+    return [objects.parse_rule(body) for body in netlink.dump(objects.RTM_GETRULE, objects.RULES_REQUEST)]
+
+
+def _dump(
+    netlink: Netlink, kind: int, request: bytes, parse: Callable[[bytes], KernelObject | None]
+) -> Iterator[KernelObject]:
+    try:
+        answers = netlink.dump(kind, request)
+    except OSError as error:
+        if error.errno == errno.ENOENT:  # a routing table that nobody has used yet
+            return
+        raise
+    for body in answers:
+        thing = parse(body)
+        if thing is not None:
+            yield thing
+
+
+def stale_releases(snapshot: Snapshot, device: int, keep: Neighbour) -> list[Neighbour]:
+    """Neighbours on our loop from a hold that ended when the earlier life did."""
+    found = [thing for thing in snapshot.left() if isinstance(thing, Neighbour)]
+    return [neighbour for neighbour in found if neighbour.device == device and neighbour.address != keep.address]

@@ -1,0 +1,98 @@
+"""What the Linux data plane is told: its addresses, interfaces, and which numbers of the kernel are its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
+
+SHARED_LINK_LAYER = link_layer("00:00:5e:00:52:13")
+"""The link-layer address that all access routers show (RFC 6543 section 3)."""
+SHARED_LINK_LOCAL = address("fe80::200:5eff:fe00:5213")
+"""The link-local address that all access routers show (RFC 6543 section 3)."""
+
+TUNNEL_OVERHEAD = 40
+"""Octets of the outer IPv6 header (RFC 2473)."""
+_TCP_AND_IPV6 = 60
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Routing tables that are ours alone."""
+
+    decapsulation: int = 50
+    """Packets out of a tunnel, by peer."""
+    sources: int = 52
+    """Who may send from an access link: `throw` for a known source prefix, else `blackhole`."""
+    uplinks: int = 53
+    """Source prefixes that leave through a tunnel."""
+    nodes: int = 54
+    """Prefixes of nodes, wherever the nodes are."""
+    oversize: int = 55
+    """Packets too big for a tunnel."""
+
+    def all(self) -> tuple[int, ...]:
+        """In the order in which their contents are removed."""
+        return (self.nodes, self.uplinks, self.sources, self.oversize, self.decapsulation)
+
+
+@dataclass(frozen=True)
+class Priorities:
+    """Where our rules stand; the rule for `local` moves from 0 behind the first two."""
+
+    inner_spoofing: int = 9
+    decapsulation: int = 10
+    local: int = 100
+    sources: int = 105
+    oversize: int = 106
+    nodes: int = 110
+    uplinks: int = 111
+
+
+@dataclass(frozen=True)
+class LinuxSettings:
+    """One access router. Everything after `buffer` has a value that suits."""
+
+    address: Address
+    """Proxy-CoA: the end of all tunnels here."""
+    pool: Prefix
+    """The prefixes of nodes that are anchored here lie in it."""
+    peers: tuple[Address, ...]
+    """The far ends of tunnels; nobody else's packets are taken out of a tunnel."""
+    access: tuple[str, ...]
+    """Interfaces with nodes on them."""
+    buffer: bool = True
+    """Whether the queue that `EnsureHold` uses is made long enough for a handover."""
+    mtu: int = 1500
+    """Of the core, between the access routers."""
+    prefix_length: int = 64
+    """Of every prefix that is counted."""
+    counters: bool = True
+    """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
+    link_layer: LinkLayer | None = SHARED_LINK_LAYER
+    """What every access interface shows; None leaves it as it is."""
+    link_local: Address | None = SHARED_LINK_LOCAL
+    """What every access interface answers to; None adds none."""
+    loop: tuple[str, str] = ("sojourn0", "sojourn1")
+    """A veth pair of our own: carries the address, holds packets, answers those too big."""
+    tables: Tables = field(default_factory=Tables)
+    priorities: Priorities = field(default_factory=Priorities)
+    nexthops: int = 0x8C000000
+    """Slot n is nexthop object nexthops + n, n < 2**24 - 1."""
+    mark: int = 0x008C0000
+    mark_mask: int = 0x00FF0000
+    """Bits of the packet mark that are ours."""
+    hold_octets: int = 1 << 20
+    """Queue per held slot, in octets of kernel memory (about 450 full-size packets a MiB)."""
+    hold_seconds: int = 5
+    """How long a held packet waits at most."""
+
+    @property
+    def tunnel_mtu(self) -> int:
+        """The biggest packet that fits into a tunnel."""
+        return self.mtu - TUNNEL_OVERHEAD
+
+    @property
+    def segment_size(self) -> int:
+        """The biggest TCP segment that fits into a tunnel."""
+        return self.tunnel_mtu - _TCP_AND_IPV6
