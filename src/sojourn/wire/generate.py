@@ -5,25 +5,20 @@ the fields at run time would take several times as long. `parse` reads the annot
 and `encoder_text` turn a layout into code; `compile_functions` makes the functions. For a Home Network Prefix the text is::
 
     def get(octets, start, stop, mode):
-        if stop - start != 18:
-            raise refuse(cls, start, stop)
-        self = make(cls)
-        w0, self.prefix_length, self.address = unpack(octets, start)
-        self.off_link = (w0 >> 7 & 1) == 1
-        self.reserved = w0 & 127
-        if self.prefix_length > 128:
-            raise refuse(cls, start, stop)
-        return self
+     if stop - start != 18: raise refuse(cls, start, stop)
+     self = make(cls)
+     w0, self.prefix_length, self.address, = unpack(octets, start)
+     self.off_link = (w0 >> 7 & 1) == 1
+     self.reserved = w0 & 127
+     if self.prefix_length > 128: raise refuse(cls, start, stop)
+     return self
 
     def put(self, out, align):
-        if align:
-            out += PADDING[(4 - len(out)) % 8]
-        if self.off_link >> 1 or self.reserved >> 7 or self.prefix_length > 128 or len(self.address) != 16:
-            raise complain(self)
-        try:
-            out += pack(22, 18, self.off_link << 7 | self.reserved, self.prefix_length, self.address)
-        except (struct_error, TypeError):
-            raise complain(self) from None
+     try:
+      if align: out += PADDINGS[(4 - len(out)) % 8]
+      if self.off_link >> 1 or self.reserved >> 7 or ... or len(self.address) != 16: raise complain(self)
+      out += pack(22, 18, self.off_link << 7 | self.reserved, self.prefix_length, self.address)
+     except (struct_error, TypeError, OverflowError): raise complain(self) from None
 
 The object is made without calling ``__init__``, which halves the time of a decode. A class that no layout describes
 brings functions `get` and `put` of its own with the same signatures.
@@ -36,7 +31,7 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, TypeAlias, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_type_hints
 
 from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.fields import Bits, Fixed, Kind, Rest, Tail, Tlvs, UInt
@@ -47,8 +42,14 @@ Put: TypeAlias = Callable[[Any, bytearray, bool], None]
 """``put(self, out, align)``: append the octets of `self`; pad for alignment first, if `align`."""
 Walk: TypeAlias = Callable[[bytes, int, int, int], tuple[Any, ...]]
 """``walk(octets, start, stop, mode)``: all options in ``octets[start:stop]``."""
-Alignment: TypeAlias = tuple[int, int] | Callable[[Any], tuple[int, int]]
-"""``(x, y)``: the option begins at a multiple of x plus y octets (RFC 6275 6.2.1); or a function that says so."""
+NATURAL: Final = "natural"
+Alignment: TypeAlias = tuple[int, int] | Callable[[Any], tuple[int, int]] | Literal["natural"]
+"""``(x, y)``: the option begins at a multiple of x plus y octets (RFC 6275 6.2.1); or a function that says so.
+
+`NATURAL` is for a tail that is "aligned appropriately" (RFC 5213 8.6, RFC 8885 4.8). As RFC 6275 6.2.1 has it, a field
+of n octets begins at a multiple of n, for n = 1, 2, 4 or 8; n is taken as the largest of these that divides the length
+of the tail. Behind four octets that gives 2n for an EUI-48 and 8n+4 for an EUI-64.
+"""
 
 STRICT = 1
 """In `mode`: a malformed option is an error of the whole message."""
@@ -176,9 +177,7 @@ def decoder_text(layout: Layout) -> list[str]:
         else:
             targets.append(f"w{index}")
             conversions += _conversions(word, f"w{index}")
-        refusals += [
-            part.kind.refused(f"self.{part.name}") for part in word.parts if not isinstance(part.kind, Bits)
-        ]
+        refusals += [part.kind.refused(f"self.{part.name}") for part in word.parts if not isinstance(part.kind, Bits)]
     lines = ["def get(octets, start, stop, mode):"]
     lines += [f" if {_wrong_length(layout)}: raise refuse(cls, start, stop)"]
     lines += [" self = make(cls)"]
@@ -209,7 +208,8 @@ def _conversions(word: Word, variable: str) -> list[str]:
         lines += [f"{variable} = int.from_bytes({variable}, 'big')"]
     for part in word.parts:
         assert isinstance(part.kind, Bits)
-        lines += [f"self.{part.name} = {part.kind.read(f'{variable} >> {part.shift} & {part.kind.limit}')}"]
+        shifted = f"{variable} >> {part.shift}" if part.shift else variable
+        lines += [f"self.{part.name} = {part.kind.read(f'{shifted} & {part.kind.limit}')}"]
     return lines
 
 
@@ -225,37 +225,49 @@ def _wrong_length(layout: Layout) -> str:
 
 # --- writing the encoder ------------------------------------------------------------------------------------------
 
+_RESCUE = [" except (struct_error, TypeError, OverflowError): raise complain(self) from None"]
+
 
 def encoder_text(layout: Layout, align: Alignment) -> list[str]:
     """The lines of ``put``."""
-    lines = ["def put(self, out, align):", *_alignment(align)]
     values = [_packed(word) for word in layout.words]
-    unfit = [text for part in layout.parts() if (text := part.kind.unfit(f"self.{part.name}"))]
-    match layout.tail:
-        case (name, Rest() as rest):
-            lines += [f" rest = self.{name}"]
-            unfit += filter(None, [rest.refused("len(rest)")])
-            after = [" out += rest"]
-        case (name, Tlvs()):
-            after = [f" for option in self.{name}: option.put(out, align)"]
-        case _:
-            after = []
+    rest = f"self.{layout.tail[0]}" if layout.tail and isinstance(layout.tail[1], Rest) else None
+    body = [f"rest = {rest}"] if rest else []
     if layout.head:
-        before, length, trailer = _length(layout, layout.head)
-        values = [str(layout.head.number), length, *values]
-        after = [*after, *trailer]
-        lines += before
-    body = [f" if {' or '.join(unfit)}: raise complain(self)"] if unfit else []
-    if values:
-        body += [f" out += pack({', '.join(values)})"]
-    return [*lines, " try:", *(f" {line}" for line in body or [" pass"]), *_rescue(), *after]
+        body += _alignment(layout, align)
+        values = [str(layout.head.number), _length(layout, layout.head), *values]
+        if layout.head.unit > 1 or _nested(layout):
+            body += ["begin = len(out)"]
+    if unfit := _unfit(layout):
+        body += [f"if {' or '.join(unfit)}: raise complain(self)"]
+    body += [f"out += pack({', '.join(values)})"]
+    if rest:
+        body += ["out += rest"]
+    lines = ["def put(self, out, align):", " try:", *(f"  {line}" for line in body)]
+    lines += [" except (struct_error, TypeError, OverflowError): raise complain(self) from None"]
+    return lines + [f" {line}" for line in _after(layout)]
 
 
-def _alignment(align: Alignment) -> list[str]:
+def _nested(layout: Layout) -> bool:
+    """Whether these are options within an option: their octets are counted when they are there."""
+    return bool(layout.head and layout.tail and isinstance(layout.tail[1], Tlvs))
+
+
+def _unfit(layout: Layout) -> list[str]:
+    conditions = [part.kind.unfit(f"self.{part.name}") for part in layout.parts()]
+    if layout.tail and isinstance(layout.tail[1], Rest):
+        conditions += [layout.tail[1].refused("len(rest)")]
+    return list(filter(None, conditions))
+
+
+def _alignment(layout: Layout, align: Alignment) -> list[str]:
+    if align == NATURAL:
+        begin = 2 + layout.size
+        return ["if align:", " x = len(rest) | 8", f" out += PADDINGS[-(len(out) + {begin}) % (x & -x)]"]
     if callable(align):
-        return [" if align:", "  x, y = alignment(self)", "  out += PADDINGS[(y - len(out)) % x]"]
+        return ["if align:", " x, y = alignment(self)", " out += PADDINGS[(y - len(out)) % x]"]
     x, y = align
-    return [f" if align: out += PADDINGS[({y} - len(out)) % {x}]"] if x > 1 else []
+    return [f"if align: out += PADDINGS[({y} - len(out)) % {x}]"] if x > 1 else []
 
 
 def _packed(word: Word) -> str:
@@ -270,31 +282,34 @@ def _packed(word: Word) -> str:
     return f"({whole}).to_bytes({word.format[:-1]}, 'big')" if word.format.endswith("s") else whole
 
 
-def _length(layout: Layout, head: Head) -> tuple[list[str], str, list[str]]:
-    """Code before, the expression of the length octet, and code after all octets have been appended."""
+def _length(layout: Layout, head: Head) -> str:
+    """The expression of the length octet."""
     fixed = 2 + layout.size - head.base
     match layout.tail:
         case None:
-            assert fixed % head.unit == 0
-            return [], str(fixed // head.unit), []
+            return str(fixed // head.unit)
         case (_, Rest()) if head.unit == 1:
-            return [], f"{fixed} + len(rest)", []
+            return f"{fixed} + len(rest)"
         case (_, Rest()):
-            whole = f"({fixed} + len(rest) + {head.unit - 1}) // {head.unit}"
-            return [], whole, [f" out += bytes(-({fixed} + len(rest)) % {head.unit})"]
-        case _:  # options within an option: their octets are counted when they are there
-            after = [
-                f" length = len(out) - begin - {head.base}",
-                f" out += bytes(-length % {head.unit})",
-                f" length = (length + {head.unit - 1}) // {head.unit}",
-                " if length > 255: raise complain(self)",
-                " out[begin + 1] = length",
-            ]
-            return [" begin = len(out)"], "0", after
+            return f"({fixed} + len(rest) + {head.unit - 1}) // {head.unit}"
+        case _:
+            return "0"
 
 
-def _rescue() -> list[str]:
-    return [" except (struct_error, TypeError, OverflowError): raise complain(self) from None"]
+def _after(layout: Layout) -> list[str]:
+    """What follows the fixed fields: options, and what the unit of the length demands."""
+    lines = []
+    if layout.tail and isinstance(layout.tail[1], Tlvs):
+        lines += [f"for option in self.{layout.tail[0]}: option.put(out, align)"]
+    if layout.head and layout.head.unit > 1:
+        lines += [f"out += bytes((begin + {layout.head.base} - len(out)) % {layout.head.unit})"]
+    if layout.head and _nested(layout):
+        lines += [
+            f"length = (len(out) - begin - {layout.head.base}) // {layout.head.unit}",
+            "if length > 255: raise complain(self)",
+            "out[begin + 1] = length",
+        ]
+    return lines
 
 
 # --- putting both to work -----------------------------------------------------------------------------------------
@@ -310,9 +325,7 @@ def define(cls: Any, head: Head | None, align: Alignment, walkers: dict[str, Wal
     cls.get, cls.put = compile_functions(cls, cls.layout, align, walkers)
 
 
-def compile_functions(
-    cls: type, layout: Layout, align: Alignment, walkers: dict[str, Walk]
-) -> tuple[Any, Put]:
+def compile_functions(cls: type, layout: Layout, align: Alignment, walkers: dict[str, Walk]) -> tuple[Any, Put]:
     """The decoder, as a static method, and the encoder of `cls`."""
     packed = struct.Struct("!" + ("BB" if layout.head else "") + layout.format)
     namespace: dict[str, Any] = {
@@ -331,6 +344,20 @@ def compile_functions(
     text = "\n".join([*decoder_text(layout), *encoder_text(layout, align)])
     exec(compile(text, f"<codec of {cls.__name__}>", "exec"), namespace)
     return staticmethod(namespace["get"]), namespace["put"]
+
+
+def alignment_of(option: Any) -> tuple[int, int]:
+    """(x, y) for this very option; the generated encoder has it in a faster form."""
+    align: Alignment = type(option).align
+    if callable(align):
+        return align(option)
+    if isinstance(align, tuple):
+        return align
+    layout: Layout = type(option).layout
+    assert layout.tail
+    size = len(getattr(option, layout.tail[0])) | 8
+    divisor = size & -size
+    return divisor, -(2 + layout.size) % divisor
 
 
 def refuse(cls: Any, start: int, stop: int) -> DecodeError:

@@ -326,9 +326,7 @@ def decode_icmpv6(octets: bytes, *, strict: bool = False) -> Icmpv6Message:
     """
     octets = bytes(octets)
     if len(octets) < _HEADER:
-        raise DecodeError(
-            f"ICMPv6 (RFC 4443 2.1): {len(octets)} octets where at least {_HEADER} are expected", 0
-        )
+        raise DecodeError(f"ICMPv6 (RFC 4443 2.1): {len(octets)} octets where at least {_HEADER} are expected", 0)
     number, code = octets[0], octets[1]
     read = _REGISTRY.readers[number]
     if read is None:
@@ -341,7 +339,7 @@ def decode_icmpv6(octets: bytes, *, strict: bool = False) -> Icmpv6Message:
 
 def encode_icmpv6(message: Icmpv6Message) -> bytes:
     """The octets of `message`, checksum zero; `seal_icmpv6` or the kernel fills it. Raises `EncodeError`."""
-    out = bytearray((getattr(message, "number", 0), 0, 0, 0))
+    out = bytearray((message.number, 0, 0, 0))
     message.put(out, True)
     return bytes(out)
 

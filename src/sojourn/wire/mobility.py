@@ -23,7 +23,7 @@ NO_NEXT_HEADER = 59
 """What the Payload Proto field must say (RFC 6275 6.1.1)."""
 _HEADER = 6
 """Octets of the header before the message data."""
-_LONGEST = 8 * 256
+_HEADERS = [bytes((NO_NEXT_HEADER, 0, number, 0, 0, 0)) for number in range(256)]
 
 
 class MobilityOption(Tlv):
@@ -106,22 +106,20 @@ def decode(octets: bytes, *, strict: bool = False, padding: bool = False) -> Mob
     A malformed option becomes an `UnknownOption` and is an error only if `strict`. With `padding`, Pad1 and PadN stay
     among the options. The checksum is not looked at: that is `verify`. Octets after the header's end are ignored.
     """
-    octets = bytes(octets)
+    if type(octets) is not bytes:
+        octets = bytes(octets)
     if len(octets) < 8:
-        raise DecodeError(
-            f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where at least 8 are expected", 0
-        )
+        raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where at least 8 are expected", 0)
     end = 8 * octets[1] + 8
     if end > len(octets):
-        raise DecodeError(
-            f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where {end} are announced", 1
-        )
+        raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where {end} are announced", 1)
     if octets[0] != NO_NEXT_HEADER:
         raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): payload protocol {octets[0]} follows it", 0)
     read = _READERS[octets[2]]
     if read is None:
         return UnknownMessage(octets[2], octets[_HEADER:end])
-    message: MobilityMessage = read(octets, _HEADER, end, STRICT * strict | PADDING * padding)
+    mode = STRICT if strict else 0
+    message: MobilityMessage = read(octets, _HEADER, end, mode | PADDING if padding else mode)
     return message
 
 
@@ -133,12 +131,13 @@ def encode(message: MobilityMessage, like: bytes | None = None) -> bytes:
     """
     if like is not None:
         return _encode_like(message, like)
-    out = bytearray((NO_NEXT_HEADER, 0, getattr(message, "number", 0), 0, 0, 0))
+    out = bytearray(_HEADERS[message.number])
     message.put(out, True)
     out += PADDINGS[-len(out) % 8]
-    if len(out) > _LONGEST:
-        raise EncodeError(f"{type(message).__name__}: {len(out)} octets where at most {_LONGEST} can travel")
-    out[1] = (len(out) >> 3) - 1
+    try:
+        out[1] = (len(out) >> 3) - 1
+    except ValueError:
+        raise EncodeError(f"{type(message).__name__}: {len(out)} octets where at most 2048 can travel") from None
     return bytes(out)
 
 

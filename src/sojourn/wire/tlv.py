@@ -44,7 +44,7 @@ class Message:
     """A message that ends in options, of any protocol; its number and checksum belong to the protocol's header."""
 
     __slots__ = ()
-    number: ClassVar[int]
+    number: ClassVar[int] = 0
     rfc: ClassVar[str]
     """RFC sections, as the docstring names them."""
     layout: ClassVar[Layout]

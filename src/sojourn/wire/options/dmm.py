@@ -1,16 +1,12 @@
 """Options of distributed mobility management (RFC 8885 4)."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.fields import U8, U16, Ip6, PrefixLength, Rest
+from sojourn.wire.generate import NATURAL
 from sojourn.wire.mobility import MobilityOption, mobility_option
-from sojourn.wire.options.pmip6 import align_by_size
-
-
-def _by_link_layer(option: Any) -> tuple[int, int]:
-    return align_by_size(option.link_layer)
 
 
 @mobility_option(65, align=(8, 4))
@@ -90,7 +86,7 @@ class DlifLinkLocalAddress(MobilityOption):
     address: Ip6
 
 
-@mobility_option(70, align=_by_link_layer)
+@mobility_option(70, align=NATURAL)
 @dataclass(slots=True)
 class DlifLinkLayerAddress(MobilityOption):
     """The link-layer address that the anchor showed on its access link (RFC 8885 4.8)."""

@@ -1,26 +1,12 @@
 """Options of Proxy Mobile IPv6 (RFC 5213 8) and its heartbeat (RFC 5847)."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.fields import U8, U16, U32, U64, Bits, Flag, Ip6, PrefixLength, Rest
+from sojourn.wire.generate import NATURAL
 from sojourn.wire.mobility import MobilityOption, mobility_option
-
-
-def align_by_size(rest: bytes) -> tuple[int, int]:
-    """For an octet string at offset 4 that is "aligned appropriately" (RFC 5213 8.6, RFC 8885 4.8).
-
-    As RFC 6275 6.2.1 has it, a field of n octets begins at a multiple of n, for n = 1, 2, 4 or 8: n is the largest
-    of these that divides the length. An EUI-48 gives 2n, an EUI-64 gives 8n+4.
-    """
-    size = len(rest) | 8
-    divisor = size & -size
-    return divisor, 4 % divisor
-
-
-def _by_identifier(option: Any) -> tuple[int, int]:
-    return align_by_size(option.identifier)
 
 
 @mobility_option(22, align=(8, 4))
@@ -65,7 +51,7 @@ class AccessTechnologyType(MobilityOption):
     """`AccessTechnology`."""
 
 
-@mobility_option(25, align=_by_identifier)
+@mobility_option(25, align=NATURAL)
 @dataclass(slots=True)
 class MobileNodeLinkLayerIdentifier(MobilityOption):
     """The link-layer address of the mobile node's attached interface (RFC 5213 8.6)."""
