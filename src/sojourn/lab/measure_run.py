@@ -136,6 +136,9 @@ class HandoverResult:
     """The right number of messages; two when a retirement raced with the move."""
     octets: int = 0
     repeated: int = 0
+    """Of the messages: retransmissions."""
+    resets: int = 0
+    """TCP sessions of the host that ended in a reset before the next move."""
     old_routers: int | None = None
     old_stretch: float | None = None
     old_stretch_formula: float | None = None
@@ -198,6 +201,10 @@ def _judge_move(evidence: Evidence, anchors: Anchors, number: int, move: RoamTim
     heard = _signalling(evidence, move, until)
     result.messages, result.octets = heard.handover.messages, heard.handover.octets
     result.repeated = heard.handover.repeated
+    result.resets = sum(
+        record.host == move.host and record.outcome == "reset" and move.start <= record.ended < until
+        for record in evidence.records
+    )
     result.losses = list(_losses(evidence, anchors, move, until, told))
     _measure_hops(evidence, anchors, number, move, until, result)
     return result

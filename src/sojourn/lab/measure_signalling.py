@@ -110,9 +110,7 @@ class SignallingMonitor:
         self.signals: list[Signal] = []
         self._selector = selectors.DefaultSelector()
         for name, namespace in namespaces.items():
-            self._selector.register(
-                namespace.call(lambda: packet_socket(_MOBILITY_HEADER)), selectors.EVENT_READ, name
-            )
+            self._selector.register(namespace.call(lambda: packet_socket(_MOBILITY_HEADER)), selectors.EVENT_READ, name)
         self._wake, self._stop = os.pipe()
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -1,0 +1,52 @@
+"""``sojourn demo``: the built-in walk, live in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sojourn.cli.errors import CommandError
+
+
+def demo(
+    *,
+    mode: Literal["proxy", "relay", "locator"] = "proxy",
+    output: Path = Path("sojourn-demo"),
+    json: bool = False,
+    plain: bool = False,
+    compare: bool = True,
+    buffer: bool = False,
+    seed: Annotated[int, Parameter(help="Of the losses and jitter on emulated links.")] = 0,
+) -> int:
+    """Watch a stock host walk over three access routers while its connections live on.
+
+    Needs no root and changes nothing on this machine but the output directory. Takes about a minute.
+
+    Parameters
+    ----------
+    mode
+        How the central database brings the routers together (RFC 8885 3.2 to 3.4).
+    output
+        Directory for the report.
+    json
+        Print the report as JSON and nothing else.
+    plain
+        Lines of text instead of the live view.
+    compare
+        Walk once more without mobility, and show what becomes of the sessions then.
+    buffer
+        Let routers keep a host's packets while it is between two of them.
+    """
+    from sojourn.lab.demo import DemoOptions, run_demo
+    from sojourn.lab.namespaces import SandboxUnavailable, sandbox
+
+    default = DemoOptions(output)
+    options = DemoOptions(
+        output.absolute(), mode, json, plain, seed, buffer, default.plan, default.comparison if compare else None
+    )
+    try:
+        return sandbox(lambda: run_demo(options))
+    except SandboxUnavailable as error:
+        raise CommandError(f"{error.strerror}. Try as root, or: sojourn doctor") from None

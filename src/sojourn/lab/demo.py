@@ -1,0 +1,202 @@
+"""The demo: one stock host walks over three access routers while its connections live on, and once more without us.
+
+`run_demo` runs inside the sandbox. It walks twice, first in a domain of MAARs, then over plain routers, and
+sets the two beside each other. The report directory holds all that was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sojourn.lab.daemons import DaemonFailed
+from sojourn.lab.demo_plain import PlainRouters
+from sojourn.lab.demo_summary import describe_flow, move_table, print_tables, session_table
+from sojourn.lab.demo_walk import Walk, WalkPlan, WalkResult
+from sojourn.lab.lab import Lab
+from sojourn.lab.live import LiveView, Stage, View, make_view
+from sojourn.lab.measure_run import Anchors, HandoverResult, judge
+from sojourn.lab.registry import ScenarioOptions, scenario
+from sojourn.lab.report import Report, Verdict, draw, to_json
+from sojourn.lab.report_timeline import Lane, Stay, draw_timeline
+from sojourn.lab.topology import Topology, load
+from sojourn.lab.traffic import FlowRecord, TrafficError, resets
+from sojourn.wire.units import SECOND
+
+IDLE_HOLD = "4s"
+"""The demo does not wait the minute that an unused prefix is kept for otherwise."""
+PLAN = WalkPlan()
+COMPARISON = WalkPlan(control=1.0, dwell=4.0, linger=1.5, patience=3 * SECOND)
+"""The same stops, with less patience: without mobility nothing comes any more after the first move."""
+_OLD_SESSIONS = ("download", "terminal", "voice")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line says."""
+
+    output: Path
+    mode: str = "proxy"
+    json: bool = False
+    plain: bool = False
+    seed: int = 0
+    buffer: bool = False
+    plan: WalkPlan = PLAN
+    comparison: WalkPlan | None = COMPARISON
+    """The walk without mobility; None leaves it out."""
+
+
+@scenario("walk", "one host walks over three access routers while its connections live on (sojourn demo)")
+def walk(options: ScenarioOptions) -> int:
+    """The demo as a scenario; its own options are ``--mode``, ``--seed`` and ``--buffer``."""
+    extra = dict(options.extra)
+    mode, seed, buffer = extra.pop("mode", "proxy"), extra.pop("seed", "0"), extra.pop("buffer", "")
+    if extra or mode not in ("proxy", "relay", "locator") or not seed.isdigit():
+        print("sojourn: walk takes --mode proxy|relay|locator, --seed NUMBER and --buffer", file=sys.stderr)
+        return 2
+    return run_demo(
+        DemoOptions(options.output, mode, options.json, options.plain, int(seed), buffer not in ("", "false"))
+    )
+
+
+def demo_topology(mode: str, *, mobility: bool = True, buffer: bool = False) -> Topology:
+    """The built-in topology ``walk`` in one of the modes of RFC 8885, or with plain routers."""
+    topology = load("walk")
+    settings = {**topology.maar, "idle_hold": IDLE_HOLD, "buffer": buffer}
+    return topology.model_copy(update={"mode": mode, "mobility": mobility, "maar": settings, "roam": ()})
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Walk with and without mobility, print what came of it, leave the report. The exit status."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    view = make_view(plain=options.plain, quiet=options.json, console=console)
+    try:
+        with_us = _walk_with(options, view)
+        without = _walk_without(options, view)
+    except (TrafficError, DaemonFailed, OSError) as error:
+        print(f"sojourn: the walk broke off: {error}", file=sys.stderr)
+        return 1
+    finally:
+        view.close()
+    report = make_report(options, with_us, without)
+    report.write(options.output)
+    if options.json:
+        print(json.dumps(report.document(), indent=1))
+    else:
+        print_tables(
+            console if isinstance(view, LiveView) else Console(width=80, highlight=False), report, options.output
+        )
+    return 1 if report.failures else 0
+
+
+def _walk_with(options: DemoOptions, view: View) -> WalkResult:
+    topology = demo_topology(options.mode, buffer=options.buffer)
+    with Lab(topology, options.output, capture="signalling", seed=options.seed) as lab:
+        stage = Stage(f"with sojourn, {options.mode} mode", topology.access_routers, topology.hosts[0], True)
+        view.open(stage)
+        return Walk(lab, options.plan, view, stage).run(options.output)
+
+
+def _walk_without(options: DemoOptions, view: View) -> WalkResult | None:
+    if options.comparison is None:
+        return None
+    output = options.output / "without"
+    output.mkdir(exist_ok=True)
+    topology = demo_topology(options.mode, mobility=False)
+    with Lab(topology, output, daemons=False, seed=options.seed) as lab, PlainRouters(lab):
+        stage = Stage("the same walk without mobility", topology.access_routers, topology.hosts[0], False)
+        view.open(stage)
+        return Walk(lab, options.comparison, view, stage).run(output)
+
+
+# --- what came of it ----------------------------------------------------------------------------------
+
+
+def make_report(options: DemoOptions, with_us: WalkResult, without: WalkResult | None) -> Report:
+    """Judge the two walks."""
+    moves = judge(with_us.evidence)
+    report = Report(
+        f"The walk, {options.mode} mode",
+        f"A stock Linux host walks {_route(with_us)} with a download, a terminal session and a voice call.",
+        verdicts=verdicts(with_us, moves),
+        tables=[move_table(with_us, moves), session_table(with_us, without)],
+    )
+    picture = options.output / "timeline.png"
+    report.pictures = draw(picture, lambda path: _draw(path, f"Walk with sojourn, {options.mode} mode", with_us))
+    report.data = {
+        "mode": options.mode,
+        "seed": options.seed,
+        "topology": with_us.evidence.topology.model_dump(mode="json"),  # type: ignore[attr-defined]
+        "handovers": [handover_row(move) for move in moves],
+        "sessions": [describe_flow(record) for record in with_us.records],
+        "retired": with_us.retired,
+        "without_mobility": None if without is None else _without_row(without),
+    }
+    if without is not None:
+        picture = options.output / "timeline-without.png"
+        report.pictures += draw(picture, lambda path: _draw(path, "The same walk without mobility", without))
+    return report
+
+
+def verdicts(result: WalkResult, moves: Sequence[HandoverResult]) -> list[Verdict]:
+    """What a walk must show: the sessions lived, the download is right, nothing was reset, prefixes retired."""
+    records = {record.flow: record for record in result.records}
+    living = [flow for flow in _OLD_SESSIONS if flow in records and records[flow].outcome == "complete"]
+    begun = [move for move in moves if move.new_flow is not None and move.new_flow.stretch == 1.0]
+    last = result.stays[-1][0]
+    left = [prefix for router, prefix in result.visited.items() if router != last]
+    gone = [prefix for prefix in left if prefix in result.retired]
+    count = resets(result.records)
+    download = records.get("download")
+    right = download is not None and download.intact
+    return [
+        Verdict("old sessions alive", f"{len(living)} of 3", "3 of 3", len(living) == len(_OLD_SESSIONS)),
+        Verdict("download", "checksum right" if right else "checksum wrong", "checksum right", right),
+        Verdict("TCP resets", str(count), "0", count == 0),
+        Verdict(
+            "new flows that took the short way", f"{len(begun)} of {len(moves)}",
+            f"{len(moves)} of {len(moves)}", len(begun) == len(moves),
+        ),
+        Verdict(
+            "unused prefixes retired", f"{len(gone)} of {len(left)}", f"{len(left)} of {len(left)}",
+            len(gone) == len(left),
+        ),
+    ]  # fmt: skip
+
+
+def handover_row(move: HandoverResult) -> dict[str, Any]:
+    """For report.json."""
+    row: dict[str, Any] = to_json(move)
+    return {**row, "exact": move.exact}
+
+
+def _without_row(without: WalkResult) -> dict[str, Any]:
+    return {"sessions": [describe_flow(record) for record in without.records], "resets": resets(without.records)}
+
+
+def _route(result: WalkResult) -> str:
+    return " to ".join(router for router, _, _ in result.stays)
+
+
+def _draw(path: Path, title: str, result: WalkResult) -> None:
+    anchors = Anchors(result.evidence.topology)
+    stays = [Stay(router, since, end) for router, since, end in result.stays]
+    lanes = [
+        Lane(record, _title(record), anchors.of(record.source) or "?")
+        for record in result.records
+        if not record.flow.endswith("/hops")
+    ]
+    draw_timeline(path, title, stays, lanes, result.evidence.topology.access_routers)
+
+
+def _title(record: FlowRecord) -> str:
+    return {"new-1": "new flow 1", "new-2": "new flow 2", "new-3": "new flow 3", "voice": "voice call"}.get(
+        record.flow, record.flow
+    )
