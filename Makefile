@@ -1,0 +1,64 @@
+# make demo   set up, and watch a host walk over three access routers while its connections live on
+# make test   set up, and run every test (CI does the same)
+# make check  format, lint, types, layers and the fast tests: under a minute, for every commit
+# make bench  the figures, each beside its comparison
+
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+SANDBOX := $(BIN)/python -m sojourn.lab.sandbox
+PYTEST := $(BIN)/python -m pytest -q
+JOBS ?= 2
+
+.PHONY: help demo test check fast lab format bench tools clean
+
+help:
+	@sed -n '1,4s/^# //p' Makefile
+
+# --- what is needed -------------------------------------------------------------------------------------------------
+
+# A virtual environment with the package itself; again whenever the dependencies change.
+$(VENV)/.ready-run: pyproject.toml contrib/make-venv
+	@sh contrib/make-venv "$(VENV)" "$(dir $@)" report
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml contrib/make-venv
+	@sh contrib/make-venv "$(VENV)" "$(dir $@)" dev
+	@touch $@ $(VENV)/.ready-run
+
+# Programs of the distribution that tests compare us with; the product itself needs none of them.
+tools:
+	@sh contrib/install-tools
+
+# --- the two commands -----------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.ready-run
+	@$(BIN)/sojourn demo $(DEMO)
+
+test: $(VENV)/.ready-dev tools
+	$(PYTEST) -n $(JOBS) -m "not lab"
+	$(SANDBOX) $(PYTEST) -m lab
+
+# --- for developers -------------------------------------------------------------------------------------------------
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -n $(JOBS) -m "not lab and not interop"
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lab: $(VENV)/.ready-dev
+	$(SANDBOX) $(PYTEST) -m lab $(TESTS)
+
+bench: $(VENV)/.ready-dev
+	@for script in codec memory; do echo; $(BIN)/python bench/$$script.py || exit 1; done
+	@for script in routes signalling throughput handover; do \
+	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || exit 1; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
