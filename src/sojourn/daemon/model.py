@@ -39,6 +39,7 @@ LogField: TypeAlias = Annotated[
 ]
 LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
 IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
+BackendField: TypeAlias = Annotated[Literal["seg6", "memory"], Expected('"seg6" or "memory"', "seg6")]
 CountField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
 ]
@@ -127,6 +128,10 @@ class Maar(Section):
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
+    )
+    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
+    counters: SwitchField = setting(
+        "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
     )
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves the routes of the nodes in the kernel too, as a crash does; the next start takes them up.",

@@ -1,0 +1,224 @@
+"""The daemon: one process, one event loop, the roles of one file.
+
+Nothing is touched before the file is found right and the control socket is ours. SIGTERM and SIGINT stop in order:
+nothing of ours stays in the kernel, unless the file says ``keep_forwarding``. A daemon that is killed or that fails
+leaves forwarding as it is, and its successor takes it up without a lost packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import traceback
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from sojourn import __version__
+from sojourn.control.server import ControlServer, SocketTaken
+from sojourn.core.effects import Report
+from sojourn.core.events import Event, LinkChanged
+from sojourn.daemon import machine
+from sojourn.daemon.configuration import Configuration, ConfigurationError, load
+from sojourn.daemon.observed import Listener
+from sojourn.daemon.roles import Role, StartError, described, make_roles, open_store, refusals
+from sojourn.daemon.service import Service
+from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.stores import Store
+from sojourn.telemetry.identifiers import Identifiers
+from sojourn.telemetry.log import Log
+
+DONE, FAILED, WRONG = 0, 1, 2
+"""Exit codes."""
+LOOK_INTERVAL = 10.0
+"""Seconds between two looks at what was refused before it became an event."""
+_QUIET_REFUSALS = (
+    "unknown-source", "decode-errors", "rate-limited", "overflowed", "payload-proto", "header-length", "unknown-type",
+    "send-errors", "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed",
+)  # fmt: skip
+
+
+def run(path: str | Path) -> int:
+    """Run the daemon that the file describes until it is told to stop; answers with the exit code."""
+    try:
+        configuration = load(path)
+        machine.demand(configuration)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return WRONG
+    return asyncio.run(Daemon(configuration).main())
+
+
+class Daemon:
+    """What runs, from start to stop."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.file = file = configuration.file
+        self.name = file.name or socket.gethostname()
+        self.log = Log(
+            self.name,
+            file.log,
+            as_json=file.log_format == "json",
+            identifiers=Identifiers(file.identifier_key, plain=file.identifiers == "plain"),
+        )
+        self.control = ControlServer(file.control)
+        self.roles: list[Role] = []
+        self._service: Service | None = None
+        self._stop = asyncio.Event()
+        self._failed = False
+        self._refused: dict[str, int] = {}
+
+    async def main(self) -> int:
+        """Start, serve, stop."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_bug)
+        with ExitStack() as opened:
+            try:
+                store = self._prepare(opened)
+                self._start(store)
+            except (StartError, SocketTaken) as error:
+                self.log.say("error", "not-started", reason=str(error))
+                await self.control.close()
+                return FAILED
+            await self._serve(loop)
+        return FAILED if self._failed else DONE
+
+    # --- start --------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, opened: ExitStack) -> Store:
+        """What other daemons can take from us is ours: the control socket and the store."""
+        for note in self.configuration.notes:
+            self.log.say("warning", "configuration", note=note.text(self.configuration.path))
+        with refusals("take the control socket", "name a path for control that this user may write to"):
+            self.control.take()
+        store = open_store(self.file.store)
+        opened.callback(store.close)
+        return store
+
+    def _start(self, store: Store) -> None:
+        self.roles = make_roles(self.file, store, self._listener)
+        started: list[Role] = []
+        self._service = Service(self.name, self.roles, self.file.identifier_key)
+        try:
+            for role in self.roles:
+                removed = role.start()
+                started.append(role)
+                for thing in removed:
+                    self.log.say("info", "removed", role=role.name, what=thing)
+        except StartError:
+            for role in self.roles:
+                if role in started:
+                    role.close(withdraw=role.fresh)
+            raise
+
+    def _listener(self, role: str) -> Listener:
+        """Who is told of what happens to a role."""
+
+        def listen(item: Event | Report) -> None:
+            self.log.take(item)
+            if self._service is not None:
+                self._service.collect(item)
+                if self.control.followed:
+                    service = self._service
+                    self.control.tell(lambda plain: service.row(role, item, plain))
+            if isinstance(item, LinkChanged) and item.up:
+                asyncio.get_running_loop().call_soon(self._reassert, role, item.interface)
+
+        return listen
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        assert self._service is not None
+        await self.control.serve(self._service)
+        looking = loop.create_task(self._look_at_refusals())
+        roles = [role.name for role in self.roles]
+        self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
+        notify("READY=1", f"STATUS=running {' and '.join(roles)}")
+        try:
+            await self._stop.wait()
+        finally:
+            notify("STOPPING=1")
+            looking.cancel()
+            await self.control.close()
+            self._close_roles()
+
+    def _close_roles(self) -> None:
+        """In order, everything is taken back; after a failure of ours forwarding is left as it is."""
+        for role in reversed(self.roles):
+            withdraw = not self._failed and not role.keep_forwarding
+            try:
+                role.close(withdraw)
+            except OSError as error:
+                self._failed = True
+                self.log.say("error", "not-withdrawn", role=role.name, reason=error.strerror or str(error))
+        self.log.say("info", "stopped", failed=self._failed)
+
+    def _on_stop(self, number: int) -> None:
+        self.log.say("info", "stopping", signal=signal.Signals(number).name)
+        self._stop.set()
+
+    def _on_hangup(self) -> None:
+        """The file is looked at again, but a change of it takes effect at a restart."""
+        try:
+            changed = load(self.configuration.path).file != self.file
+        except ConfigurationError as error:
+            for problem in error.problems:
+                self.log.say("error", "configuration", problem=problem.text(error.file))
+            return
+        if changed:
+            self.log.say("warning", "configuration-changed", remedy="restart to apply; forwarding goes on meanwhile")
+        else:
+            self.log.say("info", "configuration-unchanged")
+
+    def _reassert(self, role_name: str, interface: str) -> None:
+        """An access interface came back: perhaps it is another one now, without our addresses."""
+        for role in self.roles:
+            if role.name == role_name and isinstance(role.dataplane, LinuxDataplane):
+                if self.file.maar is None or interface not in self.file.maar.access:
+                    return
+                try:
+                    role.dataplane.reassert()
+                except OSError as error:
+                    self.log.say("warning", "not-reasserted", interface=interface, reason=error.strerror or str(error))
+
+    async def _look_at_refusals(self) -> None:
+        """What was dropped before it became an event is told now and then, as a count."""
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            assert self._service is not None
+            counters = self._service.counters()
+            for name in counters:
+                before = self._refused.get(name, 0)
+                if name.endswith(_QUIET_REFUSALS) and counters[name] > before:
+                    self.log.say("warning", "refused", counter=name, count=counters[name] - before)
+                    self._refused[name] = counters[name]
+
+    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Nothing that a peer, a user or the kernel does leads here. Whoever supervises us starts us again."""
+        error = context.get("exception")
+        where = "".join(traceback.format_exception(error)) if error else context.get("message", "")
+        for role in self.roles:
+            self.log.say("error", "bug", role=role.name, handling=described(role.engine.handling), trace=where)
+        self._failed = True
+        self._stop.set()
+
+
+def notify(*lines: str) -> None:
+    """Tell systemd, where it listens (sd_notify(3))."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        address = "\0" + path[1:] if path.startswith("@") else path
+        try:
+            notifier.sendto("\n".join(lines).encode(), address)
+        except OSError:
+            return  # nobody listens

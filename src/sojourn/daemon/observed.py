@@ -1,0 +1,56 @@
+"""An engine whose events and reports are told to somebody: the log, and clients that follow.
+
+The engine itself knows nothing of it, nor does the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from sojourn.core.effects import Effect, Report
+from sojourn.core.engine import Engine, Row
+from sojourn.core.events import Event
+from sojourn.wire.units import Instant
+
+Listener: TypeAlias = Callable[[Event | Report], None]
+
+
+class Observed:
+    """An `Engine` around `engine`."""
+
+    def __init__(self, engine: Engine, listener: Listener) -> None:
+        self._engine = engine
+        self._listener = listener
+        self.handling: Event | None = None
+        """What is being handled; after an exception, what it was that could not be."""
+
+    def handle(self, event: Event, now: Instant) -> Sequence[Effect]:
+        """See `Engine.handle`."""
+        self.handling = event
+        self._listener(event)
+        effects = self._reported(self._engine.handle(event, now))
+        self.handling = None
+        return effects
+
+    def expire(self, now: Instant) -> Sequence[Effect]:
+        """See `Engine.expire`."""
+        return self._reported(self._engine.expire(now))
+
+    def deadline(self) -> Instant | None:
+        """See `Engine.deadline`."""
+        return self._engine.deadline()
+
+    def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
+        """See `Engine.restore`."""
+        return self._reported(self._engine.restore(records, now))
+
+    def show(self, topic: str, now: Instant) -> list[Row]:
+        """See `Engine.show`."""
+        return self._engine.show(topic, now)
+
+    def _reported(self, effects: Sequence[Effect]) -> Sequence[Effect]:
+        for effect in effects:
+            if isinstance(effect, Report):
+                self._listener(effect)
+        return effects

@@ -1,0 +1,96 @@
+"""What the daemon answers over its control socket."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sojourn import __version__
+from sojourn.control.protocol import Pong
+from sojourn.core.effects import Report
+from sojourn.core.events import Commanded, Event
+from sojourn.daemon.roles import Role
+from sojourn.telemetry.identifiers import Identifiers
+from sojourn.telemetry.rows import row_of
+from sojourn.wire.units import SECOND, Instant
+
+TOPICS = ("sessions", "bindings", "routes", "peers")
+_REFUSALS = frozenset({"command-unknown", "command-refused"})
+_VERB_MAX = 64
+_ARGUMENTS_MAX = 16
+
+
+class Service:
+    """Answers from the roles' tables. See `sojourn.control.server.Handler`."""
+
+    def __init__(self, name: str, roles: Sequence[Role], identifier_key: str) -> None:
+        self._name = name
+        self._roles = roles
+        self._hashed = Identifiers(identifier_key)
+        self._plain = Identifiers(plain=True)
+        self._started = time.monotonic()
+        self._reports: list[Report] | None = None
+        """Where reports are collected while a command is carried out."""
+
+    def status(self) -> Pong:
+        """Who this is."""
+        names = [role.name for role in self._roles]
+        detail = {role.name: type(role.dataplane).__name__ for role in self._roles}
+        return Pong(self._name, __version__, names, os.getpid(), round(time.monotonic() - self._started, 3), detail)
+
+    def show(self, topic: str, plain: bool) -> list[dict[str, Any]]:
+        """A table; with several roles each row says whose it is."""
+        if topic not in TOPICS:
+            raise ValueError(f"there is no table {topic!r}; there are {', '.join(TOPICS)}")
+        identifiers = self._plain if plain else self._hashed
+        now = time.monotonic_ns()
+        found = []
+        for role in self._roles:
+            rows = role.dataplane.show() if topic == "routes" else role.engine.show(topic, now)
+            owner = {"of": role.name} if len(self._roles) > 1 else {}
+            found += [owner | identifiers.row(row) for row in rows]
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """All counters, with role and part in front: ``maar:socket:unknown-source``."""
+        return {
+            f"{role.name}:{name}": count for role in self._roles for name, count in sorted(role.host.counters().items())
+        }
+
+    def recent(self, plain: bool) -> list[dict[str, Any]]:
+        """The latest events and reports of all roles, oldest first."""
+        happened = [(instant, role.name, item) for role in self._roles for instant, item in role.host.driver.recent]
+        happened.sort(key=lambda entry: entry[0])
+        return [self.row(role, item, plain, instant) for instant, role, item in happened]
+
+    def row(self, role: str, item: Event | Report, plain: bool, instant: Instant | None = None) -> dict[str, Any]:
+        """An event or report, with its time: that of `instant`, or now."""
+        ago = 0 if instant is None else time.monotonic_ns() - instant
+        when = datetime.fromtimestamp((time.time_ns() - ago) / SECOND, UTC)
+        identifiers = self._plain if plain else self._hashed
+        stamp = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"time": stamp, "role": role, **identifiers.row(row_of(item))}
+
+    def command(self, verb: str, arguments: dict[str, str]) -> list[dict[str, Any]]:
+        """Hand the command to every role. Raises ValueError when none of them takes it."""
+        if len(verb) > _VERB_MAX or len(arguments) > _ARGUMENTS_MAX:
+            raise ValueError("the command is too long")
+        taken = False
+        said = []
+        for role in self._roles:
+            self._reports = []
+            role.host.driver.dispatch([Commanded(verb, arguments)])
+            reports, self._reports = self._reports, None
+            taken |= not any(report.name in _REFUSALS for report in reports)
+            said += [self.row(role.name, report, plain=False) for report in reports]
+        if not taken:
+            raise ValueError(f"the command {verb!r} with {arguments} was not taken; see: sojourn show events")
+        return said
+
+    def collect(self, item: Event | Report) -> None:
+        """Reports that come while a command is carried out are its answer."""
+        if self._reports is not None and isinstance(item, Report):
+            self._reports.append(item)
