@@ -1,8 +1,9 @@
 """From a declaration to a decoder and an encoder.
 
-For each declared class two functions are written as text and compiled once, as `dataclasses` itself does: a loop over
-the fields at run time would take several times as long. `parse` reads the annotations into a `Layout`; `decoder_text`
-and `encoder_text` turn a layout into code; `compile_functions` makes the functions. For a Home Network Prefix the text is::
+For each declared class two functions are written as text and compiled once, as `dataclasses` itself does: a loop
+over the fields at run time would take several times as long. `parse` reads the annotations into a `Layout`,
+`decoder_text` and `encoder_text` turn a layout into code, `compile_functions` makes functions of that. For a Home
+Network Prefix the text is::
 
     def get(octets, start, stop, mode):
      if stop - start != 18: raise refuse(cls, start, stop)

@@ -26,7 +26,7 @@ class BindingRefreshRequest(MobilityMessage):
 @mobility_message(5)
 @dataclass(slots=True)
 class BindingUpdate(MobilityMessage):
-    """A mobile node, or with the P flag a gateway on its behalf, says where it is now (RFC 6275 6.1.7, RFC 5213 8.1)."""
+    """A mobile node, or with P a gateway on its behalf, says where it is now (RFC 6275 6.1.7, RFC 5213 8.1)."""
 
     sequence: U16
     """Increases modulo 2**16; never compare with ``<``."""
@@ -74,4 +74,32 @@ class Heartbeat(MobilityMessage):
     flags: U16
     """`HeartbeatFlags`."""
     sequence: U32
+    options: Options = ()
+
+
+@mobility_message(16, subtype=b"\x01")
+@dataclass(slots=True)
+class BindingRevocationIndication(MobilityMessage):
+    """The holder of a binding ends it, or asks for that (RFC 5846 5.1)."""
+
+    revocation_type: U8 = field(default=1, init=False)
+    trigger: U8
+    """Why; from 128 on for all bindings of the receiver."""
+    sequence: U16
+    flags: U16
+    """`BindingRevocationFlags`."""
+    options: Options = ()
+
+
+@mobility_message(16, subtype=b"\x02")
+@dataclass(slots=True)
+class BindingRevocationAcknowledgement(MobilityMessage):
+    """The answer to a Binding Revocation Indication (RFC 5846 5.2)."""
+
+    revocation_type: U8 = field(default=2, init=False)
+    status: U8
+    """From 128 on the revocation failed."""
+    sequence: U16
+    flags: U16
+    """`BindingRevocationFlags`."""
     options: Options = ()

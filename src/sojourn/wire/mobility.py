@@ -64,7 +64,7 @@ MOBILITY_OPTIONS = Family("mobility options", UnknownOption, Remainder, pad1=Tru
 mobility_option = MOBILITY_OPTIONS.option
 """Class decorator: ``@mobility_option(number, align=(x, y))`` above a dataclass with slots."""
 
-# RFC 7411 5.3 and 5.4 count 32-bit words after the first four octets. Whoever does not know that loses all that follows.
+# RFC 7411 5.3 and 5.4 count 32-bit words after the first four octets. Who does not know that loses all that follows.
 MOBILITY_OPTIONS.set_length(60, base=4, unit=4)
 MOBILITY_OPTIONS.set_length(61, base=4, unit=4)
 
@@ -96,6 +96,8 @@ _REGISTRY: Registry[MobilityMessage] = Registry()
 _READERS = _REGISTRY.readers
 MESSAGES = _REGISTRY.classes
 """The class of each Mobility Header type (RFC 6275 6.1.1 and the IANA registry "Mobility Header Types")."""
+SUBTYPED_MESSAGES = _REGISTRY.subtypes
+"""The classes of Mobility Header types whose data begin with a type of their own, by the octets of that type."""
 mobility_message = _REGISTRY.message
 """Class decorator: ``@mobility_message(number)`` above a dataclass with slots."""
 
@@ -119,8 +121,8 @@ def decode(octets: bytes, *, strict: bool = False, padding: bool = False) -> Mob
     if read is None:
         return UnknownMessage(octets[2], octets[_HEADER:end])
     mode = STRICT if strict else 0
-    message: MobilityMessage = read(octets, _HEADER, end, mode | PADDING if padding else mode)
-    return message
+    message: MobilityMessage | None = read(octets, _HEADER, end, mode | PADDING if padding else mode)
+    return UnknownMessage(octets[2], octets[_HEADER:end]) if message is None else message
 
 
 def encode(message: MobilityMessage, like: bytes | None = None) -> bytes:

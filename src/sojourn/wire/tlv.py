@@ -79,21 +79,39 @@ class Registry(Generic[M]):
 
     def __init__(self) -> None:
         self.classes: dict[int, type[M]] = {}
+        self.subtypes: dict[int, dict[bytes, type[M]]] = {}
+        """Where the first octets of the data say which class it is."""
         self.readers: list[Get | None] = [None] * 256
 
-    def message(self, number: int) -> Callable[[type[M]], type[M]]:
-        """Class decorator: the dataclass with slots is message `number`."""
+    def message(self, number: int, subtype: bytes = b"") -> Callable[[type[M]], type[M]]:
+        """Class decorator: the dataclass with slots is message `number`, if its data begin with `subtype`."""
 
         def declare(cls: type[M]) -> type[M]:
-            if number in self.classes:
-                raise TypeError(f"{cls.__name__}: number {number} belongs to {self.classes[number].__name__}")
+            known = self.subtypes.get(number, {})
+            if number in self.classes or subtype in known or (known and not subtype):
+                raise TypeError(f"{cls.__name__}: number {number} is taken")
             cls.number = number
             define(cls, None, (1, 0), WALKERS)
-            self.classes[number] = cls
-            self.readers[number] = cls.get
+            if subtype:
+                self.subtypes.setdefault(number, {})[subtype] = cls
+                self.readers[number] = self._dispatcher(number)
+            else:
+                self.classes[number] = cls
+                self.readers[number] = cls.get
             return cls
 
         return declare
+
+    def _dispatcher(self, number: int) -> Get:
+        table = self.subtypes[number]
+
+        def get(octets: bytes, start: int, stop: int, mode: int) -> Any:
+            for subtype, cls in table.items():
+                if octets.startswith(subtype, start, stop):
+                    return cls.get(octets, start, stop, mode)
+            return None
+
+        return get
 
 
 class Family:

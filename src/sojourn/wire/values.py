@@ -41,6 +41,14 @@ class HeartbeatFlags(IntFlag):
     R = RESPONSE = 0x0001
 
 
+class BindingRevocationFlags(IntFlag):
+    """Flags of Binding Revocation messages (RFC 5846 5.1)."""
+
+    P = PROXY = 0x8000
+    V = IPV4_HOME_ADDRESS_ONLY = 0x4000
+    G = GLOBAL = 0x2000
+
+
 class Status(IntEnum):
     """Status of Binding Acknowledgements; from 128 on the request is refused."""
 
