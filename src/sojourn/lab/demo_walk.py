@@ -216,7 +216,7 @@ class Walk:
             self._address_changed(happening)
         elif happening["event"] == "started" and happening["flow"].startswith("new-"):
             if not happening["flow"].endswith("/hops"):
-                self._view.say(f"a new flow begins from {happening['source']} and takes the short way")
+                self._view.say(f"a new flow begins from {happening['source']}")
         elif happening["event"] == "ended" and happening["flow"] in ("download", "terminal", "voice"):
             self._view.say(f"{happening['flow']}: {self._stage.sessions[happening['flow']].outcome}")
 

@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sojourn.lab.namespaces import NetworkNamespace
@@ -45,7 +46,7 @@ _ATTACH_FILTER = 26
 def packet_socket(next_header: int) -> socket.socket:
     """All Ethernet frames with IPv6 and this next header, in and out, in the namespace the thread is in."""
     program = struct.pack(
-        "=HBBI" * 6,
+        "=" + "HBBI" * 6,
         *(0x28, 0, 0, 12),  # ldh  [12]            ethertype
         *(0x15, 0, 3, 0x86DD),  # jne  ipv6, drop
         *(0x30, 0, 0, _ETHERNET + 6),  # ldb  [20]            next header
@@ -54,11 +55,11 @@ def packet_socket(next_header: int) -> socket.socket:
         *(0x06, 0, 0, 0),  # drop: ret 0
     )
     memory = ctypes.create_string_buffer(program)
-    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-    packets.setsockopt(
-        socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", 6, ctypes.addressof(memory))
-    )  # before binding, so that nothing else gets in
-    packets.bind(("", socket.htons(_ALL_PROTOCOLS)))
+    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ALL_PROTOCOLS))
+    packets.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", 6, ctypes.addressof(memory)))
+    with suppress(BlockingIOError):  # what came before there was a filter
+        while True:
+            packets.recv(1)
     return packets
 
 

@@ -41,9 +41,7 @@ class Lane:
     anchor: str
 
 
-def draw_timeline(
-    path: Path, title: str, stays: Sequence[Stay], lanes: Sequence[Lane], routers: Sequence[str]
-) -> None:
+def draw_timeline(path: Path, title: str, stays: Sequence[Stay], lanes: Sequence[Lane], routers: Sequence[str]) -> None:
     """Draw into `path`, a PNG. Needs matplotlib."""
     import matplotlib.pyplot as plt
 
@@ -72,9 +70,7 @@ def _draw_stays(axis: Any, stays: Sequence[Stay], colours: dict[str, str], start
     for stay in stays:
         begin, end = (stay.start - start) / SECOND, (stay.end - start) / SECOND
         axis.barh(0, end - begin, left=begin, height=1, color=colours[stay.router], edgecolor="white")
-        axis.text(
-            (begin + end) / 2, 0, f"at {stay.router}", ha="center", va="center", fontsize=9, color="white"
-        )
+        axis.text((begin + end) / 2, 0, f"at {stay.router}", ha="center", va="center", fontsize=9, color="white")
     axis.set_ylim(-0.5, 0.5)
     _plain(axis)
 
@@ -130,9 +126,7 @@ def _draw_exchange(axis: Any, record: FlowRecord, colour: str, start: Instant) -
 def _draw_download(axis: Any, record: FlowRecord, colour: str, start: Instant) -> str:
     rates = delivered(record, _BUCKET)
     times = [(at - start) / SECOND for at, _ in rates]
-    axis.fill_between(
-        times, [rate / 1000 for _, rate in rates], step="post", color=colour, alpha=0.6, linewidth=0
-    )
+    axis.fill_between(times, [rate / 1000 for _, rate in rates], step="post", color=colour, alpha=0.6, linewidth=0)
     axis.set_ylim(0, 1.15 * max((rate / 1000 for _, rate in rates), default=1))
     axis.tick_params(axis="y", labelsize=7)
     axis.text(0.004, 0.93, "kB/s", transform=axis.transAxes, fontsize=7, va="top")

@@ -218,9 +218,7 @@ class Traffic:
         size: int = VOICE_SIZE,
     ) -> None:
         """UDP between `source` and `server`, `up` and `down` packets a second."""
-        self._tell(
-            do="stream", flow=flow, host=host, source=source, server=server, up=up, down=down, size=size
-        )
+        self._tell(do="stream", flow=flow, host=host, source=source, server=server, up=up, down=down, size=size)
 
     def pace(self, flow: str, *, up: float, down: float) -> None:
         """A stream changes its packets a second; 0 pauses a direction."""
@@ -232,20 +230,14 @@ class Traffic:
 
     def download(self, flow: str, host: str, source: str, server: str, *, octets: int, rate: int) -> None:
         """GET `octets` octets over HTTP from `source`, served at `rate` octets a second."""
-        self._tell(
-            do="download", flow=flow, host=host, source=source, server=server, octets=octets, rate=rate
-        )
+        self._tell(do="download", flow=flow, host=host, source=source, server=server, octets=octets, rate=rate)
 
-    def greet(
-        self, flow: str, host: str, server: str, *, within: str, interval: Duration, rate: float
-    ) -> None:
+    def greet(self, flow: str, host: str, server: str, *, within: str, interval: Duration, rate: float) -> None:
         """As soon as `host` has a preferred address in the prefix `within`: an exchange `flow` from it.
 
         Beside it goes a stream `flow`/hops of `rate` packets a second both ways: it shows the number of hops.
         """
-        self._tell(
-            do="greet", flow=flow, host=host, server=server, within=within, interval=interval, rate=rate
-        )
+        self._tell(do="greet", flow=flow, host=host, server=server, within=within, interval=interval, rate=rate)
 
     def stop(self, *flows: str) -> None:
         """The flows end in order; one that ended already stays as it is."""
@@ -266,9 +258,7 @@ class Traffic:
                 left = deadline - time.monotonic()
                 if left <= 0 or self._closed:
                     what = " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
-                    raise TrafficError(
-                        f"the traffic process {'ended' if self._closed else 'is silent'}: no {what}"
-                    )
+                    raise TrafficError(f"the traffic process {'ended' if self._closed else 'is silent'}: no {what}")
                 self._news.wait(left)
 
     def finish(self, path: Path, timeout: float = 30.0) -> list[FlowRecord]:

@@ -44,9 +44,7 @@ class AddressWatch:
     """A socket that becomes readable when an address changes; make it inside the namespace."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
         self._socket.bind((0, _GROUP_IPV6_ADDRESSES))
         self._dump()
 

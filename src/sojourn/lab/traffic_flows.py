@@ -190,7 +190,8 @@ async def serve_echo(address: str, namespace: int) -> asyncio.Server:
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(OSError):  # the other end of the flow keeps the record
+        # The other end of the flow keeps the record; at the end of the run the loop cancels what still waits.
+        with suppress(OSError, asyncio.CancelledError):
             while line := await reader.readline():
                 writer.write(line)
         writer.close()

@@ -95,20 +95,14 @@ class Worker:
     ) -> None:
         record = self._record(flow, "stream", host, source)
         streams = self._servers[server][0]
-        self._start(
-            record, partial(Stream, record, len(self._records), self._places[host], streams, up, down, size)
-        )
+        self._start(record, partial(Stream, record, len(self._records), self._places[host], streams, up, down, size))
 
     async def _do_exchange(self, flow: str, host: str, source: str, server: str, interval: int) -> None:
         record = self._record(flow, "exchange", host, source)
         done = partial(self._ended, record)
-        self._start(
-            record, partial(Exchange, record, self._places[host], server, interval, self._patience, done)
-        )
+        self._start(record, partial(Exchange, record, self._places[host], server, interval, self._patience, done))
 
-    async def _do_download(
-        self, flow: str, host: str, source: str, server: str, octets: int, rate: int
-    ) -> None:
+    async def _do_download(self, flow: str, host: str, source: str, server: str, octets: int, rate: int) -> None:
         record = self._record(flow, "download", host, source)
         record.octets = octets
         digests = self._servers[server][2].digests
@@ -241,9 +235,7 @@ def main() -> int:
     parser.add_argument("--status-every", type=int, default=250 * MILLISECOND)
     parser.add_argument("places", nargs="+")
     options = parser.parse_args()
-    places = {
-        name: int(descriptor) for name, _, descriptor in (place.rpartition("=") for place in options.places)
-    }
+    places = {name: int(descriptor) for name, _, descriptor in (place.rpartition("=") for place in options.places)}
     socket.setdefaulttimeout(None)
 
     async def work() -> None:
