@@ -109,7 +109,7 @@ def load_steps(path: str | Path) -> Iterator[tuple[Instant, Event | Effect | Non
 
     A last line that was cut short, as a full disk or a killed machine leaves it, ends the recording.
     """
-    decoder = msgspec.json.Decoder()
+    decoder = msgspec.json.Decoder(dict[str, Any])
     with open(path, "rb") as lines:
         for number, octets in enumerate(lines, 1):
             if not octets.endswith(b"\n"):
@@ -120,7 +120,7 @@ def load_steps(path: str | Path) -> Iterator[tuple[Instant, Event | Effect | Non
                     _check_header(line)
                     continue
                 yield _unpack(line)
-            except (ValueError, KeyError, TypeError) as error:
+            except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
 
 

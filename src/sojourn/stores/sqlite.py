@@ -24,9 +24,7 @@ APPLICATION = 0x736F6A6E
 VERSION = 1
 """The layout of the tables; raised with every change to it."""
 
-_START_EMPTY = (
-    "move it away (with its -wal) and start again: bindings come back from the routers of the domain"
-)
+_START_EMPTY = "move it away (with its -wal) and start again: bindings come back from the routers of the domain"
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
@@ -35,9 +33,7 @@ _ERRNO = {
     sqlite3.SQLITE_BUSY: errno.EBUSY,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
 }
-_UPSERT = (
-    "INSERT INTO binding (key, record) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET record = excluded.record"
-)
+_UPSERT = "INSERT INTO binding (key, record) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET record = excluded.record"
 
 
 class SqliteStore:
@@ -46,9 +42,10 @@ class SqliteStore:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         created = self._touch()
-        self._connection = sqlite3.connect(
-            self.path, timeout=0, isolation_level=None, check_same_thread=False
-        )
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
         try:
             self._prepare()
         except sqlite3.Error as error:
@@ -105,9 +102,7 @@ class SqliteStore:
             return False
         except OSError as error:
             remedy = "name a file in a directory that exists and is writable"
-            raise StoreError(
-                self.path, error.strerror or "cannot be made", remedy, error.errno or errno.EIO
-            ) from error
+            raise StoreError(self.path, error.strerror or "cannot be made", remedy, error.errno or errno.EIO) from error
         return True
 
     def _sync_directory(self) -> None:
@@ -128,7 +123,7 @@ class SqliteStore:
         connection.execute("PRAGMA synchronous = FULL")
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise StoreError(self.path, f"is damaged ({verdict})", _START_EMPTY)
+            raise StoreError(self.path, f"is damaged ({' '.join(verdict.split())})", _START_EMPTY)
 
     def _recognise(self) -> None:
         connection = self._connection
@@ -136,18 +131,14 @@ class SqliteStore:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if application == 0 and tables == 0:
-            connection.execute(
-                "CREATE TABLE binding (key BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID"
-            )
+            connection.execute("CREATE TABLE binding (key BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID")
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         elif application != APPLICATION:
             raise StoreError(self.path, "is a database of something else", "name another file", errno.EINVAL)
         elif version != VERSION:
             trouble = f"has layout {version}, this program reads layout {VERSION}"
-            raise StoreError(
-                self.path, trouble, f"run the version that wrote it, or {_START_EMPTY}", errno.EINVAL
-            )
+            raise StoreError(self.path, trouble, f"run the version that wrote it, or {_START_EMPTY}", errno.EINVAL)
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # some failures end the transaction themselves
@@ -157,14 +148,10 @@ class SqliteStore:
                 return  # the next BEGIN says what is wrong
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
-        code = (
-            getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        )  # the rest says where in SQLite
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest says where in SQLite
         number = _ERRNO.get(code, errno.EIO)
         if code == sqlite3.SQLITE_BUSY:
-            return StoreError(
-                self.path, "is in use by another process", "stop that one or name another file", number
-            )
+            return StoreError(self.path, "is in use by another process", "stop that one or name another file", number)
         if code == sqlite3.SQLITE_NOTADB:
             return StoreError(self.path, "is not a database", "name another file", errno.EINVAL)
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):

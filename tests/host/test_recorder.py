@@ -1,0 +1,245 @@
+"""Recordings: complete, bounded, without names, and good for a replay."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from sojourn.core.effects import (
+    Advertise,
+    AdvertisedPrefix,
+    CountTraffic,
+    DeleteBinding,
+    Effect,
+    EnsureCounter,
+    EnsureDelivery,
+    EnsureHold,
+    EnsureLogicalInterface,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    ForgetStation,
+    ProbeNode,
+    Report,
+    SendMessage,
+    StoreBinding,
+    WithdrawCounter,
+    WithdrawLogicalInterface,
+    WithdrawPrefix,
+    WithdrawSlot,
+    WithdrawUplink,
+)
+from sojourn.core.events import (
+    ClockStepped,
+    Commanded,
+    EffectFailed,
+    Event,
+    LinkChanged,
+    MessageReceived,
+    NodeDetached,
+    NodeSeen,
+    Sighting,
+    TrafficCounted,
+)
+from sojourn.host.recorder import Recorder, load_events, load_steps, replay
+from sojourn.wire import (
+    BindingUpdate,
+    HomeNetworkPrefix,
+    LinkLocalAddress,
+    MobileNodeIdentifier,
+    MobileNodeLinkLayerIdentifier,
+    UnknownMessage,
+    UnknownOption,
+    decode,
+)
+from sojourn.wire.addresses import eui64_link_local, link_layer_text, text
+from sojourn.wire.units import SECOND
+from support.toy import MAC, OURS, PEER, PREFIX, Echo, World
+
+UPDATE = BindingUpdate(
+    7,
+    0x8200,
+    60 * SECOND,
+    (
+        MobileNodeIdentifier(1, b"ann@example.net"),
+        HomeNetworkPrefix.of(PREFIX),
+        MobileNodeLinkLayerIdentifier(MAC),
+        LinkLocalAddress(eui64_link_local(MAC)),
+        UnknownOption(99, b"ann@example.net!"),
+    ),
+)
+EVENTS: list[Event] = [
+    MessageReceived(UPDATE, PEER, OURS),
+    NodeSeen("acc0", MAC, Sighting.STATION),
+    NodeSeen("acc0", MAC, Sighting.NEIGHBOUR, eui64_link_local(MAC)),
+    NodeDetached("acc0", MAC),
+    TrafficCounted({PREFIX: 5}),
+    LinkChanged("acc0", True),
+    ClockStepped(1_700_000_000 * SECOND),
+    EffectFailed(EnsureDelivery(3, "acc0", MAC), 12, f"no room for {link_layer_text(MAC)}"),
+    Commanded("detach", {"node": link_layer_text(MAC), "why": "because"}),
+]
+EFFECTS: list[Effect] = [
+    SendMessage(UPDATE, OURS, PEER),
+    EnsureDelivery(1, "acc0", MAC),
+    EnsureTunnel(1, PEER),
+    EnsureHold(1),
+    WithdrawSlot(1),
+    EnsurePrefix(PREFIX, 1),
+    WithdrawPrefix(PREFIX),
+    EnsureUplink(PREFIX, PEER),
+    EnsureUplink(PREFIX, None),
+    WithdrawUplink(PREFIX),
+    EnsureCounter(PREFIX),
+    WithdrawCounter(PREFIX),
+    CountTraffic(),
+    Advertise("acc0", MAC, OURS, MAC, 60 * SECOND, (AdvertisedPrefix(PREFIX, 0, SECOND),), (PREFIX,), 1460),
+    EnsureLogicalInterface("acc0", OURS),
+    WithdrawLogicalInterface("acc0", OURS),
+    ProbeNode("acc0", MAC, None),
+    ForgetStation("acc0", MAC),
+    StoreBinding(b"ann@example.net", b"about ann@example.net"),
+    DeleteBinding(b"ann@example.net"),
+    Report("attached", {"node": "ann@example.net", "at": link_layer_text(MAC), "prefixes": 2}),
+]
+
+
+def test_the_examples_above_leave_nothing_out() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+    assert {type(effect) for effect in EFFECTS} == set(get_args(Effect))
+
+
+def _record(path: Path, **options: object) -> Recorder:
+    recorder = Recorder(path, **options)  # type: ignore[arg-type]
+    for now, item in enumerate([*EVENTS, None, *EFFECTS]):
+        recorder.write(now, item)
+    recorder.close()
+    return recorder
+
+
+def test_a_plain_recording_gives_back_what_was_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    recorder = _record(path, identifiers="plain")
+    assert list(load_steps(path)) == list(enumerate([*EVENTS, None, *EFFECTS]))
+    assert list(load_events(path)) == list(enumerate(EVENTS))
+    assert recorder.counters == {"lines-written": 2 + len(EVENTS) + len(EFFECTS)}
+
+
+def test_lines_are_for_people_too(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    _record(path, identifiers="plain")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0] == {"sojourn": 1, "identifiers": "plain"}
+    assert lines[2] == {
+        "t": 1,
+        "event": "NodeSeen",
+        "interface": "acc0",
+        "link_layer": "02:00:00:00:00:01",
+        "sighting": "station",
+        "address": None,
+    }
+    assert decode(bytes.fromhex(lines[1]["message"])) == UPDATE
+
+
+def test_without_being_asked_no_node_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    _record(path)
+    octets = path.read_bytes()
+    for name in (b"ann", b"ann@example.net", MAC, eui64_link_local(MAC)):
+        assert name.hex().encode() not in octets
+    assert b"ann" not in octets
+    assert link_layer_text(MAC).encode() not in octets
+    assert text(eui64_link_local(MAC)).encode() not in octets
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    seen, gone, message = lines[2], lines[4], lines[1]
+    assert seen["link_layer"] == gone["link_layer"], "one node, one name"
+    update = decode(bytes.fromhex(message["message"]))
+    identifier = update.first(MobileNodeLinkLayerIdentifier)
+    assert identifier is not None
+    assert link_layer_text(identifier.identifier) == seen["link_layer"]
+    with pytest.raises(ValueError, match="pseudonyms, which cannot be replayed"):
+        list(load_events(path))
+
+
+def test_the_next_run_has_other_pseudonyms(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _record(tmp_path / name)
+    lines = [json.loads((tmp_path / name).read_text().splitlines()[2]) for name in ("a", "b")]
+    assert lines[0]["link_layer"] != lines[1]["link_layer"]
+
+
+def test_unknown_messages_keep_only_their_form(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    recorder = Recorder(path)
+    recorder.write(0, MessageReceived(UnknownMessage(77, b"ann" + bytes(7)), PEER, OURS))
+    recorder.close()
+    assert "616e6e" not in path.read_text()
+
+
+def test_size_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    recorder = Recorder(path, identifiers="plain", limit=10_000)
+    for now in range(1_000):
+        recorder.write(now, EVENTS[1])
+    recorder.close()
+    assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "events.jsonl.1"]
+    assert all(file.stat().st_size <= 10_000 for file in tmp_path.iterdir())
+    both = [*load_events(tmp_path / "events.jsonl.1"), *load_events(path)]
+    assert [now for now, _ in both] == list(range(1_000 - len(both), 1_000)), "no gap where the file changed"
+
+
+def test_a_disk_that_refuses_costs_lines_and_nothing_else() -> None:
+    recorder = Recorder("/dev/full")
+    recorder.write(0, EVENTS[1])
+    assert recorder.counters == {"lines-lost": 2}
+    recorder.close()
+
+
+def test_a_pipe_that_nobody_empties_stops_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    recorder = Recorder(path)
+    for now in range(2_000):
+        recorder.write(now, EVENTS[1])
+    assert recorder.counters["lines-lost"] > 0
+    recorder.close()
+    os.close(reader)
+
+
+def test_a_last_line_that_was_cut_short_ends_the_recording(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    _record(path, identifiers="plain")
+    path.write_bytes(path.read_bytes()[:-10])
+    assert list(load_steps(path)) == list(enumerate([*EVENTS, None, *EFFECTS[:-1]]))
+
+
+@pytest.mark.parametrize(
+    "line", ["{", '{"t": 1, "event": "Nonsense"}', '{"sojourn": 99}', '{"event": "NodeSeen"}', "[]"]
+)
+def test_a_file_of_something_else_is_named_with_the_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"events\.jsonl, line 1"):
+        list(load_events(path))
+
+
+def test_a_recorded_run_replays_to_equal_effects(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    recorder = Recorder(path, identifiers="plain")
+    world = World(Echo(), record=recorder.write)
+    world.driver.start()
+    world.driver.dispatch([MessageReceived(UPDATE, PEER, OURS), NodeSeen("acc0", MAC, Sighting.STATION)])
+    world.now += 30 * SECOND
+    world.dataplane.trouble = lambda effect: OSError(12, "no room")
+    world.driver.dispatch([NodeSeen("acc0", MAC, Sighting.ROUTER_SOLICITATION)])
+    world.now += 31 * SECOND
+    world.driver.wake()
+    recorder.close()
+    happened = [(now, item) for now, item in load_steps(path) if type(item) in get_args(Effect)]
+    assert {type(effect).__name__ for _, effect in happened} >= {"SendMessage", "Report", "EnsureDelivery"}
+    assert list(replay(Echo(), path)) == happened
