@@ -123,7 +123,9 @@ class Layout:
 
 def kinds(cls: type) -> dict[str, Kind]:
     """The kind of each field of a declared class, in wire order."""
-    hints = get_type_hints(cls, include_extras=True)
+    hints = {field.name: field.type for field in fields(cls)}
+    if any(isinstance(hint, str) for hint in hints.values()):  # slow, so only where annotations are kept as text
+        hints = get_type_hints(cls, include_extras=True)
     return {field.name: _kind(cls, field.name, hints[field.name]) for field in fields(cls)}
 
 
@@ -364,11 +366,14 @@ def alignment_of(option: Any) -> tuple[int, int]:
 def refuse(cls: Any, start: int, stop: int) -> DecodeError:
     """The error that says what is wrong with the fields between `start` and `stop`."""
     layout: Layout = cls.layout
-    expected, length = layout.lengths(), stop - start
-    what = "a value beyond its limit"
-    if length not in expected:
-        what = f"{length} octets where {_in_words(expected)} are expected"
-    return DecodeError(f"{cls.__name__} ({cls.rfc}): {what}", start - (2 if layout.head else 0))
+    return DecodeError(lambda: _refusal(cls, layout, stop - start), start - (2 if layout.head else 0))
+
+
+def _refusal(cls: Any, layout: Layout, length: int) -> str:
+    expected = layout.lengths()
+    if length in expected:
+        return f"{cls.__name__} ({cls.rfc}): a value beyond its limit"
+    return f"{cls.__name__} ({cls.rfc}): {length} octets where {_in_words(expected)} are expected"
 
 
 def _in_words(lengths: range | tuple[int, ...]) -> str:
