@@ -45,9 +45,7 @@ def check(
         print(json.dumps(json_schema(), indent=2))
         return DONE
     if file is None:
-        raise CommandError(
-            "check needs a file, for example: sojourn check /etc/sojourn/ar1.toml", WRONG_USAGE
-        )
+        raise CommandError("check needs a file, for example: sojourn check /etc/sojourn/ar1.toml", WRONG_USAGE)
 
     configuration: Configuration | None = None
     problems: list[Problem] = []
@@ -73,9 +71,5 @@ def check(
             print(line.text(str(file)))
         if configuration and not problems:
             roles = " and ".join(role for role in ("maar", "cmd") if getattr(configuration.file, role))
-            print(
-                f"{file}: a {roles} that can be started"
-                if not offline
-                else f"{file}: a {roles}, well described"
-            )
+            print(f"{file}: a {roles} that can be started" if not offline else f"{file}: a {roles}, well described")
     return WRONG_USAGE if problems else DONE

@@ -69,6 +69,7 @@ class Daemon:
         self.roles: list[Role] = []
         self._service: Service | None = None
         self._stop = asyncio.Event()
+        self._serving = False
         self._failed = False
         self._refused: dict[str, int] = {}
 
@@ -125,7 +126,7 @@ class Daemon:
                 if self.control.followed:
                     service = self._service
                     self.control.tell(lambda plain: service.row(role, item, plain))
-            if isinstance(item, LinkChanged) and item.up:
+            if isinstance(item, LinkChanged) and item.up and self._serving:
                 asyncio.get_running_loop().call_soon(self._reassert, role, item.interface)
 
         return listen
@@ -138,6 +139,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         assert self._service is not None
         await self.control.serve(self._service)
+        self._serving = True
         looking = loop.create_task(self._look_at_refusals())
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)

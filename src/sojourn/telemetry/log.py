@@ -112,6 +112,8 @@ def _stamp(record: logging.LogRecord) -> str:
 
 
 def _one_word(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ",".join(value)
     written = value if isinstance(value, str) else json.dumps(value, default=str)
     if written and written.isprintable() and not any(letter in ' "=\\' for letter in written):
         return written

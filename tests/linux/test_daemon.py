@@ -1,0 +1,388 @@
+"""The daemon with real packets: two access routers and a database in namespaces, each run by ``sojourn run``."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from domain_of_daemons import HOST, Daemon, Domain, domain, until
+
+from sojourn.control.client import ControlClient, ControlError
+from sojourn.host.recorder import load_events
+
+pytestmark = pytest.mark.lab
+
+_PR_CAPBSET_DROP, _CAP_NET_RAW = 24, 13
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Domain]:
+    with domain(tmp_path) as built:
+        yield built
+
+
+def prefixes(daemon: Daemon, topic: str = "bindings") -> set[str]:
+    return {str(row["prefix"]) for row in daemon.show(topic)}
+
+
+def test_walk_show_and_orderly_stop(world: Domain) -> None:
+    """A host moves, both its addresses work, the tables say so, and nothing is left in any kernel."""
+    machines = [world.cmd, *world.routers]
+    before = [machine.kernel() for machine in machines]
+    world.start()
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    assert world.answers(first) == 3
+    world.roam(2)
+    second = world.address("2001:db8:a200:")
+    until("the old prefix follows", lambda: "2001:db8:a100::/64" in prefixes(world.daemons["ar2"]))
+    assert world.answers(second) == 3
+    assert world.answers(first) == 3
+
+    [session] = world.daemons["ar2"].show("sessions")
+    assert session["node"] == HOST
+    assert session["prefixes"] == ["2001:db8:a200::/64 preferred", "2001:db8:a100::/64 deprecated"]
+    [binding] = world.daemons["cmd"].show("bindings")
+    assert binding["serving"] == "ar2"
+    [route] = world.daemons["ar1"].show("routes")
+    assert route["downlink"] == "tunnel 2001:db8:a2::1"
+    assert route["packets"] > 0
+    assert {row["name"] for row in world.daemons["cmd"].show("peers")} == {"ar1", "ar2"}
+
+    assert [daemon.stop() for daemon in world.daemons.values()] == [0, 0, 0]
+    assert [machine.kernel() for machine in machines] == before
+
+
+def test_identifiers_are_hashed_unless_asked_for(world: Domain) -> None:
+    world.start()
+    world.roam(1)
+    daemon = world.daemons["ar1"]
+    until("a session", lambda: daemon.show("sessions"))
+    with ControlClient(daemon.socket) as client:
+        hashed = json.dumps([client.show("sessions"), client.show("routes"), client.recent()])
+        assert HOST not in hashed
+        assert HOST.replace(":", "") not in hashed
+        assert HOST in json.dumps(client.recent(plain=True))
+    assert HOST not in daemon.log.read_text()
+
+
+def test_kill_9_forwarding_goes_on_and_the_next_life_takes_over(world: Domain) -> None:
+    """Not a packet is lost by the death, nor by the restart; nothing is removed; the session goes on moving."""
+    world.start()
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    world.roam(2)
+    world.address("2001:db8:a200:")
+    until("the old prefix follows", lambda: "2001:db8:a100::/64" in prefixes(world.daemons["ar2"]))
+    kernels = [router.kernel() for router in world.routers]
+    for name in world.daemons:
+        assert world.daemons[name].stop(signal.SIGKILL) == -signal.SIGKILL
+    assert world.answers(first, 5) == 5
+    assert [router.kernel()["routes"] for router in world.routers] == [kernel["routes"] for kernel in kernels]
+
+    with ping_all_along(world, first) as lost:
+        world.start()
+    assert lost() == 0
+    for name in ("ar1", "ar2"):
+        removed = [line for line in world.daemons[name].log.read_text().splitlines() if " removed " in line]
+        assert removed == []
+    assert [router.kernel()["nexthops"] for router in world.routers] == [kernel["nexthops"] for kernel in kernels]
+    assert world.answers(first) == 3
+    until("the database knows again", lambda: world.daemons["cmd"].show("bindings"))
+    world.roam(1)
+    until("home again", lambda: world.daemons["ar1"].show("sessions")[0]["presence"] == "served")
+    assert world.answers(first) == 3
+
+
+class ping_all_along:  # noqa: N801 - used like a function
+    """Echo requests from the host's address `source` every 5 ms while the body runs; the number lost afterwards."""
+
+    def __init__(self, world: Domain, source: str) -> None:
+        self._world = world
+        self._command = [sys.executable, __file__, source]
+
+    def __enter__(self) -> ping_all_along:
+        with self._world.host.namespace.entered():
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "answered\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._output, _ = self._process.communicate("stop\n")
+
+    def __call__(self) -> int:
+        sent, answered = map(int, self._output.split())
+        assert sent > 20
+        return sent - answered
+
+
+def _pinger(source: str) -> None:
+    """What `ping_all_along` runs in the host's namespace."""
+    import selectors
+    import socket
+    import struct
+    import time
+
+    raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    raw.bind((source, 0))
+    raw.setblocking(False)
+    selector = selectors.DefaultSelector()
+    selector.register(raw, selectors.EVENT_READ)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    sent, answered, ends = 0, set[int](), 0.0
+    while not ends or (time.monotonic() < ends and len(answered) < sent):
+        if not ends:
+            raw.sendto(struct.pack("!BBHHH", 128, 0, 0, 0x5053, sent & 0xFFFF), ("2001:db8:5e::1", 0))
+            sent += 1
+        for key, _ in selector.select(0.005):
+            if key.fileobj is sys.stdin:
+                selector.unregister(sys.stdin)
+                ends = time.monotonic() + 2
+                continue
+            octets = raw.recv(2048)
+            if octets[0] == 129 and octets[4:6] == b"\x50\x53":
+                if not answered:
+                    print("answered", flush=True)
+                answered.add(int.from_bytes(octets[6:8], "big"))
+    print(sent, len(answered))
+
+
+def test_keep_forwarding(world: Domain) -> None:
+    """The file may ask for an orderly stop that leaves forwarding as it is."""
+    for daemon in world.daemons.values():
+        if daemon.machine is not world.cmd:
+            daemon.edit("[maar]\n", "[maar]\nkeep_forwarding = true\n")
+    world.start()
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    assert [daemon.stop(signal.SIGINT) for daemon in world.daemons.values()] == [0, 0, 0]
+    assert world.answers(first) == 3
+
+
+def test_a_wrong_file_starts_nothing(world: Domain) -> None:
+    """Exit code 2, the file, the line and the key are named, and the kernel is untouched."""
+    daemon = world.daemons["ar1"]
+    before = world.routers[0].kernel()
+    daemon.edit('"2001:db8:a1::1"', '"2001:db8:dead::1"')
+    daemon.edit('"acc0"', '"acc7"')
+    code, words = daemon.refusal()
+    assert code == 2
+    assert f"{daemon.file}:8: maar.address: 2001:db8:dead::1 is not an address of this machine" in words
+    assert "maar.access[0]: there is no interface 'acc7'" in words
+    assert world.routers[0].kernel() == before
+    assert not Path(daemon.socket).exists()
+    assert not daemon.file.with_suffix(".sqlite").exists()
+
+
+def test_a_second_daemon_is_refused(world: Domain) -> None:
+    """On the same socket, on the same store, or in the same network namespace: exit code 1 and a sentence."""
+    world.daemons["cmd"].start()
+    first = world.daemons["ar1"]
+    first.start()
+    kernel = world.routers[0].kernel()
+    directory = first.file.parent
+
+    def second(*edits: tuple[str, str]) -> str:
+        other = Daemon(world.routers[0], directory, first.file.read_text())
+        other.file = directory / "second.toml"
+        other.file.write_text(first.file.read_text())
+        for old, new in edits:
+            other.edit(old, new)
+        code, words = other.refusal()
+        assert code == 1, words
+        assert world.routers[0].kernel() == kernel
+        return words
+
+    assert "another daemon is running with the control socket" in second()
+    words = second(("ar1.sock", "other.sock"))
+    assert "ar1.sqlite: is in use by another process" in words
+    assert not (directory / "other.sock").exists()
+    words = second(("ar1.sock", "other.sock"), ("ar1.sqlite", "other.sqlite"))
+    assert "an access router (maar) is running on this machine already" in words
+    assert first._ready(), "the first daemon goes on"
+
+
+def test_without_the_right_to_raw_sockets(world: Domain) -> None:
+    """A sentence and exit code 1; the kernel is as before."""
+    daemon = world.daemons["ar1"]
+    before = world.routers[0].kernel()
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def drop() -> None:
+        if libc.prctl(_PR_CAPBSET_DROP, _CAP_NET_RAW, 0, 0, 0) != 0:
+            os._exit(99)
+
+    code, words = daemon.refusal(drop)
+    assert code == 1
+    assert "CAP_NET_RAW" in words
+    assert "Traceback" not in words
+    assert world.routers[0].kernel() == before
+
+
+def test_a_kernel_that_refuses_at_the_start(world: Domain) -> None:
+    """The rule for `local` stands where it cannot be passed: exit code 1, and the kernel as before."""
+    router = world.routers[0]
+    router.run("ip -6 rule add pref 5 lookup local")
+    before = router.kernel()
+    code, words = world.daemons["ar1"].refusal()
+    assert code == 1
+    assert "the rule for table local must stand after" in words
+    assert "Traceback" not in words
+    assert router.kernel() == before
+
+
+def test_a_bug_ends_the_process_and_not_the_forwarding(world: Domain) -> None:
+    """The event that could not be handled is in the log, the exit code is 1, and the supervisor's restart heals."""
+    world.start()
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    daemon = world.daemons["ar1"]
+    assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
+    broken = (
+        "import sys, sojourn.engines.maar as maar\n"
+        "def fail(self, verb, arguments): raise ZeroDivisionError('a bug')\n"
+        "maar.MobilityAnchorAccessRouter._on_command = fail\n"
+        "from sojourn.cli.main import main\n"
+        f"sys.exit(main(['run', {str(daemon.file)!r}]))\n"
+    )
+    process = daemon.launch([sys.executable, "-c", broken])
+    until("ready", daemon._ready)
+    with ControlClient(daemon.socket) as client, pytest.raises(ControlError):
+        client.command("refresh")
+    assert process.wait(10) == 1
+    log = daemon.log.read_text()
+    assert "ZeroDivisionError: a bug" in log
+    assert "Commanded(verb='refresh'" in log
+    assert world.answers(first) == 3
+    daemon.start()
+    assert daemon.show("sessions")[0]["node"] == HOST
+
+
+def test_hang_up_and_commands(world: Domain) -> None:
+    world.daemons["cmd"].start()
+    daemon = world.daemons["ar1"]
+    daemon.start()
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    until("looked at", lambda: "configuration-unchanged" in daemon.log.read_text())
+    daemon.edit("[maar]\n", '[maar]\nidle_hold = "9s"\n')
+    daemon.process.send_signal(signal.SIGHUP)
+    until("looked at", lambda: "restart to apply" in daemon.log.read_text())
+    daemon.edit("idle_hold", "idle_hood")
+    daemon.process.send_signal(signal.SIGHUP)
+    until("looked at", lambda: "did you mean idle_hold?" in daemon.log.read_text())
+    with ControlClient(daemon.socket) as client:
+        assert [row["event"] for row in client.command("refresh")] == ["refresh-requested"]
+        with pytest.raises(ControlError, match="was not taken"):
+            client.command("dance")
+        with pytest.raises(ControlError, match="there is no table 'nonsense'; there are sessions"):
+            client.show("nonsense")
+        assert client.counters()["maar:driver:Commanded"] == 2
+
+
+def test_hostile_octets_are_counted_and_harm_nobody(world: Domain) -> None:
+    """Forged sources, rubbish and truncated messages at the raw socket: counters, and service goes on."""
+    world.start()
+    daemon = world.daemons["ar1"]
+    with world.core.namespace.entered():
+        import socket
+
+        raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 135)
+    with raw:
+        for octets in (b"", b"\x3b", bytes(8), b"\x3b\x00\x05\x00" + bytes(4), os.urandom(1200)):
+            raw.sendto(octets, ("2001:db8:a1::1", 0))
+    with world.cmd.namespace.entered():
+        peer = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 135)
+    with peer:
+        peer.bind(("2001:db8:c::1", 0))
+        for octets in (bytes(8), b"\x3b\x00\x05\x00" + bytes(4), b"\x3b\x01\x05\x00" + bytes(8) + b"\x08\xff\x00\x00"):
+            peer.sendto(octets, ("2001:db8:a1::1", 0))
+
+    def refused() -> bool:
+        with ControlClient(daemon.socket) as client:
+            counters = client.counters()
+        return counters.get("maar:socket:unknown-source", 0) >= 5 and counters.get("maar:socket:received", 0) >= 8
+
+    until("all counted", refused)
+    world.roam(1)
+    assert world.answers(world.address("2001:db8:a100:")) == 3
+
+
+def test_the_recording_replays(world: Domain) -> None:
+    """``events`` with plain identifiers is a file that a test can replay."""
+    daemon = world.daemons["ar1"]
+    daemon.edit('log = "debug"', 'log = "debug"\nidentifiers = "plain"')
+    world.start()
+    world.roam(1)
+    world.address("2001:db8:a100:")
+    daemon.stop()
+    events = [type(event).__name__ for _, event in load_events(daemon.file.with_suffix(".jsonl"))]
+    assert "NodeSeen" in events
+    assert "MessageReceived" in events
+
+
+def test_show_from_the_command_line(world: Domain, tmp_path: Path) -> None:
+    """Tables fit 80 columns, JSON is exact, and the file finds the socket."""
+    world.start()
+    world.roam(1)
+    daemon = world.daemons["ar1"]
+    until("a session", lambda: daemon.show("sessions"))
+    sojourn = [sys.executable, "-m", "sojourn.cli.main", "show"]
+
+    def shown(*words: str) -> str:
+        return subprocess.run([*sojourn, *words], capture_output=True, text=True, check=True).stdout
+
+    for topic in ("sessions", "bindings", "routes", "peers", "counters"):
+        table = shown(topic, "--socket", daemon.socket)
+        assert table
+        assert all(len(line) <= 80 for line in table.splitlines())
+    rows = json.loads(shown("sessions", str(daemon.file), "--json", "--plain"))
+    assert rows[0]["node"] == HOST
+    assert "attached" in shown("events", "--socket", daemon.socket)
+
+    following = subprocess.Popen(
+        [*sojourn, "events", "--follow", "--json", "--socket", daemon.socket], stdout=subprocess.PIPE, text=True
+    )
+    assert following.stdout is not None
+    world.roam(2)
+    for line in following.stdout:
+        if json.loads(line)["event"] == "anchoring":
+            break
+    following.send_signal(signal.SIGINT)
+    following.stdout.close()
+    assert following.wait(10) in (130, 141)
+
+
+def test_stale_socket_is_taken_over_and_a_file_is_not(world: Domain) -> None:
+    daemon = world.daemons["cmd"]
+    daemon.start()
+    daemon.stop(signal.SIGKILL)
+    assert Path(daemon.socket).exists()
+    daemon.start()
+    assert daemon.stop() == 0
+    Path(daemon.socket).write_text("precious")
+    code, words = daemon.refusal()
+    assert code == 1
+    assert "is there and is no socket" in words
+    assert Path(daemon.socket).read_text() == "precious"
+
+
+def test_tools_are_here() -> None:
+    """These tests build networks with ip(8) and look at the kernel with nft(8)."""
+    assert shutil.which("ip")
+    assert shutil.which("nft")
+
+
+if __name__ == "__main__":
+    _pinger(sys.argv[1])
