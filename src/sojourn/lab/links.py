@@ -17,10 +17,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, Literal
 
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.network import Cable, Network
+from sojourn.lab.offload import cut_tunnelled_bundles
 from sojourn.lab.rtnetlink import End, RouteNetlink
 from sojourn.lab.topology import Link, Topology
 from sojourn.wire.addresses import eui64_link_local, text
@@ -79,6 +81,8 @@ class LinkEmulation:
         """Set queues, start the relay. Raises OSError."""
         for cable in network.cables:
             self._queue(network, cable)
+            for end in cable.ends if cable.middle else ():
+                end.namespace.call(partial(cut_tunnelled_bundles, end.name))
         if self.relayed and network.wire is not None:
             self._start_relay(network.wire, [cable for cable in network.cables if cable.middle])
 
