@@ -16,12 +16,12 @@ are reported, so that nothing is missed for good.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from sojourn.core.events import Event, LinkChanged, NodeDetached, NodeSeen, Sighting
+from sojourn.dataplane.netlink import Netlink, split
 from sojourn.host import rtnetlink
 from sojourn.host.rtnetlink import Link, Station
 from sojourn.wire.addresses import LinkLayer
@@ -35,8 +35,6 @@ _DATAGRAM = 1 << 16
 _GROUP_LINK, _GROUP_NEIGHBOUR = 1, 3
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _SO_RCVBUFFORCE = 33
-_DUMP_TRIES = 8
-_DUMP_TIMEOUT = 5.0
 
 Aged = Callable[[str, LinkLayer], None]
 """Told of (interface, address) of a station that the bridge aged out."""
@@ -55,10 +53,8 @@ class LinkMonitor:
         self._aged = aged
         self._links: dict[int, Link] = {}
         self._stations: dict[tuple[int, LinkLayer], int] = {}
-        self._sequence = 0
         self._socket = _netlink()
-        self._ask = _netlink()
-        self._ask.settimeout(_DUMP_TIMEOUT)
+        self._ask = Netlink()
         _enlarge(self._socket)
         for group in (_GROUP_LINK, _GROUP_NEIGHBOUR):
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
@@ -95,7 +91,7 @@ class LinkMonitor:
                 self.counters["overruns"] += 1
                 events += self._read_anew()
                 continue
-            for kind, _flags, _sequence, payload in rtnetlink.messages(octets):
+            for kind, _flags, _sequence, payload in split(octets):
                 events += self._on_message(kind, payload)
         return events
 
@@ -181,8 +177,12 @@ class LinkMonitor:
     def _read_anew(self) -> list[Event]:
         """Read links and stations and report what differs from what was known; nothing when that fails."""
         try:
-            links = [link for link in map(rtnetlink.link, self._dump(rtnetlink.RTM_GETLINK, 0)) if link]
-            dumped = self._dump(rtnetlink.RTM_GETNEIGH, rtnetlink.AF_BRIDGE)
+            links = [
+                link
+                for link in map(rtnetlink.link, self._ask.dump(rtnetlink.RTM_GETLINK, rtnetlink.DUMP_LINKS))
+                if link
+            ]
+            dumped = self._ask.dump(rtnetlink.RTM_GETNEIGH, rtnetlink.DUMP_STATIONS)
         except OSError:
             self.counters["dump-errors"] += 1
             return []
@@ -205,35 +205,6 @@ class LinkMonitor:
             if self._stations.get((station.bridge, station.link_layer)) != station.port:
                 events += self._on_station(station)
         return events
-
-    def _dump(self, kind: int, family: int) -> list[bytes]:
-        """The payloads of a dump, over the second socket so that notifications do not come in between.
-
-        A dump during which something changed is marked by the kernel and done again.
-        """
-        for _ in range(_DUMP_TRIES):
-            self._sequence += 1
-            self._ask.send(rtnetlink.request(kind, family, self._sequence))
-            payloads, interrupted = self._collect()
-            if not interrupted:
-                break
-            self.counters["dumps-repeated"] += 1
-        return payloads
-
-    def _collect(self) -> tuple[list[bytes], bool]:
-        payloads: list[bytes] = []
-        interrupted = False
-        while True:
-            for kind, flags, sequence, payload in rtnetlink.messages(self._ask.recv(_DATAGRAM)):
-                if sequence != self._sequence:
-                    continue  # left over from a dump that failed
-                interrupted |= bool(flags & rtnetlink.NLM_F_DUMP_INTR)
-                if kind == rtnetlink.NLMSG_DONE:
-                    return payloads, interrupted
-                if kind == rtnetlink.NLMSG_ERROR:
-                    number = rtnetlink.error_number(payload)
-                    raise OSError(number, os.strerror(number))
-                payloads.append(payload)
 
 
 def _change(interface: str, before: bool, after: bool) -> list[Event]:

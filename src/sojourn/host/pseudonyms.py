@@ -32,8 +32,8 @@ _PERSONAL = frozenset({"node", "mobile_node", "identifier", "link_layer"})
 class Plain:
     """Everything as it is."""
 
-    def octets(self, value: bytes) -> bytes:
-        """An identifier."""
+    def node(self, value: bytes) -> bytes:
+        """The key of a node in an engine's tables: the subtype and the octets of its identifier."""
         return value
 
     def link_layer(self, value: LinkLayer) -> LinkLayer:
@@ -67,8 +67,14 @@ class Pseudonyms(Plain):
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def octets(self, value: bytes) -> bytes:
-        """As many octets as `value` has."""
+    def node(self, value: bytes) -> bytes:
+        """The subtype as it is."""
+        return value[:1] + self._identifier(value[1:])
+
+    def _identifier(self, value: bytes) -> bytes:
+        return self.link_layer(value) if len(value) == 6 else self._octets(value)
+
+    def _octets(self, value: bytes) -> bytes:
         out = b""
         while len(out) < len(value):
             out += blake2b(len(out).to_bytes(2, "big") + value, key=self._key, digest_size=64).digest()
@@ -78,7 +84,7 @@ class Pseudonyms(Plain):
         """A locally administered unicast address; what IANA assigned is not a device's, and stays."""
         if value[:3] == _IANA:
             return value
-        hashed = self.octets(value)
+        hashed = self._octets(value)
         return bytes((hashed[0] & 0xFC | 0x02,)) + hashed[1:] if hashed else hashed
 
     def address(self, value: Address) -> Address:
@@ -98,9 +104,12 @@ class Pseudonyms(Plain):
 
     def detail(self, key: str, value: str) -> str:
         """Replaced when `key` says that it names a node, or where it shows a link-layer address."""
-        if key in _PERSONAL and not _MAC.fullmatch(value):
-            return self.octets(value.encode())[:8].hex()
-        return self.text(value)
+        if key not in _PERSONAL or _MAC.fullmatch(value):
+            return self.text(value)
+        try:
+            return self.node(bytes.fromhex(value)).hex()  # as engines name nodes
+        except ValueError:
+            return self._octets(value.encode())[:8].hex()
 
     def message(self, value: MobilityMessage) -> MobilityMessage:
         """The same message about a pseudonym; of what is not known only the form is left."""
@@ -113,9 +122,7 @@ class Pseudonyms(Plain):
     def _option(self, option: MobilityOption) -> MobilityOption:
         match option:
             case MobileNodeIdentifier() | MobileNodeLinkLayerIdentifier():
-                six = len(option.identifier) == 6
-                hashed = self.link_layer(option.identifier) if six else self.octets(option.identifier)
-                return replace(option, identifier=hashed)
+                return replace(option, identifier=self._identifier(option.identifier))
             case LinkLocalAddress():
                 return replace(option, address=self.address(option.address))
             case UnknownOption():

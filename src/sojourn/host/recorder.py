@@ -241,7 +241,7 @@ _CODECS: dict[str, _Codec] = {
         lambda value, names: encode(names.message(value)).hex(), lambda value: decode(bytes.fromhex(value))
     ),
     "Effect": _Codec(_nested, _item),
-    "key": _Codec(lambda value, names: names.octets(value).hex(), bytes.fromhex),
+    "key": _Codec(lambda value, names: names.node(value).hex(), bytes.fromhex),
     "record": _Codec(lambda value, names: names.record(value).hex(), bytes.fromhex),
 }
 

@@ -6,13 +6,12 @@ rtnetlink(7): a message is a header, a fixed part and attributes. Only what `soj
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
+
+from sojourn.dataplane.netlink import attributes
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
-NLMSG_ERROR, NLMSG_DONE = 2, 3
-NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x01, 0x300, 0x10
 AF_BRIDGE = 7
 
 IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
@@ -23,10 +22,8 @@ _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER_DOWN_COUNT = 3, 10, 18
 _IFLA_INFO_KIND = 1
 _NDA_LLADDR, _NDA_MASTER = 2, 9
 
-_HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
-_ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
 
 
@@ -73,25 +70,10 @@ class Station:
         return bool(self.state & NUD_STALE)
 
 
-def request(kind: int, family: int, sequence: int) -> bytes:
-    """A dump request for links (RTM_GETLINK) or a bridge's stations (RTM_GETNEIGH with AF_BRIDGE).
-
-    The fixed part is an `ifinfomsg` in both cases: an AF_BRIDGE request with an `ndmsg` of 12 octets would be
-    read as a different, strict form.
-    """
-    body = _LINK.pack(family, 0, 0, 0, 0)
-    return _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0) + body
-
-
-def messages(octets: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """(type, flags, sequence, payload) of each netlink message in a datagram."""
-    offset = 0
-    while offset + _HEADER.size <= len(octets):
-        length, kind, flags, sequence, _port = _HEADER.unpack_from(octets, offset)
-        if length < _HEADER.size or offset + length > len(octets):
-            return
-        yield kind, flags, sequence, octets[offset + _HEADER.size : offset + length]
-        offset += (length + 3) & ~3
+DUMP_LINKS = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
+"""The body of an RTM_GETLINK that asks for all."""
+DUMP_STATIONS = struct.pack("=BxxxiHBB", AF_BRIDGE, 0, 0, 0, 0)
+"""The body of an RTM_GETNEIGH that asks for the forwarding entries of all bridges."""
 
 
 def link(payload: bytes) -> Link | None:
@@ -99,8 +81,8 @@ def link(payload: bytes) -> Link | None:
     family, _type, index, flags, _change = _LINK.unpack_from(payload)
     if family == AF_BRIDGE:
         return None
-    found = _attributes(payload, _LINK.size)
-    information = _attributes(found.get(_IFLA_LINKINFO, b""), 0)
+    found = attributes(payload, _LINK.size)
+    information = attributes(found.get(_IFLA_LINKINFO, b""), 0)
     return Link(
         index,
         found.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace"),
@@ -116,24 +98,8 @@ def station(payload: bytes) -> Station | None:
     family, port, state, flags, _type = _NEIGHBOUR.unpack_from(payload)
     if family != AF_BRIDGE:
         return None
-    found = _attributes(payload, _NEIGHBOUR.size)
+    found = attributes(payload, _NEIGHBOUR.size)
     return Station(_number(found.get(_NDA_MASTER)), port, found.get(_NDA_LLADDR, b""), state, flags)
-
-
-def error_number(payload: bytes) -> int:
-    """The errno of an NLMSG_ERROR."""
-    return -int(struct.unpack_from("=i", payload)[0])
-
-
-def _attributes(octets: bytes, offset: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    while offset + 4 <= len(octets):
-        length, kind = _ATTRIBUTE.unpack_from(octets, offset)
-        if length < 4:
-            break
-        found[kind & 0x3FFF] = octets[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
 
 
 def _number(octets: bytes | None) -> int:
