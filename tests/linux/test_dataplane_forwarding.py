@@ -7,6 +7,19 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+
+from sojourn.core.effects import (
+    EnsureDelivery,
+    EnsureHold,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    WithdrawPrefix,
+    WithdrawSlot,
+    WithdrawUplink,
+)
+from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.wire.addresses import text
 from support.dataplane_bed import (
     AR1,
     AR2,
@@ -25,19 +38,6 @@ from support.dataplane_bed import (
     ipv6,
     udp_packet,
 )
-
-from sojourn.core.effects import (
-    EnsureDelivery,
-    EnsureHold,
-    EnsurePrefix,
-    EnsureTunnel,
-    EnsureUplink,
-    WithdrawPrefix,
-    WithdrawSlot,
-    WithdrawUplink,
-)
-from sojourn.dataplane.linux import LinuxDataplane
-from sojourn.wire.addresses import text
 
 pytestmark = pytest.mark.lab
 
@@ -200,7 +200,7 @@ def test_tunnels_lead_to_peers_only(anchor: LinuxDataplane) -> None:
     assert anchor.show() == []
 
 
-# --- what the kernel refuses or forgets ---------------------------------------------------------------------------------
+# --- what the kernel refuses or forgets ----------------------------------------------------------------------------
 
 
 def test_refusals_are_os_errors_with_words(bed: Bed, anchor: LinuxDataplane) -> None:

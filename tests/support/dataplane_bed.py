@@ -218,7 +218,7 @@ class Stream:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Datagrams flow meanwhile, and everything on its way has arrived or is lost afterwards."""
+        """Datagrams flow meanwhile; afterwards everything has arrived or is lost, and the sockets are closed."""
         sender, receiver = threading.Thread(target=self._send), threading.Thread(target=self._receive)
         receiver.start()
         sender.start()
@@ -230,6 +230,8 @@ class Stream:
             self._stop.set()
             sender.join()
             receiver.join()
+            self._source.close()
+            self._target.close()
 
     def _send(self) -> None:
         due = time.monotonic()

@@ -57,6 +57,7 @@ class Installation:
         self.far_link_layer = b""
         self.indices: dict[str, int] = {}
         """Interfaces by name, as of the last look."""
+        self.bridges: set[str] = set()
 
     def index(self, name: str) -> int:
         """The interface `name`. Raises OSError ENODEV."""
@@ -69,6 +70,7 @@ class Installation:
     def _look(self) -> dict[str, links.Link]:
         found = links.links(self._netlink)
         self.indices = {name: link.index for name, link in found.items()}
+        self.bridges = {name for name, link in found.items() if link.kind == "bridge"}
         return found
 
     def prepare(self) -> None:

@@ -26,7 +26,7 @@ _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_INET6_ADDR_GEN_MODE, _MODE_NONE = 8, 1
 _AF_INET6 = 10
 _IFF_UP = 1
-_NDA_LLADDR = 2
+_NDA_LLADDR, _NDA_MASTER = 2, 9
 _NTF_MASTER = 4
 _LINK = struct.Struct("=BxHiII")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
@@ -108,9 +108,10 @@ def forget_station(netlink: Netlink, bridge: int, link_layer: LinkLayer) -> None
     """Remove what a bridge has learned about a station; nothing learned is fine."""
     station = attribute(_NDA_LLADDR, link_layer)
     try:
-        entry = netlink.get(RTM_GETNEIGH, _NEIGHBOUR.pack(AF_BRIDGE, bridge, 0, 0, 0) + station)
+        request = _NEIGHBOUR.pack(AF_BRIDGE, 0, 0, 0, 0) + station + u32(_NDA_MASTER, bridge)
+        entry = netlink.get(RTM_GETNEIGH, request)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
+        if error.errno == errno.ENOENT:
             return
         raise
     port = _NEIGHBOUR.unpack_from(entry)[1]

@@ -188,7 +188,9 @@ class LinuxDataplane:
             case WithdrawSlot(slot):
                 self._withdraw_slot(slot)
             case ForgetStation(interface, link_layer):
-                forget_station(self._netlink, self._installation.index(interface), link_layer)
+                device = self._installation.index(interface)
+                if interface in self._installation.bridges:  # nothing else remembers stations
+                    forget_station(self._netlink, device, link_layer)
             case _:
                 assert_never(effect)
         self.state.record(effect)

@@ -1,0 +1,316 @@
+"""Start, crash, restart, orderly stop: what was there before is there afterwards, and forwarding goes on meanwhile."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+import pytest
+
+from sojourn.core.effects import (
+    EnsureCounter,
+    EnsureDelivery,
+    EnsureHold,
+    EnsureLogicalInterface,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    ForgetStation,
+    WithdrawCounter,
+    WithdrawLogicalInterface,
+)
+from sojourn.dataplane import nftables
+from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.dataplane.objects import Rule
+from sojourn.lab.kernel_state import KernelState
+from sojourn.lab.rtnetlink import RTM_GETNEIGH
+from sojourn.wire.addresses import address, prefix
+from support.dataplane_bed import (
+    AR1,
+    AR2,
+    HOME,
+    HOST,
+    NEW,
+    OTHER,
+    SERVER,
+    STRANGER,
+    Bed,
+    Stream,
+    arrives,
+)
+
+pytestmark = pytest.mark.lab
+
+IDENTITY = address("fe80::a2")
+
+
+@pytest.fixture
+def bed() -> Iterator[Bed]:
+    bed = Bed()
+    yield bed
+    bed.close()
+
+
+def state(bed: Bed, router: str = "ar1") -> KernelState:
+    """Everything but what the kernel learns by itself from passing traffic."""
+    lines = KernelState.of(bed.namespaces[router]).lines
+    learned = ("station ", "neighbour ")
+    return KernelState(frozenset(line for line in lines if not line.startswith(learned) or "fe80::5052" in line))
+
+
+def everything(bed: Bed, plane: LinuxDataplane) -> None:
+    bed.serve_home(plane)
+    plane.apply(EnsureTunnel(2, AR2))
+    plane.apply(EnsurePrefix(OTHER, 2))
+    plane.apply(EnsureCounter(OTHER))
+    plane.apply(EnsurePrefix(NEW, 1))
+    plane.apply(EnsureUplink(NEW, AR2))
+    plane.apply(EnsureHold(3))
+    plane.apply(EnsureLogicalInterface("acc0", IDENTITY))
+
+
+def test_an_orderly_stop_leaves_the_kernel_as_it_was(bed: Bed) -> None:
+    before = state(bed)
+    plane = bed.plane("ar1")
+    everything(bed, plane)
+    plane.finish()
+    assert state(bed).difference(before) != []
+    bed.stop("ar1", plane)
+    assert state(bed).difference(before) == []
+
+
+def test_settings_of_the_system_are_restored(bed: Bed) -> None:
+    router = bed.namespaces["ar1"]
+
+    def settings() -> list[str]:
+        from pathlib import Path
+
+        names = ("conf/all/forwarding", "conf/acc0/accept_ra", "conf/acc0/forwarding")
+        return [Path("/proc/sys/net/ipv6", name).read_text().strip() for name in names]
+
+    router.sysctl("net/ipv6/conf/all/forwarding", 0)
+    router.sysctl("net/ipv6/conf/acc0/accept_ra", 2)
+    before = router.call(settings)
+    plane = bed.plane("ar1")
+    assert router.call(settings) == ["1", "0", "1"]
+    bed.crash(plane)
+    bed.stop("ar1", bed.plane("ar1"))  # a later life knows what the first one found
+    assert router.call(settings) == before
+
+
+def test_a_later_life_restores_what_the_first_one_found(bed: Bed) -> None:
+    before = state(bed)
+    plane = bed.plane("ar1")
+    everything(bed, plane)
+    bed.crash(plane)
+    bed.stop("ar1", bed.plane("ar1"))
+    assert state(bed).difference(before) == []
+
+
+def test_what_the_operator_set_on_the_access_link_stays(bed: Bed) -> None:
+    """The shared address was there already: it is not ours to remove."""
+    shared = address("fe80::200:5eff:fe00:5213")
+    bed.netlink("ar1").add_address(bed.ends["ar1", "acc0"].index, shared, 64)
+    before = state(bed)
+    bed.stop("ar1", bed.plane("ar1"))
+    assert state(bed).difference(before) == []
+
+
+def test_starting_twice_changes_nothing(bed: Bed) -> None:
+    plane = bed.plane("ar1")
+    once = state(bed)
+    with bed.namespaces["ar1"].entered():
+        plane.start()
+    assert state(bed).difference(once) == []
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["both rules stand", "only ours stands"])
+def test_a_start_that_was_cut_short_is_completed(bed: Bed, both: bool) -> None:
+    """The moment between adding our rule for `local` and removing the kernel's."""
+    before = state(bed)
+    plane = bed.plane("ar1")
+    whole = state(bed)
+    if both:
+        plane._netlink.request(Rule(0, 255, protocol=2).ensure())
+    plane._netlink.request(Rule(10, 50, destination=AR1, ip_protocol=41).withdraw())
+    bed.crash(plane)
+    plane = bed.plane("ar1")
+    assert state(bed).difference(whole) == []
+    bed.stop("ar1", plane)
+    assert state(bed).difference(before) == []
+
+
+def test_a_killed_daemon_is_succeeded_without_a_lost_packet(bed: Bed) -> None:
+    anchor, serving = bed.plane("ar1"), bed.plane("ar2")
+    bed.serve_away(anchor, serving)
+    anchor.apply(EnsureCounter(HOME))
+    everything_before = state(bed)
+    down = Stream(bed.udp("server", SERVER), bed.udp("a", HOST, 7), HOST)
+    up = Stream(bed.udp("a", HOST), bed.udp("server", SERVER, 7), SERVER)
+    with down.running(), up.running():
+        bed.crash(anchor)
+        bed.crash(serving)
+        anchor, serving = bed.plane("ar1"), bed.plane("ar2")
+        bed.serve_away(anchor, serving)
+        anchor.apply(EnsureCounter(HOME))
+        removed = anchor.finish() + serving.finish()
+    assert removed == []
+    assert state(bed).difference(everything_before) == []
+    assert (down.lost, down.repeated, up.lost, up.repeated) == (0, 0, 0, 0)
+    assert down.sent > 50
+
+
+def test_counts_survive_a_restart(bed: Bed) -> None:
+    plane = bed.plane("ar1")
+    bed.serve_home(plane)
+    plane.apply(EnsureCounter(HOME))
+    with bed.udp("server", SERVER, 7) as server, bed.udp("a", HOST, 7) as host:
+        assert arrives(server, host, HOST)
+    assert plane.count() == {HOME: 1}
+    bed.crash(plane)
+    plane = bed.plane("ar1")
+    plane.apply(EnsureCounter(HOME))
+    plane.finish()
+    assert plane.count() == {HOME: 1}
+
+
+def test_what_was_not_asked_for_again_is_removed_and_named(bed: Bed) -> None:
+    fresh = bed.plane("ar1")
+    fresh.finish()
+    empty = state(bed)
+    everything(bed, fresh)
+    bed.crash(fresh)
+    plane = bed.plane("ar1")
+    removed = plane.finish()
+    assert state(bed).difference(empty) == []
+    assert f"route {OTHER} table 54" in removed
+    assert f"counter {OTHER}" in removed
+    assert plane.finish() == []
+
+
+def test_a_peer_that_is_no_longer_configured_loses_its_way_in(bed: Bed) -> None:
+    bed.crash(bed.plane("ar1", peers=(AR2, STRANGER)))
+    plane = bed.plane("ar1")
+    removed = plane.finish()
+    assert len(removed) == 1
+    assert "2001:db8:a3::1" in removed[0]
+
+
+def test_a_hold_of_an_earlier_life_is_released(bed: Bed) -> None:
+    plane = bed.plane("ar1")
+    bed.serve_home(plane)
+    stream = Stream(bed.udp("server", SERVER), bed.udp("a", HOST, 7), HOST)
+    with stream.running():
+        plane.apply(EnsureHold(1))
+        bed.crash(plane)
+        plane = bed.plane("ar1")
+        bed.serve_home(plane)
+        plane.finish()
+    assert (stream.lost, stream.repeated) == (0, 0)
+
+
+# --- counters, identities, stations ---------------------------------------------------------------------------------
+
+
+def test_packets_are_counted_once_in_each_direction(bed: Bed) -> None:
+    anchor, serving = bed.plane("ar1"), bed.plane("ar2")
+    bed.serve_away(anchor, serving)
+    anchor.apply(EnsureCounter(HOME))
+    serving.apply(EnsureCounter(HOME))
+    with bed.udp("server", SERVER, 7) as server, bed.udp("a", HOST, 7) as host:
+        for _ in range(3):
+            assert arrives(server, host, HOST)
+        anchor.apply(EnsureCounter(HOME))  # again: it goes on counting
+        for _ in range(4):
+            assert arrives(host, server, SERVER)
+    assert anchor.count() == {HOME: 7}
+    assert serving.count() == {HOME: 7}
+    anchor.apply(WithdrawCounter(HOME))
+    anchor.apply(WithdrawCounter(HOME))
+    assert anchor.count() == {}
+    anchor.apply(EnsureCounter(HOME))
+    assert anchor.count() == {HOME: 0}
+
+
+def test_a_prefix_of_another_length_cannot_be_counted(bed: Bed) -> None:
+    with pytest.raises(OSError, match="only /64"):
+        bed.plane("ar1").apply(EnsureCounter(prefix("2001:db8:a100::/56")))
+
+
+def test_without_counters_nothing_is_filtered_and_nothing_counted(bed: Bed) -> None:
+    plane = bed.plane("ar1", counters=False)
+    bed.serve_home(plane)
+    plane.apply(EnsureCounter(HOME))
+    assert plane.count() == {}
+    assert not [line for line in state(bed).lines if line.startswith("nft")]
+    with bed.udp("server", SERVER, 7) as server, bed.udp("a", HOST, 7) as host:
+        assert arrives(server, host, HOST)
+
+
+def test_a_kernel_without_nf_tables_is_named(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(table: nftables.Nftables) -> bytes | None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(nftables.Nftables, "fingerprint", refuse)
+    with bed.namespaces["ar1"].entered():
+        plane = LinuxDataplane(bed.settings("ar1"))
+        bed.planes.append(plane)
+        with pytest.raises(OSError, match="counters = false"):
+            plane.start()
+
+
+def test_identities_of_other_anchors_come_and_go(bed: Bed) -> None:
+    plane = bed.plane("ar1")
+    without = state(bed)
+    for _ in range(2):
+        plane.apply(EnsureLogicalInterface("acc0", IDENTITY))
+    assert any("fe80::a2" in line for line in state(bed).difference(without))
+    for _ in range(2):
+        plane.apply(WithdrawLogicalInterface("acc0", IDENTITY))
+    assert state(bed).difference(without) == []
+
+
+def test_a_forgotten_station_is_learned_again_as_a_new_one(bed: Bed) -> None:
+    plane = bed.plane("ar1")
+    bed.serve_home(plane)
+    mac = bed.mac("a", "ar1")
+    with bed.udp("a", HOST, 7) as host, bed.udp("server", SERVER, 7) as server:
+        assert arrives(host, server, SERVER)
+        assert knows_station(bed, mac)
+        plane.apply(ForgetStation("acc0", mac))
+        assert not knows_station(bed, mac)
+        plane.apply(ForgetStation("acc0", mac))  # nothing to forget
+        assert arrives(host, server, SERVER)
+        assert knows_station(bed, mac)
+
+
+def test_an_interface_without_stations_forgets_none(bed: Bed) -> None:
+    bed.plane("ar1").apply(ForgetStation("core", bed.mac("a", "ar1")))
+
+
+def knows_station(bed: Bed, mac: bytes) -> bool:
+    import struct
+
+    request = struct.pack("=BxxxiHBB", 7, 0, 0, 0, 0)
+    return any(mac in body for _, body in bed.netlink("ar1").dump(RTM_GETNEIGH, request))
+
+
+def test_show_tells_where_everything_goes(bed: Bed) -> None:
+    plane = bed.plane("ar1")
+    everything(bed, plane)
+    rows = {row["prefix"]: row for row in plane.show()}
+    assert rows[str(HOME)]["downlink"] == f"acc0 {bed.mac('a', 'ar1').hex(':')}"
+    assert rows[str(HOME)]["uplink"] == "plain"
+    assert rows[str(OTHER)]["downlink"] == "tunnel 2001:db8:a2::1"
+    assert rows[str(OTHER)]["packets"] == 0
+    assert rows[str(NEW)]["uplink"] == "tunnel 2001:db8:a2::1"
+
+
+def test_delivery_replaces_an_older_link_layer_address(bed: Bed) -> None:
+    plane = bed.plane("ar1")
+    bed.serve_home(plane)
+    plane.apply(EnsureDelivery(1, "acc0", b"\x02\0\0\0\xff\xff"))
+    with bed.udp("server", SERVER, 7) as server, bed.udp("a", HOST, 7) as host:
+        assert not arrives(server, host, HOST, 0.2)
+        plane.apply(EnsureDelivery(1, "acc0", bed.mac("a", "ar1")))
+        assert arrives(server, host, HOST)
