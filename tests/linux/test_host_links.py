@@ -1,0 +1,147 @@
+"""Stations and links of a real bridge."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sojourn.core.events import Event, LinkChanged, NodeDetached, NodeSeen, Sighting
+from sojourn.host.links import LinkMonitor
+from support.access_router import BRIDGE, NODE, PORT, AccessRouter, access_router, events_until
+
+pytestmark = pytest.mark.lab
+
+SEEN = NodeSeen("acc0", NODE, Sighting.STATION)
+GONE = NodeDetached("acc0", NODE)
+
+
+@pytest.fixture
+def network() -> Iterator[AccessRouter]:
+    with access_router() as made:
+        made.host.sysctl("net/ipv6/conf/all/disable_ipv6", 1)  # it says only what the test makes it say
+        made.host.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
+        yield made
+
+
+class Monitor(LinkMonitor):
+    """With the aged stations among the events."""
+
+    def __init__(self, network: AccessRouter) -> None:
+        self.aged: list[tuple[str, bytes]] = []
+        with network.router.entered():
+            super().__init__(["acc0"], aged=lambda interface, station: self.aged.append((interface, station)))
+
+    def receive(self) -> list[Event]:
+        found = super().receive()
+        while self.aged:
+            found.append(Aged(*self.aged.pop()))
+        return found
+
+
+class Aged(NodeDetached):
+    """An aged station, for `events_until`."""
+
+
+@pytest.fixture
+def monitor(network: AccessRouter) -> Iterator[Monitor]:
+    made = Monitor(network)
+    made.start()
+    yield made
+    made.close()
+
+
+def _is(event: Event) -> Callable[[Event], bool]:
+    return lambda other: type(other) is type(event) and other == event
+
+
+def _attached(network: AccessRouter, monitor: Monitor) -> list[Event]:
+    network.host_up()
+    events_until(monitor, _is(LinkChanged("p0", True)))
+    network.associate()
+    return events_until(monitor, _is(SEEN))
+
+
+def test_an_association_is_seen(network: AccessRouter, monitor: Monitor) -> None:
+    assert _attached(network, monitor)[-1] == SEEN
+
+
+def test_a_disassociation_is_seen(network: AccessRouter, monitor: Monitor) -> None:
+    _attached(network, monitor)
+    assert network.netlink.forget_station(PORT, NODE)
+    assert events_until(monitor, _is(GONE))[-1] == GONE
+    network.associate()
+    events_until(monitor, _is(SEEN))
+
+
+def test_the_end_of_a_ports_carrier_detaches_its_stations(network: AccessRouter, monitor: Monitor) -> None:
+    _attached(network, monitor)
+    network.host_up(False)
+    events = events_until(monitor, _is(LinkChanged("p0", False)))
+    assert GONE in events or events_until(monitor, _is(GONE))
+    assert monitor.counters["stations-aged"] == 0
+
+
+def test_a_silent_station_is_told_from_one_that_left(network: AccessRouter, monitor: Monitor) -> None:
+    _attached(network, monitor)
+    network.ageing(1)
+    events = events_until(monitor, lambda event: isinstance(event, Aged))
+    assert GONE not in events[:-1]
+    assert monitor.counters == {"stations-seen": 1, "stations-aged": 1}
+    network.associate()
+    events_until(monitor, _is(SEEN))
+
+
+def test_stations_that_were_there_before_are_found(network: AccessRouter, monitor: Monitor) -> None:
+    _attached(network, monitor)
+    late = Monitor(network)
+    events = late.start()
+    late.close()
+    assert events == [LinkChanged("acc0", True), SEEN]
+
+
+def test_the_routers_own_addresses_are_no_stations(network: AccessRouter, monitor: Monitor) -> None:
+    _attached(network, monitor)
+    assert monitor.counters["stations-seen"] == 1
+
+
+def test_a_bridge_that_is_removed_takes_its_stations_along(network: AccessRouter, monitor: Monitor) -> None:
+    _attached(network, monitor)
+    network.remove_bridge()
+    events = events_until(monitor, _is(LinkChanged("acc0", False)))
+    assert GONE in events
+    assert not monitor.interface_up("acc0")
+
+
+def test_after_an_overrun_the_differences_are_reported(network: AccessRouter) -> None:
+    monitor = Monitor(network)
+    monitor._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel's least
+    monitor.start()
+    network.host_up()
+    network.associate()
+    for _ in range(200):  # more than the socket can hold; the last one leaves the station in place
+        network.netlink.forget_station(PORT, NODE)
+        network.associate()
+    events = events_until(monitor, _is(SEEN))
+    assert monitor.counters["overruns"] > 0
+    assert events[-1] == SEEN
+    network.netlink.forget_station(PORT, NODE)
+    for _ in range(200):
+        network.netlink.set_link(PORT, up=False)
+        network.netlink.set_link(PORT, up=True)
+    assert GONE in events_until(monitor, _is(GONE))
+    monitor.close()
+
+
+def test_a_bridge_that_is_not_ours_is_left_alone(network: AccessRouter) -> None:
+    with network.router.entered():
+        monitor = LinkMonitor(["acc1"])
+    monitor.start()
+    network.host_up()
+    network.associate()
+    events = events_until(monitor, _is(LinkChanged("p0", True)))
+    network.netlink.set_link(BRIDGE, up=False)
+    events += events_until(monitor, _is(LinkChanged("acc0", False)))
+    assert not any(isinstance(event, NodeSeen | NodeDetached) for event in events)
+    monitor.close()
