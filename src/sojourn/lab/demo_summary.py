@@ -93,9 +93,8 @@ def _fate(result: WalkResult, flow: str) -> str:
     if record is None:
         return "never began"
     if record.kind == "stream":
-        lost = sum(len(one.sent) - one.arrived for one in (record.up, record.down))
-        sent = sum(len(one.sent) for one in (record.up, record.down))
-        return f"lost {lost} of {sent} packets ({100 * lost / max(1, sent):.1f} %)"
+        lost, sent = len(record.down.sent) - record.down.arrived, len(record.down.sent)
+        return f"lost {lost} of {sent} packets to host"
     achieved = _achieved(record)
     if record.outcome == "complete":
         return achieved
@@ -108,7 +107,7 @@ def _achieved(record: FlowRecord) -> str:
         return f"{octets / 1e6:.1f} MB" + (", checksum right" if record.intact else "")
     waits = [came - at for at, came in zip(record.up.sent, record.up.received, strict=True) if came]
     longest = milliseconds(max(waits, default=0))
-    return f"{record.up.arrived} lines, longest wait {longest:.0f} ms"
+    return f"{record.up.arrived} lines" + (f", longest wait {longest:.0f} ms" if record.outcome == "complete" else "")
 
 
 def describe_flow(record: FlowRecord) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from sojourn.wire.units import MILLISECOND, SECOND, Instant
 COLOURS = ("bright_blue", "yellow", "green", "magenta", "cyan")
 _QUIET = 300 * MILLISECOND
 """A session that heard nothing for so long shows it."""
-_LOG_LINES = 6
+_LOG_LINES = 5
 
 
 @dataclass(slots=True)
@@ -179,7 +179,7 @@ def draw(stage: Stage) -> RenderableType:
     top.add_column(ratio=4)
     top.add_column(ratio=5)
     top.add_row(_map(stage), _prefixes(stage))
-    body = Group(top, _sessions(stage), _log(stage))
+    body = Group(top, Text(""), _sessions(stage), _log(stage))
     subtitle = f"{stage.seconds():.0f} s  {stage.phase}"
     return Panel(body, title=stage.title, subtitle=subtitle, width=80, border_style="dim")
 

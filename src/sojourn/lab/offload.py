@@ -22,7 +22,7 @@ _TUNNEL_SEGMENTATION = ("tx-ipxip6-segmentation", "tx-ipxip4-segmentation")
 
 
 def cut_tunnelled_bundles(interface: str) -> None:
-    """From now on the kernel segments tunnelled TCP before `interface`. Call it inside the namespace. Raises OSError."""
+    """From now on the kernel segments tunnelled TCP before `interface`; to be called inside. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         names = _feature_names(control, interface)
         blocks = [0] * -(-len(names) // 32)

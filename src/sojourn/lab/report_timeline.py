@@ -61,7 +61,7 @@ def draw_timeline(path: Path, title: str, stays: Sequence[Stay], lanes: Sequence
             axis.axvline((stay.start - start) / SECOND, color="#333333", linewidth=0.8, linestyle=(0, (3, 2)))
     rows[-1].set_xlabel("seconds")
     rows[-1].set_xlim(0, (stays[-1].end - start) / SECOND)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    rows[0].set_title(title, loc="left", fontsize=12, pad=10)
     figure.savefig(path, dpi=110, bbox_inches="tight", facecolor="white")
     plt.close(figure)
 

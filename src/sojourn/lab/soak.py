@@ -1,0 +1,308 @@
+"""Many hosts, many random moves, and at the end nothing must be left: ``sojourn lab run soak``.
+
+Every host has a download, a terminal session and a probe stream on its first address, and for each of its latest stops
+a terminal session and a stream from the address it got there. For a moment around a move the streams of the host that
+moves go up to a thousand packets a second towards it; what is lost of these is compared with the formula of
+`shared/standards.md` 7.5. The packets of the same burst before the move are the control phase.
+
+Then all flows end, prefixes retire, hosts leave, bindings run out, and the kernels of all routers must hold what they
+held before the first host came.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from sojourn.lab.air import RoamTimes
+from sojourn.lab.daemons import DaemonFailed
+from sojourn.lab.kernel_state import KernelState
+from sojourn.lab.lab import Lab
+from sojourn.lab.measure import Window
+from sojourn.lab.measure_run import Anchors, Evidence
+from sojourn.lab.measure_signalling import SignallingMonitor
+from sojourn.lab.registry import ScenarioOptions, scenario
+from sojourn.lab.soak_report import make_soak_report, print_soak
+from sojourn.lab.topology import Topology, parse
+from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic, TrafficError
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
+
+Mode = Literal["proxy", "relay", "locator"]
+
+BURST = 1000.0
+"""Packets a second towards the host that moves."""
+_BACKGROUND = 20.0
+_BURST_BEFORE = 0.35
+_BURST_AFTER = 0.55
+_JUDGED = 450 * MILLISECOND
+"""After a move, while the burst lasts."""
+_CONTROL_UNTIL = 110 * MILLISECOND
+"""Before a move: packets sent later may be on the way when the host leaves."""
+_OUTAGE: Duration = 20 * MILLISECOND
+"""In a run with buffering: the time that a host is nowhere."""
+_KEPT_STOPS = 2
+"""Flows from so many earlier stops go on."""
+_LIFETIME = 20
+"""Seconds: the end of a run waits for bindings to run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoakOptions:
+    """What the command line says."""
+
+    output: Path
+    hosts: int = 10
+    roams: int = 100
+    mode: Mode = "proxy"
+    buffer: bool = False
+    seed: int = 1
+    json: bool = False
+    routers: int = 4
+    pause: float = 0.15
+    """Seconds between the end of a burst and the next one."""
+    download_rate: int = 60_000
+    dad: str = "optimistic"
+
+
+@dataclass(slots=True)
+class SoakResult:
+    """What a soak left behind."""
+
+    options: SoakOptions
+    evidence: Evidence
+    records: list[FlowRecord]
+    left_behind: dict[str, list[str]]
+    """Per router, what its kernel holds now and did not before, or the other way round."""
+    stations: dict[str, str] = field(default_factory=dict)
+    """Where each host was at the end of the roams."""
+
+
+@scenario("soak", "many hosts roam at random: losses, messages, and kernels as before (--hosts, --roams, --mode)")
+def soak(options: ScenarioOptions) -> int:
+    """The soak as a scenario."""
+    try:
+        wanted = _parse(options)
+    except ValueError as error:
+        print(f"sojourn: soak: {error}", file=sys.stderr)
+        return 2
+    return run_soak(wanted)
+
+
+def run_soak(options: SoakOptions) -> int:
+    """Soak, judge, print, and leave the report. The exit status."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    say = _silent if options.json else _progress
+    try:
+        result = Soak(options, say).run()
+    except (TrafficError, DaemonFailed, OSError) as error:
+        print(f"sojourn: the soak broke off: {error}", file=sys.stderr)
+        return 1
+    report = make_soak_report(result)
+    report.write(options.output)
+    if options.json:
+        print(json.dumps(report.document(), indent=1))
+    else:
+        print_soak(report, options.output)
+    return 1 if report.failures else 0
+
+
+def soak_topology(options: SoakOptions) -> Topology:
+    """Access routers around a core, hosts that are nowhere yet. Raises TopologyError."""
+    routers = [f"ar{number}" for number in range(1, options.routers + 1)]
+    hosts = [f"h{number}" for number in range(1, options.hosts + 1)]
+    lines = ['name = "soak"', f'mode = "{options.mode}"', "[nodes]", 'core = "router"', 'cmd = "cmd"']
+    lines += ['server = "server"', *(f'{name} = "access-router"' for name in routers)]
+    lines += [f'{name} = {{ kind = "host", dad = "{options.dad}" }}' for name in hosts]
+    lines += ["[links]", 'core.cmd = "10ms"', 'core.server = "5ms"', *(f'core.{name} = "5ms"' for name in routers)]
+    lines += ["[maar]", f'lifetime = "{_LIFETIME}s"', 'idle_hold = "5s"', f"buffer = {str(options.buffer).lower()}"]
+    return parse("\n".join(lines), "soak")
+
+
+class Soak:
+    """One run. `run` once."""
+
+    def __init__(self, options: SoakOptions, say: Callable[[str], None]) -> None:
+        self._options, self._say = options, say
+        self._topology = soak_topology(options)
+        self._random = random.Random(options.seed)
+        self._anchors = Anchors(self._topology)
+        self._server = self._topology.address("server")
+        self._moves: list[RoamTimes] = []
+        self._quiet: dict[str, list[Window]] = {host: [] for host in self._topology.hosts}
+        self._stops: dict[str, list[str]] = {host: [] for host in self._topology.hosts}
+        """Names of the flows from each host's latest stops, oldest first."""
+        self._downloads: dict[str, int] = dict.fromkeys(self._topology.hosts, 0)
+        self._addresses: dict[str, str] = {}
+        self._over = False
+        self._count = 0
+
+    def run(self) -> SoakResult:
+        """The whole of it. Raises TrafficError, DaemonFailed, OSError."""
+        with Lab(self._topology, self._options.output, seed=self._options.seed) as lab:
+            routers = [*self._topology.access_routers, "cmd", "core", "server"]
+            before = {name: lab.state(name) for name in routers}
+            monitored = [*self._topology.access_routers, "cmd"]
+            places = {name: lab.nodes[name].namespace.descriptor for name in (*self._topology.hosts, "server")}
+            with (
+                SignallingMonitor({name: lab.nodes[name].namespace for name in monitored}) as monitor,
+                Traffic(places, status_every=0, patience=10 * SECOND, on_event=self._happened) as traffic,
+            ):
+                self._attach(lab, traffic)
+                for number in range(self._options.roams):
+                    self._roam(lab, traffic, number)
+                lab.check()
+                self._over = True
+                ended = time.monotonic_ns()
+                records = traffic.finish(self._options.output / "traffic.jsonl", 60)
+                stations = {host: lab.air.where(host) or "" for host in self._topology.hosts}
+                self._leave(lab)
+                left = self._await_clean(lab, before)
+            evidence = self._evidence(lab, records, monitor, ended)
+        return SoakResult(self._options, evidence, records, left, stations)
+
+    # --- the steps --------------------------------------------------------------------------------
+
+    def _attach(self, lab: Lab, traffic: Traffic) -> None:
+        """Every host comes somewhere and starts its old flows."""
+        self._say(f"{len(self._topology.hosts)} hosts attach")
+        traffic.serve("server", self._server)
+        for host in self._topology.hosts:
+            traffic.watch(host)
+            lab.air.roam(host, self._random.choice(self._topology.access_routers))
+            found = traffic.wait("address", 15, host=host, present=True, usable=True, preferred=True)
+            self._addresses[host] = found["address"]
+            common = (host, found["address"], self._server)
+            traffic.stream(f"{host}/probe", *common, up=_BACKGROUND, down=_BACKGROUND, size=PROBE_SIZE)
+            traffic.exchange(f"{host}/terminal", *common, interval=200 * MILLISECOND)
+            self._download(traffic, host)
+        self._traffic = traffic
+        time.sleep(1.0)
+
+    def _download(self, traffic: Traffic, host: str) -> None:
+        """The next download of a host, from the address that its kernel prefers now."""
+        self._downloads[host] += 1
+        octets = self._options.download_rate * self._random.randint(4, 12)
+        traffic.download(
+            f"{host}/download-{self._downloads[host]}", host, self._addresses[host], self._server,
+            octets=octets, rate=self._options.download_rate,
+        )  # fmt: skip
+
+    def _roam(self, lab: Lab, traffic: Traffic, number: int) -> None:
+        host = self._random.choice(self._topology.hosts)
+        here = lab.air.where(host)
+        target = self._random.choice([name for name in self._topology.access_routers if name != here])
+        bursting = [f"{host}/probe", *(f"{flow}/hops" for flow in self._stops[host])]
+        self._burst(traffic, bursting, BURST)
+        burst_began = time.monotonic_ns()
+        time.sleep(_BURST_BEFORE)
+        self._greet(traffic, host, target)
+        move = lab.air.roam(host, target, outage=_OUTAGE / SECOND if self._options.buffer else 0.0)
+        self._moves.append(move)
+        self._quiet[host].append(Window(burst_began + 20 * MILLISECOND, move.start - _CONTROL_UNTIL))
+        time.sleep(_BURST_AFTER)
+        self._burst(traffic, bursting, _BACKGROUND)
+        self._end_old_stop(traffic, host)
+        time.sleep(self._options.pause)
+        if (number + 1) % 10 == 0:
+            self._say(f"{number + 1} of {self._options.roams} moves")
+            lab.check()
+
+    def _burst(self, traffic: Traffic, flows: list[str], down: float) -> None:
+        for flow in flows:
+            traffic.pace(flow, up=_BACKGROUND if down <= _BACKGROUND else 2.5 * _BACKGROUND, down=down)
+
+    def _greet(self, traffic: Traffic, host: str, target: str) -> None:
+        """A terminal session and a stream from the new address as soon as it is there."""
+        self._count += 1
+        flow = f"{host}/stop-{self._count}"
+        within = str(self._topology.nodes[target].pool)
+        traffic.greet(flow, host, self._server, within=within, interval=200 * MILLISECOND, rate=_BACKGROUND)
+        self._stops[host].append(flow)
+
+    def _end_old_stop(self, traffic: Traffic, host: str) -> None:
+        while len(self._stops[host]) > _KEPT_STOPS:
+            flow = self._stops[host].pop(0)
+            traffic.stop(flow, f"{flow}/hops")
+
+    def _leave(self, lab: Lab) -> None:
+        self._say("all flows ended; the hosts leave")
+        for host in self._topology.hosts:
+            lab.air.detach(host)
+
+    def _await_clean(self, lab: Lab, before: dict[str, KernelState]) -> dict[str, list[str]]:
+        """What is still different when bindings and prefixes had all the time they may take."""
+        deadline = time.monotonic() + 3 * _LIFETIME
+        while True:
+            left = {name: lab.state(name).difference(state) for name, state in before.items()}
+            left = {name: lines for name, lines in left.items() if lines}
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(0.5)
+
+    # --- what happens ---------------------------------------------------------------------------------
+
+    def _happened(self, happening: Happening) -> None:
+        """In the reader's thread: addresses change, downloads end and the next begins."""
+        if happening["event"] == "address" and happening["usable"] and happening["preferred"]:
+            self._addresses[happening["host"]] = happening["address"]
+        elif happening["event"] == "ended" and happening["kind"] == "download" and not self._over:
+            self._download(self._traffic, happening["flow"].partition("/")[0])
+
+    def _evidence(self, lab: Lab, records: list[FlowRecord], monitor: SignallingMonitor, ended: Instant) -> Evidence:
+        return Evidence(
+            topology=self._topology,
+            mode=self._options.mode,
+            cmd="cmd",
+            server="server",
+            moves=self._moves,
+            records=records,
+            signals=list(monitor.signals),
+            identifiers={host: lab.air.link_layer(host) for host in self._topology.hosts},
+            quiet=self._quiet,
+            ended=ended,
+            outage=_OUTAGE if self._options.buffer else 0,
+            reach=_JUDGED,
+        )
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+def _parse(options: ScenarioOptions) -> SoakOptions:
+    extra = dict(options.extra)
+    mode = extra.pop("mode", "proxy")
+    if mode not in ("proxy", "relay", "locator"):
+        raise ValueError(f'--mode: expected proxy, relay or locator, found "{mode}"')
+    result = SoakOptions(
+        options.output,
+        hosts=_number(extra.pop("hosts", "10"), "--hosts", 1, 200),
+        roams=_number(extra.pop("roams", "100"), "--roams", 1, 100_000),
+        mode=cast(Mode, mode),
+        buffer=extra.pop("buffer", "false").lower() not in ("", "false", "no", "0"),
+        seed=_number(extra.pop("seed", "1"), "--seed", 0, 1 << 31),
+        json=options.json,
+    )
+    if extra:
+        unknown = ", ".join(f"--{name}" for name in extra)
+        raise ValueError(f"there is no {unknown}; there are --hosts, --roams, --mode, --buffer, --seed")
+    return result
+
+
+def _number(text: str, name: str, least: int, most: int) -> int:
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise ValueError(f'{name}: expected a number from {least} to {most}, found "{text}"')
+    return int(text)
+
+
+def _progress(line: str) -> None:
+    print(line, flush=True)
+
+
+def _silent(_: str) -> None:
+    return
