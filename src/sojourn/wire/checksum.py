@@ -6,11 +6,16 @@ Since 2**16 is 1 modulo 65535, the sum of all 16-bit words is the whole octet st
 
 from __future__ import annotations
 
+import struct
+
 from sojourn.wire.addresses import Address
+
+_lengths = struct.Struct("!II").pack
 
 
 def internet_checksum(octets: bytes, source: Address, destination: Address, protocol: int) -> int:
     """The checksum of an upper-layer packet whose checksum field is zero; 0 if `octets` hold a right one."""
-    pseudo = len(octets).to_bytes(4, "big") + protocol.to_bytes(4, "big")
-    words = b"".join((source, destination, pseudo, octets, bytes(len(octets) % 2)))
-    return -int.from_bytes(words, "big") % 65535
+    number = int.from_bytes(source + destination + _lengths(len(octets), protocol) + octets, "big")
+    if len(octets) & 1:
+        number <<= 8  # the last octet is the upper half of a word
+    return -number % 65535

@@ -121,9 +121,14 @@ class Layout:
 # --- reading a declaration ----------------------------------------------------------------------------------------
 
 
+_NAMES = {"number", "rfc", "align", "layout", "get", "put", "first", "all"}
+
+
 def kinds(cls: type) -> dict[str, Kind]:
     """The kind of each field of a declared class, in wire order."""
     hints = {field.name: field.type for field in fields(cls)}
+    if taken := _NAMES & hints.keys():
+        raise TypeError(f"{cls.__name__}.{min(taken)}: the name belongs to the mechanism")
     if any(isinstance(hint, str) for hint in hints.values()):  # slow, so only where annotations are kept as text
         hints = get_type_hints(cls, include_extras=True)
     return {field.name: _kind(cls, field.name, hints[field.name]) for field in fields(cls)}

@@ -41,8 +41,10 @@ class UnknownOption(MobilityOption):
 
     def put(self, out: bytearray, align: bool) -> None:
         """Append the option as it came."""
-        base, unit = MOBILITY_OPTIONS.length(self.type)
-        length, left = divmod(2 + len(self.data) - base, unit)
+        length, left = len(self.data), 0
+        if self.type in _ODD_LENGTHS:
+            base, unit = _ODD_LENGTHS[self.type]
+            length, left = divmod(2 + length - base, unit)
         if left or not 0 <= length <= 255 or not 0 <= self.type <= 255:
             raise EncodeError(f"UnknownOption: type {self.type} cannot carry {len(self.data)} octets")
         out += bytes((self.type, length)) + self.data
@@ -67,6 +69,7 @@ mobility_option = MOBILITY_OPTIONS.option
 # RFC 7411 5.3 and 5.4 count 32-bit words after the first four octets. Who does not know that loses all that follows.
 MOBILITY_OPTIONS.set_length(60, base=4, unit=4)
 MOBILITY_OPTIONS.set_length(61, base=4, unit=4)
+_ODD_LENGTHS = MOBILITY_OPTIONS.odd_lengths
 
 Options: TypeAlias = Annotated[tuple[MobilityOption, ...], Tlvs("mobility options")]
 

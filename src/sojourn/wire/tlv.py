@@ -141,7 +141,8 @@ class Family:
         self._pad1 = pad1
         self._padding = frozenset(padding)
         self._readers: list[Get | None] = [None] * 256
-        self._odd: dict[int, tuple[int, int]] = {}
+        self.odd_lengths: dict[int, tuple[int, int]] = {}
+        """(base, unit) of the numbers that count in their own way."""
         self.walk: Walk = self._walker()
         WALKERS[name] = self.walk
 
@@ -149,6 +150,8 @@ class Family:
         self, number: int, align: Alignment = (1, 0), length: tuple[int, int] | None = None
     ) -> Callable[[type[T]], type[T]]:
         """Class decorator: the dataclass is option `number`; `length` is its own (base, unit) if it has one."""
+        if align != (1, 0) and not (self._pad1 and 1 in self._padding):
+            raise TypeError(f"number {number}: no alignment without Pad1 and PadN")
         base, unit = length or self.length(number)
 
         def declare(cls: type[T]) -> type[T]:
@@ -159,7 +162,7 @@ class Family:
             cls.number = number
             define(cls, Head(number, base, unit), align, WALKERS)
             self.classes[number] = cls
-            if number not in self._odd and number not in self._padding:
+            if number not in self.odd_lengths and number not in self._padding:
                 self._readers[number] = cls.get
             return cls
 
@@ -167,11 +170,11 @@ class Family:
 
     def length(self, number: int) -> tuple[int, int]:
         """(base, unit) of option `number`."""
-        return self._odd.get(number, (self._base, self._unit))
+        return self.odd_lengths.get(number, (self._base, self._unit))
 
     def set_length(self, number: int, base: int, unit: int) -> None:
         """Option `number` counts its length in its own way, whether it has a class or not."""
-        self._odd[number] = (base, unit)
+        self.odd_lengths[number] = (base, unit)
         self._readers[number] = None
 
     def _walker(self) -> Walk:
