@@ -31,6 +31,7 @@ from sojourn.lab.rtnetlink import (
 )
 
 _NETLINK_NETFILTER = 12
+_SEG6_LOCAL_COUNTERS = struct.pack("=H", 10)
 _RTM_F_CLONED = 0x200
 _NUD_NOARP, _NUD_PERMANENT, _NUD_FAILED, _NUD_INCOMPLETE = 0x40, 0x80, 0x20, 0x01
 _IFA_FLAGS, _IFA_CACHEINFO = 8, 6
@@ -205,6 +206,8 @@ def _rest(values: Attributes, known: dict[int, str], hidden: set[int], lengths: 
             continue
         value = values[kind]
         name = known.get(kind, f"attribute-{kind}")
+        if name == "encap":
+            value = _without_counters(value)
         if len(value) == 16:
             text = str(IPv6Address(value)) + (f"/{lengths[kind]}" if kind in lengths else "")
         elif len(value) in (1, 2, 4):
@@ -213,6 +216,12 @@ def _rest(values: Attributes, known: dict[int, str], hidden: set[int], lengths: 
             text = value.rstrip(b"\0").decode() if name in ("iif", "oif") else value.hex()
         words.append(f" {name} {text}")
     return "".join(words)
+
+
+def _without_counters(encapsulation: bytes) -> bytes:
+    """What a route's encapsulation is, without the packets that it counted (seg6local)."""
+    kept = (attribute(kind, value) for kind, value in sorted(attributes(encapsulation).items()))
+    return b"".join(one for one in kept if one[2:4] != _SEG6_LOCAL_COUNTERS)
 
 
 # --- netfilter

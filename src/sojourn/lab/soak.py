@@ -120,6 +120,7 @@ def soak_topology(options: SoakOptions) -> Topology:
     lines += ['server = "server"', *(f'{name} = "access-router"' for name in routers)]
     lines += [f'{name} = {{ kind = "host", dad = "{options.dad}" }}' for name in hosts]
     lines += ["[links]", 'core.cmd = "10ms"', 'core.server = "5ms"', *(f'core.{name} = "5ms"' for name in routers)]
+    lines += ["[cmd]", 'warm_up = "1s"']  # so that bindings may end while the run watches
     lines += ["[maar]", f'lifetime = "{_LIFETIME}s"', 'idle_hold = "5s"', f"buffer = {str(options.buffer).lower()}"]
     return parse("\n".join(lines), "soak")
 
@@ -239,7 +240,7 @@ class Soak:
         """What is still different when bindings and prefixes had all the time they may take."""
         deadline = time.monotonic() + 3 * _LIFETIME
         while True:
-            left = {name: lab.state(name).difference(state) for name, state in before.items()}
+            left = {name: _configured(lab.state(name).difference(state)) for name, state in before.items()}
             left = {name: lines for name, lines in left.items() if lines}
             if not left or time.monotonic() > deadline:
                 return left
@@ -269,6 +270,11 @@ class Soak:
             outage=_OUTAGE if self._options.buffer else 0,
             reach=_JUDGED,
         )
+
+
+def _configured(difference: list[str]) -> list[str]:
+    """Without what the kernel's own neighbour cache learned from packets; it forgets that by itself."""
+    return [line for line in difference if not line.startswith("+ neighbour") or line.endswith(" permanent")]
 
 
 # --- the command line ---------------------------------------------------------------------------------
