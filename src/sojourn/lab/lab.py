@@ -221,6 +221,7 @@ class Lab:
         for name in names:
             control = directory / f"{name}.sock"
             self._daemons[name] = Daemon(self.nodes[name], self.topology, self.output, control)
+            self.nodes[name].environment["SOJOURN_SOCKET"] = str(control)
             self._daemons[name].start()
         for daemon in self._daemons.values():
             daemon.wait_ready()

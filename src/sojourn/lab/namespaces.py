@@ -10,10 +10,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -134,88 +137,142 @@ class SandboxUnavailable(OSError):
     """The kernel or a policy forbids user namespaces."""
 
 
-def sandbox(main: Callable[[], int]) -> int:
+_WATCHED = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+_SI_KERNEL = 0x80
+_TRIED = (errno.EPERM, errno.ENOSPC, errno.EINVAL, errno.EUSERS)
+
+
+def sandbox(main: Callable[[], int], *, root: bool = False) -> int:
     """Run `main` in namespaces of its own (user, mount, process, network) and return its exit status.
 
-    Everything that `main` starts or makes ends with it, whatever kills it or us. Without the right to make
-    user namespaces, root goes without one; anybody else gets `SandboxUnavailable`. Call it before starting
-    threads.
+    Everything that `main` starts or makes ends with it, whatever kills it or us. Without the right to make user
+    namespaces, root goes without one, and with `root` does not try; anybody else gets `SandboxUnavailable`. Signals
+    that are sent to us reach `main`; SIGTERM, SIGHUP and SIGQUIT as SystemExit. Call it before starting threads.
     """
     uid, gid = os.geteuid(), os.getegid()
-    report, done = os.pipe()
-    front = os.fork()
-    if front == 0:
-        os.close(report)
-        os._exit(_enter_and_run(main, uid, gid, done))
-    os.close(done)
-    with os.fdopen(report, "rb") as stream:
-        trouble = stream.read()
-    status = _wait(front)
+    if root and uid != 0:
+        raise SandboxUnavailable(errno.EPERM, "only root can do without a user namespace")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    try:
+        report, done = os.pipe()
+        ours = os.pidfd_open(os.getpid())
+        front = os.fork()
+        if front == 0:
+            os.close(report)
+            os._exit(_enter_and_run(_Inside(main, before), uid, gid, done, ours, root))
+        os.close(done)
+        os.close(ours)
+        with os.fdopen(report, "rb") as stream:
+            trouble = stream.read()
+        status = _watch(front)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if trouble:
         number = int(trouble)
         raise SandboxUnavailable(number, f"this kernel does not let us make namespaces: {os.strerror(number)}")
     return status
 
 
-def _wait(child: int) -> int:
-    """The exit status of `child`; Ctrl-C is for the child, which gets it too."""
+def _watch(child: int, *, everybody: bool = False) -> int:
+    """The exit status of `child`, to which signals are passed on; with `everybody` orphans are reaped too.
+
+    The watched signals are blocked and taken here one by one. What the terminal sends (Ctrl-C) it sends to the whole
+    group, so that the child has it already; what a process sent to us alone is meant for the child.
+    """
     while True:
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        except KeyboardInterrupt:
-            continue
+        while (ended := _reap(-1 if everybody else child)) is not None:
+            if ended[0] == child:
+                return ended[1]
+        told = signal.sigwaitinfo(_WATCHED)
+        if told.si_signo != signal.SIGCHLD and told.si_code != _SI_KERNEL:
+            os.kill(child, told.si_signo)
 
 
-def _enter_and_run(main: Callable[[], int], uid: int, gid: int, done: int) -> int:
-    die_with_parent()
+def _reap(which: int) -> tuple[int, int] | None:
     try:
-        try:
-            unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
-            _map_identity(uid, gid)
-        except OSError as error:
-            if uid != 0 or error.errno not in (errno.EPERM, errno.ENOSPC, errno.EINVAL):
-                raise
-            unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
+        child, status = os.waitpid(which, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (child, _status(os.waitstatus_to_exitcode(status))) if child else None
+
+
+def _die_with(parent: int) -> None:
+    """As `die_with_parent`, also when the parent, whose pidfd this is, died already."""
+    die_with_parent()
+    if select.select([parent], [], [], 0)[0]:
+        os._exit(1)
+    os.close(parent)
+
+
+def _enter_and_run(main: Callable[[], int], uid: int, gid: int, done: int, parent: int, root: bool) -> int:
+    _die_with(parent)
+    try:
+        _enter(uid, gid, root)
         _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
     except OSError as error:
         os.write(done, str(error.errno).encode())
         return 1
+    die_with_parent()  # once more: a change of credentials may have cleared it
+    ours = os.pidfd_open(os.getpid())
     first = os.fork()  # the first process of the new process namespace: when it ends, all in there end
     if first != 0:
         os.close(done)
-        return _status(_wait(first))
-    die_with_parent()
-    # Tools in the sandbox expect to find themselves in /proc; where a container forbids the mount, the old
-    # one serves.
+        return _watch(first)
+    _die_with(ours)
+    # Tools in the sandbox expect to find themselves in /proc; where a container forbids the mount, the old one serves.
     _libc.mount(b"proc", b"/proc", b"proc", 0, None)
     _loopback_up()
     os.close(done)
     worker = os.fork()
     if worker == 0:
-        code = 1
+        os._exit(_status(main()))
+    return _watch(worker, everybody=True)
+
+
+def _enter(uid: int, gid: int, root: bool) -> None:
+    """New namespaces for the calling process; its children are in the new process namespace. Raises OSError."""
+    if not root:
         try:
-            code = main()
+            unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
+            _map_identity(uid, gid)
+            return
+        except OSError as error:
+            if uid != 0 or error.errno not in _TRIED:
+                raise
+    unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
+
+
+class _Inside:
+    """The main function as the worker process runs it: signals as they were, an exit status whatever happens."""
+
+    def __init__(self, main: Callable[[], int], mask: set[signal.Signals | int]) -> None:
+        self._main = main
+        self._mask = mask
+
+    def __call__(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, _leave)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        try:
+            return self._main()
         except KeyboardInterrupt:
-            code = 130
+            return 128 + signal.SIGINT
         except SystemExit as leave:
-            code = leave.code if isinstance(leave.code, int) else 1
+            return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+        except BaseException:
+            traceback.print_exc()
+            return 1
         finally:
-            import sys
-
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(_status(code))
-    return _reap_until(worker)
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
 
 
-def _reap_until(worker: int) -> int:
-    while True:
-        try:
-            child, status = os.waitpid(-1, 0)
-        except KeyboardInterrupt:
-            continue
-        if child == worker:
-            return _status(os.waitstatus_to_exitcode(status))
+def _leave(number: int, _: object) -> None:
+    """Once: whoever cleans up because of it is not to be disturbed by a second one."""
+    for again in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(again, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def _status(code: int) -> int:

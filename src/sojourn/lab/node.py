@@ -25,6 +25,8 @@ class Node:
         """Text of the global address; empty for a host, which makes its own."""
         self.ends: dict[str, End] = {}
         """Interfaces by name: ``to-NEIGHBOUR`` in the core, ``acc0`` and its port ``air``, ``wlan0``."""
+        self.environment: dict[str, str] = {"SOJOURN_NODE": name}
+        """What programs find in their environment beside ours."""
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -54,7 +56,7 @@ class Node:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                env={**os.environ, "SOJOURN_NODE": self.name, **(env or {})},
+                env={**os.environ, **self.environment, **(env or {})},
                 start_new_session=new_session,
             )
         self._processes.append(process)
