@@ -81,7 +81,7 @@ class AccessRouter:
 
     def host_addresses(self) -> dict[bytes, int]:
         """The host's addresses with their flags (linux/if_addr.h): 0x20 is deprecated."""
-        lines = self.host.call(Path("/proc/self/net/if_inet6").read_text).splitlines()
+        lines = self.host.call(Path("/proc/thread-self/net/if_inet6").read_text).splitlines()
         fields = [line.split() for line in lines]
         return {bytes.fromhex(f[0]): int(f[4], 16) for f in fields if f[5] == "eth0"}
 

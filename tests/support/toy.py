@@ -27,6 +27,7 @@ from sojourn.wire.units import SECOND, Instant
 
 OURS, PEER = address("2001:db8::1"), address("2001:db8::2")
 MAC = link_layer("02:00:00:00:00:01")
+ROUTER_LINK_LOCAL, ROUTER = address("fe80::200:5eff:fe00:5213"), link_layer("00:00:5e:00:52:13")
 PREFIX = prefix("2001:db8:f::/64")
 
 Answer = Callable[[Event, Instant], Sequence[Effect]]
@@ -82,7 +83,7 @@ class Echo:
                 return [
                     EnsureDelivery(slot, event.interface, event.link_layer),
                     EnsurePrefix(PREFIX, slot),
-                    Advertise(event.interface, event.link_layer, OURS, MAC, 60 * SECOND, advertised),
+                    Advertise(event.interface, event.link_layer, ROUTER_LINK_LOCAL, ROUTER, 60 * SECOND, advertised),
                 ]
             case EffectFailed():
                 return [Report("refused", {"error": event.error, "reason": event.reason})]

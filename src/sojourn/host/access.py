@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import socket
 import struct
 import time
@@ -40,6 +41,7 @@ ADVERTISEMENTS = 1_024
 _ETH_P_IPV6 = 0x86DD
 _SO_ATTACH_FILTER = 26
 _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_ALLMULTI = 263, 1, 2
+_SIOCGIFINDEX = 0x8933
 _FRAME = 2_048
 
 
@@ -191,7 +193,8 @@ class AccessPort:
         if len(self.link_layer) != 6:
             raise OSError(errno.EINVAL, f"{self.interface} has no Ethernet address")
         # Hosts report their groups to ff02::16, which no router of ours has joined.
-        index = socket.if_nametoindex(self.interface)
+        named = struct.pack("=16s24x", self.interface.encode())
+        index = struct.unpack_from("=i", fcntl.ioctl(self._socket, _SIOCGIFINDEX, named), 16)[0]
         if index != self._index:
             request = struct.pack("=iHH8s", index, _PACKET_MR_ALLMULTI, 0, b"")
             self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
