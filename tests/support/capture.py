@@ -1,0 +1,44 @@
+"""Captures for other tools to read, and what tshark says about them."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+RAW_IPV6 = 229
+"""Link type: the packet begins with its IPv6 header."""
+
+
+def ipv6(next_header: int, payload: bytes, source: bytes, destination: bytes, hop_limit: int = 64) -> bytes:
+    """An IPv6 packet (RFC 8200 3)."""
+    return struct.pack("!IHBB", 6 << 28, len(payload), next_header, hop_limit) + source + destination + payload
+
+
+def write_pcap(path: Path, packets: Iterable[bytes]) -> None:
+    """A capture file of raw IPv6 packets, one second apart."""
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, RAW_IPV6))
+        for second, packet in enumerate(packets):
+            file.write(struct.pack("<IIII", second, 0, len(packet), len(packet)) + packet)
+
+
+def dissect(path: Path) -> list[ElementTree.Element]:
+    """What tshark sees: its PDML, one element a packet."""
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        pytest.fail("tshark is missing: `make test` installs it")
+    command = [tshark, "-n", "-r", str(path), "-T", "pdml"]
+    pdml = subprocess.run(command, check=True, capture_output=True, timeout=100).stdout
+    return ElementTree.fromstring(pdml).findall("packet")
+
+
+def complaints(packet: ElementTree.Element) -> list[str]:
+    """All that tshark has to complain of in one packet."""
+    found = [field.get("showname", "") for field in packet.iter("field") if field.get("name") == "_ws.expert"]
+    return found + [proto.get("name", "") for proto in packet.iter("proto") if proto.get("name") == "_ws.malformed"]
