@@ -244,7 +244,9 @@ events = "DIRECTORY/NAME.jsonl"
 log = "debug"
 """
 
-_CMD = _COMMON.replace("NAME", "cmd") + """
+_CMD = (
+    _COMMON.replace("NAME", "cmd")
+    + """
 [cmd]
 address = "2001:db8:c::1"
 [[cmd.maars]]
@@ -256,10 +258,13 @@ name = "ar2"
 address = "2001:db8:a2::1"
 pool = "2001:db8:a200::/48"
 """
+)
 
 
 def _maar(own: int, other: int) -> str:
-    return _COMMON.replace("NAME", f"ar{own}") + f"""
+    return (
+        _COMMON.replace("NAME", f"ar{own}")
+        + f"""
 [maar]
 address = "2001:db8:a{own}::1"
 pool = "2001:db8:a{own}00::/48"
@@ -269,6 +274,7 @@ cmd = "2001:db8:c::1"
 name = "ar{other}"
 address = "2001:db8:a{other}::1"
 """
+    )
 
 
 @contextmanager

@@ -15,6 +15,9 @@ from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
 
 WIDTH = 80
 """Columns that a table may take where nobody says how many there are."""
+_TITLES = {"interface": "on", "lifetime": "life/s", "idle": "idle/s", "heard": "heard/s"}
+"""Shorter, and with units: seconds."""
+
 Topic = Literal["sessions", "bindings", "routes", "peers", "events", "counters"]
 
 
@@ -112,6 +115,8 @@ def print_table(rows: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
             print(line_of(row), file=stream)
         return
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    if all(row.get("node") == row.get("link_layer") for row in rows) and "link_layer" in columns:
+        columns.remove("link_layer")  # known by nothing else
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
     if stream.isatty():
         _rich_table(columns, cells)
@@ -143,25 +148,45 @@ def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(_title(column), overflow="fold")
     for row in cells:
         table.add_row(*row)
     Console(highlight=False).print(table, markup=False)
 
 
 def _plain_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
-    """Columns as wide as their longest line, the widest ones folded until all fit."""
-    header = [column.replace("_", " ") for column in columns]
-    grid = [header, *cells]
-    widths = [max(len(line) for row in grid for line in row[index].split("\n")) for index in range(len(columns))]
-    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
+    """Columns as wide as their longest line; where that is too much, folded between words; else one row a block."""
+    grid = [[_title(column) for column in columns], *cells]
+    places = range(len(columns))
+    least = [max(len(word) for row in grid for word in row[place].split()) for place in places]
+    widths = [max(len(line) for row in grid for line in row[place].split("\n")) for place in places]
+    if sum(least) + 2 * (len(columns) - 1) > WIDTH:
+        _blocks(columns, cells, stream)
+        return
+    while sum(widths) + 2 * (len(columns) - 1) > WIDTH:
+        widest = max((place for place in places if widths[place] > least[place]), key=lambda place: widths[place])
+        widths[widest] -= 1
     for row in grid:
         folded = [_fold(value, width) for value, width in zip(row, widths, strict=True)]
         for number in range(max(map(len, folded))):
             parts = [lines[number] if number < len(lines) else "" for lines in folded]
             line = "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True))
             print(line.rstrip(), file=stream)
+
+
+def _blocks(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
+    """``key  value`` below each other, an empty line between rows."""
+    margin = max(map(len, map(_title, columns)))
+    for number, row in enumerate(cells):
+        if number:
+            print(file=stream)
+        for column, value in zip(columns, row, strict=True):
+            for place, line in enumerate(_fold(value, WIDTH - margin - 2)):
+                print(f"{_title(column) if not place else '':{margin}}  {line}", file=stream)
+
+
+def _title(column: str) -> str:
+    return _TITLES.get(column, column.replace("_", " "))
 
 
 def _fold(value: str, width: int) -> list[str]:

@@ -138,9 +138,7 @@ class ControlServer:
         """Begin to answer."""
         assert self._listener is not None
         self._handler = handler
-        self._server = await asyncio.start_unix_server(
-            self._connected, sock=self._listener, limit=protocol.REQUEST_MAX
-        )
+        self._server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=protocol.REQUEST_MAX)
 
     @property
     def followed(self) -> bool:
@@ -192,9 +190,7 @@ class ControlServer:
             except asyncio.IncompleteReadError:
                 return  # a request without its end was never sent
             except asyncio.LimitOverrunError:
-                client.writer.write(
-                    protocol.encode(Failed(f"a request has at most {protocol.REQUEST_MAX} octets"))
-                )
+                client.writer.write(protocol.encode(Failed(f"a request has at most {protocol.REQUEST_MAX} octets")))
                 return
             for answer in self._answers(client, line):
                 client.writer.write(protocol.encode(answer))

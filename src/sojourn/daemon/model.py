@@ -134,7 +134,7 @@ class Maar(Section):
         "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
     )
     keep_forwarding: SwitchField = setting(
-        "An orderly stop leaves the routes of the nodes in the kernel too, as a crash does; the next start takes them up.",
+        "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
         False,
     )
     lifetime: DurationField = _maar("lifetime", "Lifetime of a registration; refreshed at half of it. Multiple of 4 s.")

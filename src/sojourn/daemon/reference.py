@@ -69,12 +69,8 @@ pool = "2001:db8:a200::/48"
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the file."""
-    schema = File.model_json_schema()
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "sojourn configuration",
-        **schema,
-    }
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": draft, **File.model_json_schema(), "title": "sojourn configuration"}
 
 
 def markdown() -> str:

@@ -70,9 +70,7 @@ class Identifiers:
 
     def _replace(self, match: re.Match[str]) -> str:
         found = match.group()
-        return (
-            found if found.startswith(_VIRTUAL_ROUTERS) else self._hash(bytes.fromhex(found.replace(":", "")))
-        )
+        return found if found.startswith(_VIRTUAL_ROUTERS) else self._hash(bytes.fromhex(found.replace(":", "")))
 
     def _hash(self, octets: bytes) -> str:
         return f"#{blake2s(octets, digest_size=5, key=self._key).hexdigest()}"

@@ -1,0 +1,323 @@
+"""The configuration file: every mistake names its line, its key, what is wrong and what was expected."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.daemon import reference
+from sojourn.daemon.configuration import (
+    Configuration,
+    ConfigurationError,
+    cmd_configuration,
+    key_lines,
+    load,
+    maar_configuration,
+    parse,
+)
+from sojourn.daemon.fields import duration_text, parse_duration
+from sojourn.daemon.model import Cmd, Maar, Retransmission
+from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
+from sojourn.wire.addresses import address, prefix
+from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND
+
+MAAR = """\
+control = "/run/sojourn/ar1.sock"
+[maar]
+address = "2001:db8:a1::1"
+pool = "2001:db8:a100::/48"
+access = ["acc0"]
+cmd = "2001:db8:c::1"
+mode = "proxy"
+[[maar.peers]]
+address = "2001:db8:a2::1"
+"""
+
+CMD = """\
+control = "/run/sojourn/cmd.sock"
+[cmd]
+address = "2001:db8:c::1"
+mode = "proxy"
+[[cmd.maars]]
+name = "ar1"
+address = "2001:db8:a1::1"
+pool = "2001:db8:a100::/48"
+[[cmd.maars]]
+name = "ar2"
+address = "2001:db8:a2::1"
+pool = "2001:db8:a200::/48"
+"""
+
+
+def read(text: str) -> Configuration:
+    return parse(text.encode(), "x.toml")
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        read(text)
+    return str(caught.value).splitlines()
+
+
+def test_a_maar_becomes_what_the_engine_is_told() -> None:
+    section = read(MAAR.replace(MODE, 'mode = "relay"\nlifetime = "5m"\nidle_hold = 90\nbuffer = true')).file
+    assert section.maar is not None
+    told = maar_configuration(section.maar)
+    assert told.address == address("2001:db8:a1::1")
+    assert told.pool == prefix("2001:db8:a100::/48")
+    assert told.cmd == address("2001:db8:c::1")
+    assert [peer.address for peer in told.peers] == [address("2001:db8:a2::1")]
+    assert (told.mode, told.lifetime, told.idle_hold, told.buffer) == (Mode.RELAY, 5 * MINUTE, 90 * SECOND, True)
+
+
+def test_a_cmd_becomes_what_the_engine_is_told() -> None:
+    section = read(CMD.replace(MODE, 'mode = "locator"\nlifetime_max = "1h"')).file
+    assert section.cmd is not None
+    told = cmd_configuration(section.cmd)
+    assert [(maar.name, maar.pool) for maar in told.maars] == [
+        ("ar1", prefix("2001:db8:a100::/48")),
+        ("ar2", prefix("2001:db8:a200::/48")),
+    ]
+    assert (told.mode, told.lifetime_max) == (Mode.LOCATOR, 1 * HOUR)
+
+
+def test_absent_keys_are_the_engines_own_defaults() -> None:
+    maar, cmd = read(MAAR).file.maar, read(CMD).file.cmd
+    assert maar is not None
+    assert cmd is not None
+    told = maar_configuration(maar)
+    assert told == MaarConfiguration(told.address, told.pool, told.cmd, told.peers)
+    asked = cmd_configuration(cmd)
+    assert asked == CmdConfiguration(asked.address, asked.maars)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "model"),
+    [(MaarConfiguration, Maar), (CmdConfiguration, Cmd), (RetransmissionConstants, Retransmission)],
+)
+def test_every_field_of_the_engines_can_be_set(configuration: type, model: type[Maar]) -> None:
+    names = {field.name for field in fields(configuration)}
+    assert names <= set(model.model_fields)
+
+
+def test_retransmission_is_a_table_of_each_role() -> None:
+    section = read(MAAR + "[maar.retransmission]\nmax_bindack_timeout = 8\n").file.maar
+    assert section is not None
+    assert maar_configuration(section).retransmission == RetransmissionConstants(max_bindack_timeout=8 * SECOND)
+
+
+ADDRESS, POOL = 'address = "2001:db8:a1::1"', 'pool = "2001:db8:a100::/48"'
+ACCESS, DATABASE, MODE = 'access = ["acc0"]', 'cmd = "2001:db8:c::1"', 'mode = "proxy"'
+
+WRONG = [
+    # what to replace, by what, where it is reported, what is said
+    (ADDRESS, 'address = "2001:db8::z"', ":3: maar.address: ", "is not an IPv6 address; expected"),
+    (ADDRESS, "address = 7", ":3: maar.address: ", "7 is not a text; expected an IPv6 address"),
+    (ADDRESS, 'address = "ff02::1"', ":3: maar.address: ", "not an address that other routers can"),
+    (ADDRESS, 'address = "fe80::1"', ":3: maar.address: ", "link-local address, which other routers"),
+    (ADDRESS, 'adress = "2001:db8:a1::1"', ":2: maar.address: ", "is missing; expected an IPv6"),
+    (ADDRESS, 'adress = "2001:db8:a1::1"', ":3: maar.adress: ", "no such key; did you mean address?"),
+    (ADDRESS, 'address = "2001:db8:a100::1"', ":3: maar.address: ", "inside the router's own pool"),
+    (ADDRESS, 'address = "2001:db8:c::1"', ":6: maar.cmd: ", "own address, and the file has no"),
+    (ADDRESS, 'address = "2001:db8:a2::1"', ":9: maar.peers[0].address: ", "is this router itself"),
+    (POOL, 'pool = "2001:db8:a100::/80"', ":4: maar.pool: ", "has no room for a /64; expected"),
+    (POOL, 'pool = "2001::/8"', ":4: maar.pool: ", "has bits set beyond its length"),
+    (POOL, 'pool = "::/0"', ":4: maar.pool: ", "is more than anybody's network"),
+    (POOL, 'pool = "2001:db8:a100::"', ":4: maar.pool: ", "has no length"),
+    (POOL, 'pool = "2001:db8:a100::1/48"', ":4: maar.pool: ", "the prefix is 2001:db8:a100::/48"),
+    (ACCESS, "access = []", ":5: maar.access: ", 'is empty; expected at least one interface (for example ["acc0"])'),
+    (ACCESS, 'access = ["acc0", "acc0"]', ":5: maar.access[1]: ", "'acc0' is there twice"),
+    (ACCESS, 'access = ["a name that is too long"]', ":5: maar.access[0]: ", "is not the name of an interface"),
+    (ACCESS, 'access = "acc0"', ":5: maar.access: ", '"acc0" is not possible here; expected a list of interfaces'),
+    (DATABASE, 'cmd = "2001:db8:a100::7"', ":6: maar.cmd: ", "lies inside the pool"),
+    (DATABASE, 'cmd = "2001:db8:a2::1"', ":9: maar.peers[0].address: ", "is the database (maar.cmd)"),
+    (MODE, 'mode = "prxy"', ":7: maar.mode: ", 'expected "proxy", "relay" or "locator"'),
+    (MODE, 'lifetime = "3d"', ":7: maar.lifetime: ", "unknown unit 'd' (there are us, ms, s, m, min, h)"),
+    (MODE, "lifetime = 262144", ":7: maar.lifetime: ", 'more than a binding can last; expected at most "262136s"'),
+    (MODE, 'lifetime = "2s"', ":7: maar.lifetime: ", 'less than a binding can last; expected at least "4s"'),
+    (MODE, "lifetime = -4", ":7: maar.lifetime: ", "-4 is not a length of time; expected a length of time"),
+    (MODE, "lifetime = true", ":7: maar.lifetime: ", "True is not a length of time"),
+    (MODE, "idle_hold = nan", ":7: maar.idle_hold: ", "nan is not a length of time"),
+    (MODE, 'buffer = "yes"', ":7: maar.buffer: ", 'expected true or false (for example true)'),
+    (MODE, "mtu = 1280", ":7: maar.mtu: ", "expected a number of octets from 1320"),
+    (MODE, "prefixes_per_node = 0", ":7: maar.prefixes_per_node: ", "expected a whole number from 1 to 64"),
+    (MODE, "prefix_length = 40", ":7: maar.prefix_length: ", "expected a whole number from 48 to 64"),
+    (MODE, 'preferred_lifetime = "1h"\nvalid_lifetime = "30m"', ":7: maar.preferred_lifetime: ", "is more than"),
+    (MODE, 'router_lifetime = "3h"', ":7: maar.router_lifetime: ", 'expected at most "9000s"'),
+    (MODE, 'link_layer = "01:00:5e:00:00:01"', ":7: maar.link_layer: ", "is not the address of one station"),
+    (MODE, 'link_local = "2001:db8::1"', ":7: maar.link_local: ", "is not a link-local address"),
+    (MODE, 'store = "/x"', ":7: maar.store: ", "there is no such key; it belongs into the top"),
+    (MODE, "wings = 2", ":7: maar.wings: ", "there is no such key; expected one of address, pool"),
+    ("[[maar.peers]]", '[[maar.peers]]\naddress = "2001:db8:a2::1"\n[[maar.peers]]', ":11: ", "already"),
+    ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket"),
+    ("/run/sojourn/ar1.sock", "/" + "x" * 107, ":1: control: ", "longer than the 107 octets"),
+    ("/run/sojourn/ar1.sock", "", ":1: control: ", "an empty path; expected the path of a Unix socket"),
+    ('control = "', 'log = "loud"\ncontrol = "', ":1: log: ", 'expected "debug", "info", "warning" or "error"'),
+    ('control = "', 'name = "ar 1"\ncontrol = "', ":1: name: ", "'ar 1' is not a name; expected a name of letters"),
+    ('control = "', 'contrl = "', ":1: contrl: ", "there is no such key; did you mean control?"),
+    ("[maar]", "[maar", ":2: is not TOML: ", "expected"),
+    ("[maar]", "[mar]", ":2: mar: ", "there is no such key; did you mean maar?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "place", "said"), WRONG, ids=[f"{case[2]}{case[3]}"[:60] for case in WRONG])
+def test_a_wrong_maar(old: str, new: str, place: str, said: str) -> None:
+    assert old in MAAR
+    found = problems(MAAR.replace(old, new, 1))
+    assert [line for line in found if line.startswith("x.toml") and place in line and said in line], found
+
+
+WRONG_CMD = [
+    ("2001:db8:a200::/48", "2001:db8:a100:8000::/49", ":12: cmd.maars[1].pool: ", "overlaps 2001:db8:a100::/48 of"),
+    ("2001:db8:a200::/48", "2001:db8::/32", ":12: cmd.maars[1].pool: ", "overlaps"),
+    ("2001:db8:a200::/48", "2001:db8:a1::/48", ":12: cmd.maars[1].pool: ", "contains the address 2001:db8:a1::1"),
+    ("2001:db8:a2::1", "2001:db8:a1::1", ":11: cmd.maars[1].address: ", "is maars[0] already; expected every"),
+    ("2001:db8:a2::1", "2001:db8:c::1", ":11: cmd.maars[1].address: ", "is the database itself"),
+    (MODE, 'lifetime_max = "80h"', ":4: cmd.lifetime_max: ", "more than a binding can last"),
+    ('[cmd]\naddress = "2001:db8:c::1"', "[cmd]", ":2: cmd.address: ", "is missing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "place", "said"), WRONG_CMD)
+def test_a_wrong_cmd(old: str, new: str, place: str, said: str) -> None:
+    assert old in CMD
+    found = problems(CMD.replace(old, new, 1))
+    assert [line for line in found if place in line and said in line], found
+
+
+BOTH = MAAR + CMD.replace('control = "/run/sojourn/cmd.sock"\n', "")
+
+
+def test_two_roles_need_two_addresses_and_one_mode() -> None:
+    assert read(BOTH).file.cmd is not None
+    found = problems(BOTH.replace('address = "2001:db8:c::1"', 'address = "2001:db8:a1::1"'))
+    assert any("is the address of [maar] too; give each role an address of its own" in line for line in found)
+    found = problems(BOTH.replace('c::1"\nmode = "proxy"\n[[cmd', 'c::1"\nmode = "relay"\n[[cmd'))
+    assert any("cmd.mode: 'relay', while maar.mode is 'proxy'" in line for line in found)
+
+
+def test_a_file_without_a_role() -> None:
+    assert problems('control = "/x"') == [
+        "x.toml: has neither a table [maar] nor a table [cmd]; name at least one role"
+    ]
+
+
+def test_a_database_without_routers() -> None:
+    found = problems('control = "/x"\n[cmd]\naddress = "2001:db8:c::1"\nmaars = []\n')
+    assert found == ["x.toml:4: cmd.maars: is empty; expected the routers that may register nodes"]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
+    text = MAAR.replace("2001:db8:a1::1", "2001:db8:a100::1").replace('["acc0"]', "[]").replace("proxy", "prxy")
+    found = problems(text + 'colour = "red"\n')
+    assert [line.split(": ")[1] for line in found] == [
+        "maar.address",
+        "maar.access",
+        "maar.mode",
+        "maar.peers[0].colour",
+    ]
+
+
+def test_a_lifetime_that_the_wire_cannot_say_is_told_with_what_it_becomes() -> None:
+    [note] = read(MAAR.replace(MODE, 'lifetime = "30s"')).notes
+    assert note.text("x.toml") == (
+        "x.toml:7: maar.lifetime: '30s' is not a multiple of 4 s; it becomes \"28s\" (RFC 6275 6.1.7)"
+    )
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: no such file or directory"):
+        load(tmp_path / "absent.toml")
+    with pytest.raises(ConfigurationError, match="cannot be read: is a directory"):
+        load(tmp_path)
+    with pytest.raises(ConfigurationError, match="is not text"):
+        parse(b"\xff\xfe", "x.toml")
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        parse(b"a = " + b"[" * 10_000, "x.toml")
+
+
+@given(st.binary(max_size=200))
+def test_any_octets_end_in_a_configuration_error(octets: bytes) -> None:
+    with pytest.raises(ConfigurationError):
+        parse(octets, "x.toml")
+
+
+_scalars = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(["", "2001:db8::1", "::/0", "5s", "proxy"]),
+    st.text(max_size=8),
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(Maar.model_fields)), _values)
+def test_any_value_of_any_key_is_taken_or_refused_in_words(key: str, value: object) -> None:
+    from sojourn.daemon import configuration, contradictions
+
+    data = {
+        "control": "/x",
+        "maar": {"address": "2001:db8:a1::1", "pool": "2001:db8:a100::/48", "access": ["a"], "cmd": "::2"},
+    }
+    data["maar"][key] = value  # type: ignore[index]
+    contradictions.find(data)
+    found = []
+    try:
+        configuration.File.model_validate(data)
+    except configuration.ValidationError as error:
+        found = configuration._problems(error, {})
+    assert all(problem.key and problem.wrong and problem.expected for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("250ms", 250 * MILLISECOND),
+        ("60s", MINUTE),
+        ("5m", 5 * MINUTE),
+        ("1h", HOUR),
+        (1.5, 1500 * MILLISECOND),
+        (0, 0),
+    ],
+)
+def test_lengths_of_time(written: object, meant: int) -> None:
+    assert parse_duration(written) == meant
+
+
+@given(st.integers(0, 10**6).map(lambda number: number * MILLISECOND))
+def test_a_length_of_time_is_written_as_it_is_read(duration: int) -> None:
+    assert parse_duration(duration_text(duration)) == duration
+
+
+def test_lines_of_keys() -> None:
+    lines = key_lines('a = 1\n[b]\n# no\n  c.d = 2\n[[b.e]]\nf = 3\n[[b.e]]\nf = 4\n"g h" = 5\n')
+    assert lines[("a",)] == 1
+    assert lines[("b", "c", "d")] == 4
+    assert lines[("b", "e", 0, "f")] == 6
+    assert lines[("b", "e", 1, "f")] == 8
+
+
+def test_the_documentation_is_that_of_the_model() -> None:
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    assert page.read_text() == reference.markdown(), "python -m sojourn.daemon.reference > docs/configuration.md"
+
+
+@pytest.mark.parametrize("example", [reference.MAAR_EXAMPLE, reference.CMD_EXAMPLE])
+def test_the_documented_examples_are_right(example: str) -> None:
+    assert read(example).notes == ()
+
+
+def test_the_schema_is_json_and_knows_every_table() -> None:
+    schema = json.loads(json.dumps(reference.json_schema()))
+    assert set(schema["$defs"]) == {"Maar", "Peer", "Cmd", "CmdMaar", "Retransmission"}
+    assert schema["additionalProperties"] is False

@@ -1,0 +1,71 @@
+"""``sojourn doctor`` tries things on the real kernel, in a sandbox within the sandbox."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sojourn.cli import doctor as doctor_command
+from sojourn.cli.main import main
+from sojourn.daemon import probes
+from sojourn.lab.namespaces import NetworkNamespace, SandboxUnavailable
+
+pytestmark = pytest.mark.lab
+
+
+def test_every_probe_ends_in_a_finding_and_leaves_this_namespace_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    before = socket.if_nameindex()
+    code = main(["doctor", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    findings = {finding["name"]: finding for finding in answer["findings"]}
+    assert {probe.name for probe in probes.PROBES} <= set(findings)
+    assert {"python", "ipv6", "mtu", "namespaces", "forwarding"} <= set(findings)
+    assert all(finding["state"] in ("ok", "degraded", "missing") for finding in findings.values())
+    assert all(finding["remedy"] for finding in findings.values() if finding["state"] != "ok")
+    lacking = [name for name, finding in findings.items() if finding["needed"] and finding["state"] == "missing"]
+    assert answer["ready"] is (not lacking)
+    assert code == (1 if lacking else 0)
+    assert answer["backend"] == "seg6", "the tests of the data plane need it as well"
+    assert socket.if_nameindex() == before
+
+
+def test_the_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor"])
+    shown = capsys.readouterr().out
+    assert "encap.red" in shown
+    assert "data plane: seg6" in shown
+    assert all(len(line) <= 80 for line in shown.split("\n\n")[0].splitlines() if "  " in line)
+
+
+def test_a_kernel_that_refuses_is_missing_or_degraded() -> None:
+    def refuse() -> str:
+        raise OSError(95, "Operation not supported.")
+
+    needed = probes.Probe("x", "y", "do z", refuse).find()
+    assert (needed.state, needed.detail, needed.remedy) == ("missing", "Operation not supported", "do z")
+    assert probes.Probe("x", "y", "do z", refuse, needed=False).find().state == "degraded"
+
+
+def test_without_the_parts_of_the_data_plane_there_is_none() -> None:
+    namespace = NetworkNamespace("probes")
+    try:
+        findings = namespace.call(probes.find_all)
+    finally:
+        namespace.close()
+    assert probes.backend_of(findings) == "seg6"
+    assert probes.backend_of([finding for finding in findings if finding.name != "End.DT6"]) == ""
+    assert probes.backend_of(probes.untried("why")) == ""
+
+
+def test_where_namespaces_are_forbidden(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def forbidden(main: object) -> int:
+        raise SandboxUnavailable(1, "this kernel does not let us make namespaces: Operation not permitted")
+
+    monkeypatch.setattr("sojourn.lab.namespaces.sandbox", forbidden)
+    assert doctor_command.doctor() == 1
+    shown = capsys.readouterr().out
+    assert "not ready: namespaces" in shown
+    assert "data plane: none" in shown
