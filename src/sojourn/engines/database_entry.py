@@ -39,6 +39,8 @@ class BindingCacheEntry:
     anchors: list[tuple[Prefix, Address]]
     """The P-MAAR list and the serving MAAR's own prefix; the MAAR that served last comes last."""
     handover: Handover | None = None
+    untold: tuple[Address, ...] = ()
+    """MAARs that did not answer when they were told where the node is; they are told again when they are heard."""
 
     def anchor_of(self, prefix: Prefix) -> Address | None:
         """Who anchors `prefix` for this node."""
@@ -76,15 +78,24 @@ class BindingCacheEntry:
                 self.sequence,
                 self.lifetime,
                 [(prefix.address, prefix.length, maar) for prefix, maar in self.anchors],
+                sorted(self.unconfirmed()),
             )
         )
+
+    def unconfirmed(self) -> set[Address]:
+        """MAARs that may not know where the node is."""
+        waiting = self.handover.waiting if self.handover is not None else ()
+        return {*self.untold, *waiting} - {self.serving}
 
     @classmethod
     def restored(cls, node: bytes, record: bytes, now: Instant) -> BindingCacheEntry:
         """From the store; it has its whole lifetime again. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
         anchors = [(Prefix(address, length), maar) for address, length, maar in kept.anchors]
-        return cls(node, kept.serving, kept.timestamp, kept.sequence, kept.lifetime, now + kept.lifetime, anchors)
+        expires = now + kept.lifetime
+        entry = cls(node, kept.serving, kept.timestamp, kept.sequence, kept.lifetime, expires, anchors)
+        entry.untold = tuple(kept.untold)
+        return entry
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -93,6 +104,7 @@ class _Record(msgspec.Struct, array_like=True):
     sequence: int
     lifetime: int
     anchors: list[tuple[bytes, int, bytes]]
+    untold: list[bytes] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

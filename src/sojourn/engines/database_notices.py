@@ -12,7 +12,14 @@ from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover
-from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY_DMM, identifier_option
+from sojourn.engines.registration import (
+    ACKNOWLEDGED_DMM,
+    LISTED_PREFIXES,
+    LOCAL_PREFIXES,
+    PROXY_DMM,
+    echo,
+    identifier_option,
+)
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import (
     AccessTechnologyType,
@@ -26,7 +33,6 @@ from sojourn.wire import (
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
-    MobileNodeLinkLayerIdentifier,
     MobilityOption,
     PreviousMaar,
     ServingMaar,
@@ -36,18 +42,8 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import Duration, Instant, WallClock
 
-_ECHOED = (
-    MobileNodeIdentifier,
-    HomeNetworkPrefix,
-    HandoffIndicator,
-    AccessTechnologyType,
-    MobileNodeLinkLayerIdentifier,
-    Timestamp,
-)
-"""Options that an answer returns as they came (RFC 5213 5.3.6)."""
-
-_LOCAL_PREFIXES_MAX = 8
-"""Local networks remembered per MAAR."""
+_MESSAGE_OCTETS = 1900
+"""Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
 
 
 class Notices(OutboxEngine):
@@ -75,20 +71,24 @@ class Notices(OutboxEngine):
 
     def _notify(self, entry: BindingCacheEntry, update: BindingUpdate, targets: dict[Address, list[Prefix]]) -> None:
         """Tell `targets` where the node is, and the serving MAAR who they are, in the order of the mode."""
+        for maar in sorted(entry.unconfirmed()):  # whom an earlier handover did not reach
+            targets.setdefault(maar, [])
         self._stop_telling(entry)
         mode = self.configuration.mode
         entry.handover = Handover(update, set(targets)) if targets else None
-        if mode is Mode.PROXY or not targets:
+        entry.untold = ()
+        self._keep(entry)
+        if mode is Mode.PROXY or not targets or (mode is Mode.LOCATOR and not entry.previous()):
             self._accept(entry, update)
         for maar, prefixes in targets.items():
             self._tell_moved(entry, maar, prefixes)
         if mode is Mode.RELAY and targets:
             self._after(self.configuration.relay_flush, "flush", entry.node)
 
-    def _announce(self, entry: BindingCacheEntry, targets: dict[Address, list[Prefix]]) -> None:
+    def _announce(self, entry: BindingCacheEntry, maars: Iterable[Address]) -> None:
         """Anchors that were learnt late are told, and the serving MAAR learns of them, outside any handover."""
-        for maar, prefixes in targets.items():
-            self._tell_moved(entry, maar, prefixes)
+        for maar in maars:
+            self._tell_again(entry, maar)
         options: list[MobilityOption] = [
             identifier_option(entry.node),
             HomeNetworkPrefix.of(ANY),
@@ -98,7 +98,7 @@ class Notices(OutboxEngine):
 
     def _tell_moved(self, entry: BindingCacheEntry, maar: Address, prefixes: list[Prefix]) -> None:
         """The Proxy Binding Update with the Serving MAAR option (RFC 8885 3.2, step 2)."""
-        networks = prefixes or [ANY]
+        networks = prefixes[-LISTED_PREFIXES:] or [ANY]
         options = (
             identifier_option(entry.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
@@ -109,6 +109,13 @@ class Notices(OutboxEngine):
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, entry.lifetime, options)
         self._requests.start(("notify", entry.node, maar, None), update, self._now)
+
+    def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
+        """`maar` does not know where the node is: tell it, outside any handover."""
+        if maar not in entry.untold:
+            entry.untold = (*entry.untold, maar)
+        if self._requests.get(("notify", entry.node, maar, None)) is None:
+            self._tell_moved(entry, maar, entry.by_maar().get(maar, []))
 
     def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address) -> None:
         """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix."""
@@ -129,10 +136,9 @@ class Notices(OutboxEngine):
 
     def _stop_telling(self, entry: BindingCacheEntry) -> None:
         """An earlier handover of this node is overtaken: nobody is told of it any more."""
-        if entry.handover is not None:
-            for maar in entry.handover.waiting:
-                self._requests.cancel(("notify", entry.node, maar, None))
-            entry.handover = None
+        for maar in entry.unconfirmed():
+            self._requests.cancel(("notify", entry.node, maar, None))
+        entry.handover = None
         self._timers.stop(("flush", entry.node))
 
     def _next_sequence(self) -> int:
@@ -146,7 +152,9 @@ class Notices(OutboxEngine):
         purpose, node, maar, _ = given_up.key
         self._report("maar-silent", maar=text(maar), node=node.hex(), purpose=purpose)
         entry = self.entries.get(node)
-        if entry is not None and entry.handover is not None and purpose == "notify":
+        if entry is not None and purpose == "notify":
+            if maar not in entry.untold:
+                entry.untold = (*entry.untold, maar)
             self._confirmed(entry, maar, answered=False)
 
     # --- answers of previous MAARs ----------------------------------------------------------------------------------
@@ -172,6 +180,9 @@ class Notices(OutboxEngine):
         refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
+        if source in entry.untold:
+            entry.untold = tuple(maar for maar in entry.untold if maar != source)
+            self._keep(entry)
         self._confirmed(entry, source, answered=not refused)
 
     def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
@@ -194,9 +205,13 @@ class Notices(OutboxEngine):
             handover.answered.append(maar)
         if self.configuration.mode is Mode.RELAY:
             self._relay(entry, handover)
-        if not handover.waiting:
-            self._timers.stop(("flush", entry.node))
-            entry.handover = None
+        if handover.waiting:
+            return
+        self._timers.stop(("flush", entry.node))
+        entry.handover = None
+        self._keep(entry)
+        if self.configuration.mode is Mode.LOCATOR and not handover.answered and not handover.flushed:
+            self._accept(entry, handover.update)  # no previous MAAR answered the serving one
 
     def _relay(self, entry: BindingCacheEntry, handover: Handover) -> None:
         """RFC 8885 3.2: one answer for all; or, after the timeout, another one for each that comes late."""
@@ -224,7 +239,7 @@ class Notices(OutboxEngine):
         options = (
             message.first(DlifLinkLocalAddress),
             message.first(DlifLinkLayerAddress),
-            *message.all(LocalPrefix)[:_LOCAL_PREFIXES_MAX],
+            *message.all(LocalPrefix)[:LOCAL_PREFIXES],
         )
         told = tuple(option for option in options if option is not None)
         if told:
@@ -241,18 +256,17 @@ class Notices(OutboxEngine):
         """The Proxy Binding Acknowledgement with a Previous MAAR option per old prefix (RFC 8885 4.5)."""
         if self._locator_answers(entry):
             return
-        echoed: list[MobilityOption] = [option for option in update.options if isinstance(option, _ECHOED)]
-        self._send_accepted(entry, update.sequence, echoed, entry.previous() if previous is None else previous)
+        self._send_accepted(entry, update.sequence, echo(update), entry.previous() if previous is None else previous)
 
     def _locator_answers(self, entry: BindingCacheEntry) -> bool:
-        """Locator mode: previous MAARs answer the first update; a repetition or a refresh is answered here."""
+        """Locator mode: previous MAARs answer the first update; a repetition or a refresh is answered here.
+
+        So is a first update when nobody else would answer, as no MAAR on the list anchors anything.
+        """
         handover = entry.handover
-        return (
-            self.configuration.mode is Mode.LOCATOR
-            and handover is not None
-            and bool(handover.waiting)
-            and not handover.flushed
-        )
+        if self.configuration.mode is not Mode.LOCATOR or handover is None or handover.flushed:
+            return False
+        return any(maar in handover.waiting for _, maar in entry.previous())
 
     def _send_accepted(
         self,
@@ -261,9 +275,16 @@ class Notices(OutboxEngine):
         options: list[MobilityOption],
         previous: Iterable[tuple[Prefix, Address]],
     ) -> None:
-        for prefix, maar in previous:
+        listed = list(previous)[-LISTED_PREFIXES:]
+        room = (_MESSAGE_OCTETS - 40 * len(listed) - 24 * len(options)) // 24
+        told: set[Address] = set()
+        for prefix, maar in listed:
             options.append(PreviousMaar.of(prefix, maar))
-            options.extend(self._identities.get(maar, ()))
+            identity = self._identities.get(maar, ())
+            if maar not in told and len(identity) <= room:
+                told.add(maar)
+                room -= len(identity)
+                options.extend(identity)
         remaining: Duration = max(entry.expires - self._now, 0)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
         self._send(answer, entry.serving)
@@ -271,8 +292,8 @@ class Notices(OutboxEngine):
     def _acknowledgement(
         self, update: BindingUpdate, sequence: int, lifetime: Duration, more: tuple[MobilityOption, ...]
     ) -> BindingAcknowledgement:
-        echoed = [option for option in update.options if isinstance(option, (*_ECHOED, AnchoredPrefix))]
-        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, lifetime, (*echoed, *more))
+        options = (*echo(update), *more)
+        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, lifetime, options)
 
     def _send(self, message: BindingAcknowledgement, destination: Address) -> None:
         self._do(SendMessage(message, self.configuration.address, destination))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import Effect
+from sojourn.core.effects import DeleteBinding, Effect, SendMessage
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -50,7 +50,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Every node that was served is registered again; every way is asserted."""
         self._now = now
-        served = 0
+        resumed = 0
         for node, record in records:
             try:
                 session = Session.restored(node, record, now)
@@ -58,12 +58,15 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._report("record-unreadable", node=node.hex())
                 continue
             if not self._take_up(session):
+                self._do(DeleteBinding(node))
                 continue
-            served += session.presence is Presence.SERVED
-            self._resume(session, served)
+            resumed += 1
+            self._resume(session, resumed)
         used = {session.slot for session in self.sessions.values()}
         self._next_slot = max(used, default=0) + 1
         self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
+        if not self.sessions:  # the first life, or one without memory: the CMD may know what we anchor
+            self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, self.configuration.cmd))
         return self._flush()
 
     def _take_up(self, session: Session) -> bool:
@@ -79,19 +82,25 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         return True
 
     def _resume(self, session: Session, order: int) -> None:
+        """Go on where the earlier life ended, and ask the CMD, a little apart, what changed meanwhile."""
         session.sequence = following(session.sequence, _SEQUENCE_LEAP)
+        session.lifetime = session.lifetime or self.configuration.lifetime
         self._reassert(session)
-        if session.presence is Presence.SERVED:
-            session.lifetime = session.lifetime or self.configuration.lifetime
-            self._after(order * SECOND // 1000, "refresh", session.node)
-            self._after(order * SECOND // 1000, "advertise", session.node)
-        elif session.presence is Presence.REFUSED:
-            self._after(SECOND, "retry", session.node)
-        else:
-            self._after(session.lifetime or self.configuration.lifetime, "expiry", session.node)
-            if session.anchored and session.presence is Presence.AWAY:
-                self._after(self.configuration.forward_grace, "grace", session.node)
-            self._watch()
+        soon = order * SECOND // 1000
+        match session.presence:
+            case Presence.SERVED:
+                self._after(soon, "refresh", session.node)
+                self._after(soon, "advertise", session.node)
+            case Presence.DEPARTED:
+                self._after(soon, "refresh", session.node)
+                self._after(session.lifetime, "expiry", session.node)
+            case Presence.AWAY:  # the CMD answers where it is, if it could not tell us before (RFC 8885 3.5)
+                self._after(soon, "expiry", session.node)
+                if session.anchored:
+                    self._after(self.configuration.forward_grace, "grace", session.node)
+                self._watch()
+            case Presence.REFUSED:
+                self._after(SECOND, "retry", session.node)
 
     def _on_event(self, event: Event) -> None:
         match event:

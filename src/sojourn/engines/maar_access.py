@@ -41,8 +41,21 @@ class AccessProcedures(MaarState):
         elif session.presence is Presence.REFUSED:
             return
         elif event.sighting in _CERTAIN or self._now - session.left >= self.configuration.reattach_guard:
-            session.interface = event.interface
+            if session.interface != event.interface:
+                self._change_interface(session, event.interface)
             self._attach(session, event)
+
+    def _change_interface(self, session: Session, interface: str) -> None:
+        """The node is on another of our links; the identities that it knows routers by follow it."""
+        logical, routes = dict(session.logical), dict(session.routes)
+        for anchor in logical:
+            self._release_logical(session, anchor)
+        if session.presence is Presence.SERVED:
+            self._forget_station(session)
+        session.interface = interface
+        session.routes = routes
+        for anchor, identity in logical.items():
+            self._ensure_logical(session, anchor, identity)
 
     def _welcome(self, node: bytes, event: NodeSeen) -> None:
         """Somebody new, within limits: identifiers cost nothing to invent."""
@@ -97,13 +110,14 @@ class AccessProcedures(MaarState):
     def _still_here(self, session: Session, event: NodeSeen) -> None:
         probed = session.probes > 0
         self._noticed(session, event)
+        self._timers.stop(("probe", session.node))
         if session.contested:
             # A later attachment is claimed elsewhere, but here it is: assert its presence (RFC 5213 6.9.1.2, 8.).
             session.contested = False
             session.attached = max(self._clock(), session.attached + 1)
             self._register(session, Handoff.UNKNOWN)
+            self._keep(session)
         elif probed:
-            self._timers.stop(("probe", session.node))
             self._register(session, Handoff.NOT_CHANGED)
         if event.sighting in (Sighting.ROUTER_SOLICITATION, Sighting.STATION):
             self._advertise(session)
@@ -146,10 +160,16 @@ class AccessProcedures(MaarState):
             self._report("hold-expired", node=session.node.hex())
 
     def _on_refresh_due(self, session: Session) -> None:
-        """Half of the lifetime is over: refresh for a node that showed itself, ask one that did not."""
-        if session.presence is not Presence.SERVED:
+        """Half of the lifetime is over: refresh for a node that showed itself, ask one that did not.
+
+        Also called once for a departed node, after a restart of ours or of the CMD: what we anchor must not be
+        forgotten, and if the node is elsewhere by now, the CMD tells us so.
+        """
+        if session.presence is Presence.DEPARTED:
+            self._register(session, Handoff.NOT_CHANGED)
+        elif session.presence is not Presence.SERVED:
             return
-        if self._now - session.seen <= session.lifetime // 2:
+        elif self._now - session.seen <= session.lifetime // 2:
             self._register(session, Handoff.NOT_CHANGED)
         else:
             self._probe(session)

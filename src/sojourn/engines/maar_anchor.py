@@ -5,7 +5,7 @@ RFC 8885 3.2 step 3, 3.3, 3.5, and the retirement of prefixes (design decision 1
 
 from __future__ import annotations
 
-from sojourn.core.effects import CountTraffic, SendMessage
+from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
 from sojourn.core.sequence import following
 from sojourn.engines.configuration import Mode, logical_link_local
@@ -13,9 +13,11 @@ from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
+    LOCAL_PREFIXES,
     PROXY_DMM,
     Refused,
     Registration,
+    echo,
     identifier_option,
     refusal,
 )
@@ -31,7 +33,6 @@ from sojourn.wire import (
     HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
-    MobileNodeIdentifier,
     MobilityOption,
     ServingMaar,
     Status,
@@ -40,8 +41,6 @@ from sojourn.wire import (
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration
 
-_ECHOED = (MobileNodeIdentifier, HomeNetworkPrefix, HandoffIndicator, AccessTechnologyType, Timestamp)
-
 
 class AnchorProcedures(MaarState):
     """The MAAR as the one that is told, and that anchors."""
@@ -49,7 +48,9 @@ class AnchorProcedures(MaarState):
     # --- proxy binding updates of the CMD -----------------------------------------------------------------------------
 
     def _on_update(self, update: BindingUpdate, source: Address) -> None:
-        self.heard[source] = self._now
+        known = source == self.configuration.cmd or source in self._peers
+        if known:
+            self.heard[source] = self._now
         try:
             if source != self.configuration.cmd:
                 raise Refused(Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG, "source is not our CMD")
@@ -64,7 +65,6 @@ class AnchorProcedures(MaarState):
                 self._moved(request, update, request.serving)
         except Refused as refused:
             self._report("update-refused", source=text(source), status=int(refused.status), reason=refused.reason)
-            known = source == self.configuration.cmd or source in self._peers
             if known and update.flags & BindingUpdateFlags.A:
                 self._send(refusal(update, refused.status, self._ticks()), source)
 
@@ -90,6 +90,10 @@ class AnchorProcedures(MaarState):
         ours = [prefix for prefix in request.home_network_prefixes if self.pool.owns(prefix)]
         if not request.home_network_prefixes:
             return None
+        for newcomer in self.sessions.values():
+            if ours and newcomer.own == ours[0] and newcomer.presence is Presence.SERVED and not newcomer.confirmed:
+                self._exchange_own(newcomer)  # we gave it out again because we had forgotten
+                break
         if not ours or not self.pool.claim(ours[0]):
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "we do not anchor this prefix for this node")
         if len(self.sessions) >= self.configuration.nodes:
@@ -104,6 +108,7 @@ class AnchorProcedures(MaarState):
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
         """From serving (or nothing) to anchoring."""
         was_here = session.presence is not Presence.AWAY
+        doubtful = session.presence is Presence.SERVED and (session.contested or not session.confirmed)
         self._quiet(session)
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         self._requests.cancel(("deregister", session.node, self.configuration.cmd, None))
@@ -116,10 +121,15 @@ class AnchorProcedures(MaarState):
         session.attached = request.timestamp
         session.left = self._now
         session.contested = False
+        session.confirmed = False
         session.lifetime = max(request.lifetime, 4 * SECOND)
         session.active = self._now
         if was_here:
             self._forget_station(session)
+        if doubtful:
+            # Our attachment lost against another. Only if our clock is behind is the node still here: any sign counts.
+            session.left = self._now - self.configuration.reattach_guard
+            self._do(ProbeNode(session.interface, session.link_layer, session.address))
         if session.anchored:
             self._after(self.configuration.forward_grace, "grace", session.node)
         # RFC 8885 3.5, second solution: at the end of the lifetime the CMD is asked whether the node is still there.
@@ -130,7 +140,7 @@ class AnchorProcedures(MaarState):
 
     def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address) -> None:
         """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3)."""
-        echoed = tuple(option for option in update.options if isinstance(option, _ECHOED))
+        echoed = echo(update)
         identity = self._identity()
         self._send(
             self._acceptance(update.sequence, request.lifetime, (*echoed, ServingMaar(serving), *identity)),
@@ -147,7 +157,7 @@ class AnchorProcedures(MaarState):
         return (
             DlifLinkLocalAddress(logical_link_local(configuration.address)),
             DlifLinkLayerAddress(configuration.link_layer),
-            *(LocalPrefix.of(route) for route in configuration.routes),
+            *(LocalPrefix.of(route) for route in configuration.routes[:LOCAL_PREFIXES]),
         )
 
     def _let_go(self, request: Registration, update: BindingUpdate) -> None:
@@ -155,9 +165,10 @@ class AnchorProcedures(MaarState):
         session = self.sessions.get(request.node)
         if session is not None:
             for prefix in request.anchored_prefixes or request.home_network_prefixes:
+                if prefix == session.own and request.timestamp < session.attached:
+                    raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
                 self._let_go_of(session, prefix)
-        echoed = tuple(option for option in update.options if isinstance(option, (*_ECHOED, AnchoredPrefix)))
-        self._send(self._acceptance(update.sequence, 0, echoed), self.configuration.cmd)
+        self._send(self._acceptance(update.sequence, 0, tuple(echo(update))), self.configuration.cmd)
 
     def _let_go_of(self, session: Session, prefix: Prefix) -> None:
         if prefix == session.own:
@@ -236,7 +247,6 @@ class AnchorProcedures(MaarState):
 
     def _retired(self, session: Session) -> None:
         self._report("prefix-retired", node=session.node.hex(), prefix=str(session.own))
-        self._cancel_retirement(session)
         self._remove(session)
 
     def _cancel_retirement(self, session: Session) -> None:

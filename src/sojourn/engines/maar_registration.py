@@ -13,7 +13,13 @@ from sojourn.core.effects import ProbeNode
 from sojourn.engines.configuration import Mode, logical_link_local
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import MaarState
-from sojourn.engines.registration import PROXY, PROXY_DMM, identifier_option
+from sojourn.engines.registration import (
+    LISTED_PREFIXES,
+    LOCAL_PREFIXES,
+    PROXY,
+    PROXY_DMM,
+    identifier_option,
+)
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     AccessTechnologyType,
@@ -37,10 +43,11 @@ from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import SECOND, WallClock, ticks, wall_clock
 
 _CORRECTIONS_MAX = 3
+_EXCHANGES_MAX = 8
+"""Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
 _RETRY_AFTER = 30 * SECOND
 _LOCATOR_CHECK = 3 * SECOND
 """Locator mode: a previous MAAR's answer may be lost and nobody would know; the first refresh comes early."""
-_ANCHOR_ROUTES_MAX = 8
 
 
 class RegistrationProcedures(MaarState):
@@ -63,8 +70,8 @@ class RegistrationProcedures(MaarState):
         else:
             flags, stamp = PROXY_DMM, session.attached
             networks = [session.own or ANY]
-            more = [AnchoredPrefix.of(prefix) for prefix in session.anchored]
-            more += [LocalPrefix.of(route) for route in self.configuration.routes]
+            more = [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
+            more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
@@ -96,9 +103,15 @@ class RegistrationProcedures(MaarState):
 
     def _on_request_due(self, key: Key) -> None:
         """No answer in time: again. The sequence number that goes out is the one that the session goes on from."""
+        session = self.sessions.get(key[1])
+        request = self._requests.get(key)
+        unanswered = request is not None and request.attempts > 0
+        if key[0] == "deregister" and unanswered and session is not None and session.legacy:
+            self._report("deregistered", node=session.node.hex())  # RFC 5213 6.9.1.4: answered or not
+            self._remove(session)
+            return
         self._requests.due(key, self._now)
         request = self._requests.get(key)
-        session = self.sessions.get(key[1])
         if request is None or session is None or request.sent != self._now:
             return
         session.sequence = request.update.sequence
@@ -106,12 +119,16 @@ class RegistrationProcedures(MaarState):
             self._report("retransmitted", purpose=key[0], node=key[1].hex(), attempt=request.attempts)
 
     def _on_refresh_request(self) -> None:
-        """A CMD lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart."""
-        served = [session for session in self.sessions.values() if session.presence is Presence.SERVED]
-        for index, session in enumerate(served):
+        """A CMD lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart.
+
+        A node that departed may be at a MAAR that does not know of us, as nobody could tell it: we speak for ourselves.
+        """
+        known = (Presence.SERVED, Presence.DEPARTED)
+        sessions = [session for session in self.sessions.values() if session.presence in known]
+        for index, session in enumerate(sessions):
             session.seen = self._now
             self._after(index * SECOND // 1000, "refresh", session.node)
-        self._report("refresh-requested", sessions=len(served))
+        self._report("refresh-requested", sessions=len(sessions))
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -120,7 +137,8 @@ class RegistrationProcedures(MaarState):
         session = None
         if identifier is not None:
             session = self.sessions.get(bytes((identifier.subtype,)) + identifier.identifier)
-        self.heard[source] = self._now
+        if source == self.configuration.cmd or source in self._peers:
+            self.heard[source] = self._now
         if session is None:
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
@@ -207,7 +225,7 @@ class RegistrationProcedures(MaarState):
         self, session: Session, routes: dict[Address, list[Prefix]], identities: dict[Address, Address]
     ) -> None:
         for anchor, networks in routes.items():
-            session.routes[anchor] = tuple(networks[:_ANCHOR_ROUTES_MAX])
+            session.routes[anchor] = tuple(networks[:LOCAL_PREFIXES])
             identity = identities.get(anchor, b"")
             if identity[:8] != b"\xfe\x80" + bytes(6):  # none told, or not a link-local address
                 identity = logical_link_local(anchor)
@@ -248,16 +266,18 @@ class RegistrationProcedures(MaarState):
         corrected = self._correct_clock(answer)
         session.corrections += 1
         again = session.corrections <= _CORRECTIONS_MAX
+        others = session.corrections <= _EXCHANGES_MAX
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED and not corrected:
             session.contested = True
-            self._do(ProbeNode(session.interface, session.link_layer, session.address))
+            session.probes = 0
+            self._probe(session)
         elif status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and again:
             session.sequence = answer.sequence
             self._register(session, Handoff.NOT_CHANGED)
         elif corrected and again:
             session.attached = max(self._clock(), session.attached + 1)
             self._register(session, Handoff.UNKNOWN)
-        elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and again and session.own is not None:
+        elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and others and session.own is not None:
             self._exchange_own(session)
         else:
             self._deny(session)
@@ -282,6 +302,7 @@ class RegistrationProcedures(MaarState):
         old = session.own
         assert old is not None
         self._remove_own(session)
+        self.pool.leap()
         session.own = self.pool.allocate(self._now)
         session.attached += 1
         self._register(session, Handoff.UNKNOWN)
@@ -298,6 +319,7 @@ class RegistrationProcedures(MaarState):
         self._advertise(session, gone)
         self._quiet(session)
         session.become(Presence.REFUSED)
+        self._keep(session)
         self._after(_RETRY_AFTER, "retry", session.node)
 
     def _on_retry(self, session: Session) -> None:

@@ -157,7 +157,8 @@ class MaarState(OutboxEngine):
         session.own = None
 
     def _remove(self, session: Session) -> None:
-        """Nothing is left of this node."""
+        """Nothing is left of this node, and nobody is asked anything about it any more."""
+        self._cancel_retirement(session)
         for prefix in list(session.anchored):
             self._remove_foreign(session, prefix)
         self._remove_own(session)
@@ -184,6 +185,10 @@ class MaarState(OutboxEngine):
 
     def _ensure_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """Show `anchor`'s identity to the node."""
+        if session.logical.get(anchor, identity) != identity:
+            routes = session.routes.get(anchor, ())
+            self._release_logical(session, anchor)
+            session.routes[anchor] = routes
         session.logical[anchor] = identity
         users = self._logical_users.setdefault((session.interface, identity), set())
         users.add(session.node)
@@ -255,12 +260,20 @@ class MaarState(OutboxEngine):
         """The time of day that the CMD and we agree on, in ticks."""
         raise NotImplementedError
 
+    def _probe(self, session: Session) -> None:
+        """Ask the node for a sign of life, again and again, and let it go if there is none."""
+        raise NotImplementedError
+
     def _register(self, session: Session, handoff: Handoff) -> None:
         """Send a Proxy Binding Update for all that the node has here."""
         raise NotImplementedError
 
     def _deregister(self, session: Session) -> None:
         """Send one of lifetime 0."""
+        raise NotImplementedError
+
+    def _exchange_own(self, session: Session) -> None:
+        """Give the node another prefix of ours."""
         raise NotImplementedError
 
     def _cancel_retirement(self, session: Session) -> None:

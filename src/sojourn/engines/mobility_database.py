@@ -38,6 +38,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND, Instant, WallClock, ticks
 
+_TOLD_ANEW_INTERVAL = 10 * SECOND
 _STRANGER_RATE = 50
 """Answers a second to sources that are not in the configuration, all together."""
 
@@ -66,9 +67,11 @@ class CentralMobilityDatabase(Notices):
             for prefix, _ in entry.anchors:
                 self._owners[prefix] = node
             self._timers.start(("expiry", node), entry.expires)
+            for maar_address in entry.untold:
+                self._tell_again(entry, maar_address)
         if not self.entries:
             self._settled = now + self.configuration.warm_up
-        # Also after a restart with the store: what moved meanwhile is told again.
+        # Also after a restart with the store: who moved meanwhile is registered at once, not at the next repetition.
         for maar in self.configuration.maars:
             self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, maar.address))
         return self._flush()
@@ -90,6 +93,8 @@ class CentralMobilityDatabase(Notices):
                 self._on_update(message, source)
             case BindingAcknowledgement():
                 self._on_acknowledgement(message, source)
+            case BindingRefreshRequest() if source in self._maars:
+                self._on_refresh_request(source)
             case BindingError(status):
                 self._report("binding-error-received", source=text(source), status=status)
             case _:
@@ -106,6 +111,17 @@ class CentralMobilityDatabase(Notices):
             if entry is not None:
                 self._report("binding-expired", node=entry.node.hex(), serving=text(entry.serving))
                 self._forget(entry)
+
+    def _on_refresh_request(self, source: Address) -> None:
+        """A MAAR begins without memory (RFC 6275 6.1.2): it is told what it anchors, for nodes that are elsewhere."""
+        self.heard[source] = self._now
+        if ("told-anew", source) in self._timers:
+            return  # whoever repeats this does not have all of it repeated
+        self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
+        anchored = [entry for entry in self.entries.values() if source in entry.by_maar()]
+        for entry in anchored:
+            self._tell_again(entry, source)
+        self._report("refresh-requested", maar=text(source), entries=len(anchored))
 
     # --- proxy binding updates ------------------------------------------------------------------------------------
 
@@ -152,7 +168,10 @@ class CentralMobilityDatabase(Notices):
         elif request.timestamp == entry.timestamp and request.source == entry.serving:
             self._refresh(entry, request, update, own)
         elif request.timestamp <= entry.timestamp:
-            self._learn_late(entry, request, own)
+            if request.source != entry.serving:
+                self._learn_late(entry, request, own)
+                if request.source in entry.unconfirmed():
+                    self._tell_again(entry, request.source)
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
         else:
             self._check_future(request)
@@ -205,16 +224,14 @@ class CentralMobilityDatabase(Notices):
     ) -> None:
         """The same attachment again: a refresh of all that it lists, or a repetition (design decision 12).
 
-        With the timestamp of the attachment in both, the sequence number orders them.
+        With a Timestamp in the update the sequence number orders nothing (RFC 5213 5.5, 5.).
         """
-        if request.sequence != entry.sequence and not newer(request.sequence, entry.sequence):
-            raise Refused(Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, "older than the last update accepted")
-        entry.sequence = request.sequence
+        if newer(request.sequence, entry.sequence):
+            entry.sequence = request.sequence
         self._extend(entry, self._granted(request))
-        size = len(entry.anchors)
-        self._adopt(entry, request.anchored_prefixes)
-        self._add_own(entry, own, request.source)
-        if len(entry.anchors) != size:
+        before = sorted(entry.anchors)
+        self._add_listed(entry, request, own)
+        if sorted(entry.anchors) != before:
             self._keep(entry)
         if entry.handover is not None:
             entry.handover.update = update
@@ -233,14 +250,10 @@ class CentralMobilityDatabase(Notices):
         entry.timestamp = request.timestamp
         entry.sequence = request.sequence
         self._extend(entry, self._granted(request))
-        self._adopt(entry, request.anchored_prefixes)
-        self._add_own(entry, own, request.source)
-        for prefix, anchor in list(entry.anchors):
-            if anchor == request.source and prefix not in own:  # it serves, and does not anchor this any more
-                self._drop(entry, prefix)
+        self._add_listed(entry, request, own)
         self._limit(entry)
-        self._keep(entry)
         if stayed:  # it came back before anybody else saw it: the anchors point here already
+            self._keep(entry)
             self._accept(entry, update)
             return
         targets = entry.by_maar()
@@ -254,29 +267,51 @@ class CentralMobilityDatabase(Notices):
         )
         self._notify(entry, update, targets)
 
-    def _limit(self, entry: BindingCacheEntry) -> None:
+    def _limit(self, entry: BindingCacheEntry) -> list[tuple[Prefix, Address]]:
         """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
-        while len(entry.anchors) > self.configuration.prefixes_per_node:
-            prefix, maar = entry.previous()[0]
+        surplus = max(len(entry.anchors) - self.configuration.prefixes_per_node, 0)
+        dropped = entry.previous()[:surplus]
+        for prefix, maar in dropped:
             self._report("prefix-over-limit", node=entry.node.hex(), prefix=str(prefix))
             self._drop(entry, prefix)
             self._tell_retired(entry, prefix, maar)
+        return dropped
 
     def _learn_late(self, entry: BindingCacheEntry, request: Registration, own: list[Prefix]) -> None:
-        """An update that lost the race may know anchors that a restarted CMD does not: they join, and are told."""
-        news = merged((prefix for prefix, _ in entry.anchors), own)
-        if request.source == entry.serving:
-            return
-        before = len(entry.anchors)
-        for prefix in news:
+        """An update that lost the race may know anchors that we do not: they join, and are told.
+
+        Its own prefix is one that the node has had for a moment; of others' it knows more than a restarted CMD only.
+        """
+        before = {prefix for prefix, _ in entry.anchors}
+        for prefix in merged(before, own):
             entry.anchors.insert(0, (prefix, request.source))
             self._owners[prefix] = entry.node
-        self._adopt(entry, request.anchored_prefixes)
-        if len(entry.anchors) == before:
+        if self._now < self._settled:
+            self._adopt(entry, request.anchored_prefixes)
+        news = {prefix: maar for prefix, maar in entry.anchors if prefix not in before}
+        if not news:
             return
-        self._limit(entry)
+        for prefix, _ in self._limit(entry):
+            news.pop(prefix, None)
+            self._tell_retired(entry, prefix, entry.serving)
+        for maar in dict.fromkeys(news.values()):
+            if maar not in entry.untold:
+                entry.untold = (*entry.untold, maar)
         self._keep(entry)
-        self._announce(entry, entry.by_maar())
+        if news:
+            self._announce(entry, dict.fromkeys(news.values()))
+
+    def _add_listed(self, entry: BindingCacheEntry, request: Registration, own: list[Prefix]) -> None:
+        """What the serving MAAR lists: all that it anchors, and, for a CMD that was restarted, what others do.
+
+        To any other CMD a prefix that is listed and not known is one that just retired.
+        """
+        if self._now < self._settled:
+            self._adopt(entry, request.anchored_prefixes)
+        for prefix, anchor in entry.anchors:
+            if anchor == request.source and prefix not in own:  # it serves, and does not anchor this any more
+                self._drop(entry, prefix)
+        self._add_own(entry, own, request.source)
 
     def _adopt(self, entry: BindingCacheEntry, listed: Iterable[Prefix]) -> None:
         """Prefixes that a serving MAAR says others anchor; the pools say who."""
@@ -292,6 +327,7 @@ class CentralMobilityDatabase(Notices):
         for prefix in own:
             entry.add(prefix, maar)
             self._owners[prefix] = entry.node
+            self._requests.cancel(("retire", entry.node, maar, prefix))  # it lives again
 
     def _owner_of(self, prefix: Prefix) -> Address | None:
         for maar in self.configuration.maars:
@@ -308,6 +344,8 @@ class CentralMobilityDatabase(Notices):
         if entry is not None and entry.anchor_of(prefix) == request.source:
             if entry.serving == request.source:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached there")
+            if request.timestamp < entry.timestamp:  # it does not know yet where the node is, so it cannot know this
+                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
             self._drop(entry, prefix)
             self._keep(entry)
             self._tell_retired(entry, prefix, entry.serving)
@@ -321,6 +359,7 @@ class CentralMobilityDatabase(Notices):
             lifetime = 0 if self._now >= self._settled else 60 * SECOND
         elif entry.serving != request.source or request.timestamp < entry.timestamp:
             lifetime = max(entry.expires - self._now, 4 * SECOND)
+            self._still_elsewhere(entry, request)
         else:
             lifetime = 0
             for maar, prefixes in entry.by_maar().items():
@@ -329,6 +368,16 @@ class CentralMobilityDatabase(Notices):
             self._report("deregistered", node=entry.node.hex(), serving=text(entry.serving))
             self._forget(entry)
         self._send(self._acknowledgement(update, request.sequence, lifetime, ()), request.source)
+
+    def _still_elsewhere(self, entry: BindingCacheEntry, request: Registration) -> None:
+        """An anchor asked whether the node is still here: it may not know where, and we may not know the anchor."""
+        maar = self._maars[request.source]
+        if entry.serving == request.source:
+            return
+        if self._now < self._settled:
+            self._learn_late(entry, request, self._own_prefixes(request, maar))
+        if request.source in entry.unconfirmed():
+            self._tell_again(entry, request.source)
 
     # --- bookkeeping ----------------------------------------------------------------------------------------------
 
@@ -348,11 +397,10 @@ class CentralMobilityDatabase(Notices):
         self._owners.pop(prefix, None)
 
     def _forget(self, entry: BindingCacheEntry) -> None:
-        for prefix, maar in entry.anchors:
+        self._stop_telling(entry)
+        for prefix, _ in entry.anchors:
             self._owners.pop(prefix, None)
-            self._requests.cancel(("notify", entry.node, maar, None))
         self._timers.stop(("expiry", entry.node))
-        self._timers.stop(("flush", entry.node))
         del self.entries[entry.node]
         self._do(DeleteBinding(entry.node))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Duration, Instant
+
+_LEAP_FACTOR = 4
 
 
 class PrefixPool:
@@ -17,7 +17,9 @@ class PrefixPool:
         self._size = 1 << (length - pool.length)
         self._quarantine = quarantine
         self._next = 0
-        self._returned: deque[tuple[Instant, Prefix]] = deque()
+        self._leap = 1
+        self._resting: dict[Prefix, Instant] = {}
+        """Until when, in the order in which they came back."""
         self._used: set[Prefix] = set()
 
     def __len__(self) -> int:
@@ -30,23 +32,34 @@ class PrefixPool:
 
     def allocate(self, now: Instant) -> Prefix | None:
         """A prefix that nobody uses; None when there is none."""
-        while self._returned and self._returned[0][0] <= now:
-            prefix = self._returned.popleft()[1]
-            if prefix not in self._used:
-                self._used.add(prefix)
-                return prefix
-        while self._next < self._size:
+        for prefix, until in self._resting.items():
+            if until > now:
+                break
+            del self._resting[prefix]
+            self._used.add(prefix)
+            return prefix
+        if len(self._used) + len(self._resting) >= self._size:
+            return None
+        while True:
             prefix = self.pool.subnet(self._next, self._length)
-            self._next += 1
-            if prefix not in self._used:
+            self._next = (self._next + 1) % self._size
+            if prefix not in self._used and prefix not in self._resting:
                 self._used.add(prefix)
                 return prefix
-        return None
+
+    def leap(self) -> None:
+        """The prefixes that come next are in use, says somebody who knows better: go on further away, and further.
+
+        A router that lost its memory finds the end of what it gave out in as many steps as that number has digits.
+        """
+        self._next = (self._next + self._leap) % self._size
+        self._leap = min(_LEAP_FACTOR * self._leap, self._size)
 
     def claim(self, prefix: Prefix) -> bool:
         """Take this very prefix; False when it is in use or not of this pool."""
         if not self.owns(prefix) or prefix in self._used:
             return False
+        self._resting.pop(prefix, None)
         self._used.add(prefix)
         return True
 
@@ -54,4 +67,4 @@ class PrefixPool:
         """Nobody uses `prefix` any more."""
         if prefix in self._used:
             self._used.discard(prefix)
-            self._returned.append((now + self._quarantine, prefix))
+            self._resting[prefix] = now + self._quarantine

@@ -17,7 +17,11 @@ from sojourn.wire import (
     Handoff,
     HandoffIndicator,
     HomeNetworkPrefix,
+    IdentifierType,
+    LinkLocalAddress,
     MobileNodeIdentifier,
+    MobileNodeLinkLayerIdentifier,
+    MobilityOption,
     ServingMaar,
     Status,
     Timestamp,
@@ -27,6 +31,24 @@ from sojourn.wire.units import Duration
 
 IDENTIFIER_MAX = 72
 """Longest identifier kept, in octets: an NAI of the length that RFC 4282 asks devices to support."""
+
+ECHOED_PREFIXES = 16
+"""Most Home Network Prefix options returned by an answer."""
+LISTED_PREFIXES = 32
+"""Most prefixes listed in one message, which has room for 2048 octets (RFC 6275 6.1.1)."""
+LOCAL_PREFIXES = 8
+"""Most local networks told, and remembered, of one MAAR."""
+_ECHOED = frozenset(
+    {
+        MobileNodeIdentifier,
+        HandoffIndicator,
+        AccessTechnologyType,
+        MobileNodeLinkLayerIdentifier,
+        LinkLocalAddress,
+        Timestamp,
+    }
+)
+"""Options that an answer returns as they came (RFC 5213 5.3.6), next to the prefixes."""
 
 PROXY_DMM = int(BindingUpdateFlags.A | BindingUpdateFlags.P | BindingUpdateFlags.D)
 PROXY = int(BindingUpdateFlags.A | BindingUpdateFlags.P)
@@ -100,12 +122,41 @@ def identifier_option(node: bytes) -> MobileNodeIdentifier:
     return MobileNodeIdentifier(node[0], node[1:])
 
 
+def echo(update: BindingUpdate) -> list[MobilityOption]:
+    """What an answer returns as it came (RFC 5213 5.3.6), within limits that keep the answer one message.
+
+    Each option once, Home Network Prefixes as often as they fit. The Anchored Prefix of an update of lifetime 0 is
+    returned as well: it says which retirement is answered.
+    """
+    kept: list[MobilityOption] = []
+    seen: set[type[MobilityOption]] = set()
+    prefixes = 0
+    for option in update.options:
+        kind = type(option)
+        if kind is HomeNetworkPrefix:
+            prefixes += 1
+            if prefixes <= ECHOED_PREFIXES:
+                kept.append(option)
+        elif kind not in seen and (kind in _ECHOED or (kind is AnchoredPrefix and update.lifetime == 0)):
+            seen.add(kind)
+            kept.append(option)
+    return kept
+
+
 def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAcknowledgement:
-    """The answer to a refused update: what identified it is returned, the Timestamp is ours (RFC 5213 5.3.6, 5.5)."""
-    kept = [
-        option
-        for option in update.options
-        if isinstance(option, MobileNodeIdentifier | HomeNetworkPrefix | HandoffIndicator | AccessTechnologyType)
-    ][:8]
+    """The answer to a refused update (RFC 5213 5.3.6): mandatory options that it lacks are empty.
+
+    The Timestamp is ours, and there is none where none was sent.
+    """
+    kept = [Timestamp(now_ticks) if isinstance(option, Timestamp) else option for option in echo(update)]
+    present = {type(option) for option in kept}
+    if MobileNodeIdentifier not in present:
+        kept.insert(0, MobileNodeIdentifier(int(IdentifierType.NAI), b""))
+    if HomeNetworkPrefix not in present:
+        kept.append(HomeNetworkPrefix.of(ANY))
+    if HandoffIndicator not in present:
+        kept.append(HandoffIndicator(0))
+    if AccessTechnologyType not in present:
+        kept.append(AccessTechnologyType(0))
     flags = ACKNOWLEDGED_DMM if update.flags & BindingUpdateFlags.D else int(BindingAcknowledgementFlags.P)
-    return BindingAcknowledgement(int(status), flags, update.sequence, 0, (*kept, Timestamp(now_ticks)))
+    return BindingAcknowledgement(int(status), flags, update.sequence, 0, tuple(kept))

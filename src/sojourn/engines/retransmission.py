@@ -33,10 +33,10 @@ class Outstanding:
     first_sequence: int
     timeout: Duration
     sent: Instant = -1
-    """Of the last transmission; -1 while the first one waits for its turn."""
+    """Of the last transmission; -1 while the next one waits for its turn."""
     attempts: int = 0
     turn: Instant = -1
-    """When the pace allows the first transmission; -1 as long as it did not ask."""
+    """When the pace allows the next transmission; -1 as long as it did not ask."""
 
 
 class Retransmission:
@@ -81,12 +81,12 @@ class Retransmission:
     def answered(self, key: Key, sequence: int, now: Instant) -> BindingUpdate | None:
         """The request that the answer belongs to, which is done with; None when there is none."""
         request = self._outstanding.get(key)
-        if request is None or request.sent < 0:
+        if request is None or request.attempts == 0:
             return None
         span = (request.update.sequence - request.first_sequence) % 65536
         if (sequence - request.first_sequence) % 65536 > span:
             return None
-        if sequence == request.update.sequence:
+        if sequence == request.update.sequence and request.sent >= 0:
             self._learn(key, now - request.sent)
         self.cancel(key)
         return request.update
