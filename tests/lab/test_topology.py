@@ -1,0 +1,167 @@
+"""Topologies: short forms, defaults, and a pointed message for every mistake."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+
+from sojourn.lab.topology import TopologyError, builtin_topologies, load, parse
+from sojourn.wire.units import MILLISECOND, SECOND
+
+SMALL = """
+name = "small"
+[nodes]
+core = "router"
+ar1 = "access-router"
+ar2 = "access-router"
+cmd = "cmd"
+server = "server"
+mn = { kind = "host", at = "ar1" }
+[links]
+core.ar1 = "5ms"
+core.ar2 = { delay = "7.5ms", jitter = "1ms", loss = "1%", rate = "20mbit", mtu = 1460 }
+core.cmd = "10ms"
+core.server = 0.001
+"""
+
+
+def problems(text: str) -> list[tuple[str, str]]:
+    with pytest.raises(TopologyError) as caught:
+        parse(text, "x.toml")
+    return caught.value.problems
+
+
+def changed(old: str, new: str) -> str:
+    assert old in SMALL
+    return SMALL.replace(old, new)
+
+
+def test_every_address_has_a_default() -> None:
+    topology = parse(SMALL)
+    assert topology.nodes["ar1"].address == IPv6Address("2001:db8:a1::1")
+    assert topology.nodes["ar2"].pool == IPv6Network("2001:db8:a200::/48")
+    assert topology.address("cmd") == "2001:db8:c::1"
+    assert topology.nodes["mn"].address is None
+    assert (topology.hosts, topology.access_routers) == (["mn"], ["ar1", "ar2"])
+
+
+def test_figures_of_a_link() -> None:
+    plain, full, _, number = parse(SMALL).links
+    assert (plain.delay, plain.jitter, plain.loss, plain.rate, plain.mtu) == (5 * MILLISECOND, 0, 0.0, None, None)
+    assert (full.delay, full.jitter, full.loss) == (7_500_000, MILLISECOND, 0.01)
+    assert (full.rate, full.mtu) == (20_000_000, 1460)
+    assert number.delay == MILLISECOND
+
+
+def test_array_form_says_the_same() -> None:
+    head, tail = SMALL.split("[links]")
+    entries = [line.split(" = ", 1) for line in tail.strip().splitlines()]
+    array = "".join(
+        '[[links]]\nbetween = ["{}", "{}"]\n'.format(*ends.split("."))
+        + (figures.strip("{} ").replace(", ", "\n") if "{" in figures else f"delay = {figures}")
+        + "\n"
+        for ends, figures in entries
+    )
+    assert parse(head + array) == parse(SMALL)
+
+
+def test_paths_go_by_delay() -> None:
+    topology = parse(SMALL + 'ar1.ar2 = "1ms"\n')
+    assert topology.path("ar2", "server") == ["ar2", "ar1", "core", "server"]
+    assert topology.delay("ar2", "server") == 7 * MILLISECOND
+    assert topology.delay("ar1", "ar1") == 0
+
+
+def test_hundreds_of_access_routers_get_addresses_of_their_own() -> None:
+    routers = "".join(f'a{number} = "access-router"\n' for number in range(300))
+    links = "".join(f"core.a{number} = 0\n" for number in range(300))
+    text = f'[nodes]\ncore = "router"\ncmd = "cmd"\n{routers}[links]\ncore.cmd = 0\n{links}'
+    topology = parse(text)  # its own checks refuse a duplicate or an overlap
+    assert len({topology.address(name) for name in topology.access_routers}) == 300
+
+
+def test_roaming_script_in_short_form_walks_hosts_in_turn() -> None:
+    script = '[roam]\nevery = "2s"\noutage = "50ms"\nmn = ["ar2", "ar1"]\nmo = ["-"]\n'
+    topology = parse(changed("mn = {", 'mo = "host"\nmn = {') + script)
+    assert [(step.host, step.to, step.after) for step in topology.roam] == [
+        ("mn", "ar2", 2 * SECOND),
+        ("mo", "-", 0),
+        ("mn", "ar1", 2 * SECOND),
+    ]
+    assert all(step.outage == 50 * MILLISECOND for step in topology.roam)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        (changed('"router"', '"rooter"'), "nodes.core.kind", "'access-router'"),
+        (changed('at = "ar1"', 'at = "ar9"'), "nodes.mn.at", "expected an access router (ar1, ar2)"),
+        (changed('at = "ar1"', 'dad = "maybe"'), "nodes.mn.dad", "'optimistic'"),
+        (changed('at = "ar1"', "speed = 3"), "nodes.mn.speed", "unknown key"),
+        (changed('at = "ar1"', 'address = "2001:db8::1"'), "nodes.mn.address", "makes its own"),
+        (changed('core.ar1 = "5ms"', 'core.ar1 = "5 parsecs"'), "links.core.ar1.delay", '"250ms"'),
+        (changed('core.ar1 = "5ms"', 'core.arx = "5ms"'), "links.core.arx", 'found "arx"'),
+        (changed('core.ar1 = "5ms"', 'core.mn = "5ms"'), "links.core.mn", "no link but the air"),
+        (changed('core.ar1 = "5ms"', ""), "links", 'to "ar1"'),
+        (changed('loss = "1%"', 'loss = "101%"'), "links.core.ar2.loss", '"1%"'),
+        (changed('jitter = "1ms"', 'jitter = "9ms"'), "links.core.ar2", "jitter of at most the delay"),
+        (changed("mtu = 1460", "mtu = 1000"), "links.core.ar2.mtu", "1280"),
+        (changed("core.server = 0.001", "core.server = 0\nserver.core = 0"), "links.server.core", "a second one"),
+        (
+            changed('ar2 = "access-router"', 'ar2 = { kind = "access-router", pool = "2001:db8:a100::/47" }'),
+            "nodes.ar2.pool",
+            'the pool of "ar1"',
+        ),
+        (
+            changed('ar2 = "access-router"', 'ar2 = { kind = "access-router", pool = "2001:db8:a201::1/48" }'),
+            "nodes.ar2.pool",
+            "host bits",
+        ),
+        (
+            changed('cmd = "cmd"', 'cmd = { kind = "cmd", address = "2001:db8:a1::1" }'),
+            "nodes.cmd.address",
+            'the address of "ar1"',
+        ),
+        (
+            changed('cmd = "cmd"', 'cmd = { kind = "cmd", address = "2001:db8:a100::1" }'),
+            "nodes.cmd.address",
+            "the pool of",
+        ),
+        (changed('cmd = "cmd"', 'cmd = "server"'), "nodes", 'exactly one node of kind "cmd"'),
+        (SMALL + '[[roam]]\nhost = "nobody"\nto = "ar1"\nafter = 1\n', "roam.0.host", "expected a host (mn)"),
+        (SMALL + '[[roam]]\nhost = "mn"\nto = "core"\nafter = 1\n', "roam.0.to", "expected an access router"),
+        (changed("ar1", "AR_1"), "nodes.AR_1", "lower-case"),
+        ("nodes = 3", "nodes", "expected a table"),
+        (SMALL.replace("[links]", "links = 7\n[spare]"), "nodes.links", "a kind or a table"),
+        ("[nodes", "", "not TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_what_was_expected(text: str, key: str, words: str) -> None:
+    found = dict(problems(text))
+    assert key in found, found
+    assert words in found[key]
+
+
+def test_all_mistakes_are_told_at_once_with_the_file() -> None:
+    text = changed('at = "ar1"', 'at = "ar9"').replace("core.ar1", "core.arx")
+    with pytest.raises(TopologyError) as caught:
+        parse(text, "x.toml")
+    lines = str(caught.value).splitlines()
+    assert len(lines) >= 2
+    assert all(line.startswith("x.toml: ") for line in lines)
+
+
+def test_builtin_topologies_are_right_and_described() -> None:
+    assert "walk" in builtin_topologies()
+    for name, description in builtin_topologies().items():
+        assert load(name).name == name
+        assert description
+
+
+def test_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(TopologyError, match="walk"):
+        load("wlak")
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.toml")
