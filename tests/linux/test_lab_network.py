@@ -109,7 +109,7 @@ def drained(receiver: socket.socket) -> list[int]:
     numbers = []
     try:
         while True:
-            numbers.append(int.from_bytes(receiver.recv(100, socket.MSG_DONTWAIT), "big"))
+            numbers.append(int.from_bytes(receiver.recv(100), "big"))
     except BlockingIOError:
         return numbers
 
@@ -118,6 +118,7 @@ def test_loss_is_of_the_share_asked_for(lab: Lab) -> None:
     count = 2000
     got: list[int] = []
     with udp(lab.nodes["core"]) as core, udp(lab.nodes["other"]) as other:
+        other.setblocking(False)
         for number in range(count):
             core.sendto(number.to_bytes(2, "big"), (lab.nodes["other"].address, 9))
             if number % 50 == 49:  # the buffer of the receiver is not what is tried here
