@@ -44,6 +44,11 @@ UNREAD_MAX = 256 * 1024
 PATIENCE = 30.0
 """Seconds that a client may take to read an answer."""
 
+_ACCEPTING = 4
+"""Turns of the event loop until a connection that was accepted just now is a client, which can be closed."""
+_CLOSING = 2
+"""Turns until a connection that was closed just now has let go of its socket."""
+
 
 class SocketTaken(Exception):
     """Another daemon answers at this socket, or something that is no socket of ours is there."""
@@ -155,7 +160,10 @@ class ControlServer:
         """Answer nobody any more, and remove the socket."""
         if self._identity is not None and _identity(self.path) == self._identity:
             self.path.unlink(missing_ok=True)
-        if self._server is not None:
+        if self._server is not None and self._listener is not None:
+            # First no more connections: asyncio loses one that it accepts just before its server is closed.
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+            await _turns(_ACCEPTING)
             self._server.close()
         elif self._listener is not None:
             self._listener.close()
@@ -163,6 +171,7 @@ class ControlServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await _turns(_CLOSING)
 
     # --- clients ------------------------------------------------------------------------------------------------------
 
@@ -221,6 +230,11 @@ class ControlServer:
                 return [Rows("events", self._handler.recent(plain))]
             case _:
                 assert_never(request)
+
+
+async def _turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 @contextmanager
