@@ -17,7 +17,7 @@ from sojourn.lab.lab import Lab
 from sojourn.lab.live import SeenPrefix, Session, Stage, View
 from sojourn.lab.measure import INITIAL_HOP_LIMIT, Window
 from sojourn.lab.measure_run import Anchors, Evidence
-from sojourn.lab.measure_signalling import SignallingMonitor, routers_through_tunnel, watch_tunnel
+from sojourn.lab.measure_signalling import SignallingMonitor, routers_through_tunnel, watch_tunnel, write_signals
 from sojourn.lab.topology import Topology
 from sojourn.lab.traffic import VOICE_RATE, FlowRecord, Happening, Traffic, TrafficError
 from sojourn.wire.addresses import Prefix, address
@@ -106,6 +106,7 @@ class Walk:
         self._stage.phase = "done"
         records = self._traffic.finish(output / "traffic.jsonl")
         self._monitor.close()
+        write_signals(output / "signalling.jsonl", self._monitor.signals)
         return self._result(records, source, quiet_from, ended)
 
     # --- the steps --------------------------------------------------------------------------------

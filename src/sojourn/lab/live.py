@@ -82,7 +82,7 @@ class Stage:
         elif happening["event"] == "ended" and happening["flow"] in self.sessions:
             session = self.sessions[happening["flow"]]
             whole = happening["kind"] == "download" and happening["intact"]
-            session.outcome = "complete, checksum right" if whole else happening["outcome"]
+            session.outcome = "checksum right" if whole else happening["outcome"]
 
 
 class View(Protocol):
@@ -238,7 +238,7 @@ def _sessions(stage: Stage) -> Table:
         silent = int(session.progress.get("silent", 0))
         quiet = not session.outcome and silent > _QUIET
         state = session.outcome or (f"silent for {silent / SECOND:.1f} s" if quiet else "alive")
-        good = session.outcome.startswith(("complete", "stopped")) or not (session.outcome or quiet)
+        good = session.outcome.startswith(("complete", "stopped", "checksum")) or not (session.outcome or quiet)
         table.add_row(
             session.title,
             Text(session.anchor, stage.colour(session.anchor)),

@@ -9,6 +9,7 @@ old anchors.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import selectors
 import socket
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.wire import (
@@ -99,9 +101,17 @@ class Signal:
             return option.prefix if option else None
         return None
 
-    def __str__(self) -> str:
-        kind = type(self.message).__name__ if self.message else "undecodable"
-        return f"{self.node}: {kind} to {text(self.destination)}, {self.octets} octets"
+    def to_row(self) -> dict[str, str | int | None]:
+        """As one line of JSON."""
+        return {
+            "at": self.at,
+            "node": self.node,
+            "to": text(self.destination),
+            "message": type(self.message).__name__ if self.message else "undecodable",
+            "sequence": self.sequence,
+            "about": self.identifier.hex() if self.identifier else None,
+            "octets": self.octets,
+        }
 
 
 class SignallingMonitor:
@@ -220,6 +230,11 @@ def sort_signals(signals: Iterable[Signal], identifier: bytes | None = None) -> 
         tally.add(signal, key in seen)
         seen.add(key)
     return result
+
+
+def write_signals(path: Path, signals: Iterable[Signal]) -> None:
+    """One line for each, to look at a single handover."""
+    path.write_text("".join(json.dumps(signal.to_row()) + "\n" for signal in signals))
 
 
 def _purpose(update: BindingUpdate) -> str:

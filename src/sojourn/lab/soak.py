@@ -1,9 +1,9 @@
 """Many hosts, many random moves, and at the end nothing must be left: ``sojourn lab run soak``.
 
 Every host has a download, a terminal session and a probe stream on its first address, and for each of its latest stops
-a terminal session and a stream from the address it got there. For a moment around a move the streams of the host that
-moves go up to a thousand packets a second towards it; what is lost of these is compared with the formula of
-`shared/standards.md` 7.5. The packets of the same burst before the move are the control phase.
+a terminal session and a stream from the address it got there. For a moment around a move one stream of the host that
+moves, chosen at random, goes up to a thousand packets a second towards it; what is lost of these is compared with the
+formula of `shared/standards.md` 7.5. The packets of the same burst before the move are the control phase.
 
 Then all flows end, prefixes retire, hosts leave, bindings run out, and the kernels of all routers must hold what they
 held before the first host came.
@@ -26,7 +26,7 @@ from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure import Window
 from sojourn.lab.measure_run import Anchors, Evidence
-from sojourn.lab.measure_signalling import SignallingMonitor
+from sojourn.lab.measure_signalling import SignallingMonitor, write_signals
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.soak_report import make_soak_report, print_soak
 from sojourn.lab.topology import Topology, parse
@@ -165,6 +165,7 @@ class Soak:
                 self._leave(lab)
                 left = self._await_clean(lab, before)
             evidence = self._evidence(lab, records, monitor, ended)
+            write_signals(self._options.output / "signalling.jsonl", evidence.signals)
         return SoakResult(self._options, evidence, records, left, stations)
 
     # --- the steps --------------------------------------------------------------------------------
@@ -198,8 +199,8 @@ class Soak:
         host = self._random.choice(self._topology.hosts)
         here = lab.air.where(host)
         target = self._random.choice([name for name in self._topology.access_routers if name != here])
-        bursting = [f"{host}/probe", *(f"{flow}/hops" for flow in self._stops[host])]
-        self._burst(traffic, bursting, BURST)
+        probed = self._random.choice([f"{host}/probe", *(f"{flow}/hops" for flow in self._stops[host])])
+        self._burst(traffic, probed, BURST)
         burst_began = time.monotonic_ns()
         time.sleep(_BURST_BEFORE)
         self._greet(traffic, host, target)
@@ -207,16 +208,15 @@ class Soak:
         self._moves.append(move)
         self._quiet[host].append(Window(burst_began + 20 * MILLISECOND, move.start - _CONTROL_UNTIL))
         time.sleep(_BURST_AFTER)
-        self._burst(traffic, bursting, _BACKGROUND)
+        self._burst(traffic, probed, _BACKGROUND)
         self._end_old_stop(traffic, host)
         time.sleep(self._options.pause)
         if (number + 1) % 10 == 0:
             self._say(f"{number + 1} of {self._options.roams} moves")
             lab.check()
 
-    def _burst(self, traffic: Traffic, flows: list[str], down: float) -> None:
-        for flow in flows:
-            traffic.pace(flow, up=_BACKGROUND if down <= _BACKGROUND else 2.5 * _BACKGROUND, down=down)
+    def _burst(self, traffic: Traffic, flow: str, down: float) -> None:
+        traffic.pace(flow, up=_BACKGROUND, down=down)
 
     def _greet(self, traffic: Traffic, host: str, target: str) -> None:
         """A terminal session and a stream from the new address as soon as it is there."""
