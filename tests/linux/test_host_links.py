@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sojourn.core.events import Event, LinkChanged, NodeDetached, NodeSeen, Sighting
-from sojourn.host.links import LinkMonitor
-from support.access_router import BRIDGE, NODE, PORT, AccessRouter, access_router, events_until
+from sojourn.host import links
+from sojourn.host.links import REREAD_INTERVAL, LinkMonitor
+from support.access_router import BRIDGE, NODE, PORT, UPDATE_FRAME, AccessRouter, access_router, events_until
 
 pytestmark = pytest.mark.lab
 
@@ -144,4 +145,39 @@ def test_a_bridge_that_is_not_ours_is_left_alone(network: AccessRouter) -> None:
     network.netlink.set_link(BRIDGE, up=False)
     events += events_until(monitor, _is(LinkChanged("acc0", False)))
     assert not any(isinstance(event, NodeSeen | NodeDetached) for event in events)
+    monitor.close()
+
+
+def test_invented_stations_use_bounded_memory(
+    network: AccessRouter, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _attached(network, monitor)
+    monkeypatch.setattr(links, "STATIONS", 3)
+    for number in range(10):
+        network.from_host(UPDATE_FRAME[:6] + b"\x02\x00\x00\x01\x00" + bytes((number,)) + UPDATE_FRAME[12:])
+    network.netlink.forget_station(PORT, NODE)
+    events = events_until(monitor, _is(GONE))
+    assert sum(isinstance(event, NodeSeen) for event in events) == 2
+    assert monitor.counters["stations-refused"] == 8
+    network.associate()
+    assert events_until(monitor, _is(SEEN))[-1] == SEEN, "there is room again"
+
+
+def test_after_an_overrun_everything_is_read_anew_once_a_second(network: AccessRouter) -> None:
+    now = [0]
+    with network.router.entered():
+        monitor = LinkMonitor(["acc0"], clock=lambda: now[0])
+    monitor._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    monitor.start()
+    network.host_up()
+    for _ in range(200):
+        network.netlink.set_link(PORT, up=False)
+        network.netlink.set_link(PORT, up=True)
+    network.associate()
+    missed = monitor.receive()
+    assert monitor.stale
+    assert SEEN not in missed
+    now[0] = REREAD_INTERVAL
+    events_until(monitor, _is(SEEN))
+    assert not monitor.stale
     monitor.close()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -25,11 +26,13 @@ from sojourn.dataplane.netlink import Netlink, split
 from sojourn.host import rtnetlink
 from sojourn.host.rtnetlink import Link, Station
 from sojourn.wire.addresses import LinkLayer
+from sojourn.wire.units import SECOND, Instant
 
 DRAIN = 64
 """Datagrams taken per wake-up of the event loop."""
 STATIONS = 65_536
 """Stations known at a time; what a flood of invented addresses adds beyond is counted and not reported."""
+REREAD_INTERVAL = 1 * SECOND
 RECEIVE_BUFFER = 4 << 20
 _DATAGRAM = 1 << 16
 _GROUP_LINK, _GROUP_NEIGHBOUR = 1, 3
@@ -47,10 +50,20 @@ class LinkMonitor:
     that the bridge forgot because they were silent. Raises OSError when there is no netlink.
     """
 
-    def __init__(self, access: Iterable[str], *, aged: Aged | None = None) -> None:
+    def __init__(
+        self,
+        access: Iterable[str],
+        *,
+        aged: Aged | None = None,
+        clock: Callable[[], Instant] = time.monotonic_ns,
+    ) -> None:
         self.access = frozenset(access)
         self.counters: Counter[str] = Counter()
+        self.stale = False
+        """Something was missed and not read anew yet: call `receive` again after `REREAD_INTERVAL`."""
         self._aged = aged
+        self._clock = clock
+        self._reread: Instant | None = None
         self._links: dict[int, Link] = {}
         self._stations: dict[tuple[int, LinkLayer], int] = {}
         self._socket = _netlink()
@@ -89,10 +102,12 @@ class LinkMonitor:
                     self.counters["receive-errors"] += 1
                     break
                 self.counters["overruns"] += 1
-                events += self._read_anew()
+                self.stale = True
                 continue
             for kind, _flags, _sequence, payload in split(octets):
                 events += self._on_message(kind, payload)
+        if self.stale and (self._reread is None or self._clock() - self._reread >= REREAD_INTERVAL):
+            events += self._read_anew()
         return events
 
     def interface_up(self, interface: str) -> bool:
@@ -186,6 +201,9 @@ class LinkMonitor:
         except OSError:
             self.counters["dump-errors"] += 1
             return []
+        finally:
+            self._reread = self._clock()
+        self.stale = False
         events: list[Event] = []
         for index in self._links.keys() - {link.index for link in links}:
             events += self._on_link_gone(index)

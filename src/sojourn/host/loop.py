@@ -17,7 +17,7 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.driver import Driver
-from sojourn.host.links import LinkMonitor
+from sojourn.host.links import REREAD_INTERVAL, LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
@@ -88,6 +88,7 @@ class Host:
             record=recorder.write if recorder else None,
             wall=time.time_ns,
         )
+        self._reread = LoopTimer(self.loop, self._on_links)
         self._presence = Presence(self.access.apply, self.driver.dispatch, self.loop.call_later)
 
     def start(self) -> list[str]:
@@ -108,6 +109,7 @@ class Host:
         for descriptor in (self.socket.fileno(), self.links.fileno(), *ports):
             self.loop.remove_reader(descriptor)
         self._presence.close()
+        self._reread.arm(None)
         try:
             self.driver.close(withdraw)
         finally:
@@ -145,6 +147,8 @@ class Host:
 
     def _on_links(self) -> None:
         self._dispatch(self.links.receive())
+        if self.links.stale:
+            self._reread.arm(time.monotonic_ns() + REREAD_INTERVAL)
 
     def _dispatch(self, events: Sequence[Event]) -> None:
         if not events:
