@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.measure import (
+    IN_FLIGHT,
     Distances,
     Loss,
     Window,
@@ -320,7 +321,7 @@ def _measure_hops(
     evidence: Evidence, anchors: Anchors, number: int, move: RoamTimes, until: Instant, result: HandoverResult
 ) -> None:
     assert move.target is not None
-    window = Window(move.associated or move.start, until)
+    window = Window(move.associated or move.start, until - IN_FLIGHT)
     result.new_flow = new_flow(evidence, anchors, move, until)
     direct = result.new_flow.routers if result.new_flow else None
     oldest = next((one for one in result.losses if one.direction == "down"), None)
@@ -346,7 +347,7 @@ def new_flow(evidence: Evidence, anchors: Anchors, move: RoamTimes, until: Insta
         if anchors.of(record.source) != move.target or not record.first_sent:
             continue
         beside = next((other for other in evidence.records if other.flow == record.flow + "/hops"), None)
-        passed = routers_passed(beside.down, Window(attached, until)) if beside else None
+        passed = routers_passed(beside.down, Window(attached, until - IN_FLIGHT)) if beside else None
         assert move.target is not None
         direct = len(evidence.topology.path(evidence.server, move.target)) - 1
         return NewFlow(
