@@ -239,16 +239,20 @@ def lead(lab: Lab, name: str) -> None:
 def test_a_carrier_flap_is_a_real_one_and_a_detached_host_reaches_nobody(lab: Lab) -> None:
     host = lab.nodes["mn"]
 
-    def carrier() -> str:
-        return host.namespace.call(lambda: _carrier("wlan0"))
+    def becomes(wanted: str) -> bool:
+        """The kernel's link watch tells a moment later."""
+        deadline = time.monotonic() + 2
+        while (found := host.namespace.call(lambda: _carrier("wlan0"))) != wanted and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return found == wanted
 
     lab.air.roam("mn", "ar1")
-    assert carrier() == "up"
+    assert becomes("up")
     lab.air.detach("mn", carrier=True)
-    assert carrier() == "down"
+    assert becomes("down")
     assert lab.air.where("mn") is None
     lab.air.roam("mn", "ar2")
-    assert carrier() == "up"
+    assert becomes("up")
     assert lab.air.where("mn") == "ar2"
 
 

@@ -172,7 +172,7 @@ def up(
 @app.command
 def roam(
     node: str,
-    router: str,
+    router: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     outage: str = "0",

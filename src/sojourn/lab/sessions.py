@@ -159,7 +159,8 @@ class Session:
         octets = json.dumps(request).encode() + b"\n"
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))] if streams else []
         sent = self._socket.sendmsg([octets], control)
-        self._socket.sendall(octets[sent:])
+        if sent < len(octets):  # sending nothing to somebody who answered and left already would be an error
+            self._socket.sendall(octets[sent:])
 
     def answer(self) -> dict[str, Any]:
         """Wait for the answer. Raises SessionError when the lab refuses or went away."""
