@@ -19,7 +19,16 @@ from sojourn.core.effects import (
     SendMessage,
     StoreBinding,
 )
-from sojourn.core.events import EffectFailed, Event, MessageReceived, NodeDetached, NodeSeen, Sighting, TrafficCounted
+from sojourn.core.events import (
+    ClockStepped,
+    EffectFailed,
+    Event,
+    MessageReceived,
+    NodeDetached,
+    NodeSeen,
+    Sighting,
+    TrafficCounted,
+)
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration, Mode, Peer
 from sojourn.engines.maar import MobilityAnchorAccessRouter
@@ -85,8 +94,16 @@ class Domain:
         self.messages: list[tuple[Instant, str, str, MobilityMessage]] = []
         self.effects: list[tuple[Instant, str, Effect]] = []
         self.lose: Callable[[str, str, MobilityMessage], bool] = lambda source, destination, message: False
+        self.jitter: Callable[[], Duration] = lambda: 0
+        """Added to every delay; messages overtake each other."""
+        self.repeat: Callable[[], bool] = lambda: False
+        """Whether the network delivers a message twice."""
+        self.on_probe: Callable[[str, ProbeNode], None] = lambda name, probe: None
+        """What the nodes on the access link of `name` do when they are asked for a sign of life."""
+        self.skews: dict[str, Duration] = {}
+        """How far the wall clock of a member is ahead; read when it is born."""
         self._order = 0
-        self._flight: list[tuple[Instant, int, str, Address, bytes]] = []
+        self._flight: list[tuple[Instant, int, str, Address, MobilityMessage]] = []
         self.numbers = range(1, maars + 1)
         self.maar_configurations = {
             f"ar{n}": replace(
@@ -111,9 +128,10 @@ class Domain:
         self.effects.clear()
 
     def _engine(self, name: str) -> MobilityAnchorAccessRouter | CentralMobilityDatabase:
+        epoch = EPOCH + self.skews.get(name, 0)
         if name == "cmd":
-            return CentralMobilityDatabase(self.cmd_configuration, EPOCH)
-        return MobilityAnchorAccessRouter(self.maar_configurations[name], EPOCH)
+            return CentralMobilityDatabase(self.cmd_configuration, epoch)
+        return MobilityAnchorAccessRouter(self.maar_configurations[name], epoch)
 
     # --- looking --------------------------------------------------------------------------------------------------
 
@@ -182,6 +200,11 @@ class Domain:
         destination = CMD if name == "cmd" else self.maar_configurations[name].address
         self.event(name, MessageReceived(decode(bytes(encode(message))), source, destination))
 
+    def skew(self, name: str, ahead: Duration) -> None:
+        """The wall clock of `name` is set to be `ahead` of the others'."""
+        self.skews[name] = ahead
+        self.event(name, ClockStepped(EPOCH + ahead))
+
     def crash(self, name: str) -> None:
         self.members[name].alive = False
 
@@ -217,9 +240,9 @@ class Domain:
                 self._deliver(*heapq.heappop(self._flight)[2:])
         self.now = end
 
-    def _deliver(self, name: str, source: Address, octets: bytes) -> None:
+    def _deliver(self, name: str, source: Address, message: MobilityMessage) -> None:
         destination = CMD if name == "cmd" else self.maar_configurations[name].address
-        self.event(name, MessageReceived(decode(octets), source, destination))
+        self.event(name, MessageReceived(message, source, destination))
 
     def _carry_out(self, member: Member, effects: list[Effect]) -> None:
         for effect in effects:
@@ -235,6 +258,7 @@ class Domain:
                     member.advertised.append((self.now, effect))
                 case ProbeNode():
                     member.probes.append(effect)
+                    self.on_probe(member.name, effect)
                 case Report():
                     member.reports.append((self.now, effect))
                 case CountTraffic():
@@ -247,10 +271,11 @@ class Domain:
 
     def _send(self, name: str, source: Address, destination: Address, message: MobilityMessage) -> None:
         receiver = self.names.get(destination)
-        octets = bytes(encode(message))
-        self.messages.append((self.now, name, receiver or destination.hex(), decode(octets)))
+        message = decode(bytes(encode(message)))
+        self.messages.append((self.now, name, receiver or destination.hex(), message))
         if receiver is None or self.lose(name, receiver, message):
             return
         delay = self.delays.get((name, receiver), self.delays.get((receiver, name), 1 * MILLISECOND))
-        self._order += 1
-        heapq.heappush(self._flight, (self.now + delay, self._order, receiver, source, octets))
+        for _ in range(1 + self.repeat()):
+            self._order += 1
+            heapq.heappush(self._flight, (self.now + delay + self.jitter(), self._order, receiver, source, message))

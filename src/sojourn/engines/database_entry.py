@@ -38,6 +38,8 @@ class BindingCacheEntry:
     expires: Instant
     anchors: list[tuple[Prefix, Address]]
     """The P-MAAR list and the serving MAAR's own prefix; the MAAR that served last comes last."""
+    moved: int = 0
+    """Timestamp of the attachment that brought it to this MAAR, as its anchors know it; 0 after a restart."""
     handover: Handover | None = None
     untold: tuple[Address, ...] = ()
     """MAARs that did not answer when they were told where the node is; they are told again when they are heard."""

@@ -170,7 +170,8 @@ class Notices(OutboxEngine):
         anchored = acknowledgement.first(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
-        if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
+        request = self._requests.answered(key, acknowledgement.sequence, self._now)
+        if request is None:
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
             return
         entry = self.entries.get(node)
@@ -180,6 +181,10 @@ class Notices(OutboxEngine):
         refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
+        else:
+            anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
+            asked = (option.prefix for option in request.all(HomeNetworkPrefix))
+            self._not_anchored(entry, [prefix for prefix in asked if prefix not in anchored_there], source)
         if source in entry.untold:
             entry.untold = tuple(maar for maar in entry.untold if maar != source)
             self._keep(entry)
@@ -190,11 +195,17 @@ class Notices(OutboxEngine):
         self._report("anchor-refused", maar=text(maar), node=entry.node.hex(), status=status)
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             return
-        for prefix in entry.by_maar().get(maar, []):
+        self._not_anchored(entry, entry.by_maar().get(maar, []), maar)
+
+    def _not_anchored(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
+        """`maar` does not anchor these, so nobody does; the serving MAAR may believe so and is told."""
+        lost = [prefix for prefix in prefixes if entry.anchor_of(prefix) == maar]
+        for prefix in lost:
             self._drop(entry, prefix)
-            if self.configuration.mode is Mode.PROXY:
-                self._tell_retired(entry, prefix, entry.serving)
-        self._keep(entry)
+            self._tell_retired(entry, prefix, entry.serving)
+            self._report("prefix-lost", node=entry.node.hex(), prefix=str(prefix), maar=text(maar))
+        if lost:
+            self._keep(entry)
 
     def _confirmed(self, entry: BindingCacheEntry, maar: Address, *, answered: bool) -> None:
         handover = entry.handover

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, Effect, SendMessage
+from sojourn.core.effects import DeleteBinding, Effect
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -65,8 +65,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         used = {session.slot for session in self.sessions.values()}
         self._next_slot = max(used, default=0) + 1
         self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
-        if not self.sessions:  # the first life, or one without memory: the CMD may know what we anchor
-            self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, self.configuration.cmd))
+        if not self.sessions:  # the first life, or one without memory
+            self._forgetful = True
+            self._ask_for_memory()
         return self._flush()
 
     def _take_up(self, session: Session) -> bool:

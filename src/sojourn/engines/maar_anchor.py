@@ -38,7 +38,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration
 
 
@@ -76,12 +76,10 @@ class AnchorProcedures(MaarState):
             raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the serving MAAR is not a configured peer")
         session = self.sessions.get(request.node) or self._adopt(request)
         if session is not None:
-            if request.timestamp < session.attached or (
-                request.timestamp == session.attached and session.presence is not Presence.AWAY
-            ):
+            if request.timestamp < session.attached:
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
             self._give_up(session, request, serving)
-        self._acknowledge(update, request, serving)
+        self._acknowledge(update, request, serving, None if session is None else session.own)
         if session is not None and session.own is None and not session.anchored:
             self._remove(session)
 
@@ -138,15 +136,20 @@ class AnchorProcedures(MaarState):
         self._keep(session)
         self._report("anchoring", node=session.node.hex(), serving=text(serving))
 
-    def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address) -> None:
-        """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3)."""
-        echoed = echo(update)
+    def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address, own: Prefix | None) -> None:
+        """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3).
+
+        "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
+        anchor, whatever was asked for.
+        """
+        echoed = [option for option in echo(update) if not isinstance(option, HomeNetworkPrefix)]
+        echoed.append(HomeNetworkPrefix.of(own or ANY))
         identity = self._identity()
         self._send(
             self._acceptance(update.sequence, request.lifetime, (*echoed, ServingMaar(serving), *identity)),
             self.configuration.cmd,
         )
-        if self.configuration.mode is Mode.LOCATOR and request.home_network_prefixes:
+        if self.configuration.mode is Mode.LOCATOR and own is not None:
             self._send(self._acceptance(update.sequence, request.lifetime, (*echoed, *identity)), serving)
 
     def _identity(self) -> tuple[MobilityOption, ...]:

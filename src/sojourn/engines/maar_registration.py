@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import ProbeNode
+from sojourn.core.effects import ProbeNode, SendMessage
 from sojourn.engines.configuration import Mode, logical_link_local
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import MaarState
@@ -26,6 +26,7 @@ from sojourn.wire import (
     AnchoredPrefix,
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
+    BindingRefreshRequest,
     BindingUpdate,
     DlifLinkLocalAddress,
     Handoff,
@@ -55,6 +56,8 @@ class RegistrationProcedures(MaarState):
 
     _offset: WallClock = 0
     """The CMD's clock minus ours, where that is more than the window."""
+    _forgetful = False
+    """We began without memory and the CMD did not answer anything yet."""
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -129,6 +132,12 @@ class RegistrationProcedures(MaarState):
             session.seen = self._now
             self._after(index * SECOND // 1000, "refresh", session.node)
         self._report("refresh-requested", sessions=len(sessions))
+        if self._forgetful:  # it was not there when we asked
+            self._ask_for_memory()
+
+    def _ask_for_memory(self) -> None:
+        """The CMD may know what we anchor (Binding Refresh Request, RFC 6275 6.1.2): it tells us again."""
+        self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, self.configuration.cmd))
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -149,6 +158,7 @@ class RegistrationProcedures(MaarState):
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
 
     def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
+        self._forgetful = False
         anchored = answer.first(AnchoredPrefix)
         cmd = self.configuration.cmd
         if anchored is not None:
@@ -186,7 +196,7 @@ class RegistrationProcedures(MaarState):
         self._learn_previous(session, answer.options)
         refreshed = request is not None and _handoff(request) == Handoff.NOT_CHANGED
         gone: tuple[Prefix, ...] = ()
-        if refreshed and self.configuration.mode is not Mode.RELAY:  # the list is complete: what it lacks is over
+        if refreshed:  # the list is complete: what it lacks is over
             listed = {option.prefix for option in answer.all(PreviousMaar)}
             gone = tuple(prefix for prefix in before if prefix not in listed)
             for prefix in gone:
@@ -301,6 +311,7 @@ class RegistrationProcedures(MaarState):
         """The CMD says that our prefix is somebody else's: take another one (the first one rests in quarantine)."""
         old = session.own
         assert old is not None
+        self._ask_for_memory()  # we do not know any more what we gave out, so there may be more of it
         self._remove_own(session)
         self.pool.leap()
         session.own = self.pool.allocate(self._now)

@@ -36,7 +36,7 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import Address, Prefix, text
-from sojourn.wire.units import SECOND, Instant, WallClock, ticks
+from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks
 
 _TOLD_ANEW_INTERVAL = 10 * SECOND
 _STRANGER_RATE = 50
@@ -170,8 +170,7 @@ class CentralMobilityDatabase(Notices):
         elif request.timestamp <= entry.timestamp:
             if request.source != entry.serving:
                 self._learn_late(entry, request, own)
-                if request.source in entry.unconfirmed():
-                    self._tell_again(entry, request.source)
+                self._tell_again(entry, request.source)  # it believes that the node is there
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
         else:
             self._check_future(request)
@@ -214,10 +213,13 @@ class CentralMobilityDatabase(Notices):
         self.entries[request.node] = entry
         self._adopt(entry, request.anchored_prefixes)
         self._add_own(entry, own, request.source)
+        entry.untold = tuple(entry.by_maar())
         self._timers.start(("expiry", entry.node), entry.expires)
         self._keep(entry)
         self._report("registered", node=entry.node.hex(), serving=text(entry.serving))
         self._accept(entry, update)
+        for anchor in entry.untold:  # they may have moved on, or forgotten, while we knew nothing
+            self._tell_again(entry, anchor)
 
     def _refresh(
         self, entry: BindingCacheEntry, request: Registration, update: BindingUpdate, own: list[Prefix]
@@ -233,11 +235,15 @@ class CentralMobilityDatabase(Notices):
         self._add_listed(entry, request, own)
         if sorted(entry.anchors) != before:
             self._keep(entry)
-        if entry.handover is not None:
-            entry.handover.update = update
-            if self.configuration.mode is Mode.RELAY and not entry.handover.flushed:
+        for silent in entry.untold:
+            self._tell_again(entry, silent)
+        handover = entry.handover
+        if handover is not None and not request.refreshes:
+            handover.update = update
+            if self.configuration.mode is Mode.RELAY and not handover.flushed:
                 return  # the gathered answer is still to come
-            entry.handover.flushed = True  # locator: no previous MAAR was heard, so the CMD answers itself
+        if handover is not None and self.configuration.mode is Mode.LOCATOR:
+            handover.flushed = True  # no previous MAAR was heard, so the CMD answers itself
         self._accept(entry, update)
 
     def _hand_over(
@@ -256,6 +262,7 @@ class CentralMobilityDatabase(Notices):
             self._keep(entry)
             self._accept(entry, update)
             return
+        entry.moved = request.timestamp
         targets = entry.by_maar()
         targets.setdefault(left, [])  # it served without anchoring: it has to let go all the same
         self._report(
@@ -307,7 +314,9 @@ class CentralMobilityDatabase(Notices):
         To any other CMD a prefix that is listed and not known is one that just retired.
         """
         if self._now < self._settled:
+            known = entry.by_maar()
             self._adopt(entry, request.anchored_prefixes)
+            entry.untold += tuple(anchor for anchor in entry.by_maar() if anchor not in (*known, *entry.untold))
         for prefix, anchor in entry.anchors:
             if anchor == request.source and prefix not in own:  # it serves, and does not anchor this any more
                 self._drop(entry, prefix)
@@ -344,7 +353,7 @@ class CentralMobilityDatabase(Notices):
         if entry is not None and entry.anchor_of(prefix) == request.source:
             if entry.serving == request.source:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached there")
-            if request.timestamp < entry.timestamp:  # it does not know yet where the node is, so it cannot know this
+            if request.timestamp < entry.moved:  # it does not know yet where the node is, so it cannot know this
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
             self._drop(entry, prefix)
             self._keep(entry)
@@ -357,9 +366,10 @@ class CentralMobilityDatabase(Notices):
         entry = self.entries.get(request.node)
         if entry is None:
             lifetime = 0 if self._now >= self._settled else 60 * SECOND
-        elif entry.serving != request.source or request.timestamp < entry.timestamp:
+        elif entry.serving != request.source:
+            lifetime = self._still_elsewhere(entry, request)
+        elif request.timestamp < entry.timestamp:
             lifetime = max(entry.expires - self._now, 4 * SECOND)
-            self._still_elsewhere(entry, request)
         else:
             lifetime = 0
             for maar, prefixes in entry.by_maar().items():
@@ -369,15 +379,18 @@ class CentralMobilityDatabase(Notices):
             self._forget(entry)
         self._send(self._acknowledgement(update, request.sequence, lifetime, ()), request.source)
 
-    def _still_elsewhere(self, entry: BindingCacheEntry, request: Registration) -> None:
-        """An anchor asked whether the node is still here: it may not know where, and we may not know the anchor."""
-        maar = self._maars[request.source]
-        if entry.serving == request.source:
-            return
+    def _still_elsewhere(self, entry: BindingCacheEntry, request: Registration) -> Duration:
+        """An anchor asked whether the node is still here: it may not know where, and we may not know the anchor.
+
+        Answers with the lifetime that it gets: none, when it anchors nothing that the node still has.
+        """
         if self._now < self._settled:
-            self._learn_late(entry, request, self._own_prefixes(request, maar))
-        if request.source in entry.unconfirmed():
+            self._learn_late(entry, request, self._own_prefixes(request, self._maars[request.source]))
+        if request.timestamp not in (entry.moved, entry.timestamp) or request.source in entry.unconfirmed():
             self._tell_again(entry, request.source)
+        elif request.source not in entry.by_maar():
+            return 0
+        return max(entry.expires - self._now, 4 * SECOND)
 
     # --- bookkeeping ----------------------------------------------------------------------------------------------
 

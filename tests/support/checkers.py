@@ -1,0 +1,136 @@
+"""What must be true of a domain: at any moment, when it is quiet, and when all nodes are gone.
+
+Each checker answers with the faults that it found, as sentences; none is good news.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.engines.maar_session import Presence
+from sojourn.wire.addresses import Address, Prefix, text
+from support.domain import Domain, node, router
+
+
+def loops(domain: Domain) -> list[str]:
+    """A packet to any prefix, entering at any MAAR, is delivered or dropped after a few tunnels."""
+    faults = []
+    planes = {member.engine.configuration.address: member.plane for member in _maars(domain)}
+    for start, plane in planes.items():
+        for prefix in plane.state.prefixes:
+            at, visited = start, [start]
+            while isinstance(way := planes[at].way(prefix), EnsureTunnel):
+                at = way.remote
+                if at in visited:
+                    faults.append(f"{prefix} loops: {' '.join(text(hop) for hop in [*visited, at])}")
+                    break
+                visited.append(at)
+    return faults
+
+
+def owners(domain: Domain) -> list[str]:
+    """No prefix is anchored for two nodes, nor at two MAARs."""
+    faults = []
+    known: dict[Prefix, str] = {}
+    for member in _maars(domain):
+        for session in member.engine.sessions.values():
+            if session.own is None:
+                continue
+            if session.own in known:
+                faults.append(f"{session.own} is anchored twice: {known[session.own]} and {member.name}")
+            known[session.own] = member.name
+    return faults
+
+
+def latest_wins(domain: Domain, places: dict[str, str | None]) -> list[str]:
+    """The CMD knows every node where it really is."""
+    faults = []
+    for host, place in places.items():
+        entry = domain.cmd.entries.get(node(host))
+        if place is not None and (entry is None or domain.names[entry.serving] != place):
+            known = "nowhere" if entry is None else domain.names[entry.serving]
+            faults.append(f"{host} is at {place}, and to the CMD {known}")
+    return faults
+
+
+def routes_equal_bindings(domain: Domain) -> list[str]:
+    """What every MAAR forwards is exactly what the bindings of the CMD say, and nobody waits for an answer."""
+    faults = []
+    expected = {member.name: _Expected() for member in _maars(domain)}
+    for entry in domain.cmd.entries.values():
+        serving = domain.names[entry.serving]
+        for prefix, anchor in entry.anchors:
+            home = domain.names[anchor]
+            expected[serving].delivered[prefix] = None if anchor == entry.serving else anchor
+            if anchor != entry.serving:
+                expected[home].tunnelled[prefix] = entry.serving
+    for member in _maars(domain):
+        faults += [f"{member.name}: {fault}" for fault in expected[member.name].compare(member)]
+        if len(member.engine._requests):
+            faults.append(f"{member.name} waits for {list(member.engine._requests._outstanding)}")
+    if len(domain.cmd._requests):
+        faults.append(f"the CMD waits for {list(domain.cmd._requests._outstanding)}")
+    return faults
+
+
+def nothing_left(domain: Domain) -> list[str]:
+    """No node is known, nothing is forwarded, stored, anchored or asked for any more."""
+    faults = [f"the CMD knows {len(domain.cmd.entries)} nodes"] if domain.cmd.entries else []
+    if domain.cmd._owners:
+        faults.append(f"the CMD knows owners of {len(domain.cmd._owners)} prefixes")
+    for name, member in domain.members.items():
+        if member.store:
+            faults.append(f"{name} stores {len(member.store)} records")
+        if len(member.engine._requests):
+            faults.append(f"{name} waits for {list(member.engine._requests._outstanding)}")
+    for member in _maars(domain):
+        state, engine = member.plane.state, member.engine
+        left = [state.slots, state.prefixes, state.uplinks, state.counters, state.logical_interfaces]
+        left += [engine.sessions, engine._foreign, engine._logical_users]
+        if any(left) or len(engine.pool):
+            faults.append(f"{member.name}: {left}, {len(engine.pool)} prefixes in use")
+        names = {kind for kind, _ in engine._timers._live}
+        if names:
+            faults.append(f"{member.name}: timers {names}")
+    return faults
+
+
+class _Expected:
+    """What a MAAR should forward."""
+
+    def __init__(self) -> None:
+        self.delivered: dict[Prefix, Address | None] = {}
+        """Prefixes to the access link, with the anchor for packets from them."""
+        self.tunnelled: dict[Prefix, Address] = {}
+        """Prefixes through a tunnel to the serving MAAR."""
+
+    def compare(self, member) -> list[str]:  # type: ignore[no-untyped-def]
+        faults = []
+        state = member.plane.state
+        for prefix, anchor in self.delivered.items():
+            if not isinstance(member.plane.way(prefix), EnsureDelivery):
+                faults.append(f"{prefix} is not delivered but {member.plane.way(prefix)}")
+            if state.uplinks.get(prefix, "dropped") != anchor:
+                faults.append(f"packets from {prefix} go to {state.uplinks.get(prefix, 'nowhere')}")
+        for prefix, serving in self.tunnelled.items():
+            way = member.plane.way(prefix)
+            if not isinstance(way, EnsureTunnel) or way.remote != serving:
+                faults.append(f"{prefix} does not go to {text(serving)} but {way}")
+            if prefix not in state.counters:
+                faults.append(f"{prefix} is not counted")
+        for prefix in state.prefixes.keys() - self.delivered.keys() - self.tunnelled.keys():
+            faults.append(f"{prefix} is forwarded without a binding: {member.plane.way(prefix)}")
+        for prefix in state.uplinks.keys() - self.delivered.keys():
+            faults.append(f"packets from {prefix} are accepted without a binding")
+        for prefix in state.counters - self.tunnelled.keys():
+            faults.append(f"{prefix} is counted without need")
+        slots = {session.slot for session in member.engine.sessions.values()}
+        for slot in state.slots.keys() - slots:
+            faults.append(f"slot {slot} belongs to nobody")
+        for session in member.engine.sessions.values():
+            if session.presence is Presence.SERVED and not session.confirmed:
+                faults.append(f"{session.node.hex()} is served without a binding")
+        return faults
+
+
+def _maars(domain: Domain):  # type: ignore[no-untyped-def]
+    return [domain.members[domain.names[router(number)]] for number in domain.numbers]
