@@ -16,12 +16,14 @@ from sojourn.daemon.configuration import (
     ConfigurationError,
     cmd_configuration,
     key_lines,
+    linux_settings,
     load,
     maar_configuration,
     parse,
 )
 from sojourn.daemon.fields import duration_text, parse_duration
 from sojourn.daemon.model import Cmd, Maar, Retransmission
+from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
 from sojourn.wire.addresses import address, prefix
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND
@@ -105,6 +107,25 @@ def test_every_field_of_the_engines_can_be_set(configuration: type, model: type[
     assert names <= set(model.model_fields)
 
 
+def test_the_data_plane_is_told_its_own_defaults() -> None:
+    section = read(MAAR).file.maar
+    assert section is not None
+    told = linux_settings(section)
+    asked = maar_configuration(section)
+    peers = tuple(peer.address for peer in asked.peers)
+    assert told == LinuxSettings(asked.address, asked.pool, peers, ("acc0",), buffer=False)
+
+
+def test_numbers_of_the_kernel_can_be_moved() -> None:
+    kernel = "[maar.kernel]\nfirst_table = 1000\nfirst_priority = 209\nmark = 2\nmark_mask = 0xff\n"
+    section = read(MAAR + kernel).file.maar
+    assert section is not None
+    told = linux_settings(section)
+    assert told.tables.all() == (1004, 1003, 1002, 1005, 1000)
+    assert (told.priorities.decapsulation, told.priorities.local, told.priorities.uplinks) == (210, 300, 311)
+    assert (told.mark, told.mark_mask) == (2, 255)
+
+
 def test_retransmission_is_a_table_of_each_role() -> None:
     section = read(MAAR + "[maar.retransmission]\nmax_bindack_timeout = 8\n").file.maar
     assert section is not None
@@ -113,6 +134,7 @@ def test_retransmission_is_a_table_of_each_role() -> None:
 
 ADDRESS, POOL = 'address = "2001:db8:a1::1"', 'pool = "2001:db8:a100::/48"'
 ACCESS, DATABASE, MODE = 'access = ["acc0"]', 'cmd = "2001:db8:c::1"', 'mode = "proxy"'
+PEERS = "[[maar.peers]]"
 
 WRONG = [
     # what to replace, by what, where it is reported, what is said
@@ -153,7 +175,11 @@ WRONG = [
     (MODE, 'link_local = "2001:db8::1"', ":7: maar.link_local: ", "is not a link-local address"),
     (MODE, 'store = "/x"', ":7: maar.store: ", "there is no such key; it belongs into the top"),
     (MODE, "wings = 2", ":7: maar.wings: ", "there is no such key; expected one of address, pool"),
-    ("[[maar.peers]]", '[[maar.peers]]\naddress = "2001:db8:a2::1"\n[[maar.peers]]', ":11: ", "already"),
+    (PEERS, '[[maar.peers]]\naddress = "2001:db8:a2::1"\n' + PEERS, ":11: ", "already"),
+    (PEERS, "[maar.kernel]\nfirst_table = 250\n" + PEERS, ":9: maar.kernel.first_table", "tables of the"),
+    (PEERS, "[maar.kernel]\nmark = 1\n" + PEERS, ":9: maar.kernel.mark: ", "0x1 has bits outside of"),
+    (PEERS, '[maar.kernel]\nloop = ["a", "a"]\n' + PEERS, ":9: maar.kernel.loop: ", "'a' is there twice"),
+    (PEERS, '[maar.kernel]\nloop = ["a"]\n' + PEERS, ":9: maar.kernel.loop", "two names of interfaces"),
     ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket"),
     ("/run/sojourn/ar1.sock", "/" + "x" * 107, ":1: control: ", "longer than the 107 octets"),
     ("/run/sojourn/ar1.sock", "", ":1: control: ", "an empty path; expected the path of a Unix socket"),
@@ -319,5 +345,5 @@ def test_the_documented_examples_are_right(example: str) -> None:
 
 def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(reference.json_schema()))
-    assert set(schema["$defs"]) == {"Maar", "Peer", "Cmd", "CmdMaar", "Retransmission"}
+    assert set(schema["$defs"]) == {"Maar", "Peer", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
     assert schema["additionalProperties"] is False

@@ -154,6 +154,7 @@ class Domain:
             machine.namespace.sysctl("net/ipv6/conf/default/accept_dad", 0)
             machine.namespace.sysctl("net/ipv6/conf/default/router_solicitations", 0)
         self.air.namespace.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
+        self.host.namespace.sysctl("net/ipv6/conf/default/dad_transmits", 0)
         self.core.namespace.sysctl("net/ipv6/conf/all/forwarding", 1)
         for machine, number in ((self.cmd, "c"), *((router, f"a{i}") for i, router in enumerate(self.routers, 1))):
             self._pair(self.core, f"to-{machine.name}", machine, "core")
@@ -189,7 +190,9 @@ class Domain:
     def start(self) -> None:
         """All daemons."""
         for daemon in self.daemons.values():
-            daemon.start()
+            daemon.launch()
+        for daemon in self.daemons.values():
+            until(f"{daemon.machine.name} is ready", daemon._ready)
 
     def answers(self, source: str, count: int = 3) -> int:
         """How many of `count` echo requests from the host's address `source` the core answers."""

@@ -374,6 +374,51 @@ def test_stale_socket_is_taken_over_and_a_file_is_not(world: Domain) -> None:
     assert Path(daemon.socket).read_text() == "precious"
 
 
+def test_two_roles_in_one_daemon(world: Domain) -> None:
+    """The database lives beside an access router, at an address of its own; each has its recording and its share
+    of the store."""
+    router, other = world.routers
+    router.run("ip -6 address add 2001:db8:a1::c/128 dev core nodad")
+    before = [machine.kernel() for machine in world.routers]
+    both, ar2 = world.daemons["ar1"], world.daemons["ar2"]
+    for daemon in (both, ar2):
+        daemon.edit('cmd = "2001:db8:c::1"', 'cmd = "2001:db8:a1::c"')
+    database = world.daemons["cmd"].file.read_text().split("[cmd]")[1].replace("2001:db8:c::1", "2001:db8:a1::c")
+    both.file.write_text(both.file.read_text() + "[cmd]" + database)
+    both.start()
+    ar2.start()
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    world.roam(2)
+    world.address("2001:db8:a200:")
+    until("the old prefix follows", lambda: "2001:db8:a100::/64" in prefixes(ar2))
+    assert world.answers(first) == 3
+    assert {row["of"] for row in both.show("bindings")} == {"maar", "cmd"}
+    assert both.stop(signal.SIGKILL) == -signal.SIGKILL
+    both.start()
+    assert {row["of"] for row in both.show("bindings")} == {"maar", "cmd"}
+    recordings = sorted(path.name for path in both.file.parent.glob("ar1.jsonl*"))
+    assert recordings == ["ar1.jsonl.cmd", "ar1.jsonl.maar"]
+    assert [both.stop(), ar2.stop()] == [0, 0]
+    assert [machine.kernel() for machine in (router, other)] == before
+
+
+def test_other_numbers_of_the_kernel(world: Domain) -> None:
+    """Where somebody else uses our tables and priorities, they can be moved, and go again at the end."""
+    router = world.routers[0]
+    before = router.kernel()
+    daemon = world.daemons["ar1"]
+    kernel = '[maar.kernel]\nloop = ["dmm0", "dmm1"]\nfirst_table = 1000\nfirst_priority = 200\n'
+    daemon.edit("[[maar.peers]]", kernel + "[[maar.peers]]")
+    world.start()
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    assert world.answers(first) == 3
+    assert "lookup 1004" in router.kernel()["rules"]
+    assert daemon.stop() == 0
+    assert router.kernel() == before
+
+
 def test_tools_are_here() -> None:
     """These tests build networks with ip(8) and look at the kernel with nft(8)."""
     assert shutil.which("ip")

@@ -12,9 +12,9 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,11 +22,13 @@ from pydantic.fields import FieldInfo
 from sojourn.daemon import contradictions
 from sojourn.daemon.fields import Expected
 from sojourn.daemon.model import Cmd, File, Maar, Retransmission, models_in
+from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
 
 Key: TypeAlias = tuple[str | int, ...]
+N = TypeVar("N", Tables, Priorities)
 
 
 @dataclass(frozen=True, order=True)
@@ -227,6 +229,37 @@ def cmd_configuration(section: Cmd) -> CmdConfiguration:
         maars=maars,
         retransmission=_retransmission(section.retransmission),
     )
+
+
+def linux_settings(section: Maar) -> LinuxSettings:
+    """What the data plane in the kernel is told."""
+    kernel = section.kernel
+    return LinuxSettings(
+        address=section.address,
+        pool=section.pool,
+        peers=tuple(peer.address for peer in section.peers),
+        access=section.access,
+        buffer=section.buffer,
+        mtu=section.mtu,
+        prefix_length=section.prefix_length,
+        counters=section.counters,
+        link_layer=section.link_layer,
+        link_local=section.link_local,
+        loop=kernel.loop,
+        tables=_moved(Tables(), kernel.first_table - Tables.decapsulation),
+        priorities=_moved(Priorities(), kernel.first_priority - Priorities.inner_spoofing),
+        nexthops=kernel.nexthops,
+        mark=kernel.mark,
+        mark_mask=kernel.mark_mask,
+        hold_octets=kernel.hold_octets,
+        hold_seconds=kernel.hold_seconds,
+    )
+
+
+def _moved(numbers: N, distance: int) -> N:
+    """The same numbers, all of them moved."""
+    moved = {field.name: getattr(numbers, field.name) + distance for field in fields(numbers)}
+    return replace(numbers, **moved)
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:

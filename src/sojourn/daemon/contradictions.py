@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from pydantic_core import PydanticCustomError
 
 from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND
 
 LIFETIME_UNIT = 4 * SECOND
 LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
 """The Lifetime field counts 4 s in 16 bits (RFC 6275 6.1.7); all ones would mean for ever, so it is not offered."""
+_RESERVED_TABLES = (253, 254, 255)
 ROUTER_LIFETIME_MAX = 9000 * SECOND
 
 T = TypeVar("T")
@@ -47,6 +49,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _lifetime(("maar", "lifetime"), maar.get("lifetime"))
     faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
     faults += _advertised(maar)
+    faults += _kernel(_table(maar.get("kernel")))
     faults += _domain(cmd)
     return faults
 
@@ -187,6 +190,23 @@ def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
             "they do from a /64 only",
             note=True,
         )
+
+
+def _kernel(kernel: Mapping[str, Any]) -> Iterator[Fault]:
+    """Numbers of the kernel that are taken, or that do not go together."""
+    first, mark, mask = (kernel.get(key) for key in ("first_table", "mark", "mark_mask"))
+    if isinstance(first, int) and any(table in range(first, first + 6) for table in _RESERVED_TABLES):
+        yield Fault(
+            ("maar", "kernel", "first_table"), f"{first} to {first + 5} holds tables of the kernel", "not 248 to 255"
+        )
+    mark, mask = (LinuxSettings.mark if mark is None else mark), (LinuxSettings.mark_mask if mask is None else mask)
+    if isinstance(mark, int) and isinstance(mask, int) and mark & ~mask:
+        yield Fault(
+            ("maar", "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
+        )
+    loop = kernel.get("loop")
+    if isinstance(loop, list) and len(loop) == 2 and loop[0] == loop[1]:
+        yield Fault(("maar", "kernel", "loop"), f"{loop[0]!r} is there twice", "expected two names")
 
 
 def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:

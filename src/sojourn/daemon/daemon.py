@@ -77,6 +77,9 @@ class Daemon:
         """Start, serve, stop."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_bug)
+        for number in (signal.SIGTERM, signal.SIGINT):  # also one that comes during the start ends in an orderly stop
+            loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         with ExitStack() as opened:
             try:
                 store = self._prepare(opened)
@@ -85,7 +88,7 @@ class Daemon:
                 self.log.say("error", "not-started", reason=str(error))
                 await self.control.close()
                 return FAILED
-            await self._serve(loop)
+            await self._serve()
         return FAILED if self._failed else DONE
 
     # --- start --------------------------------------------------------------------------------------------------------
@@ -133,14 +136,11 @@ class Daemon:
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
-    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+    async def _serve(self) -> None:
         assert self._service is not None
         await self.control.serve(self._service)
         self._serving = True
-        looking = loop.create_task(self._look_at_refusals())
+        looking = asyncio.create_task(self._look_at_refusals())
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
         notify("READY=1", f"STATUS=running {' and '.join(roles)}")

@@ -27,6 +27,7 @@ from sojourn.daemon.fields import (
     TextField,
     duration_text,
 )
+from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, RetransmissionConstants
 from sojourn.wire.addresses import link_layer_text, text
 
@@ -51,6 +52,25 @@ MtuField: TypeAlias = Annotated[
     Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
 ]
 LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)]
+LoopField: TypeAlias = Annotated[
+    tuple[InterfaceField, InterfaceField], Expected("two names of interfaces", ["sojourn0", "sojourn1"])
+]
+TableField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=1, le=(1 << 32) - 7), Expected("a whole number, and five after it, but not 253 to 255", 50)
+]
+PriorityField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=1, le=32_000), Expected("a whole number from 1 to 32000", 9)
+]
+NexthopField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=1, le=(1 << 32) - (1 << 24)), Expected("a whole number below 2^32 - 2^24", 0x8C000000)
+]
+MarkField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=1, le=(1 << 32) - 1), Expected("a whole number of 32 bits, not 0", 0x8C0000)
+]
+HoldField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=4096, le=1 << 30), Expected("a number of octets from 4096 to 2^30", 1 << 20)
+]
+SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected("a whole number from 1 to 60", 5)]
 OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
 
 
@@ -115,6 +135,22 @@ class Peer(Section):
     name: NameField = setting("For people.", "", example="ar2")
 
 
+class Kernel(Section):
+    """Numbers and names in the kernel that are the daemon's own; to be changed where something else uses them."""
+
+    loop: LoopField = setting("A veth pair of the daemon's own.", ("sojourn0", "sojourn1"))
+    first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
+    first_priority: PriorityField = setting(
+        "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
+        Priorities.inner_spoofing,
+    )
+    nexthops: NexthopField = setting("Nexthop objects have this number and 2^24 - 1 more.", LinuxSettings.nexthops)
+    mark: MarkField = setting("The packet mark of what is too big for a tunnel.", LinuxSettings.mark)
+    mark_mask: MarkField = setting("The bits of packet marks that are the daemon's own.", LinuxSettings.mark_mask)
+    hold_octets: HoldField = setting("Kernel memory for the packets of one node that wait.", LinuxSettings.hold_octets)
+    hold_seconds: SecondsField = setting("How long a packet waits at most.", LinuxSettings.hold_seconds)
+
+
 class Maar(Section):
     """The role of a Mobility Anchor and Access Router (RFC 8885)."""
 
@@ -173,6 +209,7 @@ class Maar(Section):
     )
     link_layer: LinkLayerField = _maar("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[maar.retransmission]`.", Retransmission())
+    kernel: Kernel = setting("Table `[maar.kernel]`.", Kernel())
 
 
 class CmdMaar(Section):
@@ -234,6 +271,7 @@ def models_in() -> list[tuple[str, type[Section]]]:
         ("[maar]", Maar),
         ("[[maar.peers]]", Peer),
         ("[maar.retransmission]", Retransmission),
+        ("[maar.kernel]", Kernel),
         ("[cmd]", Cmd),
         ("[[cmd.maars]]", CmdMaar),
         ("[cmd.retransmission]", Retransmission),

@@ -14,11 +14,11 @@ from pathlib import Path
 from sojourn.core.effects import Report, StoreEffect
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event
-from sojourn.daemon.configuration import cmd_configuration, maar_configuration
+from sojourn.daemon.configuration import cmd_configuration, linux_settings, maar_configuration
 from sojourn.daemon.model import Cmd, File, Maar
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
-from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
+from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
@@ -128,7 +128,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
             peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
             access = section.access
             if section.backend == "seg6":
-                settings = _linux_settings(section)
+                settings = linux_settings(section)
                 fresh = not _exists(settings.loop[0])
                 with refusals("open netlink", "sojourn doctor says what this kernel can do"):
                     dataplane = LinuxDataplane(settings)
@@ -152,21 +152,6 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
         opened.pop_all()
         keep = isinstance(section, Maar) and section.keep_forwarding
         return Role(name, observed, host, dataplane, keep, fresh, lock)
-
-
-def _linux_settings(section: Maar) -> LinuxSettings:
-    return LinuxSettings(
-        address=section.address,
-        pool=section.pool,
-        peers=tuple(peer.address for peer in section.peers),
-        access=section.access,
-        buffer=section.buffer,
-        mtu=section.mtu,
-        prefix_length=section.prefix_length,
-        counters=section.counters,
-        link_layer=section.link_layer,
-        link_local=section.link_local,
-    )
 
 
 def _recorder(file: File, role: str) -> Recorder | None:
