@@ -60,7 +60,7 @@ def test_a_batch_is_stored_with_one_commit_before_anything_of_it_is_sent() -> No
     world = World(Scripted(lambda event, now: answers[type(event)]))
     world.driver.dispatch([SEEN, GONE])
     commit = ("commit", [StoreBinding(b"a", b"1"), DeleteBinding(b"b")])
-    assert world.log == [commit, SENT, EnsureHold(1), SENT]
+    assert world.log == [EnsureHold(1), commit, SENT, SENT]
 
 
 def test_a_batch_without_bindings_does_not_trouble_the_store() -> None:

@@ -1,9 +1,9 @@
 """One engine, one world.
 
 The driver is the only caller of an engine. It hands over what happened, in batches; what the engine asks for
-is carried out in order, with one exception that the order permits: all that a batch stores is committed once,
-before anything of the batch is sent to another machine. What could not be done goes back to the engine as
-`EffectFailed`, after the batch.
+is carried out in order, with one exception that the order permits: a batch that stores something changes this
+machine's own forwarding first, then commits once, and only then sends to other machines. What could not be done
+goes back to the engine as `EffectFailed`, after the batch.
 
 The driver knows no socket and no event loop. It runs as it is in the daemon, in a simulator and in a test;
 what differs is what it is given.
@@ -48,6 +48,10 @@ CLOCK_TOLERANCE = 10 * MILLISECOND
 """The wall clock may drift from the monotonic one by this much before the engine is told."""
 CLOCK_INTERVAL = 1 * SECOND
 """The clocks are compared at most this often."""
+
+
+_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode)
+"""Effects that other machines notice: what a batch stores must be safe before."""
 
 
 class Send(Protocol):
@@ -232,7 +236,16 @@ class Driver:
                 self.recent.append((now, effect))
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
-        self._commit(effects)
+        changes: list[StoreEffect] = [effect for effect in effects if isinstance(effect, StoreBinding | DeleteBinding)]
+        if not changes:
+            self._carry_out_each(effects)
+            return
+        # A disk takes milliseconds, in which packets of a node that moves would be lost.
+        self._carry_out_each([effect for effect in effects if not isinstance(effect, _HEARD_ELSEWHERE)])
+        self._commit(changes)
+        self._carry_out_each([effect for effect in effects if isinstance(effect, _HEARD_ELSEWHERE)])
+
+    def _carry_out_each(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             try:
                 self._carry_out_one(effect)
@@ -252,16 +265,13 @@ class Driver:
             case _:
                 self.dataplane.apply(effect)
 
-    def _commit(self, effects: Sequence[Effect]) -> None:
+    def _commit(self, changes: Sequence[StoreEffect]) -> None:
         """One transaction for the whole batch.
 
         A disk that refuses does not stop the domain: the engine is told, and the messages go out all the
         same, as what was not stored comes back from the other routers after a restart (design decision,
         section 5 number 8).
         """
-        changes: list[StoreEffect] = [effect for effect in effects if isinstance(effect, StoreBinding | DeleteBinding)]
-        if not changes:
-            return
         try:
             self._store.apply(changes)
         except OSError as error:
