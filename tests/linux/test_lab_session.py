@@ -264,6 +264,44 @@ def test_a_topology_file_is_played(desk: Desk) -> None:
     assert desk.wait_for_silence() == {}
 
 
+def test_root_can_do_without_a_user_namespace(desk: Desk) -> None:
+    shown = desk.run("lab", "up", "two.toml", "--root", "--json")
+    process = json.loads(shown)["pid"]
+    inside = _children(_children(process)[0])[0]
+    assert os.readlink(f"/proc/{inside}/ns/user") == os.readlink("/proc/self/ns/user")
+    assert os.readlink(f"/proc/{inside}/ns/pid") != os.readlink("/proc/self/ns/pid")
+    os.kill(process, signal.SIGKILL)
+    assert desk.wait_for_silence() == {}
+
+
+_FORBIDDEN = """
+import os, sys
+from pathlib import Path
+from sojourn.lab.namespaces import SandboxUnavailable, sandbox
+Path("/proc/sys/user/max_user_namespaces").write_text("0")
+user = os.readlink("/proc/self/ns/user")
+print(sandbox(lambda: 3 if os.readlink("/proc/self/ns/user") == user else 4))
+os.geteuid = lambda: 1000
+try:
+    sandbox(lambda: 5)
+except SandboxUnavailable as error:
+    print(error.strerror)
+"""
+
+
+def test_where_user_namespaces_are_forbidden_root_goes_without_and_others_are_told(desk: Desk) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sojourn.lab.sandbox", sys.executable, "-c", _FORBIDDEN],
+        env=desk.environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    status, sentence = done.stdout.splitlines()
+    assert status == "3"
+    assert sentence.startswith("this kernel does not let us make namespaces")
+
+
 def test_a_wrong_topology_starts_nothing(desk: Desk) -> None:
     (desk.directory / "two.toml").write_text(_TOPOLOGY.replace("core.ar1", "core.arx"))
     for verb in ("up", "run"):

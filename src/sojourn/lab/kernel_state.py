@@ -41,9 +41,9 @@ _FOREVER = 0xFFFFFFFF
 _ROUTE_NAMES = {1: "to", 2: "from", 5: "via", 6: "metric", 15: "table", 21: "encap-type", 22: "encap", 30: "nhid"}
 _ROUTE_VOLATILE = {4, 12, 20}  # the interface is shown by name; cache information; preference
 _RULE_NAMES = {1: "to", 2: "from", 3: "iif", 6: "priority", 15: "table", 17: "oif", 21: "protocol", 22: "ipproto"}
-_RULE_VOLATILE: set[int] = {14, 13}  # suppressors that are off
-_NEXTHOP_NAMES = {1: "id", 5: "dev", 6: "via", 7: "encap-type", 8: "encap"}
-_NEXTHOP_VOLATILE: set[int] = set()
+_RULE_VOLATILE = {13, 14}  # suppressors that are off
+_NHA_OIF = 5
+_NEXTHOP_NAMES = {1: "id", 6: "via", 7: "encap-type", 8: "encap"}
 
 _TABLES = (("table", 1), ("chain", 4), ("set", 10), ("object", 19), ("flowtable", 23))
 _NFT_GETRULE, _NFT_GETSETELEM = 7, 13
@@ -80,7 +80,7 @@ class KernelState:
                 *_addresses(netlink, names),
                 *_routes(netlink, names),
                 *_rules(netlink),
-                *_nexthops(netlink),
+                *_nexthops(netlink, names),
                 *_neighbours(netlink, names),
             ]
         finally:
@@ -175,14 +175,19 @@ def _rules(netlink: RouteNetlink) -> Iterable[str]:
         yield f"rule action {action} flags {flags}" + _rest(values, _RULE_NAMES, _RULE_VOLATILE, {1: to, 2: source})
 
 
-def _nexthops(netlink: RouteNetlink) -> Iterable[str]:
+def _nexthops(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
     try:
         answers = netlink.dump(RTM_GETNEXTHOP, struct.pack("=BBBBI", 0, 0, 0, 0, 0))
     except OSError:  # a kernel without nexthop objects has none
         return
     for _, payload in answers:
-        protocol = payload[2]
-        yield f"nexthop protocol {protocol}" + _rest(attributes(payload[8:]), _NEXTHOP_NAMES, _NEXTHOP_VOLATILE, {})
+        values = attributes(payload[8:])
+        device = values.get(_NHA_OIF)
+        yield (
+            f"nexthop protocol {payload[2]}"
+            + (f" dev {names.get(_number(device), _number(device))}" if device else "")
+            + _rest(values, _NEXTHOP_NAMES, {_NHA_OIF}, {})
+        )
 
 
 def _neighbours(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:

@@ -167,17 +167,26 @@ def run(directions: list[Direction]) -> None:
     by_descriptor = {direction.source.fileno(): direction for direction in directions}
     for descriptor in (*by_descriptor, timer.descriptor, 0):
         poll.register(descriptor, select.EPOLLIN)
+    waiting: dict[Direction, int] = {}
+    """Directions with frames, and when the next of each is due: a lab of many links is mostly silent."""
     while True:
         for descriptor, _ in poll.poll():
             direction = by_descriptor.get(descriptor)
             if direction is not None:
                 direction.take()
+                waiting[direction] = 0
             elif descriptor == timer.descriptor:
                 timer.rang()
             elif not os.read(0, 4096):
                 return
         now = time.monotonic_ns()
-        timer.arm(min((due for direction in directions if (due := direction.flush(now))), default=0))
+        for direction in [direction for direction, due in waiting.items() if due <= now]:
+            due = direction.flush(now)
+            if due:
+                waiting[direction] = due
+            else:
+                del waiting[direction]
+        timer.arm(min(waiting.values(), default=0))
 
 
 def main() -> int:
