@@ -313,6 +313,8 @@ def test_hostile_octets_are_counted_and_harm_nobody(world: Domain) -> None:
     until("all counted", refused)
     world.roam(1)
     assert world.answers(world.address("2001:db8:a100:")) == 3
+    assert daemon.stop() == 0
+    assert "warning refused counter=maar:socket:unknown-source count=4" in daemon.log.read_text()
 
 
 def test_the_recording_replays(world: Domain) -> None:

@@ -149,6 +149,7 @@ class Daemon:
         finally:
             notify("STOPPING=1")
             looking.cancel()
+            self._tell_refusals()
             await self.control.close()
             self._close_roles()
 
@@ -192,16 +193,18 @@ class Daemon:
                     self.log.say("warning", "not-reasserted", interface=interface, reason=error.strerror or str(error))
 
     async def _look_at_refusals(self) -> None:
-        """What was dropped before it became an event is told now and then, as a count."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
-            assert self._service is not None
-            counters = self._service.counters()
-            for name in counters:
-                before = self._refused.get(name, 0)
-                if name.endswith(_QUIET_REFUSALS) and counters[name] > before:
-                    self.log.say("warning", "refused", counter=name, count=counters[name] - before)
-                    self._refused[name] = counters[name]
+            self._tell_refusals()
+
+    def _tell_refusals(self) -> None:
+        """What was dropped before it became an event is told now and then, as a count."""
+        assert self._service is not None
+        for name, count in self._service.counters().items():
+            before = self._refused.get(name, 0)
+            if name.endswith(_QUIET_REFUSALS) and count > before:
+                self.log.say("warning", "refused", counter=name, count=count - before)
+                self._refused[name] = count
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Nothing that a peer, a user or the kernel does leads here. Whoever supervises us starts us again."""
