@@ -176,6 +176,16 @@ def test_a_roam_is_seen_by_both_routers_and_by_nobody_else(lab: Lab) -> None:
         assert _station_events(new) == []
 
 
+def test_make_before_break_tells_the_new_router_first(lab: Lab) -> None:
+    lab.air.roam("mn", "ar1")
+    with _link_events(lab.nodes["ar2"]) as new:
+        times = lab.air.roam("mn", "ar2", make_before_break=0.03)
+        assert _station_events(new)[:1] == [_NEWNEIGH]
+    assert times.announced is not None
+    assert times.associated is not None
+    assert times.associated - times.announced >= 30 * MILLISECOND
+
+
 def test_a_roaming_host_keeps_talking(lab: Lab) -> None:
     """Without any daemon: both routers are told by hand where the host's prefix is."""
     host = lab.nodes["mn"]
