@@ -14,7 +14,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sojourn.core.effects import EnsureCounter
 from sojourn.dataplane.links import add_veth, raise_quiet
+from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.dataplane.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -25,16 +27,6 @@ from sojourn.dataplane.netlink import (
     nested,
     open_netlink,
     split,
-)
-from sojourn.dataplane.nftables import (
-    ACCEPT,
-    HOOK_PREROUTING,
-    NETWORK,
-    Nftables,
-    load,
-    matches,
-    member,
-    verdict,
 )
 from sojourn.dataplane.objects import (
     RTM_GETNEXTHOP,
@@ -275,17 +267,15 @@ def _try_packet_socket() -> str:
 
 
 def _try_nftables() -> str:
-    """A table with a set whose elements count, as the data plane makes it."""
-    table = Nftables()
+    """The data plane as a whole, with a prefix that it counts."""
+    settings = LinuxSettings(_SOURCE.address[:15] + b"\1", _SOURCE, (_PEER,), (_veth()[1],))
+    dataplane = LinuxDataplane(settings)
     try:
-        chain = ("probe", (HOOK_PREROUTING, -300))
-        rule = ("probe", matches(load(NETWORK, 8, 16), member("away"), verdict(ACCEPT)))
-        table.install(b"probe", [chain], [rule], [_PEER])
-        table.add("away", _SOURCE.address)
-        if table.counters("away") != {_SOURCE.address: 0}:
+        dataplane.apply(EnsureCounter(_PREFIX))
+        if dataplane.count() != {_PREFIX: 0}:
             raise Shortfall("the elements of sets do not count")
     finally:
-        table.close()
+        dataplane.leave()
     return ""
 
 
