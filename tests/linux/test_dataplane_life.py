@@ -237,6 +237,19 @@ def test_packets_are_counted_once_in_each_direction(bed: Bed) -> None:
     assert anchor.count() == {HOME: 0}
 
 
+def test_a_flushed_ruleset_is_written_again(bed: Bed) -> None:
+    """A reload of the operator's own rules takes our table along."""
+    plane = bed.plane("ar1")
+    plane.apply(EnsureCounter(HOME))
+    whole = state(bed)
+    for mend in (plane.count, lambda: plane.apply(EnsureCounter(HOME))):
+        assert plane._filter is not None
+        plane._filter.remove()
+        mend()
+        assert state(bed).difference(whole) == []
+    assert plane.count() == {HOME: 0}
+
+
 def test_a_prefix_of_another_length_cannot_be_counted(bed: Bed) -> None:
     with pytest.raises(OSError, match="only /64"):
         bed.plane("ar1").apply(EnsureCounter(prefix("2001:db8:a100::/56")))

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
+from functools import partial
 
 from sojourn.dataplane import nftables as nft
 from sojourn.dataplane.settings import LinuxSettings
@@ -43,7 +44,7 @@ _SOURCE, _DESTINATION = 8, 24
 
 def rules(settings: LinuxSettings) -> Iterator[Rule]:
     """All rules, in order, by chain."""
-    mask = _mask(settings.prefix_length)
+    counted = partial(_counted, settings.prefix_length)
     clamp: tuple[bytes, ...] = (
         _protocol(_TCP),
         nft.load(nft.TRANSPORT, 13, 1),
@@ -55,13 +56,13 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     oversize += (nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),)
     mark = _mark(settings, settings.mark)
 
-    yield "tunnelled", (nft.load(nft.TRANSPORT, _SOURCE, 16), nft.mask(mask), nft.member("away"))
-    yield "tunnelled", (nft.load(nft.TRANSPORT, _DESTINATION, 16), nft.mask(mask), nft.member("away"))
+    yield "tunnelled", counted(nft.TRANSPORT, _SOURCE)
+    yield "tunnelled", counted(nft.TRANSPORT, _DESTINATION)
 
     own = (nft.load(nft.NETWORK, _SOURCE, 16), nft.compare(nft.EQUAL, settings.address))
     yield "access", (*own, nft.verdict(nft.DROP))
     yield "access", clamp
-    yield "access", (nft.load(nft.NETWORK, _SOURCE, 16), nft.mask(mask), nft.member("away"))
+    yield "access", counted(nft.NETWORK, _SOURCE)
     yield "access", (*oversize, *_within(_SOURCE, settings.pool, nft.NOT_EQUAL), *mark)
 
     yield "away", (*oversize, *mark)
@@ -73,8 +74,7 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
     for name in settings.access:
         yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
-    to_away = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.mask(mask), nft.member("away"))
-    yield "prerouting", (*to_away, nft.verdict(nft.JUMP, "away"))
+    yield "prerouting", (*counted(nft.NETWORK, _DESTINATION), nft.verdict(nft.JUMP, "away"))
     yield "prerouting", (*_within(_DESTINATION, settings.pool, nft.EQUAL), *clamp)
 
     redirect = (_protocol(_ICMPV6), nft.load(nft.TRANSPORT, 0, 1), nft.compare(nft.EQUAL, _REDIRECT))
@@ -84,7 +84,7 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
 
 def fingerprint(settings: LinuxSettings) -> bytes:
     """Equal when `rules` and peers are: written on the table, so that a restart keeps the one that is there."""
-    digest = hashlib.sha256(b"".join(sorted(settings.peers)))
+    digest = hashlib.sha256(b"".join(sorted(settings.peers)) + bytes((settings.prefix_length,)))
     for chain, expressions in rules(settings):
         digest.update(chain.encode() + b"".join(expressions))
     return digest.digest()
@@ -99,8 +99,27 @@ def _interface(key: int, name: str) -> bytes:
 
 
 def _within(offset: int, prefix: Prefix, operator: int) -> tuple[bytes, ...]:
-    load = nft.load(nft.NETWORK, offset, 16)
-    return (load, nft.mask(_mask(prefix.length)), nft.compare(operator, prefix.address))
+    octets = key_octets(prefix.length)
+    load = nft.load(nft.NETWORK, offset, octets)
+    if prefix.length % 8 == 0:
+        return (load, nft.compare(operator, prefix.address[:octets]))
+    return (load, nft.mask(_mask(prefix.length)[:octets]), nft.compare(operator, prefix.address[:octets]))
+
+
+def key(prefix: Prefix) -> bytes:
+    """The element of the set ``away`` that stands for a prefix: the octets that it fills, wholly or in part."""
+    return prefix.address[: key_octets(prefix.length)]
+
+
+def key_octets(length: int) -> int:
+    """Octets of a key for prefixes of `length` bits: for /64 half of what a whole address would cost."""
+    return (length + 7) // 8
+
+
+def _counted(length: int, base: int, offset: int) -> tuple[bytes, ...]:
+    octets = key_octets(length)
+    mask = () if length % 8 == 0 else (nft.mask(_mask(length)[:octets]),)
+    return (nft.load(base, offset, octets), *mask, nft.member("away"))
 
 
 def _mark(settings: LinuxSettings, value: int) -> tuple[bytes, ...]:

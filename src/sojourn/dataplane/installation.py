@@ -91,6 +91,8 @@ class Installation:
             self._remember(before, found[near].index, found[far].index)
         for name in (near, far):
             links.raise_quiet(self._netlink, found[name].index, settings.tunnel_mtu)
+        # The source of every tunnelled packet is sought among this end's one address only, not among all there are.
+        links.write_setting(f"conf/{near}/use_oif_addrs_only", 1)
         self._prepare_hold(near)
         links.write_setting("conf/all/forwarding", 1)
         for name in settings.access:

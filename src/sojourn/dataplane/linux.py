@@ -97,7 +97,8 @@ class LinuxDataplane:
         mark = filters.fingerprint(self._settings)
         try:
             if table.fingerprint() != mark:
-                table.install(mark, filters.CHAINS, filters.rules(self._settings), self._settings.peers)
+                octets = filters.key_octets(self._settings.prefix_length)
+                table.install(mark, filters.CHAINS, filters.rules(self._settings), self._settings.peers, octets)
         except OSError as error:
             hint = "this kernel cannot count packets; set counters = false to go without"
             raise OSError(error.errno, f"{error.strerror}: {hint}") from error
@@ -122,7 +123,8 @@ class LinuxDataplane:
         left = snapshot.left()
         for thing in left:
             self._netlink.request(thing.withdraw())
-        prefixes = [Prefix(key, self._settings.prefix_length) for key in snapshot.counted]
+        length = self._settings.prefix_length
+        prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
             self._filter_away(prefix, False)
         return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes)]
@@ -200,11 +202,13 @@ class LinuxDataplane:
         self._close_loop(time.monotonic() - _LINGER)
         if self._filter is None or not self._started:
             return {}
-        length, counted = self._settings.prefix_length, self.state.counters
-        found = self._filter.counters("away")
-        return {
-            prefix: found[prefix.address] for prefix in counted if prefix.length == length and prefix.address in found
-        }
+        try:
+            found = self._filter.counters("away")
+        except FileNotFoundError:
+            self._restore_filter(self._filter)
+            found = self._filter.counters("away")
+        keys = {prefix: filters.key(prefix) for prefix in self.state.counters}
+        return {prefix: found[key] for prefix, key in keys.items() if key in found}
 
     def show(self) -> list[Row]:
         """What should hold, with its counters."""
@@ -348,14 +352,27 @@ class LinuxDataplane:
             return
         if prefix.length != self._settings.prefix_length:
             raise OSError(errno.EINVAL, f"{prefix} cannot be counted, only /{self._settings.prefix_length}")
-        if self._snapshot is not None and prefix.address in self._snapshot.counted:
-            self._snapshot.counted.discard(prefix.address)
+        key = filters.key(prefix)
+        if self._snapshot is not None and key in self._snapshot.counted:
+            self._snapshot.counted.discard(key)
             if wanted:
                 return
-        if wanted:
-            self._filter.add("away", prefix.address)
-        else:
-            self._filter.discard("away", prefix.address)
+        if not wanted:
+            self._filter.discard("away", key)
+            return
+        try:
+            self._filter.add("away", key)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            self._restore_filter(self._filter)
+            self._filter.add("away", key)
+
+    def _restore_filter(self, table: Nftables) -> None:
+        """Somebody flushed the whole ruleset, ours with it, as a reload of nftables.service does."""
+        self._install_filter(table)
+        for prefix in self.state.counters:
+            table.add("away", filters.key(prefix))
 
     # --- kernel -------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ _NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
 _NFPROTO_IPV6 = 10
 _NLMSG_ERROR = 2
 _SET_EXPR = 0x100
-_TYPE_IPV6_ADDRESS = 8
+_TYPE_INTEGER, _TYPE_IPV6_ADDRESS = 4, 8
 """What nft(8) shows keys as."""
 
 REGISTER = 1
@@ -154,18 +154,19 @@ class Nftables:
         chains: Sequence[tuple[str, tuple[int, int] | None]],
         rules: Iterable[tuple[str, tuple[bytes, ...]]],
         peers: Sequence[bytes],
+        key_octets: int,
     ) -> None:
         """Write the whole table, in place of an older one, in one transaction.
 
         `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `peers` the elements of the
-        constant set ``peers``; the set ``away`` is empty.
+        constant set ``peers``; the set ``away``, with keys of `key_octets`, is empty.
         """
         table = _name(1, TABLE)
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
         transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
-        transaction.append((_NEWSET, NLM_F_CREATE, _set("peers", 1)))
+        transaction.append((_NEWSET, NLM_F_CREATE, _set("peers", 1, 16)))
         counter = nested(17, _name(1, "counter") + nested(2, b""))
-        transaction.append((_NEWSET, NLM_F_CREATE, _set("away", 2, _SET_EXPR) + counter))
+        transaction.append((_NEWSET, NLM_F_CREATE, _set("away", 2, key_octets, _SET_EXPR) + counter))
         if peers:
             transaction.append((_NEWSETELEM, NLM_F_CREATE, _elements("peers", peers)))
         for name, hook in chains:
@@ -231,9 +232,10 @@ def _generic(family: int) -> bytes:
     return struct.pack(">BBH", family, 0, 0)
 
 
-def _set(name: str, number: int, flags: int = 0) -> bytes:
+def _set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
     body = _name(1, TABLE) + _name(2, name) + _be32(3, flags)
-    return body + _be32(4, _TYPE_IPV6_ADDRESS) + _be32(5, 16) + _be32(10, number)
+    shown = _TYPE_IPV6_ADDRESS if octets == 16 else _TYPE_INTEGER
+    return body + _be32(4, shown) + _be32(5, octets) + _be32(10, number)
 
 
 def _elements(set_name: str, keys: Sequence[bytes]) -> bytes:
