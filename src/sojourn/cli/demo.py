@@ -7,17 +7,18 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sojourn.cli.errors import CommandError
+Switch = Annotated[bool, Parameter(negative=())]
 
 
 def demo(
     *,
     mode: Literal["proxy", "relay", "locator"] = "proxy",
     output: Path = Path("sojourn-demo"),
-    json: bool = False,
-    plain: bool = False,
+    json: Switch = False,
+    plain: Switch = False,
     compare: bool = True,
-    buffer: bool = False,
+    buffer: Switch = False,
+    root: Switch = False,
     seed: Annotated[int, Parameter(help="Of the losses and jitter on emulated links.")] = 0,
 ) -> int:
     """Watch a stock host walk over three access routers while its connections live on.
@@ -38,15 +39,14 @@ def demo(
         Walk once more without mobility, and show what becomes of the sessions then.
     buffer
         Let routers keep a host's packets while it is between two of them.
+    root
+        Make namespaces as root, for kernels that forbid user namespaces.
     """
+    from sojourn.cli.lab import in_sandbox
     from sojourn.lab.demo import DemoOptions, run_demo
-    from sojourn.lab.namespaces import SandboxUnavailable, sandbox
 
     default = DemoOptions(output)
     options = DemoOptions(
         output.absolute(), mode, json, plain, seed, buffer, default.plan, default.comparison if compare else None
     )
-    try:
-        return sandbox(lambda: run_demo(options))
-    except SandboxUnavailable as error:
-        raise CommandError(f"{error.strerror}. Try as root, or: sojourn doctor") from None
+    return in_sandbox(lambda: run_demo(options), root)

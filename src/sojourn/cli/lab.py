@@ -69,6 +69,7 @@ def run(
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     json_output: Json = False,
     plain: Switch = False,
+    buffer: Switch = False,
     root: Switch = False,
     **extra: str,
 ) -> int:
@@ -84,6 +85,8 @@ def run(
         Print one JSON document and nothing else.
     plain:
         No live view, even on a terminal.
+    buffer:
+        Scenarios walk and soak: routers keep the packets of a host that is between two of them.
     root:
         Make namespaces as root, for kernels that forbid user namespaces.
     extra:
@@ -92,6 +95,7 @@ def run(
     from sojourn.lab.registry import ScenarioOptions, scenarios
 
     known = scenarios()
+    extra |= {"buffer": "true"} if buffer else {}
     name = Path(scenario).stem if scenario.endswith(".toml") else scenario
     directory = output or Path(f"sojourn-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     options = ScenarioOptions(directory, json_output, plain, {key: str(value) for key, value in extra.items()})

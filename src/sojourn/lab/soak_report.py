@@ -55,7 +55,7 @@ def _verdicts(result: SoakResult, moves: Sequence[HandoverResult], probes: Seque
     yield Verdict("corrupt downloads", str(len(corrupt)), "0", not corrupt)
     excess = percentile((one.lost_ms - one.bound_ms for one in probes), 0.95)
     if result.options.buffer:
-        lost = percentile((one.packets * 1000 / one.rate for one in probes), 0.95)
+        lost = percentile((one.packets for one in probes), 0.95)
         limit = f"at most {BUFFERED_PACKETS:.0f}"
         yield Verdict("lost of 1000 packets a second, p95", f"{lost:.1f}", limit, lost <= BUFFERED_PACKETS)
     else:
