@@ -177,7 +177,8 @@ def test_a_roam_is_seen_by_both_routers_and_by_nobody_else(lab: Lab) -> None:
 
 
 def test_make_before_break_tells_the_new_router_first(lab: Lab) -> None:
-    lab.air.roam("mn", "ar1")
+    for name in ("ar2", "ar1"):  # ar2 saw it leave, so that its return will be an event
+        lab.air.roam("mn", name)
     with _link_events(lab.nodes["ar2"]) as new:
         times = lab.air.roam("mn", "ar2", make_before_break=0.03)
         assert _station_events(new)[:1] == [_NEWNEIGH]
