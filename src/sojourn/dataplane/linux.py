@@ -121,8 +121,7 @@ class LinuxDataplane:
             return []
         snapshot, self._snapshot = self._snapshot, None
         left = snapshot.left()
-        for thing in left:
-            self._netlink.request(thing.withdraw())
+        self._netlink.request(*(thing.withdraw() for thing in left))
         length = self._settings.prefix_length
         prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
@@ -143,16 +142,26 @@ class LinuxDataplane:
             raise refusals[0]
 
     def close(self) -> None:
-        """Nothing of ours is left in the kernel, and what was there before is there again. Twice is harmless."""
-        try:
-            self._installation.restore_local()
-            for thing in reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), set()).left():
-                self._netlink.request(thing.withdraw())
-            if self._filter is not None:
-                self._filter.remove()
-            self._installation.restore()
-        finally:
-            self.leave()
+        """Nothing of ours is left in the kernel, and what was there before is there again.
+
+        Goes on after a refusal, and raises the first one at the end.
+        """
+        steps = [self._installation.restore_local, self._withdraw_all, self._installation.restore]
+        if self._filter is not None:
+            steps.insert(2, self._filter.remove)
+        refusals = []
+        for step in steps:
+            try:
+                step()
+            except OSError as error:
+                refusals.append(error)
+        self.leave()
+        if refusals:
+            raise refusals[0]
+
+    def _withdraw_all(self) -> None:
+        left = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), set()).left()
+        self._netlink.request(*(thing.withdraw() for thing in left))
 
     def leave(self) -> None:
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""

@@ -43,6 +43,8 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERROR = struct.Struct("=i")
 _RECEIVE = 1 << 17
+_AT_ONCE = 256
+"""Messages in one system call at most, so that neither they nor their acknowledgements fill a socket's buffer."""
 _PAUSES = (0.0005, 0.001, 0.003, 0.003, 0.01)
 """Seconds to wait before a message that met ENOMEM is sent again."""
 
@@ -130,11 +132,14 @@ class Netlink:
         self._socket.close()
 
     def request(self, *messages: Message) -> None:
-        """Carry out all of `messages`, in order, in one system call. Raises OSError for the first that is refused.
+        """Carry out all of `messages`, in order, 256 in one system call. Raises OSError for the first refused.
 
-        The kernel goes on after a refused message, so that the later ones are carried out as well.
+        The kernel goes on after a refused message, so that the later ones in the call are carried out as well.
         """
-        pending: Sequence[Message] = messages
+        for start in range(0, len(messages), _AT_ONCE):
+            self._request(messages[start : start + _AT_ONCE])
+
+    def _request(self, pending: Sequence[Message]) -> None:
         for pause in (*_PAUSES, None):
             refused = self._exchange(pending)
             if not refused:
