@@ -6,6 +6,7 @@ import pytest
 
 from sojourn import wire
 from sojourn.wire.addresses import Prefix, address, prefix
+from sojourn.wire.extensions.rfc7411 import MulticastMobility
 from sojourn.wire.units import SECOND, wall_clock
 
 PREFIX = prefix("2001:db8:a1:1::/64")
@@ -281,7 +282,7 @@ def test_rfc7411_options_count_words() -> None:
     """Length 1 is four octets beyond the first four (RFC 7411 5.3): what follows must not be misread."""
     octets = bytes.fromhex("3b 02 05 00 00 00  00 01 00 00 00 00  3c 01 02 00 16 12 00 40  17 02 00 01")
     message = wire.decode(octets, strict=True)
-    assert message.options == (wire.UnknownOption(60, bytes.fromhex("0200 16120040")), wire.HandoffIndicator(1))
+    assert message.options == (MulticastMobility(2, bytes.fromhex("16120040")), wire.HandoffIndicator(1))
     assert wire.encode(message) == octets
 
 

@@ -23,6 +23,7 @@ from support.wire_messages import (
     ND_OPTION_CLASSES,
     OPTION_CLASSES,
     damage,
+    options_at,
     random_message,
     random_object,
 )
@@ -79,7 +80,7 @@ def test_a_discovery_option_comes_back_and_fills_units_of_eight_octets(cls: Any,
 def test_every_option_stands_where_its_alignment_wants_it(rng: Random) -> None:
     message = random_message(rng)
     octets = wire.encode(message)
-    position = 6 + message.layout.size
+    position = options_at(message)
     for option in wire.decode(octets, strict=True, padding=True).options:
         x, y = alignment_of(option)
         assert position % x == y % x, option

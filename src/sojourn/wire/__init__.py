@@ -1,7 +1,8 @@
 """Octets and values: Mobility Headers (RFC 6275 and its extensions) and neighbour discovery.
 
 `decode` and `encode` translate, `seal` and `verify` deal with the checksum, and each message and option is a class,
-declared once. Neighbour discovery has its own module, `sojourn.wire.icmpv6`.
+declared once. What every walk needs is imported here; the rest is in `sojourn.wire.extensions`, one module per RFC, and
+imported when it first occurs. Neighbour discovery has its own module, `sojourn.wire.icmpv6`.
 """
 
 from sojourn.wire.errors import DecodeError, EncodeError
@@ -14,7 +15,11 @@ from sojourn.wire.messages import (
     BindingRevocationAcknowledgement,
     BindingRevocationIndication,
     BindingUpdate,
+    CareOfTest,
+    CareOfTestInit,
     Heartbeat,
+    HomeTest,
+    HomeTestInit,
 )
 from sojourn.wire.mobility import (
     MESSAGES,
@@ -40,7 +45,14 @@ from sojourn.wire.options.dmm import (
     ServingMaar,
 )
 from sojourn.wire.options.identifiers import MobileNodeIdentifier, VendorSpecific
-from sojourn.wire.options.mip6 import AlternateCareOfAddress, BindingRefreshAdvice, Pad1, PadN
+from sojourn.wire.options.mip6 import (
+    AlternateCareOfAddress,
+    BindingAuthorizationData,
+    BindingRefreshAdvice,
+    NonceIndices,
+    Pad1,
+    PadN,
+)
 from sojourn.wire.options.pmip6 import (
     AccessTechnologyType,
     HandoffIndicator,
@@ -59,6 +71,8 @@ from sojourn.wire.values import (
     Handoff,
     HeartbeatFlags,
     IdentifierType,
+    RevocationStatus,
+    RevocationTrigger,
     Status,
 )
 
@@ -75,6 +89,7 @@ __all__ = [
     "AnchoredPrefix",
     "BindingAcknowledgement",
     "BindingAcknowledgementFlags",
+    "BindingAuthorizationData",
     "BindingError",
     "BindingErrorStatus",
     "BindingRefreshAdvice",
@@ -84,6 +99,8 @@ __all__ = [
     "BindingRevocationIndication",
     "BindingUpdate",
     "BindingUpdateFlags",
+    "CareOfTest",
+    "CareOfTestInit",
     "DecodeError",
     "DlifLinkLayerAddress",
     "DlifLinkLocalAddress",
@@ -93,6 +110,8 @@ __all__ = [
     "Heartbeat",
     "HeartbeatFlags",
     "HomeNetworkPrefix",
+    "HomeTest",
+    "HomeTestInit",
     "IdentifierType",
     "LinkLocalAddress",
     "LocalPrefix",
@@ -100,11 +119,14 @@ __all__ = [
     "MobileNodeLinkLayerIdentifier",
     "MobilityMessage",
     "MobilityOption",
+    "NonceIndices",
     "Pad1",
     "PadN",
     "PreviousMaar",
     "Remainder",
     "RestartCounter",
+    "RevocationStatus",
+    "RevocationTrigger",
     "ServingMaar",
     "Status",
     "Timestamp",

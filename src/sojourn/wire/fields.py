@@ -65,6 +65,39 @@ class UInt:
 
 
 @dataclass(frozen=True, slots=True)
+class SInt:
+    """A signed integer of `size` octets, in two's complement."""
+
+    size: int
+
+    @property
+    def format(self) -> str:
+        return f"{self.size}s"
+
+    @property
+    def limit(self) -> int:
+        """The largest value that may travel."""
+        return (1 << 8 * self.size - 1) - 1
+
+    def read(self, word: str) -> str:
+        return f"int.from_bytes({word}, 'big', signed=True)"
+
+    def write(self, value: str) -> str:
+        return f"({value}).to_bytes({self.size}, 'big', signed=True)"
+
+    def refused(self, value: str) -> str:
+        return ""
+
+    def unfit(self, value: str) -> str:
+        return ""
+
+    def problem(self, value: Any) -> str | None:
+        if isinstance(value, int) and -self.limit - 1 <= value <= self.limit:
+            return None
+        return f"{value!r} is not an integer from {-self.limit - 1} to {self.limit}"
+
+
+@dataclass(frozen=True, slots=True)
 class Scaled:
     """A quantity in whole nanoseconds above the wire and in `unit` nanoseconds on it.
 
@@ -132,24 +165,39 @@ class Octets:
 
 @dataclass(frozen=True, slots=True)
 class Bits:
-    """`size` bits. Bit fields that follow each other share one word, from its top bit down, and must fill it."""
+    """`size` bits. Bit fields that follow each other share one word, from its top bit down, and must fill it.
+
+    Above `maximum`, if there is one, the octets are refused.
+    """
 
     size: int
+    maximum: int | None = None
+
+    @property
+    def mask(self) -> int:
+        """All bits set."""
+        return (1 << self.size) - 1
 
     @property
     def limit(self) -> int:
         """The largest value that may travel."""
-        return (1 << self.size) - 1
+        return self.mask if self.maximum is None else self.maximum
 
     def read(self, word: str) -> str:
         return word
 
+    def refused(self, value: str) -> str:
+        """The condition, as code, under which a decoded `value` is malformed; empty when none is."""
+        return "" if self.maximum is None else f"{value} > {self.maximum}"
+
     def unfit(self, value: str) -> str:
-        return f"{value} >> {self.size}"
+        return f"{value} >> {self.size}" if self.maximum is None else f"not 0 <= {value} <= {self.maximum}"
 
     def problem(self, value: Any) -> str | None:
         if isinstance(value, int) and 0 <= value <= self.limit:
             return None
+        if self.maximum is not None:
+            return f"{value!r} is not an integer from 0 to {self.maximum}"
         return f"{value!r} does not fit into {self.size} bits"
 
 
@@ -195,11 +243,44 @@ class Tlvs:
     family: str
 
 
-Fixed: TypeAlias = UInt | Scaled | Octets
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Values of `size` octets each to the end, at least `minimum` of them: numbers, or octets if not `number`."""
+
+    size: int
+    minimum: int = 0
+    number: bool = True
+
+    def problem(self, value: Any) -> str | None:
+        if not isinstance(value, tuple) or len(value) < self.minimum:
+            return f"{value!r} is not a tuple of at least {self.minimum}"
+        kind = UInt(self.size) if self.number else Octets(self.size)
+        return next(filter(None, map(kind.problem, value)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Octets with a length octet before them. For classes that read and write themselves."""
+
+    def problem(self, value: Any) -> str | None:
+        if isinstance(value, bytes | bytearray) and len(value) < 256:
+            return None
+        return f"{value!r} is not at most 255 octets"
+
+
+@dataclass(frozen=True, slots=True)
+class InHeader:
+    """One octet of the protocol's own header, which that protocol's module reads and writes: the code of ICMPv6."""
+
+    def problem(self, value: Any) -> str | None:
+        return UInt(1).problem(value)
+
+
+Fixed: TypeAlias = UInt | SInt | Scaled | Octets
 """Kinds with a word of their own."""
-Tail: TypeAlias = Rest | Tlvs
+Tail: TypeAlias = Rest | Tlvs | Repeated
 """Kinds without a fixed length: at most one, at the end."""
-Kind: TypeAlias = Fixed | Bits | Tail
+Kind: TypeAlias = Fixed | Bits | Tail | Counted | InHeader
 
 U8: TypeAlias = Annotated[int, UInt(1)]
 U16: TypeAlias = Annotated[int, UInt(2)]
@@ -207,5 +288,7 @@ U24: TypeAlias = Annotated[int, UInt(3)]
 U32: TypeAlias = Annotated[int, UInt(4)]
 U64: TypeAlias = Annotated[int, UInt(8)]
 Ip6: TypeAlias = Annotated[Address, Octets(16)]
+Ip4: TypeAlias = Annotated[bytes, Octets(4)]
+"""An IPv4 address: 4 octets."""
 PrefixLength: TypeAlias = Annotated[int, UInt(1, maximum=128)]
 """Of an IPv6 prefix. More than 128 is malformed everywhere, so that no code above needs to ask."""

@@ -21,8 +21,9 @@ Network Prefix the text is::
       out += pack(22, 18, self.off_link << 7 | self.reserved, self.prefix_length, self.address)
      except (struct_error, TypeError, OverflowError): raise complain(self) from None
 
-The object is made without calling ``__init__``, which halves the time of a decode. A class that no layout describes
-brings functions `get` and `put` of its own with the same signatures.
+The object is made without calling ``__init__``, which halves the time of a decode. The functions are written when the
+first of them is called: most programs meet a few of the many classes. A class that no layout describes brings functions
+`get` and `put` of its own with the same signatures.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_type_hints
 
 from sojourn.wire.errors import DecodeError, EncodeError
-from sojourn.wire.fields import Bits, Fixed, Kind, Rest, Tail, Tlvs, UInt
+from sojourn.wire.fields import Bits, Counted, Fixed, InHeader, Kind, Repeated, Rest, Tail, Tlvs, UInt
 
 Get: TypeAlias = Callable[[bytes, int, int, int], Any]
 """``get(octets, start, stop, mode)``: the object in ``octets[start:stop]``, or `DecodeError`."""
@@ -114,6 +115,8 @@ class Layout:
             case (_, Rest(minimum, sizes)):
                 legal = tuple(self.size + length for length in sizes)
                 return legal or range(self.size + minimum, sys.maxsize)
+            case (_, Repeated(size, minimum)):
+                return range(self.size + size * minimum, sys.maxsize, size)
             case _:
                 return range(self.size, sys.maxsize)
 
@@ -146,6 +149,8 @@ def parse(cls: type, head: Head | None) -> Layout:
     layout = Layout(head, [], None)
     bits: list[tuple[str, Bits]] = []
     for name, kind in kinds(cls).items():
+        if isinstance(kind, InHeader):
+            continue
         if layout.tail:
             raise TypeError(f"{cls.__name__}.{name} comes after a field without a fixed length")
         if isinstance(kind, Bits):
@@ -155,8 +160,10 @@ def parse(cls: type, head: Head | None) -> Layout:
                 bits = []
         elif bits:
             raise TypeError(f"{cls.__name__}.{name} does not begin on an octet")
-        elif isinstance(kind, Rest | Tlvs):
+        elif isinstance(kind, Rest | Tlvs | Repeated):
             layout.tail = (name, kind)
+        elif isinstance(kind, Counted):
+            raise TypeError(f"{cls.__name__}.{name}: only a class with its own get and put has such a field")
         else:
             layout.words.append(Word(kind.format, [Part(name, kind, 0)]))
     if bits:
@@ -185,7 +192,7 @@ def decoder_text(layout: Layout) -> list[str]:
         else:
             targets.append(f"w{index}")
             conversions += _conversions(word, f"w{index}")
-        refusals += [part.kind.refused(f"self.{part.name}") for part in word.parts if not isinstance(part.kind, Bits)]
+        refusals += [part.kind.refused(f"self.{part.name}") for part in word.parts]
     lines = ["def get(octets, start, stop, mode):"]
     lines += [f" if {_wrong_length(layout)}: raise refuse(cls, start, stop)"]
     lines += [" self = make(cls)"]
@@ -199,6 +206,10 @@ def decoder_text(layout: Layout) -> list[str]:
             lines += [f" self.{name} = octets[start + {layout.size}:stop]"]
         case (name, Tlvs()):
             lines += [f" self.{name} = walk(octets, start + {layout.size}, stop, mode)"]
+        case (name, Repeated(size, _, number)):
+            item = f"octets[at:at + {size}]"
+            item = f"from_bytes({item}, 'big')" if number else item
+            lines += [f" self.{name} = tuple([{item} for at in range(start + {layout.size}, stop, {size})])"]
     return [*lines, " return self"]
 
 
@@ -217,14 +228,16 @@ def _conversions(word: Word, variable: str) -> list[str]:
     for part in word.parts:
         assert isinstance(part.kind, Bits)
         shifted = f"{variable} >> {part.shift}" if part.shift else variable
-        lines += [f"self.{part.name} = {part.kind.read(f'{shifted} & {part.kind.limit}')}"]
+        lines += [f"self.{part.name} = {part.kind.read(f'{shifted} & {part.kind.mask}')}"]
     return lines
 
 
 def _wrong_length(layout: Layout) -> str:
     match layout.lengths():
-        case range(start=least):
+        case range(start=least, step=1):
             return f"stop - start < {least}"
+        case range(start=least, step=step):
+            return f"stop - start < {least} or (stop - start - {least}) % {step}"
         case (only,):
             return f"stop - start != {only}"
         case several:
@@ -233,13 +246,11 @@ def _wrong_length(layout: Layout) -> str:
 
 # --- writing the encoder ------------------------------------------------------------------------------------------
 
-_RESCUE = [" except (struct_error, TypeError, OverflowError): raise complain(self) from None"]
-
 
 def encoder_text(layout: Layout, align: Alignment) -> list[str]:
     """The lines of ``put``."""
     values = [_packed(word) for word in layout.words]
-    rest = f"self.{layout.tail[0]}" if layout.tail and isinstance(layout.tail[1], Rest) else None
+    rest = _rest(layout)
     body = [f"rest = {rest}"] if rest else []
     if layout.head:
         body += _alignment(layout, align)
@@ -252,8 +263,20 @@ def encoder_text(layout: Layout, align: Alignment) -> list[str]:
     if rest:
         body += ["out += rest"]
     lines = ["def put(self, out, align):", " try:", *(f"  {line}" for line in body)]
-    lines += [" except (struct_error, TypeError, OverflowError): raise complain(self) from None"]
+    lines += [" except (struct_error, TypeError, OverflowError, AttributeError): raise complain(self) from None"]
     return lines + [f" {line}" for line in _after(layout)]
+
+
+def _rest(layout: Layout) -> str | None:
+    """The octets of a tail that is no list of options, as code."""
+    match layout.tail:
+        case (name, Rest()):
+            return f"self.{name}"
+        case (name, Repeated(size, _, True)):
+            return f"b''.join([value.to_bytes({size}, 'big') for value in self.{name}])"
+        case (name, Repeated()):
+            return f"b''.join(self.{name})"
+    return None
 
 
 def _nested(layout: Layout) -> bool:
@@ -263,8 +286,11 @@ def _nested(layout: Layout) -> bool:
 
 def _unfit(layout: Layout) -> list[str]:
     conditions = [part.kind.unfit(f"self.{part.name}") for part in layout.parts()]
-    if layout.tail and isinstance(layout.tail[1], Rest):
-        conditions += [layout.tail[1].refused("len(rest)")]
+    match layout.tail:
+        case (_, Rest() as kind):
+            conditions += [kind.refused("len(rest)")]
+        case (name, Repeated(size, minimum)):
+            conditions += [f"len(self.{name}) < {minimum}", f"len(rest) != {size} * len(self.{name})"]
     return list(filter(None, conditions))
 
 
@@ -296,9 +322,9 @@ def _length(layout: Layout, head: Head) -> str:
     match layout.tail:
         case None:
             return str(fixed // head.unit)
-        case (_, Rest()) if head.unit == 1:
+        case (_, Rest() | Repeated()) if head.unit == 1:
             return f"{fixed} + len(rest)"
-        case (_, Rest()):
+        case (_, Rest() | Repeated()):
             return f"({fixed} + len(rest) + {head.unit - 1}) // {head.unit}"
         case _:
             return "0"
@@ -323,14 +349,36 @@ def _after(layout: Layout) -> list[str]:
 # --- putting both to work -----------------------------------------------------------------------------------------
 
 
-def define(cls: Any, head: Head | None, align: Alignment, walkers: dict[str, Walk]) -> None:
-    """Give `cls` its decoder and encoder, unless it brings its own, and the RFC sections that its docstring names."""
+def define(
+    cls: Any,
+    head: Head | None,
+    align: Alignment,
+    walkers: dict[str, Walk],
+    install: Callable[[Get], None],
+) -> None:
+    """Give `cls` its decoder and encoder, unless it brings its own, and the RFC sections that its docstring names.
+
+    Until one of the two is called they are stand-ins; then both are compiled and `install` is told the decoder.
+    """
     cls.rfc = ", ".join(re.findall(r"RFC \d+ [\d.]*\d", cls.__doc__ or ""))
     cls.align = align
     if "get" in vars(cls) and "put" in vars(cls):
         return
     cls.layout = parse(cls, head)
-    cls.get, cls.put = compile_functions(cls, cls.layout, align, walkers)
+
+    def ready() -> None:
+        cls.get, cls.put = compile_functions(cls, cls.layout, align, walkers)
+        install(cls.get)
+
+    def get(octets: bytes, start: int, stop: int, mode: int) -> Any:
+        ready()
+        return cls.get(octets, start, stop, mode)
+
+    def put(self: Any, out: bytearray, align: bool) -> None:
+        ready()
+        self.put(out, align)
+
+    cls.get, cls.put = staticmethod(get), put
 
 
 def compile_functions(cls: type, layout: Layout, align: Alignment, walkers: dict[str, Walk]) -> tuple[Any, Put]:
@@ -342,6 +390,7 @@ def compile_functions(cls: type, layout: Layout, align: Alignment, walkers: dict
         "unpack": struct.Struct("!" + layout.format).unpack_from,
         "pack": packed.pack,
         "struct_error": struct.error,
+        "from_bytes": int.from_bytes,
         "PADDINGS": PADDINGS,
         "alignment": align,
         "refuse": refuse,
@@ -382,6 +431,8 @@ def _refusal(cls: Any, layout: Layout, length: int) -> str:
 
 
 def _in_words(lengths: range | tuple[int, ...]) -> str:
+    if isinstance(lengths, range) and lengths.step > 1:
+        return f"{lengths.start} and a multiple of {lengths.step} more"
     return f"at least {lengths.start}" if isinstance(lengths, range) else " or ".join(map(str, lengths))
 
 

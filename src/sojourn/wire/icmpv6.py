@@ -9,9 +9,10 @@ A lifetime with all bits set is infinity: `INFINITE` for the 32-bit lifetimes.
 
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix
+from sojourn.wire.catalogue import SUBTYPED_ICMPV6, places
 from sojourn.wire.checksum import internet_checksum
 from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.fields import U8, U16, U24, U32, Bits, Ip6, PrefixLength, Rest, Scaled, Tlvs
@@ -86,6 +87,7 @@ class UnknownNdOption(NdOption):
 
 ND_OPTIONS = Family("neighbour discovery options", UnknownNdOption, base=0, unit=8)
 """RFC 4861 4.6. One without a length spoils the whole message, as it must (RFC 4861 6.1)."""
+ND_OPTIONS.classes.elsewhere.update(places("discovery"))
 nd_option = ND_OPTIONS.option
 NdOptions: TypeAlias = Annotated[tuple[NdOption, ...], Tlvs("neighbour discovery options")]
 
@@ -114,7 +116,7 @@ class PrefixInformation(NdOption):
     """A prefix that is on the link or makes addresses, or both (RFC 4861 4.6.2)."""
 
     prefix_length: PrefixLength
-    flags: U8
+    flags: Annotated[U8, PrefixInformationFlags]
     """`PrefixInformationFlags`."""
     valid: Seconds32
     preferred: Seconds32
@@ -192,8 +194,12 @@ class UnknownIcmpv6(Icmpv6Message):
 
 
 _REGISTRY: Registry[Icmpv6Message] = Registry()
+for _number, _module in places("icmpv6").items():
+    (_REGISTRY.subtypes if _number in SUBTYPED_ICMPV6 else _REGISTRY.classes).elsewhere[_number] = _module
 MESSAGES = _REGISTRY.classes
 """The class of each ICMPv6 type."""
+SUBTYPED_MESSAGES = _REGISTRY.subtypes
+"""The classes of ICMPv6 types whose data begin with a type of their own."""
 icmpv6_message = _REGISTRY.message
 
 
@@ -213,7 +219,7 @@ class RouterAdvertisement(Icmpv6Message):
 
     hop_limit: U8 = 64
     """For the packets of hosts; 0: not said."""
-    flags: U8 = 0
+    flags: Annotated[U8, RouterAdvertisementFlags] = 0
     """`RouterAdvertisementFlags`."""
     lifetime: Seconds16 = 0
     """As a default router; zero: it is none."""
@@ -239,7 +245,7 @@ class NeighbourSolicitation(Icmpv6Message):
 class NeighbourAdvertisement(Icmpv6Message):
     """This link-layer address has the target address (RFC 4861 4.4)."""
 
-    flags: U8
+    flags: Annotated[U8, NeighbourAdvertisementFlags]
     """`NeighbourAdvertisementFlags`."""
     reserved: U24 = field(default=0, kw_only=True)
     target: Ip6
@@ -328,18 +334,26 @@ def decode_icmpv6(octets: bytes, *, strict: bool = False) -> Icmpv6Message:
     if len(octets) < _HEADER:
         raise DecodeError(f"ICMPv6 (RFC 4443 2.1): {len(octets)} octets where at least {_HEADER} are expected", 0)
     number, code = octets[0], octets[1]
-    read = _REGISTRY.readers[number]
+    read = _REGISTRY.readers[number] or _REGISTRY.reader(number)
     if read is None:
         return UnknownIcmpv6(number, code, octets[_HEADER:])
     if code and number in _DISCOVERY:
         raise DecodeError(f"{MESSAGES[number].__name__} ({MESSAGES[number].rfc}): code {code}", 1)
-    message: Icmpv6Message = read(octets, _HEADER, len(octets), STRICT * strict)
-    return message
+    message: Any = read(octets, _HEADER, len(octets), STRICT * strict)
+    if message is None:
+        return UnknownIcmpv6(number, code, octets[_HEADER:])
+    if hasattr(type(message), "code"):
+        message.code = code
+    found: Icmpv6Message = message
+    return found
 
 
 def encode_icmpv6(message: Icmpv6Message) -> bytes:
     """The octets of `message`, checksum zero; `seal_icmpv6` or the kernel fills it. Raises `EncodeError`."""
-    out = bytearray((message.number, 0, 0, 0))
+    code = getattr(message, "code", 0)
+    if not isinstance(code, int) or not 0 <= code <= 255:
+        raise EncodeError(f"{type(message).__name__}.code ({getattr(message, 'rfc', 'RFC 4443 2.1')}): {code!r}")
+    out = bytearray((message.number, code, 0, 0))
     message.put(out, True)
     return bytes(out)
 

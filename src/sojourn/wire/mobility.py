@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from sojourn.wire.addresses import Address
+from sojourn.wire.catalogue import SUBTYPED, places
 from sojourn.wire.checksum import internet_checksum
 from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.fields import Tlvs
@@ -70,6 +71,7 @@ mobility_option = MOBILITY_OPTIONS.option
 MOBILITY_OPTIONS.set_length(60, base=4, unit=4)
 MOBILITY_OPTIONS.set_length(61, base=4, unit=4)
 _ODD_LENGTHS = MOBILITY_OPTIONS.odd_lengths
+MOBILITY_OPTIONS.classes.elsewhere.update(places("options"))
 
 Options: TypeAlias = Annotated[tuple[MobilityOption, ...], Tlvs("mobility options")]
 
@@ -97,6 +99,8 @@ class UnknownMessage(MobilityMessage):
 
 _REGISTRY: Registry[MobilityMessage] = Registry()
 _READERS = _REGISTRY.readers
+for _number, _module in places("messages").items():
+    (_REGISTRY.subtypes if _number in SUBTYPED else _REGISTRY.classes).elsewhere[_number] = _module
 MESSAGES = _REGISTRY.classes
 """The class of each Mobility Header type (RFC 6275 6.1.1 and the IANA registry "Mobility Header Types")."""
 SUBTYPED_MESSAGES = _REGISTRY.subtypes
@@ -120,7 +124,7 @@ def decode(octets: bytes, *, strict: bool = False, padding: bool = False) -> Mob
         raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where {end} are announced", 1)
     if octets[0] != NO_NEXT_HEADER:
         raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): payload protocol {octets[0]} follows it", 0)
-    read = _READERS[octets[2]]
+    read = _READERS[octets[2]] or _REGISTRY.reader(octets[2])
     if read is None:
         return UnknownMessage(octets[2], octets[_HEADER:end])
     mode = STRICT if strict else 0

@@ -7,10 +7,12 @@ has a table of its own. A `Family` is such a table with the one walker that all 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sojourn.wire.errors import DecodeError
+from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.generate import PADDING, STRICT, Alignment, Get, Head, Layout, Walk, define
 
 WALKERS: dict[str, Walk] = {}
@@ -72,38 +74,115 @@ class Message:
 
 
 M = TypeVar("M", bound=Message)
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class UnknownSubOption(Tlv):
+    """A sub-option without a class here, or one that is malformed; its octets are kept."""
+
+    type: int
+    data: bytes
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the sub-option as it came."""
+        if len(self.data) > 255 or not 0 <= self.type <= 255:
+            raise EncodeError(f"UnknownSubOption: type {self.type} cannot carry {len(self.data)} octets")
+        out += bytes((self.type, len(self.data))) + self.data
+
+
+@dataclass(slots=True)
+class SubRemainder(Tlv):
+    """Octets at the end of an option that are no sub-option; kept, so that it can be rebuilt."""
+
+    data: bytes
+
+    def put(self, out: bytearray, align: bool) -> None:
+        """Append the octets."""
+        out += self.data
+
+
+class Catalogue(Mapping[int, V]):
+    """What is declared, by number. The modules of rare declarations are imported when a number first occurs.
+
+    Whoever walks over the catalogue, or asks for its length, has all of them imported.
+    """
+
+    def __init__(self) -> None:
+        self.ready: dict[int, V] = {}
+        """What is declared by now."""
+        self.elsewhere: dict[int, str] = {}
+        """The modules that will declare the rest."""
+
+    def find(self, number: int) -> V | None:
+        """What is declared under `number`, if anything is."""
+        module = self.elsewhere.pop(number, None)
+        if module:
+            import_module(module)
+        return self.ready.get(number)
+
+    def reserved(self, number: int, module: str) -> bool:
+        """Whether `number` is kept for another module than this."""
+        return self.elsewhere.get(number, module) != module
+
+    def _load(self) -> dict[int, V]:
+        while self.elsewhere:
+            self.find(min(self.elsewhere))
+        return self.ready
+
+    def __getitem__(self, number: int) -> V:
+        found = self.find(number)
+        if found is None:
+            raise KeyError(number)
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._load()))
+
+    def __len__(self) -> int:
+        return len(self._load())
 
 
 class Registry(Generic[M]):
     """The messages that share a number space."""
 
     def __init__(self) -> None:
-        self.classes: dict[int, type[M]] = {}
-        self.subtypes: dict[int, dict[bytes, type[M]]] = {}
+        self.classes: Catalogue[type[M]] = Catalogue()
+        self.subtypes: Catalogue[dict[bytes, type[M]]] = Catalogue()
         """Where the first octets of the data say which class it is."""
         self.readers: list[Get | None] = [None] * 256
+
+    def reader(self, number: int) -> Get | None:
+        """The decoder of message `number`, even if its module has not been imported yet."""
+        self.classes.find(number)
+        self.subtypes.find(number)
+        return self.readers[number]
 
     def message(self, number: int, subtype: bytes = b"") -> Callable[[type[M]], type[M]]:
         """Class decorator: the dataclass with slots is message `number`, if its data begin with `subtype`."""
 
         def declare(cls: type[M]) -> type[M]:
-            known = self.subtypes.get(number, {})
-            if number in self.classes or subtype in known or (known and not subtype):
+            catalogue: Catalogue[Any] = self.subtypes if subtype else self.classes
+            known = self.subtypes.ready.get(number, {})
+            taken = number in self.classes.ready or subtype in known or (known and not subtype)
+            if taken or catalogue.reserved(number, cls.__module__):
                 raise TypeError(f"{cls.__name__}: number {number} is taken")
             cls.number = number
-            define(cls, None, (1, 0), WALKERS)
             if subtype:
-                self.subtypes.setdefault(number, {})[subtype] = cls
+                define(cls, None, (1, 0), WALKERS, lambda get: None)
+                self.subtypes.ready.setdefault(number, {})[subtype] = cls
                 self.readers[number] = self._dispatcher(number)
             else:
-                self.classes[number] = cls
+                define(cls, None, (1, 0), WALKERS, lambda get: self.readers.__setitem__(number, get))
+                self.classes.ready[number] = cls
                 self.readers[number] = cls.get
+            catalogue.elsewhere.pop(number, None)
             return cls
 
         return declare
 
     def _dispatcher(self, number: int) -> Get:
-        table = self.subtypes[number]
+        table = self.subtypes.ready[number]
 
         def get(octets: bytes, start: int, stop: int, mode: int) -> Any:
             for subtype, cls in table.items():
@@ -133,7 +212,8 @@ class Family:
         pad1: bool = False,
         padding: tuple[int, ...] = (),
     ) -> None:
-        self.classes: dict[int, type[Tlv]] = {}
+        self.name = name
+        self.classes: Catalogue[type[Tlv]] = Catalogue()
         self.unknown = unknown
         self._remainder = remainder
         self._base = base
@@ -155,18 +235,24 @@ class Family:
         base, unit = length or self.length(number)
 
         def declare(cls: type[T]) -> type[T]:
-            if number in self.classes:
-                raise TypeError(f"{cls.__name__}: number {number} belongs to {self.classes[number].__name__}")
+            if self.classes.reserved(number, cls.__module__):
+                self.classes.find(number)
+            if number in self.classes.ready:
+                raise TypeError(f"{cls.__name__}: number {number} belongs to {self.classes.ready[number].__name__}")
             if length:
                 self.set_length(number, base, unit)
             cls.number = number
-            define(cls, Head(number, base, unit), align, WALKERS)
-            self.classes[number] = cls
-            if number not in self.odd_lengths and number not in self._padding:
-                self._readers[number] = cls.get
+            define(cls, Head(number, base, unit), align, WALKERS, lambda get: self._install(number, get))
+            self.classes.ready[number] = cls
+            self.classes.elsewhere.pop(number, None)
+            self._install(number, cls.get)
             return cls
 
         return declare
+
+    def _install(self, number: int, get: Get) -> None:
+        if number not in self.odd_lengths and number not in self._padding:
+            self._readers[number] = get
 
     def length(self, number: int) -> tuple[int, int]:
         """(base, unit) of option `number`."""
@@ -223,7 +309,7 @@ class Family:
         return stop
 
     def _read(self, number: int, octets: bytes, start: int, stop: int, mode: int) -> Tlv:
-        cls = self.classes.get(number)
+        cls = self.classes.find(number)
         if cls is None:
             return self.unknown(number, octets[start:stop])
         try:

@@ -50,7 +50,10 @@ class BindingRevocationFlags(IntFlag):
 
 
 class Status(IntEnum):
-    """Status of Binding Acknowledgements; from 128 on the request is refused."""
+    """Status of Binding Acknowledgements; from 128 on the request is refused.
+
+    RFC 3963 4.2 and RFC 5213 8.2 say "greater than 128", but 128 itself is a refusal too (RFC 6275 6.1.8).
+    """
 
     ACCEPTED = 0  # RFC 6275 6.1.8
     ACCEPTED_BUT_PREFIX_DISCOVERY_NECESSARY = 1
@@ -119,6 +122,47 @@ class BindingErrorStatus(IntEnum):
 
     UNKNOWN_BINDING = 1
     UNKNOWN_MESSAGE_TYPE = 2
+
+
+class RevocationType(IntEnum):
+    """Which of the two Binding Revocation messages it is (RFC 5846 5)."""
+
+    RESERVED = 0
+    BINDING_REVOCATION_INDICATION = 1
+    BINDING_REVOCATION_ACKNOWLEDGEMENT = 2
+
+
+class RevocationTrigger(IntEnum):
+    """Why bindings are revoked (RFC 5846 5.1).
+
+    From 128 on for all bindings of the receiver; section 11 says "greater than 128" and defines 128 all the same.
+    """
+
+    UNSPECIFIED = 0
+    ADMINISTRATIVE_REASON = 1
+    INTER_MAG_HANDOVER_SAME_ACCESS_TYPE = 2
+    INTER_MAG_HANDOVER_DIFFERENT_ACCESS_TYPE = 3
+    INTER_MAG_HANDOVER_UNKNOWN = 4
+    USER_INITIATED_SESSION_S_TERMINATION = 5
+    ACCESS_NETWORK_SESSION_S_TERMINATION = 6
+    POSSIBLE_OUT_OF_SYNC_BCE_STATE = 7
+    PER_PEER_POLICY = 128
+    REVOKING_MOBILITY_NODE_LOCAL_POLICY = 129
+
+
+class RevocationStatus(IntEnum):
+    """Status of Binding Revocation Acknowledgements; from 128 on the revocation failed (RFC 5846 5.2)."""
+
+    SUCCESS = 0
+    PARTIAL_SUCCESS = 1
+    BINDING_DOES_NOT_EXIST = 128
+    IPV4_HOME_ADDRESS_OPTION_REQUIRED = 129
+    GLOBAL_REVOCATION_NOT_AUTHORIZED = 130
+    REVOKED_MOBILE_NODES_IDENTITY_REQUIRED = 131
+    REVOCATION_FAILED_MN_IS_ATTACHED = 132
+    REVOCATION_TRIGGER_NOT_SUPPORTED = 133
+    REVOCATION_FUNCTION_NOT_SUPPORTED = 134
+    PROXY_BINDING_REVOCATION_NOT_SUPPORTED = 135
 
 
 class Handoff(IntEnum):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from sojourn.wire.fields import U8, U32, Rest
 from sojourn.wire.mobility import MobilityOption, mobility_option
+from sojourn.wire.values import IdentifierType
 
 
 @mobility_option(8)
@@ -12,7 +13,7 @@ from sojourn.wire.mobility import MobilityOption, mobility_option
 class MobileNodeIdentifier(MobilityOption):
     """Who the mobile node is, whatever its address (RFC 4283 3, RFC 8371 4)."""
 
-    subtype: U8
+    subtype: Annotated[U8, IdentifierType]
     """`IdentifierType`."""
     identifier: Annotated[bytes, Rest()]
 

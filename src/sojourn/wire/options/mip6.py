@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sojourn.wire.errors import DecodeError
-from sojourn.wire.fields import Ip6, Rest, Scaled
+from sojourn.wire.fields import U16, Ip6, Rest, Scaled
 from sojourn.wire.mobility import MobilityOption, mobility_option
 from sojourn.wire.units import SECOND, Duration
 
@@ -49,3 +49,23 @@ class AlternateCareOfAddress(MobilityOption):
     """The care-of address, where it is not the source address (RFC 6275 6.2.5)."""
 
     address: Ip6
+
+
+@mobility_option(4, align=(2, 0))
+@dataclass(slots=True)
+class NonceIndices(MobilityOption):
+    """Which nonces the tokens were made with; only with Binding Authorization Data (RFC 6275 6.2.6)."""
+
+    home: U16
+    care_of: U16
+
+
+@mobility_option(5, align=(8, 2))
+@dataclass(slots=True)
+class BindingAuthorizationData(MobilityOption):
+    """The proof of return routability: the last option, and no padding behind it (RFC 6275 6.2.7).
+
+    The RFC states no alignment but 8n+2 follows from that, for the 12 octets that return routability has.
+    """
+
+    authenticator: Annotated[bytes, Rest()]

@@ -7,6 +7,7 @@ from sojourn.wire.addresses import Prefix
 from sojourn.wire.fields import U8, U16, U32, U64, Bits, Flag, Ip6, PrefixLength, Rest
 from sojourn.wire.generate import NATURAL
 from sojourn.wire.mobility import MobilityOption, mobility_option
+from sojourn.wire.values import AccessTechnology, Handoff
 
 
 @mobility_option(22, align=(8, 4))
@@ -37,7 +38,7 @@ class HandoffIndicator(MobilityOption):
     """What kind of attachment this registration is about (RFC 5213 8.4)."""
 
     reserved: U8 = field(default=0, kw_only=True)
-    indicator: U8
+    indicator: Annotated[U8, Handoff]
     """`Handoff`."""
 
 
@@ -47,7 +48,7 @@ class AccessTechnologyType(MobilityOption):
     """How the mobile node is attached (RFC 5213 8.5)."""
 
     reserved: U8 = field(default=0, kw_only=True)
-    technology: U8
+    technology: Annotated[U8, AccessTechnology]
     """`AccessTechnology`."""
 
 
