@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from sojourn.core.effects import EnsureDelivery, EnsurePrefix, EnsureTunnel, EnsureUplink
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.dataplane.settings import SHARED_LINK_LAYER, SHARED_LINK_LOCAL
+from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import End, RouteNetlink
 from sojourn.wire.addresses import Address, Prefix, address, link_layer, prefix, text
@@ -113,7 +114,17 @@ class Bed:
             plane = LinuxDataplane(self.settings(router, **changes))
             self.planes.append(plane)
             plane.begin()
+        self._settle(router)
         return plane
+
+    def _settle(self, router: str) -> None:
+        """The kernel makes the local route of a new address in a moment of its own; the state is whole then."""
+        local = f"to {text(SHARED_LINK_LOCAL)}/128"
+        for _ in range(200):
+            if any(local in line for line in KernelState.of(self.namespaces[router]).lines):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"no local route {local}")
 
     def stop(self, router: str, plane: LinuxDataplane) -> None:
         """Close in order."""
