@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -26,7 +27,7 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address, address, prefix, text
 from sojourn.wire.units import SECOND
-from support.access_router import until
+from support.access_router import reachable, until
 
 pytestmark = pytest.mark.lab
 
@@ -48,6 +49,8 @@ def machine() -> Iterator[NetworkNamespace]:
     for number in (OURS, PEER, STRANGER):
         netlink.add_address(LOOPBACK, number, 128)
     netlink.close()
+    for number in (OURS, PEER, STRANGER):
+        until(partial(reachable, made, number))
     yield made
     made.close()
 
@@ -119,19 +122,21 @@ def stranger(machine: NetworkNamespace) -> Iterator[Sender]:
     made.close()
 
 
-def _drained(ours: MobilitySocket) -> list[MessageReceived]:
-    """All that waits; loopback delivers before `sendto` returns."""
+def _arrived(ours: MobilitySocket, count: int) -> list[MessageReceived]:
+    """The events of the first `count` messages, however many of these were refused."""
     found: list[MessageReceived] = []
-    while True:
-        before = ours.counters["received"]
-        found += ours.events()
-        if ours.counters["received"] == before:
-            return found
+
+    def all_came() -> bool:
+        found.extend(ours.events())
+        return ours.counters["received"] >= count
+
+    until(all_came)
+    return found
 
 
 def test_a_message_arrives_with_its_addresses(ours: MobilitySocket, peer: Sender) -> None:
     peer.send(GOOD)
-    assert ours.events() == [MessageReceived(UPDATE, PEER, OURS)]
+    assert _arrived(ours, 1) == [MessageReceived(UPDATE, PEER, OURS)]
     assert ours.counters == {"received": 1}
 
 
@@ -162,22 +167,36 @@ def test_a_wrong_checksum_never_gets_here(ours: MobilitySocket, peer: Sender) ->
     for length in range(6):  # too short to have one
         peer.send(GOOD[:length], sealed=False)
     peer.send(GOOD)
-    assert len(_drained(ours)) == 1
+    assert len(_arrived(ours, 1)) == 1
     assert ours.counters == {"received": 1}
 
 
 def test_a_stranger_is_dropped_before_decoding_and_not_answered(ours: MobilitySocket, stranger: Sender) -> None:
     for octets in (GOOD, b"\x00" + GOOD[1:], b"\x3b\x00\x63" + bytes(5), bytes(7)):
         stranger.send(octets)
-    assert _drained(ours) == []
+    assert _arrived(ours, 4) == []
     assert ours.counters == {"received": 4, "unknown-source": 4}
     assert stranger.nothing_came()
+
+
+def test_5213_5_3_1_a_few_strangers_are_heard_so_that_they_can_be_refused(
+    machine: NetworkNamespace, stranger: Sender
+) -> None:
+    with machine.entered():
+        ours = MobilitySocket(OURS, peers={PEER}, strangers=2, clock=lambda: 1000 * SECOND)
+    for _ in range(5):
+        stranger.send(GOOD)
+    heard: list[MessageReceived] = []
+    until(lambda: heard.extend(ours.events()) or ours.counters["received"] == 5)  # type: ignore[func-returns-value]
+    assert [event.source for event in heard] == [STRANGER, STRANGER]
+    assert ours.counters["unknown-source"] == 5
+    ours.close()
 
 
 def test_peers_may_change(ours: MobilitySocket, stranger: Sender) -> None:
     ours.peers = {PEER, STRANGER}
     stranger.send(GOOD)
-    assert [event.source for event in _drained(ours)] == [STRANGER]
+    assert [event.source for event in _arrived(ours, 1)] == [STRANGER]
 
 
 def test_rfc_6275_9_2_another_payload_proto_is_discarded_with_a_parameter_problem(
@@ -186,7 +205,7 @@ def test_rfc_6275_9_2_another_payload_proto_is_discarded_with_a_parameter_proble
     """The Payload Proto field MUST be IPPROTO_NONE; SHOULD send Parameter Problem, Code 0, pointing at the field."""
     octets = b"\x11" + GOOD[1:]
     peer.send(octets)
-    assert _drained(ours) == []
+    assert _arrived(ours, 1) == []
     report = peer.icmp()
     kind, code, _, pointer = struct.unpack_from("!BBHI", report)
     assert (kind, code, pointer) == (4, 0, 40)
@@ -202,7 +221,7 @@ def test_rfc_6275_9_2_a_header_len_below_the_least_is_discarded_with_a_parameter
 ) -> None:
     """Header Len MUST NOT be less than what the message needs; the pointer SHOULD point at it."""
     peer.send(bytes((59, 0, 5, 0, 0, 0, 0, 1)))
-    assert _drained(ours) == []
+    assert _arrived(ours, 1) == []
     assert struct.unpack_from("!BBHI", peer.icmp())[3] == 41
     assert ours.counters == {"received": 1, "header-length": 1, "parameter-problems": 1}
 
@@ -210,7 +229,7 @@ def test_rfc_6275_9_2_a_header_len_below_the_least_is_discarded_with_a_parameter
 def test_rfc_6275_9_2_an_unknown_type_is_answered_with_a_binding_error(ours: MobilitySocket, peer: Sender) -> None:
     """The MH Type MUST be known; otherwise SHOULD send a Binding Error with Status 2."""
     peer.send(bytes((59, 0, 99, 0, 0, 0, 0, 1)))
-    assert _drained(ours) == []
+    assert _arrived(ours, 1) == []
     assert decode(peer.answer()) == BindingError(2, bytes(16))
     assert ours.counters == {"received": 1, "unknown-type": 1, "sent": 1}
 
@@ -218,7 +237,7 @@ def test_rfc_6275_9_2_an_unknown_type_is_answered_with_a_binding_error(ours: Mob
 def test_errors_are_slow(ours: MobilitySocket, peer: Sender) -> None:
     for _ in range(3 * ERRORS_PER_SECOND):
         peer.send(bytes((59, 0, 99, 0, 0, 0, 0, 1)))
-    assert _drained(ours) == []
+    assert _arrived(ours, 3 * ERRORS_PER_SECOND) == []
     assert ours.counters["unknown-type"] == 3 * ERRORS_PER_SECOND
     assert ours.counters["sent"] == ERRORS_PER_SECOND
 
@@ -226,8 +245,9 @@ def test_errors_are_slow(ours: MobilitySocket, peer: Sender) -> None:
 def test_one_wake_up_takes_its_share_and_leaves_the_rest(ours: MobilitySocket, peer: Sender) -> None:
     for _ in range(DRAIN + 5):
         peer.send(GOOD)
-    assert len(ours.events()) == DRAIN
-    assert len(ours.events()) == 5
+    shares: list[int] = []
+    until(lambda: shares.append(len(ours.events())) or sum(shares) == DRAIN + 5)
+    assert max(shares) <= DRAIN
 
 
 def test_a_flood_from_one_peer_leaves_room_for_another(
@@ -238,7 +258,7 @@ def test_a_flood_from_one_peer_leaves_room_for_another(
     for _ in range(500):
         peer.send(GOOD)
     stranger.send(GOOD)
-    sources = [event.source for event in _drained(ours)]
+    sources = [event.source for event in _arrived(ours, 501)]
     assert sources == [PEER] * 10 + [STRANGER]
     assert ours.counters == {"received": 501, "rate-limited": 490}
     ours.close()
@@ -248,7 +268,8 @@ def test_what_the_kernel_dropped_is_counted(ours: MobilitySocket, peer: Sender) 
     ours._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     for _ in range(100):
         peer.send(GOOD)
-    assert ours.overflowed() == 100 - len(_drained(ours)) > 0
+    until(lambda: len(ours.events()) == 0 and ours.counters["received"] + ours.overflowed() == 100)
+    assert ours.overflowed() > 0
 
 
 def test_an_address_that_is_not_ours_is_refused(machine: NetworkNamespace) -> None:
@@ -279,10 +300,10 @@ def _damaged(chance: random.Random) -> bytes:
 def test_hostile_octets_end_in_a_counter_or_an_event(ours: MobilitySocket, peer: Sender, seed: int) -> None:
     chance = random.Random(seed)
     events = 0
-    for _ in range(30):
+    for turn in range(1, 31):
         for _ in range(DRAIN):
             peer.send(_damaged(chance))
-        events += len(_drained(ours))
+        events += len(_arrived(ours, turn * DRAIN))
     counters = ours.counters
     refused = sum(
         counters[n] for n in ("decode-errors", "payload-proto", "header-length", "unknown-type", "rate-limited")

@@ -26,6 +26,9 @@ from sojourn.host.recorder import Recorder
 from sojourn.stores import MemoryStore, SqliteStore, Store
 from sojourn.wire.addresses import Address, text
 
+_STRANGERS = 50
+"""Messages a second of routers that are not configured, which a database answers with status 154 (RFC 5213 5.3.1)."""
+
 
 class StartError(Exception):
     """The daemon cannot start here and now; the text says why and what to do."""
@@ -123,6 +126,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
         peers: frozenset[Address]
         access: tuple[str, ...] = ()
         fresh = True
+        strangers = 0
         if isinstance(section, Maar):
             engine = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
             peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
@@ -135,6 +139,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
         else:
             engine = CentralMobilityDatabase(cmd_configuration(section), epoch)
             peers = frozenset(maar.address for maar in section.maars)
+            strangers = _STRANGERS
         observed = Observed(engine, listener)
         with refusals(
             f"open the sockets of {text(section.address)}", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
@@ -146,6 +151,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
                 address=section.address,
                 peers=peers,
                 access=access,
+                strangers=strangers,
                 recorder=recorder,
                 loop=asyncio.get_running_loop(),
             )

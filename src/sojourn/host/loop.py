@@ -48,7 +48,7 @@ class LoopTimer:
 class Host:
     """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
 
-    `peers`, `rate` and `burst` are those of `MobilitySocket`. The data plane and the store belong to the
+    `peers`, `rate`, `burst` and `strangers` are those of `MobilitySocket`. The data plane and the store belong to the
     driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
     """
 
@@ -65,12 +65,13 @@ class Host:
         loop: asyncio.AbstractEventLoop | None = None,
         rate: int | None = RATE,
         burst: int = BURST,
+        strangers: int = 0,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
         self.timer = LoopTimer(self.loop, self._wake)
         with ExitStack() as opened:
-            self.socket = MobilitySocket(address, peers=peers, rate=rate, burst=burst)
+            self.socket = MobilitySocket(address, peers=peers, rate=rate, burst=burst, strangers=strangers)
             opened.callback(self.socket.close)
             self.access = AccessLink(access)
             opened.callback(self.access.close)

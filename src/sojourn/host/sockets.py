@@ -56,8 +56,10 @@ class MobilitySocket:
     """Protocol 135 at `address`.
 
     Only `peers` are listened to; None means everybody, who then get no error messages. `peers` is looked at
-    anew for every message, so it may change. `rate` and `burst` limit each source, None: no limit. Raises
-    OSError when `address` is not of this machine or the right to raw sockets is missing.
+    anew for every message, so it may change. `rate` and `burst` limit each source, None: no limit.
+    `strangers` messages a second of others than `peers`, all together, are handed on all the same: to a role
+    that refuses them with a status (RFC 5213 5.3.1). Raises OSError when `address` is not of this machine or the right to
+    raw sockets is missing.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class MobilitySocket:
         peers: Collection[Address] | None = None,
         rate: int | None = RATE,
         burst: int = BURST,
+        strangers: int = 0,
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.address = address
@@ -74,6 +77,7 @@ class MobilitySocket:
         self.counters: Counter[str] = Counter()
         self._clock = clock
         self._limiter: Limiter[Address] | None = Limiter(rate, burst, SOURCES) if rate else None
+        self._strangers: Limiter[None] | None = Limiter(strangers, strangers, 1) if strangers else None
         self._errors: Limiter[Address] = Limiter(ERRORS_PER_SECOND, ERRORS_PER_SECOND, SOURCES)
         self._addresses: dict[str, Address] = {}
         self._names: dict[Address, tuple[str, int]] = {}
@@ -128,6 +132,8 @@ class MobilitySocket:
             source = self._address_of(name[0])
             if self.peers is not None and source not in self.peers:
                 counters["unknown-source"] += 1
+                if self._strangers is not None and self._strangers.allow(None, now) and self._sound(octets, source):
+                    found.append((octets, source))
             elif self._limiter is not None and not self._limiter.allow(source, now):
                 counters["rate-limited"] += 1
             elif self._sound(octets, source):
@@ -192,7 +198,8 @@ class MobilitySocket:
 
     def _may_answer(self, source: Address) -> bool:
         """Errors go to peers only, and slowly: nobody is to be hit with our answers to forged messages."""
-        return self.peers is not None and self._errors.allow(source, self._clock())
+        known = self.peers is not None and source in self.peers
+        return known and self._errors.allow(source, self._clock())
 
     def _on_unknown_type(self, source: Address) -> None:
         """RFC 6275 9.2: an unknown MH Type is answered with a Binding Error of status 2."""
