@@ -58,8 +58,8 @@ class MobilitySocket:
     Only `peers` are listened to; None means everybody, who then get no error messages. `peers` is looked at
     anew for every message, so it may change. `rate` and `burst` limit each source, None: no limit.
     `strangers` messages a second of others than `peers`, all together, are handed on all the same: to a role
-    that refuses them with a status (RFC 5213 5.3.1). Raises OSError when `address` is not of this machine or the right to
-    raw sockets is missing.
+    that refuses them with a status (RFC 5213 5.3.1). Raises OSError when `address` is not of this machine or the
+    right to raw sockets is missing.
     """
 
     def __init__(
