@@ -118,8 +118,7 @@ def control_directory(output: Path, names: list[str]) -> tuple[Path, bool]:
     return Path(tempfile.mkdtemp(prefix="sojourn-lab-")), True
 
 
-# --- configuration
-# ------------------------------------------------------------------------------------------------
+# --- configuration ----------------------------------------------------------------------------------------------
 
 
 def configuration(daemon: Daemon, topology: Topology) -> str:
@@ -130,6 +129,7 @@ def configuration(daemon: Daemon, topology: Topology) -> str:
         "control": str(daemon.control),
         "store": str(daemon.store.absolute()),
         "events": str(daemon.events.absolute()),
+        "identifiers": "plain",  # nobody's privacy is at stake in a lab, and only plain recordings replay
     }
     own = topology.nodes[node.name].settings
     if node.kind == "cmd":
