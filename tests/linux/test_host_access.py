@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,16 +134,6 @@ def quiet(network: AccessRouter, access: AccessLink) -> AccessPort:
     """A host that says only what the test makes it say."""
     network.host.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
     network.host_up()
-    with network.router.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0x0003) as probe:
-        probe.bind(("p0", 0x0003))
-        probe.settimeout(0.05)
-        while True:  # until the carrier is there: a frame that the kernel takes also arrives
-            network.from_host(b"\xff" * 6 + NODE + b"\x88\xb5" + bytes(46))
-            try:
-                if probe.recv(2048)[6:12] == NODE:
-                    break
-            except TimeoutError:
-                continue
     return _port(access)
 
 

@@ -21,7 +21,7 @@ from sojourn.stores import MemoryStore
 from sojourn.wire import BindingAcknowledgement, BindingUpdate
 from sojourn.wire.addresses import address, prefix
 from sojourn.wire.units import SECOND
-from support.access_router import NODE, PATIENCE, PORT, AccessRouter, access_router
+from support.access_router import NODE, PATIENCE, PORT, AccessRouter, access_router, reachable, until
 from support.toy import Echo, Scripted
 
 pytestmark = pytest.mark.lab
@@ -35,6 +35,7 @@ def network() -> Iterator[AccessRouter]:
     with access_router(dad=False) as made:
         made.netlink.add_address(1, OURS, 128)
         made.netlink.add_address(1, PEER, 128)
+        until(lambda: reachable(made.router, OURS) and reachable(made.router, PEER))
         yield made
 
 

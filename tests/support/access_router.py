@@ -12,8 +12,18 @@ from typing import Protocol
 
 from sojourn.core.events import Event
 from sojourn.lab.namespaces import NetworkNamespace
-from sojourn.lab.rtnetlink import RTM_DELLINK, RTM_NEWLINK, End, RouteNetlink, attribute, nested
-from sojourn.wire.addresses import address, link_layer
+from sojourn.lab.rtnetlink import (
+    IFLA_LINKINFO,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_NEWLINK,
+    End,
+    RouteNetlink,
+    attribute,
+    attributes,
+    nested,
+)
+from sojourn.wire.addresses import address, link_layer, text
 
 PATIENCE = 10.0
 """Seconds after which what did not happen will not."""
@@ -22,6 +32,7 @@ ROUTER = link_layer("00:00:5e:00:52:13")
 ROUTER_LINK_LOCAL = address("fe80::200:5eff:fe00:5213")
 NODE_LINK_LOCAL = address("fe80::ff:fe00:1")
 BRIDGE, PORT, HOST = 10, 11, 12
+_INFO_SLAVE_DATA, _BRPORT_STATE, _FORWARDING = 5, 1, b"\x03"
 UPDATE_FRAME = b"\xff" * 6 + NODE + b"\x00\x06" + bytes.fromhex("0001af810100")
 """802.2 XID, as access points send on association so that the network learns a station (IEEE 802.11F)."""
 
@@ -58,8 +69,18 @@ class AccessRouter:
         self.host.close()
 
     def host_up(self, up: bool = True) -> None:
-        """The host's link, and with it the carrier of the router's port."""
+        """The host's link, and with it the carrier of the router's port; frames pass when this returns."""
         self.host_netlink.set_link(HOST, up=up)
+        if up:
+            until(self.forwarding)
+
+    def forwarding(self) -> bool:
+        """The bridge lets frames of the port pass, which is some time after the carrier."""
+        for _, payload in self.netlink.dump(RTM_GETLINK, bytes(16)):
+            if int.from_bytes(payload[4:8], "little") == PORT:
+                about = attributes(attributes(payload[16:])[IFLA_LINKINFO])
+                return attributes(about[_INFO_SLAVE_DATA])[_BRPORT_STATE] == _FORWARDING
+        return False
 
     def ageing(self, seconds: int) -> None:
         """How long the bridge remembers a silent station."""
@@ -116,3 +137,15 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, f"not within {PATIENCE} s"
         time.sleep(0.005)
+
+
+def reachable(namespace: NetworkNamespace, local: bytes) -> bool:
+    """Whether `local` answers inside: the kernel acknowledges a new address before it delivers packets to it."""
+    with namespace.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind((text(local), 0))
+        probe.settimeout(0.05)
+        probe.sendto(b"?", probe.getsockname())
+        try:
+            return probe.recv(1) == b"?"
+        except TimeoutError:
+            return False

@@ -190,7 +190,7 @@ class LinkMonitor:
     # --- everything anew ------------------------------------------------------------------------------------
 
     def _read_anew(self) -> list[Event]:
-        """Read links and stations and report what differs from what was known; nothing when that fails."""
+        """Read links and stations; report what changed, and every station that is there. Nothing when that fails."""
         try:
             links = [
                 link
@@ -219,9 +219,8 @@ class LinkMonitor:
             link = self._links.get(key[0])
             if link is not None:
                 events.append(NodeDetached(link.name, key[1]))
-        for station in stations:
-            if self._stations.get((station.bridge, station.link_layer)) != station.port:
-                events += self._on_station(station)
+        for station in stations:  # also those that were known: they may have been away and come back unheard
+            events += self._on_station(station)
         return events
 
 
