@@ -125,7 +125,18 @@ def options_at(message: Any) -> int:
     """Where the options of a Mobility Header message begin."""
     if isinstance(message, wire.MESSAGES[12]):
         return 8 + 16 * len(message.addresses)  # Home Agent Switch has its addresses before them
+    if isinstance(message, wire.MESSAGES[11]):
+        return 6 + len(message.data)  # an Experimental Mobility Header has none
     return 6 + int(message.layout.size)
+
+
+PARENTS: dict[str, Any] = {
+    "flow identification sub-options": lambda parts: rfc6089.FlowIdentification(1, 2, sub_options=parts),
+    "access network identifier sub-options": rfc6757.AccessNetworkIdentifier,
+    "quality-of-service attributes": lambda parts: rfc7222.QualityOfService(1, 0, 1, parts),
+    "LMA-controlled MAG parameters": rfc8127.LmaControlledMagParameters,
+}
+"""What makes the option around sub-options of each family."""
 
 
 def random_message(rng: Random) -> wire.MobilityMessage:

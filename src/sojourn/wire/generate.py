@@ -32,6 +32,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_type_hints
 
@@ -363,6 +364,8 @@ def define(
     cls.rfc = ", ".join(re.findall(r"RFC \d+ [\d.]*\d", cls.__doc__ or ""))
     cls.align = align
     if "get" in vars(cls) and "put" in vars(cls):
+        with suppress(TypeError):  # its octets may be more than a layout can say
+            cls.layout = parse(cls, head)
         return
     cls.layout = parse(cls, head)
 

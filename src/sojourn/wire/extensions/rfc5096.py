@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from sojourn.wire.errors import EncodeError
 from sojourn.wire.fields import Rest
 from sojourn.wire.mobility import MobilityMessage, MobilityOption, mobility_message, mobility_option
 
@@ -20,6 +21,8 @@ class ExperimentalMobilityHeader(MobilityMessage):
 
     def put(self, out: bytearray, align: bool) -> None:
         """Append the data, filled up with zeros rather than with an option that means nothing here."""
+        if problem := Rest().problem(self.data):
+            raise EncodeError(f"ExperimentalMobilityHeader.data (RFC 5096 3): {problem}")
         out += self.data
         if align:
             out += bytes(-len(out) % 8)
