@@ -20,6 +20,7 @@ from sojourn.wire import (
     HandoffIndicator,
     MobileNodeIdentifier,
     MobilityMessage,
+    Timestamp,
 )
 from sojourn.wire.addresses import Prefix, address, prefix
 from sojourn.wire.units import MILLISECOND, SECOND
@@ -126,8 +127,9 @@ def test_messages_are_exact_for_the_anchors_known_then(evidence: Evidence) -> No
 def test_a_missing_or_repeated_message_is_not_exact(evidence: Evidence) -> None:
     short = judge(replace(evidence, signals=evidence.signals[:-1]))[1]
     assert (short.messages, short.exact) == (5, False)
-    again = judge(replace(evidence, signals=[*evidence.signals, evidence.signals[4]]))[1]
-    assert (again.messages, again.repeated, again.exact) == (7, 1, False)
+    repeated = signal(20 * SECOND + 60 * MS, "ar3", "cmd", update(3, Timestamp(0)))
+    again = judge(replace(evidence, signals=[*evidence.signals, repeated]))[1]
+    assert (again.messages, again.exact) == (7, False)
 
 
 def test_a_retired_anchor_is_not_expected_to_be_told(evidence: Evidence) -> None:
@@ -177,3 +179,13 @@ def test_a_new_flow_is_measured_from_the_attach_event(evidence: Evidence) -> Non
     assert found.new_flow.answer_ms == pytest.approx(26)
     assert (found.new_flow.routers, found.new_flow.stretch) == (2, 1.0)
     assert (found.old_routers, found.old_stretch, found.old_stretch_formula) == (4, 2.0, 2.0)
+
+
+def test_an_attachment_told_again_is_a_refresh_and_a_retransmission_is_not() -> None:
+    """A router that started without memory asks, and is told again what it anchors (RFC 6275 6.1.2, 11.8)."""
+    first, again, later = (update(sequence, Timestamp(7)) for sequence in (5, 6, 7))
+    signals = [signal(0, "cmd", "ar1", first), signal(60 * MS, "cmd", "ar1", again)]
+    signals += [signal(75 * MS, "ar1", "cmd", answer(6))]
+    signals += [signal(500 * MS, "cmd", "ar1", later), signal(515 * MS, "ar1", "cmd", answer(7))]
+    found = sort_signals(signals)
+    assert (found.handover.messages, found.handover.repeated, found.refresh.messages) == (3, 2, 2)

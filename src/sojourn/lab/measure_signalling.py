@@ -31,10 +31,11 @@ from sojourn.wire import (
     HandoffIndicator,
     MobileNodeIdentifier,
     MobilityMessage,
+    Timestamp,
     decode,
 )
 from sojourn.wire.addresses import Address, Prefix, text
-from sojourn.wire.units import Instant
+from sojourn.wire.units import MILLISECOND, Instant
 
 _ALL_PROTOCOLS = 0x0003
 _OUTGOING = 4
@@ -43,6 +44,8 @@ _IPV6_HEADER = 40
 _MOBILITY_HEADER = 135
 _IPV6_IN_IPV6 = 41
 _ATTACH_FILTER = 26
+_LONG_AGO = 100 * MILLISECOND
+"""An answer has arrived after this time."""
 
 
 def packet_socket(next_header: int) -> socket.socket:
@@ -204,44 +207,62 @@ class Signalling:
 
 
 def sort_signals(signals: Iterable[Signal], identifier: bytes | None = None) -> Signalling:
-    """Count `signals`, those about one mobile node or all.
-
-    An acknowledgement belongs where the update with its sequence number belongs that went to its sender:
-    that also holds in locator mode, where an anchor acknowledges to the serving router what the database
-    asked.
-    """
-    result = Signalling()
-    purposes: dict[tuple[Address, int], str] = {}
-    seen: set[tuple[str, Address, type[MobilityMessage], int]] = set()
+    """Count `signals` (in the order of time), those about one mobile node or all."""
+    sorter = _Sorter()
     for signal in signals:
+        if identifier is None or signal.identifier == identifier or signal.identifier is None:
+            sorter.take(signal)
+    return sorter.result
+
+
+class _Sorter:
+    """Says of each message what it was for.
+
+    An acknowledgement belongs where the update with its sequence number belongs that went to its sender: that also
+    holds in locator mode, where an anchor acknowledges to the serving router what the database asked. An update with
+    the time stamp of one before is a retransmission, with a new sequence number (RFC 6275 11.8), unless the first one
+    was answered long ago: then a router that lost its memory is told again what it anchors, because it asked.
+    """
+
+    def __init__(self) -> None:
+        self.result = Signalling()
+        self._purposes: dict[tuple[Address, int], tuple[str, bool]] = {}
+        self._told: set[tuple[Address, bytes | None, int]] = set()
+        self._answered: dict[tuple[Address, bytes | None], Instant] = {}
+
+    def take(self, signal: Signal) -> None:
+        """One more message."""
         message = signal.message
-        if not isinstance(message, BindingUpdate | BindingAcknowledgement):
-            result.other.add(signal, False)
-            continue
         if isinstance(message, BindingUpdate):
-            purposes[signal.destination, message.sequence] = _purpose(message)
-        if identifier is not None and signal.identifier != identifier:
-            continue
-        purpose = purposes.get((signal.source, message.sequence), "handover")
-        if isinstance(message, BindingUpdate):
-            purpose = _purpose(message)
-        key = (signal.node, signal.destination, type(message), message.sequence)
-        tally: Tally = getattr(result, purpose)
-        tally.add(signal, key in seen)
-        seen.add(key)
-    return result
+            purpose, repeated = self._purpose(signal, message)
+            self._purposes[signal.destination, message.sequence] = purpose, repeated
+        elif isinstance(message, BindingAcknowledgement):
+            purpose, repeated = self._purposes.get((signal.source, message.sequence), ("handover", False))
+            self._answered[signal.source, signal.identifier] = signal.at
+        else:
+            purpose, repeated = "other", False
+        tally: Tally = getattr(self.result, purpose)
+        tally.add(signal, repeated)
+
+    def _purpose(self, signal: Signal, update: BindingUpdate) -> tuple[str, bool]:
+        if update.lifetime == 0:
+            return "retirement", False
+        indicator, stamp = update.first(HandoffIndicator), update.first(Timestamp)
+        if indicator is not None and indicator.indicator == Handoff.NOT_CHANGED:
+            return "refresh", False
+        attachment = (signal.destination, signal.identifier, stamp.ticks if stamp else -1)
+        if attachment not in self._told:
+            self._told.add(attachment)
+            return "handover", False
+        answered = self._answered.get((signal.destination, signal.identifier))
+        if answered is not None and answered < signal.at - _LONG_AGO:
+            return "refresh", False
+        return "handover", True
 
 
 def write_signals(path: Path, signals: Iterable[Signal]) -> None:
     """One line for each, to look at a single handover."""
     path.write_text("".join(json.dumps(signal.to_row()) + "\n" for signal in signals))
-
-
-def _purpose(update: BindingUpdate) -> str:
-    if update.lifetime == 0:
-        return "retirement"
-    indicator = update.first(HandoffIndicator)
-    return "refresh" if indicator is not None and indicator.indicator == Handoff.NOT_CHANGED else "handover"
 
 
 @dataclass(frozen=True, slots=True)
