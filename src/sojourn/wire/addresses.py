@@ -7,6 +7,7 @@ at the edge, with the functions below.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from typing import NamedTuple, TypeAlias
 
@@ -71,8 +72,9 @@ def prefix(text_form: str) -> Prefix:
     return Prefix(network.network_address.packed, network.prefixlen)
 
 
+@lru_cache(maxsize=4096)
 def text(octets: Address) -> str:
-    """An address for people (RFC 5952)."""
+    """An address for people (RFC 5952). The few that a router speaks with are remembered."""
     return str(IPv6Address(octets))
 
 
