@@ -116,6 +116,7 @@ def test_what_the_operator_set_on_the_access_link_stays(bed: Bed) -> None:
     """The shared address was there already: it is not ours to remove."""
     shared = address("fe80::200:5eff:fe00:5213")
     bed.netlink("ar1").add_address(bed.ends["ar1", "acc0"].index, shared, 64)
+    bed.settle("ar1")
     before = state(bed)
     bed.stop("ar1", bed.plane("ar1"))
     assert state(bed).difference(before) == []

@@ -22,7 +22,7 @@ from sojourn.dataplane.settings import SHARED_LINK_LAYER, SHARED_LINK_LOCAL
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import End, RouteNetlink
-from sojourn.wire.addresses import Address, Prefix, address, link_layer, prefix, text
+from sojourn.wire.addresses import Address, Prefix, address, eui64_link_local, link_layer, prefix, text
 
 AR1, AR2 = address("2001:db8:a1::1"), address("2001:db8:a2::1")
 STRANGER = address("2001:db8:a3::1")
@@ -69,6 +69,9 @@ class Bed:
             for owned_address in owned:
                 self._netlink[host].add_address(1, owned_address, 128)
             self.leave_through(host, "ar1")
+        for router in ROUTERS:
+            ends = (end for (name, _), end in self.ends.items() if name == router)
+            self._wait_for(router, {eui64_link_local(end.link_layer) for end in ends})
 
     def _end(self, name: str, interface: str) -> End:
         self._index += 1
@@ -114,17 +117,22 @@ class Bed:
             plane = LinuxDataplane(self.settings(router, **changes))
             self.planes.append(plane)
             plane.begin()
-        self._settle(router)
+        self.settle(router)
         return plane
 
-    def _settle(self, router: str) -> None:
+    def settle(self, router: str) -> None:
         """The kernel makes the local route of a new address in a moment of its own; the state is whole then."""
-        local = f"to {text(SHARED_LINK_LOCAL)}/128"
-        for _ in range(200):
-            if any(local in line for line in KernelState.of(self.namespaces[router]).lines):
+        self._wait_for(router, {SHARED_LINK_LOCAL})
+
+    def _wait_for(self, name: str, link_locals: set[Address]) -> None:
+        wanted = {f"to {text(link_local)}/128" for link_local in link_locals}
+        for _ in range(300):
+            lines = [line for line in KernelState.of(self.namespaces[name]).lines if "table 255" in line]
+            missing = {local for local in wanted if not any(f"{local} " in f"{line} " for line in lines)}
+            if not missing:
                 return
             time.sleep(0.01)
-        raise AssertionError(f"no local route {local}")
+        raise AssertionError(f"{name}: no local route {missing}")
 
     def stop(self, router: str, plane: LinuxDataplane) -> None:
         """Close in order."""

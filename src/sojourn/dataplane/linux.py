@@ -193,9 +193,9 @@ class LinuxDataplane:
             case WithdrawCounter(prefix):
                 self._filter_away(prefix, False)
             case EnsureLogicalInterface(interface, link_local):
-                self._ensure(InterfaceAddress(self._installation.index(interface), link_local))
+                self._ensure(self._identity(interface, link_local))
             case WithdrawLogicalInterface(interface, link_local):
-                self._withdraw(InterfaceAddress(self._installation.index(interface), link_local))
+                self._withdraw(self._identity(interface, link_local))
             case WithdrawSlot(slot):
                 self._withdraw_slot(slot)
             case ForgetStation(interface, link_layer):
@@ -351,6 +351,10 @@ class LinuxDataplane:
         else:
             self._check_peer(anchor)
             self._ensure(tunnel, source)
+
+    def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
+        """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
+        return InterfaceAddress(self._installation.index(interface), link_local, 128)
 
     def _check_peer(self, remote: Address) -> None:
         if remote not in self._peers:
