@@ -75,7 +75,7 @@ def _first_cell(move: HandoverResult) -> str:
 
 def _messages_cell(move: HandoverResult) -> str:
     expected = " or ".join(map(str, sorted(set(move.expected))))
-    return f"{move.messages} ({expected})"
+    return f"{move.messages} ({expected})" + (f", {move.repeated} twice" if move.repeated else "")
 
 
 def session_table(with_us: WalkResult, without: WalkResult | None) -> Table:

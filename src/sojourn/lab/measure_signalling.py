@@ -185,7 +185,7 @@ class Tally:
     messages: int = 0
     octets: int = 0
     repeated: int = 0
-    """Of the messages: retransmissions."""
+    """Of the messages: retransmissions and the answers to them."""
 
     def add(self, signal: Signal, repeated: bool) -> None:
         """One more."""

@@ -87,6 +87,7 @@ def _percentiles(moves: Sequence[HandoverResult], probes: Sequence[FlowLoss]) ->
         _row("new flow: stretch", [new.stretch for new in fresh if new.stretch]),
         _row("old anchors (k)", [len(move.old_anchors) for move in moves]),
         _row("messages of a handover", [move.messages for move in moves]),
+        _row("of these repeated", [move.repeated for move in moves]),
         _row("octets of a handover", [move.octets for move in moves]),
     ]
     columns = ("", "n", "median", "p95", "most")
