@@ -137,7 +137,8 @@ def _option(option: Any, octets: bytes, position: int, findings: list[Finding], 
     elif isinstance(option, UnknownOption):
         _unknown(option, octets, position, findings)
     else:
-        factor, offset = alignment_of(option)
+        align = type(option).align
+        factor, offset = align if isinstance(align, tuple) else alignment_of(option)
         if position % factor != offset % factor:
             name = names.words(type(option))
             where = f"{factor}n+{offset}" if offset else f"{factor}n"

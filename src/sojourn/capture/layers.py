@@ -186,9 +186,9 @@ class Peeler:
             case 58:
                 yield from self._icmpv6(octets, around)
             case 41:
-                yield from self._ipv6(octets, around.inside("IPv6"))
+                yield from self._ipv6(octets, around.inside(_version(around)))
             case 4:
-                yield from self._ipv4(octets, around.inside("IPv4"))
+                yield from self._ipv4(octets, around.inside(_version(around)))
             case 17:
                 yield from self._udp(octets, around)
             case 47:
@@ -259,10 +259,14 @@ class Peeler:
         """An IP packet, or with the T flag a TLV header before it (RFC 5845 7.2)."""
         within = around.inside(f"UDP {port}")
         within.missing = around.missing
-        if data and not data[0] >> 4 and len(data) > 4:
-            self.passed["in a TLV header (RFC 5845) that is no IP or GRE"] += data[1] not in (_IPV4, _IPV6, _GRE)
-            return self._upper(data[1], data[4:], within) if data[1] in (_IPV4, _IPV6, _GRE) else iter(())
-        return self._ip(data, within)
+        if len(data) <= 4 or data[0] >> 4:
+            return self._ip(data, within)
+        if data[1] == _GRE:
+            return self._gre(data[4:], within)
+        if data[1] in (_IPV4, _IPV6):
+            return self._ip(data[4:], within)
+        self.passed["in a TLV header (RFC 5845) that holds no IP"] += 1
+        return iter(())
 
     def _gre(self, octets: bytes, around: _Around) -> Iterator[Payload]:
         """RFC 2784 with the key and sequence number of RFC 2890."""
@@ -298,6 +302,11 @@ class Peeler:
 
 
 _UDP_PORTS = frozenset({UDP_DSMIP, UDP_PMIP_CONTROL, UDP_PMIP_DATA})
+
+
+def _version(around: _Around) -> str:
+    """Of the header that carries a tunnel."""
+    return "IPv6" if len(around.source) == 16 else "IPv4"
 
 
 def _deep(around: _Around) -> None:

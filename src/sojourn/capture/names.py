@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from enum import IntEnum, IntFlag
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sojourn import wire
@@ -175,13 +175,14 @@ def _enumeration(module: str, cls: str, name: str) -> type[IntEnum] | type[IntFl
     return None
 
 
-def flag_words(kind: type[IntFlag], value: int) -> list[str]:
+@lru_cache(4096)
+def flag_words(kind: type[IntFlag], value: int) -> tuple[str, ...]:
     """The names of the bits that are set; those without a name as one hexadecimal number."""
     found = [_flag_name(member) for member in kind if value & member == member]
     unknown = value
     for member in kind:
         unknown &= ~int(member)
-    return [*found, hex(unknown)] if unknown else found
+    return (*found, hex(unknown)) if unknown else tuple(found)
 
 
 @cache
@@ -190,6 +191,7 @@ def _flag_name(member: IntFlag) -> str:
     return name if len(name) == 1 else name.lower().replace("_", "-")
 
 
+@lru_cache(4096)
 def value_word(kind: type[IntEnum], value: int) -> str:
     """A registered value in words."""
     try:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import IntFlag
+from enum import IntEnum, IntFlag
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sojourn.capture import names
 from sojourn.wire.addresses import Prefix, link_layer_text
-from sojourn.wire.fields import Bits, Flag, Kind, Octets, Rest, Scaled, Tlvs
+from sojourn.wire.fields import Flag, Kind, Octets, Rest, Scaled, Tlvs
 from sojourn.wire.generate import kinds
 from sojourn.wire.units import SECOND, wall_clock
 
@@ -56,11 +57,16 @@ def address_text(octets: bytes) -> str:
 def time_text(wall: int) -> str:
     """``2026-05-01T12:00:00.123456789Z``; far away from our time, seconds since 1970."""
     seconds, rest = divmod(wall, SECOND)
+    whole = _second_text(seconds)
+    return f"{whole}.{rest:09d}Z" if whole else f"{seconds}.{rest:09d}"
+
+
+@lru_cache(1024)
+def _second_text(seconds: int) -> str:
     try:
-        whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+        return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
     except OverflowError:
-        return f"{seconds}.{rest:09d}"
-    return f"{whole}.{rest:09d}Z"
+        return ""
 
 
 def seconds_text(duration: int) -> str:
@@ -102,28 +108,23 @@ class Words:
     def rows(self, thing: Any) -> list[Row]:
         """The fields of a message or option, without its options; reserved ones only if they are not zero."""
         cls = type(thing)
-        if not hasattr(cls, "align"):  # unknown or malformed: octets
-            return [self.opaque(thing.data)]
+        plan = _PLANS.get(cls)
+        if plan is None:
+            if not hasattr(cls, "align"):  # unknown or malformed: octets
+                return [self.opaque(thing.data)]
+            plan = _PLANS[cls] = _plan(cls)
         rows = []
-        prefixed = "prefix_length" in cls.__annotations__ and isinstance(getattr(cls, "prefix", None), property)
-        for name, kind in _kinds(cls):
+        for name, render, quiet in plan:
             value = getattr(thing, name)
-            if name.startswith("reserved") and not value:
-                continue
-            if prefixed and name in _PREFIX_FIELDS:
-                if name == "prefix_length":
-                    rows.append(self._prefix(thing.prefix))
-                continue
-            if name != "options" and (row := self._row(thing, name, kind, value)):
+            if (value or not quiet) and (row := render(self, thing, name, value)) is not None:
                 rows.append(row)
         return rows
 
     def nested(self, thing: Any) -> Sequence[Any]:
         """Options within an option."""
-        for name, kind in _kinds(type(thing)) if hasattr(type(thing), "align") else ():
-            if isinstance(kind, Tlvs):
-                return tuple(getattr(thing, name))
-        return ()
+        layout = getattr(type(thing), "layout", None)
+        tail = layout.tail if layout is not None else None
+        return getattr(thing, tail[0]) if tail is not None and isinstance(tail[1], Tlvs) else ()
 
     def brief(self, option: Any) -> str:
         """An option in a few words."""
@@ -134,47 +135,26 @@ class Words:
         inner = [self.brief(item) for item in self.nested(option)]
         return " ".join(filter(None, [names.option_name(type(option)), *values, *inner]))
 
-    def _prefix(self, prefix: Prefix) -> Row:
+    def prefix(self, thing: Any, name: str, value: Any) -> Row:
+        """The field `prefix_length`, which stands for the prefix."""
+        prefix: Prefix = thing.prefix
         text = f"{self.address(prefix.address)}/{prefix.length}"
         return Row("prefix", text, text)
 
-    def _row(self, thing: Any, name: str, kind: Kind, value: Any) -> Row | None:
-        match kind:
-            case Scaled():
-                endless = value == kind.limit and name in _ENDLESS
-                plain = value // SECOND if value % SECOND == 0 else value / SECOND
-                return Row(name, "infinite" if endless else plain, "infinite" if endless else seconds_text(value))
-            case Octets() | Rest():
-                return self._octets(thing, name, value)
-            case Flag():
-                return Row(name, bool(value), name.replace("_", "-") if value else "")
-            case Tlvs():
-                return None
+    def other(self, thing: Any, name: str, value: Any) -> Row:
+        """A field without a kind of its own here: octets, numbers, or several of either."""
+        if isinstance(value, bytes):
+            return self.octets(thing, name, value)
         if isinstance(value, tuple):
             parts = [self._item(item) for item in value]
             return Row(name, parts, ",".join(map(str, parts)))
-        if isinstance(value, bytes):
-            return self._octets(thing, name, value)
-        if name == "ticks":
-            text = time_text(wall_clock(value))
-            return Row("time", text, text.partition("T")[2] or text)
-        return self._number(type(thing), name, kind, value)
-
-    def _number(self, cls: type, name: str, kind: Kind, value: int) -> Row:
-        enumeration = names.enumeration(cls, name)
-        if enumeration is None:
-            return Row(name, value, str(value))
-        if issubclass(enumeration, IntFlag):
-            found = names.flag_words(enumeration, value)
-            letters = all(len(word) == 1 for word in found)
-            return Row(name, found, ("" if letters else "+").join(found))
-        word = names.value_word(enumeration, value)
-        return Row(name, word, word if not isinstance(kind, Bits) or value else "")
+        return Row(name, value, str(value))
 
     def _item(self, item: Any) -> Any:
         return (self.address(item) if len(item) in (4, 16) else item.hex()) if isinstance(item, bytes) else item
 
-    def _octets(self, thing: Any, name: str, value: bytes) -> Row:
+    def octets(self, thing: Any, name: str, value: bytes) -> Row:
+        """An address, an identifier, or octets without a meaning here."""
         cls = type(thing).__name__
         if cls == "MobileNodeIdentifier" and name == "identifier":
             text = self.node(bytes((thing.subtype,)) + value)
@@ -212,11 +192,60 @@ def _octets_text(octets: bytes) -> str:
     return octets.hex() if len(octets) <= _LONGEST else f"{octets[:_LONGEST].hex()}... [{len(octets)}]"
 
 
-_KINDS: dict[Any, tuple[tuple[str, Kind], ...]] = {}
+# --- what to do with a field, found out once for each class ---------------------------------------------------------
+
+_Render: TypeAlias = Callable[[Words, Any, str, Any], Row | None]
+_PLANS: dict[Any, list[tuple[str, _Render, bool]]] = {}
+"""For each class its fields: name, how to render it, and whether it is left out when it is zero."""
 
 
-def _kinds(cls: Any) -> tuple[tuple[str, Kind], ...]:
-    known = _KINDS.get(cls)
-    if known is None:
-        known = _KINDS[cls] = tuple(kinds(cls).items())
-    return known
+def _plan(cls: Any) -> list[tuple[str, _Render, bool]]:
+    prefixed = isinstance(getattr(cls, "prefix", None), property)
+    found: list[tuple[str, _Render, bool]] = []
+    for name, kind in kinds(cls).items():
+        if prefixed and name == "prefix_length":
+            found.append((name, Words.prefix, False))
+        elif not (prefixed and name in _PREFIX_FIELDS) and not isinstance(kind, Tlvs):
+            found.append((name, _renderer(cls, name, kind), name.startswith("reserved")))
+    return found
+
+
+def _renderer(cls: Any, name: str, kind: Kind) -> _Render:
+    match kind:
+        case Scaled(limit=limit):
+            return lambda words, thing, name, value: _duration(name, value, limit)
+        case Octets() | Rest():
+            return Words.octets
+        case Flag():
+            return lambda words, thing, name, value: Row(name, bool(value), name.replace("_", "-") if value else "")
+    if name == "ticks":
+        return lambda words, thing, name, value: _moment(value)
+    enumeration = names.enumeration(cls, name)
+    if enumeration is None:
+        return Words.other
+    if issubclass(enumeration, IntFlag):
+        flags = enumeration
+        return lambda words, thing, name, value: _flags(flags, name, value)
+    values = enumeration
+    return lambda words, thing, name, value: _registered(values, name, value)
+
+
+def _duration(name: str, value: int, limit: int) -> Row:
+    if value == limit and name in _ENDLESS:
+        return Row(name, "infinite", "infinite")
+    return Row(name, value / SECOND if value % SECOND else value // SECOND, seconds_text(value))
+
+
+def _moment(ticks: int) -> Row:
+    text = time_text(wall_clock(ticks))
+    return Row("time", text, text)
+
+
+def _flags(flags: type[IntFlag], name: str, value: int) -> Row:
+    found = names.flag_words(flags, value)
+    return Row(name, list(found), ("" if all(len(word) == 1 for word in found) else "+").join(found))
+
+
+def _registered(values: type[IntEnum], name: str, value: int) -> Row:
+    word = names.value_word(values, value)
+    return Row(name, word, word)

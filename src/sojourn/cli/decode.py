@@ -232,8 +232,7 @@ class _Messages:
         if output.as_json:
             output.object(report.object(item, place))
         elif output.verbose:
-            for depth, line in report.tree(item, place):
-                output.line(line, depth)
+            output.lines(report.tree(item, place))
         else:
             output.line(report.line(item, place))
 
@@ -265,8 +264,7 @@ class _Conversations:
             if output.as_json:
                 output.object(report.conversation_object(conversation))
             else:
-                for depth, line in report.conversation(conversation):
-                    output.line(line, depth)
+                output.lines(report.conversation(conversation))
         if self._all.left_out:
             print(f"sojourn: {self._all.left_out} messages more than a conversation view holds", file=sys.stderr)
 
@@ -288,10 +286,11 @@ class _Output:
         print(json.dumps(found), flush=self._flush)
 
     def line(self, line: Line, depth: int = 0) -> None:
-        for text in self._laid_out(line, depth):
-            print(text)
-        if self._flush:
-            sys.stdout.flush()
+        self.lines(((depth, line),))
+
+    def lines(self, lines: Iterable[tuple[int, Line]]) -> None:
+        texts = [text for depth, line in lines for text in self._laid_out(line, depth)]
+        print("\n".join(texts), flush=self._flush)
 
     def fault(self, fault: Fault, name: str) -> None:
         from sojourn.capture.report import Piece, fault_object
