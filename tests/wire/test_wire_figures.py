@@ -288,9 +288,11 @@ def test_rfc7411_options_count_words() -> None:
 
 def test_octets_behind_the_header_are_ignored_and_copied() -> None:
     octets = bytes.fromhex("3b 00 00 00 00 00  00 00") + b"behind"
-    message = wire.decode(octets, strict=True)
+    message = wire.decode(octets)
     assert message == wire.BindingRefreshRequest()
     assert wire.encode(message, like=octets) == octets
+    with pytest.raises(wire.DecodeError, match=r"14 octets where 8 are announced \(octet 8\)"):
+        wire.decode(octets, strict=True)
 
 
 def test_a_run_of_pad1_is_legal_and_kept() -> None:

@@ -7,8 +7,9 @@ is `octets` for everything that decodes, however oddly its sender padded and ord
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from sojourn.wire.addresses import Address
 from sojourn.wire.catalogue import SUBTYPED, places
@@ -17,6 +18,9 @@ from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.fields import Tlvs
 from sojourn.wire.generate import PADDING, PADDINGS, STRICT
 from sojourn.wire.tlv import Family, Message, Registry, Tlv
+
+if TYPE_CHECKING:
+    from sojourn.wire.tolerance import Tolerance
 
 MOBILITY_HEADER = 135
 """The protocol number (next header) of Mobility Headers."""
@@ -109,11 +113,18 @@ mobility_message = _REGISTRY.message
 """Class decorator: ``@mobility_message(number)`` above a dataclass with slots."""
 
 
-def decode(octets: bytes, *, strict: bool = False, padding: bool = False) -> MobilityMessage:
+def decode(
+    octets: bytes,
+    *,
+    strict: bool = False,
+    padding: bool = False,
+    tolerated: Counter[Tolerance] | None = None,
+) -> MobilityMessage:
     """The message in a Mobility Header that begins at the first octet. Raises `DecodeError` and nothing else.
 
-    A malformed option becomes an `UnknownOption` and is an error only if `strict`. With `padding`, Pad1 and PadN stay
-    among the options. The checksum is not looked at: that is `verify`. Octets after the header's end are ignored.
+    A malformed option becomes an `UnknownOption`, octets after the header's end are ignored: both are errors if
+    `strict`, and counted in `tolerated` if that is given (`sojourn.wire.tolerance` has the list). With `padding`, Pad1
+    and PadN stay among the options. The checksum is not looked at: that is `verify`.
     """
     if type(octets) is not bytes:
         octets = bytes(octets)
@@ -124,12 +135,31 @@ def decode(octets: bytes, *, strict: bool = False, padding: bool = False) -> Mob
         raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where {end} are announced", 1)
     if octets[0] != NO_NEXT_HEADER:
         raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): payload protocol {octets[0]} follows it", 0)
+    if strict and end != len(octets):
+        raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where {end} are announced", end)
     read = _READERS[octets[2]] or _REGISTRY.reader(octets[2])
     if read is None:
         return UnknownMessage(octets[2], octets[_HEADER:end])
     mode = STRICT if strict else 0
     message: MobilityMessage | None = read(octets, _HEADER, end, mode | PADDING if padding else mode)
-    return UnknownMessage(octets[2], octets[_HEADER:end]) if message is None else message
+    if message is None:
+        return UnknownMessage(octets[2], octets[_HEADER:end])
+    if tolerated is not None:
+        from sojourn.wire.tolerance import count
+
+        count(message, octets, tolerated)
+    return message
+
+
+def decode_to_end(octets: bytes) -> MobilityMessage:
+    """The message in all of `octets`, as if Header Len said so: for peers that forget to count their padding.
+
+    Raises `DecodeError` and nothing else.
+    """
+    decode(octets)  # what is wrong with the header is wrong here too
+    read = _REGISTRY.reader(octets[2])
+    message: MobilityMessage | None = read(octets, _HEADER, len(octets), 0) if read else None
+    return UnknownMessage(octets[2], octets[_HEADER:]) if message is None else message
 
 
 def encode(message: MobilityMessage, like: bytes | None = None) -> bytes:
