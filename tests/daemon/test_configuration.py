@@ -112,7 +112,7 @@ def test_the_data_plane_is_told_its_own_defaults() -> None:
     assert section is not None
     told = linux_settings(section)
     asked = maar_configuration(section)
-    peers = tuple(peer.address for peer in asked.peers)
+    peers = (*(peer.address for peer in asked.peers), asked.cmd)
     assert told == LinuxSettings(asked.address, asked.pool, peers, ("acc0",), buffer=False)
 
 

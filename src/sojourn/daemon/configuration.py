@@ -237,7 +237,7 @@ def linux_settings(section: Maar) -> LinuxSettings:
     return LinuxSettings(
         address=section.address,
         pool=section.pool,
-        # The CMD may turn out to be a legacy LMA, which anchors by itself (design decision 3): a tunnel end like a peer.
+        # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
         peers=(*(peer.address for peer in section.peers), section.cmd),
         access=section.access,
         buffer=section.buffer,
