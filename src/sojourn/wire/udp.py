@@ -2,7 +2,7 @@
 
 * Port 5436 carries Mobility Headers of Proxy Mobile IPv6 directly behind UDP; their checksum is zero and not looked at
   (RFC 5844 4).
-* Port 4191 carries IP packets of Dual-Stack Mobile IPv6: signalling as IPv6 packets with a Home Address option, and data
+* Port 4191 carries IP packets of Dual-Stack Mobile IPv6: signalling as IPv6 with a Home Address option, and data
   (RFC 5555 4). Their first nibble is the version.
 * Where GRE was agreed upon, a TLV header stands first, whose first nibble is zero (RFC 5845 7.2).
 * Port 5437 carries the packets of Proxy Mobile IPv6 in the same way (RFC 5844 6).

@@ -19,7 +19,7 @@ class BindingIdentifier(MobilityOption):
 
     identifier: U16
     """BID; zero is reserved."""
-    status: Annotated[U8, Status]
+    status: Annotated[U8, Status] = 0
     home: Annotated[bool, Flag()] = False
     """H: at home and abroad at once."""
     priority: Annotated[int, Bits(7)] = 0
