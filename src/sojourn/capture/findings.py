@@ -6,7 +6,8 @@ a message's values and the options it may carry are those of `sojourn.wire.probl
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from sojourn import wire
 from sojourn.capture import names
@@ -15,7 +16,11 @@ from sojourn.wire import MobilityMessage, Pad1, PadN, Remainder, Timestamp, Unkn
 from sojourn.wire.checksum import internet_checksum
 from sojourn.wire.errors import DecodeError
 from sojourn.wire.generate import alignment_of
+from sojourn.wire.rules import problems
 from sojourn.wire.units import SECOND, WallClock
+
+if TYPE_CHECKING:
+    from sojourn.wire.tolerance import Profile, Tolerance
 
 _HEADER = 6
 _NO_NEXT_HEADER = 59
@@ -23,8 +28,12 @@ _NEAR = 366 * 86400 * SECOND
 """A clock that is off by more than a year counts in something else."""
 
 
-def examine(payload: Payload, now: WallClock | None) -> tuple[MobilityMessage | None, list[Finding]]:
-    """The message, as much of it as there is, and the findings."""
+def examine(
+    payload: Payload, now: WallClock | None, peer: Profile | None = None
+) -> tuple[MobilityMessage | None, list[Finding]]:
+    """The message, as much of it as there is, and the findings; read as `peer` means it, if that is given."""
+    if peer is not None and not payload.missing:
+        return _tolerant(payload, peer)
     findings = list(payload.findings)
     octets, whole = _cut(payload, findings)
     if octets is None:
@@ -42,8 +51,31 @@ def examine(payload: Payload, now: WallClock | None) -> tuple[MobilityMessage | 
         return message, findings
     _options(octets, message, findings, whole)
     _timestamp(message, now, findings)
-    bare: Any = message  # to mypy the base class has no such slot
-    bare.options = tuple([option for option in message.options if not isinstance(option, Pad1 | PadN)])
+    shown = tuple([option for option in message.options if not isinstance(option, Pad1 | PadN)])
+    if whole:  # what is missing from a part may be in the rest
+        _keep(message, tuple([option for option in shown if not isinstance(option, UnknownOption | Remainder)]))
+        findings += [Finding(problem.what, problem.rfc) for problem in problems(message)]
+    _keep(message, shown)
+    return message, findings
+
+
+def _keep(message: Any, options: tuple[Any, ...]) -> None:
+    """Leave `message` with these of its options; some messages have none and no place for any."""
+    if message.options != options:
+        message.options = options
+
+
+def _tolerant(payload: Payload, peer: Profile) -> tuple[MobilityMessage | None, list[Finding]]:
+    """As a daemon reads it that has this peer in its configuration; what it overlooks is worth knowing."""
+    from sojourn.wire.tolerance import decode_from  # with it come the modules of many rare options
+
+    findings = [*payload.findings, *checksum_finding(payload)]
+    seen: Counter[Tolerance] = Counter()
+    try:
+        message = decode_from(payload.octets, peer, seen)
+    except DecodeError as error:
+        return None, [*findings, Finding(error.what)]
+    findings += [Finding(f"tolerated: {tolerance.value}", grave=False) for tolerance in seen]
     return message, findings
 
 

@@ -7,7 +7,6 @@ the words of its class name until somebody gives it a shorter one here.
 from __future__ import annotations
 
 import re
-import sys
 from enum import IntEnum, IntFlag
 from functools import cache, lru_cache
 from typing import Any
@@ -143,38 +142,6 @@ def option_name(cls: Any) -> str:
     return words(cls).lower()
 
 
-_ENUMERATIONS: dict[tuple[str, str], str] = {
-    ("BindingAcknowledgement", "status"): "Status",
-    ("HandoffIndicator", "indicator"): "Handoff",
-    ("AccessTechnologyType", "technology"): "AccessTechnology",
-    ("MobileNodeIdentifier", "subtype"): "IdentifierType",
-}
-"""Where the name of class and field do not lead to the enumeration."""
-
-
-def enumeration(cls: Any, name: str) -> type[IntEnum] | type[IntFlag] | None:
-    """The registered values of a field.
-
-    `_ENUMERATIONS` says which, or the names do: the flags of a Heartbeat are `HeartbeatFlags`, those of a
-    BindingRevocationIndication are `BindingRevocationFlags`.
-    """
-    return _enumeration(cls.__module__, cls.__name__, name)
-
-
-@cache
-def _enumeration(module: str, cls: str, name: str) -> type[IntEnum] | type[IntFlag] | None:
-    suffix = "".join(part.capitalize() for part in name.split("_"))
-    parts = _words(cls).split()
-    guesses = [_ENUMERATIONS.get((cls, name), "")]
-    guesses += ["".join(parts[:count]) + suffix for count in range(len(parts), 0, -1)]
-    for place in (sys.modules[module], wire.values):
-        for guess in guesses:
-            found = vars(place).get(guess)
-            if isinstance(found, type) and issubclass(found, IntEnum | IntFlag):
-                return found
-    return None
-
-
 @lru_cache(4096)
 def flag_words(kind: type[IntFlag], value: int) -> tuple[str, ...]:
     """The names of the bits that are set; those without a name as one hexadecimal number."""
@@ -185,8 +152,8 @@ def flag_words(kind: type[IntFlag], value: int) -> tuple[str, ...]:
     return (*found, hex(unknown)) if unknown else tuple(found)
 
 
-@cache
 def _flag_name(member: IntFlag) -> str:
+    """Not cached: members of different enumerations are equal when their numbers are."""
     name = member.name or hex(member)
     return name if len(name) == 1 else name.lower().replace("_", "-")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sojourn.capture import names
 from sojourn.capture.files import Fault, Packet, read
@@ -20,6 +20,9 @@ from sojourn.wire import MobilityMessage, UnknownMessage
 from sojourn.wire.errors import DecodeError
 from sojourn.wire.icmpv6 import Icmpv6Message, decode_icmpv6
 from sojourn.wire.units import WallClock
+
+if TYPE_CHECKING:
+    from sojourn.wire.tolerance import Profile
 
 MOBILITY_ICMPV6 = frozenset({144, 145, 146, 147, 150, 154})
 """ICMPv6 types of RFC 6275 6.5 to 6.8 and of fast handovers (RFC 5568 6.1)."""
@@ -73,9 +76,12 @@ class Tally:
 class Reader:
     """Reads one capture; `tally` grows while `signals` is walked through."""
 
-    def __init__(self, source: Source, *, origin: str = "", discovery: bool = False) -> None:
+    def __init__(
+        self, source: Source, *, origin: str = "", discovery: bool = False, peer: Profile | None = None
+    ) -> None:
         self._source = source
         self._origin = origin
+        self._peer = peer
         self._wanted = MOBILITY_ICMPV6 | NEIGHBOUR_DISCOVERY if discovery else MOBILITY_ICMPV6
         self._peeler = Peeler()
         self._unknown_links: set[int] = set()
@@ -100,7 +106,7 @@ class Reader:
         try:
             for payload in self._peeler.peel(packet):
                 if payload.protocol == MOBILITY or (payload.octets and payload.octets[0] in self._wanted):
-                    yield self._counted(_signal(self._origin, packet, payload))
+                    yield self._counted(_signal(self._origin, packet, payload, self._peer))
         except Malformed as error:
             if packet.length > len(packet.octets):
                 tally.passed["cut off within their headers by the capture"] += 1
@@ -131,10 +137,10 @@ class Reader:
         given_up.clear()
 
 
-def _signal(origin: str, packet: Packet, payload: Payload) -> Signal:
+def _signal(origin: str, packet: Packet, payload: Payload, peer: Profile | None) -> Signal:
     message: Any
     if payload.protocol == MOBILITY:
-        message, findings = examine(payload, packet.time)
+        message, findings = examine(payload, packet.time, peer)
         name = names.short_name(message) if message is not None else _name_of(payload.octets)
     else:
         message, findings = _icmpv6(payload)

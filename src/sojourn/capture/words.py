@@ -18,6 +18,7 @@ from sojourn.capture import names
 from sojourn.wire.addresses import Prefix, link_layer_text
 from sojourn.wire.fields import Flag, Kind, Octets, Rest, Scaled, Tlvs
 from sojourn.wire.generate import kinds
+from sojourn.wire.names import enumerations
 from sojourn.wire.units import SECOND, wall_clock
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,7 +72,8 @@ def _second_text(seconds: int) -> str:
 
 def seconds_text(duration: int) -> str:
     """``300 s``, ``1.5 s``."""
-    return f"{duration / SECOND:g} s" if duration % SECOND else f"{duration // SECOND} s"
+    seconds, rest = divmod(duration, SECOND)
+    return f"{seconds}.{rest:09d}".rstrip("0") + " s" if rest else f"{seconds} s"
 
 
 def clean(text: str) -> str:
@@ -131,14 +133,16 @@ class Words:
         if not hasattr(type(option), "align"):
             number = getattr(option, "type", None)
             return f"option {number} [{len(option.data)}]" if number is not None else f"remainder [{len(option.data)}]"
-        values = [_brief(row) for row in self.rows(option) if row.text and row.name not in _TOO_LONG]
+        rows = [row for row in self.rows(option) if row.text and not row.name.startswith(_TOO_LONG)]
+        values = [_brief(row, len(rows) > 1) for row in rows]
         inner = [self.brief(item) for item in self.nested(option)]
         return " ".join(filter(None, [names.option_name(type(option)), *values, *inner]))
 
     def prefix(self, thing: Any, name: str, value: Any) -> Row:
         """The field `prefix_length`, which stands for the prefix."""
-        prefix: Prefix = thing.prefix
-        text = f"{self.address(prefix.address)}/{prefix.length}"
+        prefix: Prefix | None = getattr(thing, "prefix", None)
+        octets, length = (thing.address, value) if prefix is None else prefix
+        text = f"{self.address(octets) if len(octets) in (4, 16) else octets.hex()}/{length}"
         return Row("prefix", text, text)
 
     def other(self, thing: Any, name: str, value: Any) -> Row:
@@ -174,10 +178,13 @@ _PREFIX_FIELDS = ("prefix_length", "address", "leading", "prefix_octets")
 _LINK_LAYER = frozenset({"link_layer", "link_layer_address", "lla"})
 _ADDRESS_WORDS = ("address", "maar", "target", "group", "prefix", "destination", "source", "router", "anchor")
 _TEXTS = frozenset({"identifier", "name", "realm", "ssid", "service", "text", "operator"})
-_TOO_LONG = frozenset({"subtype", "authenticator", "signature", "parameters"})
+_TOO_LONG = ("subtype", "authenticator", "signature", "parameters", "reserved")
 
 
-def _brief(row: Row) -> str:
+def _brief(row: Row, named: bool) -> str:
+    """A value in a line; numbers with their names where there are several."""
+    if named and type(row.value) is int:
+        return f"{row.name.replace('_', '-')}={row.text}"
     return row.text if len(row.text) <= 48 else f"{row.text[:45]}..."
 
 
@@ -200,7 +207,7 @@ _PLANS: dict[Any, list[tuple[str, _Render, bool]]] = {}
 
 
 def _plan(cls: Any) -> list[tuple[str, _Render, bool]]:
-    prefixed = isinstance(getattr(cls, "prefix", None), property)
+    prefixed = any(isinstance(getattr(cls, name, None), property) for name in ("prefix", "network"))
     found: list[tuple[str, _Render, bool]] = []
     for name, kind in kinds(cls).items():
         if prefixed and name == "prefix_length":
@@ -220,7 +227,7 @@ def _renderer(cls: Any, name: str, kind: Kind) -> _Render:
             return lambda words, thing, name, value: Row(name, bool(value), name.replace("_", "-") if value else "")
     if name == "ticks":
         return lambda words, thing, name, value: _moment(value)
-    enumeration = names.enumeration(cls, name)
+    enumeration = enumerations(cls).get(name)
     if enumeration is None:
         return Words.other
     if issubclass(enumeration, IntFlag):
@@ -243,7 +250,8 @@ def _moment(ticks: int) -> Row:
 
 def _flags(flags: type[IntFlag], name: str, value: int) -> Row:
     found = names.flag_words(flags, value)
-    return Row(name, list(found), ("" if all(len(word) == 1 for word in found) else "+").join(found))
+    letters = "".join(word for word in found if len(word) == 1)
+    return Row(name, list(found), "+".join(filter(None, [letters, *(word for word in found if len(word) > 1)])))
 
 
 def _registered(values: type[IntEnum], name: str, value: int) -> Row:

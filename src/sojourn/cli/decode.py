@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sojourn.capture.report import Line, Report
     from sojourn.capture.signals import Reader, Signal
     from sojourn.capture.words import Words
+    from sojourn.wire.tolerance import Profile
 
 _POLL = 0.2
 """Seconds between two looks at a file that may have grown."""
@@ -46,6 +47,7 @@ def decode(
     clock: Annotated[Literal["utc", "relative", "delta", "epoch"], Parameter(name="--time")] = "utc",
     plain: Annotated[bool, Parameter(negative=())] = False,
     key_of: Path | None = None,
+    peer: str | None = None,
 ) -> int:
     """Tell in words what mobility signalling a capture file holds.
 
@@ -81,6 +83,8 @@ def decode(
         Show identifiers of nodes as they are, not as hashes.
     key_of:
         A daemon's configuration file: hash with its identifier_key, as that daemon's log does.
+    peer:
+        Read as this implementation means what it sends, although no RFC does: mad-pmipv6, oai-pmipv6, ...
     """
     from sojourn.capture.report import Report
 
@@ -92,7 +96,7 @@ def decode(
         Report(words, clock), verbose, json_output, several=len(files) > 1, flush=follow or not _regular(files)
     )
     view = _Conversations(output) if conversations else _Messages(output)
-    readers = _readers(files, follow, discovery)
+    readers = _readers(files, follow, discovery, _profile(peer))
     try:
         for name, item in _merged(readers):
             view.take(name, item, wanted)
@@ -133,7 +137,17 @@ def _regular(files: Sequence[Path]) -> bool:
     return all(file.is_file() for file in files)
 
 
-def _readers(files: Sequence[Path], follow: bool, discovery: bool) -> list[tuple[Path, Reader]]:
+def _profile(name: str | None) -> Profile | None:
+    if name is None:
+        return None
+    from sojourn.wire.tolerance import PROFILES
+
+    if name not in PROFILES:
+        raise CommandError(f"there is no peer {name!r}; there are {', '.join(PROFILES)}", WRONG_USAGE)
+    return PROFILES[name]
+
+
+def _readers(files: Sequence[Path], follow: bool, discovery: bool, peer: Profile | None) -> list[tuple[Path, Reader]]:
     from sojourn.capture.signals import Reader
     from sojourn.capture.source import Source
 
@@ -141,7 +155,8 @@ def _readers(files: Sequence[Path], follow: bool, discovery: bool) -> list[tuple
     for file in files:
         stream = _open(file)
         source = Source(stream, _waiter(stream) if follow else None)
-        found.append((file, Reader(source, origin=file.stem if len(files) > 1 else "", discovery=discovery)))
+        origin = file.stem if len(files) > 1 else ""
+        found.append((file, Reader(source, origin=origin, discovery=discovery, peer=peer)))
     return found
 
 
