@@ -3,7 +3,11 @@
 `decode` and `encode` translate, `seal` and `verify` deal with the checksum, and each message and option is a class,
 declared once. What every walk needs is imported here; the rest is in `sojourn.wire.extensions`, one module per RFC, and
 imported when it first occurs. Neighbour discovery has its own module, `sojourn.wire.icmpv6`.
+
+`problems` says which rules of the RFCs a message breaks; `sojourn.wire.tolerance` has what decoding overlooks.
 """
+
+from typing import Any
 
 from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.messages import (
@@ -62,6 +66,7 @@ from sojourn.wire.options.pmip6 import (
     RestartCounter,
     Timestamp,
 )
+from sojourn.wire.rules import Problem, problems
 from sojourn.wire.values import (
     AccessTechnology,
     BindingAcknowledgementFlags,
@@ -123,6 +128,7 @@ __all__ = [
     "Pad1",
     "PadN",
     "PreviousMaar",
+    "Problem",
     "Remainder",
     "RestartCounter",
     "RevocationStatus",
@@ -130,11 +136,28 @@ __all__ = [
     "ServingMaar",
     "Status",
     "Timestamp",
+    "Tolerance",
     "UnknownMessage",
     "UnknownOption",
     "VendorSpecific",
     "decode",
     "encode",
+    "problems",
     "seal",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported when asked for: `Tolerance`, and the classes of the extensions by name."""
+    if not name.startswith("_"):
+        from importlib import import_module
+
+        from sojourn.wire.catalogue import EXTENSIONS, HELPERS, PACKAGE
+
+        for module in ("sojourn.wire.tolerance", *(f"{PACKAGE}.{module}" for module in (*EXTENSIONS, *HELPERS))):
+            found = vars(import_module(module)).get(name)
+            if isinstance(found, type) and found.__module__ == module:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

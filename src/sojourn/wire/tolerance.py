@@ -72,7 +72,7 @@ class Profile:
     missing_proxy_flag: bool = False
     seconds_and_microseconds: bool = False
     identifier_type: bool = False
-    options: Mapping[int, int] = field(default=_NO_OPTIONS)
+    options: Mapping[int, int] = field(default_factory=lambda: _NO_OPTIONS)
     """Registered numbers by the numbers that it sends."""
 
 
@@ -125,8 +125,8 @@ def count(message: MobilityMessage, octets: bytes, tolerated: Counter[Tolerance]
                 tolerated[Tolerance.MALFORMED_OPTION] += 1
         elif isinstance(option, Remainder):
             tolerated[Tolerance.OPTION_BEYOND_END] += 1
-        elif _inner(option):
-            tolerated[Tolerance.MALFORMED_SUB_OPTION] += sum(_is_malformed(type(option), one) for one in _inner(option))
+        elif wrong := sum(_is_malformed(type(option), one) for one in _inner(option)):
+            tolerated[Tolerance.MALFORMED_SUB_OPTION] += wrong
 
 
 def _inner(option: Any) -> tuple[Any, ...]:
