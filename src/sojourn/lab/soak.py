@@ -48,8 +48,6 @@ _OUTAGE: Duration = 20 * MILLISECOND
 """In a run with buffering: the time that a host is nowhere."""
 _KEPT_STOPS = 2
 """Flows from so many earlier stops go on."""
-_LIFETIME = 20
-"""Seconds: the end of a run waits for bindings to run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,8 @@ class SoakOptions:
     """Seconds between the end of a burst and the next one."""
     download_rate: int = 60_000
     dad: str = "optimistic"
+    lifetime: int = 20
+    """Of bindings, in seconds: the end of a run waits for them to run out."""
 
 
 @dataclass(slots=True)
@@ -121,7 +121,12 @@ def soak_topology(options: SoakOptions) -> Topology:
     lines += [f'{name} = {{ kind = "host", dad = "{options.dad}" }}' for name in hosts]
     lines += ["[links]", 'core.cmd = "10ms"', 'core.server = "5ms"', *(f'core.{name} = "5ms"' for name in routers)]
     lines += ["[cmd]", 'warm_up = "1s"']  # so that bindings may end while the run watches
-    lines += ["[maar]", f'lifetime = "{_LIFETIME}s"', 'idle_hold = "5s"', f"buffer = {str(options.buffer).lower()}"]
+    lines += [
+        "[maar]",
+        f'lifetime = "{options.lifetime}s"',
+        'idle_hold = "5s"',
+        f"buffer = {str(options.buffer).lower()}",
+    ]
     return parse("\n".join(lines), "soak")
 
 
@@ -238,7 +243,7 @@ class Soak:
 
     def _await_clean(self, lab: Lab, before: dict[str, KernelState]) -> dict[str, list[str]]:
         """What is still different when bindings and prefixes had all the time they may take."""
-        deadline = time.monotonic() + 3 * _LIFETIME
+        deadline = time.monotonic() + 3 * self._options.lifetime
         while True:
             left = {name: _configured(lab.state(name).difference(state)) for name, state in before.items()}
             left = {name: lines for name, lines in left.items() if lines}
