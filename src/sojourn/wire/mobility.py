@@ -138,12 +138,10 @@ def decode(
     if strict and end != len(octets):
         raise DecodeError(f"Mobility Header (RFC 6275 6.1.1): {len(octets)} octets where {end} are announced", end)
     read = _READERS[octets[2]] or _REGISTRY.reader(octets[2])
-    if read is None:
-        return UnknownMessage(octets[2], octets[_HEADER:end])
     mode = STRICT if strict else 0
-    message: MobilityMessage | None = read(octets, _HEADER, end, mode | PADDING if padding else mode)
+    message: MobilityMessage | None = read(octets, _HEADER, end, mode | PADDING if padding else mode) if read else None
     if message is None:
-        return UnknownMessage(octets[2], octets[_HEADER:end])
+        message = UnknownMessage(octets[2], octets[_HEADER:end])
     if tolerated is not None:
         from sojourn.wire.tolerance import count
 
