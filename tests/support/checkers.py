@@ -6,18 +6,22 @@ Each checker answers with the faults that it found, as sentences; none is good n
 from __future__ import annotations
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence
 from sojourn.wire.addresses import Address, Prefix, text
 from support.domain import Domain, node, router
 
 
 def loops(domain: Domain) -> list[str]:
-    """A packet to any prefix, entering at any MAAR, is delivered or dropped after a few tunnels."""
+    """A packet to any prefix enters at the MAAR that anchors it, and is delivered or dropped after a few tunnels."""
     faults = []
     planes = {member.engine.configuration.address: member.plane for member in _maars(domain)}
-    for start, plane in planes.items():
-        for prefix in plane.state.prefixes:
-            at, visited = start, [start]
+    for member in _maars(domain):
+        for prefix in member.plane.state.prefixes:
+            if not member.engine.pool.owns(prefix):
+                continue
+            at = member.engine.configuration.address
+            visited = [at]
             while isinstance(way := planes[at].way(prefix), EnsureTunnel):
                 at = way.remote
                 if at in visited:
@@ -78,7 +82,7 @@ def nothing_left(domain: Domain) -> list[str]:
     if domain.cmd._owners:
         faults.append(f"the CMD knows owners of {len(domain.cmd._owners)} prefixes")
     for name, member in domain.members.items():
-        if member.store:
+        if set(member.store) - {FORGETFUL}:
             faults.append(f"{name} stores {len(member.store)} records")
         if len(member.engine._requests):
             faults.append(f"{name} waits for {list(member.engine._requests._outstanding)}")

@@ -19,6 +19,7 @@ from sojourn.core.effects import (
     SendMessage,
     StoreBinding,
 )
+from sojourn.core.engine import Engine
 from sojourn.core.events import (
     ClockStepped,
     EffectFailed,
@@ -62,7 +63,7 @@ def node(host: str) -> bytes:
 class Member:
     """One engine with its data plane, its store and what it did."""
 
-    def __init__(self, name: str, engine: MobilityAnchorAccessRouter | CentralMobilityDatabase) -> None:
+    def __init__(self, name: str, engine: Engine) -> None:
         self.name = name
         self.engine = engine
         self.plane = MemoryDataplane()
@@ -103,7 +104,7 @@ class Domain:
         self.skews: dict[str, Duration] = {}
         """How far the wall clock of a member is ahead; read when it is born."""
         self._order = 0
-        self._flight: list[tuple[Instant, int, str, Address, MobilityMessage]] = []
+        self._flight: list[tuple[Instant, int, str, Event]] = []
         self.numbers = range(1, maars + 1)
         self.maar_configurations = {
             f"ar{n}": replace(
@@ -127,7 +128,7 @@ class Domain:
         self.messages.clear()
         self.effects.clear()
 
-    def _engine(self, name: str) -> MobilityAnchorAccessRouter | CentralMobilityDatabase:
+    def _engine(self, name: str) -> Engine:
         epoch = EPOCH + self.skews.get(name, 0)
         if name == "cmd":
             return CentralMobilityDatabase(self.cmd_configuration, epoch)
@@ -195,6 +196,11 @@ class Domain:
         if member.alive:
             self._carry_out(member, list(member.engine.handle(event, self.now)))
 
+    def later(self, delay: Duration, name: str, event: Event) -> None:
+        """`event` happens to `name` after a while."""
+        self._order += 1
+        heapq.heappush(self._flight, (self.now + delay, self._order, name, event))
+
     def inject(self, source: Address, name: str, message: MobilityMessage) -> None:
         """`message` arrives at `name` from anywhere."""
         destination = CMD if name == "cmd" else self.maar_configurations[name].address
@@ -204,6 +210,16 @@ class Domain:
         """The wall clock of `name` is set to be `ahead` of the others'."""
         self.skews[name] = ahead
         self.event(name, ClockStepped(EPOCH + ahead))
+
+    def replace_cmd(self, engine: Engine) -> None:
+        """Something else answers at the CMD's address."""
+        self.members["cmd"].engine = engine
+
+    def reconfigure(self, name: str, **settings: object) -> None:
+        """`name` begins again, without memory, with other settings."""
+        self.maar_configurations[name] = replace(self.maar_configurations[name], **settings)  # type: ignore[arg-type]
+        self.restart(name, store=False)
+        self.run(50 * MILLISECOND)
 
     def crash(self, name: str) -> None:
         self.members[name].alive = False
@@ -237,12 +253,8 @@ class Domain:
             if due is not None:
                 self._carry_out(due, list(due.engine.expire(self.now)))
             else:
-                self._deliver(*heapq.heappop(self._flight)[2:])
+                self.event(*heapq.heappop(self._flight)[2:])
         self.now = end
-
-    def _deliver(self, name: str, source: Address, message: MobilityMessage) -> None:
-        destination = CMD if name == "cmd" else self.maar_configurations[name].address
-        self.event(name, MessageReceived(message, source, destination))
 
     def _carry_out(self, member: Member, effects: list[Effect]) -> None:
         for effect in effects:
@@ -277,5 +289,4 @@ class Domain:
             return
         delay = self.delays.get((name, receiver), self.delays.get((receiver, name), 1 * MILLISECOND))
         for _ in range(1 + self.repeat()):
-            self._order += 1
-            heapq.heappush(self._flight, (self.now + delay + self.jitter(), self._order, receiver, source, message))
+            self.later(delay + self.jitter(), receiver, MessageReceived(message, source, destination))

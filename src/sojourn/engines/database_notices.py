@@ -96,15 +96,18 @@ class Notices(OutboxEngine):
         ]
         self._send_accepted(entry, entry.sequence, options, entry.previous())
 
-    def _tell_moved(self, entry: BindingCacheEntry, maar: Address, prefixes: list[Prefix]) -> None:
-        """The Proxy Binding Update with the Serving MAAR option (RFC 8885 3.2, step 2)."""
+    def _tell_moved(self, entry: BindingCacheEntry, maar: Address, prefixes: list[Prefix], stamp: int = 0) -> None:
+        """The Proxy Binding Update with the Serving MAAR option (RFC 8885 3.2, step 2).
+
+        `stamp` is for a MAAR that believes in a later attachment which it knows to be over.
+        """
         networks = prefixes[-LISTED_PREFIXES:] or [ANY]
         options = (
             identifier_option(entry.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
             HandoffIndicator(int(Handoff.BETWEEN_GATEWAYS)),
             AccessTechnologyType(self._technology(entry)),
-            Timestamp(entry.timestamp),
+            Timestamp(max(entry.timestamp, stamp)),
             ServingMaar(entry.serving),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, entry.lifetime, options)
@@ -247,14 +250,16 @@ class Notices(OutboxEngine):
 
     def _learn_identity(self, message: BindingUpdate | BindingAcknowledgement, source: Address) -> None:
         """A MAAR tells its local networks and the identity of its DLIFs (RFC 8885 4.4, 4.7, 4.8)."""
-        options = (
-            message.first(DlifLinkLocalAddress),
-            message.first(DlifLinkLayerAddress),
-            *message.all(LocalPrefix)[:LOCAL_PREFIXES],
-        )
-        told = tuple(option for option in options if option is not None)
-        if told:
-            self._identities[source] = told
+        networks = message.all(LocalPrefix)[:LOCAL_PREFIXES]
+        link_local, link_layer = message.first(DlifLinkLocalAddress), message.first(DlifLinkLayerAddress)
+        if link_local is None and link_layer is None:
+            if not networks:
+                return
+            known = self._identities.get(source, ())  # an update tells networks only, an answer all
+            identity = tuple(option for option in known if not isinstance(option, LocalPrefix))
+        else:
+            identity = tuple(option for option in (link_local, link_layer) if option is not None)
+        self._identities[source] = (*identity, *networks)
 
     # --- to the serving MAAR ----------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from sojourn.core.sequence import following
 from sojourn.engines.base import TimerName
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
-from sojourn.engines.maar_registration import RegistrationProcedures
+from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
@@ -50,8 +50,11 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Every node that was served is registered again; every way is asserted."""
         self._now = now
-        resumed = 0
+        resumed, forgetful = 0, False
         for node, record in records:
+            if node == FORGETFUL:
+                forgetful = True
+                continue
             try:
                 session = Session.restored(node, record, now)
             except ValueError:
@@ -65,9 +68,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         used = {session.slot for session in self.sessions.values()}
         self._next_slot = max(used, default=0) + 1
         self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
-        if not self.sessions:  # the first life, or one without memory
-            self._forgetful = True
-            self._ask_for_memory()
+        if forgetful or not self.sessions:  # the first life, or one without memory
+            self._forget()
         return self._flush()
 
     def _take_up(self, session: Session) -> bool:
@@ -130,7 +132,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             case BindingAcknowledgement():
                 self._on_acknowledgement(message, source)
             case BindingRefreshRequest() if source == self.configuration.cmd:
-                self._on_refresh_request()
+                self._on_refresh_message(message)
             case BindingError(status):
                 self._report("binding-error-received", source=text(source), status=status)
             case _:
@@ -143,6 +145,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return
         if kind == "poll":
             self._on_poll()
+            return
+        if kind == "memory":
+            self._ask_for_memory()
             return
         session = self.sessions.get(key)
         if session is None:

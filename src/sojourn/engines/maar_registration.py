@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import ProbeNode, SendMessage
+from sojourn.core.effects import DeleteBinding, ProbeNode, SendMessage, StoreBinding
 from sojourn.engines.configuration import Mode, logical_link_local
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import MaarState
@@ -41,12 +41,14 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, text
-from sojourn.wire.units import SECOND, WallClock, ticks, wall_clock
+from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
 _CORRECTIONS_MAX = 3
 _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
 _RETRY_AFTER = 30 * SECOND
+FORGETFUL = b"\0"
+"""Key of a record that says: we began without memory, and do not know yet what the CMD remembers."""
 _LOCATOR_CHECK = 3 * SECOND
 """Locator mode: a previous MAAR's answer may be lost and nobody would know; the first refresh comes early."""
 
@@ -57,7 +59,9 @@ class RegistrationProcedures(MaarState):
     _offset: WallClock = 0
     """The CMD's clock minus ours, where that is more than the window."""
     _forgetful = False
-    """We began without memory and the CMD did not answer anything yet."""
+    """We began without memory and asked the CMD, which did not answer yet."""
+    _ask_again: Duration = SECOND
+    _asked: Instant = 0
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -132,12 +136,45 @@ class RegistrationProcedures(MaarState):
             session.seen = self._now
             self._after(index * SECOND // 1000, "refresh", session.node)
         self._report("refresh-requested", sessions=len(sessions))
-        if self._forgetful:  # it was not there when we asked
-            self._ask_for_memory()
 
     def _ask_for_memory(self) -> None:
-        """The CMD may know what we anchor (Binding Refresh Request, RFC 6275 6.1.2): it tells us again."""
-        self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, self.configuration.cmd))
+        """The CMD may know what we anchor: it tells us again, if we ask (Binding Refresh Request, RFC 6275 6.1.2).
+
+        Asked again until the CMD returns the request, which has a Timestamp and so is told from one of its own.
+        """
+        self._asked = self._now
+        request = BindingRefreshRequest((Timestamp(self._clock()),))
+        self._do(SendMessage(request, self.configuration.address, self.configuration.cmd))
+        self._after(self._ask_again, "memory", None)
+        self._ask_again = min(2 * self._ask_again, self.configuration.retransmission.max_bindack_timeout)
+
+    def _forget(self) -> None:
+        """We know that we do not know what we anchor."""
+        if not self._forgetful:
+            self._forgetful = True
+            self._do(StoreBinding(FORGETFUL, b""))
+            self._ask_for_memory()
+
+    def _remember(self) -> None:
+        """The CMD heard that we asked."""
+        if not self._forgetful:
+            return
+        self._forgetful = False
+        if self._ask_again == 2 * SECOND:  # asked once: the first round trip that we see
+            self._requests.learn("register", self.configuration.cmd, self._now - self._asked)
+        self._ask_again = SECOND
+        self._timers.stop(("memory", None))
+        self._do(DeleteBinding(FORGETFUL))
+
+    def _on_refresh_message(self, request: BindingRefreshRequest) -> None:
+        """From the CMD: the answer to ours, or because it lost its own memory."""
+        if request.first(Timestamp) is not None:
+            self._remember()
+            return
+        self._on_refresh_request()
+        if self._forgetful:
+            self._ask_again = SECOND
+            self._ask_for_memory()
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -158,7 +195,6 @@ class RegistrationProcedures(MaarState):
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
 
     def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
-        self._forgetful = False
         anchored = answer.first(AnchoredPrefix)
         cmd = self.configuration.cmd
         if anchored is not None:
@@ -261,9 +297,11 @@ class RegistrationProcedures(MaarState):
         self._confirm(session, answer.lifetime or self.configuration.lifetime)
         self._after(_LOCATOR_CHECK, "refresh", session.node)
         session.seen = self._now
+        before = set(session.anchored)
         self._learn_previous(session, options)
-        self._advertise(session)
-        self._keep(session)
+        if first or set(session.anchored) != before:
+            self._advertise(session)
+            self._keep(session)
         if first:
             self._report("registered", node=session.node.hex(), previous=len(session.anchored))
 
@@ -285,9 +323,11 @@ class RegistrationProcedures(MaarState):
             session.sequence = answer.sequence
             self._register(session, Handoff.NOT_CHANGED)
         elif corrected and again:
-            session.attached = max(self._clock(), session.attached + 1)
+            ahead = status == Status.TIMESTAMP_MISMATCH  # then ours was never accepted, and need not be surpassed
+            session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, Handoff.UNKNOWN)
         elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and others and session.own is not None:
+            self._forget()  # there may be more that we gave out and do not know of
             self._exchange_own(session)
         else:
             self._deny(session)
@@ -311,7 +351,6 @@ class RegistrationProcedures(MaarState):
         """The CMD says that our prefix is somebody else's: take another one (the first one rests in quarantine)."""
         old = session.own
         assert old is not None
-        self._ask_for_memory()  # we do not know any more what we gave out, so there may be more of it
         self._remove_own(session)
         self.pool.leap()
         session.own = self.pool.allocate(self._now)
@@ -356,6 +395,7 @@ class RegistrationProcedures(MaarState):
     def _on_legacy_answer(self, session: Session, answer: BindingAcknowledgement) -> None:
         """No D flag in the answer: for this node we are a MAG, and the LMA assigns and anchors (RFC 5213 6.9.1.2)."""
         cmd = self.configuration.cmd
+        self._remember()  # it does not know what we ask for
         if answer.status >= Status.REASON_UNSPECIFIED:
             if session.legacy:
                 self._on_refused(session, answer)

@@ -7,6 +7,7 @@ The procedures themselves: `maar_access` (nodes come and go), `maar_registration
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 
 from sojourn.core.effects import (
     Advertise,
@@ -29,14 +30,16 @@ from sojourn.core.effects import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import MaarConfiguration, Peer
+from sojourn.engines.configuration import MaarConfiguration, Mode, Peer
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.engines.retransmission import Retransmission
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import Instant, WallClock
+from sojourn.wire.units import MILLISECOND, Instant, WallClock
 
+_RELAY_PATIENCE = 300 * MILLISECOND
+"""A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
 
@@ -56,8 +59,12 @@ class MaarState(OutboxEngine):
         self._newcomers = TokenBucket(configuration.new_nodes_per_second, configuration.new_nodes_per_second)
         self._free_slots: list[int] = []
         self._next_slot = 1
+        constants = configuration.retransmission
+        if configuration.mode is Mode.RELAY:
+            patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
+            constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         self._requests = Retransmission(
-            configuration.retransmission,
+            constants,
             send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
             wake=lambda key, instant: self._timers.start(("request", key), instant),
             sleep=lambda key: self._timers.stop(("request", key)),

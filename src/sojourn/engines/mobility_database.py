@@ -36,7 +36,7 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import Address, Prefix, text
-from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks
+from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
 _TOLD_ANEW_INTERVAL = 10 * SECOND
 _STRANGER_RATE = 50
@@ -51,6 +51,8 @@ class CentralMobilityDatabase(Notices):
         self._strangers = TokenBucket(_STRANGER_RATE, _STRANGER_RATE)
         self._owners: dict[Prefix, bytes] = {}
         self._settled: Instant = 0
+        self._forgetful: set[Address] = set()
+        """MAARs that asked again, too soon, what they anchor."""
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -67,6 +69,7 @@ class CentralMobilityDatabase(Notices):
             for prefix, _ in entry.anchors:
                 self._owners[prefix] = node
             self._timers.start(("expiry", node), entry.expires)
+            self._epoch = max(self._epoch, wall_clock(entry.timestamp) - now)
             for maar_address in entry.untold:
                 self._tell_again(entry, maar_address)
         if not self.entries:
@@ -81,7 +84,7 @@ class CentralMobilityDatabase(Notices):
             case MessageReceived(message, source, _):
                 self._on_message(message, source)
             case ClockStepped(epoch):
-                self._epoch = epoch
+                self._epoch = max(self._epoch, epoch)  # set back, it would refuse whoever is right for as long
             case Commanded(verb, arguments):
                 self._report("command-unknown", verb=verb, arguments=len(arguments))
             case _:
@@ -93,7 +96,9 @@ class CentralMobilityDatabase(Notices):
                 self._on_update(message, source)
             case BindingAcknowledgement():
                 self._on_acknowledgement(message, source)
-            case BindingRefreshRequest() if source in self._maars:
+            case BindingRefreshRequest(options) if source in self._maars:
+                answer = BindingRefreshRequest(options[:1])
+                self._do(SendMessage(answer, self.configuration.address, source))
                 self._on_refresh_request(source)
             case BindingError(status):
                 self._report("binding-error-received", source=text(source), status=status)
@@ -106,6 +111,9 @@ class CentralMobilityDatabase(Notices):
             self._on_request_due(key)
         elif kind == "flush":
             self._flush_relay(key)
+        elif kind == "told-anew" and key in self._forgetful:
+            self._forgetful.discard(key)
+            self._on_refresh_request(key)
         elif kind == "expiry":
             entry = self.entries.get(key)
             if entry is not None:
@@ -116,9 +124,11 @@ class CentralMobilityDatabase(Notices):
         """A MAAR begins without memory (RFC 6275 6.1.2): it is told what it anchors, for nodes that are elsewhere."""
         self.heard[source] = self._now
         if ("told-anew", source) in self._timers:
-            return  # whoever repeats this does not have all of it repeated
-        self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
+            self._forgetful.add(source)  # whoever repeats this waits
+            return
         anchored = [entry for entry in self.entries.values() if source in entry.by_maar()]
+        if anchored:
+            self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
         for entry in anchored:
             self._tell_again(entry, source)
         self._report("refresh-requested", maar=text(source), entries=len(anchored))
@@ -168,10 +178,12 @@ class CentralMobilityDatabase(Notices):
         elif request.timestamp == entry.timestamp and request.source == entry.serving:
             self._refresh(entry, request, update, own)
         elif request.timestamp <= entry.timestamp:
+            # Refused before anything else is sent: whose clock is behind learns that first.
+            late = Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
+            self._refuse(update, request.source, late)
             if request.source != entry.serving:
                 self._learn_late(entry, request, own)
                 self._tell_again(entry, request.source)  # it believes that the node is there
-            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
         else:
             self._check_future(request)
             self._hand_over(entry, request, update, own)
@@ -291,8 +303,9 @@ class CentralMobilityDatabase(Notices):
         """
         before = {prefix for prefix, _ in entry.anchors}
         for prefix in merged(before, own):
-            entry.anchors.insert(0, (prefix, request.source))
-            self._owners[prefix] = entry.node
+            if self._requests.get(("retire", entry.node, request.source, prefix)) is None:
+                entry.anchors.insert(0, (prefix, request.source))
+                self._owners[prefix] = entry.node
         if self._now < self._settled:
             self._adopt(entry, request.anchored_prefixes)
         news = {prefix: maar for prefix, maar in entry.anchors if prefix not in before}
@@ -328,6 +341,8 @@ class CentralMobilityDatabase(Notices):
             anchor = self._owner_of(prefix)
             if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
                 self._report("prefix-unknown", node=entry.node.hex(), prefix=str(prefix))
+            elif self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
+                pass  # its end is being told
             elif len(entry.anchors) < self.configuration.prefixes_per_node:
                 entry.anchors.insert(0, (prefix, anchor))
                 self._owners[prefix] = entry.node
@@ -386,10 +401,13 @@ class CentralMobilityDatabase(Notices):
         """
         if self._now < self._settled:
             self._learn_late(entry, request, self._own_prefixes(request, self._maars[request.source]))
-        if request.timestamp not in (entry.moved, entry.timestamp) or request.source in entry.unconfirmed():
-            self._tell_again(entry, request.source)
-        elif request.source not in entry.by_maar():
+        prefixes = entry.by_maar().get(request.source)
+        if prefixes is None:
             return 0
+        if request.timestamp > entry.timestamp:  # an attachment that we never heard of, and that is over
+            self._tell_moved(entry, request.source, prefixes, request.timestamp)
+        elif request.timestamp not in (entry.moved, entry.timestamp) or request.source in entry.unconfirmed():
+            self._tell_again(entry, request.source)
         return max(entry.expires - self._now, 4 * SECOND)
 
     # --- bookkeeping ----------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class Retransmission:
         if (sequence - request.first_sequence) % 65536 > span:
             return None
         if sequence == request.update.sequence and request.sent >= 0:
-            self._learn(key, now - request.sent)
+            self.learn(key[0], key[2], now - request.sent)
         self.cancel(key)
         return request.update
 
@@ -153,7 +153,7 @@ class Retransmission:
             return constants.initial_bindack_timeout
         return min(max(constants.min_bindack_timeout, 4 * round_trip), constants.initial_bindack_timeout)
 
-    def _learn(self, key: Key, sample: Duration) -> None:
-        """Rise at once and fall slowly: a late repetition costs little, an early one doubles the load."""
-        known = self._round_trips.get((key[0], key[2]), 0)
-        self._round_trips[(key[0], key[2])] = max(sample, known + (sample - known) // 8)
+    def learn(self, purpose: str, destination: Address, sample: Duration) -> None:
+        """A round trip was seen. Rise at once and fall slowly: a late repetition costs little, an early one a lot."""
+        known = self._round_trips.get((purpose, destination), 0)
+        self._round_trips[purpose, destination] = max(sample, known + (sample - known) // 8)

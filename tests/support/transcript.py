@@ -1,0 +1,411 @@
+"""Scenarios as text: what happens above the line ``----``, all that the engines do about it below.
+
+    mn1 attaches ar1            and how the rest of a sentence may go: leaves, roams AR AR, sends on AR, solicits on AR
+    wait 300ms
+    lose 1 ar1 cmd              the next message from ar1 to cmd; `lose all ar1 cmd` until `lose none`
+    crash cmd                   restart cmd with store | restart cmd without store
+    delay ar1 cmd 10ms          skew ar1 -400ms            traffic ar1#0 5
+    refuse ar1 EnsurePrefix     the kernel refuses that from now on, until `accept ar1`
+    mn1 is deaf                 it answers no probe any more
+    untraced / traced           what happens in between is not in the trace
+    check                       routes are what the bindings say, one owner for a prefix, no loop
+
+``ar1#0`` is the first prefix of ar1's pool. Times are seconds since the domain came up.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from sojourn.core.effects import (
+    Advertise,
+    CountTraffic,
+    DeleteBinding,
+    Effect,
+    EnsureCounter,
+    EnsureDelivery,
+    EnsureHold,
+    EnsureLogicalInterface,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    ForgetStation,
+    ProbeNode,
+    Report,
+    SendMessage,
+    StoreBinding,
+    WithdrawCounter,
+    WithdrawLogicalInterface,
+    WithdrawPrefix,
+    WithdrawSlot,
+    WithdrawUplink,
+)
+from sojourn.core.events import NodeSeen, Sighting
+from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, logical_link_local
+from sojourn.wire import (
+    AnchoredPrefix,
+    BindingAcknowledgement,
+    BindingAcknowledgementFlags,
+    BindingRefreshRequest,
+    BindingUpdate,
+    BindingUpdateFlags,
+    DlifLinkLocalAddress,
+    Handoff,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    LocalPrefix,
+    MobileNodeIdentifier,
+    MobilityMessage,
+    PreviousMaar,
+    ServingMaar,
+    Status,
+)
+from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, prefix, text
+from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
+from support import checkers
+from support.domain import CMD, HOSTS, Domain, pool, router
+from support.legacy import LegacyAnchor
+
+_UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE}
+_NAMES = {link_layer: host for host, link_layer in HOSTS.items()}
+_HOME = prefix("2001:db8:f000::/48")
+
+
+def play(script: str) -> str:
+    """The trace of a scenario."""
+    stage = _Stage()
+    for line in script.splitlines():
+        words = line.split("#  ")[0].split()
+        if words and not line.startswith("#"):
+            stage.do(words)
+    return stage.trace()
+
+
+def duration(words: str) -> Duration:
+    """``250ms``, ``-2s``, ``5m``."""
+    for unit, length in _UNITS.items():
+        if words.endswith(unit) and words[: -len(unit)].lstrip("-").replace(".", "").isdigit():
+            return int(float(words[: -len(unit)]) * length)
+    raise ValueError(f"{words}: not a time")
+
+
+class _Stage:
+    """One scenario being played."""
+
+    def __init__(self) -> None:
+        self.domain: Domain | None = None
+        self.lines: list[str] = []
+        self.places: dict[str, str] = {}
+        self.deaf: set[str] = set()
+        self._losses: dict[tuple[str, str], int] = {}
+        self._last = ("", "")
+        self._traced = True
+        self._seen = 0
+        self._born = 0
+
+    def do(self, words: list[str]) -> None:
+        """One line of the script."""
+        if words[0] == "domain":
+            self._domain(words[1:])
+            return
+        assert self.domain is not None, "a scenario begins with its domain"
+        action: Callable[..., None] | None = getattr(self, f"_do_{words[0]}", None)
+        if action is not None:
+            action(*words[1:])
+        else:
+            getattr(self, f"_node_{words[1]}")(words[0], *[word for word in words[2:] if word != "on"])
+        self._write()
+
+    def trace(self) -> str:
+        """All lines so far."""
+        return "\n".join(self.lines) + "\n"
+
+    # --- the script -------------------------------------------------------------------------------------------------
+
+    def _domain(self, words: list[str]) -> None:
+        mode, options = Mode(words[0]), dict(word.split("=", 1) for word in words[1:])
+        settings: dict[str, object] = {}
+        cmd: dict[str, object] = {}
+        for key, value in options.items():
+            if key not in ("maars", "legacy", "routes", "pool"):
+                (cmd if key.startswith("cmd.") else settings)[key.removeprefix("cmd.")] = _value(value)
+        self.domain = domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)
+        if "legacy" in options:
+            domain.replace_cmd(LegacyAnchor(CMD, _HOME, strict=options["legacy"] == "strict"))
+        for name in options.get("routes", "").split(",") if "routes" in options else []:
+            network = prefix(f"fd00:{name.removeprefix('ar')}::/32")
+            domain.reconfigure(name, routes=(network,))
+        if "pool" in options:
+            domain.reconfigure("ar1", pool=prefix(f"2001:db8:a100::/{options['pool']}"))
+        domain.lose = self._lost
+        domain.on_probe = self._on_probe
+        domain.clear()
+        self._born = domain.now
+
+    def _do_wait(self, time: str) -> None:
+        assert self.domain is not None
+        self.domain.run(duration(time))
+
+    def _do_delay(self, one: str, other: str, time: str) -> None:
+        assert self.domain is not None
+        self.domain.delays[one, other] = self.domain.delays[other, one] = duration(time)
+
+    def _do_lose(self, count: str, source: str = "", destination: str = "") -> None:
+        if count == "none":
+            self._losses.clear()
+        else:
+            self._losses[source, destination] = 1 << 30 if count == "all" else int(count)
+
+    def _do_crash(self, name: str) -> None:
+        assert self.domain is not None
+        self.domain.crash(name)
+
+    def _do_restart(self, name: str, how: str, what: str) -> None:
+        assert self.domain is not None
+        self.domain.restart(name, store=how == "with")
+        for host, place in self.places.items():
+            if place == name:
+                self.domain.attach(host, name)
+
+    def _do_skew(self, name: str, time: str) -> None:
+        assert self.domain is not None
+        self.domain.skew(name, duration(time))
+
+    def _do_traffic(self, network: str, packets: str) -> None:
+        assert self.domain is not None
+        name, index = network.split("#")
+        self.domain.plane(name).traffic(pool(int(name[2:])).subnet(int(index), 64), int(packets))
+
+    def _do_refuse(self, name: str, effect: str) -> None:
+        assert self.domain is not None
+        error = OSError(errno.ENOSPC, "no room")
+        self.domain.plane(name).trouble = lambda asked: error if type(asked).__name__ == effect else None
+
+    def _do_accept(self, name: str) -> None:
+        assert self.domain is not None
+        self.domain.plane(name).trouble = None
+
+    def _do_untraced(self) -> None:
+        self._write()
+        self._traced = False
+
+    def _do_traced(self) -> None:
+        self._write()
+        self._traced = True
+
+    def _do_check(self) -> None:
+        assert self.domain is not None
+        self._write()
+        faults = checkers.owners(self.domain) + checkers.loops(self.domain)
+        faults += checkers.routes_equal_bindings(self.domain)
+        self.lines += [f"checked: {fault}" for fault in faults] or ["checked: routes are what the bindings say"]
+
+    def _do_nothing(self, left: str) -> None:
+        """``nothing left``: nobody knows anything of any node."""
+        assert self.domain is not None
+        self._write()
+        self.lines += [f"left: {fault}" for fault in checkers.nothing_left(self.domain)] or ["checked: nothing is left"]
+
+    def _node_attaches(self, host: str, name: str) -> None:
+        assert self.domain is not None
+        self.places[host] = name
+        self.domain.attach(host, name)
+
+    def _node_leaves(self, host: str, name: str) -> None:
+        assert self.domain is not None
+        self.places.pop(host, None)
+        self.domain.detach(host, name)
+
+    def _node_vanishes(self, host: str) -> None:
+        """It is gone and no link says so."""
+        self.places.pop(host, None)
+
+    def _node_roams(self, host: str, old: str, new: str) -> None:
+        self._node_leaves(host, old)
+        self._node_attaches(host, new)
+
+    def _node_sends(self, host: str, name: str) -> None:
+        assert self.domain is not None
+        self.domain.event(name, NodeSeen("acc0", HOSTS[host], Sighting.NEIGHBOUR))
+
+    def _node_solicits(self, host: str, name: str) -> None:
+        assert self.domain is not None
+        self.domain.event(name, NodeSeen("acc0", HOSTS[host], Sighting.ROUTER_SOLICITATION))
+
+    def _node_is(self, host: str, what: str) -> None:
+        assert what == "deaf"
+        self.deaf.add(host)
+
+    # --- the world ----------------------------------------------------------------------------------------------------
+
+    def _lost(self, source: str, destination: str, message: MobilityMessage) -> bool:
+        left = self._losses.get((source, destination), 0)
+        self._losses[source, destination] = max(left - 1, 0)
+        return left > 0
+
+    def _on_probe(self, name: str, probe: ProbeNode) -> None:
+        assert self.domain is not None
+        host = _NAMES[probe.link_layer]
+        if self.places.get(host) == name and host not in self.deaf:
+            self.domain.later(MILLISECOND, name, NodeSeen("acc0", probe.link_layer, Sighting.NEIGHBOUR))
+
+    # --- the trace ----------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        assert self.domain is not None
+        for now, name, effect in self.domain.effects[self._seen :]:
+            if not self._traced:
+                continue
+            head = (f"{(now - self._born) / SECOND:.4f}", name)
+            who = f"{head[0]:>9} {name:<4}" if head != self._last else " " * 14
+            self._last = head
+            self.lines.append(f"{who} {describe(effect)}")
+        self._seen = len(self.domain.effects)
+
+
+def _value(words: str) -> object:
+    if words in ("true", "false"):
+        return words == "true"
+    return int(words) if words.isdigit() else duration(words)
+
+
+# --- effects in short words -------------------------------------------------------------------------------------------
+
+
+def describe(effect: Effect) -> str:
+    """One effect for people."""
+    match effect:
+        case SendMessage(message, _, destination):
+            return f"{_message(message)} -> {_name(destination)}"
+        case EnsureDelivery(slot, interface, link_layer):
+            return f"slot {slot}: to {_host(link_layer)} on {interface}"
+        case EnsureTunnel(slot, remote):
+            return f"slot {slot}: tunnel to {_name(remote)}"
+        case EnsureHold(slot):
+            return f"slot {slot}: hold"
+        case WithdrawSlot(slot):
+            return f"slot {slot}: free"
+        case EnsurePrefix(network, slot):
+            return f"to {_prefix(network)}: slot {slot}"
+        case WithdrawPrefix(network):
+            return f"to {_prefix(network)}: nothing"
+        case EnsureUplink(network, anchor):
+            return f"from {_prefix(network)}: {'plain' if anchor is None else 'tunnel to ' + _name(anchor)}"
+        case WithdrawUplink(network):
+            return f"from {_prefix(network)}: drop"
+        case EnsureCounter(network):
+            return f"count {_prefix(network)}"
+        case WithdrawCounter(network):
+            return f"count {_prefix(network)} no more"
+        case CountTraffic():
+            return "read the counters"
+        case Advertise():
+            return _advertisement(effect)
+        case EnsureLogicalInterface(interface, identity):
+            return f"be {_identity(identity)} on {interface}"
+        case WithdrawLogicalInterface(interface, identity):
+            return f"be {_identity(identity)} on {interface} no more"
+        case ProbeNode(interface, link_layer, _):
+            return f"probe {_host(link_layer)} on {interface}"
+        case ForgetStation(interface, link_layer):
+            return f"forget {_host(link_layer)} on {interface}"
+        case StoreBinding(key):
+            return f"store {_host(key[1:])}"
+        case DeleteBinding(key):
+            return f"delete {_host(key[1:])}"
+        case Report(name, detail):
+            return f"* {name}{''.join(_detail(key, value) for key, value in sorted(detail.items()))}"
+
+
+def _message(message: MobilityMessage) -> str:
+    match message:
+        case BindingRefreshRequest():
+            return "refresh request"
+        case BindingUpdate(sequence, flags, lifetime):
+            kind = "PBU" if flags & BindingUpdateFlags.D else "plain PBU"
+            return f"{kind} {sequence}{_options(message)} lifetime {lifetime // SECOND}s"
+        case BindingAcknowledgement(status, flags, sequence, lifetime):
+            kind = "PBA" if flags & BindingAcknowledgementFlags.D else "plain PBA"
+            outcome = f"lifetime {lifetime // SECOND}s" if status < 128 else f"refused: {_status(status)}"
+            return f"{kind} {sequence}{_options(message)} {outcome}"
+    return type(message).__name__
+
+
+def _options(message: MobilityMessage) -> str:
+    words = ""
+    for option in message.options:
+        match option:
+            case MobileNodeIdentifier(_, identifier):
+                words += f" {_host(identifier)}"
+            case HomeNetworkPrefix() if option.prefix != ANY:
+                words += f" {_prefix(option.prefix)}"
+            case HandoffIndicator(indicator) if indicator == Handoff.NOT_CHANGED:
+                words += " refresh"
+            case AnchoredPrefix():
+                words += f" anchored {_prefix(option.prefix)}"
+            case LocalPrefix():
+                words += f" local {_prefix(option.prefix)}"
+            case PreviousMaar():
+                words += f" previous {_prefix(option.prefix)} at {_name(option.maar)}"
+            case ServingMaar(serving):
+                words += f" serving {_name(serving)}"
+            case DlifLinkLocalAddress(identity):
+                words += f" identity {_identity(identity)}"
+    return words
+
+
+def _advertisement(effect: Advertise) -> str:
+    words = f"RA to {_host(effect.link_layer)}"
+    if effect.router != FIXED_LINK_LOCAL:
+        words += f" as {_identity(effect.router)}"
+    for advertised in effect.prefixes:
+        state = "preferred" if advertised.preferred else "deprecated" if advertised.valid else "over"
+        words += f", {_prefix(advertised.prefix)} {state}"
+    for route in effect.routes:
+        words += f", route to {_prefix(route)}"
+    return words + ("" if effect.lifetime else ", no default router")
+
+
+def _detail(key: str, value: str | int) -> str:
+    if key == "node":
+        return ""
+    return f" {key}={_name_of_text(value)}" if isinstance(value, str) else f" {key}={value}"
+
+
+def _name_of_text(value: str) -> str:
+    for number in range(1, 10):
+        if value == text(router(number)):
+            return f"ar{number}"
+        pool_start = str(pool(number))[: -len("::/48")]
+        if value.startswith(pool_start) and value.endswith("/64"):
+            return _prefix(prefix(value))
+    return "cmd" if value == text(CMD) else value.replace(" ", "_")
+
+
+def _status(status: int) -> str:
+    return Status(status).name.lower().replace("_", " ")
+
+
+def _host(octets: bytes) -> str:
+    return _NAMES.get(LinkLayer(octets), octets.hex())
+
+
+def _name(address: Address) -> str:
+    return _name_of_text(text(address))
+
+
+def _identity(identity: Address) -> str:
+    for number in range(1, 10):
+        if identity == logical_link_local(router(number)):
+            return f"router-of-ar{number}"
+    return text(identity)
+
+
+def _prefix(network: Prefix) -> str:
+    for number in range(1, 10):
+        if pool(number).contains(network):
+            return f"ar{number}#{pool(number).index(network)}"
+    if _HOME.contains(network):
+        return f"home#{_HOME.index(network)}"
+    return str(network)
