@@ -20,7 +20,7 @@ def node(number: int) -> wire.MobileNodeIdentifier:
 
 def prefix(number: int) -> Prefix:
     """A /64 for node `number`."""
-    return Prefix.of(address("2001:db8:a100::").replace(b"\0\0\0\0", number.to_bytes(4, "big"), 1), 64)
+    return Prefix(address(f"2001:db8:a100:{number:x}::"), 64)
 
 
 def options(number: int, stamp: int, *more: wire.MobilityOption) -> tuple[wire.MobilityOption, ...]:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
@@ -33,7 +34,7 @@ Item = tuple[int, int, int, "str", "Signal | Fault"]
 
 
 def decode(
-    files: Annotated[list[Path], Parameter(negative=())],
+    files: Annotated[list[Path], Parameter(negative=(), allow_leading_hyphen=True)],
     /,
     *,
     json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -88,6 +89,8 @@ def decode(
     """
     from sojourn.capture.report import Report
 
+    if option := next((str(file) for file in files if str(file).startswith("-") and str(file) != "-"), None):
+        raise CommandError(f"there is no option {option}. Try: sojourn decode --help", WRONG_USAGE)
     if follow and len(files) > 1:
         raise CommandError("--follow goes with one file only", WRONG_USAGE)
     words = _words(plain, key_of)
@@ -96,13 +99,15 @@ def decode(
         Report(words, clock), verbose, json_output, several=len(files) > 1, flush=follow or not _regular(files)
     )
     view = _Conversations(output) if conversations else _Messages(output)
-    readers = _readers(files, follow, discovery, _profile(peer))
-    try:
-        for name, item in _merged(readers):
-            view.take(name, item, wanted)
-    finally:  # Ctrl-C is how following ends
-        view.end()
-        _summarize(readers, quiet=json_output)
+    profile = _profile(peer)
+    with ExitStack() as opened:
+        readers = _readers(files, follow, discovery, profile, opened)
+        try:
+            for name, item in _merged(readers):
+                view.take(name, item, wanted)
+        finally:  # Ctrl-C is how following ends
+            view.end()
+            _summarize(readers, quiet=json_output)
     return FAILED if any(reader.tally.lost for _, reader in readers) else DONE
 
 
@@ -147,13 +152,15 @@ def _profile(name: str | None) -> Profile | None:
     return PROFILES[name]
 
 
-def _readers(files: Sequence[Path], follow: bool, discovery: bool, peer: Profile | None) -> list[tuple[Path, Reader]]:
+def _readers(
+    files: Sequence[Path], follow: bool, discovery: bool, peer: Profile | None, opened: ExitStack
+) -> list[tuple[Path, Reader]]:
     from sojourn.capture.signals import Reader
     from sojourn.capture.source import Source
 
     found = []
     for file in files:
-        stream = _open(file)
+        stream = opened.enter_context(_open(file))
         source = Source(stream, _waiter(stream) if follow else None)
         origin = file.stem if len(files) > 1 else ""
         found.append((file, Reader(source, origin=origin, discovery=discovery, peer=peer)))

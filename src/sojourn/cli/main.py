@@ -38,13 +38,13 @@ _COMMANDS = {
         "Say what is wrong with a configuration file, without starting anything.",
     ),
     "show": ("sojourn.cli.show:show", "Ask a running daemon what it knows and does."),
-    "decode": (
-        "sojourn.cli.decode:decode",
-        "Tell in words what mobility signalling a capture file holds.",
-    ),
     "doctor": (
         "sojourn.cli.doctor:doctor",
         "Find out what this kernel and machine can do, and what to do about the rest.",
+    ),
+    "decode": (
+        "sojourn.cli.decode:decode",
+        "Tell in words what mobility signalling a capture file holds.",
     ),
 }
 
