@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from sojourn.core.effects import (
     Advertise,
@@ -45,11 +46,13 @@ CMD = address("2001:db8:c::1")
 HOSTS = {f"mn{n}": link_layer(f"02:00:00:00:01:{n:02x}") for n in range(1, 100)}
 
 
+@cache
 def router(number: int) -> Address:
     """The address of ``arN``."""
     return address(f"2001:db8:a{number}::1")
 
 
+@cache
 def pool(number: int) -> Prefix:
     """The pool of ``arN``."""
     return prefix(f"2001:db8:a{number}00::/48")
@@ -69,6 +72,8 @@ class Member:
         self.plane = MemoryDataplane()
         self.store: dict[bytes, bytes] = {}
         self.alive = True
+        self.deadline: Instant | None = None
+        """As the engine said last."""
         self.advertised: list[tuple[Instant, Advertise]] = []
         self.reports: list[tuple[Instant, Report]] = []
         self.probes: list[ProbeNode] = []
@@ -213,7 +218,7 @@ class Domain:
 
     def replace_cmd(self, engine: Engine) -> None:
         """Something else answers at the CMD's address."""
-        self.members["cmd"].engine = engine
+        self.members["cmd"].engine, self.members["cmd"].deadline = engine, engine.deadline()
 
     def reconfigure(self, name: str, **settings: object) -> None:
         """`name` begins again, without memory, with other settings."""
@@ -239,13 +244,11 @@ class Domain:
         """Let time pass."""
         end = self.now + duration
         while True:
-            moment = min(
-                [self._flight[0][0]] if self._flight else [end + 1],
-            )
+            moment = self._flight[0][0] if self._flight else end + 1
             due: Member | None = None
             for member in self.members.values():
-                deadline = member.engine.deadline() if member.alive else None
-                if deadline is not None and max(deadline, self.now) < moment:
+                deadline = member.deadline
+                if deadline is not None and deadline < moment and member.alive:
                     moment, due = max(deadline, self.now), member
             if moment > end:
                 break
@@ -257,6 +260,7 @@ class Domain:
         self.now = end
 
     def _carry_out(self, member: Member, effects: list[Effect]) -> None:
+        member.deadline = member.engine.deadline()
         for effect in effects:
             self.effects.append((self.now, member.name, effect))
             match effect:

@@ -68,7 +68,7 @@ class Walk:
             for host, name in answers:
                 if self.places[host] == name:
                     self.domain.event(name, NodeSeen("acc0", HOSTS[host], Sighting.NEIGHBOUR))
-            self.domain.run(min(500 * MILLISECOND, end - self.domain.now))
+            self.domain.run(min(2 * SECOND, end - self.domain.now))
             if self.domain.now >= end and not self._answers:
                 return
 
@@ -141,19 +141,19 @@ class Walk:
         for name, member in self.domain.members.items():
             if not member.alive:
                 self.restart(name)
-        for _ in range(90):
+        for _ in range(30):
             self._sign()
             self._traffic()
-            self.pass_time(1 * SECOND)
+            self.pass_time(3 * SECOND)
         self._let_answers_come()
         faults = self.faults + checkers.owners(self.domain) + checkers.latest_wins(self.domain, self.places)
         return faults + checkers.loops(self.domain) + checkers.routes_equal_bindings(self.domain)
 
     def retire(self) -> list[str]:
         """Nobody sends anything but signs of life: every node is left with the prefix of its own place."""
-        for _ in range(30):
+        for _ in range(10):
             self._sign()
-            self.pass_time(1 * SECOND)
+            self.pass_time(3 * SECOND)
         self._let_answers_come()
         kept = [entry for entry in self.domain.cmd.entries.values() if entry.previous()]
         faults = [f"{entry.node.hex()} keeps {len(entry.previous())} idle prefixes" for entry in kept]

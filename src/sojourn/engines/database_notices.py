@@ -173,8 +173,7 @@ class Notices(OutboxEngine):
         anchored = acknowledgement.first(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
-        request = self._requests.answered(key, acknowledgement.sequence, self._now)
-        if request is None:
+        if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
             return
         entry = self.entries.get(node)
@@ -186,8 +185,8 @@ class Notices(OutboxEngine):
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
             anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
-            asked = (option.prefix for option in request.all(HomeNetworkPrefix))
-            self._not_anchored(entry, [prefix for prefix in asked if prefix not in anchored_there], source)
+            believed = entry.by_maar().get(source, [])
+            self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
         if source in entry.untold:
             entry.untold = tuple(maar for maar in entry.untold if maar != source)
             self._keep(entry)
