@@ -9,7 +9,7 @@ import pytest
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.measure import Window
 from sojourn.lab.measure_run import Evidence, judge
-from sojourn.lab.measure_signalling import Signal, sort_signals
+from sojourn.lab.measure_signalling import Signal, classify, tally
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord
 from sojourn.wire import (
@@ -159,13 +159,22 @@ def test_refreshes_and_retirements_are_counted_apart() -> None:
         *retirement(3, "ar1", prefix("2001:db8:a100::/64")),
         signal(4, "ar1", "cmd", None),
     ]
-    sorted_out = sort_signals(signals)
+    sorted_out = tally(classify(signals))
     counts = [getattr(sorted_out, kind).messages for kind in ("handover", "refresh", "retirement", "other")]
     assert counts == [4, 2, 2, 1]
 
 
-def test_messages_about_somebody_else_do_not_count() -> None:
-    assert sort_signals(handover(0, "ar2", "ar1"), b"another").handover.messages == 0
+def test_messages_about_somebody_else_do_not_count(evidence: Evidence) -> None:
+    elsewhere = judge(replace(evidence, identifiers={"mn": b"another"}))
+    assert [move.messages for move in elsewhere] == [0, 0]
+
+
+def test_an_answer_belongs_to_its_question_even_when_a_move_comes_between(evidence: Evidence) -> None:
+    """A refresh just before the move is answered after it; other hosts use the same sequence numbers."""
+    refresh = signal(10 * SECOND - 5 * MS, "ar1", "cmd", update(1, handoff=Handoff.NOT_CHANGED))
+    late = signal(10 * SECOND + 10 * MS, "cmd", "ar1", answer(1))
+    signals = sorted([*evidence.signals, refresh, late], key=lambda one: one.at)
+    assert [(move.messages, move.exact) for move in judge(replace(evidence, signals=signals))] == [(4, True), (6, True)]
 
 
 def test_a_new_flow_is_measured_from_the_attach_event(evidence: Evidence) -> None:
@@ -187,5 +196,5 @@ def test_an_attachment_told_again_is_a_refresh_and_a_retransmission_is_not() -> 
     signals = [signal(0, "cmd", "ar1", first), signal(60 * MS, "cmd", "ar1", again)]
     signals += [signal(75 * MS, "ar1", "cmd", answer(6))]
     signals += [signal(500 * MS, "cmd", "ar1", later), signal(515 * MS, "ar1", "cmd", answer(7))]
-    found = sort_signals(signals)
+    found = tally(classify(signals))
     assert (found.handover.messages, found.handover.repeated, found.refresh.messages) == (3, 2, 2)

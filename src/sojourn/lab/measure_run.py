@@ -29,7 +29,7 @@ from sojourn.lab.measure import (
     routers_passed,
     stretch_formula,
 )
-from sojourn.lab.measure_signalling import Signal, Signalling, sort_signals
+from sojourn.lab.measure_signalling import Classified, Signal, Signalling, classify, tally
 from sojourn.lab.traffic import FlowRecord
 from sojourn.wire.addresses import Prefix, address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
@@ -184,14 +184,17 @@ class Evidence:
 def judge(evidence: Evidence) -> list[HandoverResult]:
     """Every move of the run with what it cost."""
     anchors = Anchors(evidence.topology)
+    messages = classify(evidence.signals)
     return [
-        _judge_move(evidence, anchors, number, move)
+        _judge_move(evidence, anchors, messages, number, move)
         for number, move in enumerate(evidence.moves)
         if move.source is not None and move.target is not None
     ]
 
 
-def _judge_move(evidence: Evidence, anchors: Anchors, number: int, move: RoamTimes) -> HandoverResult:
+def _judge_move(
+    evidence: Evidence, anchors: Anchors, messages: Sequence[Classified], number: int, move: RoamTimes
+) -> HandoverResult:
     assert move.source is not None
     assert move.target is not None
     until = _next_move(evidence, move)
@@ -199,7 +202,7 @@ def _judge_move(evidence: Evidence, anchors: Anchors, number: int, move: RoamTim
     result = HandoverResult(number + 1, move.host, move.source, move.target, move.disassociated, sorted(told))
     counts = [len(told)] if not racing else range(len(told) - len(racing), len(told) + 1)
     result.expected = [expected_messages(evidence.mode, count) for count in counts]
-    heard = _signalling(evidence, move, until)
+    heard = _signalling(evidence, messages, move, until)
     result.messages, result.octets = heard.handover.messages, heard.handover.octets
     result.repeated = heard.handover.repeated
     result.resets = sum(
@@ -219,9 +222,9 @@ def _next_move(evidence: Evidence, move: RoamTimes) -> Instant:
 # --- signalling -------------------------------------------------------------------------------------
 
 
-def _signalling(evidence: Evidence, move: RoamTimes, until: Instant) -> Signalling:
-    window = [signal for signal in evidence.signals if move.start <= signal.at < until]
-    return sort_signals(window, evidence.identifiers[move.host])
+def _signalling(evidence: Evidence, messages: Sequence[Classified], move: RoamTimes, until: Instant) -> Signalling:
+    node = evidence.identifiers[move.host]
+    return tally(one for one in messages if move.start <= one.signal.at < until and one.signal.identifier == node)
 
 
 def _old_anchors(evidence: Evidence, anchors: Anchors, move: RoamTimes) -> tuple[set[str], set[str]]:

@@ -206,13 +206,28 @@ class Signalling:
     """What does not decode, binding errors, refresh requests."""
 
 
-def sort_signals(signals: Iterable[Signal], identifier: bytes | None = None) -> Signalling:
-    """Count `signals` (in the order of time), those about one mobile node or all."""
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A message and what it was for: the name of a tally of `Signalling`."""
+
+    signal: Signal
+    purpose: str
+    repeated: bool
+
+
+def classify(signals: Iterable[Signal]) -> list[Classified]:
+    """What each message was for; `signals` are all of a run, in the order of time."""
     sorter = _Sorter()
-    for signal in signals:
-        if identifier is None or signal.identifier == identifier or signal.identifier is None:
-            sorter.take(signal)
-    return sorter.result
+    return [sorter.take(signal) for signal in signals]
+
+
+def tally(messages: Iterable[Classified]) -> Signalling:
+    """Count them."""
+    result = Signalling()
+    for one in messages:
+        counted: Tally = getattr(result, one.purpose)
+        counted.add(one.signal, one.repeated)
+    return result
 
 
 class _Sorter:
@@ -225,24 +240,25 @@ class _Sorter:
     """
 
     def __init__(self) -> None:
-        self.result = Signalling()
-        self._purposes: dict[tuple[Address, int], tuple[str, bool]] = {}
+        self._asked: dict[tuple[Address, bytes | None, int], Classified] = {}
+        self._asked_by: dict[tuple[Address, Address, bytes | None, int], Classified] = {}
         self._told: set[tuple[Address, bytes | None, int]] = set()
         self._answered: dict[tuple[Address, bytes | None], Instant] = {}
 
-    def take(self, signal: Signal) -> None:
+    def take(self, signal: Signal) -> Classified:
         """One more message."""
-        message = signal.message
+        message, node = signal.message, signal.identifier
         if isinstance(message, BindingUpdate):
-            purpose, repeated = self._purpose(signal, message)
-            self._purposes[signal.destination, message.sequence] = purpose, repeated
-        elif isinstance(message, BindingAcknowledgement):
-            purpose, repeated = self._purposes.get((signal.source, message.sequence), ("handover", False))
-            self._answered[signal.source, signal.identifier] = signal.at
-        else:
-            purpose, repeated = "other", False
-        tally: Tally = getattr(self.result, purpose)
-        tally.add(signal, repeated)
+            result = Classified(signal, *self._purpose(signal, message))
+            self._asked[signal.destination, node, message.sequence] = result
+            self._asked_by[signal.source, signal.destination, node, message.sequence] = result
+            return result
+        if not isinstance(message, BindingAcknowledgement):
+            return Classified(signal, "other", False)
+        self._answered[signal.source, node] = signal.at
+        request = self._asked_by.get((signal.destination, signal.source, node, message.sequence))
+        request = request or self._asked.get((signal.source, node, message.sequence))
+        return Classified(signal, *(("handover", False) if request is None else (request.purpose, request.repeated)))
 
     def _purpose(self, signal: Signal, update: BindingUpdate) -> tuple[str, bool]:
         if update.lifetime == 0:
@@ -250,7 +266,9 @@ class _Sorter:
         indicator, stamp = update.first(HandoffIndicator), update.first(Timestamp)
         if indicator is not None and indicator.indicator == Handoff.NOT_CHANGED:
             return "refresh", False
-        attachment = (signal.destination, signal.identifier, stamp.ticks if stamp else -1)
+        if stamp is None:
+            return "handover", False
+        attachment = (signal.destination, signal.identifier, stamp.ticks)
         if attachment not in self._told:
             self._told.add(attachment)
             return "handover", False
