@@ -1,0 +1,103 @@
+"""`sojourn.core.clock`: named deadlines with a total order."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sojourn.core.clock import Timers
+
+
+def _all_due(timers: Timers[str], now: int) -> list[str]:
+    due = []
+    while (name := timers.pop_due(now)) is not None:
+        due.append(name)
+    return due
+
+
+def test_deadlines_fire_in_order_and_once() -> None:
+    timers: Timers[str] = Timers()
+    timers.start("late", 30)
+    timers.start("early", 10)
+    assert timers.deadline() == 10
+    assert timers.pop_due(9) is None
+    assert _all_due(timers, 30) == ["early", "late"]
+    assert timers.deadline() is None
+    assert _all_due(timers, 1000) == []
+
+
+def test_equal_deadlines_fire_in_the_order_in_which_they_were_started() -> None:
+    timers: Timers[str] = Timers()
+    names = [f"n{number}" for number in range(50)]
+    random.Random(1).shuffle(names)
+    for name in names:
+        timers.start(name, 7)
+    assert _all_due(timers, 7) == names
+
+
+def test_starting_again_moves_a_deadline_both_ways() -> None:
+    timers: Timers[str] = Timers()
+    timers.start("a", 10)
+    timers.start("a", 30)
+    assert _all_due(timers, 29) == []
+    assert timers.when("a") == 30
+    timers.start("a", 5)
+    assert timers.deadline() == 5
+    assert _all_due(timers, 5) == ["a"]
+    assert len(timers) == 0
+
+
+def test_what_was_stopped_does_not_fire_and_stopping_twice_is_no_mistake() -> None:
+    timers: Timers[str] = Timers()
+    timers.start("a", 10)
+    timers.stop("a")
+    timers.stop("a")
+    assert "a" not in timers
+    assert timers.when("a") is None
+    assert timers.deadline() is None
+
+
+def test_started_again_after_it_was_stopped() -> None:
+    timers: Timers[str] = Timers()
+    timers.start("a", 10)
+    timers.stop("a")
+    timers.start("a", 20)
+    assert _all_due(timers, 15) == []
+    assert _all_due(timers, 20) == ["a"]
+
+
+def test_a_timer_that_is_moved_a_million_times_takes_no_memory() -> None:
+    timers: Timers[str] = Timers()
+    for moment in range(100_000):
+        timers.start("refresh", moment)
+    assert len(timers._heap) <= 65
+    assert len(timers) == 1
+
+
+_actions = st.lists(
+    st.tuples(st.sampled_from(["start", "stop", "advance"]), st.sampled_from("abcd"), st.integers(0, 20)), max_size=60
+)
+
+
+@given(_actions)
+def test_as_a_plain_dictionary_would_do_it(actions: list[tuple[str, str, int]]) -> None:
+    """Against a model: a dictionary of (deadline, order), searched from end to end."""
+    timers: Timers[str] = Timers()
+    model: dict[str, tuple[int, int]] = {}
+    now = 0
+    for order, (action, name, span) in enumerate(actions):
+        if action == "start":
+            timers.start(name, now + span)
+            model[name] = (now + span, order)
+        elif action == "stop":
+            timers.stop(name)
+            model.pop(name, None)
+        else:
+            now += span
+            expected = sorted((when, name) for name, when in model.items() if when[0] <= now)
+            assert _all_due(timers, now) == [name for _, name in expected]
+            for _, fired in expected:
+                del model[fired]
+        assert timers.deadline() == (min(model.values())[0] if model else None)
+        assert len(timers) == len(model)
