@@ -151,6 +151,7 @@ def test_a_segment_routing_header_says_where_the_checksum_is_verified() -> None:
         ipv6(60, bytes((MOBILITY, 9)) + bytes(20), A1, CMD),
         ipv6(0, b"\0\0\0\0\0\0\0\0" * 40, A1, CMD),
         ipv6(44, bytes(7), A1, CMD),
+        ipv4(17, udp(4191, struct.pack("!BBH", 0, 41, 40) + WHOLE)),
         b"\x41" + bytes(30),
         b"\x45" + bytes(8),
     ],
@@ -234,8 +235,8 @@ TUNNELS: list[tuple[tuple[str, ...], bytes]] = [
     (("GRE",), ipv4(47, b"\x30\0\x86\xdd" + bytes(8) + WHOLE)),
     (("UDP 4191",), ipv4(17, udp(4191, WHOLE))),
     (("UDP 5437",), ipv4(17, udp(5437, WHOLE))),
-    (("UDP 4191",), ipv4(17, udp(4191, struct.pack("!BBH", 0, 41, 40) + WHOLE))),
-    (("UDP 4191", "GRE"), ipv4(17, udp(4191, struct.pack("!BBH", 0, 47, 40) + b"\0\0\x86\xdd" + WHOLE))),
+    (("UDP 4191",), ipv4(17, udp(4191, struct.pack("!BBH", 0, 41, 4 + len(WHOLE)) + WHOLE))),
+    (("UDP 4191", "GRE"), ipv4(17, udp(4191, struct.pack("!BBH", 0, 47, 8 + len(WHOLE)) + b"\0\0\x86\xdd" + WHOLE))),
 ]
 
 

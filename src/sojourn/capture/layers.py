@@ -15,7 +15,9 @@ from struct import Struct
 
 from sojourn.capture.files import Packet
 from sojourn.capture.fragments import Reassembler
+from sojourn.wire import udp
 from sojourn.wire.addresses import Address
+from sojourn.wire.errors import DecodeError
 
 MOBILITY, ICMPV6 = 135, 58
 _HOP_BY_HOP, _IPV4, _UDP, _IPV6, _ROUTING, _FRAGMENT, _GRE, _ESP, _AH, _NONE, _DESTINATION = (
@@ -32,7 +34,6 @@ _HOP_BY_HOP, _IPV4, _UDP, _IPV6, _ROUTING, _FRAGMENT, _GRE, _ESP, _AH, _NONE, _D
     60,
 )
 _HOME_ADDRESS_OPTION = 0xC9
-UDP_DSMIP, UDP_PMIP_CONTROL, UDP_PMIP_DATA = 4191, 5436, 5437
 DEEPEST = 16
 """Headers within headers; more than that is an attack on whoever reads it."""
 
@@ -244,11 +245,11 @@ class Peeler:
         if len(octets) < 8:
             return iter(())
         source, destination, length, _ = _UDP_HEADER(octets)
-        port = next((port for port in (destination, source) if port in _UDP_PORTS), 0)
+        port = next((port for port in (destination, source) if port in udp.PORTS), 0)
         if not port:
             return iter(())
         data = octets[8:length] if length >= 8 else octets[8:]
-        if port == UDP_PMIP_CONTROL:
+        if port == udp.PMIPV6_CONTROL:
             around.path = (*around.path, f"UDP {port}")
             payload = _payload(MOBILITY, data, around)
             payload.checksum = len(around.source) == 16
@@ -259,13 +260,17 @@ class Peeler:
         """An IP packet, or with the T flag a TLV header before it (RFC 5845 7.2)."""
         within = around.inside(f"UDP {port}")
         within.missing = around.missing
-        if len(data) <= 4 or data[0] >> 4:
-            return self._ip(data, within)
-        if data[1] == _GRE:
-            return self._gre(data[4:], within)
-        if data[1] in (_IPV4, _IPV6):
-            return self._ip(data[4:], within)
-        self.passed["in a TLV header (RFC 5845) that holds no IP"] += 1
+        try:
+            what, inner = udp.read(port, data)
+        except DecodeError as error:
+            raise Malformed(error.what) from None
+        match what:
+            case udp.Payload.IPV6 | udp.Payload.IPV4:
+                return self._ip(inner, within)
+            case udp.Payload.GRE:
+                return self._gre(inner, within)
+            case udp.Payload.UNKNOWN if inner:
+                self.passed["in UDP of mobility without a known header"] += 1
         return iter(())
 
     def _gre(self, octets: bytes, around: _Around) -> Iterator[Payload]:
@@ -299,9 +304,6 @@ class Peeler:
         whole = self.fragments.add(key, packet.number, packet.time or 0, offset, last, protocol, octets)
         around.fragments = True
         return whole
-
-
-_UDP_PORTS = frozenset({UDP_DSMIP, UDP_PMIP_CONTROL, UDP_PMIP_DATA})
 
 
 def _version(around: _Around) -> str:

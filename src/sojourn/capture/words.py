@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, IntFlag
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from sojourn.capture import names
@@ -24,6 +25,8 @@ from sojourn.wire.units import SECOND, wall_clock
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENDLESS = frozenset({"lifetime", "valid", "preferred"})
 """Fields whose largest value means infinity."""
+_REMEMBERED = 10_000
+"""Addresses and options whose text is kept."""
 _LONGEST = 64
 """Octets that a line shows of a value without a meaning here."""
 
@@ -87,12 +90,13 @@ class Words:
     def __init__(self, identities: Identities | None = None) -> None:
         self._who = identities or Identities()
         self._addresses: dict[bytes, str] = {}
+        self._briefs: dict[Any, str] = {}
 
     def address(self, octets: bytes) -> str:
         """An address, as far as it may be shown."""
         known = self._addresses.get(octets)
         if known is None:
-            if len(self._addresses) > 10_000:
+            if len(self._addresses) > _REMEMBERED:
                 self._addresses.clear()
             known = self._addresses[octets] = self._who.address(address_text(octets))
         return known
@@ -130,6 +134,19 @@ class Words:
 
     def brief(self, option: Any) -> str:
         """An option in a few words."""
+        cls = type(option)
+        values = _values(cls)
+        if values is None:
+            return self._brief(option)
+        key = (cls, values(option))  # captures repeat themselves
+        known = self._briefs.get(key)
+        if known is None:
+            if len(self._briefs) > _REMEMBERED:
+                self._briefs.clear()
+            known = self._briefs[key] = self._brief(option)
+        return known
+
+    def _brief(self, option: Any) -> str:
         if not hasattr(type(option), "align"):
             number = getattr(option, "type", None)
             return f"option {number} [{len(option.data)}]" if number is not None else f"remainder [{len(option.data)}]"
@@ -204,6 +221,18 @@ def _octets_text(octets: bytes) -> str:
 _Render: TypeAlias = Callable[[Words, Any, str, Any], Row | None]
 _PLANS: dict[Any, list[tuple[str, _Render, bool]]] = {}
 """For each class its fields: name, how to render it, and whether it is left out when it is zero."""
+
+
+_GETTERS: dict[Any, Callable[[Any], Any] | None] = {}
+
+
+def _values(cls: Any) -> Callable[[Any], Any] | None:
+    """What reads all fields of an option at once; None where they cannot be a key, or are long."""
+    if cls not in _GETTERS:
+        found = kinds(cls) if hasattr(cls, "layout") else {}
+        simple = found and not any(isinstance(kind, Tlvs) for kind in found.values())
+        _GETTERS[cls] = attrgetter(*found) if simple else None
+    return _GETTERS[cls]
 
 
 def _plan(cls: Any) -> list[tuple[str, _Render, bool]]:
