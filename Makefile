@@ -2,6 +2,7 @@
 # make test   set up, and run every test (CI does the same)
 # make check  format, lint, types, layers and the fast tests: under a minute, for every commit
 # make bench  the figures, each beside its comparison
+# make fuzz   mutated octets into the decoders, a fixed number of times, and the slowest inputs timed
 
 SHELL := /bin/sh
 VENV ?= .venv
@@ -10,10 +11,10 @@ SANDBOX := $(BIN)/python -m sojourn.lab.sandbox
 PYTEST := $(BIN)/python -m pytest -q
 JOBS ?= 2
 
-.PHONY: help demo test check fast lab format bench tools clean
+.PHONY: help demo test check fast lab format bench fuzz tools clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 
@@ -59,6 +60,11 @@ bench: $(VENV)/.ready-dev
 	@for script in codec memory; do echo; $(BIN)/python bench/$$script.py || exit 1; done
 	@for script in routes signalling throughput handover; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || exit 1; done
+
+fuzz: $(VENV)/.ready-dev
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3,<4" || \
+	  echo "no atheris for this Python: mutating by ourselves"
+	$(BIN)/python fuzz/wire.py $(EXECUTIONS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,12 +6,12 @@ over the fields at run time would take several times as long. `parse` reads the 
 Network Prefix the text is::
 
     def get(octets, start, stop, mode):
-     if stop - start != 18: raise refuse(cls, start, stop)
+     if stop - start != 18: raise Refusal(cls, start, stop)
      self = make(cls)
      w0, self.prefix_length, self.address, = unpack(octets, start)
      self.off_link = (w0 >> 7 & 1) == 1
      self.reserved = w0 & 127
-     if self.prefix_length > 128: raise refuse(cls, start, stop)
+     if self.prefix_length > 128: raise Refusal(cls, start, stop)
      return self
 
     def put(self, out, align):
@@ -195,13 +195,13 @@ def decoder_text(layout: Layout) -> list[str]:
             conversions += _conversions(word, f"w{index}")
         refusals += [part.kind.refused(f"self.{part.name}") for part in word.parts]
     lines = ["def get(octets, start, stop, mode):"]
-    lines += [f" if {_wrong_length(layout)}: raise refuse(cls, start, stop)"]
+    lines += [f" if {_wrong_length(layout)}: raise Refusal(cls, start, stop)"]
     lines += [" self = make(cls)"]
     if targets:
         lines += [f" {', '.join(targets)}, = unpack(octets, start)"]
     lines += [f" {line}" for line in conversions]
     if any(refusals):
-        lines += [f" if {' or '.join(filter(None, refusals))}: raise refuse(cls, start, stop)"]
+        lines += [f" if {' or '.join(filter(None, refusals))}: raise Refusal(cls, start, stop)"]
     match layout.tail:
         case (name, Rest()):
             lines += [f" self.{name} = octets[start + {layout.size}:stop]"]
@@ -396,7 +396,7 @@ def compile_functions(cls: type, layout: Layout, align: Alignment, walkers: dict
         "from_bytes": int.from_bytes,
         "PADDINGS": PADDINGS,
         "alignment": align,
-        "refuse": refuse,
+        "Refusal": Refusal,
         "complain": complain,
     }
     if layout.tail and isinstance(layout.tail[1], Tlvs):
@@ -420,10 +420,26 @@ def alignment_of(option: Any) -> tuple[int, int]:
     return divisor, -(2 + layout.size) % divisor
 
 
-def refuse(cls: Any, start: int, stop: int) -> DecodeError:
-    """The error that says what is wrong with the fields between `start` and `stop`."""
-    layout: Layout = cls.layout
-    return DecodeError(lambda: _refusal(cls, layout, stop - start), start - (2 if layout.head else 0))
+class Refusal(DecodeError):
+    """The error that says what is wrong with the fields of a class between two positions.
+
+    It is made with ``Refusal(cls, start, stop)`` and finds its words when asked: a message may be full of malformed
+    options, and 64 KiB of them must not take long.
+    """
+
+    __init__ = ValueError.__init__
+
+    @property
+    def what(self) -> str:
+        """What is wrong."""
+        cls, start, stop = self.args
+        return _refusal(cls, cls.layout, stop - start)
+
+    @property
+    def position(self) -> int:  # type: ignore[override]
+        """The first octet of the option, or of a message's data."""
+        cls, start, _ = self.args
+        return int(start - (2 if cls.layout.head else 0))
 
 
 def _refusal(cls: Any, layout: Layout, length: int) -> str:

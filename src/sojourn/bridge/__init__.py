@@ -1,0 +1,1 @@
+"""Our declarations in other programs' terms. Each module needs what its name says, which is no dependency of ours."""
