@@ -52,15 +52,15 @@ def test_effects_are_carried_out_in_order() -> None:
     assert world.log == [EnsureTunnel(1, PEER), EnsurePrefix(PREFIX, 1), SENT, advertise, probe, EnsureHold(1)]
 
 
-def test_a_batch_is_stored_with_one_commit_before_anything_of_it_is_sent() -> None:
+def test_a_batch_is_stored_with_one_commit_before_anything_later_is_sent() -> None:
     answers: dict[type, list[Effect]] = {
         NodeSeen: [MESSAGE, StoreBinding(b"a", b"1")],
-        NodeDetached: [DeleteBinding(b"b"), EnsureHold(1), MESSAGE],
+        NodeDetached: [DeleteBinding(b"b"), MESSAGE, EnsureHold(1)],
     }
     world = World(Scripted(lambda event, now: answers[type(event)]))
     world.driver.dispatch([SEEN, GONE])
     commit = ("commit", [StoreBinding(b"a", b"1"), DeleteBinding(b"b")])
-    assert world.log == [EnsureHold(1), commit, SENT, SENT]
+    assert world.log == [SENT, EnsureHold(1), commit, SENT]
 
 
 def test_a_batch_without_bindings_does_not_trouble_the_store() -> None:

@@ -1,9 +1,9 @@
 """One engine, one world.
 
 The driver is the only caller of an engine. It hands over what happened, in batches; what the engine asks for
-is carried out in order, with one exception that the order permits: a batch that stores something changes this
-machine's own forwarding first, then commits once, and only then sends to other machines. What could not be done
-goes back to the engine as `EffectFailed`, after the batch.
+is carried out in order, with one exception that the order permits: what is stored is committed once for the
+batch, after the forwarding of this machine was changed and before anything that comes later in the batch is sent
+to other machines. What could not be done goes back to the engine as `EffectFailed`, after the batch.
 
 The driver knows no socket and no event loop. It runs as it is in the daemon, in a simulator and in a test;
 what differs is what it is given.
@@ -236,21 +236,27 @@ class Driver:
                 self.recent.append((now, effect))
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
-        changes: list[StoreEffect] = [effect for effect in effects if isinstance(effect, StoreBinding | DeleteBinding)]
-        if not changes:
-            self._carry_out_each(effects)
-            return
-        # A disk takes milliseconds, in which packets of a node that moves would be lost.
-        self._carry_out_each([effect for effect in effects if not isinstance(effect, _HEARD_ELSEWHERE)])
-        self._commit(changes)
-        self._carry_out_each([effect for effect in effects if isinstance(effect, _HEARD_ELSEWHERE)])
-
-    def _carry_out_each(self, effects: Sequence[Effect]) -> None:
+        changes: list[StoreEffect] = []
+        heard_later: list[Effect] = []
         for effect in effects:
-            try:
-                self._carry_out_one(effect)
-            except OSError as error:
-                self._failed(effect, error)
+            if isinstance(effect, StoreBinding | DeleteBinding):
+                changes.append(effect)
+            elif changes and isinstance(effect, _HEARD_ELSEWHERE):
+                # A disk takes milliseconds, in which packets of a node that moves would be lost: what changes only
+                # this machine is not kept waiting for it.
+                heard_later.append(effect)
+            else:
+                self._try(effect)
+        if changes:
+            self._commit(changes)
+        for effect in heard_later:
+            self._try(effect)
+
+    def _try(self, effect: Effect) -> None:
+        try:
+            self._carry_out_one(effect)
+        except OSError as error:
+            self._failed(effect, error)
 
     def _carry_out_one(self, effect: Effect) -> None:
         match effect:
