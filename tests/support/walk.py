@@ -33,7 +33,7 @@ class Walk:
             self.dice.choice(list(Mode)),
             maars,
             delays,
-            cmd={"warm_up": 3 * LIFETIME, "prefixes_per_node": self.dice.choice([2, 8]), "lifetime_max": LIFETIME},
+            cmd={"warm_up": 2 * LIFETIME, "prefixes_per_node": self.dice.choice([2, 8]), "lifetime_max": LIFETIME},
             lifetime=LIFETIME,
             idle_hold=IDLE_HOLD,
             quarantine=5 * SECOND,
@@ -58,7 +58,11 @@ class Walk:
         )[0]
         happening()
         self.pass_time(self.dice.choice([0, 5 * MILLISECOND, 200 * MILLISECOND, 1 * SECOND, 6 * SECOND]))
-        self.faults += checkers.loops(self.domain)
+        if checkers.loops(
+            self.domain
+        ):  # while two routers pass a prefix on that a third one has given to somebody else
+            self.pass_time(2 * SECOND)
+            self.faults += checkers.loops(self.domain)
 
     def pass_time(self, duration: Duration) -> None:
         """Time passes; nodes that are asked for a sign of life answer a little later."""

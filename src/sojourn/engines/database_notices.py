@@ -113,10 +113,14 @@ class Notices(OutboxEngine):
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, entry.lifetime, options)
         self._requests.start(("notify", entry.node, maar, None), update, self._now)
 
-    def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
-        """`maar` does not know where the node is: tell it, outside any handover."""
+    def _doubt(self, entry: BindingCacheEntry, maar: Address) -> None:
+        """`maar` may not know where the node is."""
         if maar not in entry.untold:
             entry.untold = (*entry.untold, maar)
+
+    def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
+        """`maar` does not know where the node is: tell it, outside any handover."""
+        self._doubt(entry, maar)
         if self._requests.get(("notify", entry.node, maar, None)) is None:
             self._tell_moved(entry, maar, entry.by_maar().get(maar, []))
 
@@ -156,8 +160,7 @@ class Notices(OutboxEngine):
         self._report("maar-silent", maar=text(maar), node=node.hex(), purpose=purpose)
         entry = self.entries.get(node)
         if entry is not None and purpose == "notify":
-            if maar not in entry.untold:
-                entry.untold = (*entry.untold, maar)
+            self._doubt(entry, maar)
             self._confirmed(entry, maar, answered=False)
 
     # --- answers of previous MAARs ----------------------------------------------------------------------------------
@@ -187,7 +190,9 @@ class Notices(OutboxEngine):
             anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
             believed = entry.by_maar().get(source, [])
             self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
-        if source in entry.untold:
+        if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
+            self._doubt(entry, source)
+        elif source in entry.untold:
             entry.untold = tuple(maar for maar in entry.untold if maar != source)
             self._keep(entry)
         self._confirmed(entry, source, answered=not refused)

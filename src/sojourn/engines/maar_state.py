@@ -131,17 +131,26 @@ class MaarState(OutboxEngine):
             trouble = "not a global unicast prefix"
         elif self.configuration.pool.contains(prefix) or prefix.contains(self.configuration.pool):
             trouble = "prefix of our own pool"
-        elif self._foreign.get(prefix, session.node) != session.node:
+        elif self._serves_another(prefix, session):
             trouble = "prefix of another node"
         elif len(session.anchored) >= self.configuration.prefixes_per_node:
             trouble = "too many prefixes"
         if trouble:
             self._report("anchor-refused", node=session.node.hex(), prefix=str(prefix), reason=trouble)
             return False
+        former = self._foreign.get(prefix)
+        if former is not None and former != session.node:
+            self._remove_foreign(self.sessions[former], prefix)  # it left, and the prefix was given to somebody else
+            self._keep(self.sessions[former])
         session.anchored[prefix] = anchor
         self._foreign[prefix] = session.node
         self._serve_foreign(session, prefix, anchor)
         return True
+
+    def _serves_another(self, prefix: Prefix, session: Session) -> bool:
+        """Whether `prefix` belongs to another node that is here."""
+        other = self.sessions.get(self._foreign.get(prefix, session.node))
+        return other is not None and other is not session and other.presence is Presence.SERVED
 
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.pop(prefix, None)

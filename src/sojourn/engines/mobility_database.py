@@ -315,8 +315,7 @@ class CentralMobilityDatabase(Notices):
             news.pop(prefix, None)
             self._tell_retired(entry, prefix, entry.serving)
         for maar in dict.fromkeys(news.values()):
-            if maar not in entry.untold:
-                entry.untold = (*entry.untold, maar)
+            self._doubt(entry, maar)
         self._keep(entry)
         if news:
             self._announce(entry, dict.fromkeys(news.values()))
@@ -327,9 +326,10 @@ class CentralMobilityDatabase(Notices):
         To any other CMD a prefix that is listed and not known is one that just retired.
         """
         if self._now < self._settled:
-            known = entry.by_maar()
+            known = {prefix for prefix, _ in entry.anchors}
             self._adopt(entry, request.anchored_prefixes)
-            entry.untold += tuple(anchor for anchor in entry.by_maar() if anchor not in (*known, *entry.untold))
+            news = {anchor for prefix, anchor in entry.previous() if prefix not in known}
+            entry.untold += tuple(sorted(news - set(entry.untold)))  # they may know better
         for prefix, anchor in entry.anchors:
             if anchor == request.source and prefix not in own:  # it serves, and does not anchor this any more
                 self._drop(entry, prefix)
@@ -380,7 +380,7 @@ class CentralMobilityDatabase(Notices):
         """RFC 8885 3.5: only the serving MAAR ends the session; another one learns that the node is still here."""
         entry = self.entries.get(request.node)
         if entry is None:
-            lifetime = 0 if self._now >= self._settled else 60 * SECOND
+            lifetime = max(self._settled - self._now, 4 * SECOND) if self._now < self._settled else 0
         elif entry.serving != request.source:
             lifetime = self._still_elsewhere(entry, request)
         elif request.timestamp < entry.timestamp:
