@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Prefix, prefix
 from sojourn.wire.units import SECOND

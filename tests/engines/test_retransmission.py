@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sojourn.core.clock import Timers
 from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import RetransmissionConstants

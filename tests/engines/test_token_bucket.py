@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sojourn.engines.base import TokenBucket
 from sojourn.wire.units import MILLISECOND, SECOND
 

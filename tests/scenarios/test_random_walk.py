@@ -7,6 +7,7 @@ a test in tests/engines/test_regressions.py.
 from __future__ import annotations
 
 import pytest
+
 from support.walk import Walk
 
 _STEPS = 60

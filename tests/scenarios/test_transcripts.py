@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from support.transcript import play
 
 _HERE = Path(__file__).parent
