@@ -11,12 +11,17 @@ misses its target.
 
 from __future__ import annotations
 
+import os
 import platform
 import struct
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import construct as c
@@ -374,8 +379,47 @@ def main() -> int:
                         f"{name} {verb}: {figures['sojourn'] / figures[other]:.2f} x {other}, target {target:g}"
                     )
     print_pieces(seconds)
+    missed += whole_figures()
     print("\n".join(missed) if missed else "all targets met")
     return bool(missed)
+
+
+IMPORT = """
+import time
+begin = time.process_time()
+import sojourn.wire
+print(time.process_time() - begin)
+"""
+
+
+def import_time() -> float:
+    """Seconds of processor time to import the package in a fresh process, with byte code; the best of seven."""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [sys.executable, "-c", IMPORT]
+        return min(float(subprocess.check_output(command, env=environment)) for _ in range(8))
+
+
+def whole_figures() -> list[str]:
+    """Import, and 10,000 messages of all kinds; what misses its target."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    from support.wire_messages import random_message
+
+    imported = import_time()
+    rng = Random(8885)
+    octets = [wire.seal(wire.encode(random_message(rng)), HOME, CARE_OF) for _ in range(10_000)]
+    begin = time.thread_time()
+    for one in octets:
+        wire.verify(one, HOME, CARE_OF)
+        wire.problems(wire.decode(one), one)
+    decoded = time.thread_time() - begin
+    print(f"import of sojourn.wire, standard library and all: {1000 * imported:.0f} ms of processor time (target 100)")
+    print(f"10,000 random messages of all kinds verified, decoded and checked for rules: {decoded:.2f} s (target 3)")
+    return [
+        *([f"import: {1000 * imported:.0f} ms, target 100"] if imported > 0.1 else []),
+        *([f"10,000 messages: {decoded:.2f} s, target 3"] if decoded > 3 else []),
+    ]
 
 
 def print_pieces(seconds: float) -> None:

@@ -7,8 +7,8 @@
 
 `install` adds what Scapy lacks: Mobility Header types from 8 on and options from 17 on; with ``replace=True`` also
 what it has (its flags of Binding Updates end at P). Scapy dissects captures with these layers from then on. A field has
-the name that it has in our class, with an underscore behind it where Scapy needs the name itself; times are in the units
-of the wire. Alignment and lengths are filled in; within an option with sub-options no padding is.
+the name that it has in our class, with an underscore behind it where Scapy needs the name itself; times are in the
+units of the wire. Alignment and lengths are filled in; within an option with sub-options no padding is.
 
 Scapy is not a dependency of sojourn: ``pip install scapy``.
 """

@@ -67,6 +67,8 @@ class _Registries(dict[str, type[IntEnum]]):
 
 
 REGISTRIES = _Registries()
+REGISTERED = tuple(_REGISTRIES)
+"""The names of all registries."""
 
 
 @cache
