@@ -97,6 +97,20 @@ def test_a_packet_seen_at_two_points_is_a_copy_and_at_one_point_a_repetition() -
     assert found[1].repeats is first
 
 
+def test_round_trips_are_told_from_one_point() -> None:
+    """The answer was seen first where it was sent; its round trip ends where the request came from."""
+    seen, conversations = Wire(), Conversations()
+    request, reply = update(1, 1), answer(1, 1)
+    asked, arrived = seen(request, origin="ar1"), seen(request, origin="cmd")
+    sent, back = seen(reply, CMD, A1, origin="cmd"), seen(reply, CMD, A1, origin="ar1")
+    assert places(asked, arrived, sent)[2].round_trip is None
+    for one in (asked, arrived, sent, back):
+        conversations.add(one)
+    (found,) = conversations.all()
+    assert found.exchanges[0].answers == [back]
+    assert found.exchanges[0].round_trip == 3 * MILLISECOND
+
+
 def test_pairs_of_other_protocols() -> None:
     seen = Wire()
     pairs = [

@@ -66,15 +66,13 @@ class Exchange:
 
     @property
     def round_trip(self) -> Duration | None:
-        """From the transmission that the first answer names to that answer; None if either is not there."""
+        """From the transmission that the first answer names to that answer, both seen at one point; else None."""
         if not self.answers or not self.requests:
             return None
         answer = self.answers[0]
         role = role_of(answer)
         asked = self.sequences.get(role.sequence, self.requests[0]) if role else self.requests[0]
-        if answer.time is None or asked.time is None:
-            return None
-        return answer.time - asked.time
+        return _between(asked, answer)
 
     @property
     def stamp(self) -> int | None:
@@ -149,6 +147,7 @@ class Pairing:
             exchange = self._exchange(signal)
             if exchange is not None:
                 exchange.copies += 1
+                _nearer(exchange, copy, signal)
             return Place(copy_of=copy)
         role = role_of(signal)
         if role is None:
@@ -208,13 +207,24 @@ class Pairing:
         exchange.answers.append(signal)
         exchange.node = exchange.node or node
         asked = exchange.sequences.get(role.sequence, exchange.requests[0])
-        known = signal.time is not None and asked.time is not None
-        round_trip = signal.time - asked.time if known else None  # type: ignore[operator]
-        return Place(exchange, answers=asked, round_trip=round_trip)
+        return Place(exchange, answers=asked, round_trip=_between(asked, signal))
 
 
 def _point(signal: Signal) -> tuple[object, ...]:
     return signal.origin, signal.interface, signal.payload.hop_limit, signal.payload.path
+
+
+def _between(asked: Signal, answer: Signal) -> Duration | None:
+    """The time between the two, if one capture has both: the clocks and places of two captures differ."""
+    if answer.time is None or asked.time is None or asked.origin != answer.origin:
+        return None
+    return answer.time - asked.time
+
+
+def _nearer(exchange: Exchange, answer: Signal, copy: Signal) -> None:
+    """An answer counts where its request was seen: there a round trip can be told."""
+    if exchange.requests and copy.origin == exchange.requests[0].origin != answer.origin:
+        exchange.answers = [copy if known is answer else known for known in exchange.answers]
 
 
 def _remember(table: OrderedDict[Any, Any], key: Any, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 import json
 import os
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _POLL = 0.2
 """Seconds between two looks at a file that may have grown."""
+_GARBAGE = 100_000
+"""Objects between two searches for cycles: messages form none, and looking for them takes a quarter of the time."""
 _NARROWEST = 40
 _COLOURS = {"dim": "2", "name": "1", "good": "32", "bad": "31", "note": "33"}
 _FOREVER = 1 << 127
@@ -100,6 +103,7 @@ def decode(
     )
     view = _Conversations(output) if conversations else _Messages(output)
     profile = _profile(peer)
+    gc.set_threshold(_GARBAGE)
     with ExitStack() as opened:
         readers = _readers(files, follow, discovery, profile, opened)
         try:
