@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ mobility = false
 core = "router"
 ar1 = "access-router"
 ar2 = "access-router"
-mn = { kind = "host", at = "ar1" }
+mn = { kind = "host", at = "ar1", dad = "off" }
 [links]
 core.ar1 = "2ms"
 core.ar2 = "2ms"
@@ -52,8 +53,7 @@ class Desk:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            **options,
+            **{"stdin": subprocess.DEVNULL, **options},
         )
 
     def run(self, *words: str, code: int = 0) -> str:
@@ -70,6 +70,11 @@ class Desk:
         """The background process."""
         pid: int = json.loads(self.run("lab", "up", "two.toml", "--json", *words))["pid"]
         return pid
+
+    def status(self) -> dict[str, Any]:
+        """Of the only lab."""
+        labs: list[dict[str, Any]] = json.loads(self.run("lab", "status", "--json"))
+        return labs[0]
 
     def processes(self) -> dict[int, str]:
         """All that anything here has started and that is still there."""
@@ -118,7 +123,7 @@ def test_verbs_of_a_lab_that_stays_up(desk: Desk) -> None:
     assert [lab["name"] for lab in status] == ["two"]
     assert next(row for row in status[0]["nodes"] if row["node"] == "mn")["at"] == "ar2"
     desk.run("lab", "roam", "mn", "-")
-    assert "at -" in desk.run("lab", "status")
+    assert "in no cell" in desk.run("lab", "status")
     listed = desk.run(
         "lab", "exec", "mn", "--", sys.executable, "-c", "import os; print(os.listdir('/proc/1/fd') and 7)"
     )
@@ -148,7 +153,9 @@ def test_programs_inside_keep_status_streams_and_signals(desk: Desk) -> None:
     waiting.send_signal(signal.SIGINT)
     assert waiting.communicate(timeout=20)[0] == "caught\n"
     assert waiting.returncode == 5
-    assert "no-such-program" in desk.run("lab", "exec", "mn", "--", "no-such-program", code=1)
+    missing = desk.run("lab", "exec", "mn", "--", "no-such-program", code=127)  # as a shell says it
+    assert missing == "sojourn: no-such-program: no such file or directory\n"
+    assert desk.run("lab", "exec", "mn", "--", "sojourn", "--version")
     desk.run("lab", "down")
 
 
@@ -182,8 +189,12 @@ def test_a_shell_has_a_terminal_with_job_control(desk: Desk) -> None:
             assert select.select([terminal], [], [], max(deadline - time.monotonic(), 0))[0], seen
             seen += os.read(terminal, 4096)
 
-    os.write(terminal, b"echo node=$SOJOURN_NODE; test -t 0 && echo is-a''-terminal; sleep 1000\n")
+    os.write(terminal, b"echo node=$SOJOURN_NODE; test -t 0 && echo is-a''-terminal\n")
+    until(b"[mn] ")  # the prompt says where we are
     until(b"node=mn")
+    os.write(terminal, b"echo machine=$(cat /proc/sys/kernel/hostname)\n")
+    until(b"machine=mn")
+    os.write(terminal, b"sleep 1000\n")
     until(b"is-a-terminal")
     time.sleep(0.2)
     os.write(terminal, b"\x03")  # Ctrl-C ends the sleep and not the shell
@@ -194,7 +205,67 @@ def test_a_shell_has_a_terminal_with_job_control(desk: Desk) -> None:
     desk.run("lab", "down")
 
 
+_FETCH = """
+import socket, sys, time
+talk = socket.create_connection(("2001:db8:5:1::1", 8000), timeout=10)
+print(talk.getsockname()[0], flush=True)
+sys.stdin.readline()
+talk.settimeout(2)
+talk.sendall(b"HEAD / HTTP/1.0\\r\\n\\r\\n")
+try:
+    print(talk.recv(100).split(b"\\r\\n")[0].decode())
+except TimeoutError:
+    print("hangs")
+"""
+
+
+@pytest.mark.parametrize(("daemons", "end"), [("--no-daemons", "hangs"), ("--daemons", "HTTP/1.0 200 OK")])
+def test_the_walk_by_hand_is_as_its_readme_says(desk: Desk, daemons: str, end: str) -> None:
+    desk.run("lab", "up", "walk", daemons)
+    host = next(row for row in desk.status()["nodes"] if row["node"] == "mn")
+    assert [entry["address"][:14] for entry in host["addresses"]] == ["2001:db8:a100:"]
+    server = desk.start("lab", "exec", "server", "--", sys.executable, "-m", "http.server", "--bind", "::", "8000")
+    time.sleep(1)
+    talk = desk.start("lab", "exec", "mn", "--", sys.executable, "-c", _FETCH, stdin=subprocess.PIPE)
+    assert talk.stdout is not None
+    assert talk.stdout.readline().startswith("2001:db8:a100:")
+    desk.run("lab", "roam", "mn", "ar2")
+    deadline = time.monotonic() + _PATIENCE
+    while True:  # a new address at the new router, with daemons and without
+        host = next(row for row in desk.status()["nodes"] if row["node"] == "mn")
+        if any(entry["address"].startswith("2001:db8:a200:") for entry in host["addresses"]):
+            break
+        assert time.monotonic() < deadline, host
+        time.sleep(0.1)
+    assert talk.communicate("go\n", timeout=20)[0] == end + "\n"
+    server.terminate()
+    server.communicate()
+    desk.run("lab", "down")
+
+
+def test_a_lab_does_not_write_over_files_of_others(desk: Desk) -> None:
+    mine = desk.directory / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("all of it")
+    for verb in ("up", "run"):
+        assert "holds files that are not results" in desk.run("lab", verb, "two.toml", "--output", "mine", code=2)
+        assert "is a file; name a directory" in desk.run("lab", verb, "two.toml", "--output", "two.toml", code=2)
+        assert "cannot be written" in desk.run("lab", verb, "two.toml", "--output", "/proc/x", code=2)
+    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
+    for _ in range(2):  # its own results it writes over
+        desk.up("--output", "ours")
+        desk.run("lab", "down")
+
+
+def test_a_host_that_is_there_already_does_not_roam(desk: Desk) -> None:
+    desk.up()
+    assert desk.run("lab", "roam", "mn", "ar1") == "mn: at ar1 already\n"
+    assert desk.run("lab", "roam", "mn", "ar1", "--carrier").startswith("mn: ar1 -> ar1 in ")
+    assert json.loads(desk.run("lab", "down", "--json")) == {"down": ["two"]}
+
+
 def test_several_labs_by_name(desk: Desk) -> None:
+    assert "expected a plain word" in desk.run("lab", "up", "two.toml", "--name", "a b", code=2)
     desk.up("--name", "one")
     desk.up("--name", "other")
     assert "up already" in desk.run("lab", "up", "two.toml", "--name", "one", code=1)

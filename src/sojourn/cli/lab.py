@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,9 @@ T = TypeVar("T")
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 Name = Annotated[str | None, Parameter(name="--name")]
 Switch = Annotated[bool, Parameter(negative=())]
+_ADDRESS_WITHIN = 3.0
+"""Seconds in which a host that is attached has its first address; duplicate address detection takes one."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
 @app.command(name="list")
@@ -101,11 +105,13 @@ def run(
     options = ScenarioOptions(directory, json_output, plain, {key: str(value) for key, value in extra.items()})
     if scenario in known:
         function = known[scenario].function
+        claim_output(directory)
         return in_sandbox(lambda: function(options), root)
     topology = _topology(scenario, [*known])
     if extra:
         wrong = ", ".join(f"--{key.replace('_', '-')}" for key in extra)
         raise CommandError(f"a topology file takes no {wrong}", WRONG_USAGE)
+    claim_output(directory)
 
     def played() -> int:
         from sojourn.lab.play import play
@@ -122,7 +128,7 @@ def up(
     *,
     name: Name = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
-    capture: Literal["", "signalling", "all"] = "signalling",
+    capture: Literal["none", "signalling", "all"] = "signalling",
     daemons: bool = True,
     root: Switch = False,
     json_output: Json = False,
@@ -140,7 +146,7 @@ def up(
     capture:
         What to capture at access routers, database, servers and hosts.
     daemons:
-        Run the mobility daemons.
+        Run the mobility daemons; without, the access routers are plain ones that advertise a prefix each.
     root:
         Make namespaces as root, for kernels that forbid user namespaces.
     json_output:
@@ -150,20 +156,28 @@ def up(
 
     checked = _topology(topology, [])
     chosen = name or checked.name
-    if "/" in chosen or chosen.startswith("."):
-        raise CommandError(f'--name: expected a plain word, found "{chosen}"', WRONG_USAGE)
+    if not _NAME.fullmatch(chosen):
+        expected = "a plain word of letters, digits, dots, dashes and underscores, 32 at most"
+        raise CommandError(f'--name: expected {expected}, found "{chosen}"', WRONG_USAGE)
     source = str(Path(topology).absolute()) if Path(topology).exists() else topology
     directory = (output or Path(f"sojourn-lab-{chosen}")).absolute()
 
     def begin() -> dict[str, Any]:
         place = sessions.runtime_directory() / chosen
         specification = sessions.Specification(
-            chosen, str(place), source, str(directory), None if daemons else False, capture, root
+            chosen,
+            str(place),
+            source,
+            str(directory),
+            None if daemons else False,
+            "" if capture == "none" else capture,
+            root,
         )
         if chosen in sessions.running():
             raise sessions.SessionError(f'a lab "{chosen}" is up already; take it down or choose another --name')
+        claim_output(directory)
         sessions.start(specification)
-        return sessions.ask(chosen, {"verb": "status"})
+        return _with_addresses(chosen)
 
     status_now = _asking(begin)
     if json_output:
@@ -221,6 +235,8 @@ def roam(
     answer = _ask(name, request)
     if json_output:
         print(json.dumps({key: value for key, value in answer.items() if key != "ok"}))
+    elif not answer["moved"]:
+        print(f"{node}: at {router} already" if router != "-" else f"{node}: in no cell already")
     else:
         print(f"{answer['host']}: {answer['from'] or '-'} -> {answer['to'] or '-'} in {answer['took_ms']} ms")
     return DONE
@@ -301,7 +317,12 @@ def status(*, name: Name = None, json_output: Json = False) -> int:
 
 
 @app.command
-def down(*, name: Name = None, every: Annotated[bool, Parameter(name="--all", negative=())] = False) -> int:
+def down(
+    *,
+    name: Name = None,
+    every: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    json_output: Json = False,
+) -> int:
     """Take a lab down; nothing of it is left but its output directory.
 
     Parameters
@@ -310,6 +331,8 @@ def down(*, name: Name = None, every: Annotated[bool, Parameter(name="--all", ne
         Which lab, when several are up.
     every:
         All of them.
+    json_output:
+        Answer with JSON.
     """
     from sojourn.lab import sessions
 
@@ -320,8 +343,21 @@ def down(*, name: Name = None, every: Annotated[bool, Parameter(name="--all", ne
         return names
 
     names = _asking(end)
-    print(f"down: {', '.join(names)}" if names else "no lab is up")
+    if json_output:
+        print(json.dumps({"down": names}))
+    else:
+        print(f"down: {', '.join(names)}" if names else "no lab is up")
     return DONE
+
+
+def claim_output(directory: Path) -> None:
+    """Make the directory for results, or say why it cannot be this one. Raises CommandError."""
+    from sojourn.lab.outputs import OutputRefused, claim
+
+    try:
+        claim(directory)
+    except OutputRefused as refusal:
+        raise CommandError(str(refusal), WRONG_USAGE) from None
 
 
 def in_sandbox(main: Callable[[], int], root: bool = False) -> int:
@@ -334,7 +370,7 @@ def in_sandbox(main: Callable[[], int], root: bool = False) -> int:
         try:
             return main()
         except (OSError, DaemonFailed) as error:
-            print(f"sojourn: {error}", file=sys.stderr)
+            print(f"sojourn: {_sentence(error)}", file=sys.stderr)
             return 1
         except CommandError as error:
             print(f"sojourn: {error}", file=sys.stderr)
@@ -346,6 +382,29 @@ def in_sandbox(main: Callable[[], int], root: bool = False) -> int:
         raise CommandError(
             f"{error.strerror}; run as root with --root, or allow user namespaces (sojourn doctor says how)"
         ) from None
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, and what to do where a file is the reason."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}; name another directory with --output if it is in this one"
+    return str(error)
+
+
+def _with_addresses(name: str) -> dict[str, Any]:
+    """The status of a lab that has just come up, when its attached hosts have addresses or have had time enough."""
+    from sojourn.lab import sessions
+
+    deadline = time.monotonic() + _ADDRESS_WITHIN
+    while True:
+        status_now = sessions.ask(name, {"verb": "status"})
+        if time.monotonic() > deadline or not any(map(_waits_for_address, status_now["nodes"])):
+            return status_now
+        time.sleep(0.1)
+
+
+def _waits_for_address(row: dict[str, Any]) -> bool:
+    return row.get("at") is not None and all(entry["tentative"] for entry in row["addresses"])
 
 
 def _topology(source: str, scenarios: list[str]) -> Any:
@@ -379,17 +438,23 @@ def _print_status(lab: dict[str, Any]) -> None:
     print(f"{lab['name']}: topology {lab['topology']}, up for {lab['up_for']:.0f} s, process {lab['pid']}")
     print(f"  output {lab['output']}")
     for row in lab["nodes"]:
-        print(f"  {row['node']:<12} {row['kind']:<14} {_about(row)}".rstrip())
+        first, *more = _about(row)
+        print(f"  {row['node']:<12} {row['kind']:<14} {first}".rstrip())
+        for line in more:
+            print(f"{'':30}{line}")
     for link in lab["links"]:
         a, b = link["between"]
         print(f"  {a} - {b}: {link['delay_ms']:g} ms asked, {link['measured_ms']:.2f} ms measured ({link['means']})")
 
 
-def _about(row: dict[str, Any]) -> str:
+def _about(row: dict[str, Any]) -> list[str]:
+    """Where a node is, in short lines."""
     if row["kind"] == "host":
+        if _waits_for_address(row):
+            return [f"at {row['at']}", "no global address yet; a moment later: sojourn lab status"]
         addresses = [entry["address"] + (" (deprecated)" if entry["deprecated"] else "") for entry in row["addresses"]]
-        return f"at {row['at'] or '-'}  {', '.join(addresses) or 'no global address'}"
+        return [f"at {row['at']}" if row["at"] else "in no cell", *(addresses or ["no global address"])]
     text = str(row["address"])
     if "daemon" in row:
-        text += f"  daemon {row['daemon']}" if row["daemon"] else "  daemon not running"
-    return text
+        text += "  daemon running" if row["daemon"] else "  daemon not running"
+    return [text]

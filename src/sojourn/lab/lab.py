@@ -65,6 +65,11 @@ class Lab:
         self._temporary: Path | None = None
 
     @property
+    def mobility(self) -> bool:
+        """Whether access routers and database run their daemons; without, only `PlainRouters` would advertise."""
+        return self._with_daemons
+
+    @property
     def air(self) -> Air:
         """Where hosts roam; from `up` to `down`."""
         if self._air is None:
@@ -194,6 +199,7 @@ class Lab:
             elif name in self._daemons:
                 process = self._daemons[name].process
                 row["daemon"] = process.pid if process is not None and process.poll() is None else None
+                row["control"] = str(self._daemons[name].control)
             rows.append(row)
         return rows
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
+from sojourn.lab.plain import PlainRouters
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.topology import Roam, Topology
 from sojourn.wire.units import MILLISECOND, SECOND
@@ -22,7 +24,10 @@ def play(topology: Topology, options: ScenarioOptions) -> int:
     Raises OSError, DaemonFailed.
     """
     steps: list[dict[str, Any]] = []
-    with Lab(topology, options.output, capture="signalling") as lab:
+    with ExitStack() as opened:
+        lab = opened.enter_context(Lab(topology, options.output, capture="signalling"))
+        if not lab.mobility:
+            opened.enter_context(PlainRouters(lab))
         if not options.json:
             _introduce(lab)
         start = time.monotonic()

@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 
 from sojourn.lab.lab import Lab
 from sojourn.lab.namespaces import SandboxUnavailable, sandbox
+from sojourn.lab.plain import PlainRouters
 from sojourn.lab.quantities import duration
 from sojourn.lab.sessions import LOCK, SOCKET, Specification
 from sojourn.lab.topology import load
@@ -37,10 +38,18 @@ Request: TypeAlias = dict[str, Any]
 _REQUEST_MAX = 1 << 20
 _STREAMS = 3
 _HANGUP_GRACE = 1.0
-# Takes the terminal that is its standard input as its own, so that Ctrl-C, Ctrl-Z and job control work in there.
-_TERMINAL_HELPER = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
-)
+_TERMINAL_HELPER = """
+import ctypes, fcntl, os, socket, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+CLONE_NEWUTS = 0x04000000
+if ctypes.CDLL(None).unshare(CLONE_NEWUTS) == 0:
+    socket.sethostname(os.environ["SOJOURN_NODE"])
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Takes the terminal that is its standard input as its own, so that Ctrl-C, Ctrl-Z and job control work in there, and
+the node's name as that of its machine, for prompts."""
+_NOT_FOUND, _NOT_STARTED = 127, 126
+"""Exit statuses of a shell for a command that is not there or cannot be started."""
 
 
 class _Refused(Exception):
@@ -132,12 +141,15 @@ class Server:
             known = ", ".join(topology.access_routers) or "none"
             raise _Refused(f'"{router}" is not an access router; there is {known}, and "-" for no cell')
         notice, carrier = bool(request.get("notice", True)), bool(request.get("carrier"))
+        outage = duration(request.get("outage", 0)) / SECOND
         with self._lock:
+            there = self._lab.air.where(host)
+            if there == (None if router == "-" else router) and not carrier and not outage:
+                return {"ok": True, "host": host, "from": there, "to": there, "took_ms": 0.0, "moved": False}
             self._lab.mark(f"{host} roams to {router}")
             if router == "-":
                 times = self._lab.air.detach(host, notice=notice, carrier=carrier)
             else:
-                outage = duration(request.get("outage", 0)) / SECOND
                 times = self._lab.air.roam(host, router, outage=outage, notice=notice, carrier=carrier)
         last = times.announced or times.noticed or times.disassociated
         return {
@@ -146,6 +158,7 @@ class Server:
             "from": times.source,
             "to": times.target,
             "took_ms": round((last - times.start) / 1e6, 3),
+            "moved": True,
         }
 
     def _execute(self, request: Request, streams: list[int], connection: socket.socket) -> Request:
@@ -167,7 +180,10 @@ class Server:
                     env={str(key): str(value) for key, value in dict(request.get("env", {})).items()},
                 )
         except OSError as error:
-            raise _Refused(f"{argv[0]}: {error.strerror}") from None
+            with contextlib.suppress(OSError):
+                os.write(streams[2], f"sojourn: {argv[0]}: {(error.strerror or str(error)).lower()}\n".encode())
+            missing = isinstance(error, FileNotFoundError)
+            return {"ok": True, "exit": _NOT_FOUND if missing else _NOT_STARTED}
         while streams:  # the program has them now; a pipe must end when the program closes it
             os.close(streams.pop())
         return {"ok": True, "exit": _attend(process, connection)}
@@ -246,7 +262,7 @@ def _run(specification: Specification, listener: socket.socket, told: int) -> in
             daemons=specification.daemons,
             capture=specification.capture,
         )
-        with lab:
+        with lab, contextlib.nullcontext() if lab.mobility else PlainRouters(lab):
             tell({"ok": True})
             os.close(told)
             Server(lab, listener, specification).serve()

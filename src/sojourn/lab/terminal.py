@@ -11,9 +11,11 @@ import fcntl
 import os
 import selectors
 import signal
+import sys
 import termios
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sojourn.lab.sessions import Session
@@ -24,8 +26,21 @@ _CONTROL = ("SOJOURN_SOCKET", "SOJOURN_NODE")
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what the node has of its own."""
-    return {key: value for key, value in os.environ.items() if key not in _CONTROL}
+    """Ours, without what the node has of its own, and with this ``sojourn`` on the path."""
+    environment = {key: value for key, value in os.environ.items() if key not in _CONTROL}
+    own = Path(sys.executable).parent
+    path = environment.get("PATH", os.defpath).split(os.pathsep)
+    if (own / "sojourn").exists() and str(own) not in path:
+        environment["PATH"] = os.pathsep.join([*path, str(own)])  # at the end: whose python3 it is stays as it was
+    return environment
+
+
+def _prompt(node: str) -> dict[str, str]:
+    """What makes a shell say where it is, whatever the user's own files make of the prompt."""
+    return {
+        "PS1": f"[{node}] \\$ ",
+        "PROMPT_COMMAND": f'case "$PS1" in "[{node}] "*) ;; *) PS1="[{node}] $PS1" ;; esac',
+    }
 
 
 def execute(name: str, node: str, argv: Sequence[str]) -> int:
@@ -47,7 +62,7 @@ def shell(name: str, node: str, argv: Sequence[str]) -> int:
     master, slave = os.openpty()
     _copy_size(master)
     with Session(name) as session:
-        session.send(_request(node, argv, True), (slave, slave, slave))
+        session.send(_request(node, argv, True, _prompt(node)), (slave, slave, slave))
         os.close(slave)
         before = termios.tcgetattr(0)
         tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead stays
@@ -61,8 +76,9 @@ def shell(name: str, node: str, argv: Sequence[str]) -> int:
         return _status(session.answer())
 
 
-def _request(node: str, argv: Sequence[str], terminal: bool) -> dict[str, Any]:
-    return {"verb": "exec", "node": node, "argv": list(argv), "terminal": terminal, "env": _environment()}
+def _request(node: str, argv: Sequence[str], terminal: bool, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+    environment = _environment() | dict(more or {})
+    return {"verb": "exec", "node": node, "argv": list(argv), "terminal": terminal, "env": environment}
 
 
 def _status(answer: dict[str, Any]) -> int:
