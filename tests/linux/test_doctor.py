@@ -23,7 +23,7 @@ def test_every_probe_ends_in_a_finding_and_leaves_this_namespace_alone(capsys: p
     findings = {finding["name"]: finding for finding in answer["findings"]}
     assert {probe.name for probe in probes.PROBES} <= set(findings)
     assert {"python", "ipv6", "mtu", "namespaces", "forwarding"} <= set(findings)
-    assert all(finding["state"] in ("ok", "degraded", "missing") for finding in findings.values())
+    assert all(finding["state"] in ("ok", "not needed", "degraded", "missing") for finding in findings.values())
     assert all(finding["remedy"] for finding in findings.values() if finding["state"] != "ok")
     lacking = [name for name, finding in findings.items() if finding["needed"] and finding["state"] == "missing"]
     assert answer["ready"] is (not lacking)
@@ -37,16 +37,18 @@ def test_the_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "encap.red" in shown
     assert "data plane: seg6" in shown
+    assert "degraded" not in shown, "what lacks here needs nothing to be done"
+    assert max(len(part) for part in shown.split("used for")[1].split("\n\n")[0].split("  ")) > 45  # wide enough
     assert all(len(line) <= 80 for line in shown.split("\n\n")[0].splitlines() if "  " in line)
 
 
-def test_a_kernel_that_refuses_is_missing_or_degraded() -> None:
+def test_a_kernel_that_refuses_is_missing_or_not_needed() -> None:
     def refuse() -> str:
         raise OSError(95, "Operation not supported.")
 
     needed = probes.Probe("x", "y", "do z", refuse).find()
     assert (needed.state, needed.detail, needed.remedy) == ("missing", "Operation not supported", "do z")
-    assert probes.Probe("x", "y", "do z", refuse, needed=False).find().state == "degraded"
+    assert probes.Probe("x", "y", "do z", refuse, needed=False).find().state == "not needed"
 
 
 def test_without_the_parts_of_the_data_plane_there_is_none() -> None:

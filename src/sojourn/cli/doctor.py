@@ -44,7 +44,7 @@ def _in_sandbox() -> tuple[Finding, list[Finding]]:
 
     from sojourn.lab.namespaces import SandboxUnavailable, sandbox
 
-    used_for = "the lab and the demo without root; this command"
+    used_for = "lab and demo without root; this command"
     remedy = "allow them (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces), or run as root"
     read, write = os.pipe()
 
@@ -73,12 +73,17 @@ def _print(findings: Sequence[Finding], backend: str, lacking: Sequence[Finding]
 
     from sojourn.cli.show import print_table
 
-    print_table([{"what": f.name, "state": f.state, "used for": f.used_for, "found": f.detail} for f in findings],
-                sys.stdout)  # fmt: skip
+    rows = []
+    for finding in findings:
+        found = f" ({finding.detail})" if finding.detail and finding.state == OK else ""
+        rows.append({"what": finding.name, "state": finding.state, "used for": finding.used_for + found})
+    print_table(rows, sys.stdout)
+    print()
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         if finding.state != OK and finding.remedy:
-            console.print(f"{finding.name}: {finding.remedy}", markup=False)
+            what = f"{finding.name} ({finding.detail})" if finding.detail else finding.name
+            console.print(f"{what}: {finding.remedy}", markup=False)
     print()
     if backend:
         print(f"data plane: {backend}")

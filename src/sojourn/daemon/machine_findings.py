@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from sojourn.daemon.machine import LOOPBACK, ipv6_here
-from sojourn.daemon.probes import DEGRADED, MISSING, OK, Finding
+from sojourn.daemon.probes import MISSING, OK, SPARED, Finding
 
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473)."""
@@ -51,7 +51,9 @@ def _forwarding() -> Finding:
         on = False
     if on:
         return Finding("forwarding", OK, used_for, False)
-    return Finding("forwarding", DEGRADED, used_for, False, "off", "sysctl net.ipv6.conf.all.forwarding=1 on routers")
+    return Finding(
+        "forwarding", SPARED, used_for, False, "off", "on routers only: sysctl net.ipv6.conf.all.forwarding=1"
+    )
 
 
 def _mtu() -> Finding:
@@ -60,11 +62,8 @@ def _mtu() -> Finding:
     if not mtus:
         return Finding("mtu", OK, used_for, False)
     found = ", ".join(f"{name} {mtu}" for name, mtu in sorted(mtus.items())[:4])
-    remedy = (
-        f"nothing has to be done: nodes are told {TUNNEL_OVERHEAD} octets less than `mtu` of the configuration; "
-        f"{ETHERNET_MTU + TUNNEL_OVERHEAD} on core links spares that"
-    )
-    return Finding("mtu", DEGRADED, used_for, False, found, remedy)
+    note = f"{found}; nodes are told {TUNNEL_OVERHEAD} octets less than `mtu` of the configuration"
+    return Finding("mtu", OK, used_for, False, note)
 
 
 def _mtus() -> dict[str, int]:
@@ -89,4 +88,4 @@ def _tool(name: str) -> Finding:
     where = shutil.which(name)
     if where:
         return Finding(name, OK, used_for, False, where)
-    return Finding(name, DEGRADED, used_for, False, "not installed", f"{remedy}, if wanted")
+    return Finding(name, SPARED, used_for, False, "not installed", f"{remedy}, if wanted")

@@ -40,7 +40,7 @@ from sojourn.dataplane.objects import (
 )
 from sojourn.wire.addresses import address, prefix
 
-OK, DEGRADED, MISSING = "ok", "degraded", "missing"
+OK, SPARED, DEGRADED, MISSING = "ok", "not needed", "degraded", "missing"
 
 _RTM_NEWLINK, _RTM_NEWQDISC = 16, 36
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 18, 1
@@ -60,7 +60,8 @@ class Finding:
 
     name: str
     state: str
-    """``ok``, ``degraded`` (works, with less) or ``missing``."""
+    """``ok``, ``not needed`` (not there, and nothing has to be done), ``degraded`` (works, with less) or
+    ``missing``."""
     used_for: str
     needed: bool
     """Whether sojourn cannot do its work without it."""
@@ -69,7 +70,7 @@ class Finding:
 
 
 class Shortfall(Exception):
-    """It is there, but not whole: the probe ends as ``degraded``."""
+    """It is there, but not whole: the probe ends as ``degraded``, or as ``not needed``."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ class Probe:
         try:
             return Finding(self.name, OK, self.used_for, self.needed, self.run())
         except Shortfall as shortfall:
-            return Finding(self.name, DEGRADED, self.used_for, self.needed, str(shortfall), self.remedy)
+            state = DEGRADED if self.needed else SPARED
+            return Finding(self.name, state, self.used_for, self.needed, str(shortfall), self.remedy)
         except OSError as error:
-            state = MISSING if self.needed else DEGRADED
+            state = MISSING if self.needed else SPARED
             reason = (error.strerror or str(error)).rstrip(".")
             return Finding(self.name, state, self.used_for, self.needed, reason, self.remedy)
 
@@ -104,7 +106,7 @@ def find_all() -> list[Finding]:
 def untried(reason: str) -> list[Finding]:
     """For where nothing can be tried."""
     return [
-        Finding(probe.name, MISSING if probe.needed else DEGRADED, probe.used_for, probe.needed, reason)
+        Finding(probe.name, MISSING if probe.needed else SPARED, probe.used_for, probe.needed, reason)
         for probe in PROBES
     ]
 
@@ -225,7 +227,7 @@ def _try_tunnel_source() -> str:
     try:
         _generic(family, body)
     except PermissionError:
-        raise Shortfall("for root outside of user namespaces only; the kernel chooses the source by itself") from None
+        raise Shortfall("for root outside of user namespaces only") from None
     return ""
 
 
@@ -279,8 +281,8 @@ def _try_nftables() -> str:
     return ""
 
 
-_ROUTER = "the data plane of an access router"
-_LAB = "the lab and the demo"
+_ROUTER = "access routers"
+_LAB = "lab and demo"
 _KERNEL = "use a kernel with {}, as Debian 12, Ubuntu 22.04, Fedora and OpenWrt (kmod) have"
 
 PROBES = (
@@ -303,10 +305,10 @@ PROBES = (
           _try_packet_socket),
     Probe("veth", f"{_LAB}: links", _KERNEL.format("CONFIG_VETH"), _try_veth),
     Probe("bridge", f"{_LAB}: the air; access links with several nodes", _KERNEL.format("CONFIG_BRIDGE"), _try_bridge),
-    Probe("netem", f"{_LAB}: delay and loss", "nothing to do: the lab delays packets itself, less exactly",
+    Probe("netem", f"{_LAB}: delay and loss", "the lab delays packets itself, a little less exactly",
           _try_netem, needed=False),
-    Probe("tun", f"{_LAB}: delay where netem is missing", "allow /dev/net/tun in this container",
+    Probe("tun", f"{_LAB}: delay where netem is missing", "allow /dev/net/tun in this container, for more exact links",
           _try_tun, needed=False),
-    Probe("tunsrc", "choosing the source of tunnels in the kernel", "nothing to do: it is not needed",
+    Probe("tunsrc", "choosing the source of tunnels in the kernel", "the kernel's own choice serves",
           _try_tunnel_source, needed=False),
 )  # fmt: skip
