@@ -155,7 +155,7 @@ WRONG = [
     (ACCESS, "access = []", ":5: maar.access: ", 'is empty; expected at least one interface (for example ["acc0"])'),
     (ACCESS, 'access = ["acc0", "acc0"]', ":5: maar.access[1]: ", "'acc0' is there twice"),
     (ACCESS, 'access = ["a name that is too long"]', ":5: maar.access[0]: ", "is not the name of an interface"),
-    (ACCESS, 'access = "acc0"', ":5: maar.access: ", '"acc0" is not possible here; expected a list of interfaces'),
+    (ACCESS, 'access = "acc0"', ":5: maar.access: ", '"acc0" is not a list; write ["acc0"]; expected a list of'),
     (DATABASE, 'cmd = "2001:db8:a100::7"', ":6: maar.cmd: ", "lies inside the pool"),
     (DATABASE, 'cmd = "2001:db8:a2::1"', ":9: maar.peers[0].address: ", "is the database (maar.cmd)"),
     (MODE, 'mode = "prxy"', ":7: maar.mode: ", 'expected "proxy", "relay" or "locator"'),
@@ -180,7 +180,8 @@ WRONG = [
     (PEERS, "[maar.kernel]\nmark = 1\n" + PEERS, ":9: maar.kernel.mark: ", "0x1 has bits outside of"),
     (PEERS, '[maar.kernel]\nloop = ["a", "a"]\n' + PEERS, ":9: maar.kernel.loop: ", "'a' is there twice"),
     (PEERS, '[maar.kernel]\nloop = ["a"]\n' + PEERS, ":9: maar.kernel.loop", "two names of interfaces"),
-    ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket"),
+    ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket, "),
+    ("/run/sojourn/ar1.sock", "ar1.sock", ":1: control: ", "'ar1.sock' depends on where the daemon is started; exp"),
     ("/run/sojourn/ar1.sock", "/" + "x" * 107, ":1: control: ", "longer than the 107 octets"),
     ("/run/sojourn/ar1.sock", "", ":1: control: ", "an empty path; expected the path of a Unix socket"),
     ('control = "', 'log = "loud"\ncontrol = "', ":1: log: ", 'expected "debug", "info", "warning" or "error"'),
@@ -196,6 +197,24 @@ def test_a_wrong_maar(old: str, new: str, place: str, said: str) -> None:
     assert old in MAAR
     found = problems(MAAR.replace(old, new, 1))
     assert [line for line in found if line.startswith("x.toml") and place in line and said in line], found
+
+
+def test_a_router_that_is_its_own_database_is_told_beside_other_mistakes() -> None:
+    wrong = MAAR.replace('cmd = "2001:db8:c::1"', 'cmd = "2001:db8:a1::1"').replace("access", "acess")
+    for text in (wrong, 'cmd = "2001:db8:a1::1"\n' + wrong):
+        found = problems(text)
+        assert len(found) >= 2
+        assert [line for line in found if "maar.cmd: 2001:db8:a1::1 is this router's own address" in line], found
+
+
+def test_what_is_no_configuration_file_is_told_in_a_sentence(tmp_path: Path) -> None:
+    for name, said in ((tmp_path, "is a directory"), (tmp_path / "absent", "no such file or directory")):
+        with pytest.raises(ConfigurationError) as caught:
+            load(name)
+        assert str(caught.value) == f"{name}: cannot be read: {said}; name a file that can"
+    assert problems('name = "walk"\n[nodes]\nar1 = "access-router"\n') == [
+        "x.toml: describes a lab (it has a table [nodes]), not a daemon; this is for: sojourn lab up x.toml"
+    ]
 
 
 WRONG_CMD = [

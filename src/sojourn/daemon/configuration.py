@@ -83,7 +83,7 @@ def load(path: str | Path) -> Configuration:
         octets = Path(path).read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConfigurationError(name, [Problem(0, "", f"cannot be read: {reason}", "a readable file")]) from None
+        raise ConfigurationError(name, [Problem(0, "", f"cannot be read: {reason}", "name a file that can")]) from None
     return parse(octets, name)
 
 
@@ -93,11 +93,16 @@ def parse(octets: bytes, name: str) -> Configuration:
         written = octets.decode()
         data = tomllib.loads(written)
     except UnicodeDecodeError:
-        raise ConfigurationError(name, [Problem(0, "", "is not text", "TOML in UTF-8")]) from None
+        raise ConfigurationError(name, [Problem(0, "", "is not text", "expected TOML in UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(name, [_syntax(str(error))]) from None
     except RecursionError:
-        raise ConfigurationError(name, [Problem(0, "", "is nested too deeply", "tables as documented")]) from None
+        raise ConfigurationError(
+            name, [Problem(0, "", "is nested too deeply", "expected tables as documented")]
+        ) from None
+    if isinstance(data.get("nodes"), dict) and not {"maar", "control"} & {*data}:
+        wrong = "describes a lab (it has a table [nodes]), not a daemon"
+        raise ConfigurationError(name, [Problem(0, "", wrong, f"this is for: sojourn lab up {name}")])
     lines = key_lines(written)
     problems: list[Problem] = []
     file: File | None = None
@@ -119,7 +124,9 @@ def _contradiction(fault: contradictions.Fault, lines: Mapping[Key, int]) -> Pro
 def _syntax(message: str) -> Problem:
     match = re.search(r"\(at line (\d+), column \d+\)", message)
     line = int(match.group(1)) if match else 0
-    return Problem(line, "", f"is not TOML: {message[0].lower()}{message[1:]}", 'lines as key = "value" (see toml.io)')
+    return Problem(
+        line, "", f"is not TOML: {message[0].lower()}{message[1:]}", 'expected lines as key = "value" (see toml.io)'
+    )
 
 
 def _problems(error: ValidationError, lines: Mapping[Key, int]) -> list[Problem]:
@@ -140,6 +147,8 @@ def _describe(kind: str, key: Key, value: object, message: str) -> tuple[str, st
         return "is missing", f"expected {expected}"
     if kind == "sojourn":
         return message, f"expected {expected}"
+    if kind == "tuple_type" and not isinstance(value, dict):
+        return f"{_short(value)} is not a list", f"write [{_short(value)}]; expected {expected}"
     return f"{_short(value)} is not possible here", f"expected {expected}"
 
 

@@ -96,7 +96,7 @@ def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fa
 def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Fault]:
     own, used = _read(parse_address, maar.get("address")), _read(parse_address, maar.get("cmd"))
     pool = _read(parse_pool, maar.get("pool"))
-    if own and own == used and "cmd" not in data:
+    if own and own == used and not isinstance(data.get("cmd"), dict):
         yield Fault(
             ("maar", "cmd"),
             f"{text(own)} is this router's own address, and the file has no table [cmd]",

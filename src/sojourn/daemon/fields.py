@@ -167,6 +167,8 @@ def _parse_socket_path(value: object) -> str:
     path = _parse_path(value)
     if not path:
         raise wrong("an empty path")
+    if not path.startswith("/"):
+        raise wrong(f"{path!r} depends on where the daemon is started")
     if len(path.encode()) > 107:  # sun_path of sockaddr_un
         raise wrong(f"{path!r} is longer than the 107 octets that a Unix socket may have")
     return path
@@ -219,7 +221,7 @@ SocketField: TypeAlias = Annotated[
     str,
     PlainValidator(_parse_socket_path),
     _text(),
-    Expected("the path of a Unix socket", "/run/sojourn/ar1.sock"),
+    Expected("the path of a Unix socket, from the root", "/run/sojourn/ar1.sock"),
 ]
 SwitchField: TypeAlias = Annotated[bool, Strict(), Expected("true or false", True)]
 TextField: TypeAlias = Annotated[str, Strict(), Expected("a text", "correct horse battery")]
