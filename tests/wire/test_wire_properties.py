@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sojourn import wire
 from sojourn.wire import icmpv6
+from sojourn.wire.extensions import rfc6088
 from sojourn.wire.extensions.rfc5949 import ContextRemainder
 from sojourn.wire.fields import Repeated, Rest, Tlvs
 from sojourn.wire.generate import alignment_of, kinds
@@ -31,6 +32,7 @@ from support.wire_messages import (
     options_at,
     random_message,
     random_object,
+    random_selector,
 )
 
 ADDRESS = bytes.fromhex("20010db8000000000000000000000001")
@@ -224,9 +226,14 @@ def test_damaged_icmpv6_messages_decode_or_are_refused() -> None:
 
 def use(thing: Any) -> None:
     """Read everything that a class derives from its fields: hostile values must not break that either."""
-    for part in (thing, *thing.options):
-        for name in ("prefix", "groups"):
-            getattr(part, name, None)
+    repr(thing)
+    for name in dir(type(thing)):
+        if isinstance(getattr(type(thing), name), property):
+            getattr(thing, name)
+    for field in dataclasses.fields(thing):
+        for part in getattr(thing, field.name) if isinstance(getattr(thing, field.name), tuple) else ():
+            if dataclasses.is_dataclass(part):
+                use(part)
 
 
 def test_derived_values_hold_for_whatever_decodes() -> None:
@@ -264,6 +271,35 @@ def test_a_message_of_more_than_2048_octets_is_refused() -> None:
     options = (wire.UnknownOption(200, bytes(255)),) * 8
     with pytest.raises(wire.EncodeError, match="BindingUpdate: 2072 octets where at most 2048"):
         wire.encode(wire.BindingUpdate(0, 0, 0, options))
+
+
+@given(rng=randoms)
+@settings(max_examples=200, deadline=None)
+def test_a_traffic_selector_comes_back_and_damaged_ones_are_refused(rng: Random) -> None:
+    drawn = random_selector(rng)
+    value = rfc6088.selector(drawn["format"], drawn["octets"])
+    if value is not None:
+        assert value.encode() == drawn["octets"]
+        x, y = value.alignment()
+        assert (x in (1, 2, 4, 8), y) == (True, 0)
+    damaged = damage(drawn["octets"] or b"x", rng)
+    for cls in rfc6088.CLASSES.values():
+        try:
+            again = cls.decode(damaged)
+        except wire.DecodeError:
+            continue
+        assert again.encode() == damaged
+
+
+def test_a_selector_whose_values_do_not_fit_is_refused_by_name() -> None:
+    for wrong, name in (
+        (rfc6088.Ipv4TrafficSelector(source=(bytes(16), None)), "source"),
+        (rfc6088.Ipv4TrafficSelector(protocol=(256, None)), "protocol"),
+        (rfc6088.Ipv6TrafficSelector(flow_label=(-1, None)), "flow_label"),
+        (rfc6088.Ipv6TrafficSelector(reserved=1 << 16), "reserved"),
+    ):
+        with pytest.raises(wire.EncodeError, match=name):
+            wrong.encode()
 
 
 def calls(function: Any, *arguments: Any) -> int:
