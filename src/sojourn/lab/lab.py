@@ -23,8 +23,8 @@ from sojourn.lab.topology import Topology
 
 __all__ = ["Lab", "Node"]
 
-_SNAP = 192
-"""Octets kept of a captured frame: all of any signalling message, the headers of anything else."""
+_SNAP = 640
+"""Octets kept of a captured frame: all of a signalling message with a dozen previous MAARs, little of a download."""
 _GRACE = 2.0
 
 
