@@ -19,7 +19,8 @@ class BindingUpdateFlags(IntFlag):
     T = TLV_HEADER = 0x0080  # RFC 5845 6.2
     B = BULK = 0x0040  # RFC 6602 4.1; without P it is O, overwrite (RFC 5648 4.2)
     S = MULTICAST_SIGNALLING = 0x0020  # RFC 7161 9
-    D = DISTRIBUTED = 0x0010  # RFC 8885 4.1
+    D = DISTRIBUTED = 0x0010
+    """RFC 8885 4.1. Nodes without it must answer with an error, which no RFC defines and an old node cannot know."""
 
 
 class BindingAcknowledgementFlags(IntFlag):
