@@ -219,6 +219,23 @@ except TimeoutError:
 """
 
 
+def _ask_the_daemons(desk: Desk, running: bool) -> None:
+    """``show`` finds those of a lab, and says so where it finds no other."""
+    if not running:
+        assert "has no daemon at 'ar1'; this lab runs none" in desk.run("show", "peers", "--node", "ar1", code=1)
+        return
+    peers = json.loads(desk.run("show", "peers", "--node", "ar1", "--lab", "walk", "--json"))
+    assert {"ar2", "ar3"} <= {peer["name"] for peer in peers}
+    assert "has no daemon at 'mn'; there is ar1, ar2, ar3, cmd" in desk.run("show", "peers", "--node", "mn", code=1)
+    if not list(Path("/run/sojourn").glob("*.sock")):
+        hint = "no daemon is running here, but a lab is up: sojourn show peers --node ar1"
+        assert hint in desk.run("show", "peers", code=1)
+    inside = ("--", "/bin/sh", "-c", "sojourn show peers --json")
+    assert {peer["name"] for peer in json.loads(desk.run("lab", "exec", "ar1", *inside))} == {
+        peer["name"] for peer in peers
+    }
+
+
 @pytest.mark.parametrize(("daemons", "end"), [("--no-daemons", "hangs"), ("--daemons", "HTTP/1.0 200 OK")])
 def test_the_walk_by_hand_is_as_its_readme_says(desk: Desk, daemons: str, end: str) -> None:
     desk.run("lab", "up", "walk", daemons)
@@ -230,6 +247,7 @@ def test_the_walk_by_hand_is_as_its_readme_says(desk: Desk, daemons: str, end: s
     assert talk.stdout is not None
     assert talk.stdout.readline().startswith("2001:db8:a100:")
     desk.run("lab", "roam", "mn", "ar2")
+    _ask_the_daemons(desk, daemons == "--daemons")
     deadline = time.monotonic() + _PATIENCE
     while True:  # a new address at the new router, with daemons and without
         host = next(row for row in desk.status()["nodes"] if row["node"] == "mn")

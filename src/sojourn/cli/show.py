@@ -15,7 +15,7 @@ from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
 
 WIDTH = 80
 """Columns that a table may take where nobody says how many there are."""
-_TITLES = {"interface": "on", "lifetime": "life/s", "idle": "idle/s", "heard": "heard/s"}
+_TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)"}
 """Shorter, and with units: seconds."""
 
 Topic = Literal["sessions", "bindings", "routes", "peers", "events", "counters"]
@@ -27,6 +27,8 @@ def show(
     /,
     *,
     socket: Path | None = None,
+    node: str | None = None,
+    lab: str | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
     plain: Annotated[bool, Parameter(negative=())] = False,
     follow: Annotated[bool, Parameter(negative=())] = False,
@@ -34,17 +36,22 @@ def show(
     """Ask a running daemon what it knows and does.
 
     The daemon is found by --socket, by the configuration file, by the variable SOJOURN_SOCKET, or by being
-    the only one in /run/sojourn.
+    the only one in /run/sojourn; that of a lab by --node.
 
     Parameters
     ----------
     topic:
         sessions: nodes, where they are and their prefixes. bindings: what is registered. routes: what holds
-        in the kernel. peers: the other routers. events: what happened lately. counters: all that is counted.
+        in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
+        leads. peers: the other routers. events: what happened lately. counters: all that is counted.
     daemon:
         The configuration file that the daemon runs with (TOML).
     socket:
         The daemon's control socket.
+    node:
+        A node of a lab that is up, such as ar1.
+    lab:
+        Which lab, when several are up.
     json_output:
         Answer with JSON: a list of objects; with --follow one object per line.
     plain:
@@ -56,8 +63,13 @@ def show(
 
     if follow and topic != "events":
         raise CommandError("--follow goes with events only", WRONG_USAGE)
+    if sum(way is not None for way in (daemon, socket, node)) > 1:
+        raise CommandError("a file, --socket and --node each name a daemon; expected one of them", WRONG_USAGE)
+    if lab is not None and node is None:
+        raise CommandError("--lab goes with --node only", WRONG_USAGE)
     try:
-        with ControlClient(_socket_path(socket, daemon)) as client:
+        path = _socket_in_lab(node, lab) if node is not None else _socket_path(topic, socket, daemon)
+        with ControlClient(path) as client:
             if follow:
                 _print_stream(client.follow(plain), json_output)
             elif topic == "counters":
@@ -72,13 +84,48 @@ def show(
     return DONE
 
 
-def _socket_path(socket: Path | None, daemon: Path | None) -> str:
-    from sojourn.control.client import find_socket
+def _socket_in_lab(node: str, lab: str | None) -> str:
+    from sojourn.lab import sessions
+
+    try:
+        nodes = sessions.ask(sessions.choose(lab), {"verb": "status"})["nodes"]
+    except sessions.SessionError as error:
+        raise CommandError(str(error)) from None
+    controls = {str(row["node"]): str(row["control"]) for row in nodes if "control" in row}
+    if node not in controls:
+        known = f"there is {', '.join(controls)}" if controls else "this lab runs none"
+        raise CommandError(f"the lab has no daemon at {node!r}; {known}")
+    return controls[node]
+
+
+def _lab_hint(topic: str) -> str:
+    """What to ask instead where no daemon is, but a lab."""
+    from sojourn.lab import sessions
+
+    try:
+        labs = sessions.running()
+        for name in labs:
+            nodes = sessions.ask(name, {"verb": "status"})["nodes"]
+            router = next((row["node"] for row in nodes if "control" in row and row["kind"] == "access-router"), None)
+            if router is not None:
+                which = f" --lab {name}" if len(labs) > 1 else ""
+                return f"a lab is up: sojourn show {topic} --node {router}{which}"
+    except sessions.SessionError:
+        pass  # labs are only a guess here
+    return ""
+
+
+def _socket_path(topic: str, socket: Path | None, daemon: Path | None) -> str:
+    from sojourn.control.client import NoDaemon, find_socket
 
     if socket is not None:
         return str(socket)
     if daemon is None:
-        return find_socket()
+        try:
+            return find_socket()
+        except NoDaemon as error:
+            hint = _lab_hint(topic)
+            raise CommandError(f"no daemon is running here, but {hint}" if hint else str(error)) from None
     from sojourn.daemon.configuration import ConfigurationError, load
 
     try:

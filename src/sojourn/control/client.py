@@ -39,6 +39,10 @@ class ControlError(Exception):
     """The daemon cannot be reached, or refuses; the text is for people."""
 
 
+class NoDaemon(ControlError):
+    """None is here that could be meant."""
+
+
 class ControlClient:
     """A connection to the daemon at the Unix socket `path`. Raises `ControlError`."""
 
@@ -112,7 +116,7 @@ class ControlClient:
 
 
 def find_socket() -> str:
-    """The socket that SOJOURN_SOCKET names, else the only one in /run/sojourn. Raises `ControlError`."""
+    """The socket that SOJOURN_SOCKET names, else the only one in /run/sojourn. Raises `ControlError`, `NoDaemon`."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         return named
@@ -121,7 +125,7 @@ def find_socket() -> str:
         return found[0]
     if found:
         raise ControlError(f"several daemons are here: {', '.join(found)}; say which with --socket")
-    raise ControlError(
+    raise NoDaemon(
         f"no daemon is running here (no socket in {DIRECTORY}); start one with: sojourn run FILE.toml, "
         "or name its socket with --socket"
     )

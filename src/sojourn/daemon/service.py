@@ -11,7 +11,7 @@ from typing import Any
 from sojourn import __version__
 from sojourn.control.protocol import Pong
 from sojourn.core.effects import Report
-from sojourn.core.events import Commanded, Event
+from sojourn.core.events import Commanded, Event, LinkChanged
 from sojourn.daemon.roles import Role
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.rows import row_of
@@ -19,6 +19,8 @@ from sojourn.wire.units import SECOND, Instant
 
 TOPICS = ("sessions", "bindings", "routes", "peers")
 _REFUSALS = frozenset({"command-unknown", "command-refused"})
+_REPORTED = (LinkChanged,)
+"""Events that the engine reports under the same name, so that people would read them twice."""
 _VERB_MAX = 64
 _ARGUMENTS_MAX = 16
 
@@ -62,9 +64,18 @@ class Service:
 
     def recent(self, plain: bool) -> list[dict[str, Any]]:
         """The latest events and reports of all roles, oldest first."""
-        happened = [(instant, role.name, item) for role in self._roles for instant, item in role.host.driver.recent]
+        happened = [
+            (instant, role.name, item)
+            for role in self._roles
+            for instant, item in role.host.driver.recent
+            if self.worth_telling(item)
+        ]
         happened.sort(key=lambda entry: entry[0])
         return [self.row(role, item, plain, instant) for instant, role, item in happened]
+
+    def worth_telling(self, item: Event | Report) -> bool:
+        """Whether nothing else tells the same."""
+        return not isinstance(item, _REPORTED)
 
     def row(self, role: str, item: Event | Report, plain: bool, instant: Instant | None = None) -> dict[str, Any]:
         """An event or report, with its time: that of `instant`, or now."""
