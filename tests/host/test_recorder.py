@@ -243,3 +243,30 @@ def test_a_recorded_run_replays_to_equal_effects(tmp_path: Path) -> None:
     happened = [(now, item) for now, item in load_steps(path) if type(item) in get_args(Effect)]
     assert {type(effect).__name__ for _, effect in happened} >= {"SendMessage", "Report", "EnsureDelivery"}
     assert list(replay(Echo(), path)) == happened
+
+
+def test_after_a_rotation_by_others_the_recording_goes_on_at_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "ar1.jsonl"
+    recorder = Recorder(path, identifiers="plain")
+    recorder.write(1, EVENTS[0])
+    path.rename(tmp_path / "ar1.jsonl.1")
+    assert recorder.reopen()
+    recorder.write(2, EVENTS[0])
+    path.unlink()
+    path.mkdir()  # cannot be opened: it goes on where it was
+    assert not recorder.reopen()
+    recorder.write(3, None)
+    recorder.close()
+    assert recorder.counters["lines-lost"] == 0
+    assert recorder.counters["reopens-failed"] == 1
+    assert list(load_steps(tmp_path / "ar1.jsonl.1")) == [(1, EVENTS[0])]
+
+
+def test_what_is_recorded_after_reopening_replays(tmp_path: Path) -> None:
+    path = tmp_path / "ar1.jsonl"
+    recorder = Recorder(path, identifiers="plain")
+    path.rename(tmp_path / "old")
+    recorder.reopen()
+    recorder.write(2, EVENTS[0])
+    recorder.close()
+    assert list(load_steps(path)) == [(2, EVENTS[0])]

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -272,8 +273,11 @@ def test_hang_up_and_commands(world: Domain) -> None:
     daemon = world.daemons["ar1"]
     daemon.start()
     assert daemon.process is not None
+    recording = daemon.log.with_suffix(".jsonl")
+    recording.rename(recording.with_suffix(".rotated"))
     daemon.process.send_signal(signal.SIGHUP)
     until("looked at", lambda: "configuration-unchanged" in daemon.log.read_text())
+    assert recording.read_text().startswith('{"sojourn":'), "a recording that logrotate moved goes on at its path"
     daemon.edit("[maar]\n", '[maar]\nidle_hold = "9s"\n')
     daemon.process.send_signal(signal.SIGHUP)
     until("looked at", lambda: "restart to apply" in daemon.log.read_text())
@@ -287,6 +291,22 @@ def test_hang_up_and_commands(world: Domain) -> None:
         with pytest.raises(ControlError, match="there is no table 'nonsense'; there are sessions"):
             client.show("nonsense")
         assert client.counters()["maar:driver:Commanded"] == 2
+
+
+def test_a_link_that_changes_is_told_of_once(world: Domain) -> None:
+    """The event and the engine's report of it say the same."""
+    daemon = world.daemons["ar1"]
+    daemon.start()
+    for state in ("down", "up"):
+        daemon.machine.run(f"ip link set acc0 {state}")
+    with ControlClient(daemon.socket) as client:
+
+        def told() -> list[int]:
+            changes = (row for row in client.recent() if row["event"] == "link-changed")
+            return [int(row["up"]) for row in changes if row["interface"] == "acc0"]
+
+        until("it is told", lambda: told()[-2:] == [0, 1])
+        assert all(before != after for before, after in pairwise(told())), told()
 
 
 def test_hostile_octets_are_counted_and_harm_nobody(world: Domain) -> None:

@@ -126,7 +126,7 @@ class Daemon:
             self.log.take(item)
             if self._service is not None:
                 self._service.collect(item)
-                if self.control.followed:
+                if self.control.followed and self._service.worth_telling(item):
                     service = self._service
                     self.control.tell(lambda plain: service.row(role, item, plain))
             if isinstance(item, LinkChanged) and item.up and self._serving:
@@ -169,7 +169,13 @@ class Daemon:
         self._stop.set()
 
     def _on_hangup(self) -> None:
-        """The file is looked at again, but a change of it takes effect at a restart."""
+        """The recordings are opened anew, for log rotation, and the file is looked at again.
+
+        A change of the file takes effect at a restart.
+        """
+        for role in self.roles:
+            if role.host.recorder is not None and not role.host.recorder.reopen():
+                self.log.say("error", "recording-not-reopened", role=role.name, remedy="it goes on where it was")
         try:
             changed = load(self.configuration.path).file != self.file
         except ConfigurationError as error:

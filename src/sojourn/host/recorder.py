@@ -61,6 +61,20 @@ class Recorder:
         shape = _SHAPES[type(item)]
         self._put({"t": now, shape.side: shape.name, **shape.pack(item, self._names)})
 
+    def reopen(self) -> bool:
+        """Go on in a file at the same path, whatever became of the one that is open: for log rotation.
+
+        False when that cannot be opened; writing goes on in the old one then.
+        """
+        old = self._descriptor
+        try:
+            self._open()
+        except OSError:
+            self.counters["reopens-failed"] += 1
+            return False
+        os.close(old)
+        return True
+
     def close(self) -> None:
         """Let go of the file."""
         if self._descriptor >= 0:
