@@ -65,7 +65,7 @@ def test_sessions_show_progress_silence_and_their_end(stage: Stage) -> None:
     stage.take({"event": "ended", "flow": "terminal", "kind": "exchange", "intact": False, "outcome": "timeout"})
     text = shown(stage)
     assert "checksum right" in text
-    assert "timeout" in text
+    assert "given up" in text
 
 
 def test_view_fits_where_it_is_shown() -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from sojourn.lab.demo import demo_topology, handover_row, verdicts
-from sojourn.lab.demo_plain import PlainRouters
 from sojourn.lab.demo_walk import Walk, WalkPlan, WalkResult
 from sojourn.lab.lab import Lab
 from sojourn.lab.live import SilentView, Stage
+from sojourn.lab.measure import control_loss
 from sojourn.lab.measure_run import judge
+from sojourn.lab.plain import PlainRouters
 from sojourn.lab.topology import Topology
 from sojourn.wire.units import SECOND
 
@@ -60,11 +61,14 @@ def test_sessions_live_through_a_walk(mode: str, tmp_path: Path) -> None:
 
 
 def test_without_mobility_the_same_sessions_die(tmp_path: Path) -> None:
-    """The other half of the demo: what kills the sessions is the move, not the machine."""
-    plan = WalkPlan(stops=("ar2",), control=1.0, dwell=4.0, linger=1.0, patience=2 * SECOND)
+    """The other half of the demo: clients give up, as the host is away for longer than their patience."""
+    plan = WalkPlan(control=1.0, dwell=2.0, linger=0.5, patience=2 * SECOND)
+    assert plan.patience < plan.away * SECOND
     result = walk("proxy", tmp_path, mobility=False, plan=plan)
     outcomes = {record.flow: record.outcome for record in result.records}
-    assert outcomes["terminal"] == "timeout"
-    assert outcomes["download"] == "timeout"
+    assert (outcomes["terminal"], outcomes["download"]) == ("timeout", "timeout")
+    voice = next(record for record in result.records if record.flow == "voice")
+    away = control_loss(voice.down, result.away)
+    assert away.lost >= away.sent - 2 > 100
     fresh = next(record for record in result.records if record.flow == "new-1")
     assert fresh.connected  # the new address works

@@ -23,7 +23,7 @@ def demo(
 ) -> int:
     """Watch a stock host walk over three access routers while its connections live on.
 
-    Needs no root and changes nothing on this machine but the output directory. Takes about a minute.
+    Needs no root and changes nothing on this machine but the output directory. Takes a good minute.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def demo(
     plain
         Lines of text instead of the live view.
     compare
-        Walk once more without mobility, and show what becomes of the sessions then.
+        Walk once more without mobility, under the same conditions, and show what becomes of the sessions then.
     buffer
         Let routers keep a host's packets while it is between two of them.
     root
@@ -45,8 +45,5 @@ def demo(
     from sojourn.cli.lab import in_sandbox
     from sojourn.lab.demo import DemoOptions, run_demo
 
-    default = DemoOptions(output)
-    options = DemoOptions(
-        output.absolute(), mode, json, plain, seed, buffer, default.plan, default.comparison if compare else None
-    )
+    options = DemoOptions(output.absolute(), mode, json, plain, seed, buffer, compare=compare)
     return in_sandbox(lambda: run_demo(options), root)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sojourn.lab.demo_walk import WalkResult
-from sojourn.lab.measure import Window, control_loss, longest_gap, milliseconds
+from sojourn.lab.demo_walk import WalkPlan, WalkResult
+from sojourn.lab.measure import Loss, Window, control_loss, longest_gap, longest_silence, milliseconds
 from sojourn.lab.measure_run import FlowLoss, HandoverResult
 from sojourn.lab.report import Report, Table
 from sojourn.lab.traffic import FlowRecord
+from sojourn.wire.units import SECOND
 
 
-def move_table(result: WalkResult, moves: Sequence[HandoverResult]) -> Table:
-    """A column for every move, and one for the control phase."""
+def move_table(result: WalkResult, moves: Sequence[HandoverResult], idle_hold: str) -> Table:
+    """A column for every move, and one for the control phase. `idle_hold` is the run's, for the note."""
     columns = ["", *(f"{move.source} to {move.target}" for move in moves), "no move"]
     voice = next((record for record in result.records if record.flow == "voice"), None)
     quiet = list(next(iter(result.evidence.quiet.values()), ()))
@@ -29,7 +31,7 @@ def move_table(result: WalkResult, moves: Sequence[HandoverResult]) -> Table:
         cells = [_loss_cell(_voice(move, direction)) for move in moves]
         rows.append((title, *cells, f"{control.lost} of {control.sent}" if control else ""))
     rows += [
-        ("bound (formula)", *(_bound_cell(_voice(move, "down")) for move in moves), ""),
+        ("formula", *(_formula_cell(_voice(move, "down")) for move in moves), ""),
         ("old flow: hops, stretch", *(_old_cell(move) for move in moves), ""),
         ("stretch (formula)", *(f"{move.old_stretch_formula or 1.0:.2f}" for move in moves), ""),
         ("new flow: hops, stretch", *(_new_cell(move) for move in moves), ""),
@@ -38,12 +40,16 @@ def move_table(result: WalkResult, moves: Sequence[HandoverResult]) -> Table:
         ("signalling octets", *(str(move.octets) for move in moves), ""),
         ("TCP resets", *(str(move.resets) for move in moves), ""),
     ]
-    note = (
-        "Loss: packets of the old voice call (50 a second) that never arrived, less what the control phase "
-        "lost; in ms of the call. The bound is what the signalling needs on these links if nobody needs "
-        "time to think. A new flow waits for the host's own duplicate address detection."
-    )
-    return Table("What each move cost", columns, rows, note)
+    return Table("What each move cost", columns, rows, _MOVE_NOTE.format(idle_hold=idle_hold))
+
+
+_MOVE_NOTE = (
+    "Lost: packets of the old voice call (one every 20 ms), less the share that the control phase lost too. Formula: "
+    "what the signalling needs on these links if nobody takes time to think; 15 ms more are allowed, and one packet "
+    "interval of 20 ms. First packet after: of the new flow, from the attach; 1 to 2 s of it are the stock host's own "
+    "duplicate address detection (5 to 30 ms in all with RFC 4429, optimistic). Unused prefixes retire after "
+    "{idle_hold} here (idle_hold, 60 s by default)."
+)
 
 
 def _voice(move: HandoverResult, direction: str) -> FlowLoss | None:
@@ -54,7 +60,7 @@ def _loss_cell(one: FlowLoss | None) -> str:
     return "" if one is None else f"{one.packets:.0f} = {one.lost_ms:.0f} ms"
 
 
-def _bound_cell(one: FlowLoss | None) -> str:
+def _formula_cell(one: FlowLoss | None) -> str:
     return "" if one is None else f"{one.bound_ms:.0f} ms"
 
 
@@ -78,36 +84,70 @@ def _messages_cell(move: HandoverResult) -> str:
     return f"{move.messages} ({expected})" + (f", {move.repeated} twice" if move.repeated else "")
 
 
-def session_table(with_us: WalkResult, without: WalkResult | None) -> Table:
-    """What became of the sessions that began at the first router."""
+def session_table(with_us: WalkResult, without: WalkResult | None, plan: WalkPlan) -> Table:
+    """What became of the sessions that began at the first router; both walks went by `plan`."""
+    walks = [result for result in (with_us, without) if result is not None]
     columns = ["session", "with sojourn", *(["without mobility"] if without else [])]
     rows: list[Sequence[str]] = []
     for flow, title in (("download", "download"), ("terminal", "terminal"), ("voice", "voice call")):
-        cells = [_fate(result, flow) for result in (with_us, without) if result is not None]
-        rows.append((title, *cells))
-    return Table("What became of the sessions", columns, rows)
+        rows.append((title, *(_fate(result, flow) for result in walks)))
+        if flow == "voice":
+            others = sorted({router for router, _, _ in with_us.stays} - {with_us.stays[0][0]})
+            rows.append((f"  at {', '.join(others)}", *(_away(result) for result in walks)))
+        rows.append(("  longest silence", *(_silence(result, flow, plan) for result in walks)))
+    return Table("What became of the sessions", columns, rows, _conditions(plan) if without else "")
+
+
+def _conditions(plan: WalkPlan) -> str:
+    """What a reader must know to judge the comparison."""
+    patience, away = plan.patience / SECOND, plan.away
+    return (
+        f"Both walks: the same stops and {plan.dwell:g} s at each, the same sessions, the same patience: a client that "
+        f"hears nothing for {patience:g} s gives up, as download tools and people do. Away from the first router for "
+        f"{away:g} s. Without mobility a client with more patience than that would go on too, but only because this "
+        "host comes back."
+    )
+
+
+def _record(result: WalkResult, flow: str) -> FlowRecord | None:
+    return next((record for record in result.records if record.flow == flow), None)
 
 
 def _fate(result: WalkResult, flow: str) -> str:
-    record = next((record for record in result.records if record.flow == flow), None)
+    record = _record(result, flow)
     if record is None:
         return "never began"
     if record.kind == "stream":
-        lost, sent = len(record.down.sent) - record.down.arrived, len(record.down.sent)
-        return f"lost {lost} of {sent} packets to host"
+        return _lost(Loss(len(record.down.sent), len(record.down.sent) - record.down.arrived))
     achieved = _achieved(record)
     if record.outcome == "complete":
         return achieved
-    return f"dead ({record.outcome}) after {achieved}"
+    return f"given up after {achieved}" if record.outcome == "timeout" else f"dead ({record.outcome}) after {achieved}"
 
 
 def _achieved(record: FlowRecord) -> str:
     if record.kind == "download":
         octets = record.arrivals[-1][1] if record.arrivals else 0
-        return f"{octets / 1e6:.1f} MB" + (", checksum right" if record.intact else "")
-    waits = [came - at for at, came in zip(record.up.sent, record.up.received, strict=True) if came]
-    longest = milliseconds(max(waits, default=0))
-    return f"{record.up.arrived} lines" + (f", longest wait {longest:.0f} ms" if record.outcome == "complete" else "")
+        return f"{octets / 1e6:.1f} MB" + (", checksum right" if record.intact else f" of {record.octets / 1e6:.1f}")
+    return f"{record.up.arrived} lines"
+
+
+def _away(result: WalkResult) -> str:
+    """The voice call while the host was at other routers than the first."""
+    record = _record(result, "voice")
+    return "" if record is None else _lost(control_loss(record.down, result.away))
+
+
+def _lost(found: Loss) -> str:
+    return f"lost {found.lost} of {found.sent} packets"
+
+
+def _silence(result: WalkResult, flow: str, plan: WalkPlan) -> str:
+    record = _record(result, flow)
+    if record is None:
+        return ""
+    silence = longest_silence(record) / SECOND
+    return f"{silence:.2f} s" if silence < plan.patience / SECOND else f"{silence:.1f} s"
 
 
 def describe_flow(record: FlowRecord) -> dict[str, Any]:
@@ -131,14 +171,29 @@ def describe_flow(record: FlowRecord) -> dict[str, Any]:
 
 
 def print_tables(console: Console, report: Report, output: Path) -> None:
-    """The tables, what had to hold, and where the rest is."""
+    """The tables, what had to hold, and where the rest is. A file or a pipe gets lines without spaces at their end."""
+    if console.is_terminal:
+        _print(console, report, output)
+        return
+    page = Console(width=console.width, file=io.StringIO(), highlight=False)
+    _print(page, report, output)
+    lines = cast(io.StringIO, page.file).getvalue().splitlines()
+    console.file.write("".join(line.rstrip() + "\n" for line in lines))
+    console.file.flush()
+
+
+def _print(console: Console, report: Report, output: Path) -> None:
     for table in report.tables:
+        console.print()
         console.print(_rich(table))
         if table.note:
-            console.print(table.note, style="dim")
+            console.print(table.note, style="dim", width=min(80, console.width))
+    console.print()
     for verdict in report.verdicts:
         mark = Text("yes  " if verdict.holds else "NO   ", "green" if verdict.holds else "bold red")
-        console.print(Text.assemble(mark, f"{verdict.name}: {verdict.measured}"))
+        said = f"{verdict.name}: {verdict.measured}"
+        limit = "" if verdict.measured == verdict.required else f" ({verdict.required})"
+        console.print(Text.assemble(mark, said, (limit, "dim")))
     for failure in report.failures:
         console.print(Text(f"failed: {failure}", "bold red"))
     console.print(Text(f"report: {output / 'report.html'}"), soft_wrap=True)
@@ -146,8 +201,9 @@ def print_tables(console: Console, report: Report, output: Path) -> None:
 
 def _rich(table: Table) -> RichTable:
     result = RichTable(
-        title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
-    )
+        title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0),
+        show_edge=False,
+    )  # fmt: skip
     for index, column in enumerate(table.columns):
         result.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in table.rows:

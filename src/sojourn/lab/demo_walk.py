@@ -33,19 +33,26 @@ class WalkPlan:
     """What the host does and for how long."""
 
     stops: tuple[str, ...] = ("ar2", "ar3", "ar1")
-    control: float = 4.0
+    control: float = 3.0
     """Seconds of traffic before the first move."""
     dwell: float = 6.5
     """Seconds at each router."""
     linger: float = 2.0
     """Seconds that a flow from the router left before goes on after a move."""
-    patience: Duration = 5 * SECOND
-    """A TCP session that hears nothing for so long is dead: its user has hung up."""
+    patience: Duration = 10 * SECOND
+    """A client that hears nothing for so long gives up, as download tools and people do. With mobility or without:
+    a comparison in which one side has less of it shows nothing.
+    """
     download_rate: int = 300_000
     """Octets a second."""
     exchange_every: Duration = 80 * MILLISECOND
     retire_within: float = 15.0
     """Seconds after the flows ended in which their prefixes must be gone."""
+
+    @property
+    def away(self) -> float:
+        """Seconds between leaving the first router and the last move, which may lead back there."""
+        return self.dwell * (len(self.stops) - 1)
 
 
 @dataclass(slots=True)
@@ -62,6 +69,12 @@ class WalkResult:
     """Prefixes that their anchor gave up, and when."""
     visited: dict[str, str] = field(default_factory=dict)
     """Prefix that the host got at each router."""
+
+    @property
+    def away(self) -> list[Window]:
+        """When the host was at other routers than the one where its old sessions began."""
+        first = self.stays[0][0]
+        return [Window(since, until) for router, since, until in self.stays if router != first]
 
 
 class Walk:
@@ -219,7 +232,8 @@ class Walk:
             if not happening["flow"].endswith("/hops"):
                 self._view.say(f"a new flow begins from {happening['source']}")
         elif happening["event"] == "ended" and happening["flow"] in ("download", "terminal", "voice"):
-            self._view.say(f"{happening['flow']}: {self._stage.sessions[happening['flow']].outcome}")
+            session = self._stage.sessions[happening["flow"]]
+            self._view.say(f"{session.title}: {session.outcome}")
 
     def _address_changed(self, happening: Happening) -> None:
         if not happening["present"] or not happening["usable"]:
@@ -228,6 +242,8 @@ class Walk:
         name, anchor = str(prefix), self._anchors.of(happening["address"]) or "?"
         state = "preferred" if happening["preferred"] else "deprecated"
         before = self._stage.prefixes.get(name)
+        if before is not None and before.state == "retired" and state == "deprecated":
+            return  # the router takes its advertisement back; what retired stays retired for who watches
         if before is None or before.state != state:
             self._retired.pop(name, None) if state == "preferred" else None
             self._stage.prefixes[name] = SeenPrefix(name, anchor, state)

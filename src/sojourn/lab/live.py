@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,8 @@ class Stage:
         elif happening["event"] == "ended" and happening["flow"] in self.sessions:
             session = self.sessions[happening["flow"]]
             whole = happening["kind"] == "download" and happening["intact"]
-            session.outcome = "checksum right" if whole else happening["outcome"]
+            given_up = happening["outcome"] == "timeout"
+            session.outcome = "checksum right" if whole else "given up" if given_up else happening["outcome"]
 
 
 class View(Protocol):
@@ -120,19 +122,26 @@ class PlainView:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._stage: Stage | None = None
+        self._writing = threading.Lock()
 
     def open(self, stage: Stage) -> None:
         """A heading."""
         self._stage = stage
-        print(f"{stage.title}", file=self._stream, flush=True)
+        self._write(stage.title)
 
     def say(self, line: str) -> None:
         """Seconds since the beginning, and what happened."""
         seconds = self._stage.seconds() if self._stage else 0.0
-        print(f"{seconds:7.2f} s  {line}", file=self._stream, flush=True)
+        self._write(f"{seconds:7.2f} s  {line}")
 
     def close(self) -> None:
         """Nothing is left to end."""
+
+    def _write(self, line: str) -> None:
+        """Whole lines: the walk and the reader of the traffic both have something to say."""
+        with self._writing:
+            self._stream.write(line + "\n")
+            self._stream.flush()
 
 
 class LiveView:

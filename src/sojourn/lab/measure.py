@@ -117,6 +117,18 @@ def longest_gap(direction: Direction, window: Window) -> Duration:
     return max(after - before for before, after in pairwise(edges))
 
 
+def longest_silence(record: FlowRecord) -> Duration:
+    """The longest time in the life of a flow in which nothing came for its user. For people; never a verdict."""
+    start = record.connected or record.started
+    if record.kind == "download":
+        came = [at for at, _ in record.arrivals]
+    else:
+        came = [at for at in (record.down if record.kind == "stream" else record.up).received if at]
+    end = max([record.ended, *came]) if record.ended else max(came, default=start)
+    edges = [start, *sorted(at for at in came if at >= start), end]
+    return max(after - before for before, after in pairwise(edges))
+
+
 # --- bounds -----------------------------------------------------------------------------------------
 
 

@@ -58,6 +58,8 @@ class Report:
     summary: str
     verdicts: list[Verdict] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    conditions: Sequence[tuple[str, str]] = ()
+    """What a reader must know of the run to judge it: name and words."""
     pictures: list[Path] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     """For report.json: whatever `to_json` can turn into JSON."""
@@ -77,6 +79,7 @@ class Report:
             "passed": not self.failures,
             "failures": self.failures,
             "verdicts": to_json(self.verdicts),
+            "conditions": dict(self.conditions),
             **body,
             "machine": self.machine,
         }
@@ -101,7 +104,8 @@ class Report:
         return Table("Where and with what", ("", ""), [(name, str(v)) for name, v in self.machine.items()])
 
     def _all_tables(self) -> list[Table]:
-        return [self._verdict_table(), *self.tables, self._machine_table()]
+        conditions = [Table("Conditions", ("", ""), list(self.conditions))] if self.conditions else []
+        return [self._verdict_table(), *self.tables, *conditions, self._machine_table()]
 
     def _markdown(self) -> str:
         parts = [f"# {self.title}", self.summary]
@@ -112,8 +116,7 @@ class Report:
     def _html(self, directory: Path) -> str:
         pictures = "".join(_embedded(picture) for picture in self.pictures)
         tables = "".join(_html_table(table) for table in self._all_tables())
-        others = sorted(path.name for path in directory.iterdir() if path.name != "report.html")
-        files = "".join(f'<li><a href="{html.escape(name)}">{html.escape(name)}</a></li>' for name in others)
+        files = "".join(f'<li><a href="{html.escape(name)}">{html.escape(name)}</a></li>' for name in _files(directory))
         return _PAGE.format(
             title=html.escape(self.title),
             summary=html.escape(self.summary),
@@ -123,6 +126,17 @@ class Report:
             tables=tables,
             files=files,
         )
+
+
+def _files(directory: Path) -> list[str]:
+    """What there is to look at beside the report; folders without a file in them are not."""
+    found = []
+    for path in sorted(directory.iterdir()):
+        if path.is_dir():
+            found += [f"{path.name}/"] if any(one.is_file() for one in path.rglob("*")) else []
+        elif path.name != "report.html" and not path.name.startswith("."):
+            found.append(path.name)
+    return found
 
 
 def to_json(value: Any) -> Any:
