@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from sojourn.core.effects import Advertise, EnsureDelivery, EnsureLogicalInterface, EnsureTunnel, SendMessage
@@ -36,7 +38,7 @@ def _moved(mode: Mode = Mode.PROXY, *path: str, **settings: object) -> Domain:
     domain = Domain(mode, maars=6, **settings)  # type: ignore[arg-type]
     domain.attach("mn1", places[0])
     domain.run(200 * MILLISECOND)
-    for old, new in zip(places, places[1:], strict=False):
+    for old, new in pairwise(places):
         domain.clear()
         domain.roam("mn1", old, new)
     return domain
@@ -50,7 +52,7 @@ def _advertised(domain: Domain, name: str) -> list[Advertise]:
 
 
 def test_3_the_cmd_is_discharged_from_forwarding() -> None:
-    """ "The LMA is discharged from the data forwarding role; only the Binding Cache and its management ..."."""
+    """Text: "The LMA is discharged from the data forwarding role; only the Binding Cache and its management ..."."""
     domain = Domain()
     domain.attach("mn1", "ar1")
     domain.run(SECOND)
@@ -61,7 +63,7 @@ def test_3_the_cmd_is_discharged_from_forwarding() -> None:
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_cmd_and_maars_send_and_parse_both_messages(mode: Mode) -> None:
-    """ "the CMD is able to send and parse both PBU and PBA messages", and so is a MAAR."""
+    """Text: "the CMD is able to send and parse both PBU and PBA messages", and so is a MAAR."""
     domain = _moved(mode)
     for source, destination in (("ar2", "cmd"), ("cmd", "ar1")):
         assert updates(domain, source, destination)
@@ -70,7 +72,8 @@ def test_3_cmd_and_maars_send_and_parse_both_messages(mode: Mode) -> None:
 
 
 def test_3_prefixes_are_exclusive_to_a_maar() -> None:
-    """ "must be exclusive to that MAAR, i.e., no other MAAR can allocate the same prefixes": the CMD enforces it."""
+    """Text: "must be exclusive to that MAAR, i.e., no other MAAR can allocate the same prefixes": the CMD enforces
+    it."""
     domain = Domain()
     domain.clear()
     domain.inject(router(2), "cmd", pbu(domain, pool(1).subnet(0, 64)))
@@ -79,7 +82,7 @@ def test_3_prefixes_are_exclusive_to_a_maar() -> None:
 
 
 def test_3_several_previous_maars_each_anchor_a_different_prefix() -> None:
-    """ "several P-MAARs existing at a given moment of time, each of them anchoring a different prefix"."""
+    """Text: "several P-MAARs existing at a given moment of time, each of them anchoring a different prefix"."""
     domain = _moved(Mode.PROXY, "ar1", "ar2", "ar3")
     entry = domain.cmd.entries[node("mn1")]
     assert sorted(entry.previous()) == sorted(
@@ -91,7 +94,7 @@ def test_3_several_previous_maars_each_anchor_a_different_prefix() -> None:
 
 
 def test_3_1_step_1_a_prefix_of_the_own_pool_is_assigned_before_anything_is_answered() -> None:
-    """ "MAAR1 assigns a global IPv6 prefix from its own prefix pool to the MN (Pref1)"."""
+    """Text: "MAAR1 assigns a global IPv6 prefix from its own prefix pool to the MN (Pref1)"."""
     domain = Domain()
     domain.attach("mn1", "ar1")
     assert pool(1).contains(domain.own("ar1", "mn1"))
@@ -101,7 +104,7 @@ def test_3_1_step_1_a_prefix_of_the_own_pool_is_assigned_before_anything_is_answ
 
 
 def test_3_1_step_2_the_update_carries_prefix_and_identifier_and_the_d_flag() -> None:
-    """ "MAAR1 sends a PBU with Pref1 and the MN's MN-ID to the CMD"; 4.1: the D flag says who sends."""
+    """Text: "MAAR1 sends a PBU with Pref1 and the MN's MN-ID to the CMD"; 4.1: the D flag says who sends."""
     domain = Domain()
     domain.attach("mn1", "ar1")
     (update,) = updates(domain, "ar1", "cmd")
@@ -111,7 +114,7 @@ def test_3_1_step_2_the_update_carries_prefix_and_identifier_and_the_d_flag() ->
 
 
 def test_3_1_step_3_the_cmd_stores_identifier_prefix_and_proxy_care_of_address() -> None:
-    """ "the CMD stores a BCE containing the MN-ID, Pref1, and MAAR1's address (as a Proxy-CoA)"."""
+    """Text: "the CMD stores a BCE containing the MN-ID, Pref1, and MAAR1's address (as a Proxy-CoA)"."""
     domain = _moved(Mode.PROXY, "ar1")
     entry = domain.cmd.entries[node("mn1")]
     assert entry.serving == router(1)
@@ -121,7 +124,7 @@ def test_3_1_step_3_the_cmd_stores_identifier_prefix_and_proxy_care_of_address()
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_1_step_4_the_answer_says_that_the_registration_is_fresh(mode: Mode) -> None:
-    """ "no past status is available"; "the registration process does not change regardless of the CMD's modes"."""
+    """Text: "no past status is available"; "the registration process does not change regardless of the CMD's modes"."""
     domain = _moved(mode, "ar1")
     (answer,) = answers(domain, "ar1")
     assert answer.status == 0
@@ -131,7 +134,7 @@ def test_3_1_step_4_the_answer_says_that_the_registration_is_fresh(mode: Mode) -
 
 
 def test_3_1_step_5_the_advertisement_is_unicast_and_the_prefix_preferred() -> None:
-    """ "MAAR1 stores the BCE described in (1) and unicasts a Router Advertisement (RA) to the MN with Pref1"."""
+    """Text: "MAAR1 stores the BCE described in (1) and unicasts a Router Advertisement (RA) to the MN with Pref1"."""
     domain = _moved(Mode.PROXY, "ar1")
     session = domain.session("ar1", "mn1")
     assert session is not None
@@ -145,7 +148,7 @@ def test_3_1_step_5_the_advertisement_is_unicast_and_the_prefix_preferred() -> N
 
 
 def test_3_1_note_3_the_maar_is_a_plain_router_for_its_own_prefix() -> None:
-    """ "MAAR1 acts as a plain router ... as no encapsulation or special handling takes place"."""
+    """Text: "MAAR1 acts as a plain router ... as no encapsulation or special handling takes place"."""
     domain = _moved(Mode.PROXY, "ar1")
     own = domain.own("ar1", "mn1")
     assert isinstance(domain.plane("ar1").way(own), EnsureDelivery)
@@ -158,7 +161,7 @@ def test_3_1_note_3_the_maar_is_a_plain_router_for_its_own_prefix() -> None:
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_2_step_1_the_serving_maar_reserves_a_second_prefix(mode: Mode) -> None:
-    """ "MAAR2 reserves an IPv6 prefix (Pref2), stores a temporary BCE, and sends a PBU to the CMD"."""
+    """Text: "MAAR2 reserves an IPv6 prefix (Pref2), stores a temporary BCE, and sends a PBU to the CMD"."""
     domain = _moved(mode)
     (update,) = updates(domain, "ar2", "cmd")
     assert [option.prefix for option in update.all(HomeNetworkPrefix)] == [domain.own("ar2", "mn1")]
@@ -166,7 +169,7 @@ def test_3_2_step_1_the_serving_maar_reserves_a_second_prefix(mode: Mode) -> Non
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_2_step_2_the_previous_maar_learns_the_serving_one(mode: Mode) -> None:
-    """ "forwards the PBU to the MAAR indicated as Proxy-CoA and includes a new mobility option (Serving MAAR)"."""
+    """Text: "forwards the PBU to the MAAR indicated as Proxy-CoA and includes a new mobility option (Serving MAAR)"."""
     domain = _moved(mode)
     (update,) = updates(domain, "cmd", "ar1")
     assert update.first(ServingMaar) == ServingMaar(router(2))
@@ -176,7 +179,7 @@ def test_3_2_step_2_the_previous_maar_learns_the_serving_one(mode: Mode) -> None
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_2_step_3_tunnel_and_route_come_before_the_answer(mode: Mode) -> None:
-    """ "MAAR1 can install a tunnel on its side ... and the related routes for Pref1. Then MAAR1 replies"."""
+    """Text: "MAAR1 can install a tunnel on its side ... and the related routes for Pref1. Then MAAR1 replies"."""
     domain = _moved(mode)
     done = [effect for _, name, effect in domain.effects if name == "ar1"]
     tunnel = next(index for index, effect in enumerate(done) if isinstance(effect, EnsureTunnel))
@@ -186,7 +189,7 @@ def test_3_2_step_3_tunnel_and_route_come_before_the_answer(mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_2_step_3_the_answer_contains_the_prefix_that_is_anchored(mode: Mode) -> None:
-    """ "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option", and the Serving MAAR."""
+    """Text: "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option", and the Serving MAAR."""
     domain = _moved(mode)
     (answer,) = answers(domain, "cmd")
     assert [option.prefix for option in answer.all(HomeNetworkPrefix)] == [domain.own("ar1", "mn1")]
@@ -205,7 +208,7 @@ def test_3_2_step_3_an_anchor_answers_with_what_it_anchors_whatever_was_asked() 
 
 @pytest.mark.parametrize("mode", [Mode.RELAY, Mode.PROXY])
 def test_3_2_step_4_the_answer_names_previous_maar_and_prefix(mode: Mode) -> None:
-    """ "a PBA to the new S-MAAR, which contains the previous Proxy-CoA and the prefix anchored to it"."""
+    """Text: "a PBA to the new S-MAAR, which contains the previous Proxy-CoA and the prefix anchored to it"."""
     domain = _moved(mode)
     (answer,) = answers(domain, "ar2")
     assert answer.all(PreviousMaar) == (PreviousMaar.of(domain.own("ar1", "mn1"), router(1)),)
@@ -213,7 +216,8 @@ def test_3_2_step_4_the_answer_names_previous_maar_and_prefix(mode: Mode) -> Non
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_2_step_5_old_prefix_through_the_tunnel_both_ways_and_new_prefix_plain(mode: Mode) -> None:
-    """ "packets destined for Pref1 are first received by MAAR1, encapsulated into the tunnel, and forwarded to MAAR2
+    """Text: "packets destined for Pref1 are first received by MAAR1, encapsulated into the tunnel, and forwarded to
+    MAAR2
     ...; packets carrying Pref2 are routed by MAAR2 without any special packet handling both for the uplink and
     downlink"."""
     domain = _moved(mode)
@@ -227,20 +231,20 @@ def test_3_2_step_5_old_prefix_through_the_tunnel_both_ways_and_new_prefix_plain
 
 
 def test_3_2_relay_one_answer_for_all_previous_maars() -> None:
-    """ "Those P-MAARs reply with a PBA to the CMD, which aggregates all of the PBAs into one PBA"."""
+    """Text: "Those P-MAARs reply with a PBA to the CMD, which aggregates all of the PBAs into one PBA"."""
     domain = _moved(Mode.RELAY, "ar1", "ar2", "ar3", "ar4")
     (answer,) = answers(domain, "ar4")
     assert {option.maar for option in answer.all(PreviousMaar)} == {router(1), router(2), router(3)}
 
 
 def test_3_2_relay_copies_go_to_the_former_place_and_to_all_previous_maars() -> None:
-    """ "it forwards copies of the PBU to all the P-MAARs indicated in the BCE"."""
+    """Text: "it forwards copies of the PBU to all the P-MAARs indicated in the BCE"."""
     domain = _moved(Mode.RELAY, "ar1", "ar2", "ar3", "ar4")
     assert sorted(to for source, to, _ in domain.sent(BindingUpdate) if source == "cmd") == ["ar1", "ar2", "ar3"]
 
 
 def test_3_2_relay_the_answer_waits_for_the_furthest_previous_maar() -> None:
-    """ "the latency associated with the mobility update is bound to the PBA sent by the furthest P-MAAR"."""
+    """Text: "the latency associated with the mobility update is bound to the PBA sent by the furthest P-MAAR"."""
     delays = {("ar1", "cmd"): 40 * MILLISECOND, ("ar2", "cmd"): 5 * MILLISECOND}
     domain = Domain(Mode.RELAY, 4, delays)
     domain.attach("mn1", "ar1")
@@ -254,7 +258,7 @@ def test_3_2_relay_the_answer_waits_for_the_furthest_previous_maar() -> None:
 
 
 def test_3_2_relay_after_a_timeout_what_is_there_is_sent_and_the_rest_later() -> None:
-    """ "introducing a timeout at the CMD, by which, after its expiration, all the PBAs so far collected are
+    """Text: "introducing a timeout at the CMD, by which, after its expiration, all the PBAs so far collected are
     transmitted, and the remaining are sent later upon their arrival"."""
     domain = _moved(Mode.RELAY, "ar1", "ar2", "ar3")
     domain.delays["ar1", "cmd"] = 150 * MILLISECOND
@@ -268,7 +272,7 @@ def test_3_2_relay_after_a_timeout_what_is_there_is_sent_and_the_rest_later() ->
 
 
 def test_3_2_pacing_must_avoid_bursts_on_the_outgoing_link() -> None:
-    """ "Pacing mechanisms MUST be introduced to avoid bursts on the outgoing link"."""
+    """Text: "Pacing mechanisms MUST be introduced to avoid bursts on the outgoing link"."""
     domain = _moved(Mode.PROXY, "ar1", "ar2", "ar3", "ar4", cmd={"pace_burst": 1, "pace_rate": 100})
     domain.run(2 * SECOND)
     domain.clear()
@@ -286,8 +290,9 @@ def test_3_2_pacing_must_avoid_bursts_on_the_outgoing_link() -> None:
 
 
 def test_3_3_the_previous_maar_answers_the_serving_one_directly() -> None:
-    """ "besides sending a PBA to the CMD, it also sends a PBA to the S-MAAR, including the prefix it is anchoring.
-    This latter PBA does not need to include new options ... the P-MAAR's address is taken from the message's source"."""
+    """Text: "besides sending a PBA to the CMD, it also sends a PBA to the S-MAAR, including the prefix it is anchoring.
+    This latter PBA does not need to include new options ... the P-MAAR's address is taken from the message's
+    source"."""
     domain = _moved(Mode.LOCATOR)
     (direct,) = answers(domain, "ar2")
     assert ("ar1", "ar2", direct) in domain.sent(BindingAcknowledgement)
@@ -300,7 +305,7 @@ def test_3_3_the_previous_maar_answers_the_serving_one_directly() -> None:
 
 
 def test_3_3_the_cmd_is_released_from_forwarding_the_answer() -> None:
-    """ "The CMD is released from forwarding the PBA to the S-MAAR"."""
+    """Text: "The CMD is released from forwarding the PBA to the S-MAAR"."""
     domain = _moved(Mode.LOCATOR, "ar1", "ar2", "ar3")
     assert [source for source, to, _ in domain.sent(BindingAcknowledgement) if to == "ar3"] == ["ar1", "ar2"]
 
@@ -321,7 +326,7 @@ def test_3_3_with_nobody_to_answer_the_cmd_does() -> None:
 
 
 def test_3_4_the_answer_is_immediate_and_previous_maars_are_told_in_parallel() -> None:
-    """ "the PBA is sent to the S-MAAR immediately after a PBU is received, including the Previous MAAR option ...
+    """Text: "the PBA is sent to the S-MAAR immediately after a PBU is received, including the Previous MAAR option ...
     In parallel, a PBU is sent by the CMD to the P-MAARs containing the Serving MAAR option"."""
     domain = _moved(Mode.PROXY)
     moments = {to: (when, index) for index, (when, source, to, _) in enumerate(domain.messages) if source == "cmd"}
@@ -330,7 +335,8 @@ def test_3_4_the_answer_is_immediate_and_previous_maars_are_told_in_parallel() -
 
 
 def test_3_4_previous_maars_confirm_to_the_cmd() -> None:
-    """ "When P-MAARs complete the update, they send a PBA to the CMD to indicate that the operation has concluded"."""
+    """Text: "When P-MAARs complete the update, they send a PBA to the CMD to indicate that the operation has
+    concluded"."""
     domain = _moved(Mode.PROXY, "ar1", "ar2", "ar3")
     assert sorted(source for source, to, _ in domain.sent(BindingAcknowledgement) if to == "cmd") == ["ar1", "ar2"]
     assert domain.cmd.entries[node("mn1")].handover is None
@@ -341,7 +347,7 @@ def test_3_4_previous_maars_confirm_to_the_cmd() -> None:
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_5_a_detachment_deregisters_nothing(mode: Mode) -> None:
-    """ "first removing any L2 detachment event so that de-registration is triggered only when the binding lifetime
+    """Text: "first removing any L2 detachment event so that de-registration is triggered only when the binding lifetime
     expires, hence providing a guard interval for the MN to connect to a new MAAR"."""
     domain = _moved(mode, "ar1", lifetime=40 * SECOND)
     domain.clear()
@@ -355,7 +361,7 @@ def test_3_5_a_detachment_deregisters_nothing(mode: Mode) -> None:
 
 
 def test_3_5_first_solution_the_timer_of_a_previous_maar_no_longer_deregisters() -> None:
-    """ "A P-MAAR stops the BCE timer upon receiving a PBU from the CMD containing a "Serving MAAR" option"."""
+    """Text: "A P-MAAR stops the BCE timer upon receiving a PBU from the CMD containing a "Serving MAAR" option"."""
     domain = _moved(Mode.PROXY, "ar1", lifetime=20 * SECOND)
     domain.detach("mn1", "ar1")
     domain.run(18 * SECOND)
@@ -370,7 +376,8 @@ def test_3_5_first_solution_the_timer_of_a_previous_maar_no_longer_deregisters()
 
 
 def test_3_5_second_solution_a_previous_maar_asks_and_is_renewed() -> None:
-    """ "P-MAARs can, upon BCE expiry, send de-registration messages to the CMD, which, instead of acknowledging the
+    """Text: "P-MAARs can, upon BCE expiry, send de-registration messages to the CMD, which, instead of acknowledging
+    the
     message with a 0 lifetime, sends back a PBA with a non-zero lifetime, hence renewing the session"."""
     domain = _moved(Mode.PROXY, "ar1", "ar2", lifetime=20 * SECOND)
     own = domain.own("ar1", "mn1")
@@ -388,7 +395,8 @@ def test_3_5_second_solution_a_previous_maar_asks_and_is_renewed() -> None:
 
 
 def test_3_5_only_the_serving_maar_ends_the_session() -> None:
-    """ "deny a P-MAAR to de-register a prefix, that is, allowing only an S-MAAR to de-register the whole MN session"."""
+    """Text: "deny a P-MAAR to de-register a prefix, that is, allowing only an S-MAAR to de-register the whole MN
+    session"."""
     domain = _moved(Mode.PROXY)
     domain.clear()
     told = domain.cmd.entries[node("mn1")].timestamp
@@ -406,7 +414,8 @@ def test_3_5_only_the_serving_maar_ends_the_session() -> None:
 
 @pytest.mark.parametrize(("source", "destination"), [("ar1", "cmd"), ("cmd", "ar1")])
 def test_3_6_updates_are_repeated_with_exponential_backoff(source: str, destination: str) -> None:
-    """ "The INITIAL_BINDACK_TIMEOUT SHOULD be used for configuring the retransmission timer. The retransmissions by the
+    """Text: "The INITIAL_BINDACK_TIMEOUT SHOULD be used for configuring the retransmission timer. The
+    retransmissions by the
     node MUST use an exponential backoff process in which the timeout period is doubled upon each retransmission until
     ... the timeout period reaches the value MAX_BINDACK_TIMEOUT"."""
     domain = Domain()
@@ -426,13 +435,13 @@ def test_3_6_updates_are_repeated_with_exponential_backoff(source: str, destinat
         for when, sender, to, message in domain.messages
         if (sender, to) == (source, destination) and isinstance(message, BindingUpdate)
     ]
-    gaps = [(later - earlier) // SECOND for earlier, later in zip(sent, sent[1:], strict=False)]
+    gaps = [(later - earlier) // SECOND for earlier, later in pairwise(sent)]
     assert gaps == [1, 2, 4, 8, 16, 32, 32][: len(gaps)]
     assert len(gaps) >= 6
 
 
 def test_3_6_a_maar_goes_on_at_the_slow_rate() -> None:
-    """ "The node MAY continue to send these messages at this slower rate indefinitely"."""
+    """Text: "The node MAY continue to send these messages at this slower rate indefinitely"."""
     domain = Domain()
     domain.crash("cmd")
     domain.attach("mn1", "ar1")
@@ -444,7 +453,7 @@ def test_3_6_a_maar_goes_on_at_the_slow_rate() -> None:
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_6_never_more_than_three_a_second_to_a_node_about_a_mobile_node(mode: Mode) -> None:
-    """ "The node MUST NOT send PBU messages to a particular node more than MAX_UPDATE_RATE times within a second".
+    """Text: "The node MUST NOT send PBU messages to a particular node more than MAX_UPDATE_RATE times within a second".
 
     Read per mobile node, as RFC 6275 12 does: of all nodes together it would stop a domain at three moves a second.
     """
@@ -467,7 +476,8 @@ def test_3_6_never_more_than_three_a_second_to_a_node_about_a_mobile_node(mode: 
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_3_7_old_prefixes_are_deprecated_and_stay_valid(mode: Mode) -> None:
-    """ "the RAs sent over those logical interfaces playing the role of anchoring MAARs (different from the serving one)
+    """Text: "the RAs sent over those logical interfaces playing the role of anchoring MAARs (different from the
+    serving one)
     include a zero preferred prefix lifetime (and a non-zero valid prefix lifetime)"."""
     domain = _moved(mode)
     advertised = {each.prefix: each for ra in _advertised(domain, "ar2") for each in ra.prefixes}
@@ -477,7 +487,8 @@ def test_3_7_old_prefixes_are_deprecated_and_stay_valid(mode: Mode) -> None:
 
 
 def test_3_7_each_maar_shows_the_same_identity_on_every_link() -> None:
-    """ "both the MAC and IPv6 addresses configured on this logical interface remain the same regardless of the physical
+    """Text: "both the MAC and IPv6 addresses configured on this logical interface remain the same regardless of the
+    physical
     MAAR that is serving the MN" (here with the fixed addresses of RFC 6543)."""
     domain = _moved()
     domain.roam("mn1", "ar2", "ar3")
@@ -496,7 +507,8 @@ def _with_local_network() -> Domain:
 
 
 def test_3_7_the_serving_maar_exposes_itself_as_a_router_of_its_own_for_the_anchor() -> None:
-    """ "each S-MAAR exposes itself to a given MN as multiple routers, one per P-MAAR associated with the MN": here where
+    """Text: "each S-MAAR exposes itself to a given MN as multiple routers, one per P-MAAR associated with the MN":
+    here where
     that makes a difference, for an anchor with a local network."""
     domain = _with_local_network()
     identity = logical_link_local(router(1))
@@ -508,7 +520,8 @@ def test_3_7_the_serving_maar_exposes_itself_as_a_router_of_its_own_for_the_anch
 
 
 def test_3_7_the_identity_is_conveyed_in_the_acknowledgement() -> None:
-    """ "The information required by an S-MAAR to properly configure this logical interfaces can be obtained ... as part
+    """Text: "The information required by an S-MAAR to properly configure this logical interfaces can be obtained ...
+    as part
     of the information conveyed in the PBA"."""
     domain = _with_local_network()
     (to_cmd,) = answers(domain, "cmd")
@@ -522,7 +535,7 @@ def test_3_7_the_identity_is_conveyed_in_the_acknowledgement() -> None:
 
 
 def test_3_7_local_networks_are_more_specific_routes_of_that_router_only() -> None:
-    """ "These routes are advertised through the DLIF where the MAAR is providing access to the local network" """
+    """Text: "These routes are advertised through the DLIF where the MAAR is providing access to the local network" """
     domain = _with_local_network()
     routes = {ra.router: ra.routes for ra in _advertised(domain, "ar2")}
     assert routes[logical_link_local(router(1))] == (_LOCAL,)

@@ -1,7 +1,7 @@
 """A seed is a test: nodes roam while messages get lost and machines die, then it gets quiet (see `support.walk`).
 
-`--seeds 2000` takes more. A failure names its seed; ``Walk(seed)`` in a debugger repeats it, and what it teaches becomes
-a test in tests/engines/test_regressions.py.
+`--seeds 2000` takes more. A failure names its seed; ``Walk(seed)`` in a debugger repeats it, and what it teaches
+becomes a test in tests/engines/test_regressions.py.
 """
 
 from __future__ import annotations
