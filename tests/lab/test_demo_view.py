@@ -28,9 +28,9 @@ def stage() -> Stage:
     return stage
 
 
-def shown(stage: Stage) -> str:
-    console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    console.print(draw(stage))
+def shown(stage: Stage, width: int = 80, height: int = 24) -> str:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(draw(stage, width, height))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
@@ -85,3 +85,41 @@ def test_plain_view_writes_a_line_for_each_thing(stage: Stage) -> None:
     assert lines[0] == "with sojourn, proxy mode"
     assert lines[1].endswith(" s  mn moves from ar1 to ar2")
     assert json.dumps(lines)
+
+
+@pytest.mark.parametrize(
+    "size", [(80, 24), (120, 40), (60, 24), (80, 16), (60, 16), (46, 10), (80, 8), (30, 24), (20, 4)]
+)
+def test_the_picture_fits_with_a_line_to_spare_for_the_cursor(stage: Stage, size: tuple[int, int]) -> None:
+    counts = {"up": {"sent": 1000, "arrived": 1000}, "down": {"sent": 1000, "arrived": 1000}}
+    for number in range(3):
+        stage.sessions[f"new-{number}"] = Session(f"new at ar{number}", f"ar{number}", "exchange")
+        stage.sessions[f"new-{number}"].progress = {**counts, "round_trip": 41_000_000, "silent": 0}
+    stage.log.extend((number * 10.0, "a new flow begins from 2001:db8:a300::ff:fe00:1") for number in range(5))
+    lines = shown(stage, *size).splitlines()
+    assert len(lines) <= size[1] - 1
+    assert max(map(len, lines)) <= size[0]
+    if size[0] >= 46 and size[1] >= 10:
+        assert "╰" in lines[-1]
+        assert any("2001:db8:a300::/64" in line for line in lines)
+    assert any("ar3" in line for line in lines)
+
+
+def test_what_retired_is_not_called_deprecated_afterwards(stage: Stage) -> None:
+    stage.take_prefix("2001:db8:a100::/64", "ar1", "preferred")
+    assert stage.take_prefix("2001:db8:a100::/64", "ar1", "deprecated")
+    assert stage.take_prefix("2001:db8:a100::/64", "ar1", "retired")
+    assert not stage.take_prefix("2001:db8:a100::/64", "ar1", "deprecated")
+    assert stage.prefixes["2001:db8:a100::/64"].state == "retired"
+    assert stage.take_prefix("2001:db8:a100::/64", "ar1", "preferred")
+
+
+def test_lines_of_several_threads_stay_whole(stage: Stage) -> None:
+    class OneWriteEach(io.StringIO):
+        def write(self, text: str) -> int:
+            assert text.endswith("\n")
+            return super().write(text)
+
+    view = PlainView(OneWriteEach())
+    view.open(stage)
+    view.say("mn moves from ar1 to ar2")

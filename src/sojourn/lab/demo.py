@@ -19,6 +19,7 @@ from rich.console import Console
 from sojourn.lab.daemons import DaemonFailed
 from sojourn.lab.demo_summary import describe_flow, move_table, print_tables, session_table
 from sojourn.lab.demo_walk import Walk, WalkPlan, WalkResult
+from sojourn.lab.interruption import interruptible
 from sojourn.lab.lab import Lab
 from sojourn.lab.live import LiveView, Stage, View, make_view
 from sojourn.lab.measure_run import Anchors, HandoverResult, judge
@@ -78,6 +79,10 @@ def demo_topology(mode: str, *, mobility: bool = True, buffer: bool = False) -> 
 
 def run_demo(options: DemoOptions) -> int:
     """Walk with and without mobility, print what came of it, leave the report. The exit status."""
+    return interruptible(lambda: _run_demo(options), options.output)
+
+
+def _run_demo(options: DemoOptions) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     console = Console()
     view = make_view(plain=options.plain, quiet=options.json, console=console)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.lab import Lab
-from sojourn.lab.live import SeenPrefix, Session, Stage, View
+from sojourn.lab.live import Session, Stage, View
 from sojourn.lab.measure import INITIAL_HOP_LIMIT, Window
 from sojourn.lab.measure_run import Anchors, Evidence
 from sojourn.lab.measure_signalling import SignallingMonitor, routers_through_tunnel, watch_tunnel, write_signals
@@ -220,7 +220,7 @@ class Walk:
                 name = str(signal.retires)
                 self._retired[name] = signal.at
                 anchor = self._anchors.of_prefix(signal.retires) or "?"
-                self._stage.prefixes[name] = SeenPrefix(name, anchor, "retired")
+                self._stage.take_prefix(name, anchor, "retired")
                 self._view.say(f"{name} retires: no flow uses it any more, {anchor} forgets it")
 
     def _happened(self, happening: Happening) -> None:
@@ -241,12 +241,8 @@ class Walk:
         prefix = Prefix.of(IPv6Address(happening["address"]).packed, _PREFIX_LENGTH)
         name, anchor = str(prefix), self._anchors.of(happening["address"]) or "?"
         state = "preferred" if happening["preferred"] else "deprecated"
-        before = self._stage.prefixes.get(name)
-        if before is not None and before.state == "retired" and state == "deprecated":
-            return  # the router takes its advertisement back; what retired stays retired for who watches
-        if before is None or before.state != state:
+        if self._stage.take_prefix(name, anchor, state):
             self._retired.pop(name, None) if state == "preferred" else None
-            self._stage.prefixes[name] = SeenPrefix(name, anchor, state)
             self._view.say(f"prefix {name} of {anchor} is {state}")
 
     def _result(self, records: list[FlowRecord], source: str, quiet_from: Instant, ended: Instant) -> WalkResult:

@@ -27,6 +27,13 @@ COLOURS = ("bright_blue", "yellow", "green", "magenta", "cyan")
 _QUIET = 300 * MILLISECOND
 """A session that heard nothing for so long shows it."""
 _LOG_LINES = 5
+_SESSIONS = 7
+_BORDER = 2
+_MAP_LINES = 8
+_MAP_WIDTH = 76
+"""Columns from which on the map has room beside the prefixes."""
+_LEAST_WIDTH, _LEAST_LINES = 46, 9
+"""Of a picture; where there is less, one line must do."""
 
 
 @dataclass(slots=True)
@@ -73,6 +80,17 @@ class Stage:
     def colour(self, router: str) -> str:
         """The colour of a router and of all that it anchors."""
         return COLOURS[self.routers.index(router) % len(COLOURS)] if router in self.routers else "white"
+
+    def take_prefix(self, prefix: str, anchor: str, state: str) -> bool:
+        """A prefix has a new state; False when that is nothing new.
+
+        A router that takes its advertisement back makes the host deprecate what retired: that stays retired.
+        """
+        before = self.prefixes.get(prefix)
+        if before is not None and (before.state == state or (before.state, state) == ("retired", "deprecated")):
+            return False
+        self.prefixes[prefix] = SeenPrefix(prefix, anchor, state)
+        return True
 
     def take(self, happening: Happening) -> None:
         """What the traffic process says of the sessions."""
@@ -179,18 +197,37 @@ class LiveView:
         self.close()
 
     def _draw(self) -> RenderableType:
-        return draw(self._stage) if self._stage is not None else Text("")
+        return draw(self._stage, *self._console.size) if self._stage is not None else Text("")
 
 
-def draw(stage: Stage) -> RenderableType:
-    """The stage as one picture of 80 columns."""
-    top = Table.grid(expand=True)
-    top.add_column(ratio=4)
-    top.add_column(ratio=5)
-    top.add_row(_map(stage), _prefixes(stage))
-    body = Group(top, Text(""), _sessions(stage), _log(stage))
-    subtitle = f"{stage.seconds():.0f} s  {stage.phase}"
-    return Panel(body, title=stage.title, subtitle=subtitle, width=80, border_style="dim")
+def draw(stage: Stage, width: int = 80, height: int = 24) -> RenderableType:
+    """The stage as one picture that fits into a terminal of this size, with a line to spare for the cursor.
+
+    What does not fit is left out: first the latest events, then the map, at last all but one line.
+    """
+    width, lines = min(80, width), height - 1
+    here = f"{stage.host} at {stage.at or '-'}"
+    if width < _LEAST_WIDTH or lines < _LEAST_LINES:
+        return Text(f"{stage.seconds():.0f} s  {here}  {stage.phase}", no_wrap=True, overflow="ellipsis")
+    narrow = width < _MAP_WIDTH
+    sessions = list(stage.sessions.values())
+    prefixes = list(stage.prefixes.values())
+    left = lines - _BORDER - 1 - 1 - min(len(sessions), _SESSIONS)  # a line between the parts, a heading
+    with_map = not narrow and left >= _MAP_LINES
+    left -= max(_MAP_LINES if with_map else 0, 1 + len(prefixes))
+    shown = _SESSIONS if left >= 0 else max(1, min(len(sessions), _SESSIONS) + left)
+    top: RenderableType = _prefixes(stage)
+    if with_map:
+        grid = Table.grid(expand=True)
+        grid.add_column(ratio=4)
+        grid.add_column(ratio=5)
+        grid.add_row(_map(stage), top)
+        top = grid
+    parts = [top, Text(""), _sessions(sessions[-shown:], stage, narrow)]
+    if left > 1:
+        parts.append(_log(stage, min(left - 1, _LOG_LINES)))
+    subtitle = f"{stage.seconds():.0f} s  {stage.phase}" if with_map else f"{stage.seconds():.0f} s  {here}"
+    return Panel(Group(*parts), title=stage.title, subtitle=subtitle, width=width, border_style="dim")
 
 
 def _map(stage: Stage) -> Text:
@@ -237,49 +274,50 @@ def _way(stage: Stage, seen: SeenPrefix) -> str:
     return f"{seen.anchor} => {stage.at or '?'}"
 
 
-def _sessions(stage: Stage) -> Table:
+def _sessions(sessions: Sequence[Session], stage: Stage, narrow: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, header_style="dim", expand=True)
-    table.add_column("session", no_wrap=True, width=14)
-    table.add_column("anchor", no_wrap=True, width=6)
+    table.add_column("session", no_wrap=True, width=10 if narrow else 14)
+    if not narrow:
+        table.add_column("anchor", no_wrap=True, width=6)
     table.add_column("progress", no_wrap=True, ratio=3)
     table.add_column("", no_wrap=True, ratio=2)
-    for session in list(stage.sessions.values())[-7:]:
+    for session in sessions:
         silent = int(session.progress.get("silent", 0))
         quiet = not session.outcome and silent > _QUIET
         state = session.outcome or (f"silent for {silent / SECOND:.1f} s" if quiet else "alive")
         good = session.outcome.startswith(("complete", "stopped", "checksum")) or not (session.outcome or quiet)
-        table.add_row(
-            session.title,
-            Text(session.anchor, stage.colour(session.anchor)),
-            progress_text(session),
-            Text(state, "green" if good else "bold red"),
-        )
+        anchor = () if narrow else (Text(session.anchor, stage.colour(session.anchor)),)
+        style = "green" if good else "bold red"
+        table.add_row(session.title, *anchor, progress_text(session, narrow), Text(state, style))
     return table
 
 
-def progress_text(session: Session) -> str:
-    """What a session achieved so far, in a few words."""
+def progress_text(session: Session, narrow: bool = False) -> str:
+    """What a session achieved so far, in a few words; fewer where it is `narrow`."""
     progress = session.progress
     if not progress:
         return ""
     if session.kind == "download":
         share = progress["received"] / max(1, progress["octets"])
-        return f"{'█' * int(20 * share):<20} {100 * share:3.0f} %"
+        bar = 10 if narrow else 20
+        return f"{'█' * int(bar * share):<{bar}} {100 * share:3.0f} %"
     up, down = progress["up"], progress["down"]
     if session.kind == "exchange":
         trip = progress.get("round_trip", 0) / MILLISECOND
-        return f"{up['arrived']} lines, last back in {trip:.0f} ms"
+        return f"{up['arrived']} lines, " + ("" if narrow else "last back in ") + f"{trip:.0f} ms"
     # What is on the way is not lost: so few packets are not worth a word.
     missing = [max(0, one["sent"] - one["arrived"] - 3) for one in (down, up)]
-    return f"{down['arrived']}/{up['arrived']} packets, lost {missing[0]}/{missing[1]}"
+    packets = "" if narrow else " packets"
+    return f"{down['arrived']}/{up['arrived']}{packets}, lost {missing[0]}/{missing[1]}"
 
 
-def _log(stage: Stage) -> Text:
-    lines = Text("\n")
-    for seconds, line in list(stage.log):
-        lines.append(f"{seconds:6.1f}  ", "dim").append(line + "\n")
-    lines.append("\n" * (_LOG_LINES - len(stage.log)))
-    return lines
+def _log(stage: Stage, count: int) -> Text:
+    """An empty line and the latest `count` events, always as many lines."""
+    lines = Text(no_wrap=True, overflow="ellipsis")
+    latest = list(stage.log)[-count:]
+    for seconds, line in latest:
+        lines.append(f"\n{seconds:6.1f}  ", "dim").append(line)
+    return lines.append("\n" * (count - len(latest)))
 
 
 def make_view(*, plain: bool, quiet: bool, console: Console | None = None) -> View:

@@ -22,6 +22,7 @@ from typing import Literal, cast
 
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.daemons import DaemonFailed
+from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure import Window
@@ -96,6 +97,10 @@ def soak(options: ScenarioOptions) -> int:
 
 def run_soak(options: SoakOptions) -> int:
     """Soak, judge, print, and leave the report. The exit status."""
+    return interruptible(lambda: _run_soak(options), options.output)
+
+
+def _run_soak(options: SoakOptions) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     say = _silent if options.json else _progress
     try:

@@ -187,7 +187,12 @@ class Traffic:
         command += ["--status-every", str(status_every)]
         command += [f"{name}={descriptor}" for name, descriptor in places.items()]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=tuple(places.values())
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=tuple(places.values()),
+            start_new_session=True,  # Ctrl-C is for us; it ends when its orders do
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
