@@ -142,3 +142,12 @@ def test_a_dump_that_something_changed_meanwhile_is_asked_for_again() -> None:
 @pytest.mark.parametrize("damaged", [b"", b"\x03", b"\x03\0\x01\0", b"\xff\xff\x01\0abcd", b"\x08\0\x01\0ab"])
 def test_damaged_attributes_end_the_list(damaged: bytes) -> None:
     assert nl.attributes(nl.attribute(5, b"good") + damaged) == {5: b"good"}
+
+
+def test_attributes_read_back() -> None:
+    octets = nl.attribute(1, b"abc") + nl.nested(2, nl.attribute(3, b"\1\2\3\4"))
+    found = nl.attributes(octets)
+    assert found[1] == b"abc"
+    assert nl.attributes(found[2]) == {3: b"\1\2\3\4"}
+    assert nl.attributes(b"\0" * 64) == {}
+    assert nl.attributes(b"\1\0") == {}

@@ -21,7 +21,6 @@ from sojourn.lab.pcapng import Writer
 from sojourn.lab.quantities import bit_rate, duration, duration_text, share
 from sojourn.lab.registry import ScenarioOptions, scenario, scenarios
 from sojourn.lab.relay import Direction
-from sojourn.lab.rtnetlink import attribute, attributes, nested
 from sojourn.lab.sessions import SessionError, runtime_directory
 from sojourn.lab.shortest import next_hops, shortest_path
 from sojourn.lab.topology import Link, load
@@ -170,15 +169,6 @@ def test_what_counts_as_the_delay_asked_for(trip: float, right: bool) -> None:
 
 
 # --- netlink, captures --------------------------------------------------------------------------------------------
-
-
-def test_attributes_read_back_and_survive_rubbish() -> None:
-    octets = attribute(1, b"abc") + nested(2, attribute(3, b"\1\2\3\4"))
-    found = attributes(octets)
-    assert found[1] == b"abc"
-    assert attributes(found[2]) == {3: b"\1\2\3\4"}
-    assert attributes(b"\0" * 64) == {}
-    assert attributes(b"\1\0") == {}
 
 
 @pytest.mark.filterwarnings("ignore:Field type should not be:DeprecationWarning")  # python-pcapng's own

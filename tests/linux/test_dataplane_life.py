@@ -311,7 +311,7 @@ def knows_station(bed: Bed, mac: bytes) -> bool:
     import struct
 
     request = struct.pack("=BxxxiHBB", 7, 0, 0, 0, 0)
-    return any(mac in body for _, body in bed.netlink("ar1").dump(RTM_GETNEIGH, request))
+    return any(mac in body for body in bed.netlink("ar1").dump(RTM_GETNEIGH, request))
 
 
 def test_show_tells_where_everything_goes(bed: Bed) -> None:

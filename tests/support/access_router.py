@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sojourn.core.events import Event
+from sojourn.dataplane.netlink import attribute, attributes, nested
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import (
     IFLA_LINKINFO,
@@ -19,9 +20,6 @@ from sojourn.lab.rtnetlink import (
     RTM_NEWLINK,
     End,
     RouteNetlink,
-    attribute,
-    attributes,
-    nested,
 )
 from sojourn.wire.addresses import address, link_layer, text
 
@@ -76,7 +74,7 @@ class AccessRouter:
 
     def forwarding(self) -> bool:
         """The bridge lets frames of the port pass, which is some time after the carrier."""
-        for _, payload in self.netlink.dump(RTM_GETLINK, bytes(16)):
+        for payload in self.netlink.dump(RTM_GETLINK, bytes(16)):
             if int.from_bytes(payload[4:8], "little") == PORT:
                 about = attributes(attributes(payload[16:])[IFLA_LINKINFO])
                 return attributes(about[_INFO_SLAVE_DATA])[_BRPORT_STATE] == _FORWARDING
@@ -85,7 +83,7 @@ class AccessRouter:
     def ageing(self, seconds: int) -> None:
         """How long the bridge remembers a silent station."""
         data = attribute(4, (100 * seconds).to_bytes(4, "little"))
-        information = nested(18, attribute(1, b"bridge\0"), nested(2, data))
+        information = nested(18, attribute(1, b"bridge\0") + nested(2, data))
         self.netlink.request(RTM_NEWLINK, 0, End(self.router, "acc0", BRIDGE, ROUTER).link(up=True) + information)
 
     def remove_bridge(self) -> None:

@@ -11,7 +11,9 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import TypeAlias
 
+from sojourn.dataplane.netlink import attribute, attributes
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import (
     IFLA_ADDRESS,
@@ -24,11 +26,10 @@ from sojourn.lab.rtnetlink import (
     RTM_GETNEXTHOP,
     RTM_GETROUTE,
     RTM_GETRULE,
-    Attributes,
     RouteNetlink,
-    attribute,
-    attributes,
 )
+
+Attributes: TypeAlias = dict[int, bytes]
 
 _NETLINK_NETFILTER = 12
 _SEG6_LOCAL_COUNTERS = struct.pack("=H", 10)
@@ -100,7 +101,7 @@ def host_addresses(namespace: NetworkNamespace) -> list[HostAddress]:
     try:
         names = _link_names(netlink)
         found = []
-        for _, payload in netlink.dump(RTM_GETADDR, struct.pack("=BBBBI", socket.AF_INET6, 0, 0, 0, 0)):
+        for payload in netlink.dump(RTM_GETADDR, struct.pack("=BBBBI", socket.AF_INET6, 0, 0, 0, 0)):
             _, length, _, scope, index = struct.unpack_from("=BBBBI", payload)
             if scope != 0:
                 continue
@@ -129,14 +130,14 @@ def _number(value: bytes) -> int:
 
 def _link_names(netlink: RouteNetlink) -> dict[int, str]:
     names = {}
-    for _, payload in netlink.dump(RTM_GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
+    for payload in netlink.dump(RTM_GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
         index = struct.unpack_from("=BxHi", payload)[2]
         names[index] = attributes(payload[16:])[IFLA_IFNAME].rstrip(b"\0").decode()
     return names
 
 
 def _links(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
-    for _, payload in netlink.dump(RTM_GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
+    for payload in netlink.dump(RTM_GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
         _, _, index, flags, _ = struct.unpack_from("=BxHiII", payload)
         values = attributes(payload[16:])
         master = values.get(IFLA_MASTER)
@@ -148,13 +149,13 @@ def _links(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
 
 
 def _addresses(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
-    for _, payload in netlink.dump(RTM_GETADDR, struct.pack("=BBBBI", socket.AF_INET6, 0, 0, 0, 0)):
+    for payload in netlink.dump(RTM_GETADDR, struct.pack("=BBBBI", socket.AF_INET6, 0, 0, 0, 0)):
         _, length, _, _, index = struct.unpack_from("=BBBBI", payload)
         yield f"address {IPv6Address(attributes(payload[8:])[1])}/{length} dev {names.get(index, index)}"
 
 
 def _routes(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
-    for _, payload in netlink.dump(RTM_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET6, *[0] * 8)):
+    for payload in netlink.dump(RTM_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET6, *[0] * 8)):
         _, to, source, _, table, protocol, _, kind, flags = struct.unpack_from("=BBBBBBBBI", payload)
         if flags & _RTM_F_CLONED:
             continue
@@ -169,7 +170,7 @@ def _routes(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
 
 
 def _rules(netlink: RouteNetlink) -> Iterable[str]:
-    for _, payload in netlink.dump(RTM_GETRULE, struct.pack("=BBBBBBBBI", socket.AF_INET6, *[0] * 8)):
+    for payload in netlink.dump(RTM_GETRULE, struct.pack("=BBBBBBBBI", socket.AF_INET6, *[0] * 8)):
         _, to, source, _, _, _, _, action, flags = struct.unpack_from("=BBBBBBBBI", payload)
         values = attributes(payload[12:])
         yield f"rule action {action} flags {flags}" + _rest(values, _RULE_NAMES, _RULE_VOLATILE, {1: to, 2: source})
@@ -180,7 +181,7 @@ def _nexthops(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
         answers = netlink.dump(RTM_GETNEXTHOP, struct.pack("=BBBBI", 0, 0, 0, 0, 0))
     except OSError:  # a kernel without nexthop objects has none
         return
-    for _, payload in answers:
+    for payload in answers:
         values = attributes(payload[8:])
         device = values.get(_NHA_OIF)
         yield (
@@ -192,7 +193,7 @@ def _nexthops(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
 
 def _neighbours(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
     for family, label in ((socket.AF_INET6, "neighbour"), (socket.AF_BRIDGE, "station")):
-        for _, payload in netlink.dump(RTM_GETNEIGH, struct.pack("=BxxxiHBB", family, 0, 0, 0, 0)):
+        for payload in netlink.dump(RTM_GETNEIGH, struct.pack("=BxxxiHBB", family, 0, 0, 0, 0)):
             index, state = struct.unpack_from("=BxxxiH", payload)[1:]
             if state & (_NUD_NOARP | _NUD_FAILED | _NUD_INCOMPLETE):
                 continue
@@ -259,7 +260,7 @@ def _nft_dump(netlink: RouteNetlink, kind: int, body: bytes = b"", family: int =
         answers = netlink.dump(10 << 8 | kind, struct.pack("=BBH", family, 0, 0) + body)
     except OSError:  # no nf_tables, or not this kind of object
         return []
-    return [(payload[0], attributes(payload[4:])) for _, payload in answers]
+    return [(payload[0], attributes(payload[4:])) for payload in answers]
 
 
 def _elements(netlink: RouteNetlink, family: int, values: Attributes, names: str) -> Iterable[str]:

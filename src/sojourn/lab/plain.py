@@ -11,10 +11,11 @@ import struct
 import threading
 from ipaddress import IPv6Network
 
+from sojourn.dataplane.netlink import attribute
 from sojourn.engines.configuration import FIXED_LINK_LAYER, FIXED_LINK_LOCAL
 from sojourn.lab.lab import Lab
 from sojourn.lab.node import Node
-from sojourn.lab.rtnetlink import RouteNetlink
+from sojourn.lab.rtnetlink import IFLA_ADDRESS, RTM_SETLINK, RouteNetlink
 from sojourn.wire.addresses import ALL_NODES, Prefix, text
 from sojourn.wire.icmpv6 import (
     PrefixInformation,
@@ -28,7 +29,6 @@ from sojourn.wire.units import MINUTE, SECOND
 _EVERY = 0.5
 _PREFERRED = 5 * SECOND
 """Short, so that a host that comes back to a router prefers that router's prefix again soon after."""
-_RTM_SETLINK, _IFLA_ADDRESS = 19, 1
 
 
 class PlainRouters:
@@ -61,8 +61,8 @@ class PlainRouters:
         bridge = node.ends["acc0"]
         prefix = Prefix(pool.network_address.packed, pool.prefixlen).subnet(0, 64)
         netlink = RouteNetlink(node.namespace)
-        link_layer = struct.pack("=HH", 4 + len(FIXED_LINK_LAYER), _IFLA_ADDRESS) + FIXED_LINK_LAYER + bytes(2)
-        netlink.request(_RTM_SETLINK, 0, struct.pack("=BxHiII", 0, 0, bridge.index, 0, 0) + link_layer)
+        link = struct.pack("=BxHiII", 0, 0, bridge.index, 0, 0) + attribute(IFLA_ADDRESS, FIXED_LINK_LAYER)
+        netlink.request(RTM_SETLINK, 0, link)
         netlink.add_address(bridge.index, FIXED_LINK_LOCAL, 64)
         netlink.add_address(bridge.index, prefix.address[:15] + b"\x01", 64)
         netlink.close()

@@ -1,32 +1,25 @@
 """The requests to the kernel that build a lab, one function each (rtnetlink(7)).
 
-A socket belongs to the network namespace that it was opened in and serves it from any thread. Requests are
-plain `struct` packing: a laboratory of ten nodes needs some three hundred, and its roams must not wait for an
-encoder.
+A socket belongs to the network namespace that it was opened in and serves it from any thread. The exchange
+itself is that of the data plane (`sojourn.dataplane.netlink`).
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-from collections.abc import Iterator
-from typing import TypeAlias
 
-from sojourn.lab.namespaces import NetworkNamespace
-
-Attributes: TypeAlias = dict[int, bytes]
-
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_DUMP = (
-    0x1,
-    0x4,
-    0x200,
-    0x400,
-    0x100,
-    0x300,
+from sojourn.dataplane.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Message,
+    Netlink,
+    attribute,
+    nested,
+    open_netlink,
 )
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_NLM_F_DUMP_INTR = 0x10
+from sojourn.lab.namespaces import NetworkNamespace
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR = 20, 22
@@ -39,7 +32,6 @@ RTM_GETNEXTHOP = 106
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_BR_FORWARD_DELAY, _IFLA_BR_AGEING_TIME, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 4, 5, 23
-_NESTED = 0x8000
 IFF_UP = 0x1
 _IFA_ADDRESS, _IFA_FLAGS, _IFA_F_NODAD = 1, 8, 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -49,32 +41,7 @@ _TCA_KIND, _TCA_OPTIONS = 1, 2
 _TC_ROOT = 0xFFFFFFFF
 _AGEING_HUNDREDTHS = 100 * 24 * 3600
 
-_HEADER = struct.Struct("=IHHII")
-_SHORT = struct.Struct("=HH")
 _LINK = struct.Struct("=BxHiII")
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, padded."""
-    return _SHORT.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def nested(kind: int, *attributes: bytes) -> bytes:
-    """An attribute made of attributes."""
-    return attribute(kind | _NESTED, b"".join(attributes))
-
-
-def attributes(octets: bytes) -> Attributes:
-    """The attributes in `octets` by kind; of a repeated kind the last."""
-    found: Attributes = {}
-    offset = 0
-    while offset + 4 <= len(octets):
-        length, kind = _SHORT.unpack_from(octets, offset)
-        if length < 4:
-            break
-        found[kind & 0x3FFF] = octets[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
 
 
 class RouteNetlink:
@@ -82,56 +49,21 @@ class RouteNetlink:
 
     def __init__(self, namespace: NetworkNamespace | None = None, protocol: int = socket.NETLINK_ROUTE) -> None:
         def opened() -> socket.socket:
-            return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+            return open_netlink(protocol)
 
-        self._socket = namespace.call(opened) if namespace else opened()
-        self._socket.bind((0, 0))
-        self._sequence = 0
+        self._netlink = Netlink(namespace.call(opened) if namespace else opened())
 
     def close(self) -> None:
         """Let go of the socket."""
-        self._socket.close()
+        self._netlink.close()
 
     def request(self, kind: int, flags: int, body: bytes) -> None:
         """Ask and wait for the acknowledgement. Raises OSError when the kernel refuses."""
-        self._send(kind, flags | NLM_F_REQUEST | NLM_F_ACK, body)
-        for answer, _, payload in self._answers():
-            if answer == _NLMSG_ERROR:
-                code = -struct.unpack_from("=i", payload)[0]
-                if code:
-                    raise OSError(code, os.strerror(code))
-                return
+        self._netlink.request(Message(kind, flags, body))
 
-    def dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
-        """Kind and body of everything that the kernel lists. Raises OSError."""
-        while True:
-            self._send(kind, NLM_F_REQUEST | NLM_F_DUMP, body)
-            found: list[tuple[int, bytes]] = []
-            interrupted = False
-            for answer, flags, payload in self._answers():
-                interrupted = interrupted or bool(flags & _NLM_F_DUMP_INTR)
-                if answer == _NLMSG_DONE:
-                    break
-                if answer == _NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", payload)[0]
-                    raise OSError(code, os.strerror(code))
-                found.append((answer, payload))
-            if not interrupted:
-                return found
-
-    def _send(self, kind: int, flags: int, body: bytes) -> None:
-        self._sequence += 1
-        self._socket.send(_HEADER.pack(16 + len(body), kind, flags, self._sequence, 0) + body)
-
-    def _answers(self) -> Iterator[tuple[int, int, bytes]]:
-        while True:
-            octets = self._socket.recv(1 << 18)
-            offset = 0
-            while offset + 16 <= len(octets):
-                length, kind, flags, sequence, _ = _HEADER.unpack_from(octets, offset)
-                if sequence == self._sequence:
-                    yield kind, flags, octets[offset + 16 : offset + length]
-                offset += (length + 3) & ~3
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """The body of everything that the kernel lists. Raises OSError."""
+        return self._netlink.dump(kind, body)
 
     # --- links
     # ----------------------------------------------------------------------------------------------------
@@ -142,8 +74,8 @@ class RouteNetlink:
 
         With equal indexes the kernel's link watch would delay the carrier by up to a second.
         """
-        peer = attribute(_VETH_INFO_PEER | _NESTED, two.link() + two.attributes(mtu))
-        information = nested(IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"veth\0"), nested(_IFLA_INFO_DATA, peer))
+        peer = nested(_VETH_INFO_PEER, two.link() + two.attributes(mtu))
+        information = nested(IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"veth\0") + nested(_IFLA_INFO_DATA, peer))
         self.request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, one.link() + one.attributes(mtu) + information)
 
     def add_bridge(self, end: End, mtu: int) -> None:
@@ -151,12 +83,12 @@ class RouteNetlink:
         up."""
         data = nested(
             _IFLA_INFO_DATA,
-            attribute(_IFLA_BR_FORWARD_DELAY, struct.pack("=I", 0)),
-            attribute(_IFLA_BR_AGEING_TIME, struct.pack("=I", _AGEING_HUNDREDTHS)),
-            attribute(_IFLA_BR_STP_STATE, struct.pack("=I", 0)),
-            attribute(_IFLA_BR_MCAST_SNOOPING, b"\0"),
+            attribute(_IFLA_BR_FORWARD_DELAY, struct.pack("=I", 0))
+            + attribute(_IFLA_BR_AGEING_TIME, struct.pack("=I", _AGEING_HUNDREDTHS))
+            + attribute(_IFLA_BR_STP_STATE, struct.pack("=I", 0))
+            + attribute(_IFLA_BR_MCAST_SNOOPING, b"\0"),
         )
-        information = nested(IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"bridge\0"), data)
+        information = nested(IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"bridge\0") + data)
         self.request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, end.link(up=True) + end.attributes(mtu) + information)
 
     def set_link(self, index: int, *, up: bool | None = None, master: int | None = None) -> None:
