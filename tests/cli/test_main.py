@@ -176,3 +176,9 @@ def test_what_commands_answer_becomes_the_exit_code(
     monkeypatch.setattr(sojourn.cli.doctor, "doctor", doctor)
     assert cli.main(["doctor"]) == code
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_check_says_what_the_topology_of_the_example_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    topology = Path(__file__).parents[2] / "examples" / "walk" / "topology.toml"
+    assert cli.main(["check", str(topology)]) == 2
+    assert capsys.readouterr().out.endswith(f"this is for: sojourn lab up {topology}\n")

@@ -212,7 +212,7 @@ def test_what_is_no_configuration_file_is_told_in_a_sentence(tmp_path: Path) -> 
         with pytest.raises(ConfigurationError) as caught:
             load(name)
         assert str(caught.value) == f"{name}: cannot be read: {said}; name a file that can"
-    assert problems('name = "walk"\n[nodes]\nar1 = "access-router"\n') == [
+    assert problems('name = "walk"\n[nodes]\nar1 = "access-router"\n[maar]\nmtu = 1500\n') == [
         "x.toml: describes a lab (it has a table [nodes]), not a daemon; this is for: sojourn lab up x.toml"
     ]
 

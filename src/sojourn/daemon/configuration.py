@@ -100,7 +100,7 @@ def parse(octets: bytes, name: str) -> Configuration:
         raise ConfigurationError(
             name, [Problem(0, "", "is nested too deeply", "expected tables as documented")]
         ) from None
-    if isinstance(data.get("nodes"), dict) and not {"maar", "control"} & {*data}:
+    if isinstance(data.get("nodes"), dict) and "control" not in data:
         wrong = "describes a lab (it has a table [nodes]), not a daemon"
         raise ConfigurationError(name, [Problem(0, "", wrong, f"this is for: sojourn lab up {name}")])
     lines = key_lines(written)
