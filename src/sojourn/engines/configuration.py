@@ -43,6 +43,8 @@ class Peer:
 
     address: Address
     name: str = ""
+    pool: Prefix | None = None
+    """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class MaarConfiguration:
     nodes: int = 10_000
     """Most nodes known at a time, served and anchored together."""
     new_nodes_per_second: int = 200
-    """Unknown identifiers accepted per second; as many may come at once."""
+    """Unknown identifiers accepted per second and access link; as many may come at once."""
     prefixes_per_node: int = 16
     """Most prefixes of other anchors accepted for one node."""
     link_local: Address = FIXED_LINK_LOCAL
@@ -118,12 +120,17 @@ class CmdConfiguration:
     relay_flush: Duration = 200 * MILLISECOND
     """Relay mode: after this time the serving MAAR is told what is known so far (RFC 8885 3.2)."""
     nodes: int = 1_000_000
+    nodes_per_maar: int = 500_000
+    """Most nodes that one MAAR may register, so that one that is flooded does not take all the room."""
     prefixes_per_node: int = 8
     """A node with more loses the prefix that it left first."""
     timestamp_validity_window: Duration = 300 * MILLISECOND
     """An attachment further in the future than this is refused (RFC 5213 5.5)."""
     pace_rate: int = 2_000
-    """Updates per second that the CMD originates (RFC 8885 3.2: pacing MUST be introduced)."""
+    """Updates per second that the CMD originates for handovers (RFC 8885 3.2: pacing MUST be introduced).
+
+    What is not urgent has a pace of its own, a quarter of this, so that a MAAR that restarts delays nobody's handover.
+    """
     pace_burst: int = 16
     warm_up: Duration = 5 * MINUTE
     """A CMD that began with nothing does not call a node unknown before this time has passed."""

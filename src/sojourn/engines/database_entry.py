@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from sojourn.engines.records import well_formed
 from sojourn.wire import BindingUpdate
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
@@ -93,6 +94,9 @@ class BindingCacheEntry:
     def restored(cls, node: bytes, record: bytes, now: Instant) -> BindingCacheEntry:
         """From the store; it has its whole lifetime again. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
+        addresses = [kept.serving, *(maar for _, _, maar in kept.anchors), *kept.untold]
+        if not node or not well_formed(addresses, [(address, length) for address, length, _ in kept.anchors]):
+            raise ValueError("a record with addresses of the wrong length")
         anchors = [(Prefix(address, length), maar) for address, length, maar in kept.anchors]
         expires = now + kept.lifetime
         entry = cls(node, kept.serving, kept.timestamp, kept.sequence, kept.lifetime, expires, anchors)

@@ -65,6 +65,7 @@ class Notices(OutboxEngine):
             sleep=lambda key: self._timers.stop(("request", key)),
             attempts=configuration.attempts,
             pacer=TokenBucket(configuration.pace_rate, configuration.pace_burst),
+            bulk_pacer=TokenBucket(max(configuration.pace_rate // 4, 1), configuration.pace_burst),
         )
 
     # --- to previous MAARs ----------------------------------------------------------------------------------------
@@ -96,7 +97,15 @@ class Notices(OutboxEngine):
         ]
         self._send_accepted(entry, entry.sequence, options, entry.previous())
 
-    def _tell_moved(self, entry: BindingCacheEntry, maar: Address, prefixes: list[Prefix], stamp: int = 0) -> None:
+    def _tell_moved(
+        self,
+        entry: BindingCacheEntry,
+        maar: Address,
+        prefixes: list[Prefix],
+        stamp: int = 0,
+        *,
+        bulk: bool = False,
+    ) -> None:
         """The Proxy Binding Update with the Serving MAAR option (RFC 8885 3.2, step 2).
 
         `stamp` is for a MAAR that believes in a later attachment which it knows to be over.
@@ -111,7 +120,7 @@ class Notices(OutboxEngine):
             ServingMaar(entry.serving),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, entry.lifetime, options)
-        self._requests.start(("notify", entry.node, maar, None), update, self._now)
+        self._requests.start(("notify", entry.node, maar, None), update, self._now, bulk=bulk)
 
     def _doubt(self, entry: BindingCacheEntry, maar: Address) -> None:
         """`maar` may not know where the node is."""
@@ -122,7 +131,7 @@ class Notices(OutboxEngine):
         """`maar` does not know where the node is: tell it, outside any handover."""
         self._doubt(entry, maar)
         if self._requests.get(("notify", entry.node, maar, None)) is None:
-            self._tell_moved(entry, maar, entry.by_maar().get(maar, []))
+            self._tell_moved(entry, maar, entry.by_maar().get(maar, []), bulk=True)
 
     def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address) -> None:
         """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix."""
@@ -135,7 +144,7 @@ class Notices(OutboxEngine):
             AnchoredPrefix.of(prefix),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
-        self._requests.start(("retire", entry.node, maar, prefix), update, self._now)
+        self._requests.start(("retire", entry.node, maar, prefix), update, self._now, bulk=True)
 
     def _technology(self, entry: BindingCacheEntry) -> int:
         option = entry.handover.update.first(AccessTechnologyType) if entry.handover else None

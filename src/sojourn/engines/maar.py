@@ -14,7 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, Effect
+from sojourn.core.effects import (
+    Advertise,
+    DeleteBinding,
+    Effect,
+    EnsureCounter,
+    EnsureDelivery,
+    EnsureHold,
+    EnsureLogicalInterface,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    StoreBinding,
+)
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -77,9 +89,10 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         if session.own is not None and not self.pool.claim(session.own):
             self._report("record-refused", node=session.node.hex(), prefix=str(session.own))
             return False
-        if any(other.slot == session.slot for other in self.sessions.values()):
-            session.slot = max(other.slot for other in self.sessions.values()) + 1
-        self.sessions[session.node] = session
+        if session.slot in self._by_slot:
+            session.slot = max(self._by_slot) + 1
+        self._enter(session)
+        self._give(session, session.own)
         for prefix in session.anchored:
             self._foreign[prefix] = session.node
         return True
@@ -149,6 +162,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         if kind == "memory":
             self._ask_for_memory()
             return
+        if kind == "store":
+            self._store_again(key)
+            return
         session = self.sessions.get(key)
         if session is None:
             return
@@ -169,34 +185,54 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             case "retry":
                 self._on_retry(session)
             case "repair":
-                self._reassert(session)
+                self._repair(session)
 
     # --- the machine under us ---------------------------------------------------------------------------------------
 
     def _on_link_changed(self, interface: str, up: bool) -> None:
         """The kernel forgets nexthops and routes of an interface that goes down: they are asserted when it is back."""
         self._report("link-changed", interface=interface, up=int(up))
-        if up:
-            for session in self.sessions.values():
+        if not up:
+            return
+        for session in self.sessions.values():
+            if session.interface == interface and session.presence is not Presence.AWAY:
                 self._reassert(session)
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
         """The kernel refused. Counted, and tried again for the session that it concerns, every second."""
         effect = event.effect
         self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
-        session = self._session_of(effect)
-        if session is not None:
-            self._after(_REPAIR_AFTER, "repair", session.node)
+        match effect:
+            case StoreBinding(key) | DeleteBinding(key):
+                self._after(_REPAIR_AFTER, "store", key)
+            case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | EnsurePrefix(_, slot):
+                self._mend(self._by_slot.get(slot))
+            case EnsureUplink(prefix) | EnsureCounter(prefix):
+                self._mend(self._foreign.get(prefix) or self._anchored_for.get(prefix))
+            case EnsureLogicalInterface(interface) | Advertise(interface):
+                for session in self.sessions.values():
+                    if session.interface == interface and session.presence is Presence.SERVED:
+                        self._mend(session.node)
+            case _:
+                pass  # what should be gone is removed by the next reconciliation
 
-    def _session_of(self, effect: Effect) -> Session | None:
-        slot = getattr(effect, "slot", None)
-        prefix = getattr(effect, "prefix", None)
-        for session in self.sessions.values():
-            if slot == session.slot or (
-                isinstance(prefix, Prefix) and (prefix == session.own or prefix in session.anchored)
-            ):
-                return session
-        return None
+    def _mend(self, node: bytes | None) -> None:
+        if node is not None and ("repair", node) not in self._timers:
+            self._after(_REPAIR_AFTER, "repair", node)
+
+    def _repair(self, session: Session) -> None:
+        """All that should hold for a session for which something was refused, once more."""
+        self._reassert(session)
+        if session.presence is Presence.SERVED:
+            self._advertise(session)
+
+    def _store_again(self, node: bytes) -> None:
+        """The disk refused this binding: what is true of it now."""
+        session = self.sessions.get(node)
+        if session is None:
+            self._do(DeleteBinding(node))
+        else:
+            self._keep(session)
 
     def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
         """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
@@ -205,9 +241,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return
         if verb == "retire":
             for session in self.sessions.values():
-                if str(session.own) == arguments.get("prefix") and session.presence is Presence.AWAY:
-                    assert session.own is not None
-                    self._ask_to_retire(session, session.own)
+                own = session.own
+                if own is not None and session.presence is Presence.AWAY and str(own) == arguments.get("prefix"):
+                    self._ask_to_retire(session, own)
                     return
         self._report("command-refused", verb=verb)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sojourn.core.effects import EnsureDelivery, EnsureHold, ProbeNode, WithdrawCounter
 from sojourn.core.events import NodeDetached, NodeSeen, Sighting
+from sojourn.engines.base import TokenBucket
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.wire import Handoff, IdentifierType
@@ -59,15 +60,30 @@ class AccessProcedures(MaarState):
 
     def _welcome(self, node: bytes, event: NodeSeen) -> None:
         """Somebody new, within limits: identifiers cost nothing to invent."""
-        if len(self.sessions) >= self.configuration.nodes:
-            self._report("node-refused", reason="too many nodes", interface=event.interface)
-            return
-        if not self._newcomers.take(self._now):
+        rate = self.configuration.new_nodes_per_second
+        newcomers = self._newcomers.setdefault(event.interface, TokenBucket(rate, rate))
+        if not newcomers.take(self._now):
             self._report("node-refused", reason="too many new nodes a second", interface=event.interface)
             return
+        if len(self.sessions) >= self.configuration.nodes and not self._make_room():
+            self._report("node-refused", reason="too many nodes", interface=event.interface)
+            return
         session = Session(node, self._take_slot(), event.interface, event.link_layer, attached=0)
-        self.sessions[node] = session
+        self._enter(session)
+        self._unproved[node] = None
         self._attach(session, event)
+
+    def _make_room(self) -> bool:
+        """Whether a place is free: that of the node which showed itself once, longest ago, and never again."""
+        while self._unproved:
+            node = next(iter(self._unproved))
+            del self._unproved[node]
+            session = self.sessions.get(node)
+            if session is not None and session.presence in (Presence.SERVED, Presence.DEPARTED):
+                self._report("node-displaced", node=node.hex())
+                self._remove(session)
+                return True
+        return False
 
     def _attach(self, session: Session, event: NodeSeen) -> None:
         """RFC 8885 3.1 step 1 to 5, 3.2 step 1: prefix, way, advertisement, registration."""
@@ -87,7 +103,7 @@ class AccessProcedures(MaarState):
             self._timers.stop((kind, session.node))
         self._requests.cancel(("deregister", session.node, self.configuration.cmd, None))
         if session.own is None and not session.legacy:
-            session.own = self.pool.allocate(self._now)
+            self._give(session, self.pool.allocate(self._now))
             if session.own is None:
                 self._report("pool-exhausted", interface=event.interface, node=session.node.hex())
         else:
@@ -110,6 +126,9 @@ class AccessProcedures(MaarState):
     def _still_here(self, session: Session, event: NodeSeen) -> None:
         probed = session.probes > 0
         self._noticed(session, event)
+        self._unproved.pop(session.node, None)
+        if session.own is None and not session.legacy and self._give_late(session):
+            return
         self._timers.stop(("probe", session.node))
         if session.contested:
             # A later attachment is claimed elsewhere, but here it is: assert its presence (RFC 5213 6.9.1.2, 8.).
@@ -121,6 +140,18 @@ class AccessProcedures(MaarState):
             self._register(session, Handoff.NOT_CHANGED)
         if event.sighting in (Sighting.ROUTER_SOLICITATION, Sighting.STATION):
             self._advertise(session)
+
+    def _give_late(self, session: Session) -> bool:
+        """The pool was exhausted when the node came; now it is not."""
+        self._give(session, self.pool.allocate(self._now))
+        if session.own is None:
+            return False
+        session.attached = max(self._clock(), session.attached + 1)
+        self._register(session, Handoff.UNKNOWN)
+        self._serve(session)
+        self._advertise(session)
+        self._keep(session)
+        return True
 
     def _noticed(self, session: Session, event: NodeSeen) -> None:
         session.seen = self._now
@@ -167,9 +198,12 @@ class AccessProcedures(MaarState):
         """
         if session.presence is Presence.DEPARTED:
             self._register(session, Handoff.NOT_CHANGED)
-        elif session.presence is not Presence.SERVED:
             return
-        elif self._now - session.seen <= session.lifetime // 2:
+        if session.presence is not Presence.SERVED:
+            return
+        if session.own is None and not session.legacy and self._give_late(session):
+            return
+        if self._now - session.seen <= session.lifetime // 2:
             self._register(session, Handoff.NOT_CHANGED)
         else:
             self._probe(session)

@@ -98,9 +98,9 @@ class AnchorProcedures(MaarState):
             self.pool.release(ours[0], self._now)
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         session = Session(request.node, self._take_slot(), self.configuration_interface, request.node[-6:], 0)
-        session.own = ours[0]
+        self._give(session, ours[0])
         session.presence = Presence.AWAY
-        self.sessions[request.node] = session
+        self._enter(session)
         return session
 
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:

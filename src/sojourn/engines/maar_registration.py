@@ -273,7 +273,8 @@ class RegistrationProcedures(MaarState):
         for anchor, networks in routes.items():
             session.routes[anchor] = tuple(networks[:LOCAL_PREFIXES])
             identity = identities.get(anchor, b"")
-            if identity[:8] != b"\xfe\x80" + bytes(6):  # none told, or not a link-local address
+            if identity[:8] != b"\xfe\x80" + bytes(6) or identity == self.configuration.link_local:
+                # None told, or not a link-local address, or the one that all routers show already.
                 identity = logical_link_local(anchor)
             self._ensure_logical(session, anchor, identity)
 
@@ -329,6 +330,8 @@ class RegistrationProcedures(MaarState):
         elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and others and session.own is not None:
             self._forget()  # there may be more that we gave out and do not know of
             self._exchange_own(session)
+        elif status == Status.INSUFFICIENT_RESOURCES:
+            self._postpone(session)
         else:
             self._deny(session)
 
@@ -353,12 +356,21 @@ class RegistrationProcedures(MaarState):
         assert old is not None
         self._remove_own(session)
         self.pool.leap()
-        session.own = self.pool.allocate(self._now)
+        self._give(session, self.pool.allocate(self._now))
         session.attached += 1
         self._register(session, Handoff.UNKNOWN)
         self._serve(session)
         self._advertise(session, (old,))
         self._keep(session)
+
+    def _postpone(self, session: Session) -> None:
+        """The CMD has no room now: no mobility service (RFC 5213 6.9.1.2, 11.), but the node keeps its connectivity here,
+        which needs no CMD, and is registered later.
+        """
+        self._after(_RETRY_AFTER, "refresh", session.node)
+        session.seen = self._now
+        session.lifetime = self.configuration.lifetime
+        session.corrections = 0
 
     def _deny(self, session: Session) -> None:
         """No service: the prefix ends, nothing is forwarded, and the node may try again later."""

@@ -7,6 +7,7 @@ from enum import Enum
 
 import msgspec
 
+from sojourn.engines.records import well_formed
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import Duration, Instant
 
@@ -106,6 +107,10 @@ class Session:
     def restored(cls, node: bytes, record: bytes, now: Instant) -> Session:
         """From the store. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
+        addresses = [anchor for _, _, anchor in kept.anchored] + [kept.serving or bytes(16)]
+        prefixes = [(address, length) for address, length, _ in kept.anchored] + ([kept.own] if kept.own else [])
+        if not well_formed(addresses, prefixes) or len(kept.link_layer) != 6 or kept.slot <= 0 or not node:
+            raise ValueError("a record with addresses of the wrong length")
         return cls(
             node=node,
             slot=kept.slot,

@@ -56,7 +56,11 @@ class MaarState(OutboxEngine):
         self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
         self._foreign: dict[Prefix, bytes] = {}
         self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
-        self._newcomers = TokenBucket(configuration.new_nodes_per_second, configuration.new_nodes_per_second)
+        self._anchored_for: dict[Prefix, bytes] = {}
+        self._by_slot: dict[int, bytes] = {}
+        self._newcomers: dict[str, TokenBucket] = {}
+        self._unproved: dict[bytes, None] = {}
+        """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
         self._free_slots: list[int] = []
         self._next_slot = 1
         constants = configuration.retransmission
@@ -77,6 +81,17 @@ class MaarState(OutboxEngine):
             return heapq.heappop(self._free_slots)
         self._next_slot += 1
         return self._next_slot - 1
+
+    def _enter(self, session: Session) -> None:
+        """A session of ours from now on."""
+        self.sessions[session.node] = session
+        self._by_slot[session.slot] = session.node
+
+    def _give(self, session: Session, prefix: Prefix | None) -> None:
+        """`prefix` is what we anchor for it."""
+        session.own = prefix
+        if prefix is not None:
+            self._anchored_for[prefix] = session.node
 
     def _next_sequence(self, session: Session) -> int:
         session.sequence = following(session.sequence)
@@ -125,10 +140,14 @@ class MaarState(OutboxEngine):
         if session.anchored.get(prefix) == anchor:
             return True
         trouble = ""
+        peer = self._peers.get(anchor)
+        lengths = range(48, 129) if session.legacy else (self.configuration.prefix_length,)
         if anchor not in self._peers and anchor != self.configuration.cmd:
             trouble = "anchor is not a configured peer"
-        elif not 16 <= prefix.length <= 128 or prefix.address[0] & 0xE0 != 0x20:
-            trouble = "not a global unicast prefix"
+        elif prefix.length not in lengths or prefix.address[0] in (0, 0xFE, 0xFF):
+            trouble = "not a prefix for a node"
+        elif peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
+            trouble = "not of the pool of its anchor"
         elif self.configuration.pool.contains(prefix) or prefix.contains(self.configuration.pool):
             trouble = "prefix of our own pool"
         elif self._serves_another(prefix, session):
@@ -170,6 +189,7 @@ class MaarState(OutboxEngine):
         self._do(WithdrawPrefix(session.own))
         self._do(WithdrawCounter(session.own))
         self.pool.release(session.own, self._now)
+        self._anchored_for.pop(session.own, None)
         session.own = None
 
     def _remove(self, session: Session) -> None:
@@ -184,6 +204,8 @@ class MaarState(OutboxEngine):
         for kind in ("register", "deregister"):
             self._requests.cancel((kind, session.node, self.configuration.cmd, None))
         del self.sessions[session.node]
+        self._by_slot.pop(session.slot, None)
+        self._unproved.pop(session.node, None)
         self._do(DeleteBinding(session.node))
 
     def _quiet(self, session: Session) -> None:

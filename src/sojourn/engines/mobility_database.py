@@ -15,11 +15,12 @@ The checks of an update are in `registration`, what is kept in `database_entry`,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from sojourn.core.effects import DeleteBinding, Effect, SendMessage, StoreBinding
 from sojourn.core.engine import Row
-from sojourn.core.events import ClockStepped, Commanded, Event, MessageReceived
+from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
 from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName, TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
@@ -34,10 +35,12 @@ from sojourn.wire import (
     BindingUpdateFlags,
     MobileNodeIdentifier,
     Status,
+    encode,
 )
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
+_REPAIR_AFTER = 1 * SECOND
 _TOLD_ANEW_INTERVAL = 10 * SECOND
 _STRANGER_RATE = 50
 """Answers a second to sources that are not in the configuration, all together."""
@@ -50,6 +53,7 @@ class CentralMobilityDatabase(Notices):
         super().__init__(configuration, epoch)
         self._strangers = TokenBucket(_STRANGER_RATE, _STRANGER_RATE)
         self._owners: dict[Prefix, bytes] = {}
+        self._serves: Counter[Address] = Counter()
         self._settled: Instant = 0
         self._forgetful: set[Address] = set()
         """MAARs that asked again, too soon, what they anchor."""
@@ -66,6 +70,7 @@ class CentralMobilityDatabase(Notices):
                 self._report("record-unreadable", node=node.hex())
                 continue
             self.entries[node] = entry
+            self._serves[entry.serving] += 1
             for prefix, _ in entry.anchors:
                 self._owners[prefix] = node
             self._timers.start(("expiry", node), entry.expires)
@@ -85,6 +90,9 @@ class CentralMobilityDatabase(Notices):
                 self._on_message(message, source)
             case ClockStepped(epoch):
                 self._epoch = max(self._epoch, epoch)  # set back, it would refuse whoever is right for as long
+            case EffectFailed(StoreBinding(key) | DeleteBinding(key), error, reason):
+                self._report("effect-failed", effect="StoreBinding", error=error, reason=reason)
+                self._after(_REPAIR_AFTER, "store", key)
             case Commanded(verb, arguments):
                 self._report("command-unknown", verb=verb, arguments=len(arguments))
             case _:
@@ -114,6 +122,12 @@ class CentralMobilityDatabase(Notices):
         elif kind == "told-anew" and key in self._forgetful:
             self._forgetful.discard(key)
             self._on_refresh_request(key)
+        elif kind == "store":  # the disk refused this binding: what is true of it now
+            entry = self.entries.get(key)
+            if entry is None:
+                self._do(DeleteBinding(key))
+            else:
+                self._keep(entry)
         elif kind == "expiry":
             entry = self.entries.get(key)
             if entry is not None:
@@ -166,8 +180,11 @@ class CentralMobilityDatabase(Notices):
             reason=refused.reason,
             node=(bytes((identifier.subtype,)) + identifier.identifier).hex() if identifier else "",
         )
-        if update.flags & BindingUpdateFlags.A:
-            self._send(refusal(update, refused.status, self._ticks()), source)
+        if not update.flags & BindingUpdateFlags.A:
+            return
+        answer = refusal(update, refused.status, self._ticks())
+        if source in self._maars or len(encode(answer)) <= len(encode(update)):  # nobody is hit harder through us
+            self._send(answer, source)
 
     def _register(self, request: Registration, update: BindingUpdate, maar: Maar) -> None:
         own = self._own_prefixes(request, maar)
@@ -212,6 +229,8 @@ class CentralMobilityDatabase(Notices):
         """RFC 8885 3.1: initial registration, or what a CMD that forgot everything is told again."""
         if len(self.entries) >= self.configuration.nodes:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
+        if self._serves[request.source] >= self.configuration.nodes_per_maar:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes of this MAAR")
         lifetime = self._granted(request)
         entry = BindingCacheEntry(
             request.node,
@@ -223,6 +242,7 @@ class CentralMobilityDatabase(Notices):
             [],
         )
         self.entries[request.node] = entry
+        self._serves[request.source] += 1
         self._adopt(entry, request.anchored_prefixes)
         self._add_own(entry, own, request.source)
         entry.untold = tuple(entry.by_maar())
@@ -264,6 +284,8 @@ class CentralMobilityDatabase(Notices):
         """RFC 8885 3.2 to 3.4: the node is elsewhere; move the binding and tell the MAARs that anchor for it."""
         left = entry.serving
         stayed = left == request.source
+        self._serves[left] -= 1
+        self._serves[request.source] += 1
         entry.serving = request.source
         entry.timestamp = request.timestamp
         entry.sequence = request.sequence
@@ -432,6 +454,7 @@ class CentralMobilityDatabase(Notices):
         for prefix, _ in entry.anchors:
             self._owners.pop(prefix, None)
         self._timers.stop(("expiry", entry.node))
+        self._serves[entry.serving] -= 1
         del self.entries[entry.node]
         self._do(DeleteBinding(entry.node))
 
@@ -460,7 +483,7 @@ class CentralMobilityDatabase(Notices):
             "address": text(maar.address),
             "role": "maar",
             "pool": str(maar.pool),
-            "serves": sum(1 for entry in self.entries.values() if entry.serving == maar.address),
+            "serves": self._serves[maar.address],
             "heard": None if heard is None else (now - heard) // SECOND,
         }
 

@@ -35,6 +35,8 @@ class Outstanding:
     sent: Instant = -1
     """Of the last transmission; -1 while the next one waits for its turn."""
     attempts: int = 0
+    bulk: bool = False
+    """It may wait while others are in a hurry: it has a pace of its own."""
     turn: Instant = -1
     """When the pace allows the next transmission; -1 as long as it did not ask."""
 
@@ -54,6 +56,7 @@ class Retransmission:
         sleep: Callable[[Key], None],
         attempts: int | None = None,
         pacer: TokenBucket | None = None,
+        bulk_pacer: TokenBucket | None = None,
     ) -> None:
         self._constants = constants
         self._send = send
@@ -61,6 +64,7 @@ class Retransmission:
         self._sleep = sleep
         self._attempts = attempts
         self._pacer = pacer
+        self._bulk_pacer = bulk_pacer
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
         self._recent: dict[tuple[bytes, Address], deque[Instant]] = {}
@@ -72,9 +76,9 @@ class Retransmission:
         """What is outstanding under `key`."""
         return self._outstanding.get(key)
 
-    def start(self, key: Key, update: BindingUpdate, now: Instant) -> None:
+    def start(self, key: Key, update: BindingUpdate, now: Instant, *, bulk: bool = False) -> None:
         """Send `update` now or as soon as rate and pace allow; it replaces an earlier request under `key`."""
-        request = Outstanding(key, update, update.sequence, self._first_timeout(key))
+        request = Outstanding(key, update, update.sequence, self._first_timeout(key), bulk=bulk)
         self._outstanding[key] = request
         self._transmit(request, now)
 
@@ -129,8 +133,9 @@ class Retransmission:
         recent = self._recent.get(request.key[1:3])
         if recent and len(recent) >= self._constants.max_update_rate and recent[0] + SECOND > now:
             return recent[0] + SECOND
-        if self._pacer is not None and request.turn < 0:
-            request.turn = self._pacer.reserve(now)
+        pacer = self._bulk_pacer if request.bulk else self._pacer
+        if pacer is not None and request.turn < 0:
+            request.turn = pacer.reserve(now)
         return max(request.turn, now)
 
     def _note(self, key: Key, now: Instant) -> None:
