@@ -270,8 +270,9 @@ def test_a_lab_does_not_write_over_files_of_others(desk: Desk) -> None:
         assert "is a file; name a directory" in desk.run("lab", verb, "two.toml", "--output", "two.toml", code=2)
         assert "cannot be written" in desk.run("lab", verb, "two.toml", "--output", "/proc/x", code=2)
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
-    for _ in range(2):  # its own results it writes over
+    for _ in range(2):  # its own results it writes over, but not those of a lab that is up
         desk.up("--output", "ours")
+        assert 'the lab "two" writes to' in desk.run("lab", "up", "two.toml", "--name", "b", "--output", "ours", code=1)
         desk.run("lab", "down")
 
 

@@ -175,6 +175,9 @@ def up(
         )
         if chosen in sessions.running():
             raise sessions.SessionError(f'a lab "{chosen}" is up already; take it down or choose another --name')
+        for other in sessions.running():
+            if sessions.ask(other, {"verb": "status"})["output"] == str(directory):
+                raise CommandError(f'the lab "{other}" writes to {directory}; name another directory with --output')
         claim_output(directory)
         sessions.start(specification)
         return _with_addresses(chosen)
