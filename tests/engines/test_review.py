@@ -173,7 +173,8 @@ def test_a_binding_whose_removal_the_disk_refused_is_removed_later() -> None:
 
 
 def test_a_node_that_came_when_the_pool_was_exhausted_gets_a_prefix_when_there_is_one() -> None:
-    domain = Domain(maars=1, quarantine=1 * SECOND, lifetime=8 * SECOND, pool=Prefix(pool(1).address, 64))
+    only = Prefix(pool(1).address, 64)
+    domain = Domain(maars=1, quarantine=SECOND, lifetime=8 * SECOND, pool=only, cmd={"warm_up": SECOND})
     domain.attach("mn1", "ar1")
     domain.attach("mn2", "ar1")
     domain.run(SECOND)

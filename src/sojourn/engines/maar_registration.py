@@ -364,8 +364,9 @@ class RegistrationProcedures(MaarState):
         self._keep(session)
 
     def _postpone(self, session: Session) -> None:
-        """The CMD has no room now: no mobility service (RFC 5213 6.9.1.2, 11.), but the node keeps its connectivity here,
-        which needs no CMD, and is registered later.
+        """The CMD has no room now: no mobility service (RFC 5213 6.9.1.2, 11.), and the node is registered later.
+
+        Its connectivity here needs no CMD and stays.
         """
         self._after(_RETRY_AFTER, "refresh", session.node)
         session.seen = self._now
