@@ -220,7 +220,7 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.name) for peer in section.peers)
+    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool) for peer in section.peers)
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),

@@ -133,6 +133,9 @@ class Peer(Section):
 
     address: AddressField = setting("Proxy-CoA and tunnel end point of the other router.", example="2001:db8:a2::1")
     name: NameField = setting("For people.", "", example="ar2")
+    pool: PoolField | None = setting(
+        "Its pool: prefixes outside of it are not believed to be anchored there.", None, example="2001:db8:a200::/48"
+    )
 
 
 class Kernel(Section):
@@ -182,7 +185,9 @@ class Maar(Section):
     buffer_time: DurationField = _maar("buffer_time", "At most for this long.")
     prefixes_per_node: FewField = _maar("prefixes_per_node", "Most prefixes of other routers for one node.")
     nodes: CountField = _maar("nodes", "Most nodes known at a time, served and anchored together.")
-    new_nodes_per_second: CountField = _maar("new_nodes_per_second", "Unknown nodes accepted per second.", 200)
+    new_nodes_per_second: CountField = _maar(
+        "new_nodes_per_second", "Unknown nodes accepted per second and access link.", 200
+    )
     advertise_confirmed: SwitchField = _maar(
         "advertise_confirmed",
         "Announce a new prefix only after the database accepted it, instead of at once.",
@@ -229,12 +234,15 @@ class Cmd(Section):
     lifetime_max: DurationField = _cmd("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     relay_flush: DurationField = _cmd("relay_flush", "Relay mode: the serving router is told what is known after this.")
     nodes: CountField = _cmd("nodes", "Most nodes known at a time.", 1_000_000)
+    nodes_per_maar: CountField = _cmd("nodes_per_maar", "Most nodes that one router may register.", 500_000)
     prefixes_per_node: FewField = _cmd("prefixes_per_node", "A node with more loses the prefix that it left first.")
     timestamp_validity_window: DurationField = _cmd(
         "timestamp_validity_window",
         "A registration from further in the future than this is refused (RFC 5213 5.5).",
     )
-    pace_rate: CountField = _cmd("pace_rate", "Most updates per second of the database's own.", 2_000)
+    pace_rate: CountField = _cmd(
+        "pace_rate", "Most updates per second about moves; a quarter as many again of what is not urgent.", 2_000
+    )
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
     warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")

@@ -148,7 +148,11 @@ def configuration(daemon: Daemon, topology: Topology) -> str:
         "mtu": topology.mtu,
     }
     table |= dict(topology.maar) | dict(own)
-    peers = [{"name": name, "address": topology.address(name)} for name in topology.access_routers if name != node.name]
+    peers = [
+        {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
+        for name in topology.access_routers
+        if name != node.name
+    ]
     return _toml(top, "maar", table, "peers", peers)
 
 
