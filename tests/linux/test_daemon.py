@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from domain_of_daemons import HOST, Daemon, Domain, domain, until
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.host.recorder import load_events
+from sojourn.wire import BindingRefreshRequest, encode, seal
+from sojourn.wire.addresses import address, eui64_link_local
+from sojourn.wire.icmpv6 import RouterSolicitation, encode_icmpv6, seal_icmpv6
 
 pytestmark = pytest.mark.lab
 
@@ -335,6 +339,51 @@ def test_hostile_octets_are_counted_and_harm_nobody(world: Domain) -> None:
     assert world.answers(world.address("2001:db8:a100:")) == 3
     assert daemon.stop() == 0
     assert "warning refused counter=maar:socket:unknown-source count=4" in daemon.log.read_text()
+
+
+@pytest.mark.parametrize("counters", ["true", "false"])
+def test_a_node_cannot_speak_as_a_router(world: Domain, counters: str) -> None:
+    """Neither to its access router nor to a database in the same process; with and without the packet filter."""
+    router = world.routers[0]
+    router.run("ip -6 address add 2001:db8:a1::c/128 dev core nodad")
+    daemon = world.daemons["ar1"]
+    daemon.edit("[maar]\n", f"[maar]\ncounters = {counters}\n")
+    daemon.edit('cmd = "2001:db8:c::1"', 'cmd = "2001:db8:a1::c"')
+    database = world.daemons["cmd"].file.read_text().split("[cmd]")[1].replace("2001:db8:c::1", "2001:db8:a1::c")
+    daemon.file.write_text(daemon.file.read_text() + "[cmd]" + database)
+    daemon.start()
+    world.roam(1)
+    until("a session", lambda: daemon.show("sessions") and daemon.show("sessions")[0]["confirmed"])
+    maar, cmd, peer = (address(text) for text in ("2001:db8:a1::1", "2001:db8:a1::c", "2001:db8:a2::1"))
+    forged = [(cmd, maar), (peer, maar), (peer, cmd), (maar, cmd)]
+    with ControlClient(daemon.socket) as client:
+        before = client.counters()
+    requests = daemon.log.read_text().count(" refresh-requested ")  # the router's own, at the start
+    with world.host.namespace.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("wlan0", 0))
+        for source, destination in forged:
+            message = seal(encode(BindingRefreshRequest()), source, destination)
+            packet = struct.pack("!IHBB", 6 << 28, len(message), 135, 64) + source + destination + message
+            raw.send(bytes.fromhex("00005e005213" + HOST.replace(":", "") + "86dd") + packet)
+        raw.send(bytes.fromhex("00005e005213" + HOST.replace(":", "") + "86dd") + _solicitation(HOST))
+    until("they came and the frame after them", lambda: _sightings(daemon) > before["maar:driver:NodeSeen"])
+    with ControlClient(daemon.socket) as client:
+        after = client.counters()
+    assert daemon.log.read_text().count(" refresh-requested ") == requests
+    refused = [after.get(f"{role}:socket:from-access-link", 0) for role in ("maar", "cmd")]
+    assert refused == ([0, 0] if counters == "true" else [2, 2])
+
+
+def _sightings(daemon: Daemon) -> int:
+    with ControlClient(daemon.socket) as client:
+        return client.counters()["maar:driver:NodeSeen"]
+
+
+def _solicitation(link_layer: str) -> bytes:
+    """A Router Solicitation from a host."""
+    source, group = eui64_link_local(bytes.fromhex(link_layer.replace(":", ""))), address("ff02::2")
+    message = seal_icmpv6(encode_icmpv6(RouterSolicitation(())), source, group)
+    return struct.pack("!IHBB", 6 << 28, len(message), 58, 255) + source + group + message
 
 
 def test_the_recording_replays(world: Domain) -> None:

@@ -19,6 +19,7 @@ from sojourn.core.effects import (
     WithdrawUplink,
 )
 from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.wire import BindingRefreshRequest, encode, seal
 from sojourn.wire.addresses import text
 from support.dataplane_bed import (
     AR1,
@@ -263,3 +264,34 @@ def test_tunnels_outlive_an_uplink_that_flaps(bed: Bed, anchor: LinuxDataplane, 
     bed.netlink("ar1").add_address(uplink, AR1, 64)  # as the operator's own configuration would
     bed.netlink("ar1").add_route(bytes(16), 0, AR1[:15] + b"\xff", uplink)
     assert reached_soon(bed)
+
+
+@pytest.mark.parametrize(("source", "header"), [(AR2, b""), (SERVER, b""), (AR2, bytes((135, 0, 1, 4, 0, 0, 0, 0)))])
+def test_signalling_to_this_router_does_not_come_from_an_access_link(
+    bed: Bed, anchor: LinuxDataplane, source: bytes, header: bytes
+) -> None:
+    """Nor behind an extension header. The same from the core arrives."""
+    bed.serve_home(anchor)
+    message = header + seal(encode(BindingRefreshRequest()), source, AR1)
+    packet = ipv6(source, AR1, 60 if header else 135, message)
+
+    def arrived(name: str) -> bool:
+        with bed.raw("ar1", 135) as signalling, bed.raw(name, socket.IPPROTO_RAW) as raw:
+            signalling.bind((text(AR1), 0))
+            signalling.settimeout(0.3)
+            raw.sendto(packet, (text(AR1), 0))
+            try:
+                return bool(signalling.recv(100))
+            except TimeoutError:
+                return False
+
+    assert not arrived("a")
+    assert arrived("core")
+
+
+def test_a_node_may_signal_to_a_home_agent_of_its_own(bed: Bed, anchor: LinuxDataplane) -> None:
+    """Mobile IPv6 from its own address to somewhere else is traffic as any other (RFC 6275)."""
+    bed.serve_home(anchor)
+    with bed.raw("server", 135) as agent, bed.raw("a", socket.IPPROTO_RAW) as raw:
+        raw.sendto(ipv6(HOST, SERVER, 135, seal(encode(BindingRefreshRequest()), HOST, SERVER)), (text(SERVER), 0))
+        assert agent.recv(100)

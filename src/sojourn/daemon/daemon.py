@@ -36,8 +36,9 @@ DONE, FAILED, WRONG = 0, 1, 2
 LOOK_INTERVAL = 10.0
 """Seconds between two looks at what was refused before it became an event."""
 _QUIET_REFUSALS = (
-    "unknown-source", "decode-errors", "rate-limited", "overflowed", "payload-proto", "header-length", "unknown-type",
-    "send-errors", "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed",
+    "unknown-source", "from-access-link", "decode-errors", "rate-limited", "overflowed", "payload-proto",
+    "header-length", "unknown-type", "send-errors",
+    "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed",
 )  # fmt: skip
 
 

@@ -151,6 +151,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
                 address=section.address,
                 peers=peers,
                 access=access,
+                untrusted=file.maar.access if file.maar else (),
                 strangers=strangers,
                 recorder=recorder,
                 loop=asyncio.get_running_loop(),

@@ -3,7 +3,8 @@
     prerouting, before anything is routed
       from our own loop                         clear our mark, accept
       IPv6-in-IPv6 from a peer to us            count by the inner addresses
-      from an access interface                  drop if it claims to come from this router;
+      from an access interface                  drop if it claims to come from this router, or as signalling to it,
+                                                or as signalling of another router;
                                                 clamp the TCP segment size; count by source;
                                                 mark if not TCP, too big, and anchored elsewhere
       to a prefix in `away`                     count; mark if not TCP and too big
@@ -37,7 +38,7 @@ CHAINS: tuple[tuple[str, tuple[int, int] | None], ...] = (
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
     ("output", (nft.HOOK_OUTPUT, 0)),
 )
-_ICMPV6, _TCP, _IPV6 = b"\x3a", b"\x06", b"\x29"
+_ICMPV6, _TCP, _IPV6, _MOBILITY = b"\x3a", b"\x06", b"\x29", b"\x87"
 _REDIRECT = b"\x89"
 _SOURCE, _DESTINATION = 8, 24
 
@@ -55,12 +56,17 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     oversize: tuple[bytes, ...] = (_protocol(_TCP, nft.NOT_EQUAL), nft.load_meta(nft.META_LENGTH), nft.network_order())
     oversize += (nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),)
     mark = _mark(settings, settings.mark)
+    to_us = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.compare(nft.EQUAL, settings.address))
+    from_peer = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("peers"))
 
     yield "tunnelled", counted(nft.TRANSPORT, _SOURCE)
     yield "tunnelled", counted(nft.TRANSPORT, _DESTINATION)
 
     own = (nft.load(nft.NETWORK, _SOURCE, 16), nft.compare(nft.EQUAL, settings.address))
     yield "access", (*own, nft.verdict(nft.DROP))
+    # Routers know each other by address. The daemon's socket refuses these too, also where there is no nf_tables.
+    yield "access", (_protocol(_MOBILITY), *to_us, nft.verdict(nft.DROP))
+    yield "access", (_protocol(_MOBILITY), *from_peer, nft.verdict(nft.DROP))
     yield "access", clamp
     yield "access", counted(nft.NETWORK, _SOURCE)
     yield "access", (*oversize, *_within(_SOURCE, settings.pool, nft.NOT_EQUAL), *mark)
@@ -69,8 +75,6 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
 
     clear = _mark(settings, 0)
     yield "prerouting", (_interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
-    to_us = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.compare(nft.EQUAL, settings.address))
-    from_peer = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("peers"))
     yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
     for name in settings.access:
         yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))

@@ -48,7 +48,8 @@ class LoopTimer:
 class Host:
     """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
 
-    `peers`, `rate`, `burst` and `strangers` are those of `MobilitySocket`. The data plane and the store belong to the
+    `peers`, `rate`, `burst` and `strangers` are those of `MobilitySocket`. No message is taken from the interfaces
+    `access`, nor from `untrusted`, those of another role on this machine. The data plane and the store belong to the
     driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
     """
 
@@ -61,6 +62,7 @@ class Host:
         address: Address,
         peers: Collection[Address] | None,
         access: Sequence[str] = (),
+        untrusted: Sequence[str] = (),
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         rate: int | None = RATE,
@@ -71,7 +73,9 @@ class Host:
         self.recorder = recorder
         self.timer = LoopTimer(self.loop, self._wake)
         with ExitStack() as opened:
-            self.socket = MobilitySocket(address, peers=peers, rate=rate, burst=burst, strangers=strangers)
+            self.socket = MobilitySocket(
+                address, peers=peers, rate=rate, burst=burst, strangers=strangers, access={*access, *untrusted}
+            )
             opened.callback(self.socket.close)
             self.access = AccessLink(access)
             opened.callback(self.access.close)
@@ -157,5 +161,6 @@ class Host:
         for event in events:
             if isinstance(event, LinkChanged):
                 self.access.refresh(event.interface)
+                self.socket.refresh()
         self._presence.heard(events)
         self.driver.dispatch(events)

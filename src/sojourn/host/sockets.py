@@ -7,11 +7,15 @@ message, so nobody is answered twice).
 
 Most of what a stranger may send is dropped before it costs anything: first by its source, then by the share
 that each source has, and only then is it decoded. Nothing in here raises because of what arrived.
+
+Routers are known by their addresses, so it matters where a message came in: a node on an access link that writes a
+router's address as its source would be believed. What comes in from there is dropped, whatever it says.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import struct
 import time
@@ -47,7 +51,9 @@ _SHORTEST = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 6: 1, 7: 2}
 """The least Header Len of each message of RFC 6275 6.1."""
 _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
-_IPV6_PKTINFO = 50
+_IPV6_RECVPKTINFO, _IPV6_PKTINFO = 49, 50
+_CONTROL = socket.CMSG_SPACE(20)
+_SIOCGIFNAME = 0x8910
 _ICMP6_FILTER = 1
 _PARAMETER_PROBLEM = 4
 
@@ -58,8 +64,8 @@ class MobilitySocket:
     Only `peers` are listened to; None means everybody, who then get no error messages. `peers` is looked at
     anew for every message, so it may change. `rate` and `burst` limit each source, None: no limit.
     `strangers` messages a second of others than `peers`, all together, are handed on all the same: to a role
-    that refuses them with a status (RFC 5213 5.3.1). Raises OSError when `address` is not of this machine or the
-    right to raw sockets is missing.
+    that refuses them with a status (RFC 5213 5.3.1). Nothing is taken that came in on one of the interfaces
+    `access`. Raises OSError when `address` is not of this machine or the right to raw sockets is missing.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class MobilitySocket:
         rate: int | None = RATE,
         burst: int = BURST,
         strangers: int = 0,
+        access: Collection[str] = (),
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.address = address
@@ -81,9 +88,14 @@ class MobilitySocket:
         self._errors: Limiter[Address] = Limiter(ERRORS_PER_SECOND, ERRORS_PER_SECOND, SOURCES)
         self._addresses: dict[str, Address] = {}
         self._names: dict[Address, tuple[str, int]] = {}
+        self._access = frozenset(access)
+        self._trusted: dict[int, bool] = {}
+        """Whether what came in on the interface of that index may be taken, as far as it was asked."""
         self._socket = _bound(IPPROTO_MOBILITY, address)
         try:
             _enlarge(self._socket)
+            if self._access:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
             self._icmp = _bound(socket.IPPROTO_ICMPV6, address)
             self._icmp.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, b"\xff" * 32)  # it only sends
         except OSError:
@@ -98,6 +110,10 @@ class MobilitySocket:
         """Let go of the sockets."""
         self._socket.close()
         self._icmp.close()
+
+    def refresh(self) -> None:
+        """To be called when interfaces changed: indices may stand for others now."""
+        self._trusted.clear()
 
     # --- in -------------------------------------------------------------------------------------------------
 
@@ -119,16 +135,20 @@ class MobilitySocket:
     def receive(self) -> list[tuple[bytes, Address]]:
         """Mobility Headers that passed the checks that come before decoding, with their sources."""
         found: list[tuple[bytes, Address]] = []
-        counters, receive, now = self.counters, self._socket.recvfrom, self._clock()
+        counters, now = self.counters, self._clock()
+        fetch = self._fetch_with_interface if self._access else self._socket.recvfrom
         for _ in range(DRAIN):
             try:
-                octets, name = receive(LARGEST + 1)
+                octets, name = fetch(LARGEST + 1)
             except BlockingIOError:
                 break
             except OSError:
                 counters["receive-errors"] += 1
                 break
             counters["received"] += 1
+            if name is None:
+                counters["from-access-link"] += 1
+                continue
             source = self._address_of(name[0])
             if self.peers is not None and source not in self.peers:
                 counters["unknown-source"] += 1
@@ -139,6 +159,25 @@ class MobilitySocket:
             elif self._sound(octets, source):
                 found.append((octets, source))
         return found
+
+    def _fetch_with_interface(self, size: int) -> tuple[bytes, tuple[str, int] | None]:
+        """As `recvfrom`; no source for what came in on an access interface. Raises OSError."""
+        octets, control, _, name = self._socket.recvmsg(size, _CONTROL)
+        for level, kind, data in control:
+            if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+                index = struct.unpack_from("=i", data, 16)[0]
+                trusted = self._trusted.get(index)
+                return octets, name if (self._look_at(index) if trusted is None else trusted) else None
+        return octets, None
+
+    def _look_at(self, index: int) -> bool:
+        """Whether what came in on that interface may be taken. One that is gone already is not asked about again."""
+        try:
+            found = fcntl.ioctl(self._socket, _SIOCGIFNAME, struct.pack("=16xi20x", index))
+        except OSError:
+            return False
+        trusted = self._trusted[index] = found[:16].rstrip(b"\0").decode(errors="replace") not in self._access
+        return trusted
 
     def overflowed(self) -> int:
         """Messages that the kernel dropped because we were too slow to fetch them."""
