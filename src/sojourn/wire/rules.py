@@ -50,9 +50,8 @@ ALLOWED: Final[dict[str, frozenset[int] | None]] = {
         (3, 8, 19, 20, 22, 23, 24, 25, 26, 27, 33, 36, 43, 46, 49, 50, 52, 53, 55, 56, 57, 58, 59, 63, 64, 65, 66, 68)
     ),
     "BA": frozenset((2, 5, 9, 10, 12, 13, 14, 16, 17, 30, 31, 35, 45)),
-    "PBA": frozenset(
-        (8, 19, *range(22, 28), 31, 33, 37, 38, 39, 43, 47, 48, 49, 50, *range(52, 60), *range(62, 68), 69, 70)
-    ),
+    # 68: RFC 8885 4.6 names the PBU only, but 3.2 step 3 lets the answer of a previous MAAR include it.
+    "PBA": frozenset((8, 19, *range(22, 28), 31, 33, 37, 38, 39, 43, 47, 48, 49, 50, *range(52, 60), *range(62, 71))),
     "BE": frozenset(),
     "FBU": frozenset((3, 7, 21, 60)),
     "FBack": frozenset((3, 21, 61)),
