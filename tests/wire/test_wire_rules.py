@@ -160,7 +160,8 @@ def test_the_table_of_options_is_that_of_the_registry() -> None:
     for short, plain, proxy in (("BU", "BU", "PBU"), ("BA", "BA", "PBA")):
         first, second = rows[short].split(";")
         assert ALLOWED[plain] == numbers(first), short
-        also = {3} if proxy == "PBU" else set()  # RFC 5213 6.9.1.5, as mobility-options.csv has it
+        # RFC 5213 6.9.1.5, as mobility-options.csv has it; RFC 8885 3.2 step 3.
+        also = {3} if proxy == "PBU" else {68}
         assert ALLOWED[proxy] == numbers(second.split(":")[1]) | also, short
     indication, acknowledgement = rows["BRI/BRA"].split(";")[:2]
     assert ALLOWED["BRI"] == numbers(indication.split(":")[1]) | {45, 50}
