@@ -14,6 +14,7 @@ from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.lab.node import Node
+from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
 
 _READY_WITHIN = 20.0
@@ -52,6 +53,7 @@ class Daemon:
             self.process = self.node.spawn(
                 [sys.executable, "-m", "sojourn.cli.main", "run", str(self.file)], stdout=log, stderr=log
             )
+        make_prompt(self.process.pid)
 
     def wait_ready(self) -> None:
         """Back when it answers on its control socket. Raises DaemonFailed."""

@@ -31,6 +31,8 @@ _SESSIONS = 7
 _BORDER = 2
 _MAP_LINES = 8
 _MAP_WIDTH = 76
+_ECHO = 2
+"""Columns that stay free: the terminal's own ``^C`` must not begin a new line, or the picture would not go away."""
 """Columns from which on the map has room beside the prefixes."""
 _LEAST_WIDTH, _LEAST_LINES = 46, 9
 """Of a picture; where there is less, one line must do."""
@@ -205,7 +207,7 @@ def draw(stage: Stage, width: int = 80, height: int = 24) -> RenderableType:
 
     What does not fit is left out: first the latest events, then the map, at last all but one line.
     """
-    width, lines = min(80, width), height - 1
+    width, lines = min(80, width - _ECHO), height - 1
     here = f"{stage.host} at {stage.at or '-'}"
     if width < _LEAST_WIDTH or lines < _LEAST_LINES:
         return Text(f"{stage.seconds():.0f} s  {here}  {stage.phase}", no_wrap=True, overflow="ellipsis")

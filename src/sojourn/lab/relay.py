@@ -28,6 +28,8 @@ import time
 from collections import deque
 from typing import Any
 
+from sojourn.lab.promptness import make_prompt
+
 _SOL_PACKET = 263
 _PACKET_VNET_HDR, _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 15, 20, 23
 _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
@@ -196,6 +198,7 @@ def main() -> int:
         line += os.read(0, 65536) or b"\n"
     specification = json.loads(line)
     directions = _directions(specification)
+    make_prompt()
     gc.disable()  # nothing here makes cycles, and a collection would show as jitter
     print("ready", flush=True)
     run(directions)

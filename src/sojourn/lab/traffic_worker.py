@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sojourn.lab.promptness import make_prompt
 from sojourn.lab.traffic import PROBE_SIZE, Direction, FlowRecord, Happening
 from sojourn.lab.traffic_addresses import AddressWatch, HostAddress
 from sojourn.lab.traffic_flows import Exchange, Stream, StreamServer, inside, serve_echo
@@ -237,6 +238,7 @@ def main() -> int:
     options = parser.parse_args()
     places = {name: int(descriptor) for name, _, descriptor in (place.rpartition("=") for place in options.places)}
     socket.setdefaulttimeout(None)
+    make_prompt()
 
     async def work() -> None:
         await Worker(places, options.patience, options.status_every).run()
