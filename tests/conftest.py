@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+
 import pytest
 
 
@@ -9,3 +12,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update` writes the traces of tests/scenarios anew; `--seeds` takes more random walks."""
     parser.addoption("--update", action="store_true", help="rewrite the expected traces of tests/scenarios")
     parser.addoption("--seeds", type=int, default=200, help="random walks of tests/scenarios/test_random_walk.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI nothing skips silently: a tool that is missing there is a failure."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
+    return report
