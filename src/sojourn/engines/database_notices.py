@@ -90,12 +90,16 @@ class Notices(OutboxEngine):
         """Anchors that were learnt late are told, and the serving MAAR learns of them, outside any handover."""
         for maar in maars:
             self._tell_again(entry, maar)
+        self._inform(entry, entry.previous())
+
+    def _inform(self, entry: BindingCacheEntry, previous: Iterable[tuple[Prefix, Address]]) -> None:
+        """An answer to the serving MAAR that it did not ask for."""
         options: list[MobilityOption] = [
             identifier_option(entry.node),
             HomeNetworkPrefix.of(ANY),
             Timestamp(entry.timestamp),
         ]
-        self._send_accepted(entry, entry.sequence, options, entry.previous())
+        self._send_accepted(entry, entry.sequence, options, previous)
 
     def _tell_moved(
         self,
@@ -204,7 +208,11 @@ class Notices(OutboxEngine):
         elif source in entry.untold:
             entry.untold = tuple(maar for maar in entry.untold if maar != source)
             self._keep(entry)
+        late = entry.handover is None or source not in entry.handover.waiting
         self._confirmed(entry, source, answered=not refused)
+        if late and not refused and self.configuration.mode is Mode.RELAY:
+            # It was given up when the answers were gathered, so that the serving MAAR does not know of it.
+            self._inform(entry, [pair for pair in entry.previous() if pair[1] == source])
 
     def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
         """The MAAR does not anchor for this node (any more); one that saw it come back since speaks for itself."""

@@ -1,0 +1,151 @@
+"""Whatever arrives, from whomever: no exception, bounded tables, and strangers get little and seldom.
+
+Two million messages of this kind pass with other seeds (``Storm(seed).run(100_000)``); what runs here is a sample.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.core.events import MessageReceived, NodeDetached, NodeSeen, Sighting
+from sojourn.engines.configuration import Mode
+from sojourn.wire import MobilityMessage, encode
+from sojourn.wire.addresses import Address
+from sojourn.wire.units import MILLISECOND, SECOND
+from support import checkers
+from support.domain import CMD, HOSTS, Domain, router
+from support.hostile import Attacker
+
+_NODES = 40
+_PREFIXES = 4
+_STRANGER_RATE = 50
+
+
+class Storm:
+    """Random messages to a CMD and two MAARs that also have work to do."""
+
+    def __init__(self, seed: int) -> None:
+        self.domain = Domain(
+            list(Mode)[seed % 3],
+            2,
+            cmd={"nodes": _NODES, "prefixes_per_node": _PREFIXES, "lifetime_max": 60 * SECOND, "warm_up": 0},
+            nodes=_NODES,
+            prefixes_per_node=_PREFIXES,
+            lifetime=60 * SECOND,
+            new_nodes_per_second=5,
+        )
+        self.attacker = Attacker(seed, self.domain)
+        self.answered: list[tuple[int, int]] = []
+        """When a stranger was answered, and by how many octets more than it sent."""
+
+    def run(self, count: int) -> None:
+        """`count` messages, some time, some nodes."""
+        dice = self.attacker.dice
+        for _ in range(count):
+            name = dice.choice(["cmd", "ar1", "ar2"])
+            self._send(name, self.attacker.source(), self.attacker.message())
+            self.check()
+            if dice.random() < 0.1:
+                host = dice.choice(["mn1", "mn2", "mn3"])
+                self.domain.event(dice.choice(["ar1", "ar2"]), self._event(host))
+            if dice.random() < 0.2:
+                self.domain.run(dice.choice([MILLISECOND, 300 * MILLISECOND, 5 * SECOND]))
+                self.domain.effects.clear()
+
+    def _event(self, host: str) -> NodeSeen | NodeDetached:
+        dice = self.attacker.dice
+        if dice.random() < 0.4:
+            return NodeDetached("acc0", HOSTS[host])
+        return NodeSeen("acc0", HOSTS[host], dice.choice(list(Sighting)))
+
+    def _send(self, name: str, source: Address, message: MobilityMessage) -> None:
+        domain = self.domain
+        domain.messages.clear()
+        own = CMD if name == "cmd" else router(int(name[2:]))
+        if source == own:
+            return  # the host drops what claims to come from ourselves
+        domain.event(name, MessageReceived(message, source, own))
+        for _, sender, destination, answer in domain.messages:
+            if destination == source.hex():
+                assert sender == "cmd", "a MAAR answers no stranger"
+                self.answered.append((domain.now, len(encode(answer)) - len(encode(message))))
+
+    def check(self) -> None:
+        """The limits hold."""
+        cmd = self.domain.cmd
+        assert len(cmd.entries) <= _NODES
+        assert all(len(entry.anchors) <= 2 * _PREFIXES for entry in cmd.entries.values())
+        assert len(cmd.heard) <= 2
+        assert len(cmd._identities) <= 2
+        for name in ("ar1", "ar2"):
+            maar = self.domain.maar(name)
+            assert len(maar.sessions) <= _NODES
+            assert len(maar.heard) <= 2
+            assert len(maar._requests) <= 3 * _NODES
+            for session in maar.sessions.values():
+                assert len(session.anchored) <= _PREFIXES
+                assert len(session.logical) <= _PREFIXES
+
+    def settle(self) -> None:
+        """The storm is over, the nodes are gone, and time passes."""
+        for name in ("ar1", "ar2"):
+            for host in ("mn1", "mn2", "mn3"):
+                self.domain.event(name, NodeDetached("acc0", HOSTS[host]))
+        for _ in range(40):
+            self.domain.run(30 * SECOND)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_storm_of_messages(seed: int) -> None:
+    storm = Storm(seed)
+    storm.run(700)
+    assert storm.answered, "strangers were among them"
+    for when, surplus in storm.answered:
+        assert surplus <= 64
+        assert sum(1 for other, _ in storm.answered if when <= other < when + SECOND) <= 2 * _STRANGER_RATE
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_a_storm_nothing_is_left(seed: int) -> None:
+    """Whatever forged messages made the engines believe ends with its lifetime."""
+    storm = Storm(seed)
+    storm.run(300)
+    storm.settle()
+    assert checkers.nothing_left(storm.domain) == []
+
+
+def test_strangers_are_answered_at_a_low_rate() -> None:
+    domain = Domain()
+    attacker = Attacker(1, domain)
+    domain.clear()
+    for _ in range(1000):
+        message = attacker.message()
+        domain.event("cmd", MessageReceived(message, attacker.dice.randbytes(16), CMD))
+    assert len(domain.messages) <= _STRANGER_RATE
+    domain.run(SECOND)
+    domain.clear()
+    for _ in range(1000):
+        domain.event("cmd", MessageReceived(attacker.message(), attacker.dice.randbytes(16), CMD))
+    assert len(domain.messages) <= _STRANGER_RATE
+
+
+def test_a_flood_of_identifiers_on_an_access_link_is_limited() -> None:
+    domain = Domain(nodes=30, new_nodes_per_second=10)
+    domain.clear()
+    dice = Attacker(2, domain).dice
+    for second in range(10):
+        for _ in range(100):
+            domain.event("ar1", NodeSeen("acc0", b"\x02" + dice.randbytes(5), Sighting.NEIGHBOUR))
+        assert len(domain.maar("ar1").sessions) <= min(30, 10 * (second + 2))
+        domain.run(SECOND)
+    assert domain.reported("ar1", "node-refused") >= 900
+
+
+@pytest.mark.parametrize(
+    "link_layer", [b"", b"\x01\x00\x5e\x00\x00\x01", b"\xff" * 6, b"\x02\x00\x00\x00\x01", b"\x02" * 8]
+)
+def test_what_is_no_individual_ethernet_address_is_no_node(link_layer: bytes) -> None:
+    domain = Domain()
+    domain.event("ar1", NodeSeen("acc0", link_layer, Sighting.STATION))
+    domain.event("ar1", NodeDetached("acc0", link_layer))
+    assert domain.maar("ar1").sessions == {}
