@@ -9,18 +9,15 @@ import pytest
 
 from sojourn.lab.measure_run import judge
 from sojourn.lab.soak import Mode, Soak, SoakOptions
+from sojourn.lab.soak_progress import SilentProgress
 from sojourn.lab.traffic import resets
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 
-def quiet(_: str) -> None:
-    return
-
-
 @pytest.mark.parametrize("mode", get_args(Mode))
 def test_nothing_breaks_and_nothing_is_left(mode: Mode, tmp_path: Path) -> None:
-    result = Soak(SoakOptions(tmp_path, hosts=3, roams=9, mode=mode, seed=7, lifetime=8), quiet).run()
+    result = Soak(SoakOptions(tmp_path, hosts=3, roams=9, mode=mode, seed=7, lifetime=8), SilentProgress()).run()
     moves = judge(result.evidence)
     assert len(moves) == 9
     assert resets(result.records) == 0
@@ -32,7 +29,7 @@ def test_nothing_breaks_and_nothing_is_left(mode: Mode, tmp_path: Path) -> None:
 
 def test_buffering_at_the_anchor_keeps_packets(tmp_path: Path) -> None:
     """The host is nowhere for 20 ms at a time; without a buffer 60 ms and more of every probe would be lost."""
-    result = Soak(SoakOptions(tmp_path, hosts=2, roams=6, buffer=True, seed=3, lifetime=8), quiet).run()
+    result = Soak(SoakOptions(tmp_path, hosts=2, roams=6, buffer=True, seed=3, lifetime=8), SilentProgress()).run()
     probes = [one for move in judge(result.evidence) for one in move.losses if one.rate > 500]
     assert len(probes) >= 6
     assert sum(one.lost for one in probes) < 0.5 * sum(one.bound_ms for one in probes)

@@ -37,7 +37,7 @@ class RoamTimes:
     disassociated: Instant
     """From here on no frame passes between host and old cell."""
     noticed: Instant | None
-    """The old router's bridge was told; None without notice."""
+    """The old router's bridge was told, which may be before; None without notice."""
     associated: Instant | None
     """From here on frames pass between host and new cell."""
     announced: Instant | None
@@ -69,15 +69,18 @@ class Air:
         *,
         outage: float = 0.0,
         notice: bool = True,
+        lead: float = 0.0,
         carrier: bool = False,
         make_before_break: float = 0.0,
     ) -> RoamTimes:
-        """`host` leaves its cell and joins that of `router`. Blocks for `outage` and `make_before_break`
-        seconds.
+        """`host` leaves its cell and joins that of `router`. Blocks for `outage`, `lead` and
+        `make_before_break` seconds.
 
-        `outage`: time between disassociation and association. `notice`: the old router sees the host leave
-        (its FDB entry goes). `carrier`: the host's link goes down at disassociation and up at association.
-        `make_before_break`: the new router hears of the host that many seconds before its frames move there.
+        `outage`: time between disassociation and association. `notice`: the old router sees the host leave (its
+        FDB entry goes). `lead`: it sees that so many seconds before frames stop passing, as with stations that
+        say where they are going (IEEE 802.11r over the DS, 802.11v). `carrier`: the host's link goes down at
+        disassociation and up at association. `make_before_break`: the new router hears of the host that many
+        seconds before its frames move there.
         Raises KeyError for unknown names.
         """
         port, cell = self._network.host_ports[host], self._network.cells[router]
@@ -88,6 +91,9 @@ class Air:
             announced = self.announce(host, router)
             time.sleep(make_before_break)
         gap = bool(outage or carrier)
+        early = self._notice_early(host, source, lead) if notice and lead and source != router else None
+        if early is not None:
+            notice = False
         if gap or source is None:
             disassociated, noticed = self._leave(host, source, notice, carrier or source is None)
             time.sleep(outage)
@@ -100,7 +106,9 @@ class Air:
         self._where[host] = router
         if announced is None or source is None:
             announced = self.announce(host, router)
-        return RoamTimes(host, source, router, start, disassociated, noticed, associated, announced)
+        if early is not None:
+            self._learn(source, True)
+        return RoamTimes(host, source, router, start, disassociated, early or noticed, associated, announced)
 
     def detach(self, host: str, *, notice: bool = True, carrier: bool = False) -> RoamTimes:
         """`host` leaves its cell and joins none. Raises KeyError for an unknown name."""
@@ -131,6 +139,20 @@ class Air:
         self._netlink.set_link(port.index, master=0, up=False if carrier else None)
         self._where[host] = None
         return time.monotonic_ns(), self._notice(host, source, notice)
+
+    def _notice_early(self, host: str, source: str | None, lead: float) -> Instant | None:
+        """The station is forgotten, and what it still sends does not bring it back."""
+        if source is None:
+            return None
+        self._learn(source, False)
+        noticed = self._notice(host, source, True)
+        time.sleep(lead)
+        return noticed
+
+    def _learn(self, router: str | None, learns: bool) -> None:
+        if router is not None:
+            node = self._network.nodes[router]
+            self._network.netlink(node.namespace).set_learning(node.ends["air"].index, learns)
 
     def _notice(self, host: str, source: str | None, notice: bool) -> Instant | None:
         if source is None or not notice:

@@ -31,6 +31,7 @@ RTM_GETNEXTHOP = 106
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_PROTINFO, _IFLA_BRPORT_LEARNING = 12, 8
 _IFLA_BR_FORWARD_DELAY, _IFLA_BR_AGEING_TIME, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 4, 5, 23
 IFF_UP = 0x1
 _IFA_ADDRESS, _IFA_FLAGS, _IFA_F_NODAD = 1, 8, 0x02
@@ -98,6 +99,12 @@ class RouteNetlink:
         if master is not None:
             body += attribute(IFLA_MASTER, struct.pack("=I", master))
         self.request(RTM_SETLINK, 0, body)
+
+    def set_learning(self, port: int, learns: bool) -> None:
+        """Whether a bridge remembers which stations it hears on `port`."""
+        body = _LINK.pack(socket.AF_BRIDGE, 0, port, 0, 0)
+        learning = attribute(_IFLA_BRPORT_LEARNING, bytes([learns]))
+        self.request(RTM_SETLINK, 0, body + nested(_IFLA_PROTINFO, learning))
 
     # --- addresses, routes, neighbours
     # ----------------------------------------------------------------------------

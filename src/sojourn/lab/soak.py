@@ -5,6 +5,10 @@ a terminal session and a stream from the address it got there. For a moment arou
 moves, chosen at random, goes up to a thousand packets a second towards it; what is lost of these is compared with the
 formula of `shared/standards.md` 7.5. The packets of the same burst before the move are the control phase.
 
+With buffering the host is nowhere for 20 ms at a time. A router that hears of the leaving only when it happened loses
+what arrives until it has begun to hold packets; with ``--notice 5ms`` it hears of it that much earlier, as from
+stations that say where they are going (IEEE 802.11r over the DS, 802.11v).
+
 Then all flows end, prefixes retire, hosts leave, bindings run out, and the kernels of all routers must hold what they
 held before the first host came.
 """
@@ -15,7 +19,6 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -28,8 +31,11 @@ from sojourn.lab.lab import Lab
 from sojourn.lab.measure import Window
 from sojourn.lab.measure_run import Anchors, Evidence
 from sojourn.lab.measure_signalling import SignallingMonitor, write_signals
+from sojourn.lab.promptness import make_prompt
+from sojourn.lab.quantities import duration
 from sojourn.lab.registry import ScenarioOptions, scenario
-from sojourn.lab.soak_report import make_soak_report, print_soak
+from sojourn.lab.soak_progress import Progress, make_progress
+from sojourn.lab.soak_report import OUTAGE, air_words, make_soak_report, print_soak
 from sojourn.lab.topology import Topology, parse
 from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic, TrafficError
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
@@ -45,8 +51,6 @@ _JUDGED = 450 * MILLISECOND
 """After a move, while the burst lasts."""
 _CONTROL_UNTIL = 110 * MILLISECOND
 """Before a move: packets sent later may be on the way when the host leaves."""
-_OUTAGE: Duration = 20 * MILLISECOND
-"""In a run with buffering: the time that a host is nowhere."""
 _KEPT_STOPS = 2
 """Flows from so many earlier stops go on."""
 
@@ -60,8 +64,12 @@ class SoakOptions:
     roams: int = 100
     mode: Mode = "proxy"
     buffer: bool = False
+    notice: Duration = 0
+    """The old router hears of a leaving so long before the host's frames stop."""
     seed: int = 1
     json: bool = False
+    plain: bool = False
+    """Lines of text even on a terminal."""
     routers: int = 4
     pause: float = 0.15
     """Seconds between the end of a burst and the next one."""
@@ -84,7 +92,10 @@ class SoakResult:
     """Where each host was at the end of the roams."""
 
 
-@scenario("soak", "many hosts roam at random: losses, messages, and kernels as before (--hosts, --roams, --mode)")
+@scenario(
+    "soak",
+    "many hosts roam at random: losses, messages, and kernels as before (--hosts, --roams, --mode, --buffer, --notice)",
+)
 def soak(options: ScenarioOptions) -> int:
     """The soak as a scenario."""
     try:
@@ -102,9 +113,10 @@ def run_soak(options: SoakOptions) -> int:
 
 def _run_soak(options: SoakOptions) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
-    say = _silent if options.json else _progress
     try:
-        result = Soak(options, say).run()
+        with make_progress(plain=options.plain, quiet=options.json) as progress:
+            progress.begin(_heading(options), options.roams)
+            result = Soak(options, progress).run()
     except (TrafficError, DaemonFailed, OSError) as error:
         print(f"sojourn: the soak broke off: {error}", file=sys.stderr)
         return 1
@@ -138,8 +150,8 @@ def soak_topology(options: SoakOptions) -> Topology:
 class Soak:
     """One run. `run` once."""
 
-    def __init__(self, options: SoakOptions, say: Callable[[str], None]) -> None:
-        self._options, self._say = options, say
+    def __init__(self, options: SoakOptions, progress: Progress) -> None:
+        self._options, self._progress = options, progress
         self._topology = soak_topology(options)
         self._random = random.Random(options.seed)
         self._anchors = Anchors(self._topology)
@@ -152,6 +164,8 @@ class Soak:
         self._addresses: dict[str, str] = {}
         self._over = False
         self._count = 0
+        self._lost = 0
+        make_prompt()
 
     def run(self) -> SoakResult:
         """The whole of it. Raises TrafficError, DaemonFailed, OSError."""
@@ -182,7 +196,7 @@ class Soak:
 
     def _attach(self, lab: Lab, traffic: Traffic) -> None:
         """Every host comes somewhere and starts its old flows."""
-        self._say(f"{len(self._topology.hosts)} hosts attach")
+        self._progress.say(f"{len(self._topology.hosts)} hosts attach")
         traffic.serve("server", self._server)
         for host in self._topology.hosts:
             traffic.watch(host)
@@ -210,23 +224,31 @@ class Soak:
         here = lab.air.where(host)
         target = self._random.choice([name for name in self._topology.access_routers if name != here])
         probed = self._random.choice([f"{host}/probe", *(f"{flow}/hops" for flow in self._stops[host])])
+        before = self._lost_of(traffic, probed)
         self._burst(traffic, probed, BURST)
         burst_began = time.monotonic_ns()
         time.sleep(_BURST_BEFORE)
         self._greet(traffic, host, target)
-        move = lab.air.roam(host, target, outage=_OUTAGE / SECOND if self._options.buffer else 0.0)
+        outage = OUTAGE / SECOND if self._options.buffer else 0.0
+        move = lab.air.roam(host, target, outage=outage, lead=self._options.notice / SECOND)
         self._moves.append(move)
         self._quiet[host].append(Window(burst_began + 20 * MILLISECOND, move.start - _CONTROL_UNTIL))
         time.sleep(_BURST_AFTER)
         self._burst(traffic, probed, _BACKGROUND)
         self._end_old_stop(traffic, host)
         time.sleep(self._options.pause)
+        self._lost += self._lost_of(traffic, probed) - before
+        self._progress.moved(number + 1, self._lost)
         if (number + 1) % 10 == 0:
-            self._say(f"{number + 1} of {self._options.roams} moves")
             lab.check()
 
     def _burst(self, traffic: Traffic, flow: str, down: float) -> None:
         traffic.pace(flow, up=_BACKGROUND, down=down)
+
+    def _lost_of(self, traffic: Traffic, flow: str) -> int:
+        """What a stream lost towards its host so far, for who watches; a packet on the way counts too."""
+        count = traffic.count(flow)
+        return int(count["sent"] - count["arrived"])
 
     def _greet(self, traffic: Traffic, host: str, target: str) -> None:
         """A terminal session and a stream from the new address as soon as it is there."""
@@ -242,7 +264,7 @@ class Soak:
             traffic.stop(flow, f"{flow}/hops")
 
     def _leave(self, lab: Lab) -> None:
-        self._say("all flows ended; the hosts leave")
+        self._progress.say("all flows ended; the hosts leave, bindings run out")
         for host in self._topology.hosts:
             lab.air.detach(host)
 
@@ -277,7 +299,7 @@ class Soak:
             identifiers={host: lab.air.link_layer(host) for host in self._topology.hosts},
             quiet=self._quiet,
             ended=ended,
-            outage=_OUTAGE if self._options.buffer else 0,
+            outage=OUTAGE if self._options.buffer else 0,
             reach=_JUDGED,
         )
 
@@ -301,13 +323,22 @@ def _parse(options: ScenarioOptions) -> SoakOptions:
         roams=_number(extra.pop("roams", "100"), "--roams", 1, 100_000),
         mode=cast(Mode, mode),
         buffer=extra.pop("buffer", "false").lower() not in ("", "false", "no", "0"),
+        notice=_notice(extra.pop("notice", "0ms")),
+        plain=options.plain,
         seed=_number(extra.pop("seed", "1"), "--seed", 0, 1 << 31),
         json=options.json,
     )
     if extra:
         unknown = ", ".join(f"--{name}" for name in extra)
-        raise ValueError(f"there is no {unknown}; there are --hosts, --roams, --mode, --buffer, --seed")
+        raise ValueError(f"there is no {unknown}; there are --hosts, --roams, --mode, --buffer, --notice, --seed")
     return result
+
+
+def _notice(text: str) -> Duration:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f"--notice: {error}") from None
 
 
 def _number(text: str, name: str, least: int, most: int) -> int:
@@ -316,9 +347,6 @@ def _number(text: str, name: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _progress(line: str) -> None:
-    print(line, flush=True)
-
-
-def _silent(_: str) -> None:
-    return
+def _heading(options: SoakOptions) -> str:
+    words = [f"soak, {options.mode} mode", f"{options.hosts} hosts", f"{options.roams} moves", f"seed {options.seed}"]
+    return ", ".join([*words, *air_words(options)])

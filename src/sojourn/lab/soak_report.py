@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sojourn.lab.demo_summary import describe_flow, print_tables
-from sojourn.lab.measure import percentile
+from sojourn.lab.measure import milliseconds, percentile
 from sojourn.lab.measure_run import FlowLoss, HandoverResult, judge
 from sojourn.lab.report import Report, Table, Verdict, draw, to_json
 from sojourn.lab.traffic import FlowRecord, resets
+from sojourn.wire.units import MILLISECOND, Duration
 
 if TYPE_CHECKING:
-    from sojourn.lab.soak import SoakResult
+    from sojourn.lab.soak import SoakOptions, SoakResult
 
+OUTAGE: Duration = 20 * MILLISECOND
+"""In a run with buffering: the time that a host is nowhere."""
 ALLOWANCE_MS = 15.0
 """That a handover may take beyond the formula: scheduling, kernel, Python."""
 BUFFERED_PACKETS = 2.0
 """That may be lost at a thousand packets a second when the anchor buffers."""
+_ENOUGH = 20
+"""Of fewer samples the 95th percentile is the largest."""
 _PROBED = 500.0
 """Packets a second from which on a stream counts as a probe of the loss."""
 
@@ -33,6 +38,7 @@ def make_soak_report(result: SoakResult) -> Report:
     report = Report(
         f"Soak, {options.mode} mode" + (", buffering" if options.buffer else ""),
         f"{options.hosts} hosts, {len(moves)} moves between {options.routers} access routers, seed {options.seed}.",
+        conditions=_conditions(result),
         verdicts=list(_verdicts(result, moves, probes)),
         tables=[_percentiles(moves, probes), _kinds(result.records)],
     )
@@ -46,6 +52,36 @@ def make_soak_report(result: SoakResult) -> Report:
     return report
 
 
+def air_words(options: SoakOptions) -> list[str]:
+    """How hosts leave in this run, where that is not at once."""
+    if not options.buffer:
+        return [] if not options.notice else [_notice_words(options)]
+    words = ["routers buffer", f"hosts nowhere for {milliseconds(OUTAGE):g} ms"]
+    return [*words, _notice_words(options)]
+
+
+def _notice_words(options: SoakOptions) -> str:
+    return f"old router told {milliseconds(options.notice):g} ms before" if options.notice else "no notice before"
+
+
+def _conditions(result: SoakResult) -> list[tuple[str, str]]:
+    options, topology = result.options, result.evidence.topology
+    router = topology.access_routers[0]
+    to_cmd, to_server = (milliseconds(topology.delay(router, name)) for name in ("cmd", "server"))
+    return [
+        ("mode", options.mode),
+        ("hosts, moves, seed", f"{options.hosts}, {options.roams}, {options.seed}"),
+        ("links", f"{to_cmd:g} ms from a router to the database, {to_server:g} ms to the server, one way"),
+        ("a move", ", ".join(air_words(options)) or "the host changes cells at once, the old router sees it leave"),
+        ("hosts' duplicate address detection", options.dad),
+        ("probe", "one old stream of the host that moves, 1000 packets a second to it around the move"),
+        ("other traffic", "per host a download and, per kept address, a terminal session and 20 packets a second"),
+        ("control phase", "the packets of the same burst before the move; the share lost there is taken off"),
+        ("unused prefixes retire after", "5 s (idle_hold; 60 s by default)"),
+        ("bindings last", f"{options.lifetime} s (300 s by default)"),
+    ]
+
+
 def _verdicts(result: SoakResult, moves: Sequence[HandoverResult], probes: Sequence[FlowLoss]) -> Iterable[Verdict]:
     count = resets(result.records)
     yield Verdict("TCP resets", str(count), "0", count == 0)
@@ -53,14 +89,15 @@ def _verdicts(result: SoakResult, moves: Sequence[HandoverResult], probes: Seque
     yield Verdict("terminal sessions that broke", str(len(broken)), "0", not broken)
     corrupt = [record.flow for record in _finished(result.records) if not record.intact]
     yield Verdict("corrupt downloads", str(len(corrupt)), "0", not corrupt)
+    share = "p95" if len(probes) >= _ENOUGH else "most"
     excess = percentile((one.lost_ms - one.bound_ms for one in probes), 0.95)
     if result.options.buffer:
         lost = percentile((one.packets for one in probes), 0.95)
         limit = f"at most {BUFFERED_PACKETS:.0f}"
-        yield Verdict("lost of 1000 packets a second, p95", f"{lost:.1f}", limit, lost <= BUFFERED_PACKETS)
+        yield Verdict(f"lost of 1000 packets a second, {share}", f"{lost:.1f}", limit, lost <= BUFFERED_PACKETS)
     else:
         limit = f"at most {ALLOWANCE_MS:.0f} ms"
-        yield Verdict("loss beyond the formula, p95", f"{excess:.1f} ms", limit, excess <= ALLOWANCE_MS)
+        yield Verdict(f"loss beyond the formula, {share}", f"{excess:.1f} ms", limit, excess <= ALLOWANCE_MS)
     inexact = [move.number for move in moves if not move.exact]
     formula = "1+3k" if result.options.mode == "locator" else "2+2k"
     right = f"{len(moves) - len(inexact)} of {len(moves)}"
@@ -95,6 +132,8 @@ def _percentiles(moves: Sequence[HandoverResult], probes: Sequence[FlowLoss]) ->
         "Loss counts probe packets towards the host (1000 a second) that never arrived, less the share that "
         "was lost in the same burst before the move."
     )
+    if len(probes) < _ENOUGH:
+        note += f" Of fewer than {_ENOUGH} samples, p95 is the largest."
     return Table("Handovers", columns, list(rows), note)
 
 
@@ -116,7 +155,9 @@ def _kinds(records: Sequence[FlowRecord]) -> Table:
                 outcomes[record.outcome] = outcomes.get(record.outcome, 0) + 1
         text = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
         rows.append((kind, str(sum(outcomes.values())), text))
-    return Table("Flows", ("kind", "number", "ended"), list(rows))
+    stopped = any(record.kind == "download" and record.outcome == "stopped" for record in records)
+    note = "Stopped: downloads that the end of the run cut short; nothing was wrong with them." if stopped else ""
+    return Table("Flows", ("kind", "number", "ended"), list(rows), note)
 
 
 def _draw(path: Path, title: str, probes: Sequence[FlowLoss]) -> None:

@@ -249,6 +249,11 @@ class Traffic:
         for flow in flows:
             self._tell(do="stop", flow=flow)
 
+    def count(self, flow: str) -> Happening:
+        """How many packets of a flow were ``sent`` towards its host and how many ``arrived``, up to now."""
+        self._tell(do="count", flow=flow)
+        return self.wait("count", flow=flow)
+
     def wait(self, event: str, timeout: float = 10.0, **fields: Any) -> Happening:
         """The first happening `event` with these fields since the last call that returned it.
 

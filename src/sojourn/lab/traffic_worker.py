@@ -119,6 +119,10 @@ class Worker:
         if isinstance(stream, Stream) and stream.record.outcome == "running":
             stream.pace(up, down)
 
+    async def _do_count(self, flow: str) -> None:
+        down = self._records[flow].down if flow in self._records else Direction()
+        self._say("count", flow=flow, sent=len(down.sent), arrived=down.arrived)
+
     async def _do_stop(self, flow: str) -> None:
         self._greetings = [greeting for greeting in self._greetings if greeting.order["flow"] != flow]
         if flow in self._flows:
