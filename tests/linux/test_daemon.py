@@ -374,6 +374,26 @@ def test_a_node_cannot_speak_as_a_router(world: Domain, counters: str) -> None:
     assert refused == ([0, 0] if counters == "true" else [2, 2])
 
 
+def test_a_flood_of_invented_stations_is_put_off(world: Domain) -> None:
+    """The daemon answers in the middle of it, its log stays small, and a host that is served can leave."""
+    world.start()
+    world.roam(1)
+    daemon = world.daemons["ar1"]
+    until("a session", lambda: daemon.show("sessions") and daemon.show("sessions")[0]["confirmed"])
+    with world.host.namespace.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("wlan0", 0))
+        for number in range(20_000):
+            raw.send(b"\xff" * 6 + b"\x02\x99" + number.to_bytes(4, "big") + b"\0\6" + bytes(46))
+    assert _sightings(daemon) < 5_000, "it answers before it has seen to all of them"
+    world.roam(2)
+    until("left", lambda: [row["presence"] for row in daemon.show("sessions") if row["node"] == HOST] == ["away"])
+    assert daemon.stop() == 0
+    lines = daemon.log.read_text().splitlines()
+    refused = [line for line in lines if " node-refused " in line]
+    assert any(" repeated=" in line for line in refused)
+    assert len(refused) < 100
+
+
 def _sightings(daemon: Daemon) -> int:
     with ControlClient(daemon.socket) as client:
         return client.counters()["maar:driver:NodeSeen"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable, Iterator
 
@@ -160,6 +161,85 @@ def test_invented_stations_use_bounded_memory(
     assert monitor.counters["stations-refused"] == 8
     network.associate()
     assert events_until(monitor, _is(SEEN))[-1] == SEEN, "there is room again"
+
+
+def _flood(network: AccessRouter, number: int) -> None:
+    """Frames of stations that do not exist."""
+    with network.host.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("eth0", 0))
+        for invented in range(number):
+            raw.send(UPDATE_FRAME[:6] + b"\x02\x99" + invented.to_bytes(4, "big") + UPDATE_FRAME[12:])
+
+
+def _drained(monitor: LinkMonitor) -> list[Event]:
+    """What is reported until nothing more waits in the socket; time stands still."""
+    events: list[Event] = []
+    while select.select([monitor], [], [], 0.2)[0]:
+        events += monitor.receive()
+    return events
+
+
+def test_invented_stations_are_reported_a_few_at_a_time(network: AccessRouter) -> None:
+    """A departure is told at once all the same, and in the end nobody was missed."""
+    now = [0]
+    with network.router.entered():
+        monitor = LinkMonitor(["acc0"], clock=lambda: now[0])
+    monitor.start()
+    network.host_up()
+    network.associate()
+    events_until(monitor, _is(SEEN))
+    _flood(network, 3_000)
+    calls = 3_000 // links.SLICE
+    seen = sum(isinstance(event, NodeSeen) for event in _drained(monitor))
+    assert links.STATION_BURST - 1 <= seen <= links.STATION_BURST + calls * links.SLICE
+    assert seen < 3_000
+    assert monitor.due() == links.SLICE_INTERVAL
+    network.netlink.forget_station(PORT, NODE)
+    assert select.select([monitor], [], [], 5)[0]
+    told = monitor.receive()
+    assert told[0] == GONE
+    seen += sum(isinstance(event, NodeSeen) for event in told)
+    while (due := monitor.due()) is not None:
+        now[0] = due
+        told = monitor.receive()
+        assert len(told) <= links.SLICE
+        seen += sum(isinstance(event, NodeSeen) for event in told)
+    assert seen == 3_000
+    monitor.close()
+
+
+def test_more_than_can_be_put_off_is_found_by_reading_anew(
+    network: AccessRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "BACKLOG", 100)
+    monkeypatch.setattr(links, "SLICE", 10)
+    now = [0]
+    with network.router.entered():
+        monitor = LinkMonitor(["acc0"], clock=lambda: now[0])
+    monitor.start()
+    network.host_up()
+    network.associate()
+    _flood(network, 1_500)
+    seen = {event.link_layer for event in _drained(monitor) if isinstance(event, NodeSeen)}
+    assert monitor.stale
+    for _ in range(1_000):
+        due = monitor.due()
+        if due is None:
+            break
+        now[0] = due
+        seen |= {event.link_layer for event in monitor.receive() if isinstance(event, NodeSeen)}
+    assert len(seen) == 1_501
+    assert monitor.counters["stations-gone"] == 0, "an entry that a dump left out is asked for"
+    monitor.close()
+
+
+def test_a_departure_that_was_not_heard_is_found_by_reading_anew(network: AccessRouter, monitor: Monitor) -> None:
+    _attached(network, monitor)
+    monitor.stale = True
+    network.netlink.forget_station(PORT, NODE)
+    while select.select([monitor], [], [], 0.2)[0]:
+        monitor._socket.recv(1 << 16)  # lost
+    until(lambda: GONE in monitor.receive())
 
 
 def test_after_an_overrun_everything_is_read_anew_once_a_second(network: AccessRouter) -> None:

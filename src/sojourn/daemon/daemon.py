@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,7 @@ from sojourn.daemon.observed import Listener
 from sojourn.daemon.roles import Role, StartError, described, make_roles, open_store, refusals
 from sojourn.daemon.service import Service
 from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.host.repeats import Repeats
 from sojourn.stores import Store
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.log import Log
@@ -38,7 +40,7 @@ LOOK_INTERVAL = 10.0
 _QUIET_REFUSALS = (
     "unknown-source", "from-access-link", "decode-errors", "rate-limited", "overflowed", "payload-proto",
     "header-length", "unknown-type", "send-errors",
-    "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed",
+    "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed", "put-off",
 )  # fmt: skip
 
 
@@ -73,6 +75,7 @@ class Daemon:
         self._serving = False
         self._failed = False
         self._refused: dict[str, int] = {}
+        self._repeats: dict[str, Repeats] = {}
 
     async def main(self) -> int:
         """Start, serve, stop."""
@@ -123,17 +126,25 @@ class Daemon:
     def _listener(self, role: str) -> Listener:
         """Who is told of what happens to a role."""
 
+        repeats = self._repeats[role] = Repeats()
+
         def listen(item: Event | Report) -> None:
-            self.log.take(item)
             if self._service is not None:
                 self._service.collect(item)
-                if self.control.followed and self._service.worth_telling(item):
-                    service = self._service
-                    self.control.tell(lambda plain: service.row(role, item, plain))
+            told = repeats.take(item, time.monotonic_ns()) if isinstance(item, Report) else (item,)
+            for one in told:
+                self._tell(role, one)
             if isinstance(item, LinkChanged) and item.up and self._serving:
                 asyncio.get_running_loop().call_soon(self._reassert, role, item.interface)
 
         return listen
+
+    def _tell(self, role: str, item: Event | Report) -> None:
+        """The log, and whoever follows events."""
+        self.log.take(item)
+        service = self._service
+        if service is not None and self.control.followed and service.worth_telling(item):
+            self.control.tell(lambda plain: service.row(role, item, plain))
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -150,7 +161,7 @@ class Daemon:
         finally:
             notify("STOPPING=1")
             looking.cancel()
-            self._tell_refusals()
+            self._tell_refusals(at_last=True)
             await self.control.close()
             self._close_roles()
 
@@ -204,9 +215,12 @@ class Daemon:
             await asyncio.sleep(LOOK_INTERVAL)
             self._tell_refusals()
 
-    def _tell_refusals(self) -> None:
+    def _tell_refusals(self, at_last: bool = False) -> None:
         """What was dropped before it became an event is told now and then, as a count."""
         assert self._service is not None
+        for role, repeats in self._repeats.items():
+            for report in repeats.due(time.monotonic_ns(), at_last):
+                self._tell(role, report)
         for name, count in self._service.counters().items():
             before = self._refused.get(name, 0)
             if name.endswith(_QUIET_REFUSALS) and count > before:

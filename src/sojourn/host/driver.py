@@ -31,6 +31,7 @@ from sojourn.core.effects import (
 from sojourn.core.engine import Engine
 from sojourn.core.events import ClockStepped, EffectFailed, Event, TrafficCounted
 from sojourn.dataplane.base import Dataplane
+from sojourn.host.repeats import Repeats
 from sojourn.stores.base import Store
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Instant, WallClock
@@ -92,7 +93,7 @@ class Driver:
         self.counters: Counter[str] = Counter()
         """What was handled and asked for: class names of events and effects, and ``reports:NAME``."""
         self.recent: deque[tuple[Instant, Event | Report]] = deque(maxlen=RECENT)
-        """The latest events and reports, oldest first."""
+        """The latest events and reports, oldest first; refusals that repeat as their number (`Repeats`)."""
         self._send = send
         self._access = access
         self._store = store
@@ -104,6 +105,7 @@ class Driver:
         self._clock_checked = clock()
         self._inbox: list[Event] = []
         self._follow_ups: list[Event] = []
+        self._repeats = Repeats()
         self._armed: Instant | None = None
         self._busy = False
 
@@ -169,6 +171,8 @@ class Driver:
         """
         self._busy = True  # whatever still arrives is left alone
         self._wake_at(None)
+        now = self._clock()
+        self._tell(self._repeats.due(now, at_last=True), now)
         try:
             if withdraw:
                 self.dataplane.close()
@@ -212,6 +216,7 @@ class Driver:
         if now - self._clock_checked < CLOCK_INTERVAL:
             return
         self._clock_checked = now
+        self._tell(self._repeats.due(now), now)
         epoch = self._wall() - now
         if abs(epoch - self._epoch) > CLOCK_TOLERANCE:
             self._epoch = epoch
@@ -229,11 +234,17 @@ class Driver:
         counters, record = self.counters, self._record
         for effect in effects:
             counters[type(effect).__name__] += 1
-            if record is not None:
-                record(now, effect)
             if isinstance(effect, Report):
                 counters[f"reports:{effect.name}"] += 1
-                self.recent.append((now, effect))
+                self._tell(self._repeats.take(effect, now), now)
+            elif record is not None:
+                record(now, effect)
+
+    def _tell(self, reports: Sequence[Report], now: Instant) -> None:
+        for report in reports:
+            self.recent.append((now, report))
+            if self._record is not None:
+                self._record(now, report)
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         changes: list[StoreEffect] = []

@@ -17,7 +17,7 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.driver import Driver
-from sojourn.host.links import REREAD_INTERVAL, LinkMonitor
+from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
@@ -102,6 +102,7 @@ class Host:
         """
         removed = self.driver.start()
         self._dispatch(self.links.start())
+        self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
         self.loop.add_reader(self.links.fileno(), self._on_links)
         for port in self.access.ports.values():
@@ -152,8 +153,7 @@ class Host:
 
     def _on_links(self) -> None:
         self._dispatch(self.links.receive())
-        if self.links.stale:
-            self._reread.arm(time.monotonic_ns() + REREAD_INTERVAL)
+        self._reread.arm(self.links.due())
 
     def _dispatch(self, events: Sequence[Event]) -> None:
         if not events:
