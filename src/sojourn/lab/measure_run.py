@@ -345,7 +345,8 @@ def new_flow(evidence: Evidence, anchors: Anchors, move: RoamTimes, until: Insta
     """The first exchange that began after `move` from an address of the new router."""
     attached = move.announced or move.start
     for record in evidence.records:
-        if record.kind != "exchange" or record.host != move.host or not attached < record.started < until:
+        # By the start of the move: the time of the attach is noted after it, and the host may be quicker.
+        if record.kind != "exchange" or record.host != move.host or not move.start < record.started < until:
             continue
         if anchors.of(record.source) != move.target or not record.first_sent:
             continue
@@ -354,7 +355,7 @@ def new_flow(evidence: Evidence, anchors: Anchors, move: RoamTimes, until: Insta
         assert move.target is not None
         direct = len(evidence.topology.path(evidence.server, move.target)) - 1
         return NewFlow(
-            first_packet_ms=milliseconds(record.first_sent - attached),
+            first_packet_ms=max(0.0, milliseconds(record.first_sent - attached)),
             answer_ms=milliseconds(record.connected - attached) if record.connected else float("inf"),
             routers=passed,
             stretch=passed / direct if passed else None,

@@ -242,7 +242,8 @@ class Traffic:
 
         Beside it goes a stream `flow`/hops of `rate` packets a second both ways: it shows the number of hops.
         """
-        self._tell(do="greet", flow=flow, host=host, server=server, within=within, interval=interval, rate=rate)
+        common = {"host": host, "server": server, "within": within, "interval": interval, "rate": rate}
+        self._tell(do="greet", flow=flow, at=time.monotonic_ns(), **common)
 
     def stop(self, *flows: str) -> None:
         """The flows end in order; one that ended already stays as it is."""

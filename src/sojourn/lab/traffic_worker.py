@@ -24,7 +24,7 @@ from sojourn.lab.traffic import PROBE_SIZE, Direction, FlowRecord, Happening
 from sojourn.lab.traffic_addresses import AddressWatch, HostAddress
 from sojourn.lab.traffic_flows import Exchange, Stream, StreamServer, inside, serve_echo
 from sojourn.lab.traffic_http import Download, DownloadServer
-from sojourn.wire.addresses import prefix, text
+from sojourn.wire.addresses import Address, prefix, text
 from sojourn.wire.units import MILLISECOND, SECOND
 
 _LATE_PACKETS = 0.5
@@ -38,6 +38,8 @@ class _Greeting:
     order: dict[str, Any]
     host: str
     within: str
+    at: int
+    """When it was asked for: an address that is older does not count."""
 
 
 class Worker:
@@ -51,6 +53,8 @@ class Worker:
         self._servers: dict[str, tuple[StreamServer, asyncio.Server, DownloadServer]] = {}
         self._greetings: list[_Greeting] = []
         self._watches: list[AddressWatch] = []
+        self._latest: dict[str, dict[Address, HostAddress]] = {}
+        """What was heard last of each address of each host."""
         self._finished = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -112,7 +116,10 @@ class Worker:
         self._start(record, partial(Download, record, self._places[host], server, rate, patience, done))
 
     async def _do_greet(self, **order: Any) -> None:
-        self._greetings.append(_Greeting(order, order["host"], order["within"]))
+        self._greetings.append(_Greeting(order, order["host"], order["within"], order["at"]))
+        for change in self._latest.get(order["host"], {}).values():  # a busy process hears of it before it reads this
+            if change.seen >= order["at"]:
+                self._greet(order["host"], change)
 
     async def _do_pace(self, flow: str, up: float, down: float) -> None:
         stream = self._flows.get(flow)
@@ -180,10 +187,12 @@ class Worker:
                 "address", host=host, address=text(change.address), length=change.length,
                 present=change.present, usable=change.usable, preferred=change.preferred, seen=change.seen,
             )  # fmt: skip
-            if change.usable and change.preferred:
-                self._greet(host, change)
+            self._latest.setdefault(host, {})[change.address] = change
+            self._greet(host, change)
 
     def _greet(self, host: str, change: HostAddress) -> None:
+        if not (change.present and change.usable and change.preferred):
+            return
         due = [g for g in self._greetings if g.host == host and prefix(g.within).covers(change.address)]
         for greeting in due:
             self._greetings.remove(greeting)
