@@ -14,7 +14,8 @@ from sojourn.wire.units import Instant
 
 Name = TypeVar("Name", bound=Hashable)
 
-_STALE_FACTOR = 4
+_STALE_FACTOR = 2
+"""At most so many entries of the heap for one that runs: what was moved or stopped takes memory until it surfaces."""
 
 
 class Timers(Generic[Name]):

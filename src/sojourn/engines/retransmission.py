@@ -8,7 +8,6 @@ sent. Each transmission has a new sequence number (RFC 6275 11.8) and an answer 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -67,7 +66,7 @@ class Retransmission:
         self._bulk_pacer = bulk_pacer
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
-        self._recent: dict[tuple[bytes, Address], deque[Instant]] = {}
+        self._recent: dict[tuple[bytes, Address], list[Instant]] = {}
 
     def __len__(self) -> int:
         return len(self._outstanding)
@@ -140,11 +139,8 @@ class Retransmission:
 
     def _note(self, key: Key, now: Instant) -> None:
         """Remember the time of a transmission; forget, in order of age, what is older than a second."""
-        recent = self._recent.pop(key[1:3], None)
-        if recent is None:
-            recent = deque(maxlen=self._constants.max_update_rate)
-        recent.append(now)
-        self._recent[key[1:3]] = recent
+        recent = self._recent.pop(key[1:3], [])
+        self._recent[key[1:3]] = [*recent, now][-self._constants.max_update_rate :]
         while len(self._recent) > 1:
             oldest = next(iter(self._recent))
             if self._recent[oldest][-1] + SECOND > now:
