@@ -31,10 +31,10 @@ def test_greeting(order_first: bool, seen: int, preferred: bool, begins: bool) -
         def _say(self, event: str, **fields: Any) -> None:
             return
 
-        async def _do_exchange(self, flow: str, **rest: Any) -> None:
+        async def _do_exchange(self, flow: str, **rest: Any) -> None:  # type: ignore[override]
             begun.append(flow)
 
-        async def _do_stream(self, flow: str, **rest: Any) -> None:
+        async def _do_stream(self, flow: str, **rest: Any) -> None:  # type: ignore[override]
             begun.append(flow)
 
     async def scene() -> None:

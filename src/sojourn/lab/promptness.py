@@ -25,6 +25,9 @@ def make_prompt(process: int = 0) -> bool:
     number = _SCHED_SETATTR.get(os.uname().machine)
     if number is None:
         return False
-    nice = os.getpriority(os.PRIO_PROCESS, process)
+    try:
+        nice = os.getpriority(os.PRIO_PROCESS, process)
+    except ProcessLookupError:  # it ended already
+        return False
     attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, nice, 0, SLICE, 0, 0)
     return int(_libc.syscall(number, process, attributes, 0)) == 0
