@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -213,7 +215,28 @@ def test_a_second_daemon_is_refused(world: Domain) -> None:
     assert not (directory / "other.sock").exists()
     words = second(("ar1.sock", "other.sock"), ("ar1.sqlite", "other.sqlite"))
     assert "an access router (maar) is running on this machine already" in words
+    (directory / "elsewhere").mkdir()
+    words = second(("ar1.sock", "elsewhere/other.sock"), ("ar1.sqlite", "elsewhere/other.sqlite"))
+    assert "an access router (maar) is running on this machine already" in words
     assert first._ready(), "the first daemon goes on"
+
+
+def test_another_user_cannot_keep_it_from_starting(world: Domain, tmp_path: Path) -> None:
+    """By what everybody may do: bind an abstract socket, lock a directory or a file that he may read."""
+    names = ("sojourn/maar", "sojourn/cmd/2001:db8:c::1")
+    with ExitStack() as theirs:
+        for machine, name in zip((world.routers[0], world.cmd), names, strict=True):
+            with machine.namespace.entered():
+                squatter = theirs.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            squatter.bind(f"\0{name}")
+        for path in (tmp_path, Path("/proc/self/ns/net"), world.daemons["ar1"].file):
+            descriptor = os.open(path, os.O_RDONLY)
+            theirs.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        world.daemons["cmd"].start()
+        world.daemons["ar1"].start()
+    assert [world.daemons[name].stop() for name in ("ar1", "cmd")] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".lock")] == []
 
 
 def test_without_the_right_to_raw_sockets(world: Domain) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import socket
 import stat
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, assert_never
 
 from sojourn.control import protocol
+from sojourn.control.locks import FileLock, Held
 from sojourn.control.protocol import (
     Answer,
     Command,
@@ -43,6 +43,8 @@ UNREAD_MAX = 256 * 1024
 """Octets of events that wait for a client that does not read."""
 PATIENCE = 30.0
 """Seconds that a client may take to read an answer."""
+LOOKING = 5.0
+"""Seconds that other daemons may take to look at the sockets of a directory, all together."""
 
 _ACCEPTING = 4
 """Turns of the event loop until a connection that was accepted just now is a client, which can be closed."""
@@ -240,12 +242,15 @@ async def _turns(number: int) -> None:
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Of several daemons that start at once, one looks at the sockets of `directory` at a time."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = directory / ".sojourn.lock"
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock = FileLock(path, LOOKING)
+    except Held:
+        raise SocketTaken(f"{path} is locked by another process for more than {LOOKING:.0f} s; stop that one") from None
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.close()
 
 
 def _remove_if_dead(path: Path) -> None:

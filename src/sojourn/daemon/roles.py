@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
+from sojourn.control.locks import FileLock, Held, NamespaceLock
 from sojourn.core.effects import Report, StoreEffect
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event
@@ -30,6 +32,9 @@ _STRANGERS = 50
 """Messages a second of routers that are not configured, which a database answers with status 154 (RFC 5213 5.3.1)."""
 
 
+Lock: TypeAlias = FileLock | NamespaceLock
+
+
 class StartError(Exception):
     """The daemon cannot start here and now; the text says why and what to do."""
 
@@ -46,7 +51,7 @@ class Role:
     keep_forwarding: bool
     fresh: bool
     """No earlier life left anything in the kernel."""
-    lock: socket.socket
+    lock: Lock
 
     def start(self) -> list[str]:
         """Take up what an earlier life left; answers with what was removed from the kernel. Raises `StartError`.
@@ -114,7 +119,7 @@ def make_roles(file: File, store: Store, listener: Callable[[str], Listener]) ->
 
 
 def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Listener) -> Role:
-    lock = _lock(name, section.address)
+    lock = _lock(name, section, Path(file.control).parent)
     with ExitStack() as opened:
         opened.callback(lock.close)
         recorder = _recorder(file, name)
@@ -175,23 +180,22 @@ def _exists(interface: str) -> bool:
     return any(name == interface for _, name in socket.if_nameindex())
 
 
-def _lock(role: str, address: Address) -> socket.socket:
+def _lock(role: str, section: Maar | Cmd, directory: Path) -> Lock:
     """What only one daemon of this network namespace can have; the kernel takes it from one that dies.
 
-    Abstract Unix sockets belong to the network namespace, as routes do. Two access routers in one namespace would
-    fight over its routes; two databases at one address would both answer.
+    Two access routers in one namespace would fight over its routes; two databases at one address would both answer.
+    Where the namespace itself has no lock for us, daemons whose control sockets are in one directory see each other.
     """
-    name = "sojourn/maar" if role == "maar" else f"sojourn/cmd/{text(address)}"
-    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    who = "an access router (maar)" if role == "maar" else f"a database (cmd) at {text(section.address)}"
+    place = text(section.address).replace(":", "-") if role == "cmd" else "router"
     try:
-        lock.bind(f"\0{name}")
-    except OSError as error:
-        lock.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
-        who = "an access router (maar)" if role == "maar" else f"a database (cmd) at {text(address)}"
+        if role == "maar":
+            with suppress(OSError):
+                return NamespaceLock()
+        with refusals("take the lock", "name a directory for control that this user may write to"):
+            return FileLock(directory / f".{role}-{place}-{os.stat('/proc/self/ns/net').st_ino}.lock")
+    except Held:
         raise StartError(f"{who} is running on this machine already; stop that daemon first") from None
-    return lock
 
 
 @contextmanager
