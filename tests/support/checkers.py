@@ -6,10 +6,13 @@ Each checker answers with the faults that it found, as sentences; none is good n
 from __future__ import annotations
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence
+from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.engines.retransmission import Key
 from sojourn.wire.addresses import Address, Prefix, text
-from support.domain import Domain, node, router
+from support.domain import Domain, Member, node, router
 
 
 def loops(domain: Domain) -> list[str]:
@@ -69,10 +72,10 @@ def routes_equal_bindings(domain: Domain) -> list[str]:
                 expected[home].tunnelled[prefix] = entry.serving
     for member in _maars(domain):
         faults += [f"{member.name}: {fault}" for fault in expected[member.name].compare(member)]
-        if len(member.engine._requests):
-            faults.append(f"{member.name} waits for {list(member.engine._requests._outstanding)}")
-    if len(domain.cmd._requests):
-        faults.append(f"the CMD waits for {list(domain.cmd._requests._outstanding)}")
+        if waiting(member):
+            faults.append(f"{member.name} waits for {waiting(member)}")
+    if waiting(domain.members["cmd"]):
+        faults.append(f"the CMD waits for {waiting(domain.members['cmd'])}")
     return faults
 
 
@@ -84,8 +87,8 @@ def nothing_left(domain: Domain) -> list[str]:
     for name, member in domain.members.items():
         if set(member.store) - {FORGETFUL}:
             faults.append(f"{name} stores {len(member.store)} records")
-        if len(member.engine._requests):
-            faults.append(f"{name} waits for {list(member.engine._requests._outstanding)}")
+        if waiting(member):
+            faults.append(f"{name} waits for {waiting(member)}")
     for member in _maars(domain):
         state, engine = member.plane.state, member.engine
         left = [state.slots, state.prefixes, state.uplinks, state.counters, state.logical_interfaces]
@@ -96,6 +99,13 @@ def nothing_left(domain: Domain) -> list[str]:
         if names:
             faults.append(f"{member.name}: timers {names}")
     return faults
+
+
+def waiting(member: Member) -> list[Key]:
+    """What this engine waits for an answer to."""
+    engine = member.engine
+    assert isinstance(engine, MobilityAnchorAccessRouter | CentralMobilityDatabase)
+    return list(engine._requests._outstanding)
 
 
 class _Expected:

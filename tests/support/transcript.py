@@ -130,7 +130,7 @@ class _Stage:
         for key, value in options.items():
             if key not in ("maars", "legacy", "routes", "pool"):
                 (cmd if key.startswith("cmd.") else settings)[key.removeprefix("cmd.")] = _value(value)
-        self.domain = domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)
+        self.domain = domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)  # type: ignore[arg-type]
         if "legacy" in options:
             domain.replace_cmd(LegacyAnchor(CMD, _HOME, strict=options["legacy"] == "strict"))
         for name in options.get("routes", "").split(",") if "routes" in options else []:

@@ -166,7 +166,7 @@ class Walk:
     def _let_answers_come(self) -> None:
         """A refresh that is on its way at this moment is no fault."""
         for _ in range(20):
-            if not any(len(member.engine._requests) for member in self.domain.members.values()):
+            if not any(checkers.waiting(member) for member in self.domain.members.values()):
                 return
             self.pass_time(20 * MILLISECOND)
 
