@@ -26,6 +26,7 @@ from sojourn.daemon.model import Cmd, Maar, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
 from sojourn.wire.addresses import address, prefix
+from sojourn.wire.tolerance import PROFILES
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND
 
 MAAR = """\
@@ -366,3 +367,12 @@ def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(reference.json_schema()))
     assert set(schema["$defs"]) == {"Maar", "Peer", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
     assert schema["additionalProperties"] is False
+
+
+def test_the_peers_that_can_be_tolerated_are_those_of_the_codec() -> None:
+    for name in PROFILES:
+        section = read(MAAR.replace("[maar]", f'[maar]\ntolerate = "{name}"')).file.maar
+        assert section is not None
+        assert section.tolerate == name
+    unknown = problems(MAAR.replace("[maar]", '[maar]\ntolerate = "everybody"'))
+    assert any("maar.tolerate" in problem for problem in unknown)

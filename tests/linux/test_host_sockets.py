@@ -313,3 +313,23 @@ def test_hostile_octets_end_in_a_counter_or_an_event(ours: MobilitySocket, peer:
     assert counters["parameter-problems"] + counters["sent"] == ERRORS_PER_SECOND
     peer.send(GOOD)
     until(lambda: ours.events() == [MessageReceived(UPDATE, PEER, OURS)])
+
+
+def test_a_profile_understands_its_peer_counts_it_and_is_off_by_default(
+    machine: NetworkNamespace, peer: Sender
+) -> None:
+    without_p = BindingUpdate(7, 0x8000, 60 * SECOND, UPDATE.options)  # some leave the flag P out
+    with machine.entered():
+        plain = MobilitySocket(OURS, peers={PEER}, clock=lambda: 1000 * SECOND)
+        tolerant = MobilitySocket(OURS, peers={PEER}, profile="mad-pmipv6", clock=lambda: 1000 * SECOND)
+    longer = GOOD + b"\x17\x02\x00\x04\x01\x02\x00\x00"  # and go on behind the announced end
+    try:
+        for octets in (encode(without_p), longer):
+            peer.send(octets)
+        assert len(_arrived(plain, 2)) == 2
+        assert len(_arrived(tolerant, 2)) == 2
+        assert not [name for name in plain.counters if name.startswith("tolerated:")]
+        assert tolerant.counters["tolerated:longer-than-header-len"] == 1
+    finally:
+        plain.close()
+        tolerant.close()

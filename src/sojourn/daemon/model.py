@@ -40,6 +40,10 @@ LogField: TypeAlias = Annotated[
 ]
 LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
 IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
+ToleranceField: TypeAlias = Annotated[
+    Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
+    Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
+]
 BackendField: TypeAlias = Annotated[Literal["seg6", "memory"], Expected('"seg6" or "memory"', "seg6")]
 CountField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
@@ -168,6 +172,11 @@ class Maar(Section):
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
     )
+    tolerate: ToleranceField = setting(
+        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
+        None,
+        example="mad-pmipv6",
+    )
     backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
     counters: SwitchField = setting(
         "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
@@ -245,6 +254,11 @@ class Cmd(Section):
     )
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
     warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
+    tolerate: ToleranceField = setting(
+        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
+        None,
+        example="mad-pmipv6",
+    )
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
 

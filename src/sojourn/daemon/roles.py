@@ -158,6 +158,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
                 access=access,
                 untrusted=file.maar.access if file.maar else (),
                 strangers=strangers,
+                profile=section.tolerate,
                 recorder=recorder,
                 loop=asyncio.get_running_loop(),
             )

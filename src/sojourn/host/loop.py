@@ -48,9 +48,9 @@ class LoopTimer:
 class Host:
     """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
 
-    `peers`, `rate`, `burst` and `strangers` are those of `MobilitySocket`. No message is taken from the interfaces
-    `access`, nor from `untrusted`, those of another role on this machine. The data plane and the store belong to the
-    driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
+    `peers`, `rate`, `burst`, `strangers` and `profile` are those of `MobilitySocket`. No message is taken from the
+    interfaces `access`, nor from `untrusted`, those of another role on this machine. The data plane and the store
+    belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
     """
 
     def __init__(
@@ -68,13 +68,20 @@ class Host:
         rate: int | None = RATE,
         burst: int = BURST,
         strangers: int = 0,
+        profile: str | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
         self.timer = LoopTimer(self.loop, self._wake)
         with ExitStack() as opened:
             self.socket = MobilitySocket(
-                address, peers=peers, rate=rate, burst=burst, strangers=strangers, access={*access, *untrusted}
+                address,
+                peers=peers,
+                rate=rate,
+                burst=burst,
+                strangers=strangers,
+                access={*access, *untrusted},
+                profile=profile,
             )
             opened.callback(self.socket.close)
             self.access = AccessLink(access)

@@ -27,6 +27,7 @@ from sojourn.core.events import MessageReceived
 from sojourn.host.limits import Limiter
 from sojourn.wire import BindingError, DecodeError, MobilityMessage, UnknownMessage, decode, encode
 from sojourn.wire.addresses import UNSPECIFIED, Address, text
+from sojourn.wire.tolerance import PROFILES, Profile, Tolerance, decode_from
 from sojourn.wire.units import Instant
 
 IPPROTO_MOBILITY = 135
@@ -65,7 +66,8 @@ class MobilitySocket:
     anew for every message, so it may change. `rate` and `burst` limit each source, None: no limit.
     `strangers` messages a second of others than `peers`, all together, are handed on all the same: to a role
     that refuses them with a status (RFC 5213 5.3.1). Nothing is taken that came in on one of the interfaces
-    `access`. Raises OSError when `address` is not of this machine or the right to raw sockets is missing.
+    `access`. `profile` names a peer whose way of writing messages is understood (`wire.tolerance`), None: the RFCs'
+    only. Raises OSError when `address` is not of this machine or the right to raw sockets is missing.
     """
 
     def __init__(
@@ -77,11 +79,13 @@ class MobilitySocket:
         burst: int = BURST,
         strangers: int = 0,
         access: Collection[str] = (),
+        profile: str | None = None,
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.address = address
         self.peers = peers
         self.counters: Counter[str] = Counter()
+        self._profile = None if profile is None else PROFILES[profile]
         self._clock = clock
         self._limiter: Limiter[Address] | None = Limiter(rate, burst, SOURCES) if rate else None
         self._strangers: Limiter[None] | None = Limiter(strangers, strangers, 1) if strangers else None
@@ -122,7 +126,7 @@ class MobilitySocket:
         found: list[MessageReceived] = []
         for octets, source in self.receive():
             try:
-                message = decode(octets)
+                message = decode(octets) if self._profile is None else self._decode_tolerantly(octets, self._profile)
             except DecodeError:
                 self.counters["decode-errors"] += 1
                 continue
@@ -131,6 +135,14 @@ class MobilitySocket:
                 continue
             found.append(MessageReceived(message, source, self.address))
         return found
+
+    def _decode_tolerantly(self, octets: bytes, profile: Profile) -> MobilityMessage:
+        """What the peer means; each thing that is overlooked is counted."""
+        overlooked: Counter[Tolerance] = Counter()
+        message = decode_from(octets, profile, overlooked)
+        for tolerance, times in overlooked.items():
+            self.counters[f"tolerated:{tolerance.name.lower().replace('_', '-')}"] += times
+        return message
 
     def receive(self) -> list[tuple[bytes, Address]]:
         """Mobility Headers that passed the checks that come before decoding, with their sources."""
