@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 
 import pytest
@@ -14,6 +15,7 @@ from pyroute2 import IPRoute
 from sojourn import wire
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.wire.addresses import address
+from support.access_router import reachable, until
 from support.wire_messages import random_message
 
 pytestmark = [pytest.mark.lab, pytest.mark.interop]
@@ -41,10 +43,12 @@ def two_addresses() -> Iterator[None]:
     """A namespace whose loopback has both addresses; sockets of the test open there."""
     namespace = NetworkNamespace("checksum")
     try:
+        with namespace.entered(), IPRoute() as route:
+            for own in (SOURCE, DESTINATION):
+                route.addr("add", index=1, address=own, prefixlen=128)
+        for own in (SOURCE, DESTINATION):  # the kernel answers before it delivers to a new address
+            until(partial(reachable, namespace, address(own)))
         with namespace.entered():
-            with IPRoute() as route:
-                for own in (SOURCE, DESTINATION):
-                    route.addr("add", index=1, address=own, prefixlen=128)
             yield
     finally:
         namespace.close()

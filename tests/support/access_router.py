@@ -140,10 +140,10 @@ def until(condition: Callable[[], bool]) -> None:
 def reachable(namespace: NetworkNamespace, local: bytes) -> bool:
     """Whether `local` answers inside: the kernel acknowledges a new address before it delivers packets to it."""
     with namespace.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-        probe.bind((text(local), 0))
         probe.settimeout(0.05)
-        probe.sendto(b"?", probe.getsockname())
         try:
+            probe.bind((text(local), 0))
+            probe.sendto(b"?", probe.getsockname())
             return probe.recv(1) == b"?"
-        except TimeoutError:
+        except OSError:  # not assigned yet, or assigned and not delivered to
             return False
