@@ -198,6 +198,10 @@ def conditions(options: DemoOptions, result: WalkResult) -> list[tuple[str, str]
     plan, topology = options.plan, result.evidence.topology
     cmd, server = result.evidence.cmd, result.evidence.server
     first = topology.access_routers[0]
+    compared = (
+        "all of this the same; plain routers with one address everywhere that advertise twice a second. A client with "
+        "more patience than the time away would go on, because this host comes back"
+    )
     far = topology.delay(first, cmd) / MILLISECOND, topology.delay(first, server) / MILLISECOND
     return [
         ("stops", _route(result)),
@@ -209,8 +213,8 @@ def conditions(options: DemoOptions, result: WalkResult) -> list[tuple[str, str]
         ("links", f"{far[0]:g} ms from a router to the database, {far[1]:g} ms to the server, one way"),
         ("host", "stock Linux, duplicate address detection as it comes (1 to 2 s before a new address is used)"),
         ("unused prefixes retire after", f"{spoken(IDLE_HOLD)} (idle_hold; 60 s by default)"),
-        ("without mobility", "all of this the same; plain routers with one address everywhere that advertise twice "
-         "a second. A client with more patience than the time away would go on, because this host comes back"),
+        ("routers keep packets of a host between cells", "yes" if options.buffer else "no"),
+        *([("without mobility", compared)] if options.compare else []),
     ]  # fmt: skip
 
 
