@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,7 @@ def test_a_download_is_intact_only_if_all_three_digests_agree() -> None:
     record = FlowRecord("web", "download", "mn", "", 0, digest_sent="a", digest_received="a", digest_expected="a")
     assert record.intact
     for name in ("digest_sent", "digest_received", "digest_expected"):
-        setattr(record, name, "b")
-        assert not record.intact
-        setattr(record, name, "a")
+        assert not replace(record, **{name: "b"}).intact
     assert not FlowRecord("empty", "download", "mn", "", 0).intact
 
 
