@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_a_download_is_intact_only_if_all_three_digests_agree() -> None:
     record = FlowRecord("web", "download", "mn", "", 0, digest_sent="a", digest_received="a", digest_expected="a")
     assert record.intact
     for name in ("digest_sent", "digest_received", "digest_expected"):
-        assert not replace(record, **{name: "b"}).intact
+        other: dict[str, Any] = {name: "b"}
+        assert not replace(record, **other).intact
     assert not FlowRecord("empty", "download", "mn", "", 0).intact
 
 
