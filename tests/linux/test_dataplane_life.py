@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -24,7 +25,7 @@ from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.objects import Rule
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.rtnetlink import RTM_GETNEIGH
-from sojourn.wire.addresses import address, prefix
+from sojourn.wire.addresses import address, prefix, text
 from support.dataplane_bed import (
     AR1,
     AR2,
@@ -37,6 +38,8 @@ from support.dataplane_bed import (
     Bed,
     Stream,
     arrives,
+    ipv6,
+    udp_packet,
 )
 
 pytestmark = pytest.mark.lab
@@ -171,7 +174,7 @@ def test_counts_survive_a_restart(bed: Bed) -> None:
     bed.serve_home(plane)
     plane.apply(EnsureCounter(HOME))
     with bed.udp("server", SERVER, 7) as server, bed.udp("a", HOST, 7) as host:
-        assert arrives(server, host, HOST)
+        assert arrives(host, server, SERVER)
     assert plane.count() == {HOME: 1}
     bed.crash(plane)
     plane = bed.plane("ar1")
@@ -218,7 +221,7 @@ def test_a_hold_of_an_earlier_life_is_released(bed: Bed) -> None:
 # --- counters, identities, stations ---------------------------------------------------------------------------------
 
 
-def test_packets_are_counted_once_in_each_direction(bed: Bed) -> None:
+def test_packets_from_a_prefix_are_counted_once_at_each_router(bed: Bed) -> None:
     anchor, serving = bed.plane("ar1"), bed.plane("ar2")
     bed.serve_away(anchor, serving)
     anchor.apply(EnsureCounter(HOME))
@@ -229,13 +232,38 @@ def test_packets_are_counted_once_in_each_direction(bed: Bed) -> None:
         anchor.apply(EnsureCounter(HOME))  # again: it goes on counting
         for _ in range(4):
             assert arrives(host, server, SERVER)
-    assert anchor.count() == {HOME: 7}
-    assert serving.count() == {HOME: 7}
+    assert anchor.count() == {HOME: 4}
+    assert serving.count() == {HOME: 4}
     anchor.apply(WithdrawCounter(HOME))
     anchor.apply(WithdrawCounter(HOME))
     assert anchor.count() == {}
     anchor.apply(EnsureCounter(HOME))
     assert anchor.count() == {HOME: 0}
+
+
+def test_nobody_else_can_make_a_prefix_look_used(bed: Bed) -> None:
+    """Not by sending to it from anywhere, nor by its source address from the core, from an access link, or in a tunnel
+    that is none."""
+    anchor, serving = bed.plane("ar1"), bed.plane("ar2")
+    bed.serve_away(anchor, serving)
+    anchor.apply(EnsureCounter(HOME))
+    serving.apply(EnsureCounter(HOME))
+    forged = udp_packet(HOST, SERVER, 7, b"x")
+    with bed.udp("server", SERVER, 7) as server, bed.udp("a", HOST, 7) as host:
+        assert arrives(server, host, HOST)
+        for name, packet in (
+            ("core", forged),
+            ("b", forged),  # b is a neighbour at ar1
+            ("core", ipv6(STRANGER, AR1, 41, forged)),
+            ("b", ipv6(AR2, AR1, 41, forged)),
+        ):
+            with bed.raw(name, socket.IPPROTO_RAW) as raw:
+                raw.sendto(packet, (text(packet[24:40]), 0))
+        server.settimeout(1)
+        assert server.recv(10) == b"x", "the core lets any source pass, to itself"
+        assert anchor.count() == serving.count() == {HOME: 0}
+        assert arrives(host, server, SERVER)
+        assert anchor.count() == serving.count() == {HOME: 1}
 
 
 def test_a_flushed_ruleset_is_written_again(bed: Bed) -> None:

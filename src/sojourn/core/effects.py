@@ -104,7 +104,7 @@ class WithdrawUplink:
 
 @dataclass(slots=True)
 class EnsureCounter:
-    """Packets to and from `prefix` are counted, and packets too big for the tunnel are answered (Packet Too Big)."""
+    """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
     prefix: Prefix
 

@@ -66,7 +66,7 @@ class NodeDetached:
 
 @dataclass(slots=True)
 class TrafficCounted:
-    """The answer to `CountTraffic`: packets seen so far, both directions together, per counted prefix."""
+    """The answer to `CountTraffic`: packets that came from each counted prefix so far."""
 
     packets: dict[Prefix, int]
 

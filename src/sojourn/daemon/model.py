@@ -186,7 +186,11 @@ class Maar(Section):
         False,
     )
     lifetime: DurationField = _maar("lifetime", "Lifetime of a registration; refreshed at half of it. Multiple of 4 s.")
-    idle_hold: DurationField = _maar("idle_hold", "An old prefix retires after this time without a packet.")
+    idle_hold: DurationField = _maar(
+        "idle_hold",
+        "An old prefix retires after this time without a packet from it. Packets to it do not count, as anybody can "
+        "send them: a flow to a node that never answers ends with the prefix unless this is longer than it lasts.",
+    )
     mtu: MtuField = _maar("mtu", "MTU of the core. Nodes are told 40 octets less, so that tunnelled packets fit.")
     buffer: SwitchField = _maar(
         "buffer", "Keep packets of a node that left in the kernel until its new place is known."

@@ -20,7 +20,7 @@ class Dataplane(Protocol):
         ...
 
     def count(self) -> dict[Prefix, int]:
-        """Packets so far to and from each counted prefix, both directions together."""
+        """Packets so far from each counted prefix, as its node sent them: what others send to it is no use of it."""
         ...
 
     def begin(self) -> None:

@@ -2,18 +2,22 @@
 
     prerouting, before anything is routed
       from our own loop                         clear our mark, accept
-      IPv6-in-IPv6 from a peer to us            count by the inner addresses
       from an access interface                  drop if it claims to come from this router, or as signalling to it,
-                                                or as signalling of another router;
-                                                clamp the TCP segment size; count by source;
+                                                or as signalling of another router, or as a tunnel that ends here;
+                                                clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
-      to a prefix in `away`                     count; mark if not TCP and too big
+      IPv6-in-IPv6 from a peer to us            count by the inner source
+      to a prefix in `far`                      mark if not TCP and too big
       to our pool                               clamp the TCP segment size
+    forward, where only those are who may send
+      from an access interface                  count by source, by the inner one in a tunnel of ours
     output
       to an access interface                    drop ICMPv6 redirects
 
 A marked packet is led into a link with the tunnel's MTU, so that the kernel answers Packet Too Big with the right
 number. TCP is never marked: after the clamp its segments fit, while several of them together (GSO) look too big.
+Only what comes *from* a prefix is counted, out of a tunnel or off an access link, and only once its source was checked:
+counts say whether a node still uses its prefix, and anybody on the Internet can send packets to it.
 Redirects would teach a node the link-layer address of another node that may roam away; the kernel has no switch for
 them in IPv6.
 """
@@ -35,7 +39,9 @@ CHAINS: tuple[tuple[str, tuple[int, int] | None], ...] = (
     ("tunnelled", None),
     ("access", None),
     ("away", None),
+    ("used", None),
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
+    ("forward", (nft.HOOK_FORWARD, 0)),
     ("output", (nft.HOOK_OUTPUT, 0)),
 )
 _ICMPV6, _TCP, _IPV6, _MOBILITY = b"\x3a", b"\x06", b"\x29", b"\x87"
@@ -60,26 +66,32 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     from_peer = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("peers"))
 
     yield "tunnelled", counted(nft.TRANSPORT, _SOURCE)
-    yield "tunnelled", counted(nft.TRANSPORT, _DESTINATION)
 
     own = (nft.load(nft.NETWORK, _SOURCE, 16), nft.compare(nft.EQUAL, settings.address))
     yield "access", (*own, nft.verdict(nft.DROP))
     # Routers know each other by address. The daemon's socket refuses these too, also where there is no nf_tables.
     yield "access", (_protocol(_MOBILITY), *to_us, nft.verdict(nft.DROP))
     yield "access", (_protocol(_MOBILITY), *from_peer, nft.verdict(nft.DROP))
+    yield "access", (_protocol(_IPV6), *to_us, nft.verdict(nft.DROP))
     yield "access", clamp
-    yield "access", counted(nft.NETWORK, _SOURCE)
     yield "access", (*oversize, *_within(_SOURCE, settings.pool, nft.NOT_EQUAL), *mark)
 
     yield "away", (*oversize, *mark)
 
     clear = _mark(settings, 0)
     yield "prerouting", (_interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
-    yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
     for name in settings.access:
         yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
-    yield "prerouting", (*counted(nft.NETWORK, _DESTINATION), nft.verdict(nft.JUMP, "away"))
+    yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
+    far = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, nft.FAR)
+    yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))
     yield "prerouting", (*_within(_DESTINATION, settings.pool, nft.EQUAL), *clamp)
+
+    # What leaves through a tunnel is in it already.
+    yield "used", (_protocol(_IPV6), *own, *counted(nft.TRANSPORT, _SOURCE))
+    yield "used", counted(nft.NETWORK, _SOURCE)
+    for name in settings.access:
+        yield "forward", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "used"))
 
     redirect = (_protocol(_ICMPV6), nft.load(nft.TRANSPORT, 0, 1), nft.compare(nft.EQUAL, _REDIRECT))
     for name in settings.access:
@@ -111,7 +123,7 @@ def _within(offset: int, prefix: Prefix, operator: int) -> tuple[bytes, ...]:
 
 
 def key(prefix: Prefix) -> bytes:
-    """The element of the set ``away`` that stands for a prefix: the octets that it fills, wholly or in part."""
+    """What stands for a prefix in the sets ``away`` and ``far``: the octets that it fills, wholly or in part."""
     return prefix.address[: key_octets(prefix.length)]
 
 
@@ -121,9 +133,13 @@ def key_octets(length: int) -> int:
 
 
 def _counted(length: int, base: int, offset: int) -> tuple[bytes, ...]:
+    return _member(length, base, offset, nft.COUNTED)
+
+
+def _member(length: int, base: int, offset: int, name: str) -> tuple[bytes, ...]:
     octets = key_octets(length)
     mask = () if length % 8 == 0 else (nft.mask(_mask(length)[:octets]),)
-    return (nft.load(base, offset, octets), *mask, nft.member("away"))
+    return (nft.load(base, offset, octets), *mask, nft.member(name))
 
 
 def _mark(settings: LinuxSettings, value: int) -> tuple[bytes, ...]:

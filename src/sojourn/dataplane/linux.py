@@ -6,7 +6,7 @@
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
                     use a nexthop object)
-    counter         element of the nf_tables set `away`
+    counter         element of the nf_tables sets `away` and `far`
 
 Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
 changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
@@ -107,7 +107,7 @@ class LinuxDataplane:
         """Take stock of what an earlier life left; it keeps forwarding, and is not touched where it is right."""
         counted = set[bytes]()
         if self._filter is not None and self._filter.fingerprint() == filters.fingerprint(self._settings):
-            counted = set(self._filter.counters("away"))
+            counted = set(self._filter.counters())
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
         self.start()
@@ -207,15 +207,15 @@ class LinuxDataplane:
         self.state.record(effect)
 
     def count(self) -> dict[Prefix, int]:
-        """Packets to and from each counted prefix; empty without counters."""
+        """Packets from each counted prefix; empty without counters."""
         self._close_loop(time.monotonic() - _LINGER)
         if self._filter is None or not self._started:
             return {}
         try:
-            found = self._filter.counters("away")
+            found = self._filter.counters()
         except FileNotFoundError:
             self._restore_filter(self._filter)
-            found = self._filter.counters("away")
+            found = self._filter.counters()
         keys = {prefix: filters.key(prefix) for prefix in self.state.counters}
         return {prefix: found[key] for prefix, key in keys.items() if key in found}
 
@@ -371,21 +371,21 @@ class LinuxDataplane:
             if wanted:
                 return
         if not wanted:
-            self._filter.discard("away", key)
+            self._filter.discard(key)
             return
         try:
-            self._filter.add("away", key)
+            self._filter.add(key)
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
             self._restore_filter(self._filter)
-            self._filter.add("away", key)
+            self._filter.add(key)
 
     def _restore_filter(self, table: Nftables) -> None:
         """Somebody flushed the whole ruleset, ours with it, as a reload of nftables.service does."""
         self._install_filter(table)
         for prefix in self.state.counters:
-            table.add("away", filters.key(prefix))
+            table.add(filters.key(prefix))
 
     # --- kernel -------------------------------------------------------------------------------------------------
 

@@ -85,6 +85,6 @@ class MemoryDataplane:
         return None if slot is None else self.state.slots[slot]
 
     def traffic(self, prefix: Prefix, packets: int = 1) -> None:
-        """`packets` went to or from `prefix`: counted where a counter is."""
+        """`packets` came from `prefix`: counted where a counter is."""
         if prefix in self.state.counters:
             self.packets[prefix] = self.packets.get(prefix, 0) + packets

@@ -1,7 +1,8 @@
 """Just enough of nf_tables to keep one small table ``ip6 sojourn``: transactions, sets, rules as lists of expressions.
 
-The table is static: it is written once, in one transaction. Afterwards only elements of the set `away` come and go;
-each carries a packet counter. What the rules are for is in `filters`.
+The table is static: it is written once, in one transaction. Afterwards only elements of the sets `away` and `far` come
+and go, always the same in both; each of `away` carries a packet counter, which counts whenever it is looked up. What
+the rules are for is in `filters`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from sojourn.dataplane.netlink import (
 )
 
 TABLE = "sojourn"
+COUNTED, FAR = "away", "far"
+"""The sets of prefixes: looked up to count, and looked up without counting."""
 
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
@@ -47,7 +50,7 @@ DROP, ACCEPT, JUMP, GOTO = 0, 1, -3, -4
 EQUAL, NOT_EQUAL, GREATER = 0, 1, 4
 NETWORK, TRANSPORT = 1, 2
 META_LENGTH, META_MARK, META_INPUT, META_OUTPUT, META_PROTOCOL = 0, 3, 6, 7, 16
-HOOK_PREROUTING, HOOK_OUTPUT = 0, 3
+HOOK_PREROUTING, HOOK_FORWARD, HOOK_OUTPUT = 0, 2, 3
 
 
 def _be32(kind: int, value: int) -> bytes:
@@ -159,14 +162,15 @@ class Nftables:
         """Write the whole table, in place of an older one, in one transaction.
 
         `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `peers` the elements of the
-        constant set ``peers``; the set ``away``, with keys of `key_octets`, is empty.
+        constant set ``peers``; the sets of prefixes, with keys of `key_octets`, are empty.
         """
         table = _name(1, TABLE)
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
         transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
         transaction.append((_NEWSET, NLM_F_CREATE, _set("peers", 1, 16)))
         counter = nested(17, _name(1, "counter") + nested(2, b""))
-        transaction.append((_NEWSET, NLM_F_CREATE, _set("away", 2, key_octets, _SET_EXPR) + counter))
+        transaction.append((_NEWSET, NLM_F_CREATE, _set(COUNTED, 2, key_octets, _SET_EXPR) + counter))
+        transaction.append((_NEWSET, NLM_F_CREATE, _set(FAR, 3, key_octets)))
         if peers:
             transaction.append((_NEWSETELEM, NLM_F_CREATE, _elements("peers", peers)))
         for name, hook in chains:
@@ -183,17 +187,17 @@ class Nftables:
         """No table any more."""
         self._commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
 
-    def add(self, set_name: str, key: bytes) -> None:
-        """`key` is an element; one that is there keeps its counter."""
-        self._commit([(_NEWSETELEM, NLM_F_CREATE, _elements(set_name, [key]))])
+    def add(self, key: bytes) -> None:
+        """`key` is an element of both sets; one that is there keeps its counter."""
+        self._commit([(_NEWSETELEM, NLM_F_CREATE, _elements(name, [key])) for name in (COUNTED, FAR)])
 
-    def discard(self, set_name: str, key: bytes) -> None:
+    def discard(self, key: bytes) -> None:
         """`key` is no element."""
-        self._commit([(_DELSETELEM, 0, _elements(set_name, [key]))], harmless=errno.ENOENT)
+        self._commit([(_DELSETELEM, 0, _elements(name, [key])) for name in (COUNTED, FAR)], harmless=errno.ENOENT)
 
-    def counters(self, set_name: str) -> dict[bytes, int]:
+    def counters(self) -> dict[bytes, int]:
         """The packets that every element has counted."""
-        request = _generic(_NFPROTO_IPV6) + _name(1, TABLE) + _name(2, set_name)
+        request = _generic(_NFPROTO_IPV6) + _name(1, TABLE) + _name(2, COUNTED)
         found: dict[bytes, int] = {}
         for body in self._reader.dump(_SUBSYSTEM << 8 | _GETSETELEM, request):
             for _, element in each_attribute(attributes(body, 4).get(3, b"")):

@@ -61,11 +61,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         sha = hashlib.sha256()
         try:
             for piece in _paced(content(name, octets), rate):
-                self.wfile.write(piece)
                 sha.update(piece)
+                # Before it is written: a client that has the last piece asks for the digest at once.
+                self.server.digests[name] = sha.hexdigest()
+                self.wfile.write(piece)
         except OSError:
             self.close_connection = True
-        self.server.digests[name] = sha.hexdigest()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads it."""
@@ -97,7 +98,7 @@ class DownloadServer(http.server.ThreadingHTTPServer):
     def __init__(self, address: str) -> None:
         super().__init__((address, HTTP_PORT), _Handler)
         self.digests: dict[str, str] = {}
-        """SHA-256 of what was written, by name."""
+        """SHA-256 of what was written or is about to be, by name."""
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.5}, daemon=True).start()
 
     def server_bind(self) -> None:
