@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.files.toml import ConfigurationError, Problem, unusable
+from sojourn.wire.units import MICROSECOND, MILLISECOND, NANOSECOND, SECOND
 
 PIECE = 1 << 20
 """Octets read at a time."""
 LONGEST_LINE = 1 << 16
+_UNITS = {"": SECOND, "_s": SECOND, "_ms": MILLISECOND, "_us": MICROSECOND, "_ns": NANOSECOND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Column:
     names: Mapping[str, float]
     """What it may be called, and the factor that makes a number in it ours."""
     needed: bool = True
+
+
+def times(word: str) -> dict[str, float]:
+    """The names of a column of times, with the unit in it; without, they are seconds."""
+    return {f"{word}{suffix}": unit for suffix, unit in _UNITS.items()}
 
 
 @dataclass(frozen=True, slots=True)
