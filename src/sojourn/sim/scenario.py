@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Scenario:
 
     document: Document
     file: File
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """What is not as the file says (`varied`)."""
 
     @property
     def path(self) -> Path:
@@ -123,7 +125,7 @@ class Scenario:
             path: Key = tuple(key.split("."))
             _put(data, path, value)
             lines[path] = _line_of_change(self.document, key, path)
-        return _scenario(replace(self.document, data=data, lines=lines), self)
+        return _scenario(replace(self.document, data=data, lines=lines), self, changes)
 
     @cached_property
     def _topology(self) -> Topology:
@@ -143,11 +145,12 @@ def load(path: str | Path, grid: bool = True) -> Scenario:
     return scenario
 
 
-def _scenario(document: Document, near: Scenario | None = None) -> Scenario:
-    """Raises `ConfigurationError`. `near`: one that perhaps has the same topology."""
+def _scenario(document: Document, near: Scenario | None = None, changes: Mapping[str, Any] | None = None) -> Scenario:
+    """Raises `ConfigurationError`. `changes`: from `near`, which perhaps has the same topology."""
     folder = Path(document.name).parent
-    scenario = Scenario(document, document.validate(File, LAYOUT, checks.find(document.data, folder)))
-    if near is not None and near.file.topology == scenario.file.topology:
+    file = document.validate(File, LAYOUT, checks.find(document.data, folder))
+    scenario = Scenario(document, file, {**(near.changes if near else {}), **(changes or {})})
+    if near is not None and near.file.topology == file.topology:
         scenario.__dict__["_topology"] = near.topology()
     try:
         places = scenario.topology().places

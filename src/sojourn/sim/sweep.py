@@ -82,7 +82,7 @@ def plan(scenario: Scenario, output: Path, run: Run) -> list[Task]:
         varied = scenario.varied(dict(zip(grid, values, strict=True)))
         for seed in seeds:
             # Every combination has the same seeds: differences between them are not those of chance.
-            changes = {**dict(zip(grid, values, strict=True)), "seed": seed}
+            changes = {**varied.changes, "seed": seed}
             key = _key(varied, seed, files)
             directory = output / "runs" / key
             tasks[key] = Task(key, str(scenario.path.absolute()), changes, str(directory.absolute()), run)

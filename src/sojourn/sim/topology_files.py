@@ -52,7 +52,9 @@ def topohub(name: str, cable: Cable) -> Graph:
     known = topohub_names()
     matching = [key for key in known if name in (key, key.rpartition("/")[2])]
     if len(matching) != 1:
-        near = matching or difflib.get_close_matches(name, [*known, *(key.rpartition("/")[2] for key in known)], n=3)
+        near = matching[:3] or difflib.get_close_matches(
+            name, [*known, *(key.rpartition("/")[2] for key in known)], n=3
+        )
         hint = f"did you mean {' or '.join(near)}?" if near else 'expected a name such as "topozoo/Abilene"'
         what = "the name of several topologies" if matching else "no topology"
         raise NotPossible("topohub.name", f"{name!r} is {what} of topohub", hint)
