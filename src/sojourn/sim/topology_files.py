@@ -10,6 +10,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ LENGTH = Column("length", {"length_km": 1000, "length_m": 1}, needed=False)
 # --- topohub --------------------------------------------------------------------------------------------------------
 
 
+@cache
 def topohub_names() -> list[str]:
     """All topologies of the package, as ``topozoo/Abilene``."""
     root = resources.files("topohub") / "data"
