@@ -50,7 +50,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n $(JOBS) -m "not lab and not interop"
+	$(PYTEST) -n $(JOBS) -m "not lab and not interop and not cluster"
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .

@@ -162,14 +162,14 @@ def _failure(error: BaseException) -> tuple[str, str]:
 class ClusterExecutor(Generic[A]):
     """The workers of a Dask scheduler."""
 
-    def __init__(self, function: Callable[[A], Any], address: str) -> None:
+    def __init__(self, function: Callable[[A], Any], address: str, patience: str = "10s") -> None:
         """Raises `ExecutorLost`, and ImportError without the extra."""
         from distributed import Client, as_completed
 
         self._function = function
         self._address = address
         try:
-            self._client = Client(address, timeout="10s", set_as_default=False)
+            self._client = Client(address, timeout=patience, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ExecutorLost(f"there is no Dask scheduler at {address}: {error}") from None
         self._futures: dict[Any, A] = {}
