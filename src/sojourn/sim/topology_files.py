@@ -23,6 +23,7 @@ from sojourn.sim.plane import gabriel_links, metres
 from sojourn.sim.rows import Column, Mistakes, Piece, Rows
 from sojourn.wire.units import MICROSECOND, MILLISECOND, NANOSECOND, SECOND
 
+MOST_LINKS = 500_000
 NAME = Column("the name of the place", {"name": 1, "place": 1, "site": 1})
 LATITUDE = Column("latitude in degrees", {"lat": 1, "latitude": 1}, needed=False)
 LONGITUDE = Column("longitude in degrees", {"lon": 1, "longitude": 1}, needed=False)
@@ -117,6 +118,8 @@ def links_file(path: Path, places_path: Path | None, cable: Cable) -> Graph:
                 pair = min(pair, pair[::-1])
                 repeated += pair in delays
                 delays[pair] = min(int(values[row]), delays.get(pair, LONGEST_LINK))
+        if len(delays) > MOST_LINKS:
+            raise mistakes.fatal(0, 0, "", f"has more than {MOST_LINKS} links", "leave some out")
     mistakes.check()
     repairs = [f"{repeated} links are there twice: the faster counts"] if repeated else []
     links = [Link(*pair, delay) for pair, delay in delays.items()]
