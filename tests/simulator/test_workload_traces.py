@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 import tracemalloc
 from dataclasses import replace
@@ -165,6 +166,39 @@ def test_files_of_a_trace_end_with_it(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(list((tmp_path / "tmp").iterdir())) == 1
     del trace
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_too_little_room_for_sorting_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sojourn.sim.spool.Spool._add", full)
+    assert told(tmp_path, GOOD)[0].endswith("no space left on device; name a directory with more room by TMPDIR")
+
+
+def test_more_rows_of_few_nodes_than_fit_into_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sojourn.sim.spool.MOST_IN_A_BLOCK", 5)
+    assert told(tmp_path, GOOD) == [" has 6 rows of a thousand nodes; expected at most 5; simulate a shorter time"]
+
+
+def test_a_forked_process_that_ends_leaves_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    trace = Trace(source(tmp_path, GOOD), PLACES)
+    child = os.fork()
+    if child == 0:
+        del trace
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert trace.block(0).place.tolist() == [0, 1, 2, AWAY, 1, AWAY]
+
+
+def test_a_whole_population_can_be_sent_to_another_process() -> None:
+    scenario = load(ROOT / "examples" / "bologna")
+    workload = scenario.workload(scenario.topology())
+    copy = pickle.loads(pickle.dumps(workload))
+    assert (copy.shard(0, 1000).time == workload.shard(0, 1000).time).all()
 
 
 def _peak(folder: Path, rows: int) -> int:

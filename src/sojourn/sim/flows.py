@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sojourn.sim.movements import AWAY
 from sojourn.sim.rows import Column, Mistakes, Piece, Rows, times
-from sojourn.sim.sessions import Correspondents
-from sojourn.sim.spool import MOST_IN_A_BLOCK, Spool
+from sojourn.sim.sessions import Correspondents, nanoseconds
+from sojourn.sim.spool import Spool
 from sojourn.sim.traces import NODE
 from sojourn.sim.workload import BLOCK
 from sojourn.wire.units import SECOND, Duration
@@ -48,8 +48,9 @@ class Flows:
         """
         self._spool = Spool(_FLOW)
         self.correspondents = source.correspondents
-        self.repairs: tuple[str, ...] = ()
-        self._read(source, {name: number for number, name in enumerate(places)}, nodes, names)
+        reader = _Reader(source, places, nodes, names)
+        self._spool.fill(reader.parts(), str(source.path))
+        self.repairs = tuple(reader.repairs())
 
     @property
     def count(self) -> int:
@@ -62,35 +63,48 @@ class Flows:
         node = rows["node"].astype(np.int64) - number * BLOCK
         return node, rows["time"], rows["lasting"], rows["peer"].astype(np.int64)
 
-    def _read(self, source: FlowSource, places: Mapping[str, int], nodes: int, names: Mapping[str, int]) -> None:
-        mistakes = Mistakes(str(source.path), source.repair, "mend the row, or say repair = true")
-        rows = Rows(source.path, (START, NODE, LASTING, PEER), mistakes)
-        outside = 0
-        for piece in rows.pieces():
-            start = rows.numbers(piece, START.what) - source.begin * SECOND
-            lasting = rows.numbers(piece, LASTING.what)
-            for row in np.flatnonzero(lasting <= 0):
-                rows.wrong(piece, int(row), LASTING.what, "bad number", "a flow that lasts no time")
-            node = _known_nodes(rows, piece, nodes, names)
-            peer = _peers(rows, piece, places)
-            good = (lasting > 0) & np.isfinite(start) & (node >= 0) & (peer != AWAY)
-            inside = good & (start >= 0) & (start <= source.duration)
-            outside += int((good & ~inside).sum())
-            kept = np.empty(int(inside.sum()), dtype=_FLOW)
-            kept["time"] = np.rint(start[inside]).astype(np.int64)
-            kept["node"] = node[inside]
-            kept["lasting"] = np.maximum(1, np.rint(np.minimum(lasting[inside], 1e18))).astype(np.int64)
-            kept["peer"] = peer[inside]
-            self._spool.add(kept)
-        mistakes.check()
-        if self._spool.fullest > MOST_IN_A_BLOCK:
-            wrong = f"has {self._spool.fullest} flows of a thousand nodes"
-            raise mistakes.fatal(0, 0, "", wrong, f"expected at most {MOST_IN_A_BLOCK}; simulate a shorter time")
-        self._spool.finish()
-        said = [f"{source.path}: {count} rows with {kind} left out" for kind, count in mistakes.mended.items()]
-        if outside:
-            said.append(f"{source.path}: {outside} flows outside of the simulated time left out")
-        self.repairs = tuple(said)
+
+class _Reader:
+    """A log on its way from the file to the spool."""
+
+    def __init__(self, source: FlowSource, places: Sequence[str], nodes: int, names: Mapping[str, int]) -> None:
+        self._source, self._nodes, self._names = source, nodes, names
+        self._places = {name: number for number, name in enumerate(places)}
+        self._mistakes = Mistakes(str(source.path), source.repair, "mend the row, or say repair = true")
+        self._rows = Rows(source.path, (START, NODE, LASTING, PEER), self._mistakes)
+        self._outside = 0
+
+    def parts(self) -> Iterator[NDArray[np.void]]:
+        """All rows."""
+        for piece in self._rows.pieces():
+            yield self._piece(piece)
+        self._mistakes.check()
+
+    def repairs(self) -> Iterator[str]:
+        """What was mended."""
+        file = self._source.path
+        for kind, count in self._mistakes.mended.items():
+            yield f"{file}: {count} rows with {kind} left out"
+        if self._outside:
+            yield f"{file}: {self._outside} flows outside of the simulated time left out"
+
+    def _piece(self, piece: Piece) -> NDArray[np.void]:
+        rows = self._rows
+        start = rows.numbers(piece, START.what) - self._source.begin * SECOND
+        lasting = rows.numbers(piece, LASTING.what)
+        for row in np.flatnonzero(lasting <= 0):
+            rows.wrong(piece, int(row), LASTING.what, "bad number", "a flow that lasts no time")
+        node = _known_nodes(rows, piece, self._nodes, self._names)
+        peer = _peers(rows, piece, self._places)
+        good = (lasting > 0) & np.isfinite(start) & (node >= 0) & (peer != AWAY)
+        inside = good & (start >= 0) & (start <= self._source.duration)
+        self._outside += int((good & ~inside).sum())
+        kept = np.empty(int(inside.sum()), dtype=_FLOW)
+        kept["time"] = np.rint(start[inside]).astype(np.int64)
+        kept["node"] = node[inside]
+        kept["lasting"] = nanoseconds(lasting[inside] / SECOND)
+        kept["peer"] = peer[inside]
+        return kept
 
 
 def _known_nodes(rows: Rows, piece: Piece, nodes: int, names: Mapping[str, int]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ It is checked row by row when it is loaded (`rows`), turned into numbers, and ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sojourn.sim.movements import AWAY, Movements, nothing_new
 from sojourn.sim.rows import Column, Mistakes, Piece, Rows, times
-from sojourn.sim.spool import MOST_IN_A_BLOCK, Spool
+from sojourn.sim.spool import Spool
 from sojourn.sim.workload import BLOCK
 from sojourn.wire.units import SECOND, Duration
 
@@ -102,16 +102,15 @@ class _Reader:
 
     def read(self) -> TraceFigures:
         spool = self._trace._spool
-        for piece in self._rows.pieces():
-            spool.add(self._piece(piece))
-        self._mistakes.check()
-        if spool.fullest > MOST_IN_A_BLOCK:
-            wrong = f"has {spool.fullest} rows of a thousand nodes"
-            raise self._mistakes.fatal(0, 0, "", wrong, f"expected at most {MOST_IN_A_BLOCK}; simulate a shorter time")
+        spool.fill(self._parts(), str(self._source.path))
         if not spool.count:
             raise self._nothing()
-        spool.finish()
         return self._count()
+
+    def _parts(self) -> Iterator[NDArray[np.void]]:
+        for piece in self._rows.pieces():
+            yield self._piece(piece)
+        self._mistakes.check()
 
     def _piece(self, piece: Piece) -> NDArray[np.void]:
         written = self._rows.numbers(piece, TIME.what)
