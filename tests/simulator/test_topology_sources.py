@@ -264,6 +264,8 @@ def test_a_mistake_in_graphml_has_a_line(tmp_path: Path, body: str, attributes: 
         ("<a><b></a>", "1:9: is not XML: mismatched tag"),
         ('<!DOCTYPE x [<!ENTITY e "eeee">]>\n<graphml>&e;</graphml>', "1:13: has a DOCTYPE"),
         ("<html/>", " is not GraphML"),
+        ('<?xml version="1.0" encoding="ebcdic-x"?><graphml/>', " is not GraphML"),
+        (" is not",),
         (HEAD + '<node id="0"><data key="zz">1</data></node>' + TAIL, " is not GraphML"),
         (HEAD + '<node id="0"><data key="a">far</data></node>' + TAIL, " is not GraphML"),
     ],
@@ -272,6 +274,14 @@ def test_what_is_no_graphml_is_told_in_words(tmp_path: Path, text: str, expected
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, text, Attributes())
     assert said(caught, tmp_path / "x.graphml")[0].startswith(expected), said(caught, tmp_path / "x.graphml")
+
+
+def test_graphml_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.graphml"
+    path.write_bytes((HEAD + node(0, "Münster") + TAIL).encode("iso-8859-1"))
+    with pytest.raises(ConfigurationError) as caught:
+        graphml(path, Attributes(), FIBRE)
+    assert said(caught, path)[0].startswith("8:"), said(caught, path)
 
 
 def test_a_file_that_is_much_too_large_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sojourn.files.toml import ConfigurationError
 from sojourn.sim.flows import Flows, FlowSource
@@ -96,6 +98,19 @@ WRONG: list[tuple[str, str]] = [
 def test_a_mistake_has_line_and_column(tmp_path: Path, text: str, expected: str) -> None:
     said = told(tmp_path, text)
     assert any(said[0].startswith(part) for part in expected.split("|")), said
+
+
+@given(
+    st.one_of(st.binary(max_size=60), st.text('time,nodeabc01-.\n\r" \0é', max_size=80).map(str.encode)), st.booleans()
+)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_holds_is_read_or_refused_in_words(tmp_path: Path, octets: bytes, repair: bool) -> None:
+    for text in (octets, HEADER.encode() + octets, gzip.compress(HEADER.encode() + octets)):
+        try:
+            trace = Trace(source(tmp_path, text, repair=repair), PLACES)
+        except ConfigurationError:
+            continue
+        assert trace.nodes > 0
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ them, and refuses what GraphML does not need and an attacker does (entities).
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -57,8 +58,9 @@ def graphml(path: Path, attributes: Attributes, cable: Cable) -> Graph:
     octets = toml.read(path, LARGEST)
     lines = _Lines(str(path), octets)
     try:
-        read = networkx.parse_graphml(octets.decode("utf-8-sig"))
-    except (networkx.NetworkXException, KeyError, ValueError, TypeError, AttributeError) as error:
+        with warnings.catch_warnings(action="ignore"):  # an attribute without a type is read as text, which is right
+            read = networkx.parse_graphml(octets.decode("utf-8-sig"))
+    except (networkx.NetworkXException, LookupError, ValueError, TypeError, AttributeError, SyntaxError) as error:
         raise unusable(str(path), f"is not GraphML: {error}", "expected what networkx can read") from None
     return _Reading(path, attributes, cable, read, lines).graph()
 
@@ -70,7 +72,7 @@ class _Lines:
         self.nodes: dict[str, Place] = {}
         self.edges: dict[tuple[str, str], Place] = {}
         self._name = name
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser = expat.ParserCreate("utf-8", " ")
         self._parser.StartElementHandler = self._element
         self._parser.StartDoctypeDeclHandler = self._doctype
         try:
