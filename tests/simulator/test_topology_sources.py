@@ -265,7 +265,6 @@ def test_a_mistake_in_graphml_has_a_line(tmp_path: Path, body: str, attributes: 
         ('<!DOCTYPE x [<!ENTITY e "eeee">]>\n<graphml>&e;</graphml>', "1:13: has a DOCTYPE"),
         ("<html/>", " is not GraphML"),
         ('<?xml version="1.0" encoding="ebcdic-x"?><graphml/>', " is not GraphML"),
-        (" is not",),
         (HEAD + '<node id="0"><data key="zz">1</data></node>' + TAIL, " is not GraphML"),
         (HEAD + '<node id="0"><data key="a">far</data></node>' + TAIL, " is not GraphML"),
     ],
