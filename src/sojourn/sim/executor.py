@@ -205,10 +205,14 @@ class ClusterExecutor(Generic[A]):
         """A future that is done, or was taken back because the scheduler is gone."""
         while True:
             try:
-                return self._ended.get(timeout=1.0)
+                future = self._ended.get(timeout=1.0)
             except Empty:
                 if self._client.status != "running":
                     raise self._lost() from None
+                continue
+            if future.status != "pending":
+                return future
+            future.add_done_callback(self._ended.put)  # its worker died with the result: it is done again
 
     def _lost(self) -> ExecutorLost:
         return ExecutorLost(f"the Dask scheduler at {self._address} is gone")
