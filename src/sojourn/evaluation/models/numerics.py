@@ -1,4 +1,4 @@
-"""The two numerical procedures that the models need, from scipy."""
+"""The numerical procedures that the models need, from scipy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from scipy.integrate import quad
 from scipy.optimize import brentq
+from scipy.special import stdtrit
 
 
 def integral(function: Callable[[float], float], low: float, high: float) -> float:
@@ -21,3 +22,8 @@ def crossing(function: Callable[[float], float], low: float, high: float) -> flo
         return None
     # In the logarithm: times are looked for over many orders of magnitude.
     return math.exp(float(brentq(lambda x: function(math.exp(x)), math.log(low), math.log(high), xtol=1e-9)))
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t with `freedom` degrees of freedom: for two-sided intervals of 95 %."""
+    return float(stdtrit(freedom, 0.975))
