@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sojourn.evaluation.assumptions import Assumptions
+from sojourn.evaluation.estimate import Estimate
 from sojourn.evaluation.models.mobility import Behaviour, NoSteadyState
-from sojourn.evaluation.models.numerics import student
 from sojourn.evaluation.replay import Floats, Replay
 from sojourn.evaluation.ways import Way
 from sojourn.evaluation.ways.latency import Latencies, latencies
@@ -22,22 +22,6 @@ from sojourn.wire.units import MILLISECOND
 
 Figures = Mapping[str, float]
 """Quantities by name; `nan` where a way does not have one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over runs, and half of its 95 % confidence interval (nan for a single run)."""
-
-    mean: float
-    half: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Estimate:
-        """Student's t over independent runs."""
-        mean = float(np.mean(values))
-        if len(values) < 2:
-            return cls(mean, math.nan)
-        return cls(mean, student(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

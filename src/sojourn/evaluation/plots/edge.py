@@ -1,0 +1,54 @@
+"""One-way delay that mobility adds, against the share of traffic that is served at the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sojourn.evaluation.estimate import Estimate
+from sojourn.evaluation.plots.canvas import COLOURS, DASHES, GREY, Axes, Picture, drawn, legend_beside
+from sojourn.evaluation.replay import Floats
+from sojourn.evaluation.study import Study
+from sojourn.evaluation.ways import Way
+from sojourn.evaluation.words import circumstances, confidence
+
+_SHARES = np.linspace(0, 1, 51)
+_RULES = {"best": (":", "at the best place"), "given": ("-", "where it is"), "worst": ("--", "at the worst place")}
+
+
+def picture(study: Study, directory: Path) -> Picture:
+    """Draw it."""
+
+    def draw(panels: Sequence[Axes]) -> None:
+        axes = panels[0]
+        for placement in study.placements:
+            dashes, where = _RULES[placement.rule]
+            far, near = study.edge_added[placement.rule, Way.CENTRAL]
+            label = f"central anchor {where}\n({study.place(placement.place)})"
+            _line(axes, far, near, COLOURS[Way.CENTRAL], dashes, label)
+        far, near = study.edge_added[study.placement, Way.PROXY]
+        _line(axes, far, near, COLOURS[Way.PROXY], DASHES[Way.PROXY], "old anchors\n(all RFC 8885 modes)")
+        _line(axes, 0 * far, 0 * near, COLOURS[Way.RELOCATION], DASHES[Way.RELOCATION], "relocation")
+        axes.axvline(100 * study.edge_now, color=GREY, linewidth=0.8)
+        axes.annotate("this network ", (100 * study.edge_now, 1.0), xycoords=("data", "axes fraction"), fontsize=8.5,
+                      color=GREY, va="top", ha="right" if study.edge_now > 0.5 else "left")  # fmt: skip
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of session time with a correspondent where the session began (a cache at the edge)")
+        axes.set_ylabel("ms added, one way")
+        legend_beside(axes, labelspacing=1.0)
+
+    caption = (
+        "Mean over session time of the way taken less the shortest way. The correspondents that are not at the edge "
+        f"are those of the workload. {circumstances(study)}{confidence(study, 'Bands')}"
+    )
+    return drawn(directory, "edge", "Added delay against traffic that is served at the edge", caption, draw,
+                 size=(8.6, 3.9))  # fmt: skip
+
+
+def _line(axes: Axes, far: Floats, near: Floats, colour: str, dashes: object, label: str) -> None:
+    found = [Estimate.of(list((1 - share) * far + share * near)) for share in _SHARES]
+    middle, half = np.array([one.mean for one in found]), np.nan_to_num([one.half for one in found])
+    axes.plot(100 * _SHARES, middle, color=colour, linestyle=dashes, linewidth=1.8, label=label)
+    axes.fill_between(100 * _SHARES, middle - half, middle + half, color=colour, alpha=0.15, linewidth=0)
