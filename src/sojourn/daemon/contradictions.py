@@ -7,13 +7,13 @@ about that), so that one run tells of wrong values and of contradictions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic_core import PydanticCustomError
 
-from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
 from sojourn.dataplane.settings import LinuxSettings
+from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND
 
@@ -24,16 +24,6 @@ _RESERVED_TABLES = (253, 254, 255)
 ROUTER_LIFETIME_MAX = 9000 * SECOND
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A contradiction at `key`; a `note` is only worth knowing."""
-
-    key: tuple[str | int, ...]
-    wrong: str
-    expected: str
-    note: bool = False
 
 
 def find(data: Mapping[str, Any]) -> list[Fault]:

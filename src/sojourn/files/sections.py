@@ -1,0 +1,111 @@
+"""Tables of a file as pydantic models, and what to say about their keys."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from sojourn.files.fields import Expected
+
+Key: TypeAlias = tuple[str | int, ...]
+
+
+def setting(about: str, default: Any = ..., example: object = None) -> Any:
+    """A key: what it is for, its default (none: it must be there), and a better example than that of its kind."""
+    return Field(default, description=about, examples=None if example is None else [example])
+
+
+class Section(BaseModel):
+    """A table of the file. A key that it does not know is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All tables of a kind of file."""
+
+    root: type[BaseModel]
+    """What stands at the top."""
+    tables: Sequence[tuple[str, type[BaseModel]]]
+    """Every table by the name that it has in the file, `root` among them."""
+
+    def suggestion(self, key: Key) -> str:
+        """The key that was perhaps meant, else all that there are."""
+        model = self._model_at(key[:-1])
+        known = list(model.model_fields) if model else []
+        near = difflib.get_close_matches(str(key[-1]), known, n=1)
+        if near:
+            return f"did you mean {near[0]}?"
+        elsewhere = [table for table, other in self.tables if key[-1] in other.model_fields]
+        if elsewhere:
+            return f"it belongs into {' or '.join(elsewhere)}"
+        return f"expected one of {', '.join(known)}"
+
+    def expectation(self, key: Key) -> str:
+        """What the value of `key` should be, with an example."""
+        field = self.field(key)
+        if field is None:
+            return "something else"
+        what, example = describe_field(field)
+        return f"{what} (for example {json.dumps(example)})" if example is not None else what
+
+    def field(self, key: Key) -> FieldInfo | None:
+        """The field that `key` names; for an entry of a list, or of a table whose keys are the user's, the whole."""
+        names = [part for part in key if isinstance(part, str)]
+        while names:
+            model = self._model_at(names[:-1])
+            if model and (field := model.model_fields.get(names[-1])):
+                return field
+            names.pop()
+        return None
+
+    def _model_at(self, key: Sequence[str | int]) -> type[BaseModel] | None:
+        """The table that `key` names."""
+        model: type[BaseModel] | None = self.root
+        field: FieldInfo | None = None
+        for part in key:
+            if isinstance(part, int):
+                continue
+            if field is not None and _named_by_user(field.annotation):
+                field = None  # a name that the user gave: its table is the one that was found already
+                continue
+            field = model.model_fields.get(part) if model else None
+            model = next(iter(_models(field.annotation)), None) if field else None
+            if model is None:
+                return None
+        return model
+
+
+def _named_by_user(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def describe_field(field: FieldInfo) -> tuple[str, object]:
+    """What the value of a field should be, and an example."""
+    kind = next((item for item in field.metadata if isinstance(item, Expected)), None)
+    if kind is None:
+        return ("a list of tables", None) if "tuple" in str(field.annotation) else ("a table", None)
+    return kind.what, field.examples[0] if field.examples else kind.example
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models(inner)
+
+
+def key_text(key: Key) -> str:
+    """``maar.peers[0].address``."""
+    written = ""
+    for part in key:
+        written += f"[{part}]" if isinstance(part, int) else f"{'.' if written else ''}{part}"
+    return written
