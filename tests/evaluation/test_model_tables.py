@@ -18,6 +18,7 @@ from scipy.special import exp1
 
 from sojourn.evaluation.models import anchors, breakeven, delivery, latency, mobility, signalling
 from sojourn.evaluation.models.mobility import Behaviour, NoSteadyState
+from sojourn.evaluation.models.observed import Observed
 
 KAPPA = st.floats(0.01, 100)
 RHO = st.floats(0.01, 50)
@@ -295,3 +296,29 @@ def test_7_6_entries_in_total() -> None:
     )
     found = 2 * delivery.relocation_entries(100_000, anchors.old_anchors(city.kappa, city.rho))
     assert found == pytest.approx(80_464, abs=1)
+
+
+# --- any law, from samples ------------------------------------------------------------------------------------------
+
+
+def _quantiles(law: str, mean: float, count: int = 20_000) -> np.ndarray:
+    """Samples without noise."""
+    middle = (np.arange(count) + 0.5) / count
+    if law == "exponential":
+        return -mean * np.log(middle)
+    return mean / 3 * middle ** (-1 / 1.5)  # Pareto of exponent 1.5
+
+
+@pytest.mark.parametrize("kappa", ANCHORS)
+@pytest.mark.parametrize("rho", [1, 5])
+def test_samples_of_exponential_times_give_the_closed_forms(kappa: float, rho: float) -> None:
+    one = Observed.of(_quantiles("exponential", 60), _quantiles("exponential", 60 / kappa), 60 / rho)
+    assert one.old_anchors() == pytest.approx(anchors.old_anchors(kappa, rho), rel=0.02)
+    assert one.left_in_use() == pytest.approx(anchors.left_in_use(kappa, rho), rel=0.01)
+    assert one.tunnelled() == pytest.approx(kappa / (1 + kappa), rel=0.02)
+
+
+@pytest.mark.parametrize("dwell", SHARES)
+def test_samples_of_a_heavy_tail_give_the_printed_shares(dwell: float) -> None:
+    one = Observed.of(_quantiles("pareto", 30, 2_000_000), _quantiles("exponential", dwell), 60)
+    assert one.tunnelled() == pytest.approx(SHARES[dwell][-1], abs=0.01)

@@ -12,13 +12,12 @@ from sojourn.evaluation.assumptions import Assumptions
 from sojourn.evaluation.estimate import Estimate
 from sojourn.evaluation.models.mobility import Behaviour, NoSteadyState
 from sojourn.evaluation.replay import Floats, Replay
-from sojourn.evaluation.ways import Way
+from sojourn.evaluation.ways import Way, distances
 from sojourn.evaluation.ways.latency import Latencies, latencies
 from sojourn.evaluation.ways.signalling import signalling_of
 from sojourn.evaluation.ways.state import states
 from sojourn.evaluation.ways.traffic import traffic
 from sojourn.sim.topology import Topology
-from sojourn.wire.units import MILLISECOND
 
 Figures = Mapping[str, float]
 """Quantities by name; `nan` where a way does not have one."""
@@ -35,11 +34,8 @@ class Run:
     latencies: Mapping[Way, Latencies]
     carried: Mapping[Way, Floats]
     """Mean sessions through each place, the central anchor's at its place."""
-
-
-def distances(topology: Topology) -> Floats:
-    """ms between places, the mean of both directions."""
-    return (topology.delay + topology.delay.T) / (2 * MILLISECOND)
+    dependent: Floats
+    """Share of session time that needs each place where old prefixes are tunnelled."""
 
 
 def observe(counted: Replay) -> Behaviour:
@@ -77,11 +73,11 @@ def compare(counted: Replay, topology: Topology, assumptions: Assumptions) -> Ru
     """All ways for one run. Raises `NoSteadyState`."""
     behaviour = observe(counted)
     distance, central = distances(topology), assumptions.central
-    routers = len(topology.places)
+    routers = len(topology.attachable())
     delays = latencies(counted.handovers, distance, central, assumptions.wireless)
     signals = signalling_of(counted, routers, assumptions)
     state = states(counted, routers)
-    flows = traffic(counted, distance, central, assumptions.wireless, assumptions.edge)
+    flows = traffic(counted, topology, assumptions)
     figures: dict[Way, Figures] = {}
     carried = {}
     for way in Way:
@@ -113,7 +109,7 @@ def compare(counted: Replay, topology: Topology, assumptions: Assumptions) -> Ru
             "busiest_mbit": rate * max(float(flow.carried.max()), flow.through_central),
             "lost": 1.0 if way is Way.CENTRAL else float(flow.dependent.max()),
         }
-    return Run(counted, behaviour, figures, delays, carried)
+    return Run(counted, behaviour, figures, delays, carried, flows[Way.PROXY].dependent)
 
 
 def _mean(values: Floats) -> float:

@@ -20,6 +20,8 @@ from sojourn.evaluation.replay import Floats, Integers, Replay
 _DEATHS = 12
 """Moments at which the death is tried, evenly over the part of the window that leaves room for the horizon."""
 _SAMPLES = 41
+_UNCUT = 0.999
+"""Of the window: at its very end all sessions are cut."""
 
 Mask = NDArray[np.bool_]
 
@@ -56,7 +58,7 @@ class _Open:
 
 
 def _curve(run: Replay, seconds: Floats, broken: Callable[[_Open], Mask]) -> Floats:
-    last = run.start + run.window - seconds[-1]
+    last = run.start + run.window * _UNCUT - seconds[-1]
     shares = np.zeros(len(seconds))
     for death in np.linspace(run.start, last, _DEATHS):
         for number, after in enumerate(seconds):

@@ -34,10 +34,18 @@ def percent(share: float) -> str:
 
 def time(seconds: float) -> str:
     """Seconds in the unit that suits."""
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+    for limit, unit, name in ((90, 1, "s"), (3599, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{exact(seconds / unit)} {name}"
     return f"{exact(seconds / 86_400)} d"
+
+
+def rate(mbit: float) -> str:
+    """Mbit/s in the unit that suits."""
+    for limit, unit, name in ((1.0, 0.001, "kbit/s"), (1000.0, 1.0, "Mbit/s")):
+        if mbit < limit:
+            return f"{number(mbit / unit)} {name}"
+    return f"{number(mbit / 1000)} Gbit/s"
 
 
 def interval(estimate: Estimate) -> str:

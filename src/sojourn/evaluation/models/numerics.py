@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from scipy.integrate import quad
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import quad, trapezoid
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
@@ -27,3 +29,8 @@ def crossing(function: Callable[[float], float], low: float, high: float) -> flo
 def student(freedom: int) -> float:
     """The 97.5 % quantile of Student's t with `freedom` degrees of freedom: for two-sided intervals of 95 %."""
     return float(stdtrit(freedom, 0.975))
+
+
+def area(heights: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The integral over `places` of each row of `heights`, by trapezoids."""
+    return np.asarray(trapezoid(heights, places, axis=-1))

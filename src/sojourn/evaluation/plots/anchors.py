@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sojourn.evaluation.models.anchors import old_anchors
-from sojourn.evaluation.plots.canvas import GREY, SEQUENCE, Axes, Picture, drawn, legend_beside
+from sojourn.evaluation.plots.canvas import GREY, SEQUENCE, Axes, Picture, drawn, legend_beside, plain_ticks
 from sojourn.evaluation.study import Study
 from sojourn.evaluation.words import circumstances, confidence, time
 
@@ -33,7 +33,9 @@ def picture(study: Study, directory: Path) -> Picture:
                           label="engines in the\nsimulator: mean" if not number else None)  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=0.1, linscale=0.4)
-        axes.set_ylim(bottom=0)
+        plain_ticks(axes.xaxis, [0.1, 0.3, 1, 3, 10])
+        plain_ticks(axes.yaxis, [0, 0.1, 0.3, 1, 3, 10, 30])
+        axes.set_ylim(0, 1.3 * max(one.p99.mean for one in points) or 1)
         axes.grid(color="#e5e7eb", linewidth=0.6)
         axes.set_xlabel("mean session length / mean dwell time")
         axes.set_ylabel("old anchors of a node")

@@ -100,6 +100,18 @@ def available() -> bool:
     return True
 
 
+def plain_ticks(axis: Any, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at these values, as people write them."""
+    axis.set_ticks(values, [f"{value:,g}" for value in values])
+    axis.set_minor_locator(_no_ticks())
+
+
+def _no_ticks() -> Any:
+    from matplotlib.ticker import NullLocator
+
+    return NullLocator()
+
+
 def legend_beside(axes: Axes, **options: Any) -> None:
     """A legend right of the panel, where no line can run through it."""
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, **options)

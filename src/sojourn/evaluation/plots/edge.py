@@ -22,29 +22,45 @@ def picture(study: Study, directory: Path) -> Picture:
     """Draw it."""
 
     def draw(panels: Sequence[Axes]) -> None:
-        axes = panels[0]
-        for placement in study.placements:
-            dashes, where = _RULES[placement.rule]
-            far, near = study.edge_added[placement.rule, Way.CENTRAL]
-            label = f"central anchor {where}\n({study.place(placement.place)})"
-            _line(axes, far, near, COLOURS[Way.CENTRAL], dashes, label)
-        far, near = study.edge_added[study.placement, Way.PROXY]
-        _line(axes, far, near, COLOURS[Way.PROXY], DASHES[Way.PROXY], "old anchors\n(all RFC 8885 modes)")
-        _line(axes, 0 * far, 0 * near, COLOURS[Way.RELOCATION], DASHES[Way.RELOCATION], "relocation")
-        axes.axvline(100 * study.edge_now, color=GREY, linewidth=0.8)
-        axes.annotate("this network ", (100 * study.edge_now, 1.0), xycoords=("data", "axes fraction"), fontsize=8.5,
-                      color=GREY, va="top", ha="right" if study.edge_now > 0.5 else "left")  # fmt: skip
-        axes.set_xlim(0, 100)
-        axes.set_xlabel("% of session time with a correspondent where the session began (a cache at the edge)")
-        axes.set_ylabel("ms added, one way")
-        legend_beside(axes, labelspacing=1.0)
+        for axes in panels:
+            _lines(study, axes)
+        near = [line for rule in ("best", "given") for line in study.edge_added.get((rule, Way.CENTRAL), ())]
+        near += study.edge_added[study.placement, Way.PROXY]
+        panels[1].set_ylim(0, 1.15 * max(float(line.max()) for line in near) or 1.0)
+        panels[0].set_ylabel("ms added, one way")
+        panels[1].set_title("the same, near zero")
+        legend_beside(panels[1], labelspacing=1.0)
 
     caption = (
-        "Mean over session time of the way taken less the shortest way. The correspondents that are not at the edge "
-        f"are those of the workload. {circumstances(study)}{confidence(study, 'Bands')}"
+        "Mean over session time of the way taken less the shortest way. At the edge: at the site of the router where "
+        "the session began. The other correspondents are those of the workload. "
+        f"{circumstances(study)}{confidence(study, 'Bands')}"
     )
-    return drawn(directory, "edge", "Added delay against traffic that is served at the edge", caption, draw,
-                 size=(8.6, 3.9))  # fmt: skip
+    return drawn(
+        directory, "edge", "Added delay against traffic that is served at the edge", caption, draw,
+        panels=(1, 1), size=(9.8, 3.7),
+    )  # fmt: skip
+
+
+def _lines(study: Study, axes: Axes) -> None:
+    for placement in study.placements:
+        dashes, where = _RULES[placement.rule]
+        far, near = study.edge_added[placement.rule, Way.CENTRAL]
+        label = f"central anchor {where}\n({study.place(placement.place)})"
+        _line(axes, far, near, COLOURS[Way.CENTRAL], dashes, label)
+    far, near = study.edge_added[study.placement, Way.PROXY]
+    _line(axes, far, near, COLOURS[Way.PROXY], DASHES[Way.PROXY], "through old anchors\n(RFC 8885, direct, host)")
+    _line(axes, 0 * far, 0 * near, COLOURS[Way.RELOCATION], DASHES[Way.RELOCATION], "relocation")
+    here = 100 * study.edge_now
+    axes.axvline(here, color=GREY, linewidth=0.8)
+    right = here > 50
+    axes.annotate(
+        "this network", (here, 1.0), xycoords=("data", "axes fraction"), xytext=(-4 if right else 4, 0),
+        textcoords="offset points", fontsize=8.5, color=GREY, va="top", ha="right" if right else "left",
+    )  # fmt: skip
+    axes.set_xlim(0, 100)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("% of session time served at the edge")
 
 
 def _line(axes: Axes, far: Floats, near: Floats, colour: str, dashes: object, label: str) -> None:

@@ -22,7 +22,7 @@ def picture(study: Study, outage: Outage, directory: Path) -> Picture:
         axes, whole = panels[0], [Estimate(1.0, 0.0)] * len(outage.seconds)
         _line(axes, outage, whole, COLOURS[Way.CENTRAL], "central anchor dies")
         _line(axes, outage, outage.database, SEQUENCE[3], "distributed: the\ndatabase dies")
-        label = f"distributed: the router\nthat most depends on\n({study.place(outage.place)}) dies"
+        label = f"distributed: the router on\nwhich most sessions depend\n({study.place(outage.place)}) dies"
         _line(axes, outage, outage.router, COLOURS[Way.PROXY], label)
         axes.set_xlabel("minutes after the death; nothing is repaired")
         axes.set_ylabel("% of open sessions that are broken")

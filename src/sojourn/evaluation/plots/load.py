@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sojourn.evaluation.comparison import distances
-from sojourn.evaluation.plots.canvas import COLOURS, Axes, Picture, drawn
+from sojourn.evaluation.plots.canvas import COLOURS, GREY, Axes, Picture, drawn
 from sojourn.evaluation.replay import Floats
 from sojourn.evaluation.study import Study
-from sojourn.evaluation.ways import Way
-from sojourn.evaluation.words import circumstances, number
+from sojourn.evaluation.ways import Way, distances
+from sojourn.evaluation.words import circumstances, number, rate
+from sojourn.sim.plane import metres
 from sojourn.sim.topology import Topology
 
 _LARGEST = 1100.0
@@ -30,7 +30,7 @@ def picture(study: Study, directory: Path) -> Picture:
             _network(axes, study.topology, where)
             sizes = _LARGEST * load / largest
             axes.scatter(*where.T, s=sizes, color=COLOURS[way], alpha=0.55, linewidth=0, zorder=3)
-            _name(axes, study, where, int(load.argmax()), f"{number(float(load.max()))} Mbit/s")
+            _name(axes, study, where, int(load.argmax()), rate(float(load.max())))
             central = study.assumptions.central
             axes.scatter(*where[central], marker="D", s=26, color="black", zorder=5)
             axes.set_title(_title(study, way, load))
@@ -48,8 +48,8 @@ def _title(study: Study, way: Way, load: Floats) -> str:
     if way is Way.CENTRAL:
         return f"central anchor: all packets pass it,\n{number(messages)} messages/s"
     others = float(np.delete(load, central).max()) if len(load) > 1 else float(load.max())
-    rate = f"database: no packets, {number(messages)} messages/s"
-    return f"old anchors (proxy mode): at most {number(others)} Mbit/s;\n{rate}"
+    database = f"database: no packets, {number(messages)} messages/s"
+    return f"old anchors (proxy mode): at most {rate(others)};\n{database}"
 
 
 def _network(axes: Axes, topology: Topology, where: Floats) -> None:
@@ -63,19 +63,20 @@ def _network(axes: Axes, topology: Topology, where: Floats) -> None:
 
 def _name(axes: Axes, study: Study, where: Floats, place: int, words: str) -> None:
     box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.8}
+    spread = np.ptp(where, axis=0).max() or 1.0
+    outwards = (where[place] - where.mean(axis=0)) / spread
+    away = outwards / np.hypot(*outwards) if np.hypot(*outwards) > 0.1 else np.array([-0.5, 0.85])
     axes.annotate(
-        f"{study.place(place)}\n{words}", where[place], xytext=(0, 16), textcoords="offset points",
-        ha="center", va="bottom", fontsize=8.5, zorder=6, bbox=box,
+        f"{study.place(place)}\n{words}", where[place], xytext=tuple(44 * away), textcoords="offset points",
+        ha="center", va="center", fontsize=8.5, zorder=6, bbox=box,
+        arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
     )  # fmt: skip
 
 
 def positions(topology: Topology) -> Floats:
-    """Where to draw each place: as the topology says, latitudes stretched; or so that distances look like delays."""
+    """Where to draw each place: where it is, or, where nobody says, so that distances look like delays."""
     if topology.positions is not None:
-        found = np.array(topology.positions, dtype=np.float64)
-        if np.abs(found).max() <= 180:  # degrees
-            found[:, 0] *= np.cos(np.radians(found[:, 1].mean()))
-        return found
+        return metres(topology.positions, topology.geographic)
     return _scaled(distances(topology))
 
 

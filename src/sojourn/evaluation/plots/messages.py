@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sojourn.evaluation.models import anchors, signalling
-from sojourn.evaluation.plots.canvas import COLOURS, SEQUENCE, Axes, Picture, drawn
+from sojourn.evaluation.plots.canvas import COLOURS, SEQUENCE, Axes, Picture, drawn, plain_ticks
 from sojourn.evaluation.study import Study
 from sojourn.evaluation.ways import Way
 from sojourn.evaluation.words import circumstances, confidence, exact, time
@@ -30,13 +30,14 @@ def picture(study: Study, directory: Path) -> Picture:
         _lines(study, panels[1], lambda dwell, session: _run(study, dwell, session), "proxy mode as sojourn runs it")
         panels[0].set_ylabel("messages of a node in an hour")
         panels[1].sharey(panels[0])
+        panels[1].tick_params(labelleft=False)
         panels[1].legend(loc="upper right", title="sessions of")
 
     caption = (
         f"One line for each session length, with a session every {time(every)}. Left: 2 + 2 n_HO messages for each "
         "handover, old prefixes vanish by themselves. Right: the router just left is always told and each old "
         "prefix retires with 4 messages (8 + 2 n_rand + 2 mu tau, tau = "
-        f"{exact(study.assumptions.settings.idle_hold / SECOND)} s). Closed forms for exponential times. Diamond: "
+        f"{exact(study.assumptions.settings.idle_hold / SECOND)} s). Closed forms for exponential times. Diamonds: "
         f"this network, counted on its moves. {circumstances(study)}{confidence(study, 'Bars')}"
     )
     return drawn(
@@ -66,6 +67,7 @@ def _lines(study: Study, axes: Axes, per_handover: Callable[[float, float], floa
     axes.set_yscale("log")
     axes.set_xticks([10, 30, 120, 600, 3600], ["10 s", "30 s", "2 min", "10 min", "1 h"])
     axes.minorticks_off()
+    plain_ticks(axes.yaxis, [1, 10, 100, 1000, 10_000, 100_000])
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.set_xlabel("mean dwell time at a router")
     axes.set_title(title)
@@ -74,9 +76,9 @@ def _lines(study: Study, axes: Axes, per_handover: Callable[[float, float], floa
 def _here(study: Study, axes: Axes, name: str) -> None:
     """This network, and its central anchor, as counted."""
     dwell, per_hour = study.behaviour.dwell, _HOUR / study.behaviour.dwell
-    for way in (Way.PROXY, Way.CENTRAL):
+    for way, size in ((Way.PROXY, 9), (Way.CENTRAL, 5)):
         found = study.estimates[way][name]
         axes.errorbar(
-            dwell, per_hour * found.mean, per_hour * found.half, fmt="D", markersize=6, color=COLOURS[way],
+            dwell, per_hour * found.mean, per_hour * found.half, fmt="D", markersize=size, color=COLOURS[way],
             markeredgecolor="white", zorder=5,
         )  # fmt: skip

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.sim.topology import Topology
+from sojourn.wire.units import MILLISECOND
+
 
 class Way(StrEnum):
     """How old sessions follow a node."""
@@ -32,3 +38,8 @@ DATABASE = (Way.RELAY, Way.PROXY, Way.LOCATOR)
 """Ways for which sojourn has engines: a central database without user traffic."""
 TUNNELLED = (*DATABASE, Way.DIRECT, Way.HOST)
 """Ways in which old sessions go through their old anchor."""
+
+
+def distances(topology: Topology) -> NDArray[np.float64]:
+    """ms between places, the mean of both directions."""
+    return np.asarray((topology.delay + topology.delay.T) / (2 * MILLISECOND))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sojourn.evaluation.replay import Floats, Replay, Segments
-from sojourn.evaluation.ways import TUNNELLED, Way
+from sojourn.evaluation.assumptions import Assumptions
+from sojourn.evaluation.replay import Floats, Integers, Replay, Segments
+from sojourn.evaluation.ways import TUNNELLED, Way, distances
+from sojourn.sim.topology import Topology
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +43,11 @@ class Traffic:
         return self.delay / self.direct if self.direct else 1.0
 
 
-def traffic(counted: Replay, distance: Floats, central: int, wireless: float, edge: float | None) -> dict[Way, Traffic]:
-    """Of all ways. `edge`: see `Assumptions.edge`."""
-    parts = counted.segments if edge is None else with_edge(counted.segments, edge, len(distance))
+def traffic(counted: Replay, topology: Topology, assumptions: Assumptions) -> dict[Way, Traffic]:
+    """Of all ways."""
+    distance, central, wireless = distances(topology), assumptions.central, assumptions.wireless
+    edge = assumptions.edge
+    parts = counted.segments if edge is None else with_edge(counted.segments, edge, topology.sites())
     ways = path_delays(parts, distance, central)
     served, anchored = _by_place(counted.segments, len(distance))
     total = counted.segments.seconds.sum()
@@ -79,19 +84,24 @@ def path_delays(parts: Segments, distance: Floats, central: int) -> dict[Way, Fl
     }
 
 
-def with_edge(parts: Segments, share: float, places: int) -> Segments:
-    """The same segments with `share` of their time towards correspondents where the session began.
+def at_edge(parts: Segments, sites: Integers) -> NDArray[np.bool_]:
+    """Whose correspondent stands at the site of the router where the session began (`Topology.sites`)."""
+    return np.asarray(sites[parts.peer] == sites[parts.anchor])
+
+
+def with_edge(parts: Segments, share: float, sites: Integers) -> Segments:
+    """The same segments with `share` of their time towards correspondents at the edge.
 
     The rest goes to the correspondents that are elsewhere, or to all places alike where there are none.
     """
-    far = np.flatnonzero(parts.peer != parts.anchor)
+    far = np.flatnonzero(~at_edge(parts, sites))
     peer = parts.peer[far]
     if not len(far):
-        far, peer = np.arange(len(parts.peer)), np.arange(len(parts.peer)) % places
+        far, peer = np.arange(len(parts.peer)), np.arange(len(parts.peer)) % len(sites)
     near_weight = parts.seconds * share / parts.seconds.sum()
     far_weight = parts.seconds[far] * (1 - share) / parts.seconds[far].sum()
     return Segments(
-        np.concatenate((parts.anchor, peer)),
+        np.concatenate((sites[parts.anchor], peer)),
         np.concatenate((parts.anchor, parts.anchor[far])),
         np.concatenate((parts.serving, parts.serving[far])),
         np.concatenate((near_weight, far_weight)),
