@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from inspect import cleandoc
 from typing import Any
 
 from pydantic import BaseModel
 
-from sojourn.files.sections import Layout, describe_field
+from sojourn.files.sections import Layout, describe_field, written
 
 
 def json_schema(layout: Layout, title: str) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def _table(title: str, model: type[BaseModel]) -> str:
     lines = [
         f"## {title}",
         "",
-        (model.__doc__ or "").strip(),
+        cleandoc(model.__doc__ or ""),
         "",
         "| key | default | value | what for |",
         "|---|---|---|---|",
@@ -38,10 +38,10 @@ def _table(title: str, model: type[BaseModel]) -> str:
             continue  # a table, which has a section of its own
         what = what.split(" as ")[0]
         default = "must be there" if field.is_required() else _default(field.default)
-        value = f"{what}, as `{json.dumps(example)}`" if field.is_required() else what
+        value = f"{what}, as `{written(example)}`" if field.is_required() else what
         lines.append(f"| `{key}` | {default} | {value} | {field.description} |")
     return "\n".join([*lines, ""])
 
 
 def _default(value: object) -> str:
-    return "absent" if value in ("", None) else f"`{json.dumps(value)}`"
+    return "absent" if value in ("", None, {}) else f"`{written(value)}`"

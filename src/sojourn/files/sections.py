@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, get_origin
+from types import UnionType
+from typing import Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -54,7 +56,7 @@ class Layout:
         if field is None:
             return "something else"
         what, example = describe_field(field)
-        return f"{what} (for example {json.dumps(example)})" if example is not None else what
+        return f"{what} (for example {written(example)})" if example is not None else what
 
     def field(self, key: Key) -> FieldInfo | None:
         """The field that `key` names; for an entry of a list, or of a table whose keys are the user's, the whole."""
@@ -65,6 +67,11 @@ class Layout:
                 return field
             names.pop()
         return None
+
+    def exact(self, key: Key) -> FieldInfo | None:
+        """The field that `key` names; None when there is no such key."""
+        model = self._model_at(key[:-1])
+        return model.model_fields.get(str(key[-1])) if model else None
 
     def _model_at(self, key: Sequence[str | int]) -> type[BaseModel] | None:
         """The table that `key` names."""
@@ -90,10 +97,30 @@ def _named_by_user(annotation: Any) -> bool:
 
 def describe_field(field: FieldInfo) -> tuple[str, object]:
     """What the value of a field should be, and an example."""
-    kind = next((item for item in field.metadata if isinstance(item, Expected)), None)
+    kind = kind_of(field)
     if kind is None:
         return ("a list of tables", None) if "tuple" in str(field.annotation) else ("a table", None)
     return kind.what, field.examples[0] if field.examples else kind.example
+
+
+def written(value: object) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_bare(str(key))} = {written(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return json.dumps(value, default=str)
+
+
+def _bare(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+
+
+def kind_of(field: FieldInfo) -> Expected | None:
+    """What is known of the values of a field, one that may be absent (``Kind | None``) among them."""
+    members = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    inner = (item for member in members for item in getattr(member, "__metadata__", ()))
+    return next((item for item in (*field.metadata, *inner) if isinstance(item, Expected)), None)
 
 
 def _models(annotation: Any) -> Iterable[type[BaseModel]]:

@@ -6,7 +6,6 @@ together is for whoever describes the file to find, as `Fault`.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sojourn.files.sections import Key, Layout, key_text
+from sojourn.files.sections import Key, Layout, key_text, written
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -149,8 +148,8 @@ def _describe(kind: str, key: Key, value: object, message: str, layout: Layout) 
 
 
 def _short(value: object) -> str:
-    written = json.dumps(value, default=str)
-    return written if len(written) <= 60 else f"{written[:57]}..."
+    text = written(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 # --- places -------------------------------------------------------------------------------------------------------

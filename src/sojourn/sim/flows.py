@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sojourn.sim.movements import AWAY
 from sojourn.sim.rows import Column, Mistakes, Piece, Rows, times
 from sojourn.sim.sessions import Correspondents
-from sojourn.sim.spool import Spool
+from sojourn.sim.spool import MOST_IN_A_BLOCK, Spool
 from sojourn.sim.traces import NODE
 from sojourn.sim.workload import BLOCK
 from sojourn.wire.units import SECOND, Duration
@@ -83,6 +83,9 @@ class Flows:
             kept["peer"] = peer[inside]
             self._spool.add(kept)
         mistakes.check()
+        if self._spool.fullest > MOST_IN_A_BLOCK:
+            wrong = f"has {self._spool.fullest} flows of a thousand nodes"
+            raise mistakes.fatal(0, 0, "", wrong, f"expected at most {MOST_IN_A_BLOCK}; simulate a shorter time")
         self._spool.finish()
         said = [f"{source.path}: {count} rows with {kind} left out" for kind, count in mistakes.mended.items()]
         if outside:

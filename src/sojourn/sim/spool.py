@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from sojourn.sim.workload import BLOCK
 
+MOST_IN_A_BLOCK = 20_000_000
+"""Rows of a thousand nodes; with more, a shard would not fit into memory."""
 _MOVED_AT_ONCE = 1 << 19
 """Rows."""
 
@@ -44,6 +46,11 @@ class Spool:
     def blocks(self) -> int:
         """Blocks up to the last that has rows."""
         return len(self._counts)
+
+    @property
+    def fullest(self) -> int:
+        """Rows of the block that has most: they are read at once."""
+        return int(self._counts.max())
 
     def add(self, rows: NDArray[np.void]) -> None:
         """Take more rows."""

@@ -7,6 +7,7 @@ unless something else is said, for maps and for mobility by distance.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -66,18 +67,20 @@ def tree(branches: int, levels: int, delay: Duration, spacing: float) -> Graph:
     return Graph("tree", names, links, np.array(positions), access=access)
 
 
-def campus(
-    buildings: int,
-    routers: int,
-    core_delay: Duration,
-    building_delay: Duration,
-    router_delay: Duration,
-    border_delay: Duration,
-    spacing: float,
-) -> Graph:
+@dataclass(frozen=True, slots=True)
+class CampusDelays:
+    """Of the links of a campus."""
+
+    core: Duration
+    building: Duration
+    router: Duration
+    border: Duration
+
+
+def campus(buildings: int, routers: int, delays: CampusDelays, spacing: float) -> Graph:
     """Two core switches, a building router on both, access routers below it, and the world behind ``internet``."""
     names, positions = ["core1", "core2", "internet"], [(-spacing / 4, 0.0), (spacing / 4, 0.0), (0.0, spacing / 2)]
-    links = [Link(0, 1, core_delay), Link(0, 2, border_delay), Link(1, 2, border_delay)]
+    links = [Link(0, 1, delays.core), Link(0, 2, delays.border), Link(1, 2, delays.border)]
     access, site = [], [0, 1, 2]
     reach = spacing * buildings / math.pi if buildings > 2 else spacing
     for building in range(buildings):
@@ -87,10 +90,10 @@ def campus(
         names.append(f"b{building + 1}")
         positions.append(centre)
         site.append(house)
-        links += [Link(0, house, building_delay), Link(1, house, building_delay)]
+        links += [Link(0, house, delays.building), Link(1, house, delays.building)]
         for router in range(routers):
             turn = 2 * math.pi * router / routers
-            links.append(Link(house, len(names), router_delay))
+            links.append(Link(house, len(names), delays.router))
             access.append(len(names))
             names.append(f"b{building + 1}-r{router + 1}")
             positions.append((centre[0] + spacing / 4 * math.cos(turn), centre[1] + spacing / 4 * math.sin(turn)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sojourn.sim.movements import AWAY, Movements, nothing_new
 from sojourn.sim.rows import Column, Mistakes, Piece, Rows, times
-from sojourn.sim.spool import Spool
+from sojourn.sim.spool import MOST_IN_A_BLOCK, Spool
 from sojourn.sim.workload import BLOCK
 from sojourn.wire.units import SECOND, Duration
 
@@ -105,9 +105,12 @@ class _Reader:
         for piece in self._rows.pieces():
             spool.add(self._piece(piece))
         self._mistakes.check()
-        spool.finish()
+        if spool.fullest > MOST_IN_A_BLOCK:
+            wrong = f"has {spool.fullest} rows of a thousand nodes"
+            raise self._mistakes.fatal(0, 0, "", wrong, f"expected at most {MOST_IN_A_BLOCK}; simulate a shorter time")
         if not spool.count:
             raise self._nothing()
+        spool.finish()
         return self._count()
 
     def _piece(self, piece: Piece) -> NDArray[np.void]:
