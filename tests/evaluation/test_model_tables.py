@@ -22,6 +22,7 @@ from sojourn.evaluation.models.observed import Observed
 
 KAPPA = st.floats(0.01, 100)
 RHO = st.floats(0.01, 50)
+ANY = st.floats(-5, 5).map(lambda exponent: 10.0**exponent)
 
 # --- 7.1 ------------------------------------------------------------------------------------------------------------
 
@@ -107,7 +108,7 @@ def test_7_2_the_computed_form_is_the_printed_one(kappa: float, rho: float) -> N
     assert anchors.old_anchors(kappa, rho) == pytest.approx(kappa * value, rel=1e-4, abs=1e-6)
 
 
-@given(KAPPA, RHO)
+@given(ANY, ANY)
 def test_7_2_there_are_never_more_anchors_than_sessions_and_more_with_longer_sessions(kappa: float, rho: float) -> None:
     at_handover = anchors.anchors_at_handover(kappa, rho)
     assert 0 <= anchors.old_anchors(kappa, rho) <= at_handover <= rho * (1 + 1e-9)
@@ -190,19 +191,26 @@ def test_7_4_refreshes() -> None:
     assert signalling.signalling_cost(0.1, 500, 50, 100) == pytest.approx(51)
 
 
-@pytest.mark.parametrize(("mode", "limit"), [("proxy", 1), ("relay", 1), ("locator", 1), ("direct", 2)])
-def test_7_4_break_even_is_where_the_anchors_are_the_limit(mode: str, limit: float) -> None:
-    behaviour = Behaviour(120, 300, 60)
-    session = breakeven.session_break_even(behaviour, mode)
-    assert session is not None
-    assert anchors.anchors_at_handover(session / 120, session / 60) == pytest.approx(limit)
-    dwell = breakeven.dwell_break_even(behaviour, mode)
-    assert dwell is not None
-    assert anchors.anchors_at_handover(300 / dwell, 5) == pytest.approx(limit)
+def _exponential(one: Behaviour) -> breakeven.AtHandover:
+    return lambda sessions, stays: anchors.anchors_at_handover(one.kappa * sessions / stays, one.rho * sessions)
+
+
+@pytest.mark.parametrize(("way", "limit"), [("proxy", 1), ("relay", 1), ("locator", 1), ("direct", 2)])
+def test_7_4_break_even_is_where_the_anchors_are_the_limit(way: str, limit: float) -> None:
+    at_handover = _exponential(Behaviour(120, 300, 60))
+    longer, shorter = breakeven.session_factor(at_handover, way), breakeven.stay_factor(at_handover, way)
+    assert longer is not None
+    assert shorter is not None
+    assert at_handover(longer, 1) == pytest.approx(limit)
+    assert at_handover(1, shorter) == pytest.approx(limit)
 
 
 def test_7_4_there_is_no_break_even_in_dwell_with_less_than_one_session_at_a_time() -> None:
-    assert breakeven.dwell_break_even(Behaviour(120, 30, 60), "proxy") is None
+    assert breakeven.stay_factor(_exponential(Behaviour(120, 30, 60)), "proxy") is None
+
+
+def test_7_4_a_core_is_busy_when_its_messages_take_all_of_its_time() -> None:
+    assert breakeven.nodes_per_core(0.01, 100e-6) == pytest.approx(1e6)
 
 
 @pytest.mark.parametrize(("loss", "milliseconds"), [(0.001, 1.0), (0.01, 10.2), (0.05, 55.6), (0.10, 125.0)])

@@ -57,6 +57,7 @@ class Study:
     behaviour: Behaviour
     """Observed, the mean of all runs."""
     estimates: Mapping[Way, Mapping[str, Estimate]]
+    outage: Outage
     simulated: Mapping[Way, Mapping[str, Estimate]] = field(default_factory=dict)
     """By the engines, for the ways that have some; empty without simulation."""
     placements: Sequence[Placement] = ()
@@ -65,7 +66,6 @@ class Study:
     edge_now: float = 0.0
     """Share of session time whose correspondent is where the session began."""
     points: Sequence[Point] = ()
-    outage: Outage | None = None
     lab: LabRun | None = None
     repairs: Sequence[str] = ()
     """What had to be mended in the input."""

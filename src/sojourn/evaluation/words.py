@@ -19,6 +19,14 @@ def number(value: float, digits: int = 3) -> str:
     return f"{rounded:,.{max(places, 0)}f}"
 
 
+def compact(value: float) -> str:
+    """At most seven characters: ``12.3``, ``1,230``, ``12.3k``, ``4.56M``."""
+    for limit, unit, letter in ((1e4, 1.0, ""), (1e6, 1e3, "k")):
+        if not abs(value) >= limit:
+            return number(value / unit) + letter
+    return f"{number(value / 1e6)}M"
+
+
 def exact(value: float) -> str:
     """The same without zeros behind the point: ``2``, ``0.5``."""
     text = number(value)

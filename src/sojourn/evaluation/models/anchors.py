@@ -8,6 +8,8 @@ real traces by 1.2 to 6 times).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 
 from sojourn.evaluation.models.mobility import Transform
 from sojourn.evaluation.models.numerics import integral
@@ -20,12 +22,10 @@ def old_anchors(kappa: float, rho: float) -> float:
     v = u^(1/kappa), the same is kappa int_0^1 v^kappa (1 - e^(-rho (1 - v))) / (1 - v) dv, which is computed.
     """
 
-    def density(v: float) -> float:
-        gone = 1 - v
-        lives = -math.expm1(-rho * gone) / gone if gone else rho
-        return math.pow(v, kappa) * lives
+    def lives(gone: float) -> float:
+        return -math.expm1(-rho * gone) / gone if gone else rho
 
-    return kappa * integral(density, 0, 1)
+    return kappa * _weighted(lives, kappa, rho)
 
 
 def left_in_use(kappa: float, rho: float) -> float:
@@ -33,7 +33,25 @@ def left_in_use(kappa: float, rho: float) -> float:
 
     p_left = int_0^1 1 - exp(-rho (1 - u^(1/kappa))) du = rho int_0^1 v^kappa e^(-rho (1 - v)) dv.
     """
-    return rho * integral(lambda v: math.pow(v, kappa) * math.exp(-rho * (1 - v)), 0, 1)
+    return rho * _weighted(lambda gone: math.exp(-rho * gone), kappa, rho)
+
+
+def _weighted(function: Callable[[float], float], kappa: float, rho: float) -> float:
+    """int_0^1 v^kappa f(1 - v) dv, where f changes over 1 / rho.
+
+    With v = e^(-t / (kappa + 1)) it is int_0^inf e^-t f(...) dt / (kappa + 1), which is smooth for every kappa.
+    """
+    scale = kappa + 1
+    ends = sorted({0.0, *(min(bound, _FAR) for bound in (0.1 * scale / rho, 10 * scale / rho, 1.0, _FAR))})
+
+    def density(t: float) -> float:
+        return math.exp(-t) * function(-math.expm1(-t / scale))
+
+    return sum(integral(density, low, high) for low, high in pairwise(ends)) / scale
+
+
+_FAR = 50.0
+"""e^-50 is nothing."""
 
 
 def anchors_at_handover(kappa: float, rho: float) -> float:

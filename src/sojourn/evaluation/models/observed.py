@@ -54,6 +54,14 @@ class Observed:
         """p_left = E over stays T of 1 - exp(-lambda G(T))."""
         return float(-np.expm1(-self._open_time(self.stays) / self.inter_arrival).mean())
 
+    def anchors_at_handover(self, sessions: float = 1.0, stays: float = 1.0) -> float:
+        """n_rand + p_left, if sessions and stays were so many times as long.
+
+        Exact for exponential stays; others make handovers see a little more or less than any other moment does.
+        """
+        scaled = Observed(self.sessions * sessions, self.stays * stays, self.inter_arrival)
+        return scaled.old_anchors() + scaled.left_in_use()
+
     def tunnelled(self) -> float:
         """phi = 1 - E[min(S, R)] / E[S], where R is what is left of a stay: P(R > x) = E[max(T - x, 0)] / E[T]."""
         ages = np.concatenate(([0.0], np.geomspace(self.stays[-1] * 1e-6, self.stays[-1], _AGES)))
