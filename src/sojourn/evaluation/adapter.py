@@ -24,6 +24,7 @@ def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -
     topology, table = scenario.topology(), scenario.evaluate
     central, placement = _central(scenario, topology)
     first = scenario.workload(topology)
+    nodes = min(nodes or table.nodes or _NODES, first.nodes)
     return Inputs(
         name=scenario.name,
         topology=topology,
@@ -40,7 +41,8 @@ def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -
         duration=scenario.duration,
         warm_up=scenario.warm_up,
         population=table.population or first.nodes,
-        nodes=min(nodes or table.nodes or _NODES, first.nodes),
+        nodes=nodes,
+        step=first.nodes // nodes if scenario.file.mobility.trace else 1,
         seeds=range(scenario.seed, scenario.seed + (seeds or table.seeds)),
         workload=lambda seed: first if seed == scenario.seed else _reseeded(scenario, topology, seed),
         overlay=lambda seed, session, every: _overlaid(_reseeded(scenario, topology, seed), session, every),

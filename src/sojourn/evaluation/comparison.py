@@ -33,9 +33,9 @@ class Run:
     figures: Mapping[Way, Figures]
     latencies: Mapping[Way, Latencies]
     carried: Mapping[Way, Floats]
-    """Mean sessions through each place, the central anchor's at its place."""
-    dependent: Floats
-    """Share of session time that needs each place where old prefixes are tunnelled."""
+    """Mbit/s through each place, the central anchor's at its place."""
+    dependent: Mapping[Way, Floats]
+    """Share of session time that needs each place."""
 
 
 def observe(counted: Replay) -> Behaviour:
@@ -79,12 +79,13 @@ def compare(counted: Replay, topology: Topology, assumptions: Assumptions) -> Ru
     state = states(counted, routers)
     flows = traffic(counted, topology, assumptions)
     figures: dict[Way, Figures] = {}
-    carried = {}
+    carried, dependent = {}, {}
     for way in Way:
         latency, signal, kept, flow = delays[way], signals[way], state[way], flows[way]
-        carried[way] = flow.carried.copy()
-        carried[way][central] += flow.through_central
-        rate = assumptions.session_rate
+        carried[way], dependent[way] = flow.carried * assumptions.session_rate, flow.dependent.copy()
+        if way is Way.CENTRAL:
+            carried[way][central] += flow.through_central * assumptions.session_rate
+            dependent[way][central] = 1.0
         figures[way] = {
             "usable_ms": _mean(latency.usable),
             "registered_ms": _mean(latency.registered),
@@ -106,10 +107,8 @@ def compare(counted: Replay, topology: Topology, assumptions: Assumptions) -> Ru
             "added_ms": flow.added,
             "stretch": flow.stretch,
             "longer_than_central": flow.longer_than_central,
-            "busiest_mbit": rate * max(float(flow.carried.max()), flow.through_central),
-            "lost": 1.0 if way is Way.CENTRAL else float(flow.dependent.max()),
         }
-    return Run(counted, behaviour, figures, delays, carried, flows[Way.PROXY].dependent)
+    return Run(counted, behaviour, figures, delays, carried, dependent)
 
 
 def _mean(values: Floats) -> float:
@@ -121,11 +120,21 @@ def _quantile(values: Floats, share: float) -> float:
 
 
 def estimates(runs: Sequence[Run]) -> dict[Way, dict[str, Estimate]]:
-    """Every figure of every way over all runs."""
+    """Every figure of every way over all runs; and, at the place where it is largest in the mean, what that carries
+    (``busiest_mbit``), and what is lost when that on which most depends dies (``lost``)."""
     return {
-        way: {name: Estimate.of([run.figures[way][name] for run in runs]) for name in runs[0].figures[way]}
+        way: {
+            **{name: Estimate.of([run.figures[way][name] for run in runs]) for name in runs[0].figures[way]},
+            "busiest_mbit": _largest([run.carried[way] for run in runs]),
+            "lost": _largest([run.dependent[way] for run in runs]),
+        }
         for way in Way
     }
+
+
+def _largest(places: Sequence[Floats]) -> Estimate:
+    place = int(np.mean(places, axis=0).argmax())
+    return Estimate.of([float(one[place]) for one in places])
 
 
 def mean_behaviour(runs: Sequence[Run]) -> Behaviour:

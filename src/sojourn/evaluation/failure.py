@@ -38,7 +38,7 @@ class Outage:
 
 
 def outage(runs: Sequence[Replay], place: int, horizon: float) -> Outage:
-    """Means over moments of each run and over runs, up to `horizon` seconds after the death or half of the window."""
+    """Over moments of each run and over runs, up to `horizon` seconds after the death or half of the window."""
     seconds = np.linspace(0, min(horizon, runs[0].window / 2), _SAMPLES)
     router = [_curve(run, seconds, lambda now: (now.anchor == place) | (now.place == place)) for run in runs]
     database = [_curve(run, seconds, lambda now: (now.anchor != now.place) & (now.came > now.death)) for run in runs]
@@ -58,13 +58,15 @@ class _Open:
 
 
 def _curve(run: Replay, seconds: Floats, broken: Callable[[_Open], Mask]) -> Floats:
+    """Sessions that are broken of those that are open, all moments of death together."""
     last = run.start + run.window * _UNCUT - seconds[-1]
-    shares = np.zeros(len(seconds))
+    counts, lost = np.zeros(len(seconds)), np.zeros(len(seconds))
     for death in np.linspace(run.start, last, _DEATHS):
         for number, after in enumerate(seconds):
             now = _open(run, death, death + after)
-            shares[number] += broken(now).mean() if len(now.anchor) else 0.0
-    return shares / _DEATHS
+            counts[number] += len(now.anchor)
+            lost[number] += np.count_nonzero(broken(now))
+    return np.asarray(lost / np.maximum(counts, 1))
 
 
 def _open(run: Replay, death: float, moment: float) -> _Open:

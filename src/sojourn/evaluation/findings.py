@@ -329,7 +329,7 @@ def _host(study: Study) -> Finding:
     return Finding(
         "host", Sign.NOTE,
         f"With bindings kept by hosts, each sends and receives {number(per_hour)} messages an hour over its wireless "
-        f"link, old sessions wait {number(abs(longer))} ms {'longer' if longer >= 0 else 'shorter'} than in proxy "
+        f"link, old sessions wait {number(abs(longer))} ms {'more' if longer >= 0 else 'less'} than in proxy "
         "mode, and the tunnel's 40 octets per packet are on the air for "
         f"{percent(study.mean(Way.HOST, 'tunnelled'))} of traffic. Hosts need software.",
     )  # fmt: skip

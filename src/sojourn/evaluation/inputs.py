@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sojourn.evaluation.assumptions import Assumptions
 from sojourn.evaluation.ways import Way
 from sojourn.sim.topology import Topology
@@ -31,6 +33,8 @@ class Inputs:
     population: int
     nodes: int
     """So many of them are looked at."""
+    step: int
+    """Every so many: see `Some`."""
     seeds: Sequence[int]
     workload: Callable[[int], Workload]
     """The population, by seed."""
@@ -48,10 +52,12 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """The first nodes of a workload, as a workload."""
+    """Some nodes of a workload, as a workload: the first, or those whose numbers are multiples of `step`."""
 
     whole: Workload
     nodes: int
+    step: int = 1
+    """More than 1 where neighbouring numbers are alike, as in a trace that numbers nodes as they come."""
 
     @property
     def duration(self) -> Duration:
@@ -60,4 +66,15 @@ class Some:
 
     def shard(self, first: int, last: int) -> Stream:
         """See `Workload`."""
-        return self.whole.shard(first, min(last, self.nodes))
+        last = min(last, self.nodes)
+        stream = self.whole.shard(first * self.step, min(last * self.step, self.whole.nodes))
+        if self.step == 1:
+            return stream
+        chosen = np.flatnonzero(stream.node % self.step == 0)
+        return Stream(
+            stream.time[chosen],
+            stream.node[chosen] // np.uint32(self.step),
+            stream.kind[chosen],
+            stream.argument[chosen],
+            stream.peer[chosen],
+        )

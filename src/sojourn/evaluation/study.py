@@ -86,8 +86,7 @@ class Study:
 
     def carried(self, way: Way) -> Floats:
         """Mbit/s through each place, of the whole population, the mean of all runs."""
-        sessions = np.mean([run.carried[way] for run in self.runs], axis=0)
-        return np.asarray(sessions * self.scale * self.assumptions.session_rate)
+        return np.asarray(np.mean([run.carried[way] for run in self.runs], axis=0) * self.scale)
 
     def place(self, number: int) -> str:
         """The name of a place."""

@@ -62,7 +62,7 @@ def survey(inputs: Inputs, progress: Progress, lab: LabRun | None = None) -> Stu
     simulated = _simulated(inputs, steps)
     points = _points(inputs, lengths, behaviour.inter_arrival, steps)
     placements, added = _placements(inputs, [run.counted for run in runs])
-    place = int(np.mean([run.dependent for run in runs], axis=0).argmax())
+    place = int(np.mean([run.dependent[Way.PROXY] for run in runs], axis=0).argmax())
     progress("done", steps.total, steps.total)
     return Study(
         name=inputs.name,
@@ -86,9 +86,16 @@ def survey(inputs: Inputs, progress: Progress, lab: LabRun | None = None) -> Stu
     )
 
 
+def _some(inputs: Inputs, workload: Workload, nodes: int) -> Some:
+    """Fewer nodes than `inputs` looks at are spread as far."""
+    step = inputs.step * (inputs.nodes // nodes if inputs.step > 1 else 1)
+    return Some(workload, min(nodes, workload.nodes // step), step)
+
+
 def _counted(inputs: Inputs, workload: Workload, nodes: int) -> Replay:
+    some = _some(inputs, workload, nodes)
     return replay(
-        workload.shard(0, min(nodes, workload.nodes)),
+        some.shard(0, some.nodes),
         len(inputs.topology.places),
         start=inputs.warm_up,
         end=inputs.duration,
@@ -104,7 +111,7 @@ def _simulated(inputs: Inputs, steps: _Steps) -> dict[Way, dict[str, Estimate]]:
     for seed in inputs.seeds:
         for way in DATABASE:
             steps.step(f"engines, {way.value} mode, seed {seed}")
-            for name, value in inputs.engines(way, Some(inputs.workload(seed), inputs.nodes), seed).items():
+            for name, value in inputs.engines(way, _some(inputs, inputs.workload(seed), inputs.nodes), seed).items():
                 found[way][name].append(value)
     return {way: {name: Estimate.of(values) for name, values in figures.items()} for way, figures in found.items()}
 
@@ -138,7 +145,7 @@ def _varied_engines(inputs: Inputs, lengths: Sequence[float], every: float) -> I
         return
     seed = inputs.seeds[0]
     for length in lengths:
-        some = Some(inputs.overlay(seed, length, every), min(inputs.nodes, _VARIED_NODES))
+        some = _some(inputs, inputs.overlay(seed, length, every), min(inputs.nodes, _VARIED_NODES))
         yield length, Estimate.of([inputs.engines(Way.PROXY, some, seed)["anchors"]])
 
 

@@ -43,8 +43,13 @@ def picture(study: Study, directory: Path) -> Picture:
 
 
 def _lines(study: Study, axes: Axes) -> None:
-    for placement in study.placements:
+    shown: set[int] = set()
+    for placement in sorted(study.placements, key=lambda one: one.rule != study.placement):
+        if placement.place in shown:
+            continue
+        shown.add(placement.place)
         dashes, where = _RULES[placement.rule]
+        dashes = "-" if placement.rule == study.placement else dashes
         far, near = study.edge_added[placement.rule, Way.CENTRAL]
         label = f"central anchor {where}\n({study.place(placement.place)})"
         _line(axes, far, near, COLOURS[Way.CENTRAL], dashes, label)

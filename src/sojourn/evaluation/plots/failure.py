@@ -26,12 +26,14 @@ def picture(study: Study, outage: Outage, directory: Path) -> Picture:
         _line(axes, outage, outage.router, COLOURS[Way.PROXY], label)
         axes.set_xlabel("minutes after the death; nothing is repaired")
         axes.set_ylabel("% of open sessions that are broken")
-        axes.set_xlim(0, outage.seconds[-1] / 60)
+        last = outage.seconds[-1] / 60
+        axes.set_xlim(0, last)
+        axes.set_xticks(np.arange(0, last + 0.01, 5 if last > 12 else 2))
         axes.set_ylim(0, 104)
         legend_beside(axes, labelspacing=1.0)
 
     caption = (
-        "Mean over twelve moments of death in each run. Without its database a distributed network forwards on; "
+        "Twelve moments of death in each run. Without its database a distributed network forwards on; "
         "sessions break when their nodes move, since nobody tells the anchors, until it is back. A dead router "
         "takes the nodes at its access link with it, in a central network as well. "
         f"{circumstances(study)}{confidence(study, 'Bands')}"

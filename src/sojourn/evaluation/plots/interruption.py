@@ -38,7 +38,7 @@ def picture(study: Study, directory: Path) -> Picture:
 
 def _distribution(study: Study, axes: Axes) -> None:
     # Ways often need exactly the same time: each line is thinner than the one that it may cover.
-    for width, way in zip(np.linspace(4.2, 1.2, len(Way)), Way, strict=True):
+    for width, way in zip(np.linspace(3.4, 1.2, len(Way)), Way, strict=True):
         samples = [np.sort(run.latencies[way].restored) for run in study.runs]
         grid = np.unique(np.concatenate([np.quantile(one, _SHARES, method="inverted_cdf") for one in samples]))
         shares = [100 * np.searchsorted(one, grid, side="right") / len(one) for one in samples]

@@ -17,6 +17,8 @@ from sojourn.sim.topology import Topology
 
 _LARGEST = 1100.0
 """Area of the largest circle, in square points."""
+_APART, _WIDTH = 46.0, 270.0
+"""Points between a place and its label; points that the network is wide, about."""
 
 
 def picture(study: Study, directory: Path) -> Picture:
@@ -44,12 +46,11 @@ def picture(study: Study, directory: Path) -> Picture:
 
 
 def _title(study: Study, way: Way, load: Floats) -> str:
-    central, messages = study.assumptions.central, study.scale * study.mean(way, "busiest_messages_per_second")
+    messages = study.scale * study.mean(way, "busiest_messages_per_second")
     if way is Way.CENTRAL:
         return f"central anchor: all packets pass it,\n{number(messages)} messages/s"
-    others = float(np.delete(load, central).max()) if len(load) > 1 else float(load.max())
     database = f"database: no packets, {number(messages)} messages/s"
-    return f"old anchors (proxy mode): at most {rate(others)};\n{database}"
+    return f"old anchors (proxy mode): at most {rate(float(load.max()))};\n{database}"
 
 
 def _network(axes: Axes, topology: Topology, where: Floats) -> None:
@@ -62,15 +63,23 @@ def _network(axes: Axes, topology: Topology, where: Floats) -> None:
 
 
 def _name(axes: Axes, study: Study, where: Floats, place: int, words: str) -> None:
-    box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.8}
-    spread = np.ptp(where, axis=0).max() or 1.0
-    outwards = (where[place] - where.mean(axis=0)) / spread
-    away = outwards / np.hypot(*outwards) if np.hypot(*outwards) > 0.1 else np.array([-0.5, 0.85])
+    box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.7}
+    away = _free_direction(where, place)
     axes.annotate(
-        f"{study.place(place)}\n{words}", where[place], xytext=tuple(44 * away), textcoords="offset points",
+        f"{study.place(place)}\n{words}", where[place], xytext=tuple(_APART * away), textcoords="offset points",
         ha="center", va="center", fontsize=8.5, zorder=6, bbox=box,
         arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
     )  # fmt: skip
+
+
+def _free_direction(where: Floats, place: int) -> Floats:
+    """The direction in which a label is farthest from all places."""
+    point = np.ptp(where, axis=0).max() / _WIDTH
+    turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    directions = np.column_stack((np.cos(turns), np.sin(turns)))
+    labels = where[place] + directions * _APART * point
+    nearest = np.hypot(*(labels[:, None] - where[None, :]).T).min(axis=0)
+    return np.asarray(directions[nearest.argmax()])
 
 
 def positions(topology: Topology) -> Floats:

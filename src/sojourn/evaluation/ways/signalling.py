@@ -35,9 +35,7 @@ class Signalling:
     """Messages per second in the domain, refreshes included."""
     octets_per_second: float
     busiest: float
-    """Messages per second that the busiest node sends and receives."""
-    at_busiest: str
-    """What that node is."""
+    """Messages per second that the busiest node sends and receives: anchor, database, reflector, or a router."""
 
 
 @dataclass(slots=True)
@@ -47,7 +45,6 @@ class _Totals:
     drawn: float
     messages: float
     octets: float
-    at_busiest: str
     elsewhere: float = 0.0
     """Of the messages: those that the busiest node neither sends nor receives."""
     refreshes: float = 0.0
@@ -100,13 +97,12 @@ def signalling_of(counted: Replay, routers: int, assumptions: Assumptions) -> di
 def _mean(totals: _Totals, handovers: int, window: float) -> Signalling:
     messages = totals.messages + totals.refreshes
     return Signalling(
-        totals.drawn / handovers,
-        totals.messages / handovers,
-        totals.octets / handovers,
-        messages / window,
-        (totals.octets + totals.refresh_octets) / window,
-        (messages - totals.elsewhere) / window,
-        totals.at_busiest,
+        drawn=float(totals.drawn / handovers),
+        messages=float(totals.messages / handovers),
+        octets=float(totals.octets / handovers),
+        per_second=float(messages / window),
+        octets_per_second=float((totals.octets + totals.refresh_octets) / window),
+        busiest=float((messages - totals.elsewhere) / window),
     )
 
 
@@ -114,7 +110,7 @@ def _central(counts: _Counts) -> _Totals:
     number, sizes = len(counts.in_use), counts.assumptions.sizes
     messages = signalling.CENTRAL * number
     return _Totals(
-        messages, messages, sizes.central() * number, "anchor",
+        messages, messages, sizes.central() * number,
         refreshes=2 * counts.renewals, refresh_octets=sizes.refreshing() * counts.renewals,
     )  # fmt: skip
 
@@ -127,7 +123,6 @@ def _relay_or_proxy(counts: _Counts) -> _Totals:
         drawn,
         run + signalling.RETIREMENT * retired,
         counts.sum_of(sizes.relay_or_proxy, counts.held) + sizes.retiring() * retired,
-        "database",
         refreshes=2 * counts.renewals,
         refresh_octets=sizes.refreshing() * counts.renewals,
     )
@@ -140,7 +135,6 @@ def _locator(counts: _Counts) -> _Totals:
         _answered(counts.in_use),
         _answered(counts.held) + signalling.RETIREMENT * retired + signalling.LOCATOR_CHECK * checked,
         counts.sum_of(sizes.locator, counts.held) + sizes.retiring() * retired + sizes.refreshing() * checked,
-        "database",
         elsewhere=float(counts.held.sum()),
         refreshes=2 * counts.renewals,
         refresh_octets=sizes.refreshing() * counts.renewals,
@@ -158,14 +152,14 @@ def _answered(number: Integers) -> float:
 
 
 def _direct(counts: _Counts) -> _Totals:
-    return _between_edges(counts, counts.assumptions.sizes.direct(1), "router", both=True)
+    return _between_edges(counts, counts.assumptions.sizes.direct(1), both=True)
 
 
 def _host(counts: _Counts) -> _Totals:
-    return _between_edges(counts, octets.host_exchange(), "router", both=False)
+    return _between_edges(counts, octets.host_exchange(), both=False)
 
 
-def _between_edges(counts: _Counts, exchange: int, name: str, *, both: bool) -> _Totals:
+def _between_edges(counts: _Counts, exchange: int, *, both: bool) -> _Totals:
     """One exchange for each old prefix in use; it ends at its anchor and, with `both`, at the serving router."""
     moves = counts.counted.handovers
     number = counts.in_use.sum()
@@ -175,7 +169,7 @@ def _between_edges(counts: _Counts, exchange: int, name: str, *, both: bool) -> 
     again = float((counts.renewed * counts.in_use).sum())
     messages = signalling.direct(number)
     return _Totals(
-        messages, messages, exchange * number, name,
+        messages, messages, exchange * number,
         elsewhere=2 * again + messages - 2 * busy.max(), refreshes=2 * again, refresh_octets=exchange * again,
     )  # fmt: skip
 
@@ -184,7 +178,7 @@ def _relocation(counts: _Counts) -> _Totals:
     moved, withdrawn = counts.in_use[counts.in_use > 0], counts.counted.withdrawn
     messages = float(counts.routers * (len(moved) + withdrawn))
     size = counts.sum_of(octets.route_update, moved) + withdrawn * octets.route_withdrawal()
-    return _Totals(messages, messages, counts.routers * size, "reflector")
+    return _Totals(messages, messages, counts.routers * size)
 
 
 _TOTALS: dict[Way, Callable[[_Counts], _Totals]] = {
