@@ -29,7 +29,7 @@ class _Row:
     factor: float = 1.0
 
 
-_ROWS = (
+ROWS = (
     _Row("old session waits, ms", "restored_ms"),
     _Row("  95 % of moves, ms", "restored_p95_ms"),
     _Row("new session waits, ms", "usable_ms"),
@@ -75,7 +75,7 @@ def comparison_with_intervals(study: Study) -> Table:
 
 def _comparison(study: Study, cell: Callable[[_Row, Estimate], str], title: str, note: str) -> Table:
     columns = ["", *(_SHORT.get(way, way.value) for way in Way)]
-    rows = [(row.title, *(cell(row, study.estimates[way][row.figure]) for way in Way)) for row in _ROWS]
+    rows = [(row.title, *(cell(row, study.estimates[way][row.figure]) for way in Way)) for row in ROWS]
     return Table(title, columns, list(rows), note)
 
 
