@@ -74,9 +74,13 @@ def evaluate(
 
 
 def _inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -> Inputs:
-    from sojourn.evaluation import adapter
     from sojourn.files.toml import ConfigurationError
 
+    try:
+        from sojourn.evaluation import adapter
+    except ModuleNotFoundError as error:
+        needed = f"evaluate needs {error.name}, which is not installed. Try: pip install 'sojourn[sim,report]'"
+        raise CommandError(needed) from None
     try:
         return adapter.inputs(path, nodes, seeds, simulation)
     except ConfigurationError as error:

@@ -23,7 +23,7 @@ class Assumptions:
     """ms, one way."""
     session_rate: float = 1.0
     """Mbit/s of an open session."""
-    message_cost: float = 150.0
+    message_cost: float = 25.0
     """Microseconds of one processor for a message at the central database."""
     worthwhile: float = 1.0
     """ms: a saving of less delay than this is not worth a new architecture."""

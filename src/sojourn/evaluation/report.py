@@ -20,7 +20,7 @@ from sojourn.evaluation.formulas import FORMULAS
 from sojourn.evaluation.plots import anchors, canvas, edge, failure, fidelity, interruption, load, messages
 from sojourn.evaluation.plots.canvas import Picture
 from sojourn.evaluation.study import Study
-from sojourn.evaluation.tables import comparison_with_intervals, engines, parameters, validity
+from sojourn.evaluation.tables import comparison, comparison_with_intervals, engines, parameters, validity
 from sojourn.lab.report import Table, describe_machine, embedded, html_table, markdown_table, page, to_json
 
 _LIBRARIES = ("numpy", "scipy", "matplotlib")
@@ -103,16 +103,15 @@ _LETTERS = (
 
 
 def _html(study: Study, found: Sequence[Finding], drawn: Sequence[Picture]) -> str:
-    first, *others = _tables(study)
     parts = [f"<p class=answer>{html.escape(answer(found))}</p>", "<h2>Why</h2><ul>"]
     parts += [_item(one) for one in found]
-    parts += ["</ul>", html_table(first)]
+    parts += ["</ul>", html_table(comparison(study))]
     parts += [
         f"<figure>{embedded(one.svg)}<figcaption><strong>{html.escape(one.title)}.</strong> {html.escape(one.caption)}"
         "</figcaption></figure>"
         for one in drawn
     ]
-    return page(question(study), "".join([*parts, *map(html_table, others)]))
+    return page(question(study), "".join([*parts, *map(html_table, _tables(study))]))
 
 
 def _item(one: Finding) -> str:
@@ -123,4 +122,4 @@ def _item(one: Finding) -> str:
 def _markdown(study: Study, found: Sequence[Finding]) -> str:
     items = [f"* **{one.heading}**: {one.sentence}" for one in found]
     parts = [f"# {question(study)}", answer(found), "\n".join(items)]
-    return "\n\n".join([*parts, *map(markdown_table, _tables(study))]) + "\n"
+    return "\n\n".join([*parts, *map(markdown_table, [comparison(study), *_tables(study)])]) + "\n"

@@ -70,7 +70,7 @@ def comparison_with_intervals(study: Study) -> Table:
             return percent(found.mean)
         return interval(Estimate(found.mean * factor, found.half * factor))
 
-    return _comparison(study, cell, "What each way costs, with 95 % confidence", _note(study))
+    return _comparison(study, cell, "The same with 95 % confidence", "")
 
 
 def _comparison(study: Study, cell: Callable[[_Row, Estimate], str], title: str, note: str) -> Table:

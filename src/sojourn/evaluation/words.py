@@ -56,9 +56,12 @@ def rate(mbit: float) -> str:
     return f"{number(mbit / 1000)} Gbit/s"
 
 
+_INVISIBLE = 5e-4
+
+
 def interval(estimate: Estimate) -> str:
-    """The mean with its 95 % interval: ``12.3 ± 0.4``."""
-    if math.isnan(estimate.half):
+    """The mean with its 95 % interval: ``12.3 ± 0.4``; without one that is too narrow to see."""
+    if math.isnan(estimate.half) or estimate.half < _INVISIBLE * abs(estimate.mean):
         return number(estimate.mean)
     return f"{number(estimate.mean)} ± {number(estimate.half, 2)}"
 

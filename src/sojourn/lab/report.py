@@ -230,11 +230,11 @@ table {{ border-collapse: collapse; display: block; overflow-x: auto }}
 th, td {{ text-align: left; padding: .25rem .7rem; border-bottom: 1px solid #d8dde2; white-space: nowrap;
           font-variant-numeric: tabular-nums }}
 img {{ max-width: 100% }}
-figure {{ margin: 2rem 0; break-inside: avoid }} figcaption {{ color: #4b5563; font-size: .85rem }}
+figure {{ margin: 2rem 0; break-inside: avoid }} figcaption {{ color: #4b5563; font-size: .85em }}
 .passed, .gains {{ color: #116329 }} .failed, .bad, .loses {{ color: #a40e26 }}
-.answer {{ font-size: 1.15rem; border-left: 4px solid #0072b2; padding-left: 1rem }}
+.answer {{ font-size: 1.15em; border-left: 4px solid #0072b2; padding-left: 1rem }}
 @media print {{ body {{ font-size: 10px; max-width: none; margin: 0 }} table {{ display: table }}
-                th, td {{ padding: .1rem .35rem }} tr {{ break-inside: avoid }} }}
+                th, td {{ padding: .1rem .35rem; font-size: 8px; white-space: normal }} tr {{ break-inside: avoid }} }}
 </style></head><body>
 <h1>{title}</h1>{body}
 </body></html>

@@ -34,6 +34,7 @@ def picture(study: Study, directory: Path) -> Picture:
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=0.1, linscale=0.4)
         plain_ticks(axes.xaxis, [0.1, 0.3, 1, 3, 10])
+        axes.set_xlim(kappa[0] / 1.3, kappa[-1] * 1.3)
         plain_ticks(axes.yaxis, [0, 0.1, 0.3, 1, 3, 10, 30])
         axes.set_ylim(0, 1.3 * max(one.p99.mean for one in points) or 1)
         axes.grid(color="#e5e7eb", linewidth=0.6)

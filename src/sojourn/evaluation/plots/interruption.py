@@ -12,7 +12,7 @@ from sojourn.evaluation.hosts import REATTACHED
 from sojourn.evaluation.plots.canvas import COLOURS, DASHES, Axes, Picture, drawn
 from sojourn.evaluation.study import Study
 from sojourn.evaluation.ways import Way
-from sojourn.evaluation.words import circumstances, confidence
+from sojourn.evaluation.words import circumstances, confidence, number
 
 _SHARES = np.linspace(0, 1, 201)
 _MARKS = (("restored_p50_ms", 0.5), ("restored_p95_ms", 0.95), ("restored_p99_ms", 0.99))
@@ -71,7 +71,7 @@ def _parts(study: Study, axes: Axes) -> None:
         mean = study.mean(way, "restored_ms")
         axes.barh(row, mean, color=COLOURS[way], height=0.62)
         axes.barh(row, host, left=mean, color="#d1d5db", height=0.62)
-        axes.text(mean + host, row, f" {mean + host:.0f} ms", va="center", fontsize=8.5)
+        axes.text(mean + host, row, f" {number(mean + host, 2)} ms", va="center", fontsize=8.5)
     axes.set_yticks(range(len(Way)), [way.value for way in reversed(Way)])
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.18)
