@@ -91,13 +91,17 @@ class Document:
         return file
 
 
-def read(path: str | Path) -> bytes:
-    """What is in the file. Raises `ConfigurationError`."""
+def read(path: str | Path, most: int = 16 << 20) -> bytes:
+    """What is in the file, if that is not more octets than `most`. Raises `ConfigurationError`."""
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            octets = file.read(most + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise unusable(str(path), f"cannot be read: {reason}", "name a file that can") from None
+    if len(octets) > most:
+        raise unusable(str(path), f"has more than {most >> 20} MiB", "expected a file that people can read")
+    return octets
 
 
 def parse(octets: bytes, name: str) -> Document:

@@ -24,8 +24,10 @@ from sojourn.wire.units import SECOND, Duration
 MOST_PLACES = 5_000
 """The matrix of delays has the square of this: 200 MB and 50 MB of hops."""
 LONGEST_LINK = 10 * SECOND
-_HOPS = 1 << 16
-"""A path's weight is its delay times this, and one for each link: whole numbers below 2**53, exact as floats."""
+_HOPS = 1 << 13
+"""A path's weight is its delay times this, and one for each link: more than there are places."""
+_EXACT = 1 << 53
+"""Weights below are exact as floats: paths of up to 1,099 s."""
 
 
 class NotPossible(Exception):
@@ -122,16 +124,22 @@ def finish(graph: Graph, how: Finish) -> Topology:
 
 
 def shortest_paths(places: int, links: Sequence[Link]) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """One-way nanoseconds and links between all places; of parallel links the fastest counts."""
+    """One-way nanoseconds and links between all places, which are connected; of parallel links the fastest counts.
+
+    Raises `NotPossible`.
+    """
     weights: dict[tuple[int, int], int] = {}
     for link in links:
         ends = (link.one, link.other)
-        weight = link.delay * _HOPS + 1
+        one = link.delay * _HOPS + 1
         for pair in (ends, ends[::-1]):
-            weights[pair] = min(weight, weights.get(pair, weight))
+            weights[pair] = min(one, weights.get(pair, one))
     rows, columns = np.array(list(weights) or np.empty((0, 2)), dtype=np.int32).T
     matrix = coo_array((np.array(list(weights.values()), dtype=np.float64), (rows, columns)), shape=(places, places))
-    whole = dijkstra(matrix.tocsr()).astype(np.int64)
+    weight = dijkstra(matrix.tocsr())
+    if weight.max(initial=0.0) >= _EXACT:
+        raise NotPossible("", "has paths that take more than 1,099 s", "expected delays of a network on earth")
+    whole = weight.astype(np.int64)
     return whole // _HOPS, (whole % _HOPS).astype(np.uint16)
 
 

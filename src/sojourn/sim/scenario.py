@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Scenario:
 
     document: Document
     file: File
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """What is not as the file says (`varied`)."""
 
     @property
     def path(self) -> Path:
@@ -123,26 +125,33 @@ class Scenario:
             path: Key = tuple(key.split("."))
             _put(data, path, value)
             lines[path] = _line_of_change(self.document, key, path)
-        return _scenario(replace(self.document, data=data, lines=lines))
+        return _scenario(replace(self.document, data=data, lines=lines), self, changes)
 
     @cached_property
     def _topology(self) -> Topology:
         return build.topology(self.file.topology, self.folder)
 
 
-def load(path: str | Path) -> Scenario:
-    """The scenario in a file, or in `DEFAULT_NAME` of a folder. Raises `ConfigurationError`."""
+def load(path: str | Path, grid: bool = True) -> Scenario:
+    """The scenario in a file, or in `DEFAULT_NAME` of a folder. Raises `ConfigurationError`.
+
+    `grid`: every value that a sweep gives to a key is checked as well.
+    """
     path = Path(path)
     path = path / DEFAULT_NAME if path.is_dir() else path
     scenario = _scenario(toml.parse(toml.read(path), str(path)))
-    _check_grid(scenario)
+    if grid:
+        _check_grid(scenario)
     return scenario
 
 
-def _scenario(document: Document) -> Scenario:
-    """Raises `ConfigurationError`."""
+def _scenario(document: Document, near: Scenario | None = None, changes: Mapping[str, Any] | None = None) -> Scenario:
+    """Raises `ConfigurationError`. `changes`: from `near`, which perhaps has the same topology."""
     folder = Path(document.name).parent
-    scenario = Scenario(document, document.validate(File, LAYOUT, checks.find(document.data, folder)))
+    file = document.validate(File, LAYOUT, checks.find(document.data, folder))
+    scenario = Scenario(document, file, {**(near.changes if near else {}), **(changes or {})})
+    if near is not None and near.file.topology == file.topology:
+        scenario.__dict__["_topology"] = near.topology()
     try:
         places = scenario.topology().places
     except NotPossible as error:
@@ -155,6 +164,11 @@ def _scenario(document: Document) -> Scenario:
 
 def _fault(error: NotPossible, *table: str) -> Fault:
     return Fault((*table, *filter(None, error.key.split("."))), error.wrong, error.expected)
+
+
+def input_files(scenario: Scenario) -> list[Path]:
+    """The files that the scenario reads, besides itself."""
+    return [scenario.folder / name for name in checks.file_names(scenario.document.data)]
 
 
 # --- sweeps -----------------------------------------------------------------------------------------------------------
@@ -208,8 +222,9 @@ def _line_of_change(document: Document, key: str, path: Key) -> int:
 
 
 def parameters(scenario: Scenario) -> dict[str, Any]:
-    """Every parameter of the scenario by its key, defaults included: lengths of time in seconds, lists as text."""
-    return dict(_flat((), scenario.file.model_copy(update={"sweep": None})))
+    """Every parameter of the simulation by its key, defaults included: lengths of time in seconds, lists as text."""
+    flat = _flat((), scenario.file.model_copy(update={"sweep": None}))
+    return {key: value for key, value in flat if not key.startswith("evaluate.")}
 
 
 def _flat(key: Key, value: object) -> Iterator[tuple[str, Any]]:

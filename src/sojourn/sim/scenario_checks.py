@@ -77,6 +77,7 @@ def _times(data: Mapping[str, Any], mobility: Mapping[str, Any]) -> Iterator[Fau
         yield Fault(
             ("duration",), f"{data['duration']!r} cannot be simulated", "expected more than 0, at most 100 days"
         )
+        return
     warm_up, arrive = _duration(data.get("warm_up", "0s")), _duration(mobility.get("arrive"))
     if warm_up is not None and warm_up >= duration:
         yield Fault(
@@ -207,10 +208,21 @@ def _protocol(protocol: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _files(data: Mapping[str, Any], folder: Path) -> Iterator[Fault]:
+    for key, name in _named_files(data):
+        if not (folder / name).is_file():
+            yield Fault(key, f"there is no file {folder / name}", "expected a path from the folder of the scenario")
+
+
+def file_names(data: Mapping[str, Any]) -> list[str]:
+    """The files that a scenario names."""
+    return [name for _, name in _named_files(data)]
+
+
+def _named_files(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     for key in _FILES:
         inside: Mapping[str, Any] = data
         for part in key[:-1]:
             inside = table(inside.get(part))
         name = inside.get(key[-1])
-        if isinstance(name, str) and name and "\0" not in name and not (folder / name).is_file():
-            yield Fault(key, f"there is no file {folder / name}", "expected a path from the folder of the scenario")
+        if isinstance(name, str) and name and "\0" not in name:
+            yield key, name

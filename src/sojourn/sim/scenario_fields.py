@@ -85,10 +85,15 @@ def _parse_seeds(value: object) -> int | tuple[int, ...]:
 def _parse_grid(value: object) -> dict[str, tuple[Any, ...]]:
     if not isinstance(value, dict):
         raise wrong(f"{value!r} is no table")
+    grid: dict[str, tuple[Any, ...]] = {}
     for key, values in value.items():
-        if not isinstance(values, list) or not values:
+        if isinstance(values, dict):  # written without quotes, a key of several parts is a table
+            grid |= {f"{key}.{rest}": inner for rest, inner in _parse_grid(values).items()}
+        elif not isinstance(values, list) or not values:
             raise wrong(f"{key!r} has no list of values")
-    return {key: tuple(values) for key, values in value.items()}
+        else:
+            grid[key] = tuple(values)
+    return grid
 
 
 class Whole(Expected):

@@ -208,7 +208,9 @@ class WalkTable(Section):
     to: ToField = setting(
         "`uniform`: any other place; `neighbours`: one beside it; `gravity`: by mass and distance.", "uniform"
     )
-    nearest: FewField = setting("For `neighbours`: the places of so many nearest other sites, and all as near.", 3)
+    nearest: FewField = setting(
+        "For `neighbours`: a site is beside so many nearest, beside all as near, and they beside it.", 3
+    )
     inside: ShareField = setting("For `neighbours`: moves that stay at the site, where it has several routers.", 0.8)
     exponent: NumberField = setting("For `gravity`: a place is as likely as its mass / distance^exponent.", 2.0)
     masses: MassesField = setting("For `gravity`: of places that do not have mass 1.", {})

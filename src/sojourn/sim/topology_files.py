@@ -10,6 +10,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sojourn.sim.plane import gabriel_links, metres
 from sojourn.sim.rows import Column, Mistakes, Piece, Rows
 from sojourn.wire.units import MICROSECOND, MILLISECOND, NANOSECOND, SECOND
 
+MOST_LINKS = 500_000
 NAME = Column("the name of the place", {"name": 1, "place": 1, "site": 1})
 LATITUDE = Column("latitude in degrees", {"lat": 1, "latitude": 1}, needed=False)
 LONGITUDE = Column("longitude in degrees", {"lon": 1, "longitude": 1}, needed=False)
@@ -40,6 +42,7 @@ LENGTH = Column("length", {"length_km": 1000, "length_m": 1}, needed=False)
 # --- topohub --------------------------------------------------------------------------------------------------------
 
 
+@cache
 def topohub_names() -> list[str]:
     """All topologies of the package, as ``topozoo/Abilene``."""
     root = resources.files("topohub") / "data"
@@ -52,7 +55,9 @@ def topohub(name: str, cable: Cable) -> Graph:
     known = topohub_names()
     matching = [key for key in known if name in (key, key.rpartition("/")[2])]
     if len(matching) != 1:
-        near = matching or difflib.get_close_matches(name, [*known, *(key.rpartition("/")[2] for key in known)], n=3)
+        near = matching[:3] or difflib.get_close_matches(
+            name, [*known, *(key.rpartition("/")[2] for key in known)], n=3
+        )
         hint = f"did you mean {' or '.join(near)}?" if near else 'expected a name such as "topozoo/Abilene"'
         what = "the name of several topologies" if matching else "no topology"
         raise NotPossible("topohub.name", f"{name!r} is {what} of topohub", hint)
@@ -113,6 +118,8 @@ def links_file(path: Path, places_path: Path | None, cable: Cable) -> Graph:
                 pair = min(pair, pair[::-1])
                 repeated += pair in delays
                 delays[pair] = min(int(values[row]), delays.get(pair, LONGEST_LINK))
+        if len(delays) > MOST_LINKS:
+            raise mistakes.fatal(0, 0, "", f"has more than {MOST_LINKS} links", "leave some out")
     mistakes.check()
     repairs = [f"{repeated} links are there twice: the faster counts"] if repeated else []
     links = [Link(*pair, delay) for pair, delay in delays.items()]

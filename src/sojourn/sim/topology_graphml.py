@@ -54,9 +54,7 @@ class Attributes:
 
 def graphml(path: Path, attributes: Attributes, cable: Cable) -> Graph:
     """The topology in a GraphML file. Raises `ConfigurationError`."""
-    octets = toml.read(path)
-    if len(octets) > LARGEST:
-        raise unusable(str(path), f"has {len(octets) >> 20} MiB", f"expected GraphML of at most {LARGEST >> 20} MiB")
+    octets = toml.read(path, LARGEST)
     lines = _Lines(str(path), octets)
     try:
         read = networkx.parse_graphml(octets.decode("utf-8-sig"))

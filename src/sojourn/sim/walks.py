@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from sojourn.sim.movements import AWAY, MOBILITY, Movements, generator, nothing_new
 from sojourn.sim.plane import distance
@@ -97,21 +98,19 @@ def _stationary(others: NDArray[np.int64], share: NDArray[np.float64]) -> NDArra
 
 
 def neighbours(topology: Topology, nearest: int, inside: float) -> Weighted:
-    """To one of the places beside it: with probability `inside` at the same site, else at the `nearest` other sites.
-
-    Sites as near as the last of these count too, so that a grid has no direction.
-    """
+    """To one of the places beside it: with probability `inside` at the same site, else at a site beside this one."""
     access = topology.attachable()
-    site = topology.sites()[access]
-    delay = topology.delay[np.ix_(access, access)]
+    sites, site = np.unique(topology.sites()[access], return_inverse=True)
+    beside = _sites_beside(topology.delay[np.ix_(access, access)], site.ravel(), len(sites), nearest)
+    members = [np.flatnonzero(site == number) for number in range(len(sites))]
     rows: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for here in range(len(access)):
-        beside = np.flatnonzero((site == site[here]) & (np.arange(len(access)) != here))
-        outside = _nearest_sites(delay[here], site, site[here], nearest)
-        share = inside if len(beside) and len(outside) else float(len(beside) > 0)
-        weights = [np.full(len(beside), share / max(1, len(beside)))]
+        own = members[site[here]][members[site[here]] != here]
+        outside = [members[number] for number in np.flatnonzero(beside[site[here]])]
+        share = inside if len(own) and len(outside) else float(len(own) > 0)
+        weights = [np.full(len(own), share / max(1, len(own)))]
         weights += [np.full(len(there), (1 - share) / len(outside) / len(there)) for there in outside]
-        rows.append((np.concatenate([beside, *outside]), np.concatenate(weights)))
+        rows.append((np.concatenate([own, *outside]), np.concatenate(weights)))
     width = max(len(row) for row, _ in rows)
     others, table = np.zeros((len(rows), width), dtype=np.int64), np.zeros((len(rows), width))
     for here, (row, weight) in enumerate(rows):
@@ -119,19 +118,22 @@ def neighbours(topology: Topology, nearest: int, inside: float) -> Weighted:
     return Weighted(others, table)
 
 
-def _nearest_sites(
-    delay: NDArray[np.int64], site: NDArray[np.int64], own: int, nearest: int
-) -> list[NDArray[np.int64]]:
-    """The places of each of the nearest other sites."""
+def _sites_beside(delay: NDArray[np.int64], site: NDArray[np.int64], sites: int, nearest: int) -> NDArray[np.bool_]:
+    """Which sites are beside which: the `nearest` by delay, and those that are as near as the last of them.
+
+    In both directions, so that a grid has no bias and no corner of a network can be entered but not left; and with the
+    links of a minimum spanning tree, so that every site can be reached from every other.
+    """
     far = np.iinfo(np.int64).max
-    away = np.full(int(site.max()) + 1, far, dtype=np.int64)
-    np.minimum.at(away, site, delay)
-    away[own] = far
-    known = np.sort(away[away < far])
-    if not len(known):
-        return []
-    limit = known[min(nearest, len(known)) - 1]
-    return [np.flatnonzero(site == number) for number in np.flatnonzero(away <= limit)]
+    between = np.full((sites, sites), far, dtype=np.int64)
+    np.minimum.at(between, (site[:, None], site[None, :]), delay)
+    np.fill_diagonal(between, far)
+    limit = np.sort(between, axis=1)[:, min(nearest, sites) - 1]
+    beside = (between <= limit[:, None]) & (between < far)
+    apart = between.astype(np.float64) + 1.0  # a delay of 0 would be no link for csgraph
+    np.fill_diagonal(apart, 0.0)
+    beside |= minimum_spanning_tree(apart).toarray() > 0
+    return np.asarray(beside | beside.T)
 
 
 def gravity(topology: Topology, masses: NDArray[np.float64], exponent: float) -> Weighted:
