@@ -49,7 +49,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n $(JOBS) -m "not lab and not interop and not cluster"
+	$(PYTEST) -n $(JOBS) -m "not lab and not interop and not slow"
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .

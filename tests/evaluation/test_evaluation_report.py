@@ -75,6 +75,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[canvas
     return folder, drawn
 
 
+@pytest.mark.slow
 def test_every_picture_is_drawn_twice_and_says_its_circumstances(written: tuple[Path, list[canvas.Picture]]) -> None:
     _, drawn = written
     names = ["interruption", "edge", "messages", "anchors", "load", "failure", "fidelity"]
@@ -89,12 +90,14 @@ def test_every_picture_is_drawn_twice_and_says_its_circumstances(written: tuple[
     assert "(packets are lost" not in drawn[-1].caption
 
 
+@pytest.mark.slow
 def test_the_same_study_draws_the_same_file(written: tuple[Path, list[canvas.Picture]], tmp_path: Path) -> None:
     folder, _ = written
     again = failure.picture(replace(study(), name="a <b> & c"), study().outage, tmp_path)
     assert again.svg.read_bytes() == (folder / "failure.svg").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_page_is_complete_without_network(written: tuple[Path, list[canvas.Picture]]) -> None:
     page = (written[0] / "report.html").read_text()
     assert "Does distributed mobility pay for a &lt;b&gt; &amp; c?" in page

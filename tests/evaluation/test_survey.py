@@ -27,6 +27,7 @@ def test_progress_counts_up_to_its_total() -> None:
     assert "engines, proxy mode, seed 1" in [step for step, _, _ in told]
 
 
+@pytest.mark.slow
 def test_engines_run_for_every_mode_and_seed_and_the_checks_have_them() -> None:
     one = study()
     assert set(one.simulated) == set(DATABASE)

@@ -184,6 +184,9 @@ class ClusterExecutor(Generic[A]):
     def next(self) -> Outcome[A]:
         """Wait until a task ends."""
         future = next(self._completed)
+        while future.status == "pending":  # its worker died with the result: it is done again
+            self._completed.add(future)
+            future = next(self._completed)
         argument = self._futures.pop(future)
         if future.status == "finished":
             return Outcome(argument, future.result())
