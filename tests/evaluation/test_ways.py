@@ -52,6 +52,9 @@ def test_the_time_until_an_old_prefix_works_again() -> None:
     assert list(found[Way.DIRECT].restored) == [20, 40, 20, 40]
     assert list(found[Way.RELOCATION].restored) == [0 + 10 + 10, 10 + 0 + 10, 10 + 0 + 10, 20 + 10 + 10]
     assert list(found[Way.HOST].restored) == [24, 44, 24, 44]
+    # The engines redirect what is not in use as well: at handover 3 the prefix of 2, which was just left.
+    assert sorted(found[Way.PROXY].told) == [20, 20, 40, 40, 40]
+    assert not len(found[Way.DIRECT].told)
 
 
 def test_the_time_until_the_central_node_answers_and_new_sessions_can_begin() -> None:

@@ -91,6 +91,7 @@ def compare(counted: Replay, topology: Topology, assumptions: Assumptions) -> Ru
             "registered_ms": _mean(latency.registered),
             "registered_p95_ms": _quantile(latency.registered, 0.95),
             "restored_ms": _mean(latency.restored),
+            "told_ms": _mean(latency.told),
             "restored_p95_ms": _quantile(latency.restored, 0.95),
             "drawn_messages": signal.drawn,
             "messages": signal.messages,

@@ -124,12 +124,13 @@ def engines(study: Study) -> Table | None:
         for title, name in _MEASURED
         if name in study.simulated[way]
     ]
-    return Table("Engines in the simulator", ("", "formula", "engines"), rows)
+    note = "Old prefixes that are told, used or not: the engines do not know which have a session."
+    return Table("Engines in the simulator", ("", "formula", "engines"), rows, note)
 
 
 _MEASURED = (
     ("registered after, ms", "registered_ms"),
-    ("old session waits, ms", "restored_ms"),
+    ("old prefix waits, ms", "told_ms"),
     ("messages a handover", "messages"),
     ("octets a handover", "octets"),
     ("delay added, ms", "added_ms"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sojourn.evaluation.models import latency
-from sojourn.evaluation.replay import Floats, Handovers
-from sojourn.evaluation.ways import Way
+from sojourn.evaluation.replay import Floats, Handovers, Pairs
+from sojourn.evaluation.ways import DATABASE, Way
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,42 +21,49 @@ class Latencies:
     """Per handover: until a new session can begin. sojourn advertises the new prefix at once, before any answer."""
     restored: Floats
     """Per handover and old prefix in use: until its packets arrive at the node's new place."""
+    told: Floats
+    """The same for every old prefix that sojourn's engines redirect, used or not."""
 
 
 def latencies(moves: Handovers, distance: Floats, central: int, wireless: float) -> dict[Way, Latencies]:
     """Of all ways. `distance`: ms between places; `central`: where database, central anchor and reflector are."""
-    target = moves.target
-    a = distance[target, central]
-    pairs = moves.in_use
-    to_central, to_anchor = a[pairs.handover], distance[central, pairs.place]
-    back = distance[pairs.place, target[pairs.handover]]
-    farthest = _farthest(moves, distance, central)
-    at_once, nothing = np.zeros(len(moves)), np.zeros(0)
-    left = moves.origin[pairs.handover]
-    moved = latency.relocation_restored(to_central, distance[central, left], distance[left, target[pairs.handover]])
-    restored = {
-        Way.CENTRAL: latency.central(to_central),
-        Way.RELAY: latency.relay_restored(to_central, farthest[pairs.handover], to_anchor, back),
-        Way.PROXY: latency.proxy_restored(to_central, to_anchor, back),
-        Way.LOCATOR: latency.locator_restored(to_central, to_anchor, back),
-        Way.DIRECT: latency.direct_restored(back),
-        Way.RELOCATION: moved,
-        Way.HOST: latency.host_restored(back, wireless),
-    }
+    a, farthest = distance[moves.target, central], _farthest(moves, distance, central)
     registered = {
         Way.CENTRAL: latency.central(a),
         Way.RELAY: latency.relay_registered(a, farthest),
         Way.PROXY: latency.proxy_registered(a),
         Way.LOCATOR: _first_answer(moves, distance, central),
     }
+    in_use = _restored(moves, moves.in_use, farthest, distance, central, wireless)
+    told = _restored(moves, moves.held, farthest, distance, central, wireless)
+    at_once, nothing = np.zeros(len(moves)), np.zeros(0)
     return {
         way: Latencies(
-            np.asarray(registered.get(way, nothing)),
-            np.asarray(latency.central(a)) if way is Way.CENTRAL else at_once,
-            np.asarray(restored[way]),
+            registered=np.asarray(registered.get(way, nothing)),
+            usable=np.asarray(registered[way]) if way is Way.CENTRAL else at_once,
+            restored=in_use[way],
+            told=told[way] if way in DATABASE else nothing,
         )
         for way in Way
     }
+
+
+def _restored(
+    moves: Handovers, pairs: Pairs, farthest: Floats, distance: Floats, central: int, wireless: float
+) -> dict[Way, Floats]:
+    """Until each of the prefixes `pairs` works again."""
+    target, left = moves.target[pairs.handover], moves.origin[pairs.handover]
+    a, c, p = distance[target, central], distance[central, pairs.place], distance[pairs.place, target]
+    found = {
+        Way.CENTRAL: latency.central(a),
+        Way.RELAY: latency.relay_restored(a, farthest[pairs.handover], c, p),
+        Way.PROXY: latency.proxy_restored(a, c, p),
+        Way.LOCATOR: latency.locator_restored(a, c, p),
+        Way.DIRECT: latency.direct_restored(p),
+        Way.RELOCATION: latency.relocation_restored(a, distance[central, left], distance[left, target]),
+        Way.HOST: latency.host_restored(p, wireless),
+    }
+    return {way: np.asarray(values) for way, values in found.items()}
 
 
 def _farthest(moves: Handovers, distance: Floats, central: int) -> Floats:
