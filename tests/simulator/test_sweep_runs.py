@@ -224,6 +224,7 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_runs_write_down_how_far_they_are_and_keeps_what_is_done(tmp_path: Path) -> None:
     with _start(tmp_path) as process:
         process.send_signal(signal.SIGINT)
@@ -234,6 +235,7 @@ def test_ctrl_c_lets_runs_write_down_how_far_they_are_and_keeps_what_is_done(tmp
     assert (result.reused, result.done) == (2, 2)
 
 
+@pytest.mark.slow
 def test_no_run_outlives_a_sweep_that_is_killed(tmp_path: Path) -> None:
     with _start(tmp_path) as process:
         process.kill()

@@ -100,6 +100,7 @@ def test_a_mistake_has_line_and_column(tmp_path: Path, text: str, expected: str)
     assert any(said[0].startswith(part) for part in expected.split("|")), said
 
 
+@pytest.mark.slow
 @given(
     st.one_of(st.binary(max_size=60), st.text('time,nodeabc01-.\n\r" \0é', max_size=80).map(str.encode)), st.booleans()
 )
@@ -234,6 +235,7 @@ def _peak(folder: Path, rows: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four times as many rows need no more than what one block of nodes has more of them."""
     monkeypatch.setattr("sojourn.sim.rows.PIECE", 1 << 16)

@@ -287,7 +287,7 @@ class EvaluateTable(Section):
     """What `sojourn evaluate` needs besides: the rest follows from the scenario."""
 
     population: NodesField | None = setting("Nodes of the real network; absent: `mobility.nodes`.", None)
-    nodes: NodesField | None = setting("So many are looked at, and figures scaled up; absent: at most 2000.", None)
+    nodes: NodesField | None = setting("So many are looked at, and figures scaled up; absent: at most 1000.", None)
     seeds: Annotated[int, Whole(1, 1_000, 5)] = setting("Independent runs, for confidence intervals.", 5)
     placement: PlacementField = setting("Of the central anchor, where `protocol.database` names none.", "best")
     edge: ShareField | None = setting(
@@ -295,7 +295,7 @@ class EvaluateTable(Section):
     )
     wireless: DurationField = quantity("One-way delay of the access link.", "1ms")
     session_rate: NumberField = setting("Mbit/s of an open session.", 1.0)
-    message_cost: DurationField = quantity("Time that a central database takes for a message.", "150us")
+    message_cost: DurationField = quantity("Time that a central database takes for a message.", "25us")
     worthwhile: DurationField = quantity("Less delay saved than this is not worth a new architecture.", "1ms")
 
 
