@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from sojourn.evaluation.assumptions import Assumptions
-from sojourn.evaluation.inputs import Inputs
+from sojourn.evaluation.inputs import Engines, Inputs
 from sojourn.evaluation.survey import worst_place
+from sojourn.evaluation.ways import Way
 from sojourn.sim.population import Population
+from sojourn.sim.protocol import Mode
 from sojourn.sim.scenario import Scenario, load
 from sojourn.sim.sessions import Correspondents, Mix, SessionClass
 from sojourn.sim.topology import Topology
+from sojourn.sim.workload import Workload
 from sojourn.wire.units import MICROSECOND, MILLISECOND
 
 _NODES = 1000
 """Looked at by default: enough for intervals of a few percent."""
+
+
+_MODES: Mapping[Way, Mode] = {Way.RELAY: "relay", Way.PROXY: "proxy", Way.LOCATOR: "locator"}
+"""The ways whose engines are simulated."""
+_FIGURES = {
+    "usable_ms": ("new_prefix_ms", "mean"),
+    "registered_ms": ("registration_ms", "mean"),
+    "told_ms": ("old_prefix_ms", "mean"),
+    "told_p50_ms": ("old_prefix_ms", "p50"),
+    "told_p95_ms": ("old_prefix_ms", "p95"),
+    "told_p99_ms": ("old_prefix_ms", "p99"),
+    "contacted": ("contacted", "mean"),
+    "in_use": ("anchors_at_handover", "mean"),
+    "anchors": ("anchors", "mean"),
+    "tunnelled": ("tunnelled_share", "mean"),
+    "messages": ("messages_per_handover", "mean"),
+    "octets": ("octets_per_handover", "mean"),
+}
+"""Our names, and the simulator's with what is taken of its distribution."""
 
 
 def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -> Inputs:
@@ -46,6 +72,7 @@ def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -
         seeds=range(scenario.seed, scenario.seed + (seeds or table.seeds)),
         workload=lambda seed: first if seed == scenario.seed else _reseeded(scenario, topology, seed),
         overlay=lambda seed, session, every: _overlaid(_reseeded(scenario, topology, seed), session, every),
+        engines=_engines(scenario, topology, central) if simulation and find_spec("sojourn.sim.run") else None,
         repairs=(*topology.repairs, *first.repairs),
     )
 
@@ -67,3 +94,20 @@ def _reseeded(scenario: Scenario, topology: Topology, seed: int) -> Population:
 def _overlaid(population: Population, session: float, every: float) -> Population:
     one = SessionClass("overlay", every, session, "exponential", 0.0, Correspondents(uniform=1.0))
     return replace(population, mix=Mix([one]), flows=None)
+
+
+def _engines(scenario: Scenario, topology: Topology, central: int) -> Engines:
+    """The simulator with one process: what is simulated here takes seconds."""
+
+    def run(way: Way, workload: Workload, seed: int) -> Mapping[str, float]:
+        from sojourn.sim.run import simulate  # type: ignore[import-not-found]
+
+        settings = replace(scenario.settings, mode=_MODES[way], database=central)
+        with TemporaryDirectory(prefix="sojourn-evaluate-") as folder:
+            summary: Mapping[str, Mapping[str, Any]] = simulate(
+                topology, workload, settings, Path(folder),
+                seed=seed, jobs=1, progress=None, warm_up=scenario.warm_up,
+            )  # fmt: skip
+            return {ours: float(summary[name][part]) for ours, (name, part) in _FIGURES.items() if name in summary}
+
+    return run

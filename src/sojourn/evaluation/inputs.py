@@ -14,9 +14,8 @@ from sojourn.sim.workload import Stream, Workload
 from sojourn.wire.units import SECOND, Duration
 
 Engines = Callable[[Way, Workload, int], Mapping[str, float]]
-"""Runs the engines of a way over a workload, from a seed, and answers with figures: names as in `comparison.compare`,
-and `contacted` and `in_use` (routers told, and prefixes in use, per handover), ``restored_p50_ms`` and
-``_p99_ms``."""
+"""Runs the engines of a way over a workload, from a seed, with figures named as in `comparison.compare`,
+`contacted` and `in_use` (routers told, and prefixes in use, per handover), ``told_p50_ms`` and so on."""
 
 
 @dataclass(frozen=True, slots=True)
