@@ -68,6 +68,8 @@ class MaarConfiguration:
     """Lifetime asked for; refreshed at half of what was granted."""
     idle_hold: Duration = 1 * MINUTE
     """A prefix whose node is elsewhere retires after this time without a packet."""
+    watch: bool = True
+    """Count these packets. Without it a prefix retires when that is commanded, or with its node."""
     advertise_confirmed: bool = False
     """Advertise a new prefix only after the CMD accepted it (RFC 5213 6.9.1.2) instead of at once."""
     preferred_lifetime: Duration = 5 * MINUTE

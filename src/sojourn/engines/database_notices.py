@@ -170,7 +170,7 @@ class Notices(OutboxEngine):
         if given_up is None:
             return
         purpose, node, maar, _ = given_up.key
-        self._report("maar-silent", maar=text(maar), node=node.hex(), purpose=purpose)
+        self._report("maar-silent", maar=maar, node=node, purpose=purpose)
         entry = self.entries.get(node)
         if entry is not None and purpose == "notify":
             self._doubt(entry, maar)
@@ -182,15 +182,15 @@ class Notices(OutboxEngine):
         """RFC 8885 3.2 step 4, 3.3, 3.4: a previous MAAR is done, or refuses."""
         identifier = acknowledgement.first(MobileNodeIdentifier)
         if source not in self._maars or identifier is None:
-            self._report("acknowledgement-unexpected", source=text(source))
+            self._report("acknowledgement-unexpected", source=source)
             return
         self.heard[source] = self._now
-        node = bytes((identifier.subtype,)) + identifier.identifier
+        node = identifier.key
         anchored = acknowledgement.first(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
         if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
             return
         entry = self.entries.get(node)
         if entry is None or purpose == "retire":
@@ -216,7 +216,7 @@ class Notices(OutboxEngine):
 
     def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
         """The MAAR does not anchor for this node (any more); one that saw it come back since speaks for itself."""
-        self._report("anchor-refused", maar=text(maar), node=entry.node.hex(), status=status)
+        self._report("anchor-refused", maar=maar, node=entry.node, status=status)
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             return
         self._not_anchored(entry, entry.by_maar().get(maar, []), maar)
@@ -227,7 +227,7 @@ class Notices(OutboxEngine):
         for prefix in lost:
             self._drop(entry, prefix)
             self._tell_retired(entry, prefix, entry.serving)
-            self._report("prefix-lost", node=entry.node.hex(), prefix=str(prefix), maar=text(maar))
+            self._report("prefix-lost", node=entry.node, prefix=prefix, maar=maar)
         if lost:
             self._keep(entry)
 
@@ -264,7 +264,7 @@ class Notices(OutboxEngine):
             return
         handover = entry.handover
         handover.flushed = True
-        self._report("relay-flushed", node=node.hex(), waiting=len(handover.waiting))
+        self._report("relay-flushed", node=node, waiting=len(handover.waiting))
         told = [pair for pair in entry.previous() if pair[1] in handover.answered]
         handover.answered.clear()
         self._accept(entry, handover.update, told)

@@ -46,7 +46,7 @@ from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
-from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
+from sojourn.wire.addresses import Address, Prefix, link_layer_text, prefix, text
 from sojourn.wire.units import SECOND, Instant
 
 _REPAIR_AFTER = 1 * SECOND
@@ -70,7 +70,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             try:
                 session = Session.restored(node, record, now)
             except ValueError:
-                self._report("record-unreadable", node=node.hex())
+                self._report("record-unreadable", node=node)
                 continue
             if not self._take_up(session):
                 self._do(DeleteBinding(node))
@@ -87,7 +87,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
     def _take_up(self, session: Session) -> bool:
         """Whether a restored session fits what we are now; the configuration may have changed meanwhile."""
         if session.own is not None and not self.pool.claim(session.own):
-            self._report("record-refused", node=session.node.hex(), prefix=str(session.own))
+            self._report("record-refused", node=session.node, prefix=session.own)
             return False
         if session.slot in self._by_slot:
             session.slot = max(self._by_slot) + 1
@@ -147,9 +147,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -239,13 +239,20 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         if verb == "refresh":
             self._on_refresh_request()
             return
-        if verb == "retire":
-            for session in self.sessions.values():
-                own = session.own
-                if own is not None and session.presence is Presence.AWAY and str(own) == arguments.get("prefix"):
-                    self._ask_to_retire(session, own)
-                    return
-        self._report("command-refused", verb=verb)
+        session = self._named(arguments) if verb == "retire" else None
+        if session is not None and session.own is not None and session.presence is Presence.AWAY:
+            self._ask_to_retire(session, session.own)
+        else:
+            self._report("command-refused", verb=verb)
+
+    def _named(self, arguments: dict[str, str]) -> Session | None:
+        """The node that ``node`` names (its identifier in hexadecimal), or to which the ``prefix`` belongs."""
+        try:
+            if "node" in arguments:
+                return self.sessions.get(bytes.fromhex(arguments["node"]))
+            return self.sessions.get(self._anchored_for.get(prefix(arguments.get("prefix", "")), b""))
+        except ValueError:
+            return None
 
     # --- for people -----------------------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class AccessProcedures(MaarState):
             del self._unproved[node]
             session = self.sessions.get(node)
             if session is not None and session.presence in (Presence.SERVED, Presence.DEPARTED):
-                self._report("node-displaced", node=node.hex())
+                self._report("node-displaced", node=node)
                 self._remove(session)
                 return True
         return False
@@ -105,7 +105,7 @@ class AccessProcedures(MaarState):
         if session.own is None and not session.legacy:
             self._give(session, self.pool.allocate(self._now))
             if session.own is None:
-                self._report("pool-exhausted", interface=event.interface, node=session.node.hex())
+                self._report("pool-exhausted", interface=event.interface, node=session.node)
         else:
             self._cancel_retirement(session)
         session.attached = max(self._clock(), session.attached + 1)
@@ -117,7 +117,7 @@ class AccessProcedures(MaarState):
         self._keep(session)
         self._report(
             "attached",
-            node=session.node.hex(),
+            node=session.node,
             interface=event.interface,
             sighting=event.sighting.value,
             returned=int(returned),
@@ -176,7 +176,7 @@ class AccessProcedures(MaarState):
             self._do(EnsureHold(session.slot))
             self._after(self.configuration.buffer_time, "hold", session.node)
         self._keep(session)
-        self._report("detached", node=session.node.hex(), interface=session.interface)
+        self._report("detached", node=session.node, interface=session.interface)
         if session.legacy:
             self._deregister(session)
         elif session.confirmed:
@@ -188,7 +188,7 @@ class AccessProcedures(MaarState):
         """Nobody took over in time: the kernel's queue is emptied where the node was."""
         if session.presence is Presence.DEPARTED:
             self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
-            self._report("hold-expired", node=session.node.hex())
+            self._report("hold-expired", node=session.node)
 
     def _on_refresh_due(self, session: Session) -> None:
         """Half of the lifetime is over: refresh for a node that showed itself, ask one that did not.
@@ -212,7 +212,7 @@ class AccessProcedures(MaarState):
         if session.presence is not Presence.SERVED:
             return
         if session.probes >= _PROBES:
-            self._report("node-silent", node=session.node.hex())
+            self._report("node-silent", node=session.node)
             self._detach(session)
             return
         session.probes += 1

@@ -64,7 +64,7 @@ class AnchorProcedures(MaarState):
             else:
                 self._moved(request, update, request.serving)
         except Refused as refused:
-            self._report("update-refused", source=text(source), status=int(refused.status), reason=refused.reason)
+            self._report("update-refused", source=source, status=int(refused.status), reason=refused.reason)
             if known and update.flags & BindingUpdateFlags.A:
                 self._send(refusal(update, refused.status, self._ticks()), source)
 
@@ -134,7 +134,7 @@ class AnchorProcedures(MaarState):
         self._after(session.lifetime, "expiry", session.node)
         self._watch()
         self._keep(session)
-        self._report("anchoring", node=session.node.hex(), serving=text(serving))
+        self._report("anchoring", node=session.node, serving=serving)
 
     def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address, own: Prefix | None) -> None:
         """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3).
@@ -183,7 +183,7 @@ class AnchorProcedures(MaarState):
             if session.presence is Presence.SERVED:
                 self._advertise(session, (prefix,))
             self._keep(session)
-            self._report("prefix-ended", node=session.node.hex(), prefix=str(prefix))
+            self._report("prefix-ended", node=session.node, prefix=prefix)
 
     def _on_grace_over(self, session: Session) -> None:
         """Packets of other anchors' prefixes find their own way now."""
@@ -204,7 +204,7 @@ class AnchorProcedures(MaarState):
 
     def _watch(self) -> None:
         """Counters are read as long as a node with a prefix of ours is elsewhere."""
-        if ("poll", None) not in self._timers:
+        if self.configuration.watch and ("poll", None) not in self._timers:
             self._after(self._poll_interval, "poll", None)
 
     def _on_poll(self) -> None:
@@ -244,12 +244,12 @@ class AnchorProcedures(MaarState):
             return
         if status >= Status.REASON_UNSPECIFIED:
             session.active = self._now
-            self._report("retirement-refused", node=session.node.hex(), prefix=str(prefix), status=status)
+            self._report("retirement-refused", node=session.node, prefix=prefix, status=status)
         else:
             self._retired(session)
 
     def _retired(self, session: Session) -> None:
-        self._report("prefix-retired", node=session.node.hex(), prefix=str(session.own))
+        self._report("prefix-retired", node=session.node, prefix=session.own)
         self._remove(session)
 
     def _cancel_retirement(self, session: Session) -> None:

@@ -114,7 +114,7 @@ class RegistrationProcedures(MaarState):
         request = self._requests.get(key)
         unanswered = request is not None and request.attempts > 0
         if key[0] == "deregister" and unanswered and session is not None and session.legacy:
-            self._report("deregistered", node=session.node.hex())  # RFC 5213 6.9.1.4: answered or not
+            self._report("deregistered", node=session.node)  # RFC 5213 6.9.1.4: answered or not
             self._remove(session)
             return
         self._requests.due(key, self._now)
@@ -123,7 +123,7 @@ class RegistrationProcedures(MaarState):
             return
         session.sequence = request.update.sequence
         if request.attempts > 1:
-            self._report("retransmitted", purpose=key[0], node=key[1].hex(), attempt=request.attempts)
+            self._report("retransmitted", purpose=key[0], node=key[1], attempt=request.attempts)
 
     def _on_refresh_request(self) -> None:
         """A CMD lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart.
@@ -182,17 +182,17 @@ class RegistrationProcedures(MaarState):
         identifier = acknowledgement.first(MobileNodeIdentifier)
         session = None
         if identifier is not None:
-            session = self.sessions.get(bytes((identifier.subtype,)) + identifier.identifier)
+            session = self.sessions.get(identifier.key)
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
             self._on_answer_of_database(session, acknowledgement)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
 
     def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
         anchored = answer.first(AnchoredPrefix)
@@ -208,11 +208,11 @@ class RegistrationProcedures(MaarState):
         if session.presence is not Presence.SERVED:
             return  # it left meanwhile; what the CMD granted runs out
         if request is not None and not _echoes(request, answer):
-            self._report("acknowledgement-mismatch", node=session.node.hex())  # RFC 5213 6.9.1.2, 6.
+            self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
         elif request is not None or _timestamp(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
-            self._report("acknowledgement-unexpected", source=text(cmd), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
 
     def _on_registration_answered(
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
@@ -241,7 +241,7 @@ class RegistrationProcedures(MaarState):
             self._advertise(session, gone)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+            self._report("registered", node=session.node, previous=len(session.anchored))
 
     def _confirm(self, session: Session, lifetime: int) -> None:
         session.confirmed = True
@@ -286,7 +286,7 @@ class RegistrationProcedures(MaarState):
             or _timestamp(answer) != session.attached
             or answer.status >= Status.REASON_UNSPECIFIED
         ):
-            self._report("acknowledgement-unexpected", source=text(anchor), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=anchor, sequence=answer.sequence)
             return
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         first = not session.confirmed
@@ -304,14 +304,14 @@ class RegistrationProcedures(MaarState):
             self._advertise(session)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+            self._report("registered", node=session.node, previous=len(session.anchored))
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
     def _on_refused(self, session: Session, answer: BindingAcknowledgement) -> None:
         """RFC 5213 6.9.1.2, 7. to 10."""
         status = answer.status
-        self._report("registration-refused", node=session.node.hex(), status=status)
+        self._report("registration-refused", node=session.node, status=status)
         corrected = self._correct_clock(answer)
         session.corrections += 1
         again = session.corrections <= _CORRECTIONS_MAX
@@ -400,7 +400,7 @@ class RegistrationProcedures(MaarState):
             session.lifetime = max(answer.lifetime, 4 * SECOND)
             self._after(session.lifetime, "expiry", session.node)
             return
-        self._report("deregistered", node=session.node.hex())
+        self._report("deregistered", node=session.node)
         self._remove(session)
 
     # --- a legacy LMA (design decision 3) -----------------------------------------------------------------------------
@@ -413,7 +413,7 @@ class RegistrationProcedures(MaarState):
             if session.legacy:
                 self._on_refused(session, answer)
                 return
-            self._report("legacy-lma", lma=text(cmd), status=answer.status)
+            self._report("legacy-lma", lma=cmd, status=answer.status)
             session.legacy = True
             self._register(session, Handoff.UNKNOWN)
             return
@@ -431,7 +431,7 @@ class RegistrationProcedures(MaarState):
         if first:
             self._advertise(session, gone)
             self._keep(session)
-            self._report("registered", node=session.node.hex(), previous=0, legacy=1)
+            self._report("registered", node=session.node, previous=0, legacy=1)
 
 
 def _timestamp(message: BindingAcknowledgement) -> int | None:

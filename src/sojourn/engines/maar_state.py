@@ -155,7 +155,7 @@ class MaarState(OutboxEngine):
         elif len(session.anchored) >= self.configuration.prefixes_per_node:
             trouble = "too many prefixes"
         if trouble:
-            self._report("anchor-refused", node=session.node.hex(), prefix=str(prefix), reason=trouble)
+            self._report("anchor-refused", node=session.node, prefix=prefix, reason=trouble)
             return False
         former = self._foreign.get(prefix)
         if former is not None and former != session.node:

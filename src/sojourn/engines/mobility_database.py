@@ -67,7 +67,7 @@ class CentralMobilityDatabase(Notices):
             try:
                 entry = BindingCacheEntry.restored(node, record, now)
             except ValueError:
-                self._report("record-unreadable", node=node.hex())
+                self._report("record-unreadable", node=node)
                 continue
             self.entries[node] = entry
             self._serves[entry.serving] += 1
@@ -109,9 +109,9 @@ class CentralMobilityDatabase(Notices):
                 self._do(SendMessage(answer, self.configuration.address, source))
                 self._on_refresh_request(source)
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -131,7 +131,7 @@ class CentralMobilityDatabase(Notices):
         elif kind == "expiry":
             entry = self.entries.get(key)
             if entry is not None:
-                self._report("binding-expired", node=entry.node.hex(), serving=text(entry.serving))
+                self._report("binding-expired", node=entry.node, serving=entry.serving)
                 self._forget(entry)
 
     def _on_refresh_request(self, source: Address) -> None:
@@ -145,7 +145,7 @@ class CentralMobilityDatabase(Notices):
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
         for entry in anchored:
             self._tell_again(entry, source)
-        self._report("refresh-requested", maar=text(source), entries=len(anchored))
+        self._report("refresh-requested", maar=source, entries=len(anchored))
 
     # --- proxy binding updates ------------------------------------------------------------------------------------
 
@@ -175,10 +175,10 @@ class CentralMobilityDatabase(Notices):
         identifier = update.first(MobileNodeIdentifier)
         self._report(
             "update-refused",
-            source=text(source),
+            source=source,
             status=int(refused.status),
             reason=refused.reason,
-            node=(bytes((identifier.subtype,)) + identifier.identifier).hex() if identifier else "",
+            node=identifier.key if identifier else "",
         )
         if not update.flags & BindingUpdateFlags.A:
             return
@@ -248,7 +248,7 @@ class CentralMobilityDatabase(Notices):
         entry.untold = tuple(entry.by_maar())
         self._timers.start(("expiry", entry.node), entry.expires)
         self._keep(entry)
-        self._report("registered", node=entry.node.hex(), serving=text(entry.serving))
+        self._report("registered", node=entry.node, serving=entry.serving)
         self._accept(entry, update)
         for anchor in entry.untold:  # they may have moved on, or forgotten, while we knew nothing
             self._tell_again(entry, anchor)
@@ -301,9 +301,9 @@ class CentralMobilityDatabase(Notices):
         targets.setdefault(left, [])  # it served without anchoring: it has to let go all the same
         self._report(
             "handover",
-            node=entry.node.hex(),
-            serving=text(entry.serving),
-            left=text(left),
+            node=entry.node,
+            serving=entry.serving,
+            left=left,
             previous=len(targets),
         )
         self._notify(entry, update, targets)
@@ -313,7 +313,7 @@ class CentralMobilityDatabase(Notices):
         surplus = max(len(entry.anchors) - self.configuration.prefixes_per_node, 0)
         dropped = entry.previous()[:surplus]
         for prefix, maar in dropped:
-            self._report("prefix-over-limit", node=entry.node.hex(), prefix=str(prefix))
+            self._report("prefix-over-limit", node=entry.node, prefix=prefix)
             self._drop(entry, prefix)
             self._tell_retired(entry, prefix, maar)
         return dropped
@@ -362,7 +362,7 @@ class CentralMobilityDatabase(Notices):
         for prefix in merged((prefix for prefix, _ in entry.anchors), listed):
             anchor = self._owner_of(prefix)
             if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
-                self._report("prefix-unknown", node=entry.node.hex(), prefix=str(prefix))
+                self._report("prefix-unknown", node=entry.node, prefix=prefix)
             elif self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
                 pass  # its end is being told
             elif len(entry.anchors) < self.configuration.prefixes_per_node:
@@ -395,7 +395,7 @@ class CentralMobilityDatabase(Notices):
             self._drop(entry, prefix)
             self._keep(entry)
             self._tell_retired(entry, prefix, entry.serving)
-            self._report("prefix-retired", node=request.node.hex(), prefix=str(prefix))
+            self._report("prefix-retired", node=request.node, prefix=prefix)
         self._send(self._acknowledgement(update, request.sequence, 0, ()), request.source)
 
     def _deregister(self, request: Registration, update: BindingUpdate) -> None:
@@ -412,7 +412,7 @@ class CentralMobilityDatabase(Notices):
             for maar, prefixes in entry.by_maar().items():
                 for prefix in prefixes:
                     self._tell_retired(entry, prefix, maar)
-            self._report("deregistered", node=entry.node.hex(), serving=text(entry.serving))
+            self._report("deregistered", node=entry.node, serving=entry.serving)
             self._forget(entry)
         self._send(self._acknowledgement(update, request.sequence, lifetime, ()), request.source)
 

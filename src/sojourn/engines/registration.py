@@ -75,40 +75,40 @@ class Registration:
     lifetime: Duration
     handoff: int
     timestamp: int
-    home_network_prefixes: tuple[Prefix, ...]
-    anchored_prefixes: tuple[Prefix, ...]
+    home_network_prefixes: list[Prefix]
+    anchored_prefixes: list[Prefix]
     serving: Address | None
 
     @classmethod
     def of(cls, update: BindingUpdate, source: Address) -> Registration:
         """Take `update` apart. Raises `Refused` as RFC 5213 5.3.1 and 8.9 say."""
-        identifier = update.first(MobileNodeIdentifier)
+        firsts = update.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
         if identifier is None:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
         if not 0 < len(identifier.identifier) <= IDENTIFIER_MAX:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
-        prefixes = tuple(option.prefix for option in update.all(HomeNetworkPrefix))
-        if not prefixes:
+        if HomeNetworkPrefix not in firsts:
             raise Refused(Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option")
-        handoff = update.first(HandoffIndicator)
+        handoff: HandoffIndicator | None = firsts.get(HandoffIndicator)
         if handoff is None:
             raise Refused(Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option")
-        if update.first(AccessTechnologyType) is None:
+        if AccessTechnologyType not in firsts:
             raise Refused(Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option")
-        timestamp = update.first(Timestamp)
+        timestamp: Timestamp | None = firsts.get(Timestamp)
         if timestamp is None:
             raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
-        serving = update.first(ServingMaar)
+        serving: ServingMaar | None = firsts.get(ServingMaar)
         return cls(
-            node=bytes((identifier.subtype,)) + identifier.identifier,
-            source=source,
-            sequence=update.sequence,
-            lifetime=update.lifetime,
-            handoff=handoff.indicator,
-            timestamp=timestamp.ticks,
-            home_network_prefixes=tuple(prefix for prefix in prefixes if prefix != ANY),
-            anchored_prefixes=tuple(option.prefix for option in update.all(AnchoredPrefix)),
-            serving=serving.address if serving is not None else None,
+            identifier.key,
+            source,
+            update.sequence,
+            update.lifetime,
+            handoff.indicator,
+            timestamp.ticks,
+            [option.prefix for option in update.options if type(option) is HomeNetworkPrefix and option.prefix_length],
+            [option.prefix for option in update.all(AnchoredPrefix)] if AnchoredPrefix in firsts else [],
+            serving.address if serving is not None else None,
         )
 
     @property

@@ -8,6 +8,7 @@ sent. Each transmission has a new sequence number (RFC 6275 11.8) and an answer 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -66,7 +67,10 @@ class Retransmission:
         self._bulk_pacer = bulk_pacer
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
-        self._recent: dict[tuple[bytes, Address], list[Instant]] = {}
+        self._recent: deque[tuple[Instant, tuple[bytes, Address]]] = deque()
+        """Transmissions of the last second, about which node and to whom."""
+        self._rates: dict[tuple[bytes, Address], int] = {}
+        """How many of these."""
 
     def __len__(self) -> int:
         return len(self._outstanding)
@@ -124,28 +128,32 @@ class Retransmission:
         request.sent = now
         request.turn = -1
         request.attempts += 1
-        self._note(request.key, now)
+        about = request.key[1:3]
+        self._recent.append((now, about))
+        self._rates[about] = self._rates.get(about, 0) + 1
         self._send(request.update, request.key[2])
         self._wake(request.key, now + request.timeout)
 
     def _allowed(self, request: Outstanding, now: Instant) -> Instant:
-        recent = self._recent.get(request.key[1:3])
-        if recent and len(recent) >= self._constants.max_update_rate and recent[0] + SECOND > now:
-            return recent[0] + SECOND
+        self._forget(now - SECOND)
+        about = request.key[1:3]
+        if self._rates.get(about, 0) >= self._constants.max_update_rate:
+            return next(at for at, known in self._recent if known == about) + SECOND
         pacer = self._bulk_pacer if request.bulk else self._pacer
         if pacer is not None and request.turn < 0:
             request.turn = pacer.reserve(now)
         return max(request.turn, now)
 
-    def _note(self, key: Key, now: Instant) -> None:
-        """Remember the time of a transmission; forget, in order of age, what is older than a second."""
-        recent = self._recent.pop(key[1:3], [])
-        self._recent[key[1:3]] = [*recent, now][-self._constants.max_update_rate :]
-        while len(self._recent) > 1:
-            oldest = next(iter(self._recent))
-            if self._recent[oldest][-1] + SECOND > now:
-                break
-            del self._recent[oldest]
+    def _forget(self, until: Instant) -> None:
+        """Transmissions up to `until` count no more."""
+        recent, rates = self._recent, self._rates
+        while recent and recent[0][0] <= until:
+            about = recent.popleft()[1]
+            left = rates[about] - 1
+            if left:
+                rates[about] = left
+            else:
+                del rates[about]
 
     def _first_timeout(self, key: Key) -> Duration:
         constants = self._constants
@@ -157,4 +165,5 @@ class Retransmission:
     def learn(self, purpose: str, destination: Address, sample: Duration) -> None:
         """A round trip was seen. Rise at once and fall slowly: a late repetition costs little, an early one a lot."""
         known = self._round_trips.get((purpose, destination), 0)
-        self._round_trips[purpose, destination] = max(sample, known + (sample - known) // 8)
+        if sample != known:
+            self._round_trips[purpose, destination] = max(sample, known + (sample - known) // 8)

@@ -8,6 +8,9 @@ from sojourn.wire.mobility import MobilityOption, mobility_option
 from sojourn.wire.values import IdentifierType
 
 
+_SUBTYPES = [bytes((number,)) for number in range(256)]
+
+
 @mobility_option(8)
 @dataclass(slots=True)
 class MobileNodeIdentifier(MobilityOption):
@@ -16,6 +19,11 @@ class MobileNodeIdentifier(MobilityOption):
     subtype: Annotated[U8, IdentifierType]
     """`IdentifierType`."""
     identifier: Annotated[bytes, Rest()]
+
+    @property
+    def key(self) -> bytes:
+        """Both in one, for tables."""
+        return _SUBTYPES[self.subtype] + self.identifier
 
 
 @mobility_option(19, align=(4, 2))
