@@ -6,6 +6,7 @@ RFC 8885 3.2 to 3.4. Every update goes through `Retransmission`, which repeats a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sojourn.core.effects import SendMessage
 from sojourn.core.sequence import following
@@ -42,6 +43,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import Duration, Instant, WallClock
 
+_IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
 _MESSAGE_OCTETS = 1900
 """Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
 
@@ -180,13 +182,14 @@ class Notices(OutboxEngine):
 
     def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
         """RFC 8885 3.2 step 4, 3.3, 3.4: a previous MAAR is done, or refuses."""
-        identifier = acknowledgement.first(MobileNodeIdentifier)
+        firsts = acknowledgement.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
         if source not in self._maars or identifier is None:
             self._report("acknowledgement-unexpected", source=source)
             return
         self.heard[source] = self._now
         node = identifier.key
-        anchored = acknowledgement.first(AnchoredPrefix)
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
         if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
@@ -195,7 +198,7 @@ class Notices(OutboxEngine):
         entry = self.entries.get(node)
         if entry is None or purpose == "retire":
             return
-        self._learn_identity(acknowledgement, source)
+        self._learn_identity(firsts, acknowledgement, source)
         refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
@@ -269,13 +272,15 @@ class Notices(OutboxEngine):
         handover.answered.clear()
         self._accept(entry, handover.update, told)
 
-    def _learn_identity(self, message: BindingUpdate | BindingAcknowledgement, source: Address) -> None:
+    def _learn_identity(
+        self, firsts: dict[type, Any], message: BindingUpdate | BindingAcknowledgement, source: Address
+    ) -> None:
         """A MAAR tells its local networks and the identity of its DLIFs (RFC 8885 4.4, 4.7, 4.8)."""
+        if firsts.keys().isdisjoint(_IDENTITIES):
+            return
         networks = message.all(LocalPrefix)[:LOCAL_PREFIXES]
-        link_local, link_layer = message.first(DlifLinkLocalAddress), message.first(DlifLinkLayerAddress)
+        link_local, link_layer = firsts.get(DlifLinkLocalAddress), firsts.get(DlifLinkLayerAddress)
         if link_local is None and link_layer is None:
-            if not networks:
-                return
             known = self._identities.get(source, ())  # an update tells networks only, an answer all
             identity = tuple(option for option in known if not isinstance(option, LocalPrefix))
         else:

@@ -120,8 +120,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case MessageReceived(message, source, _):
-                self._on_message(message, source)
+            case MessageReceived():
+                self._on_message(event.message, event.source)
             case NodeSeen():
                 self._on_node_seen(event)
             case NodeDetached():

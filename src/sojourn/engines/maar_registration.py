@@ -8,12 +8,14 @@ from ours) the difference is kept and added to later timestamps; the system's cl
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sojourn.core.effects import DeleteBinding, ProbeNode, SendMessage, StoreBinding
 from sojourn.engines.configuration import Mode, logical_link_local
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
+    DISTRIBUTED,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
     PROXY,
@@ -25,7 +27,6 @@ from sojourn.wire import (
     AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
-    BindingAcknowledgementFlags,
     BindingRefreshRequest,
     BindingUpdate,
     DlifLinkLocalAddress,
@@ -81,7 +82,7 @@ class RegistrationProcedures(MaarState):
             more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in networks),
+            *[HomeNetworkPrefix.of(prefix) for prefix in networks],
             HandoffIndicator(int(handoff)),
             AccessTechnologyType(self.configuration.access_technology),
             MobileNodeLinkLayerIdentifier(session.link_layer),
@@ -179,23 +180,24 @@ class RegistrationProcedures(MaarState):
     # --- answers --------------------------------------------------------------------------------------------------
 
     def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
-        identifier = acknowledgement.first(MobileNodeIdentifier)
-        session = None
-        if identifier is not None:
-            session = self.sessions.get(identifier.key)
+        firsts = acknowledgement.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+        session = None if identifier is None else self.sessions.get(identifier.key)
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
-            self._on_answer_of_database(session, acknowledgement)
+            self._on_answer_of_database(session, acknowledgement, firsts)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
 
-    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
-        anchored = answer.first(AnchoredPrefix)
+    def _on_answer_of_database(
+        self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> None:
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         cmd = self.configuration.cmd
         if anchored is not None:
             if self._requests.answered(("retire", session.node, cmd, anchored.prefix), answer.sequence, self._now):
@@ -207,7 +209,7 @@ class RegistrationProcedures(MaarState):
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
         if session.presence is not Presence.SERVED:
             return  # it left meanwhile; what the CMD granted runs out
-        if request is not None and not _echoes(request, answer):
+        if request is not None and not _echoes(request, firsts):
             self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
         elif request is not None or _timestamp(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
@@ -217,7 +219,7 @@ class RegistrationProcedures(MaarState):
     def _on_registration_answered(
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
     ) -> None:
-        if request is not None and not answer.flags & BindingAcknowledgementFlags.D:
+        if request is not None and not answer.flags & DISTRIBUTED:
             self._on_legacy_answer(session, answer)
         elif answer.status < Status.REASON_UNSPECIFIED:
             self._on_accepted(session, request, answer)
@@ -444,10 +446,11 @@ def _handoff(update: BindingUpdate) -> int:
     return 0 if option is None else option.indicator
 
 
-def _echoes(request: BindingUpdate, answer: BindingAcknowledgement) -> bool:
+def _echoes(request: BindingUpdate, answered: dict[type, Any]) -> bool:
     """RFC 5213 6.9.1.2, 6.: an answer that returns other identifying options than the request had is not one to it."""
+    requested = request.firsts()
     for kind in (HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier):
-        returned = answer.first(kind)
-        if returned is not None and returned != request.first(kind):
+        returned = answered.get(kind)
+        if returned is not None and returned != requested.get(kind):
             return False
     return True

@@ -210,11 +210,13 @@ class MaarState(OutboxEngine):
 
     def _quiet(self, session: Session) -> None:
         """No timer of this session runs."""
+        node, stop = session.node, self._timers.stop
         for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"):
-            self._timers.stop((kind, session.node))
+            stop((kind, node))
 
     def _keep(self, session: Session) -> None:
-        self._do(StoreBinding(session.node, session.record()))
+        if self.stores:
+            self._do(StoreBinding(session.node, session.record()))
 
     def _forget_station(self, session: Session) -> None:
         self._do(ForgetStation(session.interface, session.link_layer))

@@ -86,8 +86,8 @@ class CentralMobilityDatabase(Notices):
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case MessageReceived(message, source, _):
-                self._on_message(message, source)
+            case MessageReceived():
+                self._on_message(event.message, event.source)
             case ClockStepped(epoch):
                 self._epoch = max(self._epoch, epoch)  # set back, it would refuse whoever is right for as long
             case EffectFailed(StoreBinding(key) | DeleteBinding(key), error, reason):
@@ -161,7 +161,7 @@ class CentralMobilityDatabase(Notices):
                 raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
             self.heard[source] = self._now
-            self._learn_identity(update, source)
+            self._learn_identity(request.firsts, update, source)
             if request.lifetime > 0:
                 self._register(request, update, maar)
             elif request.anchored_prefixes:
@@ -443,7 +443,8 @@ class CentralMobilityDatabase(Notices):
         self._timers.start(("expiry", entry.node), entry.expires)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
-        self._do(StoreBinding(entry.node, entry.record()))
+        if self.stores:
+            self._do(StoreBinding(entry.node, entry.record()))
 
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)
