@@ -54,7 +54,8 @@ class BindingCacheEntry:
 
     def add(self, prefix: Prefix, maar: Address) -> None:
         """`maar` anchors `prefix`, and was the last to serve."""
-        self.remove(prefix)
+        if self.anchor_of(prefix) is not None:
+            self.remove(prefix)
         self.anchors.append((prefix, maar))
 
     def remove(self, prefix: Prefix) -> None:
@@ -68,8 +69,11 @@ class BindingCacheEntry:
     def by_maar(self) -> dict[Address, list[Prefix]]:
         """The P-MAAR list, by MAAR."""
         result: dict[Address, list[Prefix]] = {}
-        for prefix, maar in self.previous():
-            result.setdefault(maar, []).append(prefix)
+        for prefix, maar in self.anchors:
+            if maar in result:
+                result[maar].append(prefix)
+            elif maar != self.serving:
+                result[maar] = [prefix]
         return result
 
     def record(self) -> bytes:
@@ -87,6 +91,8 @@ class BindingCacheEntry:
 
     def unconfirmed(self) -> set[Address]:
         """MAARs that may not know where the node is."""
+        if self.handover is None and not self.untold:
+            return set()
         waiting = self.handover.waiting if self.handover is not None else ()
         return {*self.untold, *waiting} - {self.serving}
 

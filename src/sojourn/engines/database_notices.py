@@ -23,6 +23,7 @@ from sojourn.engines.registration import (
 )
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import (
+    AccessTechnology,
     AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
@@ -43,6 +44,9 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import Duration, Instant, WallClock
 
+_BETWEEN_GATEWAYS = HandoffIndicator(int(Handoff.BETWEEN_GATEWAYS))
+_NOT_CHANGED = HandoffIndicator(int(Handoff.NOT_CHANGED))
+_WIFI = AccessTechnologyType(int(AccessTechnology.WIFI))
 _IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
 _MESSAGE_OCTETS = 1900
 """Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
@@ -74,9 +78,11 @@ class Notices(OutboxEngine):
 
     def _notify(self, entry: BindingCacheEntry, update: BindingUpdate, targets: dict[Address, list[Prefix]]) -> None:
         """Tell `targets` where the node is, and the serving MAAR who they are, in the order of the mode."""
-        for maar in sorted(entry.unconfirmed()):  # whom an earlier handover did not reach
+        unconfirmed = entry.unconfirmed()
+        for maar in sorted(unconfirmed):  # whom an earlier handover did not reach
             targets.setdefault(maar, [])
-        self._stop_telling(entry)
+        if unconfirmed or entry.handover is not None:
+            self._stop_telling(entry)
         mode = self.configuration.mode
         entry.handover = Handover(update, set(targets)) if targets else None
         entry.untold = ()
@@ -119,9 +125,9 @@ class Notices(OutboxEngine):
         networks = prefixes[-LISTED_PREFIXES:] or [ANY]
         options = (
             identifier_option(entry.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in networks),
-            HandoffIndicator(int(Handoff.BETWEEN_GATEWAYS)),
-            AccessTechnologyType(self._technology(entry)),
+            *[HomeNetworkPrefix.of(prefix) for prefix in networks],
+            _BETWEEN_GATEWAYS,
+            self._technology(entry),
             Timestamp(max(entry.timestamp, stamp)),
             ServingMaar(entry.serving),
         )
@@ -144,17 +150,18 @@ class Notices(OutboxEngine):
         options = (
             identifier_option(entry.node),
             HomeNetworkPrefix.of(prefix),
-            HandoffIndicator(int(Handoff.NOT_CHANGED)),
-            AccessTechnologyType(self._technology(entry)),
+            _NOT_CHANGED,
+            self._technology(entry),
             Timestamp(entry.timestamp),
             AnchoredPrefix.of(prefix),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
         self._requests.start(("retire", entry.node, maar, prefix), update, self._now, bulk=True)
 
-    def _technology(self, entry: BindingCacheEntry) -> int:
+    def _technology(self, entry: BindingCacheEntry) -> AccessTechnologyType:
+        """As the serving MAAR said it, if that is known."""
         option = entry.handover.update.first(AccessTechnologyType) if entry.handover else None
-        return option.technology if option is not None else 4
+        return option or _WIFI
 
     def _stop_telling(self, entry: BindingCacheEntry) -> None:
         """An earlier handover of this node is overtaken: nobody is told of it any more."""
@@ -203,9 +210,10 @@ class Notices(OutboxEngine):
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
-            anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
-            believed = entry.by_maar().get(source, [])
-            self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
+            anchored_there = [option.prefix for option in acknowledgement.all(HomeNetworkPrefix)]
+            lost = [prefix for prefix, maar in entry.anchors if maar == source and prefix not in anchored_there]
+            if lost and source != entry.serving:
+                self._not_anchored(entry, lost, source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
         elif source in entry.untold:
@@ -318,6 +326,16 @@ class Notices(OutboxEngine):
         previous: Iterable[tuple[Prefix, Address]],
     ) -> None:
         listed = list(previous)[-LISTED_PREFIXES:]
+        if self._identities:
+            self._list_identified(options, listed)
+        else:
+            options += [PreviousMaar.of(prefix, maar) for prefix, maar in listed]
+        remaining: Duration = max(entry.expires - self._now, 0)
+        answer = BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
+        self._send(answer, entry.serving)
+
+    def _list_identified(self, options: list[MobilityOption], listed: list[tuple[Prefix, Address]]) -> None:
+        """Previous MAARs, each followed by its identity as long as there is room in the message."""
         room = (_MESSAGE_OCTETS - 40 * len(listed) - 24 * len(options)) // 24
         told: set[Address] = set()
         for prefix, maar in listed:
@@ -327,9 +345,6 @@ class Notices(OutboxEngine):
                 told.add(maar)
                 room -= len(identity)
                 options.extend(identity)
-        remaining: Duration = max(entry.expires - self._now, 0)
-        answer = BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
-        self._send(answer, entry.serving)
 
     def _acknowledgement(
         self, update: BindingUpdate, sequence: int, lifetime: Duration, more: tuple[MobilityOption, ...]

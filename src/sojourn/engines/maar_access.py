@@ -60,8 +60,10 @@ class AccessProcedures(MaarState):
 
     def _welcome(self, node: bytes, event: NodeSeen) -> None:
         """Somebody new, within limits: identifiers cost nothing to invent."""
-        rate = self.configuration.new_nodes_per_second
-        newcomers = self._newcomers.setdefault(event.interface, TokenBucket(rate, rate))
+        newcomers = self._newcomers.get(event.interface)
+        if newcomers is None:
+            rate = self.configuration.new_nodes_per_second
+            newcomers = self._newcomers[event.interface] = TokenBucket(rate, rate)
         if not newcomers.take(self._now):
             self._report("node-refused", reason="too many new nodes a second", interface=event.interface)
             return

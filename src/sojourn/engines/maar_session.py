@@ -24,6 +24,9 @@ class Presence(Enum):
     REFUSED = "refused"
     """The CMD does not want it here."""
 
+    __hash__ = object.__hash__
+    """There is one object of each; the hash of `Enum` is a Python function."""
+
 
 TRANSITIONS: dict[Presence, frozenset[Presence]] = {
     Presence.SERVED: frozenset({Presence.SERVED, Presence.DEPARTED, Presence.AWAY, Presence.REFUSED}),

@@ -207,7 +207,9 @@ class CentralMobilityDatabase(Notices):
 
     def _own_prefixes(self, request: Registration, maar: Maar) -> list[Prefix]:
         """The prefixes that the MAAR says it anchors; each must be of its pool and nobody else's."""
-        own = list(dict.fromkeys(request.home_network_prefixes))
+        own = request.home_network_prefixes
+        if len(own) > 1:
+            own = list(dict.fromkeys(own))
         for prefix in own:
             if not maar.pool.contains(prefix):
                 raise Refused(
@@ -310,8 +312,8 @@ class CentralMobilityDatabase(Notices):
 
     def _limit(self, entry: BindingCacheEntry) -> list[tuple[Prefix, Address]]:
         """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
-        surplus = max(len(entry.anchors) - self.configuration.prefixes_per_node, 0)
-        dropped = entry.previous()[:surplus]
+        surplus = len(entry.anchors) - self.configuration.prefixes_per_node
+        dropped = entry.previous()[:surplus] if surplus > 0 else []
         for prefix, maar in dropped:
             self._report("prefix-over-limit", node=entry.node, prefix=prefix)
             self._drop(entry, prefix)

@@ -119,25 +119,25 @@ class Retransmission:
         return None
 
     def _transmit(self, request: Outstanding, now: Instant) -> None:
-        allowed = self._allowed(request, now)
+        key = request.key
+        about = key[1:3]
+        allowed = self._allowed(request, about, now)
         if allowed > now:
-            self._wake(request.key, allowed)
+            self._wake(key, allowed)
             if request.sent >= 0:  # keep the sequence number for the transmission that is still to come
                 request.sent = -1
             return
         request.sent = now
         request.turn = -1
         request.attempts += 1
-        about = request.key[1:3]
         self._recent.append((now, about))
         self._rates[about] = self._rates.get(about, 0) + 1
-        self._send(request.update, request.key[2])
-        self._wake(request.key, now + request.timeout)
+        self._send(request.update, key[2])
+        self._wake(key, now + request.timeout)
 
-    def _allowed(self, request: Outstanding, now: Instant) -> Instant:
+    def _allowed(self, request: Outstanding, about: tuple[bytes, Address], now: Instant) -> Instant:
         self._forget(now - SECOND)
-        about = request.key[1:3]
-        if self._rates.get(about, 0) >= self._constants.max_update_rate:
+        if about in self._rates and self._rates[about] >= self._constants.max_update_rate:
             return next(at for at, known in self._recent if known == about) + SECOND
         pacer = self._bulk_pacer if request.bulk else self._pacer
         if pacer is not None and request.turn < 0:

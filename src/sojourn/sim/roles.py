@@ -2,24 +2,32 @@
 
 An adapter has an address and a place. It hands events to its engine, sends what the engine sends, notes what the
 observer wants to know and lets everything else (what a kernel or a store would do) be. A new role joins with an adapter
-of its own.
+of its own: it says which of its effects mean something (`Role.notes`).
+
+Whatever happens has a *cause*: an attachment and a purpose (`sojourn.sim.ledger`), handed on from a message to those
+that answer it. Where only time is the cause, the message itself says what it is about.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sojourn.core.effects import Advertise, Effect, EnsureTunnel, EnsureUplink, Report, SendMessage
+from sojourn.core.effects import Advertise, Effect, EnsureTunnel, EnsureUplink, ProbeNode, Report, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import Commanded, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
+from sojourn.sim.ledger import PURPOSE_BITS, Purpose
+from sojourn.wire import BindingUpdate, Handoff, HandoffIndicator, MobileNodeIdentifier, MobilityMessage
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import Instant
 
 if TYPE_CHECKING:
     from sojourn.sim.world import World
 
-NEVER: Instant = 1 << 62
+_NEVER: Instant = 1 << 62
+TIME = -1
+"""The cause of what happens because time has passed."""
+INTERFACE = "acc0"
 
 
 class Role:
@@ -30,86 +38,136 @@ class Role:
         self.engine = engine
         self.address = address
         self.place = place
-        self.received = 0
-        self.sent = 0
-        self.octets = 0
-        self._mark = world.mark(place)
-        self._armed: Instant = NEVER
-        self._ways: dict[Address, tuple[int, Callable[[Instant, MessageReceived, int], None]]] = {}
+        self.notes: dict[type, Callable[[Any, Instant, int], None]] = {SendMessage: self._transmit}
+        """What the effects that mean something come to: ``note(effect, now, cause)``."""
+        self._handle = engine.handle
+        self._deadline = engine.deadline
+        self._schedule = world.kernel.schedule
+        self._alarms: list[Instant] = [_NEVER]
+        """When the engine will be woken, the next time last."""
+        self._ways: dict[Address, tuple[int, Callable[[Instant, Any, int], None], int]] = {}
+        self._write_time = world.ledger.times.append
+        self._write_code = world.ledger.codes.append
+        self._write_size = world.ledger.sizes.append
+        self._weigh = world.wire.weigh
 
     def start(self, now: Instant) -> None:
         """The engine begins, without memory."""
-        self._carry_out(self.engine.restore((), now), now, -1)
+        self._carry_out(self.engine.restore((), now), now, 0)
 
-    def receive(self, now: Instant, event: MessageReceived, turn: int) -> None:
-        """A message has arrived."""
-        self.received += 1
-        self.world.log(now, self._mark, turn)
-        self._carry_out(self.engine.handle(event, now), now, turn)
+    def tell(self, now: Instant, event: Event, cause: int) -> None:
+        """Something happened here, or a message arrived."""
+        self._carry_out(self._handle(event, now), now, cause)
 
-    def tell(self, now: Instant, event: Event, turn: int) -> None:
-        """Something happened here."""
-        self._carry_out(self.engine.handle(event, now), now, turn)
-
-    def wake(self, now: Instant, _: None, turn: int) -> None:
+    def _wake(self, now: Instant, _: None, cause: int) -> None:
         """A deadline, or what was one when this was scheduled."""
-        if now < self._armed:
-            return
-        self._armed = NEVER
-        self._carry_out(self.engine.expire(now), now, turn)
+        self._alarms.pop()
+        deadline = self._deadline()
+        if deadline is not None and deadline <= now:
+            self._carry_out(self.engine.expire(now), now, cause)
+        elif deadline is not None and deadline < self._alarms[-1]:
+            self._arm(deadline)
 
-    def _carry_out(self, effects: Iterable[Effect], now: Instant, turn: int) -> None:
+    def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
+        notes = self.notes
         for effect in effects:
-            if type(effect) is SendMessage:
-                self._transmit(effect, now, turn)
-            else:
-                self._note(effect, now, turn)
-        deadline = self.engine.deadline()
-        if deadline is not None and deadline < self._armed:
-            self._armed = deadline
-            self.world.kernel.schedule(deadline, self.wake, None, -1)
+            kind = type(effect)
+            if kind in notes:
+                notes[kind](effect, now, cause)
+        deadline = self._deadline()
+        if deadline is not None and deadline < self._alarms[-1]:
+            self._arm(deadline)
 
-    def _transmit(self, effect: SendMessage, now: Instant, turn: int) -> None:
-        self.sent += 1
-        way = self._ways.get(effect.destination)
-        if way is None:
-            way = self._ways[effect.destination] = self.world.way(self.place, effect.destination)
-        self.world.observe_message(effect, self, turn)
-        event = MessageReceived(effect.message, effect.source, effect.destination)
-        self.world.kernel.schedule(now + way[0], way[1], event, turn)
+    def _arm(self, deadline: Instant) -> None:
+        self._alarms.append(deadline)
+        self._schedule(deadline, self._wake, None, TIME)
 
-    def _note(self, effect: Effect, now: Instant, turn: int) -> None:
-        pass
+    def _transmit(self, effect: SendMessage, now: Instant, cause: int) -> None:
+        message, destination = effect.message, effect.destination
+        ways = self._ways
+        if destination not in ways:
+            ways[destination] = self.world.way(self.place, destination)
+        delay, arrive, way = ways[destination]
+        if cause < 0:
+            cause = self._cause_of(message)
+        self._write_time(now + delay)
+        self._write_code(way | cause)
+        if self._weigh is not None:
+            message, octets = self._weigh(message)
+            self._write_size(octets)
+        self._schedule(now + delay, arrive, MessageReceived(message, effect.source, destination), cause)
 
-
-class Router(Role):
-    """A MAAR."""
-
-    def attach(self, now: Instant, link_layer: bytes, turn: int) -> None:
-        self.tell(now, NodeSeen("acc0", link_layer, Sighting.STATION), turn)
-
-    def detach(self, now: Instant, link_layer: bytes, turn: int) -> None:
-        self.tell(now, NodeDetached("acc0", link_layer), turn)
-
-    def retire(self, now: Instant, node: bytes, turn: int) -> None:
-        self.tell(now, Commanded("retire", {"node": node.hex()}), turn)
-
-    def _note(self, effect: Effect, now: Instant, turn: int) -> None:
-        kind = type(effect)
-        if kind is EnsureUplink:
-            if effect.anchor is not None:
-                self.world.observe_served(turn, effect.anchor, now)
-        elif kind is EnsureTunnel:
-            self.world.observe_tunnel(turn, self.place, effect.remote, now)
-        elif kind is Advertise:
-            self.world.observe_advertisement(turn, effect, now)
-        elif kind is Report:
-            self.world.observe_report(turn, effect, now, self)
+    def _cause_of(self, message: MobilityMessage) -> int:
+        """Of a message that only time has set off."""
+        identifier = message.first(MobileNodeIdentifier)
+        turn = 0 if identifier is None else self.world.turn_of(int.from_bytes(identifier.identifier[1:], "big"))
+        handoff = message.first(HandoffIndicator)
+        if isinstance(message, BindingUpdate) and message.lifetime == 0:
+            purpose = Purpose.RETIREMENT
+        elif identifier is None or (handoff is not None and handoff.indicator == Handoff.NOT_CHANGED):
+            purpose = Purpose.UPKEEP
+        else:
+            purpose = Purpose.HANDOVER
+        return turn << PURPOSE_BITS | purpose
 
 
 class Database(Role):
-    """The CMD."""
+    """A central mobility database."""
 
-    def _note(self, effect: Effect, now: Instant, turn: int) -> None:
-        if type(effect) is Report:
-            self.world.observe_report(turn, effect, now, self)
+    def tell(self, now: Instant, event: Event, cause: int) -> None:
+        """See `Role.tell`. The updates that go out because one came in are those to the previous MAARs."""
+        effects = self._handle(event, now)
+        if type(event) is MessageReceived and type(event.message) is BindingUpdate and event.message.lifetime:
+            self.world.seen.contacted[cause >> PURPOSE_BITS] = sum(
+                1 for effect in effects if type(effect) is SendMessage and type(effect.message) is BindingUpdate
+            )
+        self._carry_out(effects, now, cause)
+
+
+class Router(Role):
+    """A MAAR with its access link."""
+
+    def __init__(self, world: World, engine: Engine, address: Address, place: int) -> None:
+        super().__init__(world, engine, address, place)
+        self.notes |= {
+            EnsureUplink: self._note_uplink,
+            EnsureTunnel: self._note_tunnel,
+            Advertise: self._note_advertisement,
+            ProbeNode: self._answer_probe,
+            Report: self._note_report,
+        }
+
+    def attach(self, now: Instant, link_layer: bytes, cause: int) -> None:
+        """A node has come."""
+        self.tell(now, NodeSeen(INTERFACE, link_layer, Sighting.STATION), cause)
+
+    def detach(self, now: Instant, link_layer: bytes, cause: int) -> None:
+        """A node has gone."""
+        self.tell(now, NodeDetached(INTERFACE, link_layer), cause)
+
+    def retire(self, now: Instant, node: str, cause: int) -> None:
+        """Nothing uses the prefix of `node`, which is elsewhere, any more."""
+        self.tell(now, Commanded("retire", {"node": node}), cause)
+
+    def _note_uplink(self, effect: EnsureUplink, now: Instant, cause: int) -> None:
+        if effect.anchor is not None:
+            self.world.seen.served(cause >> PURPOSE_BITS, self.world.place_of(effect.anchor), now)
+
+    def _note_tunnel(self, effect: EnsureTunnel, now: Instant, cause: int) -> None:
+        self.world.seen.tunnelled(cause >> PURPOSE_BITS, self.place, now + self.world.delay(self.place, effect.remote))
+
+    def _note_advertisement(self, effect: Advertise, now: Instant, cause: int) -> None:
+        advertised, turn = self.world.seen.advertised, cause >> PURPOSE_BITS
+        if advertised[turn] < 0 and any([prefix.preferred for prefix in effect.prefixes]):
+            advertised[turn] = now
+
+    def _note_report(self, report: Report, now: Instant, cause: int) -> None:
+        if report.name == "registered":
+            self.world.seen.registered[cause >> PURPOSE_BITS] = now
+        else:
+            self.world.retire_later(now, cause, self)
+
+    def _answer_probe(self, effect: ProbeNode, now: Instant, cause: int) -> None:
+        if self.world.is_at(effect.link_layer, self.place):
+            sighting = NodeSeen(effect.interface, effect.link_layer, Sighting.NEIGHBOUR)
+            self._schedule(now, self.tell, sighting, TIME)
