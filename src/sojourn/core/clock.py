@@ -10,7 +10,7 @@ the others are names in a list for their span of time, without any order until t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 from sojourn.wire.units import Instant
@@ -22,6 +22,7 @@ _ORDER_BITS = 48
 _ORDER = (1 << _ORDER_BITS) - 1
 _SPAN_BITS = _ORDER_BITS + 33
 """Of a stamp: spans are 2**33 ns, a good eight seconds."""
+_NEVER: Instant = 1 << 62
 _STALE_FACTOR = 2
 """At most so many entries for one that runs: what was moved or stopped takes memory until its time comes."""
 
@@ -33,6 +34,8 @@ class Timers(Generic[Name]):
     """
 
     def __init__(self) -> None:
+        self.soonest: Instant = _NEVER
+        """No deadline is earlier; `deadline` brings it up to date."""
         self._live: dict[Name, int] = {}
         """The stamps of those that run."""
         self._heap: list[tuple[int, Name]] = []
@@ -57,6 +60,8 @@ class Timers(Generic[Name]):
 
     def start(self, name: Name, deadline: Instant) -> None:
         """`name` fires at `deadline`, whatever was set for it before."""
+        if deadline < self.soonest:
+            self.soonest = deadline
         self._order = order = self._order + 1
         stamp = deadline << _ORDER_BITS | order
         span = stamp >> _SPAN_BITS
@@ -80,6 +85,12 @@ class Timers(Generic[Name]):
         """`name` does not fire; stopping what is not running is no mistake."""
         self._live.pop(name, None)
 
+    def stop_all(self, names: Iterable[Name]) -> None:
+        """None of `names` fires."""
+        stop = self._live.pop
+        for name in names:
+            stop(name, None)
+
     def when(self, name: Name) -> Instant | None:
         """The deadline of `name`, if it is running."""
         stamp = self._live.get(name)
@@ -87,18 +98,16 @@ class Timers(Generic[Name]):
 
     def deadline(self) -> Instant | None:
         """The earliest deadline."""
-        live = self._live
-        while True:
-            heap = self._heap
-            while heap:
-                stamp, name = heap[0]
-                if live.get(name) == stamp:
-                    return stamp >> _ORDER_BITS
-                heapq.heappop(heap)
-                self._queued -= 1
-            if not self._later:
-                return None
-            self._next_span()
+        heap, live = self._heap, self._live
+        while heap or self._next_span():
+            stamp, name = heap[0]
+            if live.get(name) == stamp:
+                self.soonest = soonest = stamp >> _ORDER_BITS
+                return soonest
+            heapq.heappop(heap)
+            self._queued -= 1
+        self.soonest = _NEVER
+        return None
 
     def pop_due(self, now: Instant) -> Name | None:
         """The name that is due first, which is no longer running afterwards; None when nothing is due."""
@@ -110,17 +119,23 @@ class Timers(Generic[Name]):
         del self._live[name]
         return name
 
-    def _next_span(self) -> None:
-        """The timers of the next span that has any go to the heap; those that were moved on to a later one, there."""
-        span = min(self._later)
-        names = self._later.pop(span)
-        self._queued -= len(names)
-        self._span = span
-        self._enter(dict.fromkeys(names))
+    def _next_span(self) -> bool:
+        """The heap is empty: the timers of the next span that has any go there, or to a later one if they were moved.
+
+        False when there are none.
+        """
+        while self._later and not self._heap:
+            self._span = min(self._later)
+            names = self._later.pop(self._span)
+            self._queued -= len(names)
+            self._enter(dict.fromkeys(names))
+        return bool(self._heap)
 
     def _compact(self) -> None:
         """Entries of no use go; nothing is twice in one list."""
-        self._heap, self._later, self._queued = [], {}, 0
+        self._heap.clear()
+        self._later.clear()
+        self._queued = 0
         self._enter(self._live)
 
     def _enter(self, names: dict[Name, object]) -> None:

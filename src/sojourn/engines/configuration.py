@@ -77,6 +77,7 @@ class MaarConfiguration:
     """Short from the start: a host will not let it be cut below two hours later (RFC 4862 5.5.3)."""
     router_lifetime: Duration = 10 * MINUTE
     advertisement_interval: Duration = 100 * SECOND
+    """Between advertisements that nothing asks for; 0: there are none."""
     mtu: int = 1500
     """MTU of the core. Access links are told 40 octets less, so that tunnelled packets fit."""
     buffer: bool = False

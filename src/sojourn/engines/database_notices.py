@@ -346,11 +346,9 @@ class Notices(OutboxEngine):
                 room -= len(identity)
                 options.extend(identity)
 
-    def _acknowledgement(
-        self, update: BindingUpdate, sequence: int, lifetime: Duration, more: tuple[MobilityOption, ...]
-    ) -> BindingAcknowledgement:
-        options = (*echo(update), *more)
-        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, lifetime, options)
+    def _acknowledgement(self, update: BindingUpdate, lifetime: Duration) -> BindingAcknowledgement:
+        options = tuple(echo(update))
+        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, update.sequence, lifetime, options)
 
     def _send(self, message: BindingAcknowledgement, destination: Address) -> None:
         self._do(SendMessage(message, self.configuration.address, destination))

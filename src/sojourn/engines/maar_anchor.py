@@ -142,7 +142,7 @@ class AnchorProcedures(MaarState):
         "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
         anchor, whatever was asked for.
         """
-        echoed = [option for option in echo(update) if not isinstance(option, HomeNetworkPrefix)]
+        echoed = [option for option in echo(update) if type(option) is not HomeNetworkPrefix]
         echoed.append(HomeNetworkPrefix.of(own or ANY))
         identity = self._identity()
         self._send(

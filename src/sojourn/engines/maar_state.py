@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import replace
+from itertools import repeat
 
 from sojourn.core.effects import (
     Advertise,
@@ -40,6 +41,8 @@ from sojourn.wire.units import MILLISECOND, Instant, WallClock
 
 _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
+_TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair")
+"""Of one session."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
 
@@ -139,21 +142,7 @@ class MaarState(OutboxEngine):
         """A prefix that `anchor` anchors is served here from now on; False with a report when that cannot be."""
         if session.anchored.get(prefix) == anchor:
             return True
-        trouble = ""
-        peer = self._peers.get(anchor)
-        lengths = range(48, 129) if session.legacy else (self.configuration.prefix_length,)
-        if anchor not in self._peers and anchor != self.configuration.cmd:
-            trouble = "anchor is not a configured peer"
-        elif prefix.length not in lengths or prefix.address[0] in (0, 0xFE, 0xFF):
-            trouble = "not a prefix for a node"
-        elif peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
-            trouble = "not of the pool of its anchor"
-        elif self.configuration.pool.contains(prefix) or prefix.contains(self.configuration.pool):
-            trouble = "prefix of our own pool"
-        elif self._serves_another(prefix, session):
-            trouble = "prefix of another node"
-        elif len(session.anchored) >= self.configuration.prefixes_per_node:
-            trouble = "too many prefixes"
+        trouble = self._trouble(session, prefix, anchor)
         if trouble:
             self._report("anchor-refused", node=session.node, prefix=prefix, reason=trouble)
             return False
@@ -165,6 +154,25 @@ class MaarState(OutboxEngine):
         self._foreign[prefix] = session.node
         self._serve_foreign(session, prefix, anchor)
         return True
+
+    def _trouble(self, session: Session, prefix: Prefix, anchor: Address) -> str:
+        """Why it cannot be that `anchor` anchors `prefix` for this node; empty when it can."""
+        configuration = self.configuration
+        peer = self._peers.get(anchor)
+        if peer is None and anchor != configuration.cmd:
+            return "anchor is not a configured peer"
+        wrong = prefix.length < 48 if session.legacy else prefix.length != configuration.prefix_length
+        if wrong or prefix.address[0] in (0, 0xFE, 0xFF):
+            return "not a prefix for a node"
+        if peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
+            return "not of the pool of its anchor"
+        if configuration.pool.overlaps(prefix):
+            return "prefix of our own pool"
+        if prefix in self._foreign and self._serves_another(prefix, session):
+            return "prefix of another node"
+        if len(session.anchored) >= configuration.prefixes_per_node:
+            return "too many prefixes"
+        return ""
 
     def _serves_another(self, prefix: Prefix, session: Session) -> bool:
         """Whether `prefix` belongs to another node that is here."""
@@ -206,13 +214,12 @@ class MaarState(OutboxEngine):
         del self.sessions[session.node]
         self._by_slot.pop(session.slot, None)
         self._unproved.pop(session.node, None)
-        self._do(DeleteBinding(session.node))
+        if self.stores:
+            self._do(DeleteBinding(session.node))
 
     def _quiet(self, session: Session) -> None:
         """No timer of this session runs."""
-        node, stop = session.node, self._timers.stop
-        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"):
-            stop((kind, node))
+        self._timers.stop_all(zip(_TIMERS, repeat(session.node)))
 
     def _keep(self, session: Session) -> None:
         if self.stores:
@@ -255,7 +262,7 @@ class MaarState(OutboxEngine):
         """
         configuration = self.configuration
         valid = configuration.valid_lifetime
-        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
+        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone] if gone else []
         if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
             prefixes.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
         for prefix, anchor in session.anchored.items():
@@ -275,7 +282,8 @@ class MaarState(OutboxEngine):
         )
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
-        self._after(configuration.advertisement_interval, "advertise", session.node)
+        if configuration.advertisement_interval:
+            self._after(configuration.advertisement_interval, "advertise", session.node)
 
     def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """The same router under the identity of `anchor`: no default router, but the way to its own networks."""

@@ -398,7 +398,7 @@ class CentralMobilityDatabase(Notices):
             self._keep(entry)
             self._tell_retired(entry, prefix, entry.serving)
             self._report("prefix-retired", node=request.node, prefix=prefix)
-        self._send(self._acknowledgement(update, request.sequence, 0, ()), request.source)
+        self._send(self._acknowledgement(update, 0), request.source)
 
     def _deregister(self, request: Registration, update: BindingUpdate) -> None:
         """RFC 8885 3.5: only the serving MAAR ends the session; another one learns that the node is still here."""
@@ -416,7 +416,7 @@ class CentralMobilityDatabase(Notices):
                     self._tell_retired(entry, prefix, maar)
             self._report("deregistered", node=entry.node, serving=entry.serving)
             self._forget(entry)
-        self._send(self._acknowledgement(update, request.sequence, lifetime, ()), request.source)
+        self._send(self._acknowledgement(update, lifetime), request.source)
 
     def _still_elsewhere(self, entry: BindingCacheEntry, request: Registration) -> Duration:
         """An anchor asked whether the node is still here: it may not know where, and we may not know the anchor.

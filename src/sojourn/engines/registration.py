@@ -119,7 +119,9 @@ class Registration:
             handoff.indicator,
             timestamp.ticks,
             [option.prefix for option in update.options if type(option) is HomeNetworkPrefix and option.prefix_length],
-            [option.prefix for option in update.all(AnchoredPrefix)] if AnchoredPrefix in firsts else [],
+            [option.prefix for option in update.options if type(option) is AnchoredPrefix]
+            if AnchoredPrefix in firsts
+            else [],
             serving.address if serving is not None else None,
         )
 
@@ -141,7 +143,7 @@ def echo(update: BindingUpdate) -> list[MobilityOption]:
     """
     echoed = _ECHOED if update.lifetime else _ECHOED_AT_THE_END
     kept = [option for option in update.options if type(option) in echoed]
-    if len({type(option) for option in kept}) < len(kept):
+    if len(set(map(type, kept))) < len(kept):
         kept = list(_limited(kept))
     return kept
 

@@ -22,6 +22,8 @@ from sojourn.wire.units import SECOND, Duration, Instant
 
 Key: TypeAlias = tuple[str, bytes, Address, Prefix | None]
 """What it is for, the mobile node, the destination, and the one prefix that it is about, if it is about one."""
+About: TypeAlias = tuple[bytes, Address]
+"""A mobile node and a destination: what the rate is limited for."""
 
 
 @dataclass(slots=True)
@@ -67,9 +69,9 @@ class Retransmission:
         self._bulk_pacer = bulk_pacer
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
-        self._recent: deque[tuple[Instant, tuple[bytes, Address]]] = deque()
-        """Transmissions of the last second, about which node and to whom."""
-        self._rates: dict[tuple[bytes, Address], int] = {}
+        self._recent: deque[tuple[Instant, About]] = deque()
+        """Transmissions of the last second."""
+        self._rates: dict[About, int] = {}
         """How many of these."""
 
     def __len__(self) -> int:
@@ -90,13 +92,15 @@ class Retransmission:
         request = self._outstanding.get(key)
         if request is None or request.attempts == 0:
             return None
-        span = (request.update.sequence - request.first_sequence) % 65536
-        if (sequence - request.first_sequence) % 65536 > span:
+        update = request.update
+        if sequence == update.sequence:
+            if request.sent >= 0:
+                self.learn(key[0], key[2], now - request.sent)
+        elif (sequence - request.first_sequence) % 65536 > (update.sequence - request.first_sequence) % 65536:
             return None
-        if sequence == request.update.sequence and request.sent >= 0:
-            self.learn(key[0], key[2], now - request.sent)
-        self.cancel(key)
-        return request.update
+        del self._outstanding[key]
+        self._sleep(key)
+        return update
 
     def cancel(self, key: Key) -> None:
         """Nobody waits for an answer under `key` any more."""
@@ -131,39 +135,40 @@ class Retransmission:
         request.turn = -1
         request.attempts += 1
         self._recent.append((now, about))
-        self._rates[about] = self._rates.get(about, 0) + 1
+        self._rates[about] = self._rates[about] + 1 if about in self._rates else 1
         self._send(request.update, key[2])
         self._wake(key, now + request.timeout)
 
-    def _allowed(self, request: Outstanding, about: tuple[bytes, Address], now: Instant) -> Instant:
-        self._forget(now - SECOND)
+    def _allowed(self, request: Outstanding, about: About, now: Instant) -> Instant:
+        recent = self._recent
+        while recent and recent[0][0] <= now - SECOND:
+            self._forget(recent.popleft()[1])
         if about in self._rates and self._rates[about] >= self._constants.max_update_rate:
-            return next(at for at, known in self._recent if known == about) + SECOND
+            return next(at for at, known in recent if known == about) + SECOND
         pacer = self._bulk_pacer if request.bulk else self._pacer
-        if pacer is not None and request.turn < 0:
-            request.turn = pacer.reserve(now)
-        return max(request.turn, now)
+        if pacer is None or request.turn >= 0:
+            return max(request.turn, now)
+        request.turn = pacer.reserve(now)
+        return request.turn
 
-    def _forget(self, until: Instant) -> None:
-        """Transmissions up to `until` count no more."""
-        recent, rates = self._recent, self._rates
-        while recent and recent[0][0] <= until:
-            about = recent.popleft()[1]
-            left = rates[about] - 1
-            if left:
-                rates[about] = left
-            else:
-                del rates[about]
+    def _forget(self, about: About) -> None:
+        """One transmission counts no more."""
+        if self._rates[about] > 1:
+            self._rates[about] -= 1
+        else:
+            del self._rates[about]
 
     def _first_timeout(self, key: Key) -> Duration:
         constants = self._constants
         round_trip = self._round_trips.get((key[0], key[2]))
-        if round_trip is None:
-            return constants.initial_bindack_timeout
-        return min(max(constants.min_bindack_timeout, 4 * round_trip), constants.initial_bindack_timeout)
+        longest = constants.initial_bindack_timeout
+        if round_trip is None or 4 * round_trip >= longest:
+            return longest
+        return max(constants.min_bindack_timeout, 4 * round_trip)
 
     def learn(self, purpose: str, destination: Address, sample: Duration) -> None:
         """A round trip was seen. Rise at once and fall slowly: a late repetition costs little, an early one a lot."""
-        known = self._round_trips.get((purpose, destination), 0)
+        way = (purpose, destination)
+        known = self._round_trips.get(way, 0)
         if sample != known:
-            self._round_trips[purpose, destination] = max(sample, known + (sample - known) // 8)
+            self._round_trips[way] = max(sample, known + (sample - known) // 8)

@@ -71,7 +71,7 @@ class Kernel:
         """The heap is empty up to the edge: go on to the next second."""
         self._span += 1
         self._edge = (self._span + 1) << _SPAN_BITS
-        heap = self._later.pop(self._span, None)
-        if heap:
-            heapify(heap)
-            self._heap = heap
+        due = self._later.pop(self._span, None)
+        if due:
+            self._heap += due
+            heapify(self._heap)

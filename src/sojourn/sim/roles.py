@@ -41,7 +41,7 @@ class Role:
         self.notes: dict[type, Callable[[Any, Instant, int], None]] = {SendMessage: self._transmit}
         """What the effects that mean something come to: ``note(effect, now, cause)``."""
         self._handle = engine.handle
-        self._deadline = engine.deadline
+        self._timers = engine._timers
         self._schedule = world.kernel.schedule
         self._alarms: list[Instant] = [_NEVER]
         """When the engine will be woken, the next time last."""
@@ -62,40 +62,42 @@ class Role:
     def _wake(self, now: Instant, _: None, cause: int) -> None:
         """A deadline, or what was one when this was scheduled."""
         self._alarms.pop()
-        deadline = self._deadline()
-        if deadline is not None and deadline <= now:
+        deadline = self.engine.deadline()
+        if deadline is None:
+            return
+        if deadline <= now:
             self._carry_out(self.engine.expire(now), now, cause)
-        elif deadline is not None and deadline < self._alarms[-1]:
-            self._arm(deadline)
-
-    def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
-        notes = self.notes
-        for effect in effects:
-            kind = type(effect)
-            if kind in notes:
-                notes[kind](effect, now, cause)
-        deadline = self._deadline()
-        if deadline is not None and deadline < self._alarms[-1]:
+        elif deadline < self._alarms[-1]:
             self._arm(deadline)
 
     def _arm(self, deadline: Instant) -> None:
         self._alarms.append(deadline)
         self._schedule(deadline, self._wake, None, TIME)
 
+    def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
+        notes = self.notes
+        for effect in effects:
+            kind = effect.__class__
+            if kind in notes:
+                notes[kind](effect, now, cause)
+        if self._timers.soonest < self._alarms[-1]:
+            self._arm(self._timers.soonest)
+
     def _transmit(self, effect: SendMessage, now: Instant, cause: int) -> None:
         message, destination = effect.message, effect.destination
-        ways = self._ways
-        if destination not in ways:
-            ways[destination] = self.world.way(self.place, destination)
-        delay, arrive, way = ways[destination]
+        try:
+            delay, arrive, way = self._ways[destination]
+        except KeyError:
+            delay, arrive, way = self._ways[destination] = self.world.way(self.place, destination)
         if cause < 0:
             cause = self._cause_of(message)
-        self._write_time(now + delay)
+        at = now + delay
+        self._write_time(at)
         self._write_code(way | cause)
         if self._weigh is not None:
             message, octets = self._weigh(message)
             self._write_size(octets)
-        self._schedule(now + delay, arrive, MessageReceived(message, effect.source, destination), cause)
+        self._schedule(at, arrive, MessageReceived(message, effect.source, destination), cause)
 
     def _cause_of(self, message: MobilityMessage) -> int:
         """Of a message that only time has set off."""
@@ -113,15 +115,6 @@ class Role:
 
 class Database(Role):
     """A central mobility database."""
-
-    def tell(self, now: Instant, event: Event, cause: int) -> None:
-        """See `Role.tell`. The updates that go out because one came in are those to the previous MAARs."""
-        effects = self._handle(event, now)
-        if type(event) is MessageReceived and type(event.message) is BindingUpdate and event.message.lifetime:
-            self.world.seen.contacted[cause >> PURPOSE_BITS] = sum(
-                1 for effect in effects if type(effect) is SendMessage and type(effect.message) is BindingUpdate
-            )
-        self._carry_out(effects, now, cause)
 
 
 class Router(Role):

@@ -27,7 +27,9 @@ class Seen:
         other = self._half.pop(key, None)
         if other is None: self._half[key] = now
         else: self.restored.append((turn, place, max(now, other)))
-    tunnelled = served
+    def tunnelled(self, turn, place, now):
+        self.contacted[turn] += 1
+        self.served(turn, place, now)
 
 class World:
     def __init__(self, topology: Topology, settings: ProtocolSettings, stream, end, warm=0) -> None:

@@ -40,8 +40,12 @@ class Prefix(NamedTuple):
         """Whether `other` lies within this prefix (or is it)."""
         if other.length < self.length:
             return False
+        return self.overlaps(other)
+
+    def overlaps(self, other: Prefix) -> bool:
+        """Whether one of both lies within the other."""
         difference = int.from_bytes(other.address, "big") ^ int.from_bytes(self.address, "big")
-        return difference >> (128 - self.length) == 0
+        return not difference >> (128 - min(self.length, other.length))
 
     def covers(self, address: Address) -> bool:
         """Whether `address` lies within this prefix."""
