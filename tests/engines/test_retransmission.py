@@ -6,14 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.core.clock import Timers
+from sojourn.core.effects import SendMessage
 from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import RetransmissionConstants
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import BindingUpdate
-from sojourn.wire.addresses import Address, address
+from sojourn.wire.addresses import address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 CMD = address("2001:db8:c::1")
+SOURCE = address("2001:db8:a1::1")
 KEY: Key = ("register", b"\x05node", CMD, None)
 
 
@@ -24,17 +26,19 @@ class Bench:
         self.now: Instant = 0
         self.sent: list[tuple[Instant, int]] = []
         self.given_up: list[Key] = []
-        self.timers: Timers[Key] = Timers()
+        self.timers: Timers[tuple[str, Key]] = Timers()
         self.requests = Retransmission(
             RetransmissionConstants(),
-            send=self._send,
-            wake=self.timers.start,
-            sleep=self.timers.stop,
+            SOURCE,
+            self._do,
+            self.timers.start,
+            self.timers.stop,
             **settings,  # type: ignore[arg-type]
         )
 
-    def _send(self, update: BindingUpdate, destination: Address) -> None:
-        self.sent.append((self.now, update.sequence))
+    def _do(self, effect: SendMessage) -> None:
+        assert isinstance(effect.message, BindingUpdate)
+        self.sent.append((self.now, effect.message.sequence))
 
     def start(self, sequence: int, key: Key = KEY) -> None:
         self.requests.start(key, BindingUpdate(sequence, 0, 0, ()), self.now)
@@ -43,9 +47,9 @@ class Bench:
         end = self.now + duration
         while (deadline := self.timers.deadline()) is not None and deadline <= end:
             self.now = max(self.now, deadline)
-            key = self.timers.pop_due(self.now)
-            assert key is not None
-            given_up = self.requests.due(key, self.now)
+            name = self.timers.pop_due(self.now)
+            assert name is not None
+            given_up = self.requests.due(name[1], self.now)
             if given_up is not None:
                 self.given_up.append(given_up.key)
         self.now = end

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sojourn.core.effects import SendMessage
-from sojourn.core.sequence import following
+from sojourn.core.sequence import MODULUS
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover
@@ -44,10 +44,12 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import Duration, Instant, WallClock
 
+_ACCEPTED = int(Status.ACCEPTED)
 _BETWEEN_GATEWAYS = HandoffIndicator(int(Handoff.BETWEEN_GATEWAYS))
 _NOT_CHANGED = HandoffIndicator(int(Handoff.NOT_CHANGED))
 _WIFI = AccessTechnologyType(int(AccessTechnology.WIFI))
-_IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
+IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
+"""What a MAAR with local networks says of itself (RFC 8885 3.7)."""
 _MESSAGE_OCTETS = 1900
 """Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
 
@@ -66,9 +68,10 @@ class Notices(OutboxEngine):
         self._sequence = 0
         self._requests = Retransmission(
             configuration.retransmission,
-            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
-            wake=lambda key, instant: self._timers.start(("request", key), instant),
-            sleep=lambda key: self._timers.stop(("request", key)),
+            configuration.address,
+            self._do,
+            self._timers.start,
+            self._timers.stop,
             attempts=configuration.attempts,
             pacer=TokenBucket(configuration.pace_rate, configuration.pace_burst),
             bulk_pacer=TokenBucket(max(configuration.pace_rate // 4, 1), configuration.pace_burst),
@@ -171,8 +174,8 @@ class Notices(OutboxEngine):
         self._timers.stop(("flush", entry.node))
 
     def _next_sequence(self) -> int:
-        self._sequence = following(self._sequence)
-        return self._sequence
+        self._sequence = sequence = (self._sequence + 1) % MODULUS
+        return sequence
 
     def _on_request_due(self, key: Key) -> None:
         given_up = self._requests.due(key, self._now)
@@ -205,7 +208,8 @@ class Notices(OutboxEngine):
         entry = self.entries.get(node)
         if entry is None or purpose == "retire":
             return
-        self._learn_identity(firsts, acknowledgement, source)
+        if not firsts.keys().isdisjoint(IDENTITIES):
+            self._learn_identity(firsts, acknowledgement, source)
         refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
@@ -283,9 +287,7 @@ class Notices(OutboxEngine):
     def _learn_identity(
         self, firsts: dict[type, Any], message: BindingUpdate | BindingAcknowledgement, source: Address
     ) -> None:
-        """A MAAR tells its local networks and the identity of its DLIFs (RFC 8885 4.4, 4.7, 4.8)."""
-        if firsts.keys().isdisjoint(_IDENTITIES):
-            return
+        """A MAAR tells its local networks or the identity of its DLIFs (RFC 8885 4.4, 4.7, 4.8)."""
         networks = message.all(LocalPrefix)[:LOCAL_PREFIXES]
         link_local, link_layer = firsts.get(DlifLinkLocalAddress), firsts.get(DlifLinkLayerAddress)
         if link_local is None and link_layer is None:
@@ -304,7 +306,7 @@ class Notices(OutboxEngine):
         previous: Iterable[tuple[Prefix, Address]] | None = None,
     ) -> None:
         """The Proxy Binding Acknowledgement with a Previous MAAR option per old prefix (RFC 8885 4.5)."""
-        if self._locator_answers(entry):
+        if self.configuration.mode is Mode.LOCATOR and self._locator_answers(entry):
             return
         self._send_accepted(entry, update.sequence, echo(update), entry.previous() if previous is None else previous)
 
@@ -314,7 +316,7 @@ class Notices(OutboxEngine):
         So is a first update when nobody else would answer, as no MAAR on the list anchors anything.
         """
         handover = entry.handover
-        if self.configuration.mode is not Mode.LOCATOR or handover is None or handover.flushed:
+        if handover is None or handover.flushed:
             return False
         return any(maar in handover.waiting for _, maar in entry.previous())
 
@@ -329,9 +331,10 @@ class Notices(OutboxEngine):
         if self._identities:
             self._list_identified(options, listed)
         else:
-            options += [PreviousMaar.of(prefix, maar) for prefix, maar in listed]
+            for prefix, maar in listed:
+                options.append(PreviousMaar.of(prefix, maar))
         remaining: Duration = max(entry.expires - self._now, 0)
-        answer = BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
+        answer = BindingAcknowledgement(_ACCEPTED, ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
         self._send(answer, entry.serving)
 
     def _list_identified(self, options: list[MobilityOption], listed: list[tuple[Prefix, Address]]) -> None:
@@ -348,7 +351,7 @@ class Notices(OutboxEngine):
 
     def _acknowledgement(self, update: BindingUpdate, lifetime: Duration) -> BindingAcknowledgement:
         options = tuple(echo(update))
-        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, update.sequence, lifetime, options)
+        return BindingAcknowledgement(_ACCEPTED, ACKNOWLEDGED_DMM, update.sequence, lifetime, options)
 
     def _send(self, message: BindingAcknowledgement, destination: Address) -> None:
         self._do(SendMessage(message, self.configuration.address, destination))

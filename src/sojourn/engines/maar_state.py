@@ -71,10 +71,7 @@ class MaarState(OutboxEngine):
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         self._requests = Retransmission(
-            constants,
-            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
-            wake=lambda key, instant: self._timers.start(("request", key), instant),
-            sleep=lambda key: self._timers.stop(("request", key)),
+            constants, configuration.address, self._do, self._timers.start, self._timers.stop
         )
 
     # --- numbers --------------------------------------------------------------------------------------------------

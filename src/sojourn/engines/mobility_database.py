@@ -25,7 +25,7 @@ from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName, TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, merged
-from sojourn.engines.database_notices import Notices
+from sojourn.engines.database_notices import IDENTITIES, Notices
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration, refusal
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -161,7 +161,8 @@ class CentralMobilityDatabase(Notices):
                 raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
             self.heard[source] = self._now
-            self._learn_identity(request.firsts, update, source)
+            if not request.firsts.keys().isdisjoint(IDENTITIES):
+                self._learn_identity(request.firsts, update, source)
             if request.lifetime > 0:
                 self._register(request, update, maar)
             elif request.anchored_prefixes:
@@ -293,7 +294,8 @@ class CentralMobilityDatabase(Notices):
         entry.sequence = request.sequence
         self._extend(entry, self._granted(request))
         self._add_listed(entry, request, own)
-        self._limit(entry)
+        if len(entry.anchors) > self.configuration.prefixes_per_node:
+            self._limit(entry)
         if stayed:  # it came back before anybody else saw it: the anchors point here already
             self._keep(entry)
             self._accept(entry, update)
@@ -312,8 +314,8 @@ class CentralMobilityDatabase(Notices):
 
     def _limit(self, entry: BindingCacheEntry) -> list[tuple[Prefix, Address]]:
         """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
-        surplus = len(entry.anchors) - self.configuration.prefixes_per_node
-        dropped = entry.previous()[:surplus] if surplus > 0 else []
+        surplus = max(len(entry.anchors) - self.configuration.prefixes_per_node, 0)
+        dropped = entry.previous()[:surplus]
         for prefix, maar in dropped:
             self._report("prefix-over-limit", node=entry.node, prefix=prefix)
             self._drop(entry, prefix)
@@ -436,10 +438,11 @@ class CentralMobilityDatabase(Notices):
 
     # --- bookkeeping ----------------------------------------------------------------------------------------------
 
-    def _granted(self, request: Registration) -> int:
-        return min(request.lifetime, self.configuration.lifetime_max)
+    def _granted(self, request: Registration) -> Duration:
+        longest = self.configuration.lifetime_max
+        return request.lifetime if request.lifetime < longest else longest
 
-    def _extend(self, entry: BindingCacheEntry, lifetime: int) -> None:
+    def _extend(self, entry: BindingCacheEntry, lifetime: Duration) -> None:
         entry.lifetime = lifetime
         entry.expires = self._now + lifetime
         self._timers.start(("expiry", entry.node), entry.expires)

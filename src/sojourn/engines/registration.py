@@ -56,6 +56,13 @@ _ECHOED = frozenset(
 _ECHOED_AT_THE_END = _ECHOED | {AnchoredPrefix}
 """With the one that says which retirement is answered."""
 
+_MANDATORY = {
+    HomeNetworkPrefix: (Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option"),
+    HandoffIndicator: (Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option"),
+    AccessTechnologyType: (Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option"),
+    Timestamp: (Status.TIMESTAMP_MISMATCH, "no Timestamp option"),
+}
+"""What an update must have besides, in the order of RFC 5213 5.3.1, and how one without it is refused."""
 PROXY_DMM = int(BindingUpdateFlags.A | BindingUpdateFlags.P | BindingUpdateFlags.D)
 PROXY = int(BindingUpdateFlags.A | BindingUpdateFlags.P)
 DISTRIBUTED = int(BindingAcknowledgementFlags.D)
@@ -99,30 +106,27 @@ class Registration:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
         if not 0 < len(identifier.identifier) <= IDENTIFIER_MAX:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
-        if HomeNetworkPrefix not in firsts:
-            raise Refused(Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option")
-        handoff: HandoffIndicator | None = firsts.get(HandoffIndicator)
-        if handoff is None:
-            raise Refused(Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option")
-        if AccessTechnologyType not in firsts:
-            raise Refused(Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option")
-        timestamp: Timestamp | None = firsts.get(Timestamp)
-        if timestamp is None:
-            raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
+        if not firsts.keys() >= _MANDATORY.keys():
+            raise next(Refused(*refusal) for kind, refusal in _MANDATORY.items() if kind not in firsts)
+        home: HomeNetworkPrefix = firsts[HomeNetworkPrefix]
         serving: ServingMaar | None = firsts.get(ServingMaar)
+        if len(firsts) == len(update.options):  # none is there twice
+            prefixes = [home.prefix] if home.prefix_length else []
+            anchored = [firsts[AnchoredPrefix].prefix] if AnchoredPrefix in firsts else []
+        else:
+            prefixes = [option.prefix for option in update.all(HomeNetworkPrefix) if option.prefix_length]
+            anchored = [option.prefix for option in update.all(AnchoredPrefix)]
         return cls(
             firsts,
             identifier.key,
             source,
             update.sequence,
             update.lifetime,
-            handoff.indicator,
-            timestamp.ticks,
-            [option.prefix for option in update.options if type(option) is HomeNetworkPrefix and option.prefix_length],
-            [option.prefix for option in update.options if type(option) is AnchoredPrefix]
-            if AnchoredPrefix in firsts
-            else [],
-            serving.address if serving is not None else None,
+            firsts[HandoffIndicator].indicator,
+            firsts[Timestamp].ticks,
+            prefixes,
+            anchored,
+            None if serving is None else serving.address,
         )
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sojourn.core.effects import SendMessage
 from sojourn.core.sequence import following
 from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import RetransmissionConstants
@@ -34,34 +35,40 @@ class Outstanding:
     update: BindingUpdate
     first_sequence: int
     timeout: Duration
+    bulk: bool = False
+    """It may wait while others are in a hurry: it has a pace of its own."""
     sent: Instant = -1
     """Of the last transmission; -1 while the next one waits for its turn."""
     attempts: int = 0
-    bulk: bool = False
-    """It may wait while others are in a hurry: it has a pace of its own."""
     turn: Instant = -1
     """When the pace allows the next transmission; -1 as long as it did not ask."""
 
 
 class Retransmission:
-    """All outstanding requests of one engine.
+    """All outstanding requests of one engine, which speaks from the address `source`.
 
-    `send(update, destination)` transmits; `wake(key, instant)` asks for a call of `due(key)` then, `sleep(key)` takes
-    that back. Round trips are kept per destination and purpose, because a relayed answer takes longer.
+    `do(effect)` asks for a transmission; `wake(name, instant)` asks for a call of `due(key)` then, `sleep(name)` takes
+    that back; `name` is ``("request", key)``. Round trips are kept per destination and purpose, because a relayed
+    answer takes longer.
     """
 
     def __init__(
         self,
         constants: RetransmissionConstants,
-        send: Callable[[BindingUpdate, Address], None],
-        wake: Callable[[Key, Instant], None],
-        sleep: Callable[[Key], None],
+        source: Address,
+        do: Callable[[SendMessage], None],
+        wake: Callable[[tuple[str, Key], Instant], None],
+        sleep: Callable[[tuple[str, Key]], None],
         attempts: int | None = None,
         pacer: TokenBucket | None = None,
         bulk_pacer: TokenBucket | None = None,
     ) -> None:
         self._constants = constants
-        self._send = send
+        self._longest = constants.initial_bindack_timeout
+        """Of first timeouts."""
+        self._shortest = min(constants.min_bindack_timeout, self._longest)
+        self._source = source
+        self._do = do
         self._wake = wake
         self._sleep = sleep
         self._attempts = attempts
@@ -81,10 +88,14 @@ class Retransmission:
         """What is outstanding under `key`."""
         return self._outstanding.get(key)
 
-    def start(self, key: Key, update: BindingUpdate, now: Instant, *, bulk: bool = False) -> None:
+    def start(self, key: Key, update: BindingUpdate, now: Instant, bulk: bool = False) -> None:
         """Send `update` now or as soon as rate and pace allow; it replaces an earlier request under `key`."""
-        request = Outstanding(key, update, update.sequence, self._first_timeout(key), bulk=bulk)
-        self._outstanding[key] = request
+        timeout = 4 * self._round_trips.get((key[0], key[2]), self._longest)
+        if timeout > self._longest:
+            timeout = self._longest
+        elif timeout < self._shortest:
+            timeout = self._shortest
+        request = self._outstanding[key] = Outstanding(key, update, update.sequence, timeout, bulk)
         self._transmit(request, now)
 
     def answered(self, key: Key, sequence: int, now: Instant) -> BindingUpdate | None:
@@ -99,13 +110,14 @@ class Retransmission:
         elif (sequence - request.first_sequence) % 65536 > (update.sequence - request.first_sequence) % 65536:
             return None
         del self._outstanding[key]
-        self._sleep(key)
+        self._sleep(("request", key))
         return update
 
     def cancel(self, key: Key) -> None:
         """Nobody waits for an answer under `key` any more."""
-        if self._outstanding.pop(key, None) is not None:
-            self._sleep(key)
+        if key in self._outstanding:
+            del self._outstanding[key]
+            self._sleep(("request", key))
 
     def due(self, key: Key, now: Instant) -> Outstanding | None:
         """Its time has come: sent again. A request that used up its attempts is dropped and returned."""
@@ -127,7 +139,7 @@ class Retransmission:
         about = key[1:3]
         allowed = self._allowed(request, about, now)
         if allowed > now:
-            self._wake(key, allowed)
+            self._wake(("request", key), allowed)
             if request.sent >= 0:  # keep the sequence number for the transmission that is still to come
                 request.sent = -1
             return
@@ -136,19 +148,18 @@ class Retransmission:
         request.attempts += 1
         self._recent.append((now, about))
         self._rates[about] = self._rates[about] + 1 if about in self._rates else 1
-        self._send(request.update, key[2])
-        self._wake(key, now + request.timeout)
+        self._do(SendMessage(request.update, self._source, key[2]))
+        self._wake(("request", key), now + request.timeout)
 
     def _allowed(self, request: Outstanding, about: About, now: Instant) -> Instant:
-        recent = self._recent
+        recent, rates = self._recent, self._rates
         while recent and recent[0][0] <= now - SECOND:
             self._forget(recent.popleft()[1])
-        if about in self._rates and self._rates[about] >= self._constants.max_update_rate:
+        if about in rates and rates[about] >= self._constants.max_update_rate:
             return next(at for at, known in recent if known == about) + SECOND
         pacer = self._bulk_pacer if request.bulk else self._pacer
-        if pacer is None or request.turn >= 0:
-            return max(request.turn, now)
-        request.turn = pacer.reserve(now)
+        if pacer is not None and request.turn < 0:
+            request.turn = pacer.reserve(now)
         return request.turn
 
     def _forget(self, about: About) -> None:
@@ -157,14 +168,6 @@ class Retransmission:
             self._rates[about] -= 1
         else:
             del self._rates[about]
-
-    def _first_timeout(self, key: Key) -> Duration:
-        constants = self._constants
-        round_trip = self._round_trips.get((key[0], key[2]))
-        longest = constants.initial_bindack_timeout
-        if round_trip is None or 4 * round_trip >= longest:
-            return longest
-        return max(constants.min_bindack_timeout, 4 * round_trip)
 
     def learn(self, purpose: str, destination: Address, sample: Duration) -> None:
         """A round trip was seen. Rise at once and fall slowly: a late repetition costs little, an early one a lot."""
