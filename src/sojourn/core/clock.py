@@ -9,8 +9,8 @@ the others are names in a list for their span of time, without any order until t
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Hashable, Iterable
+from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
 from sojourn.wire.units import Instant
@@ -25,6 +25,8 @@ _SPAN_BITS = _ORDER_BITS + 33
 _NEVER: Instant = 1 << 62
 _STALE_FACTOR = 2
 """At most so many entries for one that runs: what was moved or stopped takes memory until its time comes."""
+_FEW = 64
+"""So many entries are never too many."""
 
 
 class Timers(Generic[Name]):
@@ -45,6 +47,8 @@ class Timers(Generic[Name]):
         """The last one whose timers are in the heap."""
         self._queued = 0
         """Entries in the heap and in the lists."""
+        self._most = _FEW
+        """With more of them, those that are of no use are looked for."""
         self._order = 0
 
     def __len__(self) -> int:
@@ -68,17 +72,15 @@ class Timers(Generic[Name]):
         before = self._live.get(name)
         self._live[name] = stamp
         if span <= self._span:
-            heapq.heappush(self._heap, (stamp, name))
+            heappush(self._heap, (stamp, name))
         elif before is not None and self._span < before >> _SPAN_BITS <= span:
             return  # in the list of that span, or of an earlier one, and taken along when its time comes
+        elif span in self._later:
+            self._later[span].append(name)
         else:
-            waiting = self._later.get(span)
-            if waiting is None:
-                self._later[span] = [name]
-            else:
-                waiting.append(name)
-        self._queued += 1
-        if self._queued > 64 and self._queued > _STALE_FACTOR * len(self._live):
+            self._later[span] = [name]
+        self._queued = queued = self._queued + 1
+        if queued > self._most:
             self._compact()
 
     def stop(self, name: Name) -> None:
@@ -104,7 +106,7 @@ class Timers(Generic[Name]):
             if live.get(name) == stamp:
                 self.soonest = soonest = stamp >> _ORDER_BITS
                 return soonest
-            heapq.heappop(heap)
+            heappop(heap)
             self._queued -= 1
         self.soonest = _NEVER
         return None
@@ -114,7 +116,7 @@ class Timers(Generic[Name]):
         deadline = self.deadline()
         if deadline is None or deadline > now:
             return None
-        name = heapq.heappop(self._heap)[1]
+        name = heappop(self._heap)[1]
         self._queued -= 1
         del self._live[name]
         return name
@@ -137,8 +139,9 @@ class Timers(Generic[Name]):
         self._later.clear()
         self._queued = 0
         self._enter(self._live)
+        self._most = max(_FEW, _STALE_FACTOR * len(self._live))
 
-    def _enter(self, names: dict[Name, object]) -> None:
+    def _enter(self, names: Iterable[Name]) -> None:
         heap, later, live = self._heap, self._later, self._live
         for name in names:
             stamp = live.get(name)
@@ -150,4 +153,4 @@ class Timers(Generic[Name]):
                 heap.append((stamp, name))
             else:
                 later.setdefault(span, []).append(name)
-        heapq.heapify(heap)
+        heapify(heap)

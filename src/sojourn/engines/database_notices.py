@@ -20,6 +20,7 @@ from sojourn.engines.registration import (
     PROXY_DMM,
     echo,
     identifier_option,
+    prefixes,
 )
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import (
@@ -214,7 +215,7 @@ class Notices(OutboxEngine):
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
-            anchored_there = [option.prefix for option in acknowledgement.all(HomeNetworkPrefix)]
+            anchored_there = prefixes(HomeNetworkPrefix, acknowledgement, firsts)
             lost = [prefix for prefix, maar in entry.anchors if maar == source and prefix not in anchored_there]
             if lost and source != entry.serving:
                 self._not_anchored(entry, lost, source)

@@ -119,11 +119,14 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._after(SECOND, "retry", session.node)
 
     def _on_event(self, event: Event) -> None:
+        if type(event) is MessageReceived:
+            self._on_message(event.message, event.source)
+            return
         match event:
-            case MessageReceived():
-                self._on_message(event.message, event.source)
             case NodeSeen():
                 self._on_node_seen(event)
+            case Commanded():
+                self._on_command(event)
             case NodeDetached():
                 self._on_node_detached(event)
             case TrafficCounted():
@@ -135,15 +138,15 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._offset = 0
             case EffectFailed():
                 self._on_effect_failed(event)
-            case Commanded(verb, arguments):
-                self._on_command(verb, arguments)
 
     def _on_message(self, message: object, source: Address) -> None:
+        if type(message) is BindingUpdate:
+            self._on_update(message, source)
+            return
+        if type(message) is BindingAcknowledgement:
+            self._on_acknowledgement(message, source)
+            return
         match message:
-            case BindingUpdate():
-                self._on_update(message, source)
-            case BindingAcknowledgement():
-                self._on_acknowledgement(message, source)
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
             case BindingError(status):
@@ -234,16 +237,16 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         else:
             self._keep(session)
 
-    def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
+    def _on_command(self, event: Commanded) -> None:
         """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
-        if verb == "refresh":
+        if event.verb == "refresh":
             self._on_refresh_request()
             return
-        session = self._named(arguments) if verb == "retire" else None
+        session = self._named(event.arguments) if event.verb == "retire" else None
         if session is not None and session.own is not None and session.presence is Presence.AWAY:
             self._ask_to_retire(session, session.own)
         else:
-            self._report("command-refused", verb=verb)
+            self._report("command-refused", verb=event.verb)
 
     def _named(self, arguments: dict[str, str]) -> Session | None:
         """The node that ``node`` names (its identifier in hexadecimal), or to which the ``prefix`` belongs."""

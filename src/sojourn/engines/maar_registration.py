@@ -44,6 +44,8 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
+_IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
+"""Options of every registration that its answer returns, if it returns them, as they were."""
 _CORRECTIONS_MAX = 3
 _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
@@ -259,15 +261,18 @@ class RegistrationProcedures(MaarState):
         identities: dict[Address, Address] = {}
         routes: dict[Address, list[Prefix]] = {}
         for option in options:
-            if isinstance(option, PreviousMaar):
+            if type(option) is PreviousMaar:
                 anchor = option.maar
                 if anchor == self.configuration.address or not self._add_foreign(session, option.prefix, anchor):
                     anchor = None
-            elif anchor is not None and isinstance(option, DlifLinkLocalAddress):
+            elif anchor is None:
+                pass
+            elif type(option) is DlifLinkLocalAddress:
                 identities[anchor] = option.address
-            elif anchor is not None and isinstance(option, LocalPrefix):
+            elif type(option) is LocalPrefix:
                 routes.setdefault(anchor, []).append(option.prefix)
-        self._learn_logical(session, routes, identities)
+        if routes:
+            self._learn_logical(session, routes, identities)
 
     def _learn_logical(
         self, session: Session, routes: dict[Address, list[Prefix]], identities: dict[Address, Address]
@@ -448,9 +453,9 @@ def _handoff(update: BindingUpdate) -> int:
 
 def _echoes(request: BindingUpdate, answered: dict[type, Any]) -> bool:
     """RFC 5213 6.9.1.2, 6.: an answer that returns other identifying options than the request had is not one to it."""
-    requested = request.firsts()
-    for kind in (HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier):
-        returned = answered.get(kind)
-        if returned is not None and returned != requested.get(kind):
-            return False
+    for option in request.options:
+        if type(option) in _IDENTIFYING:
+            returned = answered.get(type(option), option)
+            if returned is not option and returned != option:
+                return False
     return True

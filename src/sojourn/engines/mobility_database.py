@@ -85,9 +85,10 @@ class CentralMobilityDatabase(Notices):
         return self._flush()
 
     def _on_event(self, event: Event) -> None:
+        if type(event) is MessageReceived:
+            self._on_message(event.message, event.source)
+            return
         match event:
-            case MessageReceived():
-                self._on_message(event.message, event.source)
             case ClockStepped(epoch):
                 self._epoch = max(self._epoch, epoch)  # set back, it would refuse whoever is right for as long
             case EffectFailed(StoreBinding(key) | DeleteBinding(key), error, reason):
@@ -99,11 +100,13 @@ class CentralMobilityDatabase(Notices):
                 pass  # a database has no links, no counters and nothing in the kernel
 
     def _on_message(self, message: object, source: Address) -> None:
+        if type(message) is BindingUpdate:
+            self._on_update(message, source)
+            return
+        if type(message) is BindingAcknowledgement:
+            self._on_acknowledgement(message, source)
+            return
         match message:
-            case BindingUpdate():
-                self._on_update(message, source)
-            case BindingAcknowledgement():
-                self._on_acknowledgement(message, source)
             case BindingRefreshRequest(options) if source in self._maars:
                 answer = BindingRefreshRequest(options[:1])
                 self._do(SendMessage(answer, self.configuration.address, source))

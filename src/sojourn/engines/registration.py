@@ -30,6 +30,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.mobility import MobilityMessage as Message
 from sojourn.wire.units import Duration
 
 IDENTIFIER_MAX = 72
@@ -108,14 +109,7 @@ class Registration:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
         if not firsts.keys() >= _MANDATORY.keys():
             raise next(Refused(*refusal) for kind, refusal in _MANDATORY.items() if kind not in firsts)
-        home: HomeNetworkPrefix = firsts[HomeNetworkPrefix]
         serving: ServingMaar | None = firsts.get(ServingMaar)
-        if len(firsts) == len(update.options):  # none is there twice
-            prefixes = [home.prefix] if home.prefix_length else []
-            anchored = [firsts[AnchoredPrefix].prefix] if AnchoredPrefix in firsts else []
-        else:
-            prefixes = [option.prefix for option in update.all(HomeNetworkPrefix) if option.prefix_length]
-            anchored = [option.prefix for option in update.all(AnchoredPrefix)]
         return cls(
             firsts,
             identifier.key,
@@ -124,8 +118,8 @@ class Registration:
             update.lifetime,
             firsts[HandoffIndicator].indicator,
             firsts[Timestamp].ticks,
-            prefixes,
-            anchored,
+            prefixes(HomeNetworkPrefix, update, firsts),
+            prefixes(AnchoredPrefix, update, firsts) if AnchoredPrefix in firsts else [],
             None if serving is None else serving.address,
         )
 
@@ -133,6 +127,16 @@ class Registration:
     def refreshes(self) -> bool:
         """Whether the node did not move (handoff state not changed, RFC 5213 8.4)."""
         return self.handoff == Handoff.NOT_CHANGED
+
+
+def prefixes(
+    kind: type[HomeNetworkPrefix | AnchoredPrefix], message: Message, firsts: dict[type, Any]
+) -> list[Prefix]:
+    """All prefixes in options of this class, ::/0 left out; `firsts` is ``message.firsts()``."""
+    if len(firsts) == len(message.options):  # none is there twice
+        option = firsts.get(kind)
+        return [option.prefix] if option is not None and option.prefix_length else []
+    return [option.prefix for option in message.all(kind) if option.prefix_length]
 
 
 def identifier_option(node: bytes) -> MobileNodeIdentifier:
@@ -146,10 +150,12 @@ def echo(update: BindingUpdate) -> list[MobilityOption]:
     Each option once, Home Network Prefixes as often as they fit.
     """
     echoed = _ECHOED if update.lifetime else _ECHOED_AT_THE_END
-    kept = [option for option in update.options if type(option) in echoed]
-    if len(set(map(type, kept))) < len(kept):
-        kept = list(_limited(kept))
-    return kept
+    kinds = set(map(type, update.options))
+    if len(kinds) < len(update.options):  # some are there twice
+        return list(_limited(option for option in update.options if type(option) in echoed))
+    if kinds <= echoed:
+        return list(update.options)
+    return [option for option in update.options if type(option) in echoed]
 
 
 def _limited(options: Iterable[MobilityOption]) -> Iterator[MobilityOption]:

@@ -78,7 +78,9 @@ class Role:
         notes = self.notes
         for effect in effects:
             kind = effect.__class__
-            if kind in notes:
+            if kind is SendMessage:
+                self._transmit(effect, now, cause)
+            elif kind in notes:
                 notes[kind](effect, now, cause)
         if self._timers.soonest < self._alarms[-1]:
             self._arm(self._timers.soonest)

@@ -52,7 +52,7 @@ class World:
         self.roles: dict[bytes, Role] = {}
         self.routers = []
         for p in range(n):
-            conf = MaarConfiguration(self.addresses[p], self.pools[p], self.cmd, tuple(x for x in peers if x.address != self.addresses[p]), mode, lifetime=settings.lifetime, advertisement_interval=1000000*HOUR, nodes=1<<30, new_nodes_per_second=1_000_000_000, prefixes_per_node=32, watch=False)
+            conf = MaarConfiguration(self.addresses[p], self.pools[p], self.cmd, tuple(x for x in peers if x.address != self.addresses[p]), mode, lifetime=settings.lifetime, advertisement_interval=0, nodes=1<<30, new_nodes_per_second=1_000_000_000, prefixes_per_node=32, watch=False)
             r = Router(self, MobilityAnchorAccessRouter(conf, EPOCH), self.addresses[p], p)
             self.routers.append(r); self.roles[self.addresses[p]] = r
         conf = CmdConfiguration(self.cmd, tuple(Maar(a, q) for a, q in zip(self.addresses, self.pools)), mode, pace_rate=1_000_000_000, pace_burst=1_000_000_000, nodes=1<<30, nodes_per_maar=1<<30, warm_up=0, prefixes_per_node=32)
