@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from sojourn.engines.records import well_formed
-from sojourn.wire import BindingUpdate
+from sojourn.wire import AccessTechnology, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
 
@@ -41,6 +41,8 @@ class BindingCacheEntry:
     """The P-MAAR list and the serving MAAR's own prefix; the MAAR that served last comes last."""
     moved: int = 0
     """Timestamp of the attachment that brought it to this MAAR, as its anchors know it; 0 after a restart."""
+    technology: int = int(AccessTechnology.WIFI)
+    """`AccessTechnology`, as the serving MAAR said it; not stored."""
     handover: Handover | None = None
     untold: tuple[Address, ...] = ()
     """MAARs that did not answer when they were told where the node is; they are told again when they are heard."""

@@ -15,24 +15,24 @@ from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
+    HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
     PROXY_DMM,
+    REFUSING,
+    TECHNOLOGIES,
     echo,
     identifier_option,
-    prefixes,
+    prefixes_in,
 )
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import (
-    AccessTechnology,
-    AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
     DlifLinkLayerAddress,
     DlifLinkLocalAddress,
     Handoff,
-    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
@@ -42,13 +42,10 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import Duration, Instant, WallClock
 
 _ACCEPTED = int(Status.ACCEPTED)
-_BETWEEN_GATEWAYS = HandoffIndicator(int(Handoff.BETWEEN_GATEWAYS))
-_NOT_CHANGED = HandoffIndicator(int(Handoff.NOT_CHANGED))
-_WIFI = AccessTechnologyType(int(AccessTechnology.WIFI))
 IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
 """What a MAAR with local networks says of itself (RFC 8885 3.7)."""
 _MESSAGE_OCTETS = 1900
@@ -130,8 +127,8 @@ class Notices(OutboxEngine):
         options = (
             identifier_option(entry.node),
             *[HomeNetworkPrefix.of(prefix) for prefix in networks],
-            _BETWEEN_GATEWAYS,
-            self._technology(entry),
+            HANDOFFS[Handoff.BETWEEN_GATEWAYS],
+            TECHNOLOGIES[entry.technology],
             Timestamp(max(entry.timestamp, stamp)),
             ServingMaar(entry.serving),
         )
@@ -154,18 +151,13 @@ class Notices(OutboxEngine):
         options = (
             identifier_option(entry.node),
             HomeNetworkPrefix.of(prefix),
-            _NOT_CHANGED,
-            self._technology(entry),
+            HANDOFFS[Handoff.NOT_CHANGED],
+            TECHNOLOGIES[entry.technology],
             Timestamp(entry.timestamp),
             AnchoredPrefix.of(prefix),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
         self._requests.start(("retire", entry.node, maar, prefix), update, self._now, bulk=True)
-
-    def _technology(self, entry: BindingCacheEntry) -> AccessTechnologyType:
-        """As the serving MAAR said it, if that is known."""
-        option = entry.handover.update.first(AccessTechnologyType) if entry.handover else None
-        return option or _WIFI
 
     def _stop_telling(self, entry: BindingCacheEntry) -> None:
         """An earlier handover of this node is overtaken: nobody is told of it any more."""
@@ -211,11 +203,11 @@ class Notices(OutboxEngine):
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
             self._learn_identity(firsts, acknowledgement, source)
-        refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
+        refused = acknowledgement.status >= REFUSING
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
-            anchored_there = prefixes(HomeNetworkPrefix, acknowledgement, firsts)
+            anchored_there = prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
             lost = [prefix for prefix, maar in entry.anchors if maar == source and prefix not in anchored_there]
             if lost and source != entry.serving:
                 self._not_anchored(entry, lost, source)

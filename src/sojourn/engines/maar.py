@@ -44,9 +44,10 @@ from sojourn.engines.base import TimerName
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
-from sojourn.wire.addresses import Address, Prefix, link_layer_text, prefix, text
+from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
+from sojourn.wire.addresses import prefix as prefix_of
 from sojourn.wire.units import SECOND, Instant
 
 _REPAIR_AFTER = 1 * SECOND
@@ -177,7 +178,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             case "probe":
                 self._probe(session)
             case "advertise":
-                if session.presence is Presence.SERVED:
+                if session.presence is SERVED:
                     self._advertise(session)
             case "hold":
                 self._on_hold_over(session)
@@ -198,7 +199,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         if not up:
             return
         for session in self.sessions.values():
-            if session.interface == interface and session.presence is not Presence.AWAY:
+            if session.interface == interface and session.presence is not AWAY:
                 self._reassert(session)
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
@@ -214,7 +215,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._mend(self._foreign.get(prefix) or self._anchored_for.get(prefix))
             case EnsureLogicalInterface(interface) | Advertise(interface):
                 for session in self.sessions.values():
-                    if session.interface == interface and session.presence is Presence.SERVED:
+                    if session.interface == interface and session.presence is SERVED:
                         self._mend(session.node)
             case _:
                 pass  # what should be gone is removed by the next reconciliation
@@ -226,7 +227,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
     def _repair(self, session: Session) -> None:
         """All that should hold for a session for which something was refused, once more."""
         self._reassert(session)
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             self._advertise(session)
 
     def _store_again(self, node: bytes) -> None:
@@ -243,7 +244,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             self._on_refresh_request()
             return
         session = self._named(event.arguments) if event.verb == "retire" else None
-        if session is not None and session.own is not None and session.presence is Presence.AWAY:
+        if session is not None and session.own is not None and session.presence is AWAY:
             self._ask_to_retire(session, session.own)
         else:
             self._report("command-refused", verb=event.verb)
@@ -253,7 +254,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         try:
             if "node" in arguments:
                 return self.sessions.get(bytes.fromhex(arguments["node"]))
-            return self.sessions.get(self._anchored_for.get(prefix(arguments.get("prefix", "")), b""))
+            return self.sessions.get(self._anchored_for.get(prefix_of(arguments.get("prefix", "")), b""))
         except ValueError:
             return None
 
@@ -278,7 +279,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             "presence": session.presence.value,
             "serving": self._name(session.serving) if session.serving else "here",
             "interface": session.interface,
-            "confirmed": session.confirmed or session.presence is Presence.AWAY,
+            "confirmed": session.confirmed or session.presence is AWAY,
             "prefixes": [f"{prefix} {role}" for prefix, role, _ in self._prefixes(session)],
             "lifetime": max(session.expires - now, 0) // SECOND,
         }
@@ -291,14 +292,14 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 "role": role,
                 "anchor": "here" if anchor is None else self._name(anchor),
                 "serving": self._name(session.serving) if session.serving else "here",
-                "idle": (now - session.active) // SECOND if session.presence is Presence.AWAY else None,
+                "idle": (now - session.active) // SECOND if session.presence is AWAY else None,
             }
             for prefix, role, anchor in self._prefixes(session)
         ]
 
     def _prefixes(self, session: Session) -> list[tuple[Prefix, str, Address | None]]:
         """Prefix, what it is to the node (``preferred``, ``deprecated``, ``anchored``), and who anchors it."""
-        away = session.presence is Presence.AWAY
+        away = session.presence is AWAY
         rows: list[tuple[Prefix, str, Address | None]] = []
         if session.own is not None:
             rows.append((session.own, "anchored" if away else "preferred", None))

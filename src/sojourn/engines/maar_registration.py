@@ -12,14 +12,16 @@ from typing import Any
 
 from sojourn.core.effects import DeleteBinding, ProbeNode, SendMessage, StoreBinding
 from sojourn.engines.configuration import Mode, logical_link_local
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import DEPARTED, REFUSED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     DISTRIBUTED,
+    HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
     PROXY,
     PROXY_DMM,
+    REFUSING,
     identifier_option,
 )
 from sojourn.engines.retransmission import Key
@@ -41,7 +43,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
 _IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
@@ -85,8 +87,8 @@ class RegistrationProcedures(MaarState):
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             *[HomeNetworkPrefix.of(prefix) for prefix in networks],
-            HandoffIndicator(int(handoff)),
-            AccessTechnologyType(self.configuration.access_technology),
+            HANDOFFS[handoff],
+            self._technology,
             MobileNodeLinkLayerIdentifier(session.link_layer),
             Timestamp(stamp),
             *more,
@@ -100,8 +102,8 @@ class RegistrationProcedures(MaarState):
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
-            HandoffIndicator(int(Handoff.UNKNOWN)),
-            AccessTechnologyType(self.configuration.access_technology),
+            HANDOFFS[Handoff.UNKNOWN],
+            self._technology,
             Timestamp(self._clock() if session.legacy else session.attached),
         )
         flags = PROXY if session.legacy else PROXY_DMM
@@ -133,7 +135,7 @@ class RegistrationProcedures(MaarState):
 
         A node that departed may be at a MAAR that does not know of us, as nobody could tell it: we speak for ourselves.
         """
-        known = (Presence.SERVED, Presence.DEPARTED)
+        known = (SERVED, DEPARTED)
         sessions = [session for session in self.sessions.values() if session.presence in known]
         for index, session in enumerate(sessions):
             session.seen = self._now
@@ -196,9 +198,7 @@ class RegistrationProcedures(MaarState):
         else:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
 
-    def _on_answer_of_database(
-        self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]
-    ) -> None:
+    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> None:
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         cmd = self.configuration.cmd
         if anchored is not None:
@@ -209,7 +209,7 @@ class RegistrationProcedures(MaarState):
             self._on_deregistered(session, answer)
             return
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
-        if session.presence is not Presence.SERVED:
+        if session.presence is not SERVED:
             return  # it left meanwhile; what the CMD granted runs out
         if request is not None and not _echoes(request, firsts):
             self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
@@ -223,7 +223,7 @@ class RegistrationProcedures(MaarState):
     ) -> None:
         if request is not None and not answer.flags & DISTRIBUTED:
             self._on_legacy_answer(session, answer)
-        elif answer.status < Status.REASON_UNSPECIFIED:
+        elif answer.status < REFUSING:
             self._on_accepted(session, request, answer)
         elif request is not None:
             self._on_refused(session, answer)
@@ -288,10 +288,10 @@ class RegistrationProcedures(MaarState):
     def _on_answer_of_anchor(self, session: Session, answer: BindingAcknowledgement, anchor: Address) -> None:
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
-            session.presence is not Presence.SERVED
+            session.presence is not SERVED
             or self.configuration.mode is not Mode.LOCATOR
             or _timestamp(answer) != session.attached
-            or answer.status >= Status.REASON_UNSPECIFIED
+            or answer.status >= REFUSING
         ):
             self._report("acknowledgement-unexpected", source=anchor, sequence=answer.sequence)
             return
@@ -388,7 +388,7 @@ class RegistrationProcedures(MaarState):
         self._remove_own(session)
         self._advertise(session, gone)
         self._quiet(session)
-        session.become(Presence.REFUSED)
+        session.become(REFUSED)
         self._keep(session)
         self._after(_RETRY_AFTER, "retry", session.node)
 
@@ -400,9 +400,9 @@ class RegistrationProcedures(MaarState):
     # --- de-registration --------------------------------------------------------------------------------------------
 
     def _on_deregistered(self, session: Session, answer: BindingAcknowledgement) -> None:
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             return
-        if answer.status >= Status.REASON_UNSPECIFIED or (answer.lifetime > 0 and not session.legacy):
+        if answer.status >= REFUSING or (answer.lifetime > 0 and not session.legacy):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.
             session.lifetime = max(answer.lifetime, 4 * SECOND)
             self._after(session.lifetime, "expiry", session.node)
@@ -416,7 +416,7 @@ class RegistrationProcedures(MaarState):
         """No D flag in the answer: for this node we are a MAG, and the LMA assigns and anchors (RFC 5213 6.9.1.2)."""
         cmd = self.configuration.cmd
         self._remember()  # it does not know what we ask for
-        if answer.status >= Status.REASON_UNSPECIFIED:
+        if answer.status >= REFUSING:
             if session.legacy:
                 self._on_refused(session, answer)
                 return

@@ -21,7 +21,6 @@ from sojourn.core.effects import (
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
-    SendMessage,
     StoreBinding,
     WithdrawCounter,
     WithdrawLogicalInterface,
@@ -32,8 +31,9 @@ from sojourn.core.effects import (
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import MaarConfiguration, Mode, Peer
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, DEPARTED, SERVED, Session
 from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, Prefix
@@ -55,6 +55,7 @@ class MaarState(OutboxEngine):
         self.configuration = configuration
         self.sessions: dict[bytes, Session] = {}
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine)
+        self._technology = TECHNOLOGIES[configuration.access_technology]
         self.heard: dict[Address, Instant] = {}
         self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
         self._foreign: dict[Prefix, bytes] = {}
@@ -124,11 +125,11 @@ class MaarState(OutboxEngine):
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""
-        if session.presence is Presence.AWAY and session.serving is not None:
+        if session.presence is AWAY and session.serving is not None:
             self._anchor_for(session, session.serving)
             for prefix in session.anchored:
                 self._do(EnsurePrefix(prefix, session.slot))
-        elif session.presence in (Presence.SERVED, Presence.DEPARTED):
+        elif session.presence in (SERVED, DEPARTED):
             self._serve(session)
             for anchor, identity in session.logical.items():
                 self._ensure_logical(session, anchor, identity)
@@ -174,7 +175,7 @@ class MaarState(OutboxEngine):
     def _serves_another(self, prefix: Prefix, session: Session) -> bool:
         """Whether `prefix` belongs to another node that is here."""
         other = self.sessions.get(self._foreign.get(prefix, session.node))
-        return other is not None and other is not session and other.presence is Presence.SERVED
+        return other is not None and other is not session and other.presence is SERVED
 
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.pop(prefix, None)

@@ -247,6 +247,7 @@ class CentralMobilityDatabase(Notices):
             self._now + lifetime,
             [],
         )
+        entry.technology = request.technology
         self.entries[request.node] = entry
         self._serves[request.source] += 1
         self._adopt(entry, request.anchored_prefixes)
@@ -295,6 +296,7 @@ class CentralMobilityDatabase(Notices):
         entry.serving = request.source
         entry.timestamp = request.timestamp
         entry.sequence = request.sequence
+        entry.technology = request.technology
         self._extend(entry, self._granted(request))
         self._add_listed(entry, request, own)
         if len(entry.anchors) > self.configuration.prefixes_per_node:

@@ -105,7 +105,7 @@ class Retransmission:
             return None
         update = request.update
         if sequence == update.sequence:
-            if request.sent >= 0:
+            if request.sent >= 0 and self._round_trips.get((key[0], key[2])) != now - request.sent:
                 self.learn(key[0], key[2], now - request.sent)
         elif (sequence - request.first_sequence) % 65536 > (update.sequence - request.first_sequence) % 65536:
             return None
@@ -171,7 +171,5 @@ class Retransmission:
 
     def learn(self, purpose: str, destination: Address, sample: Duration) -> None:
         """A round trip was seen. Rise at once and fall slowly: a late repetition costs little, an early one a lot."""
-        way = (purpose, destination)
-        known = self._round_trips.get(way, 0)
-        if sample != known:
-            self._round_trips[way] = max(sample, known + (sample - known) // 8)
+        known = self._round_trips.get((purpose, destination), 0)
+        self._round_trips[purpose, destination] = max(sample, known + (sample - known) // 8)

@@ -11,6 +11,7 @@ that answer it. Where only time is the cause, the message itself says what it is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import heappush
 from typing import TYPE_CHECKING, Any
 
 from sojourn.core.effects import Advertise, Effect, EnsureTunnel, EnsureUplink, ProbeNode, Report, SendMessage
@@ -38,11 +39,17 @@ class Role:
         self.engine = engine
         self.address = address
         self.place = place
-        self.notes: dict[type, Callable[[Any, Instant, int], None]] = {SendMessage: self._transmit}
+        self.notes: dict[type, Callable[[Any, Instant, int], None]] = {
+            EnsureUplink: self._note_uplink,
+            EnsureTunnel: self._note_tunnel,
+            Advertise: self._note_advertisement,
+            ProbeNode: self._answer_probe,
+            Report: self._note_report,
+        }
         """What the effects that mean something come to: ``note(effect, now, cause)``."""
         self._handle = engine.handle
         self._timers = engine._timers
-        self._schedule = world.kernel.schedule
+        self._kernel = world.kernel
         self._alarms: list[Instant] = [_NEVER]
         """When the engine will be woken, the next time last."""
         self._ways: dict[Address, tuple[int, Callable[[Instant, Any, int], None], int]] = {}
@@ -72,7 +79,7 @@ class Role:
 
     def _arm(self, deadline: Instant) -> None:
         self._alarms.append(deadline)
-        self._schedule(deadline, self._wake, None, TIME)
+        self._kernel.schedule(deadline, self._wake, None, TIME)
 
     def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
         notes = self.notes
@@ -86,7 +93,7 @@ class Role:
             self._arm(self._timers.soonest)
 
     def _transmit(self, effect: SendMessage, now: Instant, cause: int) -> None:
-        message, destination = effect.message, effect.destination
+        message, destination, kernel = effect.message, effect.destination, self._kernel
         try:
             delay, arrive, way = self._ways[destination]
         except KeyError:
@@ -99,7 +106,11 @@ class Role:
         if self._weigh is not None:
             message, octets = self._weigh(message)
             self._write_size(octets)
-        self._schedule(at, arrive, MessageReceived(message, effect.source, destination), cause)
+        event = MessageReceived(message, effect.source, destination)
+        if at < kernel.edge:  # what `schedule` does, without the call
+            heappush(kernel.heap, (at, next(kernel.order), arrive, event, cause))
+        else:
+            kernel.schedule(at, arrive, event, cause)
 
     def _cause_of(self, message: MobilityMessage) -> int:
         """Of a message that only time has set off."""
@@ -114,23 +125,6 @@ class Role:
             purpose = Purpose.HANDOVER
         return turn << PURPOSE_BITS | purpose
 
-
-class Database(Role):
-    """A central mobility database."""
-
-
-class Router(Role):
-    """A MAAR with its access link."""
-
-    def __init__(self, world: World, engine: Engine, address: Address, place: int) -> None:
-        super().__init__(world, engine, address, place)
-        self.notes |= {
-            EnsureUplink: self._note_uplink,
-            EnsureTunnel: self._note_tunnel,
-            Advertise: self._note_advertisement,
-            ProbeNode: self._answer_probe,
-            Report: self._note_report,
-        }
 
     def attach(self, now: Instant, link_layer: bytes, cause: int) -> None:
         """A node has come."""
@@ -165,4 +159,4 @@ class Router(Role):
     def _answer_probe(self, effect: ProbeNode, now: Instant, cause: int) -> None:
         if self.world.is_at(effect.link_layer, self.place):
             sighting = NodeSeen(effect.interface, effect.link_layer, Sighting.NEIGHBOUR)
-            self._schedule(now, self.tell, sighting, TIME)
+            self._kernel.schedule(now, self.tell, sighting, TIME)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from array import array
 import numpy as np
 from sojourn.sim.kernel import Kernel
-from sojourn.sim.roles import Router, Database, Role
+from sojourn.sim.roles import Role
 from sojourn.sim.ledger import Ledger, PURPOSE_BITS, Purpose
 from sojourn.sim.topology import Topology
 from sojourn.sim.protocol import ProtocolSettings
@@ -53,17 +53,17 @@ class World:
         self.routers = []
         for p in range(n):
             conf = MaarConfiguration(self.addresses[p], self.pools[p], self.cmd, tuple(x for x in peers if x.address != self.addresses[p]), mode, lifetime=settings.lifetime, advertisement_interval=0, nodes=1<<30, new_nodes_per_second=1_000_000_000, prefixes_per_node=32, watch=False)
-            r = Router(self, MobilityAnchorAccessRouter(conf, EPOCH), self.addresses[p], p)
+            r = Role(self, MobilityAnchorAccessRouter(conf, EPOCH), self.addresses[p], p)
             self.routers.append(r); self.roles[self.addresses[p]] = r
         conf = CmdConfiguration(self.cmd, tuple(Maar(a, q) for a, q in zip(self.addresses, self.pools)), mode, pace_rate=1_000_000_000, pace_burst=1_000_000_000, nodes=1<<30, nodes_per_maar=1<<30, warm_up=0, prefixes_per_node=32)
-        self.database = Database(self, CentralMobilityDatabase(conf, EPOCH), self.cmd, cmd_place)
+        self.database = Role(self, CentralMobilityDatabase(conf, EPOCH), self.cmd, cmd_place)
         self.roles[self.cmd] = self.database
         self.current = {}
         for role in [self.database, *self.routers]:
             role.engine.stores = False
             role.engine.reports = frozenset(("registered", "command-refused", "retirement-refused")) if role is not self.database else frozenset()
-            role.start(self.kernel.now)
-        self.kernel.advance(0)
+            role.start(self.kernel.start)
+        self.kernel.run(0)
 
     def way(self, place, destination):
         role = self.roles[destination]
@@ -86,13 +86,13 @@ class World:
         current = self.current
         routers = self.routers
         def records():
-            for t, k, n, p, u in zip(time[order].tolist(), kind[order].tolist(), node[order].tolist(), place[order].tolist(), turn[order].tolist()):
+            for i, t, k, n, p, u in zip(range(-len(order), 0), time[order].tolist(), kind[order].tolist(), node[order].tolist(), place[order].tolist(), turn[order].tolist()):
                 ll = b"\2" + n.to_bytes(5, "big")
                 if k == 0:
                     current[n] = u
-                    yield t, routers[p].attach, ll, u << PURPOSE_BITS
+                    yield t, i, routers[p].attach, ll, u << PURPOSE_BITS
                 else:
-                    yield t, routers[p].retire, "05" + ll.hex(), current[n] << PURPOSE_BITS | 1
+                    yield t, i, routers[p].retire, "05" + ll.hex(), current[n] << PURPOSE_BITS | 1
                 if not u & 1023: self.ledger.turn_page()
-        self.kernel.run(records(), self.end)
+        self.kernel.run(self.end, records())
         self.ledger.close()
