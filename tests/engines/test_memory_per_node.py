@@ -11,14 +11,13 @@ from sojourn.core.events import MessageReceived
 from sojourn.engines.configuration import Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover
 from sojourn.engines.maar_session import Session
-from sojourn.engines.retransmission import Outstanding
 from sojourn.wire import BindingUpdate
 from sojourn.wire.units import SECOND
 from support.domain import CMD, Domain, router
 from support.messages import pbu
 
 
-@pytest.mark.parametrize("kept", [BindingCacheEntry, Handover, Session, Outstanding])
+@pytest.mark.parametrize("kept", [BindingCacheEntry, Handover, Session])
 def test_what_is_kept_per_node_has_slots(kept: type) -> None:
     assert not hasattr(kept, "__dict__") or "__dict__" not in kept.__dict__
     assert "__slots__" in kept.__dict__

@@ -191,7 +191,7 @@ class Notices(OutboxEngine):
             self._report("acknowledgement-unexpected", source=source)
             return
         self.heard[source] = self._now
-        node = identifier.key
+        node = identifier.key()
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)

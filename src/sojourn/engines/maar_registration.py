@@ -186,7 +186,7 @@ class RegistrationProcedures(MaarState):
     def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
         firsts = acknowledgement.firsts()
         identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
-        session = None if identifier is None else self.sessions.get(identifier.key)
+        session = None if identifier is None else self.sessions.get(identifier.key())
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:

@@ -182,7 +182,7 @@ class CentralMobilityDatabase(Notices):
             source=source,
             status=int(refused.status),
             reason=refused.reason,
-            node=identifier.key if identifier else "",
+            node=identifier.key() if identifier else "",
         )
         if not update.flags & BindingUpdateFlags.A:
             return

@@ -115,7 +115,7 @@ class Registration(Struct, gc=False):
         serving: ServingMaar | None = firsts.get(ServingMaar)
         return cls(
             firsts,
-            identifier.key,
+            identifier.key(),
             source,
             update.sequence,
             update.lifetime,
@@ -137,9 +137,11 @@ def prefixes_in(
     kind: type[HomeNetworkPrefix | AnchoredPrefix], message: Message, firsts: dict[type, Any]
 ) -> list[Prefix]:
     """All prefixes in options of this class, ::/0 left out; `firsts` is ``message.firsts()``."""
+    if kind not in firsts:
+        return []
     if len(firsts) == len(message.options):  # none is there twice
-        option = firsts.get(kind)
-        return [option.prefix] if option is not None and option.prefix_length else []
+        option = firsts[kind]
+        return [Prefix.of(option.address, option.prefix_length)] if option.prefix_length else []
     return [option.prefix for option in message.all(kind) if option.prefix_length]
 
 

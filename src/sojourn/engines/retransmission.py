@@ -8,10 +8,10 @@ sent. Each transmission has a new sequence number (RFC 6275 11.8) and an answer 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from sojourn.core.effects import SendMessage
 from sojourn.core.sequence import following
@@ -27,8 +27,7 @@ About: TypeAlias = tuple[bytes, Address]
 """A mobile node and a destination: what the rate is limited for."""
 
 
-@dataclass(slots=True)
-class Outstanding:
+class Outstanding(Struct, gc=False):
     """One request on its way."""
 
     key: Key
@@ -76,10 +75,11 @@ class Retransmission:
         self._bulk_pacer = bulk_pacer
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
-        self._recent: deque[tuple[Instant, About]] = deque()
-        """Transmissions of the last second."""
-        self._rates: dict[About, int] = {}
-        """How many of these."""
+        self._recent: dict[About, tuple[Instant, ...]] = {}
+        """The latest transmissions since `_since`."""
+        self._before: dict[About, tuple[Instant, ...]] = {}
+        """Those of at least a second before that."""
+        self._since: Instant = -SECOND
 
     def __len__(self) -> int:
         return len(self._outstanding)
@@ -137,7 +137,12 @@ class Retransmission:
     def _transmit(self, request: Outstanding, now: Instant) -> None:
         key = request.key
         about = key[1:3]
-        allowed = self._allowed(request, about, now)
+        if now - self._since >= SECOND:
+            self._before = self._recent if now - self._since < 2 * SECOND else {}
+            self._recent = {}
+            self._since = now
+        earlier = self._recent.get(about) or self._before.get(about, ())
+        allowed = self._allowed(request, earlier, now)
         if allowed > now:
             self._wake(("request", key), allowed)
             if request.sent >= 0:  # keep the sequence number for the transmission that is still to come
@@ -146,28 +151,18 @@ class Retransmission:
         request.sent = now
         request.turn = -1
         request.attempts += 1
-        self._recent.append((now, about))
-        self._rates[about] = self._rates[about] + 1 if about in self._rates else 1
+        self._recent[about] = (*earlier[1 - self._constants.max_update_rate :], now) if earlier else (now,)
         self._do(SendMessage(request.update, self._source, key[2]))
         self._wake(("request", key), now + request.timeout)
 
-    def _allowed(self, request: Outstanding, about: About, now: Instant) -> Instant:
-        recent, rates = self._recent, self._rates
-        while recent and recent[0][0] <= now - SECOND:
-            self._forget(recent.popleft()[1])
-        if about in rates and rates[about] >= self._constants.max_update_rate:
-            return next(at for at, known in recent if known == about) + SECOND
+    def _allowed(self, request: Outstanding, earlier: tuple[Instant, ...], now: Instant) -> Instant:
+        """When the next transmission may leave, as rate and pace say."""
+        if len(earlier) >= self._constants.max_update_rate and earlier[0] + SECOND > now:
+            return earlier[0] + SECOND
         pacer = self._bulk_pacer if request.bulk else self._pacer
         if pacer is not None and request.turn < 0:
             request.turn = pacer.reserve(now)
         return request.turn
-
-    def _forget(self, about: About) -> None:
-        """One transmission counts no more."""
-        if self._rates[about] > 1:
-            self._rates[about] -= 1
-        else:
-            del self._rates[about]
 
     def learn(self, purpose: str, destination: Address, sample: Duration) -> None:
         """A round trip was seen. Rise at once and fall slowly: a late repetition costs little, an early one a lot."""

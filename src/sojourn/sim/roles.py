@@ -62,10 +62,6 @@ class Role:
         """The engine begins, without memory."""
         self._carry_out(self.engine.restore((), now), now, 0)
 
-    def tell(self, now: Instant, event: Event, cause: int) -> None:
-        """Something happened here, or a message arrived."""
-        self._carry_out(self._handle(event, now), now, cause)
-
     def _wake(self, now: Instant, _: None, cause: int) -> None:
         """A deadline, or what was one when this was scheduled."""
         self._alarms.pop()
@@ -80,6 +76,18 @@ class Role:
     def _arm(self, deadline: Instant) -> None:
         self._alarms.append(deadline)
         self._kernel.schedule(deadline, self._wake, None, TIME)
+
+    def tell(self, now: Instant, event: Event, cause: int) -> None:
+        """Something happened here, or a message arrived."""
+        notes = self.notes
+        for effect in self._handle(event, now):
+            kind = effect.__class__
+            if kind is SendMessage:
+                self._transmit(effect, now, cause)
+            elif kind in notes:
+                notes[kind](effect, now, cause)
+        if self._timers.soonest < self._alarms[-1]:
+            self._arm(self._timers.soonest)
 
     def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
         notes = self.notes

@@ -20,7 +20,6 @@ class MobileNodeIdentifier(MobilityOption):
     """`IdentifierType`."""
     identifier: Annotated[bytes, Rest()]
 
-    @property
     def key(self) -> bytes:
         """Both in one, for tables."""
         return _SUBTYPES[self.subtype] + self.identifier
