@@ -3,8 +3,8 @@
 An engine owns one `Timers`; whoever drives the engine arms a single real timer for `deadline()`. Starting a name
 again moves it. Equal deadlines fire in the order in which they were started, so that a replay is exact.
 
-Most timers of a protocol are far away and are moved or stopped before they fire. So only the nearest ones are in a heap;
-the others are names in a list for their span of time, without any order until that span is the next one.
+Most timers of a protocol are far away and are moved or stopped before they fire. So only the nearest are in a heap; the
+others are names in a list for their span of time, without any order until that span is the next one.
 """
 
 from __future__ import annotations

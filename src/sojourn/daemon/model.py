@@ -183,7 +183,7 @@ class Maar(Section):
     )
     watch: SwitchField = _maar(
         "watch",
-        "Count packets from old prefixes to see which are idle. Without it a prefix retires only with its node, or when "
+        "Count packets from old prefixes to see which are idle. Without it a prefix retires with its node, or when "
         "that is commanded.",
     )
     mtu: MtuField = _maar("mtu", "MTU of the core. Nodes are told 40 octets less, so that tunnelled packets fit.")

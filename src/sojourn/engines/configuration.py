@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from hashlib import sha256
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -45,6 +46,16 @@ class Peer:
     name: str = ""
     pool: Prefix | None = None
     """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
+
+
+class Peers(tuple[Peer, ...]):
+    """The MAARs of a domain, for routers that share one table of them: thousands in a simulation. A router may be its
+    own peer."""
+
+    @cached_property
+    def by_address(self) -> dict[Address, Peer]:
+        """Each by its address."""
+        return {peer.address: peer for peer in self}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import MaarConfiguration, Mode, Peer
+from sojourn.engines.configuration import MaarConfiguration, Mode, Peers
 from sojourn.engines.maar_session import AWAY, DEPARTED, SERVED, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.engines.registration import TECHNOLOGIES
@@ -57,7 +57,8 @@ class MaarState(OutboxEngine):
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine)
         self._technology = TECHNOLOGIES[configuration.access_technology]
         self.heard: dict[Address, Instant] = {}
-        self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
+        peers = configuration.peers
+        self._peers = (peers if isinstance(peers, Peers) else Peers(peers)).by_address
         self._foreign: dict[Prefix, bytes] = {}
         self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
         self._anchored_for: dict[Prefix, bytes] = {}

@@ -1,9 +1,9 @@
 """Discrete events in whole nanoseconds.
 
-What is known in advance (the workload) comes as a sorted stream; what that sets off (messages under way, timers) waits in
-a heap. The heap of a Python program is bound by the memory that it touches, so only what is due within about a second
-is in it; everything later lies in a list for its second, and the stream is taken a second at a time. Equal instants are
-executed in a fixed order: the stream first, then what was scheduled, in the order in which that was done.
+What is known in advance (the workload) comes as a sorted stream; what that sets off (messages under way, timers) waits
+in a heap. The heap of a Python program is bound by the memory that it touches, so only what is due within about a
+second is in it; everything later lies in a list for its second, and the stream is taken a second at a time. Equal
+instants are executed in a fixed order: the stream first, then what was scheduled, in the order in which that was done.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ class Kernel:
         else:
             self._later.setdefault(at >> _SPAN_BITS, []).append((at, next(self.order), action, item, cause))
 
-    def run(self, until: Instant, stream: Iterator[Entry] = iter(())) -> None:
+    def run(
+        self,
+        until: Instant,
+        stream: Iterator[Entry] = iter(()),  # noqa: B008 - it is empty, so nobody takes from it
+        every_second: Callable[[Instant], None] | None = None,
+    ) -> None:
         """Execute the stream, whose orders are negative, and all that was and is scheduled, up to (not at) `until`."""
         heap = self.heap
         record = next(stream, None)
@@ -63,3 +68,5 @@ class Kernel:
             while heap:
                 at, _, action, item, cause = heappop(heap)
                 action(at, item, cause)
+            if every_second is not None:
+                every_second(edge)

@@ -12,12 +12,17 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.wire.units import Duration, Instant
+from sojourn.wire.units import Instant
+
+Numbers = NDArray[np.int64]
 
 PURPOSE_BITS = 2
 TURN_BITS = 32
 PLACE_BITS = 13
 MOST_PLACES = 1 << PLACE_BITS
+LOST = 1 << PURPOSE_BITS + TURN_BITS + 2 * PLACE_BITS
+"""In a code: the network lost the message."""
+_CAUSE_BITS = PURPOSE_BITS + TURN_BITS
 _PAGE = 1 << 16
 
 
@@ -29,47 +34,50 @@ class Purpose(IntEnum):
     RETIREMENT = 1
     """One prefix, or the whole node, is let go of."""
     UPKEEP = 2
-    """Refreshes and other things that only time sets off."""
+    """Refreshes, and the rest of what only time sets off."""
 
 
-def cause(turn: int, purpose: int) -> int:
-    """Attachment and purpose in one number, as it travels with everything that they set off."""
-    return turn << PURPOSE_BITS | purpose
+MESSAGE = 16
+"""The kind of an event of the log: a message arrives; its purpose is added, and 8 if it is lost. Lower numbers are
+`Happening`."""
 
 
 class Ledger:
-    """The messages of `turns` attachments between `places`; `node` says whose attachment a turn is."""
+    """The messages between `places`; turn n is an attachment of the node ``node[n]``.
 
-    def __init__(self, places: int, node: NDArray[np.int64], warm_up: Instant, end: Instant, counts_octets: bool) -> None:
+    What is counted by place and purpose is what was sent from `warm_up` on; by turn, all.
+    """
+
+    def __init__(self, places: int, node: Numbers, warm_up: Instant, *, counts_octets: bool) -> None:
         turns = len(node)
         self.times = array("q")
-        """When each message arrives."""
+        """When each message arrives, or would."""
         self.codes = array("q")
         """`way`, and the cause."""
         self.sizes = array("q")
         """Octets of each, if these are counted."""
         self.messages = 0
-        """Sent from time 0 on."""
+        """All, from time 0 on."""
+        self.lost = 0
         self.digest = 0
         self.sent = np.zeros(places, np.int64)
-        """Messages by place of the sender, between warm-up and end; the same for what follows."""
+        """By place of the sender."""
         self.received = np.zeros(places, np.int64)
         self.octets = np.zeros(places, np.int64)
-        """Sent and received."""
+        """Sent or received."""
         self.by_purpose = np.zeros(len(Purpose), np.int64)
         self.octets_by_purpose = np.zeros(len(Purpose), np.int64)
         self.of_turn = np.zeros(turns, np.int64)
-        """Messages for the handover of each turn, whenever they were sent."""
+        """Messages for the handover of each turn."""
         self.octets_of_turn = np.zeros(turns, np.int64)
-        self.retirements_of_turn = np.zeros(turns, np.int64)
         self._node = node
-        self._warm_up, self._end = warm_up, end
+        self._warm_up = warm_up
         self._counts_octets = counts_octets
 
     @staticmethod
     def way(source: int, destination: int) -> int:
         """The part of a code that says from where to where."""
-        return (source << PLACE_BITS | destination) << TURN_BITS + PURPOSE_BITS
+        return (source << PLACE_BITS | destination) << _CAUSE_BITS
 
     def turn_page(self) -> None:
         """Sum up, if there is enough to make it worth while."""
@@ -84,36 +92,43 @@ class Ledger:
             del column[:]
         real = time >= 0  # before that the engines found each other
         time, code, size = time[real], code[real], size[real]
-        self.messages += len(time)
-        place = code >> TURN_BITS + PURPOSE_BITS
-        purpose = code & (1 << PURPOSE_BITS) - 1
+        lost = code & LOST != 0
+        place = code >> _CAUSE_BITS & (1 << 2 * PLACE_BITS) - 1
         turn = code >> PURPOSE_BITS & (1 << TURN_BITS) - 1
-        self.digest += digest(purpose + 16, time, self._node[turn], place)
-        handover, retirement = purpose == Purpose.HANDOVER, purpose == Purpose.RETIREMENT
-        turns = len(self.of_turn)
-        self.of_turn += np.bincount(turn[handover], minlength=turns)
-        self.retirements_of_turn += np.bincount(turn[retirement], minlength=turns)
-        counted = (time >= self._warm_up) & (time < self._end)
-        place, purpose = place[counted], purpose[counted]
-        source, destination = place >> PLACE_BITS, place & MOST_PLACES - 1
-        self.sent += np.bincount(source, minlength=len(self.sent))
-        self.received += np.bincount(destination, minlength=len(self.sent))
+        purpose = code & (1 << PURPOSE_BITS) - 1
+        self.messages += len(time)
+        self.lost += int(np.count_nonzero(lost))
+        self.digest += digest(MESSAGE + purpose + 8 * lost, time, self._node[turn], place)
+        self._sum_by_turn(turn, purpose, size)
+        self._sum_by_place(time, place, purpose, size, lost)
+
+    def _sum_by_turn(self, turn: Numbers, purpose: Numbers, size: Numbers) -> None:
+        handover = purpose == Purpose.HANDOVER
+        self.of_turn += np.bincount(turn[handover], minlength=len(self.of_turn))
+        if self._counts_octets:
+            self.octets_of_turn += _summed(turn[handover], size[handover], len(self.of_turn))
+
+    def _sum_by_place(
+        self, time: Numbers, place: Numbers, purpose: Numbers, size: Numbers, lost: NDArray[np.bool_]
+    ) -> None:
+        counted = time >= self._warm_up
+        source, destination, purpose = place[counted] >> PLACE_BITS, place[counted] & MOST_PLACES - 1, purpose[counted]
+        size, arrived = size[counted], ~lost[counted]
+        places = len(self.sent)
+        self.sent += np.bincount(source, minlength=places)
+        self.received += np.bincount(destination[arrived], minlength=places)
         self.by_purpose += np.bincount(purpose, minlength=len(Purpose))
         if self._counts_octets:
-            self.octets_of_turn += _summed(turn[handover], size[handover], turns)
-            size = size[counted]
-            self.octets += _summed(source, size, len(self.sent)) + _summed(destination, size, len(self.sent))
+            self.octets += _summed(source, size, places) + _summed(destination[arrived], size[arrived], places)
             self.octets_by_purpose += _summed(purpose, size, len(Purpose))
 
 
-def _summed(key: NDArray[np.int64], size: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+def _summed(key: Numbers, size: Numbers, number: int) -> Numbers:
     return np.bincount(key, weights=size, minlength=number).astype(np.int64)
 
 
-def digest(
-    kind: NDArray[np.integer], time: NDArray[np.int64], node: NDArray[np.integer], place: NDArray[np.integer]
-) -> int:
-    """A number for a set of events, whatever their order: the sum of a hash of each, modulo 2**64."""
+def digest(kind: NDArray[np.integer], time: Numbers, node: NDArray[np.integer], place: NDArray[np.integer]) -> int:
+    """A number for a set of events, whatever their order: the sum of a hash of each, below 2**64."""
     words = time.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for number, column in enumerate((kind, node, place), 1):
         words ^= column.astype(np.uint64) + np.uint64(number << 58)
@@ -122,5 +137,3 @@ def digest(
         words ^= words >> np.uint64(27)
         words *= np.uint64(0x94D049BB133111EB)
     return int(np.sum(words ^ (words >> np.uint64(31)), dtype=np.uint64))
-
-

@@ -1,98 +1,211 @@
-"""prototype"""
+"""The simulated domain of one shard: a MAAR at every place that its nodes visit, a central database, and the network.
+
+The engines are those of the daemon, with these settings: what a scenario says (mode, lifetime); no limit of the number
+of nodes and no pace, as a shard is a part of a population; no advertisement that nothing asks for and no counting of
+packets, because the workload says when the last session on a prefix is over (`MobilityAnchorAccessRouter` retires on
+command). Everything else is their default, repetitions and refreshes included.
+
+Nodes meet nowhere but in queues and in what the engines learn about round trips. Without processing times and losses
+nobody waits and nothing is repeated (`independent`), so that shards are exact.
+"""
+
 from __future__ import annotations
-from array import array
+
+from collections.abc import Callable, Iterator
+from random import Random
+
 import numpy as np
-from sojourn.sim.kernel import Kernel
-from sojourn.sim.roles import Role
-from sojourn.sim.ledger import Ledger, PURPOSE_BITS, Purpose
-from sojourn.sim.topology import Topology
-from sojourn.sim.protocol import ProtocolSettings
-from sojourn.sim.wires import Wire
-from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration, Mode, Peer
+
+from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration, Mode, Peer, Peers
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mobility_database import CentralMobilityDatabase
-from sojourn.sim.itinerary import understand
-from sojourn.wire.units import HOUR, SECOND
-from sojourn.wire.addresses import Prefix
-EPOCH = 1_790_000_000 * SECOND
+from sojourn.sim.itinerary import Itinerary
+from sojourn.sim.kernel import Action, Entry, Kernel
+from sojourn.sim.ledger import MOST_PLACES, Ledger
+from sojourn.sim.protocol import ProtocolSettings, WireMode
+from sojourn.sim.roles import Role, Router
+from sojourn.sim.seen import Seen
+from sojourn.sim.topology import Topology
+from sojourn.sim.wires import weigher
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration, Instant, WallClock
 
-class Seen:
-    def __init__(self, turns, places):
-        self.contacted = array("q", bytes(8*turns)); self.advertised = array("q", [-1])*turns; self.registered = array("q", [-1])*turns
-        self._half = {}
-        self.places = places
-        self.restored = []
-    def served(self, turn, place, now):
-        key = turn * self.places + place
-        other = self._half.pop(key, None)
-        if other is None: self._half[key] = now
-        else: self.restored.append((turn, place, max(now, other)))
-    def tunnelled(self, turn, place, now):
-        self.contacted[turn] += 1
-        self.served(turn, place, now)
+EPOCH: WallClock = 1_790_000_000 * SECOND
+"""The time of day when the simulation begins; only differences matter."""
+_PROLOGUE: Duration = 10 * SECOND
+"""Before time 0 the engines find each other."""
+_PREFIXES = 32
+"""Prefixes that a node may keep: as many as a message lists."""
+_MANY = 1 << 30
+_RATE = SECOND
+"""A second: more than the engines can tell apart."""
+_FARTHEST: Duration = 400 * MILLISECOND
+"""From one place to another, for requests to be answered before they are repeated."""
+
+
+def independent(topology: Topology, settings: ProtocolSettings) -> bool:
+    """Whether nodes have nothing to do with each other, so that they can be simulated in parts."""
+    return settings.mode == "none" or (
+        not settings.processing and not settings.loss and int(topology.delay.max()) <= _FARTHEST
+    )
+
 
 class World:
-    def __init__(self, topology: Topology, settings: ProtocolSettings, stream, end, warm=0) -> None:
-        self.it = it = understand(stream, end, settings.idle_hold)
-        v = it.visits
-        self.end = end
-        self.topology = topology
+    """Run once: `run`. What came of it is in `ledger` and `seen`."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        settings: ProtocolSettings,
+        itinerary: Itinerary,
+        *,
+        seed: int = 0,
+        wire: WireMode = "off",
+        warm_up: Duration = 0,
+    ) -> None:
+        places = len(topology.places)
+        if places > MOST_PLACES:
+            raise ValueError(f"{places} places where at most {MOST_PLACES} can be simulated")
+        visits = itinerary.visits
         self.settings = settings
-        self.kernel = Kernel(-4 * (1<<30))
-        n = len(topology.places)
-        self.ledger = Ledger(n, v.node, warm, end, False)
-        self.wire = Wire()
-        self.seen = Seen(len(v), n)
-        cmd_place = settings.database if settings.database is not None else topology.best_place()
-        self.addresses = [bytes.fromhex("20010db80000") + p.to_bytes(4, "big") + bytes(5) + b"\1" for p in range(n)]
-        self.pools = [Prefix((0x2A00_0000 + p << 96).to_bytes(16, "big"), 32) for p in range(n)]
-        self.cmd = bytes.fromhex("20010db8ffff") + bytes(9) + b"\1"
+        self.kernel = Kernel(-_PROLOGUE)
+        self.ledger = Ledger(places, visits.node, warm_up, counts_octets=wire != "off")
+        self.seen = Seen(len(visits), places)
+        self.weigh = weigher(wire)
+        self.loses: Callable[[], bool] | None = _loser(settings.loss, seed) if settings.loss else None
+        self.holds = 0
+        """Prefixes whose idle time ran out."""
+        self.routers: dict[int, Router] = {}
+        self.places_of: dict[Address, int] = {}
+        self._topology = topology
+        self._itinerary = itinerary
+        self._turns: dict[int, int] = {}
+        self._here: dict[int, int] = {}
+        self._roles: dict[Address, Role] = {}
+        self._build([int(place) for place in np.unique(visits.place)])
+
+    def _build(self, places: list[int]) -> None:
+        settings, database = self.settings, _database(len(self._topology.places))
+        peers = Peers(Peer(_address(place)) for place in places)
         mode = Mode(settings.mode)
-        peers = tuple(Peer(a, "", None) for a in self.addresses)
-        self.roles: dict[bytes, Role] = {}
-        self.routers = []
-        for p in range(n):
-            conf = MaarConfiguration(self.addresses[p], self.pools[p], self.cmd, tuple(x for x in peers if x.address != self.addresses[p]), mode, lifetime=settings.lifetime, advertisement_interval=0, nodes=1<<30, new_nodes_per_second=1_000_000_000, prefixes_per_node=32, watch=False)
-            r = Role(self, MobilityAnchorAccessRouter(conf, EPOCH), self.addresses[p], p)
-            self.routers.append(r); self.roles[self.addresses[p]] = r
-        conf = CmdConfiguration(self.cmd, tuple(Maar(a, q) for a, q in zip(self.addresses, self.pools)), mode, pace_rate=1_000_000_000, pace_burst=1_000_000_000, nodes=1<<30, nodes_per_maar=1<<30, warm_up=0, prefixes_per_node=32)
-        self.database = Role(self, CentralMobilityDatabase(conf, EPOCH), self.cmd, cmd_place)
-        self.roles[self.cmd] = self.database
-        self.current = {}
-        for role in [self.database, *self.routers]:
-            role.engine.stores = False
-            role.engine.reports = frozenset(("registered", "command-refused", "retirement-refused")) if role is not self.database else frozenset()
+        for place in places:
+            configuration = MaarConfiguration(
+                _address(place),
+                _pool(place),
+                database,
+                peers,
+                mode,
+                lifetime=settings.lifetime,
+                watch=False,
+                advertise_confirmed=settings.advertise_confirmed,
+                advertisement_interval=0,
+                nodes=_MANY,
+                new_nodes_per_second=_RATE,
+                prefixes_per_node=_PREFIXES,
+            )
+            engine = MobilityAnchorAccessRouter(configuration, EPOCH)
+            router = self.routers[place] = Router(self, engine, _address(place), place)
+            self._enter(router.role)
+        told = CmdConfiguration(
+            database,
+            tuple(Maar(_address(place), _pool(place)) for place in places),
+            mode,
+            lifetime_max=max(settings.lifetime, HOUR),
+            nodes=_MANY,
+            nodes_per_maar=_MANY,
+            prefixes_per_node=_PREFIXES,
+            pace_rate=_RATE,
+            pace_burst=_RATE,
+            warm_up=0,
+        )
+        place = settings.database if settings.database is not None else self._topology.best_place()
+        self._enter(Role(self, CentralMobilityDatabase(told, EPOCH), database, place))
+
+    def _enter(self, role: Role) -> None:
+        self._roles[role.address] = role
+        self.places_of[role.address] = role.place
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def run(self, until: Instant, progress: Callable[[Instant], None] | None = None) -> None:
+        """Everything that happens before `until`; `progress` is told how far it is."""
+        for role in self._roles.values():
             role.start(self.kernel.start)
         self.kernel.run(0)
 
-    def way(self, place, destination):
-        role = self.roles[destination]
-        return int(self.topology.delay[place, role.place]), role.tell, Ledger.way(place, role.place)
-    def place_of(self, address): return self.roles[address].place
-    def delay(self, place, address): return int(self.topology.delay[place, self.roles[address].place])
-    def turn_of(self, node): return self.current[node]
-    def is_at(self, link_layer, place):
-        return self.it.visits.place[self.current[int.from_bytes(link_layer[1:], "big")]] == place
-    def retire_later(self, now, cause, role): pass
-    @property
-    def msgs(self): return self.ledger.messages
-    def run(self):
-        it = self.it; v = it.visits; r = it.retirements
-        time = np.concatenate((v.begin, r.time))
-        kind = np.concatenate((np.zeros(len(v), np.int8), np.ones(len(r.time), np.int8)))
-        node = np.concatenate((v.node, r.node)); place = np.concatenate((v.place, r.anchor))
-        turn = np.concatenate((np.arange(len(v)), np.full(len(r.time), -1)))
-        order = np.lexsort((kind, time))
-        current = self.current
-        routers = self.routers
-        def records():
-            for i, t, k, n, p, u in zip(range(-len(order), 0), time[order].tolist(), kind[order].tolist(), node[order].tolist(), place[order].tolist(), turn[order].tolist()):
-                ll = b"\2" + n.to_bytes(5, "big")
-                if k == 0:
-                    current[n] = u
-                    yield t, i, routers[p].attach, ll, u << PURPOSE_BITS
-                else:
-                    yield t, i, routers[p].retire, "05" + ll.hex(), current[n] << PURPOSE_BITS | 1
-                if not u & 1023: self.ledger.turn_page()
-        self.kernel.run(self.end, records())
+        def every_second(now: Instant) -> None:
+            self.ledger.turn_page()
+            if progress is not None:
+                progress(now)
+
+        self.kernel.run(until, self._records(), every_second)
         self.ledger.close()
+
+    def _records(self) -> Iterator[Entry]:
+        """What the engines are told of the itinerary, in the order of time."""
+        visits, retirements = self._itinerary.visits, self._itinerary.retirements
+        left, ended = self._itinerary.departures
+        number = (len(visits), len(left), len(retirements.time))
+        time = np.concatenate((visits.begin, left, retirements.time))
+        kind = np.repeat(np.arange(3, dtype=np.int8), number)
+        node = np.concatenate((visits.node, visits.node[ended], retirements.node))
+        place = np.concatenate((visits.place, visits.place[ended], retirements.anchor))
+        turn = np.concatenate((np.arange(len(visits)), ended, np.zeros(number[2], np.int64)))
+        order = np.lexsort((kind, time))
+        actions: dict[tuple[int, int], Action] = {}
+        for at, router in self.routers.items():
+            actions[0, at], actions[1, at], actions[2, at] = router.attach, router.detach, router.retire
+        columns = (column[order].tolist() for column in (time, kind, place, node, turn))
+        for index, (at, what, where, who, which) in enumerate(zip(*columns, strict=True), -len(order)):
+            yield at, index, actions[what, where], who, which
+
+    @property
+    def alarms(self) -> int:
+        """Deadlines that the kernel kept."""
+        return sum(role.alarms for role in self._roles.values())
+
+    # --- what roles ask -----------------------------------------------------------------------------------------------
+
+    def way(self, place: int, destination: Address) -> tuple[Duration, Action, int]:
+        """From `place` to an address: the delay, who is there, and the code for the ledger."""
+        role = self._roles[destination]
+        return int(self._topology.delay[place, role.place]), role.arrive, Ledger.way(place, role.place)
+
+    def begin(self, node: int, turn: int) -> None:
+        """The node is at the place of this turn."""
+        self._turns[node] = self._here[node] = turn
+
+    def end(self, node: int) -> None:
+        """The node is nowhere."""
+        self._here.pop(node, None)
+
+    def turn_of(self, node: int) -> int:
+        """Its latest turn."""
+        return self._turns[node]
+
+    def node_of_turn(self, turn: int) -> int:
+        """Whose turn it is."""
+        return int(self._itinerary.visits.node[turn])
+
+    def is_at(self, node: int, place: int) -> bool:
+        """Whether the node is attached there."""
+        turn = self._here.get(node)
+        return turn is not None and int(self._itinerary.visits.place[turn]) == place
+
+
+def _loser(share: float, seed: int) -> Callable[[], bool]:
+    random = Random(seed).random
+    return lambda: random() < share
+
+
+def _address(place: int) -> Address:
+    return (0x2001_0DB8 << 96 | place << 16 | 1).to_bytes(16, "big")
+
+
+def _database(places: int) -> Address:
+    return _address(places)
+
+
+def _pool(place: int) -> Prefix:
+    """Room for 2**32 nodes at every place."""
+    return Prefix((0x2A00_0000 + place << 96).to_bytes(16, "big"), 32)

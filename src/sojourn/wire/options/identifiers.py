@@ -7,7 +7,6 @@ from sojourn.wire.fields import U8, U32, Rest
 from sojourn.wire.mobility import MobilityOption, mobility_option
 from sojourn.wire.values import IdentifierType
 
-
 _SUBTYPES = [bytes((number,)) for number in range(256)]
 
 
