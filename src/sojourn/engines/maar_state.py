@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import replace
+from itertools import repeat
 
 from sojourn.core.effects import (
     Advertise,
@@ -20,7 +21,6 @@ from sojourn.core.effects import (
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
-    SendMessage,
     StoreBinding,
     WithdrawCounter,
     WithdrawLogicalInterface,
@@ -30,9 +30,10 @@ from sojourn.core.effects import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import MaarConfiguration, Mode, Peer
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.configuration import MaarConfiguration, Mode, Peers
+from sojourn.engines.maar_session import AWAY, DEPARTED, SERVED, Session
 from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, Prefix
@@ -40,6 +41,8 @@ from sojourn.wire.units import MILLISECOND, Instant, WallClock
 
 _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
+_TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair")
+"""Of one session."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
 
@@ -52,8 +55,10 @@ class MaarState(OutboxEngine):
         self.configuration = configuration
         self.sessions: dict[bytes, Session] = {}
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine)
+        self._technology = TECHNOLOGIES[configuration.access_technology]
         self.heard: dict[Address, Instant] = {}
-        self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
+        peers = configuration.peers
+        self._peers = (peers if isinstance(peers, Peers) else Peers(peers)).by_address
         self._foreign: dict[Prefix, bytes] = {}
         self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
         self._anchored_for: dict[Prefix, bytes] = {}
@@ -68,10 +73,7 @@ class MaarState(OutboxEngine):
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         self._requests = Retransmission(
-            constants,
-            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
-            wake=lambda key, instant: self._timers.start(("request", key), instant),
-            sleep=lambda key: self._timers.stop(("request", key)),
+            constants, configuration.address, self._do, self._timers.start, self._timers.stop
         )
 
     # --- numbers --------------------------------------------------------------------------------------------------
@@ -124,11 +126,11 @@ class MaarState(OutboxEngine):
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""
-        if session.presence is Presence.AWAY and session.serving is not None:
+        if session.presence is AWAY and session.serving is not None:
             self._anchor_for(session, session.serving)
             for prefix in session.anchored:
                 self._do(EnsurePrefix(prefix, session.slot))
-        elif session.presence in (Presence.SERVED, Presence.DEPARTED):
+        elif session.presence in (SERVED, DEPARTED):
             self._serve(session)
             for anchor, identity in session.logical.items():
                 self._ensure_logical(session, anchor, identity)
@@ -139,23 +141,9 @@ class MaarState(OutboxEngine):
         """A prefix that `anchor` anchors is served here from now on; False with a report when that cannot be."""
         if session.anchored.get(prefix) == anchor:
             return True
-        trouble = ""
-        peer = self._peers.get(anchor)
-        lengths = range(48, 129) if session.legacy else (self.configuration.prefix_length,)
-        if anchor not in self._peers and anchor != self.configuration.cmd:
-            trouble = "anchor is not a configured peer"
-        elif prefix.length not in lengths or prefix.address[0] in (0, 0xFE, 0xFF):
-            trouble = "not a prefix for a node"
-        elif peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
-            trouble = "not of the pool of its anchor"
-        elif self.configuration.pool.contains(prefix) or prefix.contains(self.configuration.pool):
-            trouble = "prefix of our own pool"
-        elif self._serves_another(prefix, session):
-            trouble = "prefix of another node"
-        elif len(session.anchored) >= self.configuration.prefixes_per_node:
-            trouble = "too many prefixes"
+        trouble = self._trouble(session, prefix, anchor)
         if trouble:
-            self._report("anchor-refused", node=session.node.hex(), prefix=str(prefix), reason=trouble)
+            self._report("anchor-refused", node=session.node, prefix=prefix, reason=trouble)
             return False
         former = self._foreign.get(prefix)
         if former is not None and former != session.node:
@@ -166,10 +154,29 @@ class MaarState(OutboxEngine):
         self._serve_foreign(session, prefix, anchor)
         return True
 
+    def _trouble(self, session: Session, prefix: Prefix, anchor: Address) -> str:
+        """Why it cannot be that `anchor` anchors `prefix` for this node; empty when it can."""
+        configuration = self.configuration
+        peer = self._peers.get(anchor)
+        if peer is None and anchor != configuration.cmd:
+            return "anchor is not a configured peer"
+        wrong = prefix.length < 48 if session.legacy else prefix.length != configuration.prefix_length
+        if wrong or prefix.address[0] in (0, 0xFE, 0xFF):
+            return "not a prefix for a node"
+        if peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
+            return "not of the pool of its anchor"
+        if configuration.pool.overlaps(prefix):
+            return "prefix of our own pool"
+        if prefix in self._foreign and self._serves_another(prefix, session):
+            return "prefix of another node"
+        if len(session.anchored) >= configuration.prefixes_per_node:
+            return "too many prefixes"
+        return ""
+
     def _serves_another(self, prefix: Prefix, session: Session) -> bool:
         """Whether `prefix` belongs to another node that is here."""
         other = self.sessions.get(self._foreign.get(prefix, session.node))
-        return other is not None and other is not session and other.presence is Presence.SERVED
+        return other is not None and other is not session and other.presence is SERVED
 
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.pop(prefix, None)
@@ -206,15 +213,16 @@ class MaarState(OutboxEngine):
         del self.sessions[session.node]
         self._by_slot.pop(session.slot, None)
         self._unproved.pop(session.node, None)
-        self._do(DeleteBinding(session.node))
+        if self.stores:
+            self._do(DeleteBinding(session.node))
 
     def _quiet(self, session: Session) -> None:
         """No timer of this session runs."""
-        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"):
-            self._timers.stop((kind, session.node))
+        self._timers.stop_all(zip(_TIMERS, repeat(session.node)))
 
     def _keep(self, session: Session) -> None:
-        self._do(StoreBinding(session.node, session.record()))
+        if self.stores:
+            self._do(StoreBinding(session.node, session.record()))
 
     def _forget_station(self, session: Session) -> None:
         self._do(ForgetStation(session.interface, session.link_layer))
@@ -253,7 +261,7 @@ class MaarState(OutboxEngine):
         """
         configuration = self.configuration
         valid = configuration.valid_lifetime
-        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
+        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone] if gone else []
         if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
             prefixes.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
         for prefix, anchor in session.anchored.items():
@@ -273,7 +281,8 @@ class MaarState(OutboxEngine):
         )
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
-        self._after(configuration.advertisement_interval, "advertise", session.node)
+        if configuration.advertisement_interval:
+            self._after(configuration.advertisement_interval, "advertise", session.node)
 
     def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """The same router under the identity of `anchor`: no default router, but the way to its own networks."""
