@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,12 +35,12 @@ _FIGURES = {
     "told_p99_ms": ("old_prefix_ms", "p99"),
     "contacted": ("contacted", "mean"),
     "in_use": ("anchors_at_handover", "mean"),
-    "anchors": ("anchors", "mean"),
-    "tunnelled": ("tunnelled_share", "mean"),
+    "anchors": ("anchors",),
+    "tunnelled": ("sessions", "tunnelled_share"),
     "messages": ("messages_per_handover", "mean"),
     "octets": ("octets_per_handover", "mean"),
 }
-"""Our names, and the simulator's with what is taken of its distribution."""
+"""Our names, and where the simulator's summary has them."""
 
 
 def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -> Inputs:
@@ -72,7 +71,7 @@ def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -
         seeds=range(scenario.seed, scenario.seed + (seeds or table.seeds)),
         workload=lambda seed: first if seed == scenario.seed else _reseeded(scenario, topology, seed),
         overlay=lambda seed, session, every: _overlaid(_reseeded(scenario, topology, seed), session, every),
-        engines=_engines(scenario, topology, central) if simulation and find_spec("sojourn.sim.run") else None,
+        engines=_engines(scenario, topology, central) if simulation else None,
         repairs=(*topology.repairs, *first.repairs),
     )
 
@@ -100,14 +99,22 @@ def _engines(scenario: Scenario, topology: Topology, central: int) -> Engines:
     """The simulator with one process: what is simulated here takes seconds."""
 
     def run(way: Way, workload: Workload, seed: int) -> Mapping[str, float]:
-        from sojourn.sim.run import simulate  # type: ignore[import-not-found]
+        from sojourn.sim.run import simulate
 
         settings = replace(scenario.settings, mode=_MODES[way], database=central)
         with TemporaryDirectory(prefix="sojourn-evaluate-") as folder:
-            summary: Mapping[str, Mapping[str, Any]] = simulate(
+            summary = simulate(
                 topology, workload, settings, Path(folder),
                 seed=seed, jobs=1, progress=None, warm_up=scenario.warm_up,
             )  # fmt: skip
-            return {ours: float(summary[name][part]) for ours, (name, part) in _FIGURES.items() if name in summary}
+            return {ours: value for ours, path in _FIGURES.items() if (value := _at(summary, path)) is not None}
 
     return run
+
+
+def _at(summary: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
+    """A figure of the summary; None where nothing of the kind happened."""
+    found: Any = summary
+    for name in path:
+        found = found[name] if found is not None else None
+    return None if found is None else float(found)
