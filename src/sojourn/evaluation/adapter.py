@@ -37,10 +37,10 @@ _FIGURES = {
     "in_use": ("anchors_at_handover", "mean"),
     "anchors": ("anchors",),
     "tunnelled": ("sessions", "tunnelled_share"),
-    "messages": ("messages_per_handover", "mean"),
-    "octets": ("octets_per_handover", "mean"),
 }
 """Our names, and where the simulator's summary has them."""
+FIGURES = {*_FIGURES, "messages"}
+"""What the engines are asked for."""
 
 
 def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -> Inputs:
@@ -107,7 +107,11 @@ def _engines(scenario: Scenario, topology: Topology, central: int) -> Engines:
                 topology, workload, settings, Path(folder),
                 seed=seed, jobs=1, progress=None, warm_up=scenario.warm_up,
             )  # fmt: skip
-            return {ours: value for ours, path in _FIGURES.items() if (value := _at(summary, path)) is not None}
+            found = {ours: value for ours, path in _FIGURES.items() if (value := _at(summary, path)) is not None}
+            if summary["handovers"]:
+                signalling = summary["signalling"]
+                found["messages"] = (signalling["handover"] + signalling["retirement"]) / summary["handovers"]
+            return found
 
     return run
 
