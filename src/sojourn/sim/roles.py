@@ -19,6 +19,7 @@ from sojourn.core.effects import Advertise, Effect, EnsureTunnel, EnsureUplink, 
 from sojourn.core.engine import Engine
 from sojourn.core.events import Commanded, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_session import SERVED
 from sojourn.sim.kernel import Action
 from sojourn.sim.ledger import LOST, PURPOSE_BITS, Purpose
 from sojourn.wire import BindingUpdate, Handoff, HandoffIndicator, IdentifierType, MobileNodeIdentifier, MobilityMessage
@@ -197,7 +198,11 @@ class Router:
     def attach(self, now: Instant, node: int, turn: int) -> None:
         """The node has come: its turn `turn` begins."""
         self.world.begin(node, turn)
-        self._tell(now, NodeSeen(INTERFACE, link_layer(node), Sighting.STATION), turn << PURPOSE_BITS)
+        address, cause = link_layer(node), turn << PURPOSE_BITS
+        session = self._sessions.get(identifier(node))
+        if session is not None and session.presence is SERVED:  # back before anybody said that it had gone
+            self._tell(now, NodeDetached(INTERFACE, address), cause)
+        self._tell(now, NodeSeen(INTERFACE, address, Sighting.STATION), cause)
 
     def detach(self, now: Instant, node: int, turn: int) -> None:
         """The node has left the domain."""
