@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 from sojourn.evaluation import adapter
+from sojourn.evaluation.comparison import compare
+from sojourn.evaluation.inputs import EnginesFailed, Some
+from sojourn.evaluation.replay import replay
 from sojourn.evaluation.survey import worst_place
-from sojourn.evaluation.ways import Way
+from sojourn.evaluation.ways import DATABASE, Way
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_scenario_says_what_is_supposed() -> None:
     found = adapter.inputs(EXAMPLES / "campus", None, None, simulation=False)
-    assert (found.name, found.placement, found.population, found.nodes) == ("campus", "given", 20_000, 1000)
+    assert (found.name, found.placement, found.population, found.nodes) == ("campus", "given", 20_000, 500)
     assert found.topology.places[found.assumptions.central] == "core1"
     assert found.assumptions.session_rate == 0.5
     assert found.assumptions.message_cost == 25
@@ -63,13 +66,31 @@ def test_the_place_of_the_central_node_follows_its_rule(tmp_path: Path, rule: st
         assert found.topology.places[expected] == place
 
 
-@pytest.mark.parametrize("way", [Way.PROXY, Way.RELAY, Way.LOCATOR])
-def test_the_engines_of_each_mode_give_all_figures(way: Way) -> None:
-    found = adapter.inputs(EXAMPLES / "campus", 60, 1, simulation=True)
+@pytest.mark.parametrize("way", DATABASE)
+def test_the_engines_do_on_the_same_moves_what_the_count_says(way: Way) -> None:
+    """The strongest check of both: two programs that share nothing but the moves, equal to the last message."""
+    found = adapter.inputs(EXAMPLES / "campus", 40, 1, simulation=True)
     assert found.engines is not None
-    figures = found.engines(way, found.workload(1), 7)
-    assert figures.keys() == adapter.FIGURES
-    assert 0 < figures["tunnelled"] < 1
-    assert 0 < figures["told_p50_ms"] <= figures["told_p95_ms"] <= figures["told_p99_ms"]
-    assert figures["contacted"] >= 1
-    assert figures["messages"] > 4  # the router just left is told, and some prefixes retire
+    some = Some(found.workload(1), 40)
+    counted = replay(
+        some.shard(0, 40), len(found.topology.places), start=found.warm_up, end=found.duration,
+        hold=found.assumptions.settings.idle_hold,
+    )  # fmt: skip
+    expected = compare(counted, found.topology, found.assumptions).figures[way]
+    moves = len(counted.handovers)
+    engines = found.engines(way, some, 1)
+    assert engines["contacted"] == pytest.approx(len(counted.handovers.held.place) / moves, rel=1e-3)
+    assert engines["in_use"] == pytest.approx(len(counted.handovers.in_use.place) / moves, rel=1e-3)
+    assert engines["anchors"] == pytest.approx(counted.mean_old_anchors, rel=1e-3)
+    assert engines["tunnelled"] == pytest.approx(counted.tunnelled, rel=1e-3)
+    for name in ("registered_ms", "restored_ms", "messages", "redirection_octets"):
+        assert engines[name] == pytest.approx(expected[name], rel=5e-3), name
+    assert engines["usable_ms"] == 0
+
+
+def test_a_simulation_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "simulate", lambda *_, **__: {"failed": [{"reason": "ValueError: odd"}]})
+    found = adapter.inputs(EXAMPLES / "campus", 10, 1, simulation=True)
+    assert found.engines is not None
+    with pytest.raises(EnginesFailed, match="in relay mode with seed 7: ValueError: odd"):
+        found.engines(Way.RELAY, found.workload(1), 7)
