@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sim.world import Machine, World
-from sojourn.core.effects import AccessEffect, Advertise, ProbeNode
+from sojourn.core.effects import AccessEffect, Advertise, ForgetStation, ProbeNode
 from sojourn.core.events import LinkChanged, NodeDetached, NodeSeen, Sighting
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
-from sojourn.wire.units import MILLISECOND, Duration, Instant
+from sojourn.wire.units import MILLISECOND, SECOND, Instant
 
 ANSWER = 2 * MILLISECOND
 """After which a node that is probed answers."""
+SOLICITS = (1 * SECOND, 5 * SECOND, 9 * SECOND)
+"""When a node asks for a router that did not speak to it, after its arrival."""
 INTERFACES = ("acc0", "acc1")
 
 
@@ -31,14 +33,10 @@ class Node:
     interface: str = INTERFACES[0]
     arrived: Instant = 0
     """When it last changed its place, or left."""
-    noticed: Instant = 0
-    """When its router last could not but notice it."""
     promises: dict[Address, tuple[Prefix, ...]] = field(default_factory=dict)
     """What it may use, by router identity, according to the last advertisement here."""
     preferred: Prefix | None = None
     """What it uses for new sessions."""
-    holds: set[Prefix] = field(default_factory=set)
-    """What it was told of, anywhere, and not told the end of."""
 
     @property
     def usable(self) -> set[Prefix]:
@@ -55,6 +53,8 @@ class Air:
         self._by_link_layer = {node.link_layer: node for node in self.nodes.values()}
         self.down: set[tuple[str, str]] = set()
         """Access links without a carrier, as (machine, interface)."""
+        self._stations: set[tuple[str, str, LinkLayer]] = set()
+        """What bridges remember, as (machine, interface, station): also of nodes that left without a word."""
         self.on_advertised: Callable[[Machine, Node, Advertise], None] = lambda machine, node, effect: None
 
     def node_at(self, machine: str, interface: str, link_layer: LinkLayer) -> Node | None:
@@ -76,7 +76,17 @@ class Air:
         node.arrived = self._world.now
         node.promises.clear()
         node.preferred = None
+        if sighting is Sighting.STATION and (machine.name, interface, node.link_layer) in self._stations:
+            sighting = Sighting.MULTICAST_LISTENER  # the bridge remembers it: nothing new to tell
         self.show(node, sighting)
+        for delay in SOLICITS:
+            self._world.later(delay, self._solicit, (node, node.arrived))
+
+    def _solicit(self, arrival: tuple[Node, Instant]) -> None:
+        """Nobody advertised anything to it yet: it asks for it (RFC 4861 6.3.7)."""
+        node, arrived = arrival
+        if node.arrived == arrived and not node.usable:
+            self.show(node, Sighting.ROUTER_SOLICITATION)
 
     def leave(self, node: Node, *, told: bool) -> None:
         """It is nowhere now; `told`: the link noticed."""
@@ -85,14 +95,28 @@ class Air:
         node.promises.clear()
         node.preferred = None
         if place is not None and told and (place, node.interface) not in self.down:
+            self._stations.discard((place, node.interface, node.link_layer))
             self._world.machines[place].tell(NodeDetached(node.interface, node.link_layer))
 
     def show(self, node: Node, sighting: Sighting) -> None:
         """It gives a sign of life where it is."""
+        if node.place is not None and (node.place, node.interface) not in self.down:
+            self.frame(node)
+            if sighting is not Sighting.STATION:
+                self._world.machines[node.place].tell(NodeSeen(node.interface, node.link_layer, sighting))
+
+    def frame(self, node: Node) -> None:
+        """It sends a packet: a bridge that does not remember it learns it."""
         if node.place is None or (node.place, node.interface) in self.down:
             return
-        node.noticed = self._world.now
-        self._world.machines[node.place].tell(NodeSeen(node.interface, node.link_layer, sighting))
+        station = (node.place, node.interface, node.link_layer)
+        if station not in self._stations:
+            self._stations.add(station)
+            self._world.machines[node.place].tell(NodeSeen(node.interface, node.link_layer, Sighting.STATION))
+
+    def forget(self, machine: Machine, effect: ForgetStation) -> None:
+        """A router told its bridge to forget a station."""
+        self._stations.discard((machine.name, effect.interface, effect.link_layer))
 
     # --- links --------------------------------------------------------------------------------------------------------
 
@@ -100,9 +124,9 @@ class Air:
         """The carrier is lost: stations go, the kernel forgets what leads there."""
         if (machine.name, interface) in self.down:
             return
-        for node in self.on_link(machine.name):
-            if node.interface == interface:
-                machine.tell(NodeDetached(interface, node.link_layer))
+        for _, _, link_layer in self._known(machine, interface):
+            self._stations.discard((machine.name, interface, link_layer))
+            machine.tell(NodeDetached(interface, link_layer))
         self.down.add((machine.name, interface))
         machine.plane.lose_link(interface)
         machine.tell(LinkChanged(interface, up=False))
@@ -113,12 +137,23 @@ class Air:
             return
         self.down.discard((machine.name, interface))
         machine.tell(LinkChanged(interface, up=True))
-        self.greet(machine)
+        for node in self.on_link(machine.name):
+            if node.interface == interface:
+                self.show(node, Sighting.STATION)
 
     def greet(self, machine: Machine) -> None:
-        """A router that begins, or whose link came back, sees who is there."""
-        for node in self.on_link(machine.name):
-            self.show(node, Sighting.STATION)
+        """A router that begins sees whom its bridges remember; after a loss of power these are the nodes there."""
+        if machine.lives_since_power == 1:
+            for key in self._known(machine):
+                self._stations.discard(key)
+            for node in self.on_link(machine.name):
+                self.show(node, Sighting.STATION)
+        for _, interface, link_layer in self._known(machine):
+            machine.tell(NodeSeen(interface, link_layer, Sighting.STATION))
+
+    def _known(self, machine: Machine, interface: str = "") -> list[tuple[str, str, LinkLayer]]:
+        stations = sorted(key for key in self._stations if key[0] == machine.name)
+        return [key for key in stations if not interface or key[1] == interface]
 
     # --- routers speak ------------------------------------------------------------------------------------------------
 
@@ -139,16 +174,15 @@ class Air:
             self.show(node, Sighting.NEIGHBOUR)
 
     def _hear(self, node: Node, effect: Advertise) -> None:
-        """An advertisement lists all that its router identity stands for."""
-        alive = tuple(each.prefix for each in effect.prefixes if each.valid > 0)
-        node.promises[effect.router] = alive
-        node.holds.update(alive)
-        node.holds.difference_update(each.prefix for each in effect.prefixes if each.valid == 0)
+        """An advertisement lists all that its router identity stands for; that of the default router comes first."""
+        if effect.lifetime:
+            node.promises.clear()
+        node.promises[effect.router] = tuple(each.prefix for each in effect.prefixes if each.valid > 0)
+        over = {each.prefix for each in effect.prefixes if each.valid == 0}
+        if over:  # whoever says so: a host keeps its prefixes by link, not by router
+            for router, prefixes in node.promises.items():
+                node.promises[router] = tuple(prefix for prefix in prefixes if prefix not in over)
         if effect.lifetime:
             preferred = [each.prefix for each in effect.prefixes if each.preferred > 0]
             node.preferred = preferred[0] if preferred else None
 
-
-def wait_for(air: Air, node: Node, since: Duration) -> Instant:
-    """From when on the node's router has no excuse for not knowing it: it showed itself `since` after it arrived."""
-    return max(node.noticed, node.arrived + since)

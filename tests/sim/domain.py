@@ -105,9 +105,20 @@ class DmmDomain:
         assert isinstance(engine, MobilityAnchorAccessRouter)
         return engine
 
+    def home(self, network: Prefix) -> Machine | None:
+        """The MAAR whose pool has that prefix."""
+        for number in self.numbers:
+            if pool(number).contains(network):
+                return self.members[f"ar{number}"]
+        return None
+
     def session(self, name: str, host: str) -> Session | None:
         """What `name` knows of `host`."""
         return self.maar(name).sessions.get(node(host))
+
+    def adjust(self, name: str, changes: Mapping[str, Any]) -> None:
+        """The next life of a MAAR has other settings."""
+        self.maar_configurations[name] = replace(self.maar_configurations[name], **changes)
 
     def run(self, duration: Duration) -> None:
         """Let time pass."""

@@ -22,6 +22,11 @@ HOPS = 12
 class Loop(Exception):
     """The packet goes round until its hop limit ends; the text says where."""
 
+    def __init__(self, prefix: Prefix, visited: list[str], *, tunnels: bool) -> None:
+        super().__init__(f"packets to {prefix} go round: {' '.join(visited)}")
+        self.tunnels = tunnels
+        """All the way round was through tunnels."""
+
 
 class Paths:
     """Follows packets through one world."""
@@ -36,7 +41,7 @@ class Paths:
         at = self._home(prefix)
         if at is None or not at.powered:
             return None
-        visited = [at.name]
+        visited, tunnels = [at.name], True
         while True:
             way = at.plane.way(prefix)
             match way:
@@ -50,16 +55,16 @@ class Paths:
                     home = self._home(prefix)
                     if home is None or home is at:
                         return None
-                    following = home
+                    following, tunnels = home, False
             if not self._world.network.passes(at.name, following.name):
                 return None
             at = following
             visited.append(at.name)
             if len(visited) > HOPS:
-                raise Loop(f"{prefix} goes round: {' '.join(visited)}")
+                raise Loop(prefix, visited, tunnels=tunnels)
 
-    def up(self, node: Node, prefix: Prefix) -> bool:
-        """`node` sends from `prefix`: whether the packet reaches the core where it belongs. It is counted on its way."""
+    def up(self, node: Node, prefix: Prefix, *, sent: bool) -> bool:
+        """Whether a packet of `node` from `prefix` reaches the core where it belongs. One that is `sent` is counted."""
         if node.place is None or (node.place, node.interface) in self._air.down:
             return False
         place = self._world.machines[node.place]
@@ -72,5 +77,6 @@ class Paths:
         if name is None or not self._world.network.passes(node.place, name):
             return False
         home = self._world.machines[name]
-        home.plane.traffic(prefix)
+        if sent:
+            home.plane.traffic(prefix)
         return self._home(prefix) is home

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from sim.clock import Clock
-from sojourn.core.effects import AccessEffect, EnsureDelivery, ForwardingEffect, StoreEffect
+from sojourn.core.effects import AccessEffect, EnsureDelivery, ForgetStation, ForwardingEffect, StoreEffect
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, MessageReceived
 from sojourn.dataplane.memory import MemoryDataplane
@@ -22,12 +22,16 @@ from sojourn.stores import MemoryStore
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import Address
 from sojourn.wire.mobility import MobilityMessage
-from sojourn.wire.units import MILLISECOND, Duration, Instant, WallClock
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
 
 Build: TypeAlias = Callable[[WallClock], Engine]
 """Makes the engine of a new life; it is told what its clocks differ by."""
 Fate: TypeAlias = Callable[[str, str, MobilityMessage], Sequence[Duration]]
 """What becomes of a message from one machine to another: a copy arrives that much later than the link needs."""
+_REPAIRED = 4 * SECOND
+"""An engine tries again what was refused after a second."""
+Heard: TypeAlias = Callable[[str, str, MobilityMessage], None]
+"""Told of (from, to, message)."""
 
 
 class World:
@@ -73,9 +77,9 @@ class Network:
         self.cut: set[tuple[str, str]] = set()
         """Directions in which nothing passes, neither messages nor packets."""
         self.fate: Fate = lambda source, destination, message: (0,)
-        self.on_sent: Callable[[str, str, MobilityMessage], None] | None = None
+        self.on_sent: list[Heard] = []
         """Told of every message before its fate is decided."""
-        self.on_arrived: Callable[[str, str, MobilityMessage], None] | None = None
+        self.on_arrived: list[Heard] = []
         """Told of every message that arrives, whether or not anybody is there."""
         self.sent = 0
         self.flying = 0
@@ -95,8 +99,8 @@ class Network:
         receiver = self.names.get(destination)
         octets = bytes(encode(message))
         self.sent += 1
-        if self.on_sent is not None:
-            self.on_sent(sender, receiver or destination.hex(), decode(octets))
+        for heard in self.on_sent:
+            heard(sender, receiver or destination.hex(), message)
         if receiver is None or (sender, receiver) in self.cut:
             return
         delay = self.delay(sender, receiver)
@@ -108,11 +112,9 @@ class Network:
         sender, receiver, octets, source, destination = flight
         self.flying -= 1
         machine = self._world.machines[receiver]
-        if machine.driver is None and self.on_arrived is None:
-            return
         message = decode(octets)
-        if self.on_arrived is not None:
-            self.on_arrived(sender, receiver, message)
+        for heard in self.on_arrived:
+            heard(sender, receiver, message)
         machine.tell(MessageReceived(message, source, destination))
 
 
@@ -122,6 +124,18 @@ class Died(Exception):
 
 class Kernel(MemoryDataplane):
     """Forwarding that outlives the process, that may refuse, and that forgets what leads to a link that goes down."""
+
+    def __init__(
+        self, trouble: Callable[[ForwardingEffect], OSError | None], forget: Callable[[ForgetStation], None]
+    ) -> None:
+        super().__init__(trouble)
+        self._forget = forget
+
+    def apply(self, effect: ForwardingEffect) -> None:
+        """See `MemoryDataplane.apply`."""
+        super().apply(effect)
+        if isinstance(effect, ForgetStation):
+            self._forget(effect)
 
     def lose_link(self, interface: str) -> None:
         """The kernel drops the nexthops of that link, and the routes with them."""
@@ -156,20 +170,24 @@ class Machine:
         self.clock = Clock()
         self.watches_clock = True
         """Whether the driver notices that the wall clock was set."""
-        self.plane = Kernel(self._kernel_trouble)
+        self.plane = self._kernel()
         self.disk = Disk(self._before_writing)
         self.driver: Driver | None = None
         """None while the process is dead; `plane` goes on forwarding then, as long as there is power."""
         self.powered = True
         self.paused = False
-        self.lives = 0
+        self.lives_since_power = 0
+        self.born: Instant = 0
+        """When this life began."""
         self.fuse: int | None = None
         """So many more things are done, and in the middle of the next the process dies."""
         self.refuses: Callable[[object], bool] | None = None
         """Whether kernel, disk (asked with None) or access link refuse something."""
         self.on_access: Callable[[Machine, AccessEffect], None] = lambda machine, effect: None
+        self.on_forget: Callable[[Machine, ForgetStation], None] = lambda machine, effect: None
         self.record: Callable[[Machine], Record | None] = lambda machine: None
-        self.refused = 0
+        self._kernel_refused: Instant = -_REPAIRED
+        self._disk_refused: Instant = -_REPAIRED
         self._waiting: list[Event] = []
         self._armed: Instant | None = None
         world.machines[name] = self
@@ -183,6 +201,16 @@ class Machine:
         return self.driver.engine
 
     @property
+    def kernel_is_behind(self) -> bool:
+        """Whether the kernel, or a link, refused something that may not have been tried again yet."""
+        return self.world.now - self._kernel_refused < _REPAIRED
+
+    @property
+    def disk_is_behind(self) -> bool:
+        """Whether the disk refused something that may not have been written since."""
+        return self.world.now - self._disk_refused < _REPAIRED
+
+    @property
     def store(self) -> dict[bytes, bytes]:
         """The records on the disk."""
         return self.disk.records
@@ -191,8 +219,9 @@ class Machine:
 
     def start(self) -> None:
         """The process begins, with what disk and kernel still have."""
-        self.lives += 1
+        self.lives_since_power += 1
         self.powered = True
+        self.born = self.world.now
         self.run_engine(self.build(self.clock.epoch))
         self._guarded(lambda driver: driver.start())
 
@@ -223,7 +252,8 @@ class Machine:
         """Only the disk survives."""
         self.die()
         self.powered = False
-        self.plane = Kernel(self._kernel_trouble)
+        self.lives_since_power = 0
+        self.plane = self._kernel()
 
     def boot(self) -> None:
         """Power is back, if it was gone, and the process begins."""
@@ -289,21 +319,24 @@ class Machine:
     def _access(self, effect: AccessEffect) -> None:
         self._burn()
         if self.refuses is not None and self.refuses(effect):
-            self.refused += 1
+            self._kernel_refused = self.world.now
             raise OSError(errno.ENETDOWN, "the link is down")
         self.on_access(self, effect)
+
+    def _kernel(self) -> Kernel:
+        return Kernel(self._kernel_trouble, lambda effect: self.on_forget(self, effect))
 
     def _kernel_trouble(self, effect: ForwardingEffect) -> OSError | None:
         self._burn()
         if self.refuses is not None and self.refuses(effect):
-            self.refused += 1
+            self._kernel_refused = self.world.now
             return OSError(errno.ENOMEM, "no room")
         return None
 
     def _before_writing(self) -> None:
         self._burn()
         if self.refuses is not None and self.refuses(None):
-            self.refused += 1
+            self._disk_refused = self.world.now
             raise OSError(errno.ENOSPC, "the disk is full")
 
     def _burn(self) -> None:

@@ -7,7 +7,6 @@ decoded. Losses, repetitions, crashes and restarts are asked for by the test.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from sim.clock import EPOCH
 from sim.domain import CMD, HOSTS, DmmDomain, node, pool, router
@@ -103,7 +102,7 @@ class Domain(DmmDomain):
         self.world.network.fate = lambda source, destination, message: (
             () if self.lose(source, destination, message) else (0,)
         )
-        self.world.network.on_sent = self._on_sent
+        self.world.network.on_sent.append(self._on_sent)
         for member in self.members.values():
             member.start()
         self.run(50 * MILLISECOND)
@@ -184,7 +183,7 @@ class Domain(DmmDomain):
 
     def reconfigure(self, name: str, **settings: object) -> None:
         """`name` begins again, without memory, with other settings."""
-        self.maar_configurations[name] = replace(self.maar_configurations[name], **settings)  # type: ignore[arg-type]
+        self.adjust(name, settings)
         self.restart(name, store=False)
         self.run(50 * MILLISECOND)
 
@@ -202,7 +201,7 @@ class Domain(DmmDomain):
     # --- writing down -----------------------------------------------------------------------------------------------
 
     def _on_sent(self, source: str, destination: str, message: MobilityMessage) -> None:
-        self.messages.append((self.now, source, destination, message))
+        self.messages.append((self.now, source, destination, decode(bytes(encode(message)))))
 
     def _on_effect(self, name: str, effect: Effect) -> None:
         self.effects.append((self.now, name, effect))

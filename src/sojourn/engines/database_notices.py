@@ -127,8 +127,8 @@ class Notices(OutboxEngine):
         self._requests.start(("notify", entry.node, maar, None), update, self._now, bulk=bulk)
 
     def _doubt(self, entry: BindingCacheEntry, maar: Address) -> None:
-        """`maar` may not know where the node is."""
-        if maar not in entry.untold:
+        """`maar` may not know where the node is; the one that serves it does."""
+        if maar not in entry.untold and maar != entry.serving:
             entry.untold = (*entry.untold, maar)
 
     def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
@@ -137,14 +137,17 @@ class Notices(OutboxEngine):
         if self._requests.get(("notify", entry.node, maar, None)) is None:
             self._tell_moved(entry, maar, entry.by_maar().get(maar, []), bulk=True)
 
-    def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address) -> None:
-        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix."""
+    def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address, stamp: int = 0) -> None:
+        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix.
+
+        `stamp` as in `_tell_moved`.
+        """
         options = (
             identifier_option(entry.node),
             HomeNetworkPrefix.of(prefix),
             HandoffIndicator(int(Handoff.NOT_CHANGED)),
             AccessTechnologyType(self._technology(entry)),
-            Timestamp(entry.timestamp),
+            Timestamp(max(entry.timestamp, stamp)),
             AnchoredPrefix.of(prefix),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
@@ -200,9 +203,10 @@ class Notices(OutboxEngine):
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
-            anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
+            anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)} - {ANY}
             believed = entry.by_maar().get(source, [])
             self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
+            self._not_wanted(entry, anchored_there.difference(believed), source, _stamp(acknowledgement))
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
         elif source in entry.untold:
@@ -230,6 +234,15 @@ class Notices(OutboxEngine):
             self._report("prefix-lost", node=entry.node.hex(), prefix=str(prefix), maar=text(maar))
         if lost:
             self._keep(entry)
+
+    def _not_wanted(self, entry: BindingCacheEntry, prefixes: set[Prefix], maar: Address, stamp: int) -> None:
+        """`maar` anchors these, and we let go of them: it refused to, as long as it thought that the node is there.
+
+        Nobody serves them, so packets to them would go to and fro between the two MAARs. `stamp` is what it accepted.
+        """
+        for prefix in sorted(prefixes):
+            if entry.serving != maar and self._requests.get(("retire", entry.node, maar, prefix)) is None:
+                self._tell_retired(entry, prefix, maar, stamp)
 
     def _confirmed(self, entry: BindingCacheEntry, maar: Address, *, answered: bool) -> None:
         handover = entry.handover
@@ -342,3 +355,8 @@ class Notices(OutboxEngine):
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         raise NotImplementedError
+
+
+def _stamp(acknowledgement: BindingAcknowledgement) -> int:
+    option = acknowledgement.first(Timestamp)
+    return 0 if option is None else option.ticks
