@@ -137,13 +137,16 @@ class Air:
             return
         self.down.discard((machine.name, interface))
         machine.tell(LinkChanged(interface, up=True))
+        if machine.driver is not None:  # as the daemon does
+            machine.plane.reassert()
         for node in self.on_link(machine.name):
             if node.interface == interface:
                 self.show(node, Sighting.STATION)
 
     def greet(self, machine: Machine) -> None:
         """A router that begins sees whom its bridges remember; after a loss of power these are the nodes there."""
-        if machine.lives_since_power == 1:
+        if machine.cold:
+            machine.cold = False
             for key in self._known(machine):
                 self._stations.discard(key)
             for node in self.on_link(machine.name):

@@ -76,7 +76,8 @@ class Dmm:
         """When the CMD last told a router of a node."""
         self._forgot: dict[str, Instant] = {}
         """When a machine last began without what it knew."""
-        self._visits: dict[str, list[str]] = defaultdict(list)
+        self._visits: dict[str, list[tuple[Instant, str]]] = defaultdict(list)
+        """Where every node was, and since when."""
 
     # --- what the seed chooses ----------------------------------------------------------------------------------------
 
@@ -141,7 +142,6 @@ class Dmm:
     def forgot(self, machine: Machine) -> None:
         """See `Cast`. What its nodes were promised there is worth nothing any more."""
         self._forgot[machine.name] = self.world.now
-        self.truth.forgot(machine)
         for each in self.air.on_link(machine.name):
             each.promises.clear()
             each.preferred = None
@@ -149,7 +149,7 @@ class Dmm:
     def arrived(self, each: Node) -> None:
         """See `Cast`."""
         assert each.place is not None
-        self._visits[each.name].append(each.place)
+        self._visits[each.name].append((self.world.now, each.place))
 
     def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         option = message.first(MobileNodeIdentifier)
@@ -170,9 +170,7 @@ class Dmm:
             return "idle for too long"
         if self.tight:
             return "limits"
-        visits = self._visits[flow.node.name]
-        since = len(visits) - visits[::-1].index(flow.home) if flow.home in visits else 0
-        if len(set(visits[since:]) - {flow.home}) >= self.cap:
+        if self._too_many(flow):
             return "too many prefixes"
         if place is not None and troubled and now - self._registered.get((place, who), -1) > self.granted - SECOND:
             return "its binding ran out"
@@ -180,3 +178,13 @@ class Dmm:
         if forgot >= flow.begun and self._reminded.get((flow.home, who), -1) < forgot:
             return "its anchor forgot"
         return ""
+
+    def _too_many(self, flow: Flow) -> bool:
+        """Whether its node was at as many other places as it may have prefixes, without a return in between."""
+        others: set[str] = set()
+        for when, place in self._visits[flow.node.name]:
+            if when >= flow.begun:
+                others = {*others, place} if place != flow.home else set()
+                if len(others) >= self.cap:
+                    return True
+        return False

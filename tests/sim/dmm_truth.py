@@ -37,7 +37,6 @@ class DmmTruth:
         """Nodes that were given a prefix by its anchor and not told its end."""
         self._updates: dict[tuple[str, bytes, str], deque[Instant]] = defaultdict(lambda: deque(maxlen=_UPDATE_RATE))
         self._too_fast: list[str] = []
-        self._forgetful: set[str] = set()
         self._entries: list[BindingCacheEntry] = []
         """Those of the CMD at the last look, and what they said then of the time of the attachment."""
         self._stamps: dict[int, int] = {}
@@ -60,18 +59,14 @@ class DmmTruth:
         option = message.first(MobileNodeIdentifier) if isinstance(message, BindingUpdate) else None
         if option is None:
             return
-        recent = self._updates[sender, option.identifier, receiver]
+        life = f"{sender} {self._domain.members[sender].lives}"  # nobody remembers what an earlier life sent
+        recent = self._updates[life, option.identifier, receiver]
         now = self._domain.now
-        born = self._domain.members[sender].born  # what an earlier life sent, nobody remembers
-        if len(recent) == _UPDATE_RATE and now - recent[0] < _SECOND and born <= recent[0]:
+        if len(recent) == _UPDATE_RATE and now - recent[0] < _SECOND:
             self._too_fast.append(f"{sender} sends {receiver} more than 3 updates a second about one node")
         recent.append(now)
 
     # --- at any moment ------------------------------------------------------------------------------------------------
-
-    def forgot(self, machine: Machine) -> None:
-        """A machine begins without what it knew."""
-        self._forgetful.add(machine.name)
 
     def now(self, calm: bool) -> list[str]:
         """See `sim.cast.Truth`."""
@@ -83,7 +78,7 @@ class DmmTruth:
             if self._examined.get(machine.name) != mark:
                 self._examined[machine.name] = mark
                 faults += [f"{machine.name}: {fault}" for fault in self._examine(machine)]
-        return faults or [*self._never_back(), *self._twice_owned(), *self._astray(calm)]
+        return faults or [*self._never_back(), *self._twice_owned(), *(self._astray() if calm else [])]
 
     def passing(self, calm: bool) -> set[str]:
         """See `sim.cast.Truth`: packets go round while two routers learn the news one after the other.
@@ -92,7 +87,7 @@ class DmmTruth:
         ordinary way back to the anchor lasts until the serving router is registered, however long that takes.
         """
         calm = calm and self._claims  # a router that is full refuses what the anchor sends it
-        return {str(loop) for _, loop in self._loops() if calm or (loop.tunnels and self._all_alive())}
+        return {str(loop) for _, loop in self._loops() if calm or (loop.tunnels and self._all_obey())}
 
     def _examine(self, machine: Machine) -> Iterator[str]:
         machines = len(self._domain.members)
@@ -100,7 +95,7 @@ class DmmTruth:
             yield from ledgers.database(machine.engine, machines)
             return
         yield from ledgers.maar(machine.engine, machines)
-        if not machine.kernel_is_behind and not any(name == machine.name for name, _ in self._air.down):
+        if not machine.kernel_is_behind:
             yield from ledgers.kernel(machine, machine.engine)
 
     def _never_back(self) -> Iterator[str]:
@@ -123,15 +118,12 @@ class DmmTruth:
                     yield f"{each} is anchored by {owners[each]} and {machine.name}"
                 owners[each] = machine.name
 
-    def _astray(self, calm: bool) -> Iterator[str]:
+    def _astray(self) -> Iterator[str]:
         """No packet reaches a node that was never given its prefix while another one is there that was.
 
-        A router that forgot gives a prefix to a second node, until somebody tells it.
+        Only when all is calm: a router that forgot gives a prefix again, one that is dead cannot say that it is over.
         """
         for network in self._anchored():
-            home = self._domain.home(network)
-            if home is not None and home.name in self._forgetful and not calm:
-                continue
             try:
                 reached = self._paths.down(network)
             except Loop:
@@ -158,18 +150,20 @@ class DmmTruth:
             if self._domain.home(network) is machine
         ]
 
-    def _all_alive(self) -> bool:
-        return all(machine.driver is not None and not machine.paused for machine in self._domain.members.values())
+    def _all_obey(self) -> bool:
+        """Whether every engine is awake, and every kernel does what it is asked."""
+        machines = self._domain.members.values()
+        return not any(each.driver is None or each.paused or each.kernel_is_behind for each in machines)
 
     # --- after some quiet ---------------------------------------------------------------------------------------------
 
     def quiet(self) -> list[str]:
         """Everybody is known where he is, and what is forwarded is what the bindings say."""
         domain = self._domain
-        faults = checkers.owners(domain) + self._nobody_shares()
+        faults = checkers.owners(domain)
         if not self._claims:
             return faults
-        faults += self._served_nowhere_else() + checkers.routes_equal_bindings(domain)
+        faults += self._served_nowhere_else() + self._nobody_shares() + checkers.routes_equal_bindings(domain)
         faults += [f"{network}: {loop}" for network, loop in self._loops()]
         faults += checkers.latest_wins(domain, {each.name: each.place for each in self._air.nodes.values()})
         return faults + self._promises_kept()

@@ -67,6 +67,8 @@ class Stage:
     def play(self, happenings: Iterable[Happening]) -> list[str]:
         """The faults of the whole episode: none, if all is well."""
         self.cast.start()
+        for machine in self.world.machines.values():
+            self.air.greet(machine)
         self.world.run(SECOND)
         self._tick(None)
         for number, happening in enumerate(happenings):
@@ -110,6 +112,7 @@ class Stage:
             or self._refusals
             or self.air.down
             or self.weather.loss
+            or self.weather.jitter > GRACE // 4
             or any(machine.driver is None or machine.paused for machine in self.world.machines.values())
         )
 
@@ -279,7 +282,7 @@ class Stage:
             self._show_all()
             self._pass(2 * LOOK)
             self._look()
-        self._until(self.cast.truth.quiet, 2 * LOOK, shows=False)
+        self._until(self.cast.truth.quiet, patience.quiet, shows=True)
 
     def _be_idle(self) -> None:
         self.flows.end_all()

@@ -13,14 +13,24 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from sim.clock import Clock
-from sojourn.core.effects import AccessEffect, EnsureDelivery, ForgetStation, ForwardingEffect, StoreEffect
+from sojourn.core.effects import (
+    AccessEffect,
+    EnsureDelivery,
+    EnsureHold,
+    EnsureTunnel,
+    ForgetStation,
+    ForwardingEffect,
+    StoreEffect,
+    WithdrawSlot,
+)
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, MessageReceived
 from sojourn.dataplane.memory import MemoryDataplane
+from sojourn.dataplane.state import Way
 from sojourn.host.driver import Driver, Record
 from sojourn.stores import MemoryStore
 from sojourn.wire import decode, encode
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
 
@@ -130,22 +140,32 @@ class Kernel(MemoryDataplane):
     ) -> None:
         super().__init__(trouble)
         self._forget = forget
+        self.dark: set[int] = set()
+        """Slots that the kernel lost."""
 
     def apply(self, effect: ForwardingEffect) -> None:
         """See `MemoryDataplane.apply`."""
         super().apply(effect)
-        if isinstance(effect, ForgetStation):
-            self._forget(effect)
+        match effect:
+            case ForgetStation():
+                self._forget(effect)
+            case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | WithdrawSlot(slot):
+                self.dark.discard(slot)
+            case _:
+                pass
 
     def lose_link(self, interface: str) -> None:
-        """The kernel drops the nexthops of that link, and the routes with them."""
-        state = self.state
-        lost = [
-            slot for slot, way in state.slots.items() if isinstance(way, EnsureDelivery) and way.interface == interface
-        ]
-        for slot in lost:
-            del state.slots[slot]
-        state.prefixes = {prefix: slot for prefix, slot in state.prefixes.items() if slot in state.slots}
+        """What leads to that link is gone, until it is asked for again."""
+        ways = self.state.slots.items()
+        self.dark.update(slot for slot, way in ways if isinstance(way, EnsureDelivery) and way.interface == interface)
+
+    def reassert(self) -> None:
+        """See `Dataplane.reassert`."""
+        self.dark.clear()
+
+    def way(self, prefix: Prefix) -> Way | None:
+        """See `MemoryDataplane.way`."""
+        return None if self.state.prefixes.get(prefix) in self.dark else super().way(prefix)
 
 
 class Disk(MemoryStore):
@@ -176,9 +196,9 @@ class Machine:
         """None while the process is dead; `plane` goes on forwarding then, as long as there is power."""
         self.powered = True
         self.paused = False
-        self.lives_since_power = 0
-        self.born: Instant = 0
-        """When this life began."""
+        self.lives = 0
+        self.cold = True
+        """Nothing was begun here since power came."""
         self.fuse: int | None = None
         """So many more things are done, and in the middle of the next the process dies."""
         self.refuses: Callable[[object], bool] | None = None
@@ -219,9 +239,8 @@ class Machine:
 
     def start(self) -> None:
         """The process begins, with what disk and kernel still have."""
-        self.lives_since_power += 1
+        self.lives += 1
         self.powered = True
-        self.born = self.world.now
         self.run_engine(self.build(self.clock.epoch))
         self._guarded(lambda driver: driver.start())
 
@@ -252,7 +271,7 @@ class Machine:
         """Only the disk survives."""
         self.die()
         self.powered = False
-        self.lives_since_power = 0
+        self.cold = True
         self.plane = self._kernel()
 
     def boot(self) -> None:

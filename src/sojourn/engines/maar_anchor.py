@@ -106,6 +106,7 @@ class AnchorProcedures(MaarState):
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
         """From serving (or nothing) to anchoring."""
         was_here = session.presence is not Presence.AWAY
+        news = was_here or session.serving != serving
         doubtful = session.presence is Presence.SERVED and (session.contested or not session.confirmed)
         self._quiet(session)
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
@@ -121,7 +122,8 @@ class AnchorProcedures(MaarState):
         session.contested = False
         session.confirmed = False
         session.lifetime = max(request.lifetime, 4 * SECOND)
-        session.active = self._now
+        if news:  # to be told again what is known is no use of the prefix
+            session.active = self._now
         if was_here:
             self._forget_station(session)
         if doubtful:

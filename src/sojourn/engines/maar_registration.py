@@ -222,7 +222,13 @@ class RegistrationProcedures(MaarState):
         That ends here: without a way of its own it would go back to the anchor, to and fro (RFC 8885 3.2).
         """
         if answer.status < Status.REASON_UNSPECIFIED and not session.legacy:
-            self._learn_previous(session, answer.options)
+            self._learn_absent(session, answer.options)
+            self._after(max(answer.lifetime, 4 * SECOND), "expiry", session.node)
+
+    def _learn_absent(self, session: Session, options: Iterable[MobilityOption]) -> None:
+        before = set(session.anchored)
+        self._learn_previous(session, options)
+        if set(session.anchored) != before:
             self._keep(session)
 
     def _on_registration_answered(
@@ -305,8 +311,7 @@ class RegistrationProcedures(MaarState):
                 options.append(PreviousMaar.of(option.prefix, anchor))
         options += [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
         if session.presence is Presence.DEPARTED:
-            self._learn_previous(session, options)  # see `_on_answered_too_late`
-            self._keep(session)
+            self._learn_absent(session, options)  # see `_on_answered_too_late`
             return
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         first = not session.confirmed
@@ -408,6 +413,12 @@ class RegistrationProcedures(MaarState):
 
     def _on_deregistered(self, session: Session, answer: BindingAcknowledgement) -> None:
         if session.presence is Presence.SERVED:
+            return
+        if answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
+            # To the CMD the node came here, and is here. We died before we stored that, or we would know.
+            self._correct_clock(answer)
+            session.attached = max(self._clock(), session.attached + 1)
+            self._deregister(session)
             return
         if answer.status >= Status.REASON_UNSPECIFIED or (answer.lifetime > 0 and not session.legacy):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.

@@ -405,8 +405,8 @@ class CentralMobilityDatabase(Notices):
             lifetime = max(self._settled - self._now, 4 * SECOND) if self._now < self._settled else 0
         elif entry.serving != request.source:
             lifetime = self._still_elsewhere(entry, request)
-        elif request.timestamp < entry.timestamp:
-            lifetime = max(entry.expires - self._now, 4 * SECOND)
+        elif request.timestamp < entry.timestamp:  # it is late; or from a MAAR that forgot that the node came to it
+            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
         else:
             lifetime = 0
             for maar, prefixes in entry.by_maar().items():
