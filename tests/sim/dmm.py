@@ -42,7 +42,7 @@ class Dmm:
         dice = random.Random(f"dmm {seed}")
         self.temper = dice.choice(("calm", "lossy", "cut", "mortal", "stubborn", "untimely", "all", "all"))
         self.lifetime = dice.choice((20, 20, 60)) * SECOND
-        self.idle_hold = dice.choice((8, 8, 30)) * SECOND
+        self.idle_hold = dice.choice((8, 30, 60)) * SECOND
         self.tight = dice.random() < 0.1
         self.cap = dice.choice((2, 3, 8, 8))
         self.domain = DmmDomain(
@@ -172,8 +172,10 @@ class Dmm:
             return "limits"
         if self._too_many(flow):
             return "too many prefixes"
-        if place is not None and troubled and now - self._registered.get((place, who), -1) > self.granted - SECOND:
-            return "its binding ran out"
+        if place is not None and troubled:
+            registered = max(self._registered.get((place, who), 0), flow.node.arrived)
+            if now - registered > self.granted - SECOND:
+                return "its binding ran out"
         forgot = self._forgot.get(flow.home, -1)
         if forgot >= flow.begun and self._reminded.get((flow.home, who), -1) < forgot:
             return "its anchor forgot"

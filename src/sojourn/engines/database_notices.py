@@ -192,21 +192,22 @@ class Notices(OutboxEngine):
         anchored = acknowledgement.first(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
-        if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
-            return
+        expected = self._requests.answered(key, acknowledgement.sequence, self._now) is not None
         entry = self.entries.get(node)
-        if entry is None or purpose == "retire":
+        refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
+        if not expected:
+            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+        if entry is not None and purpose == "notify" and not refused:
+            self._check_anchors(entry, acknowledgement, source)
+        if entry is None or purpose == "retire" or not expected:
             return
         self._learn_identity(acknowledgement, source)
-        refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
             anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)} - {ANY}
             believed = entry.by_maar().get(source, [])
             self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
-            self._not_wanted(entry, anchored_there.difference(believed), source, _stamp(acknowledgement))
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
         elif source in entry.untold:
@@ -225,6 +226,15 @@ class Notices(OutboxEngine):
             return
         self._not_anchored(entry, entry.by_maar().get(maar, []), maar)
 
+    def _check_anchors(self, entry: BindingCacheEntry, acknowledgement: BindingAcknowledgement, maar: Address) -> None:
+        """Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over."""
+        known = {prefix for prefix, _ in entry.anchors}
+        anchored = [option.prefix for option in acknowledgement.all(HomeNetworkPrefix) if option.prefix != ANY]
+        surplus = [prefix for prefix in anchored if prefix not in known]
+        if surplus and maar != entry.serving:
+            option = acknowledgement.first(Timestamp)
+            self._anchored_beyond(entry, surplus, maar, 0 if option is None else option.ticks)
+
     def _not_anchored(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
         """`maar` does not anchor these, so nobody does; the serving MAAR may believe so and is told."""
         lost = [prefix for prefix in prefixes if entry.anchor_of(prefix) == maar]
@@ -234,15 +244,6 @@ class Notices(OutboxEngine):
             self._report("prefix-lost", node=entry.node.hex(), prefix=str(prefix), maar=text(maar))
         if lost:
             self._keep(entry)
-
-    def _not_wanted(self, entry: BindingCacheEntry, prefixes: set[Prefix], maar: Address, stamp: int) -> None:
-        """`maar` anchors these, and we let go of them: it refused to, as long as it thought that the node is there.
-
-        Nobody serves them, so packets to them would go to and fro between the two MAARs. `stamp` is what it accepted.
-        """
-        for prefix in sorted(prefixes):
-            if entry.serving != maar and self._requests.get(("retire", entry.node, maar, prefix)) is None:
-                self._tell_retired(entry, prefix, maar, stamp)
 
     def _confirmed(self, entry: BindingCacheEntry, maar: Address, *, answered: bool) -> None:
         handover = entry.handover
@@ -356,7 +357,5 @@ class Notices(OutboxEngine):
     def _keep(self, entry: BindingCacheEntry) -> None:
         raise NotImplementedError
 
-
-def _stamp(acknowledgement: BindingAcknowledgement) -> int:
-    option = acknowledgement.first(Timestamp)
-    return 0 if option is None else option.ticks
+    def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
+        raise NotImplementedError

@@ -77,11 +77,18 @@ class AnchorProcedures(MaarState):
         session = self.sessions.get(request.node) or self._adopt(request)
         if session is not None:
             if request.timestamp < session.attached:
-                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+                raise self._earlier(session)
             self._give_up(session, request, serving)
         self._acknowledge(update, request, serving, None if session is None else session.own)
         if session is not None and session.own is None and not session.anchored:
             self._remove(session)
+
+    def _earlier(self, session: Session) -> Refused:
+        """We know of a later attachment. While the node is away that may be a mistake, and not a late message: the clock
+        of the CMD went back, or ours had been ahead. Then we ask where the node is (RFC 8885 3.5)."""
+        if session.presence is Presence.AWAY:
+            self._after(0, "expiry", session.node)
+        return Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
 
     def _adopt(self, request: Registration) -> Session | None:
         """We lost our memory, the CMD did not: anchor again what is ours; nothing to do where nothing is ours."""
@@ -171,7 +178,7 @@ class AnchorProcedures(MaarState):
         if session is not None:
             for prefix in request.anchored_prefixes or request.home_network_prefixes:
                 if prefix == session.own and request.timestamp < session.attached:
-                    raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+                    raise self._earlier(session)
                 self._let_go_of(session, prefix)
         self._send(self._acceptance(update.sequence, 0, tuple(echo(update))), self.configuration.cmd)
 
