@@ -105,7 +105,7 @@ def test_a_node_that_is_removed_leaves_no_request() -> None:
     domain = _walked("ar1", "ar2", idle_hold=18 * SECOND, lifetime=20 * SECOND, cmd={"warm_up": 0})
     domain.lose = lambda source, destination, message: message.first(AnchoredPrefix) is not None
     domain.detach("mn1", "ar2")
-    domain.run(120 * SECOND)
+    domain.run(200 * SECOND)
     assert checkers.nothing_left(domain) == []
 
 

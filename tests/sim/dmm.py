@@ -27,6 +27,11 @@ from sojourn.wire.addresses import prefix
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import SECOND, Duration, Instant
 
+_STAY = 2 * SECOND
+"""After which a node is registered, if nothing is wrong."""
+_AFTERMATH = 60 * SECOND
+"""How long after the last trouble something may still come of it: a retransmission takes half of that."""
+
 
 class Dmm:
     """One domain; see `sim.cast.Cast`."""
@@ -165,7 +170,7 @@ class Dmm:
     def _excuse(self, flow: Flow, calm_since: Instant) -> str:
         """Why a flow that does not work need not work any more; empty: it has to."""
         now, place, who = self.world.now, flow.node.place, flow.node.link_layer.hex()
-        troubled = place is None or now - calm_since < self.granted
+        troubled = place is None or now - calm_since < _AFTERMATH + self.granted
         if troubled and now - flow.worked > min(self.idle_hold - 3 * SECOND, self.granted // 2 - SECOND):
             return "idle for too long"
         if self.tight:
@@ -182,11 +187,18 @@ class Dmm:
         return ""
 
     def _too_many(self, flow: Flow) -> bool:
-        """Whether its node was at as many other places as it may have prefixes, without a return in between."""
+        """Whether its node was at as many other places as it may have prefixes, without a stay at home in between.
+
+        A visit in passing is none: it may be registered after the next one.
+        """
         others: set[str] = set()
-        for when, place in self._visits[flow.node.name]:
-            if when >= flow.begun:
-                others = {*others, place} if place != flow.home else set()
-                if len(others) >= self.cap:
-                    return True
+        visits = [visit for visit in self._visits[flow.node.name] if visit[0] >= flow.begun]
+        ends = [when for when, _ in visits[1:]] + [self.world.now]
+        for (when, place), end in zip(visits, ends, strict=False):
+            if place != flow.home:
+                others.add(place)
+            elif end - when >= _STAY:
+                others.clear()
+            if len(others) >= self.cap:
+                return True
         return False
