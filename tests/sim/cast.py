@@ -74,8 +74,8 @@ class Cast(Protocol):
         """Everything is switched on."""
         ...
 
-    def arrived(self, node: Node) -> None:
-        """A node came to a place."""
+    def moved(self, node: Node) -> None:
+        """A node came to a place, or left one."""
         ...
 
     def forgot(self, machine: Machine) -> None:

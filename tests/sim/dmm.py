@@ -80,7 +80,7 @@ class Dmm:
         """When the CMD last told a router of a node."""
         self._forgot: dict[str, Instant] = {}
         """When a machine last began without what it knew."""
-        self._visits: dict[str, list[tuple[Instant, str]]] = defaultdict(list)
+        self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
         """Where every node was, and since when."""
 
     # --- what the seed chooses ------------------------------------------------------------------------------------
@@ -151,9 +151,8 @@ class Dmm:
             each.promises.clear()
             each.preferred = None
 
-    def arrived(self, each: Node) -> None:
+    def moved(self, each: Node) -> None:
         """See `Cast`."""
-        assert each.place is not None
         self._visits[each.name].append((self.world.now, each.place))
 
     def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:
@@ -189,15 +188,15 @@ class Dmm:
     def _too_many(self, flow: Flow) -> bool:
         """Whether its node was at as many other places as it may have prefixes, without a stay at home in between.
 
-        A visit in passing is none: it may be registered after the next one.
+        A stay too short to be registered in time is none; and a place left just before may be registered just after.
         """
         others: set[str] = set()
-        visits = [visit for visit in self._visits[flow.node.name] if visit[0] >= flow.begun]
-        ends = [when for when, _ in visits[1:]] + [self.world.now]
+        visits = [visit for visit in self._visits[flow.node.name] if visit[0] >= flow.begun - _STAY]
+        ends = [*(when for when, _ in visits[1:]), self.world.now]
         for (when, place), end in zip(visits, ends, strict=False):
-            if place != flow.home:
+            if place not in (flow.home, None):
                 others.add(place)
-            elif end - when >= _STAY:
+            elif place is not None and end - when >= _STAY:
                 others.clear()
             if len(others) >= self.cap:
                 return True

@@ -93,8 +93,12 @@ class DmmTruth:
         machines = len(self._domain.members)
         if machine.name == "cmd":
             yield from ledgers.database(machine.engine, machines)
+            if not machine.disk_is_behind:
+                yield from ledgers.disk_of_database(machine, machine.engine)
             return
         yield from ledgers.maar(machine.engine, machines)
+        if not machine.disk_is_behind:
+            yield from ledgers.disk_of_maar(machine, machine.engine)
         if not machine.kernel_is_behind:
             yield from ledgers.kernel(machine, machine.engine)
 

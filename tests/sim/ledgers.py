@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from sim.world import Machine
 from sojourn.core.clock import Timers
 from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
+from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.retransmission import Retransmission
@@ -114,6 +116,46 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
             )
     if state.logical_interfaces != engine._logical_users.keys():
         yield f"identities {state.logical_interfaces} in the kernel, {set(engine._logical_users)} wanted"
+
+
+def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
+    """What a MAAR would know after a restart is what it knows, but for numbers that are made good then."""
+    kept = {key: record for key, record in machine.store.items() if key != FORGETFUL}
+    if kept.keys() != engine.sessions.keys():
+        yield f"stores {len(kept)} sessions of {len(engine.sessions)}"
+        return
+    for key, session in engine.sessions.items():
+        record = kept[key]
+        if record != session.record() and _lasting(Session.restored(key, record, 0)) != _lasting(session):
+            yield f"{key.hex()}: stored is {Session.restored(key, record, 0)} of {session}"
+
+
+def disk_of_database(machine: Machine, engine: CentralMobilityDatabase) -> Iterator[str]:
+    """The same of a CMD."""
+    if machine.store.keys() != engine.entries.keys():
+        yield f"stores {len(machine.store)} entries of {len(engine.entries)}"
+        return
+    for key, entry in engine.entries.items():
+        stored = BindingCacheEntry.restored(key, machine.store[key], 0)
+        for name in ("serving", "timestamp", "anchors"):
+            if getattr(stored, name) != getattr(entry, name):
+                yield f"{key.hex()}: stored {name} {getattr(stored, name)} of {getattr(entry, name)}"
+        if not entry.unconfirmed() <= set(stored.untold):
+            yield f"{key.hex()}: stored as untold {stored.untold} of {entry.unconfirmed()}"
+
+
+def _lasting(session: Session) -> tuple[object, ...]:
+    return (
+        session.slot,
+        session.interface,
+        session.link_layer,
+        session.attached,
+        session.presence,
+        session.own,
+        session.anchored,
+        session.serving,
+        session.legacy,
+    )
 
 
 def _fits(way: object, session: Session) -> bool:

@@ -59,6 +59,8 @@ class Stage:
         self.faults: list[str] = []
         self.before: Callable[[int, Happening], None] = lambda number, happening: None
         """Told what is going to happen."""
+        self.on_fault: Callable[[list[str]], object] = lambda faults: None
+        """Told of the first faults, in the world as it is then."""
         self._cuts: list[Cut] = []
         self._refusals: dict[str, Refuse] = {}
 
@@ -99,6 +101,7 @@ class Stage:
     def _note(self, faults: list[str]) -> None:
         if faults and not self.faults:
             self.faults = faults
+            self.on_fault(faults)
 
     # --- troubles -------------------------------------------------------------------------------------------------
 
@@ -146,7 +149,7 @@ class Stage:
             case Roam():
                 self._roam(happening, node)
             case Leave():
-                self.air.leave(node, told=happening.told)
+                self._leave(node, told=happening.told)
             case Show():
                 self.air.show(node, Sighting(happening.sighting))
             case Begin():
@@ -162,12 +165,16 @@ class Stage:
                 assert_never(happening)
 
     def _roam(self, roam: Roam, node: Node) -> None:
-        if node.place is not None:
-            self.air.leave(node, told=roam.told)
+        self._leave(node, told=roam.told)
         if roam.gap:
             self.world.run(roam.gap)
         self.air.arrive(node, self.world.machines[roam.place], roam.interface, Sighting(roam.sighting))
-        self.cast.arrived(node)
+        self.cast.moved(node)
+
+    def _leave(self, node: Node, *, told: bool) -> None:
+        if node.place is not None:
+            self.air.leave(node, told=told)
+            self.cast.moved(node)
 
     def _to_machine(
         self, happening: Die | Boot | Pause | Refuse | LinkFails | Step | Drift | Operate, machine: Machine
@@ -290,7 +297,7 @@ class Stage:
 
     def _be_empty(self) -> None:
         for number, node in enumerate(self.air.nodes.values()):
-            self.air.leave(node, told=number % 2 == 0)
+            self._leave(node, told=number % 2 == 0)
         self._until(self.cast.truth.empty, self.cast.patience.empty, shows=False)
 
     def _until(self, wrong: Callable[[], list[str]], patience: Duration, *, shows: bool) -> None:

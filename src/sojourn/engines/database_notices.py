@@ -139,6 +139,7 @@ class Notices(OutboxEngine):
         """`maar` may not know where the node is; the one that serves it does."""
         if maar not in entry.untold and maar != entry.serving:
             entry.untold = (*entry.untold, maar)
+            self._keep(entry)
 
     def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
         """`maar` does not know where the node is: tell it, outside any handover."""

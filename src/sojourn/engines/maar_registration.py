@@ -354,6 +354,7 @@ class RegistrationProcedures(MaarState):
             ahead = status == Status.TIMESTAMP_MISMATCH  # then ours was never accepted, and need not be surpassed
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, Handoff.UNKNOWN)
+            self._keep(session)
         elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and others and session.own is not None:
             self._forget()  # there may be more that we gave out and do not know of
             self._exchange_own(session)
@@ -426,6 +427,7 @@ class RegistrationProcedures(MaarState):
             self._correct_clock(answer)
             session.attached = max(self._clock(), session.attached + 1)
             self._deregister(session)
+            self._keep(session)
             return
         if answer.status >= REFUSING or (answer.lifetime > 0 and not session.legacy):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.
