@@ -47,29 +47,16 @@ class Peer:
     """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
 
 
-@dataclass(frozen=True, slots=True)
-class MaarConfiguration:
-    """One MAAR."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessConfiguration:
+    """What a router with access links is told, whatever its protocol."""
 
     address: Address
     """Proxy Care-of Address and tunnel end point."""
-    pool: Prefix
-    """Prefixes for nodes are taken from here."""
-    cmd: Address
-    peers: tuple[Peer, ...] = ()
-    mode: Mode = Mode.PROXY
-    routes: tuple[Prefix, ...] = ()
-    """Local networks that can be reached through this router only: told in Local Prefix options, and advertised by
-    whoever serves one of our nodes, on our DLIF (RFC 8885 3.7, 4.4)."""
-    prefix_length: int = 64
     access_technology: int = 4
     """RFC 5213 8.5; 4 is IEEE 802.11."""
     lifetime: Duration = 5 * MINUTE
     """Lifetime asked for; refreshed at half of what was granted."""
-    idle_hold: Duration = 1 * MINUTE
-    """A prefix whose node is elsewhere retires after this time without a packet."""
-    advertise_confirmed: bool = False
-    """Advertise a new prefix only after the CMD accepted it (RFC 5213 6.9.1.2) instead of at once."""
     preferred_lifetime: Duration = 5 * MINUTE
     valid_lifetime: Duration = 10 * MINUTE
     """Short from the start: a host will not let it be cut below two hours later (RFC 4862 5.5.3)."""
@@ -80,14 +67,10 @@ class MaarConfiguration:
     buffer: bool = False
     """Keep a detached node's packets in the kernel until its new place is known."""
     buffer_time: Duration = 2 * SECOND
-    forward_grace: Duration = 1 * SECOND
-    """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     reattach_guard: Duration = 100 * MILLISECOND
     """After a detachment, late frames do not count as a return; a new station event does."""
-    quarantine: Duration = 1 * MINUTE
-    """A retired prefix is not given to another node for this long."""
     clock_window: Duration = 300 * MILLISECOND
-    """A larger difference to the CMD's clock is corrected (TimestampValidityWindow, RFC 5213 9.2)."""
+    """A larger difference to the clock of whom we ask is corrected (TimestampValidityWindow, RFC 5213 9.2)."""
     nodes: int = 10_000
     """Most nodes known at a time, served and anchored together."""
     new_nodes_per_second: int = 200
@@ -97,6 +80,30 @@ class MaarConfiguration:
     link_local: Address = FIXED_LINK_LOCAL
     link_layer: LinkLayer = FIXED_LINK_LAYER
     retransmission: RetransmissionConstants = RetransmissionConstants()
+
+
+@dataclass(frozen=True, slots=True)
+class MaarConfiguration(AccessConfiguration):
+    """One MAAR."""
+
+    address: Address
+    pool: Prefix
+    """Prefixes for nodes are taken from here."""
+    cmd: Address
+    peers: tuple[Peer, ...] = ()
+    mode: Mode = Mode.PROXY
+    routes: tuple[Prefix, ...] = ()
+    """Local networks that can be reached through this router only: told in Local Prefix options, and advertised by
+    whoever serves one of our nodes, on our DLIF (RFC 8885 3.7, 4.4)."""
+    prefix_length: int = 64
+    idle_hold: Duration = 1 * MINUTE
+    """A prefix whose node is elsewhere retires after this time without a packet."""
+    advertise_confirmed: bool = False
+    """Advertise a new prefix only after the CMD accepted it (RFC 5213 6.9.1.2) instead of at once."""
+    forward_grace: Duration = 1 * SECOND
+    """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
+    quarantine: Duration = 1 * MINUTE
+    """A retired prefix is not given to another node for this long."""
 
 
 @dataclass(frozen=True, slots=True)
