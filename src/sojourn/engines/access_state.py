@@ -32,7 +32,7 @@ from sojourn.engines.access_session import AccessSession, Presence
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
 from sojourn.engines.retransmission import Retransmission
-from sojourn.wire import Handoff
+from sojourn.wire import BindingUpdate, Handoff
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import SECOND, Instant, WallClock
 
@@ -66,6 +66,7 @@ class AccessState(OutboxEngine, Generic[S]):
             send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
             wake=lambda key, instant: self._timers.start(("request", key), instant),
             sleep=lambda key: self._timers.stop(("request", key)),
+            renew=self._renewed,
         )
 
     # --- numbers --------------------------------------------------------------------------------------------------
@@ -290,6 +291,10 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _advertised(self, session: S) -> list[AdvertisedPrefix]:
         """What the node is told of its prefixes."""
+        raise NotImplementedError
+
+    def _renewed(self, update: BindingUpdate) -> BindingUpdate:
+        """`update` as it is to be sent now."""
         raise NotImplementedError
 
     def _clock(self) -> int:

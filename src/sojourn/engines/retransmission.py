@@ -44,7 +44,8 @@ class Retransmission:
     """All outstanding requests of one engine.
 
     `send(update, destination)` transmits; `wake(key, instant)` asks for a call of `due(key)` then, `sleep(key)` takes
-    that back. Round trips are kept per destination and purpose, because a relayed answer takes longer.
+    that back; `renew(update)` is what goes out in its place, as an update may have to tell the latest time. Round trips
+    are kept per destination and purpose, because a relayed answer takes longer.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Retransmission:
         attempts: int | None = None,
         pacer: TokenBucket | None = None,
         bulk_pacer: TokenBucket | None = None,
+        renew: Callable[[BindingUpdate], BindingUpdate] | None = None,
     ) -> None:
         self._constants = constants
         self._send = send
@@ -64,6 +66,7 @@ class Retransmission:
         self._attempts = attempts
         self._pacer = pacer
         self._bulk_pacer = bulk_pacer
+        self._renew = renew
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
         self._recent: dict[tuple[bytes, Address], list[Instant]] = {}
@@ -125,6 +128,8 @@ class Retransmission:
         request.turn = -1
         request.attempts += 1
         self._note(request.key, now)
+        if self._renew is not None:
+            request.update = self._renew(request.update)
         self._send(request.update, request.key[2])
         self._wake(request.key, now + request.timeout)
 
