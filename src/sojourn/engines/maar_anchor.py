@@ -66,7 +66,7 @@ class AnchorProcedures(MaarState):
         except Refused as refused:
             self._report("update-refused", source=text(source), status=int(refused.status), reason=refused.reason)
             if known and update.flags & BindingUpdateFlags.A:
-                self._send(refusal(update, refused.status, self._ticks()), source)
+                self._send(refusal(update, refused, self._ticks()), source)
 
     def _moved(self, request: Registration, update: BindingUpdate, serving: Address) -> None:
         """RFC 8885 3.2 step 3: the node is served elsewhere. Tunnel, then route, and only then the answer."""

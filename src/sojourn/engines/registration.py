@@ -58,10 +58,12 @@ ACKNOWLEDGED_DMM = int(BindingAcknowledgementFlags.P | BindingAcknowledgementFla
 class Refused(Exception):
     """The request ends here; the peer learns `status` (RFC 5213 8.9)."""
 
-    def __init__(self, status: Status, reason: str) -> None:
+    def __init__(self, status: Status, reason: str, sequence: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.sequence = sequence
+        """The last accepted sequence number, where the answer is to tell it (RFC 6275 9.5.1)."""
 
 
 @dataclass(slots=True)
@@ -82,29 +84,20 @@ class Registration:
     @classmethod
     def of(cls, update: BindingUpdate, source: Address) -> Registration:
         """Take `update` apart. Raises `Refused` as RFC 5213 5.3.1 and 8.9 say."""
-        identifier = update.first(MobileNodeIdentifier)
-        if identifier is None:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
-        if not 0 < len(identifier.identifier) <= IDENTIFIER_MAX:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
-        prefixes = tuple(option.prefix for option in update.all(HomeNetworkPrefix))
-        if not prefixes:
-            raise Refused(Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option")
-        handoff = update.first(HandoffIndicator)
-        if handoff is None:
-            raise Refused(Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option")
-        if update.first(AccessTechnologyType) is None:
-            raise Refused(Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option")
+        node = node_of(update)
+        if len(node) > 1 + IDENTIFIER_MAX:
+            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier too long")
+        prefixes, handoff, _ = mandatory(update)
         timestamp = update.first(Timestamp)
         if timestamp is None:
             raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
         serving = update.first(ServingMaar)
         return cls(
-            node=bytes((identifier.subtype,)) + identifier.identifier,
+            node=node,
             source=source,
             sequence=update.sequence,
             lifetime=update.lifetime,
-            handoff=handoff.indicator,
+            handoff=handoff,
             timestamp=timestamp.ticks,
             home_network_prefixes=tuple(prefix for prefix in prefixes if prefix != ANY),
             anchored_prefixes=tuple(option.prefix for option in update.all(AnchoredPrefix)),
@@ -115,6 +108,30 @@ class Registration:
     def refreshes(self) -> bool:
         """Whether the node did not move (handoff state not changed, RFC 5213 8.4)."""
         return self.handoff == Handoff.NOT_CHANGED
+
+
+def node_of(update: BindingUpdate) -> bytes:
+    """Subtype and identifier of the node that `update` is about. Raises `Refused` (RFC 5213 5.3.1, 4.)."""
+    identifier = update.first(MobileNodeIdentifier)
+    if identifier is None:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
+    if not identifier.identifier:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
+    return bytes((identifier.subtype,)) + identifier.identifier
+
+
+def mandatory(update: BindingUpdate) -> tuple[tuple[Prefix, ...], int, int]:
+    """Prefixes, Handoff Indicator and Access Technology Type. Raises `Refused` (RFC 5213 5.3.1, 10. to 12.)."""
+    prefixes = tuple(option.prefix for option in update.all(HomeNetworkPrefix))
+    if not prefixes:
+        raise Refused(Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option")
+    handoff = update.first(HandoffIndicator)
+    if handoff is None:
+        raise Refused(Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option")
+    technology = update.first(AccessTechnologyType)
+    if technology is None:
+        raise Refused(Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option")
+    return prefixes, handoff.indicator, technology.technology
 
 
 def identifier_option(node: bytes) -> MobileNodeIdentifier:
@@ -143,7 +160,7 @@ def echo(update: BindingUpdate) -> list[MobilityOption]:
     return kept
 
 
-def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAcknowledgement:
+def refusal(update: BindingUpdate, refused: Refused, now_ticks: int) -> BindingAcknowledgement:
     """The answer to a refused update (RFC 5213 5.3.6): mandatory options that it lacks are empty.
 
     The Timestamp is ours, and there is none where none was sent.
@@ -159,4 +176,5 @@ def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAck
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
     flags = ACKNOWLEDGED_DMM if update.flags & BindingUpdateFlags.D else int(BindingAcknowledgementFlags.P)
-    return BindingAcknowledgement(int(status), flags, update.sequence, 0, tuple(kept))
+    sequence = update.sequence if refused.sequence is None else refused.sequence
+    return BindingAcknowledgement(int(refused.status), flags, sequence, 0, tuple(kept))
