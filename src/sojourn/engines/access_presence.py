@@ -28,6 +28,9 @@ def identifier(link_layer: LinkLayer) -> bytes:
 class PresenceProcedures(AccessState[S]):
     """Attachment, presence, detachment."""
 
+    _displaceable = frozenset({Presence.SERVED, Presence.DEPARTED})
+    """Who has to go when there is no room."""
+
     def _on_node_seen(self, event: NodeSeen) -> None:
         if len(event.link_layer) != 6 or event.link_layer[0] & 1:
             self._report("node-refused", reason="not an individual Ethernet address", interface=event.interface)
@@ -79,7 +82,7 @@ class PresenceProcedures(AccessState[S]):
             node = next(iter(self._unproved))
             del self._unproved[node]
             session = self.sessions.get(node)
-            if session is not None and session.presence in (Presence.SERVED, Presence.DEPARTED):
+            if session is not None and session.presence in self._displaceable:
                 self._report("node-displaced", node=node.hex())
                 self._remove(session)
                 return True
@@ -93,7 +96,7 @@ class PresenceProcedures(AccessState[S]):
         session.contested = False
         session.corrections = 0
         self._noticed(session, event)
-        for kind in ("expiry", "hold", "probe"):
+        for kind in ("expiry", "hold", "probe", "gone"):
             self._timers.stop((kind, session.node))
         self._requests.cancel(("deregister", session.node, self._asked_about(session), None))
 

@@ -4,7 +4,6 @@ hold. A MAG and a MAAR are made on this; what differs is asked of the role by th
 
 from __future__ import annotations
 
-import heapq
 from typing import Generic, TypeVar
 
 from sojourn.core.effects import (
@@ -32,9 +31,10 @@ from sojourn.engines.access_session import AccessSession, Presence
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
 from sojourn.engines.retransmission import Retransmission
+from sojourn.engines.slots import Slots
 from sojourn.wire import BindingUpdate, Handoff
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import SECOND, Instant, WallClock
+from sojourn.wire.units import SECOND, Duration, Instant, WallClock
 
 S = TypeVar("S", bound=AccessSession)
 
@@ -59,8 +59,7 @@ class AccessState(OutboxEngine, Generic[S]):
         self._newcomers: dict[str, TokenBucket] = {}
         self._unproved: dict[bytes, None] = {}
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
-        self._free_slots: list[int] = []
-        self._next_slot = 1
+        self._slots = Slots()
         self._requests = Retransmission(
             constants,
             send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
@@ -71,22 +70,10 @@ class AccessState(OutboxEngine, Generic[S]):
 
     # --- numbers --------------------------------------------------------------------------------------------------
 
-    def _take_slot(self) -> int:
-        if self._free_slots:
-            return heapq.heappop(self._free_slots)
-        self._next_slot += 1
-        return self._next_slot - 1
-
     def _enter(self, session: S) -> None:
         """A session of ours from now on."""
         self.sessions[session.node] = session
         self._by_slot[session.slot] = session.node
-
-    def _count_slots(self) -> None:
-        """After a restart: the slots that restored sessions do not use are free."""
-        used = {session.slot for session in self.sessions.values()}
-        self._next_slot = max(used, default=0) + 1
-        self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
 
     def _next_sequence(self, session: S) -> int:
         session.sequence = following(session.sequence)
@@ -159,7 +146,7 @@ class AccessState(OutboxEngine, Generic[S]):
         """Nothing is left of this node, and nobody is asked anything about it any more."""
         self._remove_prefixes(session)
         self._do(WithdrawSlot(session.slot))
-        heapq.heappush(self._free_slots, session.slot)
+        self._slots.give_back(session.slot)
         self._quiet(session)
         for kind in ("register", "deregister"):
             self._requests.cancel((kind, session.node, self._asked_about(session), None))
@@ -177,7 +164,7 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _quiet(self, session: S) -> None:
         """No timer of this session runs."""
-        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"):
+        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone"):
             self._timers.stop((kind, session.node))
 
     def _keep(self, session: S) -> None:
@@ -218,7 +205,7 @@ class AccessState(OutboxEngine, Generic[S]):
                 session.link_layer,
                 self._router_for(session),
                 configuration.link_layer,
-                configuration.router_lifetime,
+                self._router_lifetime(session),
                 (*(AdvertisedPrefix(prefix, 0, 0) for prefix in gone), *self._advertised(session)),
                 mtu=configuration.mtu - TUNNEL_OVERHEAD,
             )
@@ -228,6 +215,10 @@ class AccessState(OutboxEngine, Generic[S]):
     def _router_for(self, session: S) -> Address:
         """The link-local address by which the node knows its default router."""
         return self.configuration.link_local
+
+    def _router_lifetime(self, session: S) -> Duration:
+        """How long the node may take us for its default router."""
+        return self.configuration.router_lifetime
 
     # --- the machine under us ---------------------------------------------------------------------------------------
 

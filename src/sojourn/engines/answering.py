@@ -28,6 +28,9 @@ _STRANGER_RATE = 50
 class Answering(OutboxEngine):
     """`address` is the own one, `askers` are those in the configuration."""
 
+    _distributed = True
+    """The role knows what the D flag means."""
+
     def __init__(self, address: Address, askers: Collection[Address], lifetime_max: Duration, epoch: WallClock) -> None:
         super().__init__(epoch)
         self.heard: dict[Address, Instant] = {}
@@ -49,7 +52,7 @@ class Answering(OutboxEngine):
         )
         if not update.flags & BindingUpdateFlags.A:
             return
-        answer = refusal(update, refused, self._ticks())
+        answer = refusal(update, refused, self._ticks(), distributed=self._distributed)
         if source in self._askers or len(encode(answer)) <= len(encode(update)):  # nobody is hit harder through us
             self._send(answer, source)
 

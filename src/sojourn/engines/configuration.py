@@ -151,3 +151,69 @@ def logical_link_local(anchor: Address) -> Address:
     identifier = bytearray(sha256(b"sojourn DLIF" + anchor).digest()[:8])
     identifier[0] &= 0xFD  # not a universally administered identifier (RFC 4291 2.5.1)
     return b"\xfe\x80" + bytes(6) + bytes(identifier)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A MAG, as an LMA sees it."""
+
+    address: Address
+    """Where its registrations come from; its Proxy-CoA, unless an update names another one."""
+    name: str = ""
+    care_of: tuple[Address, ...] = ()
+    """More tunnel ends, which it may name in an Alternate Care-of Address option (RFC 5213 6.9.1.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeProfile:
+    """What an LMA knows of a mobile node (RFC 5213 6.2)."""
+
+    node: bytes = b""
+    """Subtype and identifier; empty in the profile of all nodes that have none of their own."""
+    service: bool = True
+    """Whether the node is served at all."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Its own, in the order in which they are listed; the first session gets all of them."""
+    dynamic: bool = True
+    """A session beyond that gets prefixes from the pools, and may ask for a free one by name."""
+    count: int = 1
+    """Prefixes that a session gets from the pools."""
+    gateways: tuple[Address, ...] = ()
+    """The MAGs that may register it; none: all of them (RFC 5213 4)."""
+    lifetime_max: Duration = 0
+    """Longest lifetime granted; 0: that of the LMA."""
+
+
+@dataclass(frozen=True, slots=True)
+class LmaConfiguration:
+    """A Local Mobility Anchor. The names of RFC 5213 section 9 are kept."""
+
+    address: Address
+    """LMAA: where MAGs register, and the end of all tunnels."""
+    gateways: tuple[Gateway, ...]
+    pools: tuple[Prefix, ...] = ()
+    """Home network prefixes are taken from the first of these that has one."""
+    profiles: tuple[HomeProfile, ...] = ()
+    everybody: HomeProfile | None = HomeProfile()
+    """The profile of nodes without one of their own; None: they are not served."""
+    prefix_length: int = 64
+    lifetime_max: Duration = 1 * HOUR
+    """Longest lifetime granted."""
+    min_delay_before_bce_delete: Duration = 10 * SECOND
+    """A binding that was de-registered waits so long for the node to turn up elsewhere (RFC 5213 9.1)."""
+    max_delay_before_new_bce_assign: Duration = 1500 * MILLISECOND
+    """How long the end of another session is waited for before a node gets a new one (RFC 5213 9.1); 0: not at all."""
+    timestamp_validity_window: Duration = 300 * MILLISECOND
+    """How far a Timestamp may be off our clock, on both sides (RFC 5213 9.1)."""
+    mobile_node_generated_timestamp_in_use: bool = False
+    """Timestamps are the nodes' own: they only have to increase (RFC 5213 9.3)."""
+    refuse_distributed: bool = False
+    """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
+    nodes: int = 1_000_000
+    """Most sessions at a time."""
+    nodes_per_gateway: int = 500_000
+    """Most sessions that one MAG may have, so that one that is flooded does not take all the room."""
+    sessions_per_node: int = 8
+    prefixes_per_session: int = 8
+    quarantine: Duration = 1 * MINUTE
+    """A prefix that came back is not given to another node for this long."""

@@ -55,16 +55,17 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _deregister_home(self, session: S) -> None:
         """RFC 5213 6.9.1.4: the node left; of the same options as the registration."""
         self._requests.cancel(("register", session.node, self._asked_about(session), None))
+        self._after(self.configuration.retransmission.initial_bindack_timeout, "gone", session.node)
         self._request("deregister", session, self._home_update(session, Handoff.UNKNOWN, 0))
 
     def _home_update(self, session: S, handoff: Handoff, lifetime: Duration) -> BindingUpdate:
-        options = self._options(session, self._home_prefixes(session), handoff, *self._ordering())
+        options = self._options(session, self._home_prefixes(session), handoff, *self._home_options(session))
         return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
 
     def _options(
         self, session: S, networks: tuple[Prefix, ...], handoff: Handoff, *more: MobilityOption
     ) -> tuple[MobilityOption, ...]:
-        """RFC 5213 6.9.1.5, in the order of figure 12."""
+        """What every update carries (RFC 5213 6.9.1.5)."""
         return (
             identifier_option(self._identifier_of(session)),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks or (ANY,)),
@@ -74,8 +75,8 @@ class GatewayRegistration(PresenceProcedures[S]):
             *more,
         )
 
-    def _ordering(self) -> tuple[MobilityOption, ...]:
-        """What tells an LMA which of two updates came last (RFC 5213 5.5)."""
+    def _home_options(self, session: S) -> tuple[MobilityOption, ...]:
+        """What an LMA is told besides; the Timestamp says which of two updates came last (RFC 5213 5.5)."""
         return (Timestamp(self._clock()),)
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:
@@ -92,12 +93,6 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _on_request_due(self, key: Key) -> None:
         """No answer in time: again. The sequence number that goes out is the one that the session goes on from."""
         session = self.sessions.get(key[1])
-        request = self._requests.get(key)
-        unanswered = request is not None and request.attempts > 0
-        if key[0] == "deregister" and unanswered and session is not None and self._is_home(session):
-            self._report("deregistered", node=session.node.hex())  # RFC 5213 6.9.1.4: answered or not
-            self._remove(session)
-            return
         self._requests.due(key, self._now)
         request = self._requests.get(key)
         if request is None or session is None or request.sent != self._now:
@@ -153,14 +148,19 @@ class GatewayRegistration(PresenceProcedures[S]):
         """RFC 5213 6.9.1.4: nothing is left of it here, whatever the answer."""
         if session.presence is Presence.SERVED:
             return
+        self._on_gone(session)
+
+    def _on_gone(self, session: S) -> None:
+        """RFC 5213 6.9.1.4: "or after INITIAL_BINDACK_TIMEOUT", answered or not."""
         self._report("deregistered", node=session.node.hex())
         self._remove(session)
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
-    def _on_refused(self, session: S, answer: BindingAcknowledgement) -> None:
+    def _on_refused(self, session: S, request: BindingUpdate, answer: BindingAcknowledgement) -> None:
         """RFC 5213 6.9.1.2, 7. to 11."""
         status = answer.status
+        handoff = Handoff(handoff_of(request)) if self._is_home(session) else Handoff.UNKNOWN
         self._report("registration-refused", node=session.node.hex(), status=status)
         corrected = self._correct_clock(answer)
         session.corrections += 1
@@ -171,11 +171,11 @@ class GatewayRegistration(PresenceProcedures[S]):
             self._probe(session)
         elif status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and again:
             session.sequence = answer.sequence
-            self._register(session, Handoff.NOT_CHANGED)
+            self._register(session, handoff)
         elif corrected and again:
             ahead = status == Status.TIMESTAMP_MISMATCH  # then ours was never accepted, and need not be surpassed
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
-            self._register(session, Handoff.UNKNOWN)
+            self._register(session, handoff)
         elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and self._ask_for_others(session):
             pass
         elif status == Status.INSUFFICIENT_RESOURCES:

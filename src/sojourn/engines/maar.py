@@ -64,7 +64,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 continue
             resumed += 1
             self._resume(session, resumed)
-        self._count_slots()
+        self._slots.restore(session.slot for session in self.sessions.values())
         if forgetful or not self.sessions:  # the first life, or one without memory
             self._forget()
         return self._flush()
@@ -165,6 +165,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._on_hold_over(session)
             case "expiry":
                 self._on_expiry(session)
+            case "gone":
+                self._on_gone(session)
             case "grace":
                 self._on_grace_over(session)
             case "retry":

@@ -18,7 +18,7 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
     """Attachment and detachment, as a MAAR takes them."""
 
     def _open(self, node: bytes, event: NodeSeen) -> Session | None:
-        return Session(node, self._take_slot(), event.interface, event.link_layer, attached=0)
+        return Session(node, self._slots.take(), event.interface, event.link_layer, attached=0)
 
     def _change_interface(self, session: Session, interface: str) -> None:
         routes = dict(session.routes)

@@ -97,7 +97,7 @@ class AnchorProcedures(MaarState):
         if len(self.sessions) >= self.configuration.nodes:
             self.pool.release(ours[0], self._now)
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
-        session = Session(request.node, self._take_slot(), self.configuration_interface, request.node[-6:], 0)
+        session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
         self._give(session, ours[0])
         session.presence = Presence.AWAY
         self._enter(session)

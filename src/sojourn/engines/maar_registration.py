@@ -171,11 +171,11 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
     ) -> None:
         if request is not None and not answer.flags & BindingAcknowledgementFlags.D:
-            self._on_legacy_answer(session, answer)
+            self._on_legacy_answer(session, request, answer)
         elif answer.status < Status.REASON_UNSPECIFIED:
             self._on_accepted(session, request, answer)
         elif request is not None:
-            self._on_refused(session, answer)
+            self._on_refused(session, request, answer)
 
     def _on_accepted(self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement) -> None:
         """RFC 8885 3.2 step 4, 3.4: the binding stands; ways for the prefixes of previous MAARs."""
@@ -299,13 +299,13 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
     # --- a legacy LMA (design decision 3) -----------------------------------------------------------------------------
 
-    def _on_legacy_answer(self, session: Session, answer: BindingAcknowledgement) -> None:
+    def _on_legacy_answer(self, session: Session, request: BindingUpdate, answer: BindingAcknowledgement) -> None:
         """No D flag in the answer: for this node we are a MAG, and the LMA assigns and anchors (RFC 5213 6.9.1.2)."""
         cmd = self.configuration.cmd
         self._remember()  # it does not know what we ask for
         if answer.status >= Status.REASON_UNSPECIFIED:
             if session.legacy:
-                self._on_refused(session, answer)
+                self._on_refused(session, request, answer)
                 return
             self._report("legacy-lma", lma=text(cmd), status=answer.status)
             session.legacy = True

@@ -160,10 +160,12 @@ def echo(update: BindingUpdate) -> list[MobilityOption]:
     return kept
 
 
-def refusal(update: BindingUpdate, refused: Refused, now_ticks: int) -> BindingAcknowledgement:
+def refusal(
+    update: BindingUpdate, refused: Refused, now_ticks: int, *, distributed: bool = True
+) -> BindingAcknowledgement:
     """The answer to a refused update (RFC 5213 5.3.6): mandatory options that it lacks are empty.
 
-    The Timestamp is ours, and there is none where none was sent.
+    The Timestamp is ours, and there is none where none was sent. `distributed`: we know what the D flag means.
     """
     kept = [Timestamp(now_ticks) if isinstance(option, Timestamp) else option for option in echo(update)]
     present = {type(option) for option in kept}
@@ -175,6 +177,8 @@ def refusal(update: BindingUpdate, refused: Refused, now_ticks: int) -> BindingA
         kept.append(HandoffIndicator(0))
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
-    flags = ACKNOWLEDGED_DMM if update.flags & BindingUpdateFlags.D else int(BindingAcknowledgementFlags.P)
+    flags = int(BindingAcknowledgementFlags.P)
+    if distributed and update.flags & BindingUpdateFlags.D:
+        flags = ACKNOWLEDGED_DMM
     sequence = update.sequence if refused.sequence is None else refused.sequence
     return BindingAcknowledgement(int(refused.status), flags, sequence, 0, tuple(kept))

@@ -95,7 +95,7 @@ class AccessLink:
             effect.lifetime,
             effect.mtu,
             effect.routes,
-            *[(p.prefix, p.preferred, p.valid) for p in effect.prefixes],
+            *[(p.prefix, p.preferred, p.valid, p.on_link) for p in effect.prefixes],
         )
         packet = self._packets.get(key)
         if packet is None:
