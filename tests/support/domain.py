@@ -94,22 +94,8 @@ class Domain:
         cmd: dict[str, object] | None = None,
         **overrides: object,
     ) -> None:
-        self.now: Instant = 0
+        self._network(delays)
         self.mode = mode
-        self.delays = delays or {}
-        self.messages: list[tuple[Instant, str, str, MobilityMessage]] = []
-        self.effects: list[tuple[Instant, str, Effect]] = []
-        self.lose: Callable[[str, str, MobilityMessage], bool] = lambda source, destination, message: False
-        self.jitter: Callable[[], Duration] = lambda: 0
-        """Added to every delay; messages overtake each other."""
-        self.repeat: Callable[[], bool] = lambda: False
-        """Whether the network delivers a message twice."""
-        self.on_probe: Callable[[str, ProbeNode], None] = lambda name, probe: None
-        """What the nodes on the access link of `name` do when they are asked for a sign of life."""
-        self.skews: dict[str, Duration] = {}
-        """How far the wall clock of a member is ahead; read when it is born."""
-        self._order = 0
-        self._flight: list[tuple[Instant, int, str, Event]] = []
         self.numbers = range(1, maars + 1)
         self.maar_configurations = {
             f"ar{n}": replace(
@@ -124,7 +110,29 @@ class Domain:
             CmdConfiguration(CMD, tuple(Maar(router(n), pool(n), f"ar{n}") for n in self.numbers), mode),
             **(cmd or {}),  # type: ignore[arg-type]
         )
-        self.names: dict[Address, str] = {CMD: "cmd"} | {router(n): f"ar{n}" for n in self.numbers}
+        self._populate({CMD: "cmd"} | {router(n): f"ar{n}" for n in self.numbers})
+
+    def _network(self, delays: dict[tuple[str, str], Duration] | None) -> None:
+        """Time, and what is between the members."""
+        self.now: Instant = 0
+        self.delays = delays or {}
+        self.messages: list[tuple[Instant, str, str, MobilityMessage]] = []
+        self.effects: list[tuple[Instant, str, Effect]] = []
+        self.lose: Callable[[str, str, MobilityMessage], bool] = lambda source, destination, message: False
+        self.jitter: Callable[[], Duration] = lambda: 0
+        """Added to every delay; messages overtake each other."""
+        self.repeat: Callable[[], bool] = lambda: False
+        """Whether the network delivers a message twice."""
+        self.on_probe: Callable[[str, ProbeNode], None] = lambda name, probe: None
+        """What the nodes on the access link of `name` do when they are asked for a sign of life."""
+        self.skews: dict[str, Duration] = {}
+        """How far the wall clock of a member is ahead; read when it is born."""
+        self._order = 0
+        self._flight: list[tuple[Instant, int, str, Event]] = []
+
+    def _populate(self, names: dict[Address, str]) -> None:
+        """Everybody is born."""
+        self.names = names
         self.members: dict[str, Member] = {}
         for name in self.names.values():
             self.members[name] = Member(name, self._engine(name))
@@ -208,7 +216,7 @@ class Domain:
 
     def inject(self, source: Address, name: str, message: MobilityMessage) -> None:
         """`message` arrives at `name` from anywhere."""
-        destination = CMD if name == "cmd" else self.maar_configurations[name].address
+        destination = next(address for address, known in self.names.items() if known == name)
         self.event(name, MessageReceived(decode(bytes(encode(message))), source, destination))
 
     def skew(self, name: str, ahead: Duration) -> None:

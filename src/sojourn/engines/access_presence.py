@@ -114,9 +114,13 @@ class PresenceProcedures(AccessState[S]):
             self._register(session, Handoff.UNKNOWN)
             self._keep(session)
         elif probed:
-            self._register(session, Handoff.NOT_CHANGED)
+            self._assert_presence(session)
         if event.sighting in (Sighting.ROUTER_SOLICITATION, Sighting.STATION):
             self._advertise(session)
+
+    def _assert_presence(self, session: S) -> None:
+        """It was asked for a sign of life, and gave it."""
+        self._register(session, Handoff.NOT_CHANGED)
 
     def _noticed(self, session: S, event: NodeSeen) -> None:
         session.seen = self._now

@@ -133,14 +133,11 @@ class AccessState(OutboxEngine, Generic[S]):
         return other is not None and other is not session and other.presence is Presence.SERVED
 
     def _remove_foreign(self, session: S, prefix: Prefix) -> None:
-        anchor = session.anchored.pop(prefix, None)
-        if anchor is None:
+        if session.anchored.pop(prefix, None) is None:
             return
         self._foreign.pop(prefix, None)
         self._do(WithdrawUplink(prefix))
         self._do(WithdrawPrefix(prefix))
-        if anchor not in session.anchored.values():
-            self._release_logical(session, anchor)
 
     def _remove(self, session: S) -> None:
         """Nothing is left of this node, and nobody is asked anything about it any more."""

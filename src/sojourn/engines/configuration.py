@@ -217,3 +217,45 @@ class LmaConfiguration:
     prefixes_per_session: int = 8
     quarantine: Duration = 1 * MINUTE
     """A prefix that came back is not given to another node for this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProfile:
+    """What a MAG knows of a mobile node (RFC 5213 6.2)."""
+
+    link_layer: LinkLayer = b""
+    """By what the node is known on the access link; empty in the profile of all nodes without one of their own."""
+    node: bytes = b""
+    """Subtype and identifier that the LMA knows it by; empty: its link-layer address (RFC 8371)."""
+    lma: Address | None = None
+    """Its LMA; None: that of the MAG."""
+    service: bool = True
+    """Whether it gets mobility service. If not, it gets a prefix of the visitors' pool, where there is one (6.14)."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Home network prefixes to ask for; none: the LMA assigns."""
+
+
+@dataclass(frozen=True, slots=True)
+class MagConfiguration(AccessConfiguration):
+    """A Mobile Access Gateway. The names of RFC 5213 section 9 are kept where they say enough."""
+
+    address: Address
+    lma: Address
+    profiles: tuple[GatewayProfile, ...] = ()
+    everybody: GatewayProfile = GatewayProfile()
+    timestamp_based_approach_in_use: bool = True
+    """False: sequence numbers order registrations; the LMA tells a new MAG the last one (RFC 5213 5.5, 9.3)."""
+    link_local_of_lma: bool = False
+    """The LMA says what this router is called on each node's link, instead of the fixed `link_local` (6.8)."""
+    dedicated: tuple[str, ...] = ()
+    """Access interfaces with one node at a time: who comes takes the place of who was there."""
+    technologies: tuple[tuple[str, int], ...] = ()
+    """Access technologies of interfaces that are not `access_technology`."""
+    visitors: Prefix | None = None
+    """Nodes without mobility service get a prefix from here (RFC 5213 6.14); None: they get nothing."""
+    prefix_length: int = 64
+    """Of the prefixes of visitors."""
+    quarantine: Duration = 1 * MINUTE
+    """A visitor's prefix is not given to another one for this long."""
+    presence_trust: Duration = 10 * SECOND
+    """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""

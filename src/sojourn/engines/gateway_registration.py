@@ -33,6 +33,7 @@ from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import SECOND, Duration, WallClock, ticks, wall_clock
 
 _CORRECTIONS_MAX = 3
+_OTHER_PREFIXES = (Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH)
 RETRY_AFTER = 30 * SECOND
 """A node that was refused may try again then."""
 
@@ -166,9 +167,12 @@ class GatewayRegistration(PresenceProcedures[S]):
         session.corrections += 1
         again = session.corrections <= _CORRECTIONS_MAX
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED and not corrected:
-            session.contested = True
-            session.probes = 0
-            self._probe(session)
+            if again and self._is_certain(session):
+                self._register(session, handoff)
+            else:
+                session.contested = True
+                session.probes = 0
+                self._probe(session)
         elif status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and again:
             session.sequence = answer.sequence
             self._register(session, handoff)
@@ -176,7 +180,7 @@ class GatewayRegistration(PresenceProcedures[S]):
             ahead = status == Status.TIMESTAMP_MISMATCH  # then ours was never accepted, and need not be surpassed
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, handoff)
-        elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and self._ask_for_others(session):
+        elif status in _OTHER_PREFIXES and self._ask_for_others(session):
             pass
         elif status == Status.INSUFFICIENT_RESOURCES:
             self._postpone(session)
@@ -194,8 +198,9 @@ class GatewayRegistration(PresenceProcedures[S]):
         difference = wall_clock(stamp) - (self._epoch + self._offset + self._now)
         if abs(difference) <= self.configuration.clock_window and answer.status != Status.TIMESTAMP_MISMATCH:
             return False
-        self._offset += difference
-        self._report("clock-corrected", milliseconds=self._offset // 1_000_000)
+        if abs(difference) > self.configuration.clock_window // 2:  # less is the way of the answer, not the clock
+            self._offset += difference
+            self._report("clock-corrected", milliseconds=self._offset // 1_000_000)
         return True
 
     def _ask_for_any(self, session: S) -> bool:
@@ -229,6 +234,10 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _is_home(self, session: S) -> bool:
         """Whether an LMA anchors this node, so that we are its MAG."""
         raise NotImplementedError
+
+    def _is_certain(self, session: S) -> bool:
+        """Whether nobody has to ask the node if it is here, although a later attachment elsewhere is known."""
+        return False
 
     def _identifier_of(self, session: S) -> bytes:
         """Subtype and identifier of the Mobile Node Identifier option."""

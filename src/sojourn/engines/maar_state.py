@@ -104,6 +104,12 @@ class MaarState(AccessState[Session]):
             return "prefix of our own pool"
         return super()._trouble_with(session, prefix, anchor)
 
+    def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
+        anchor = session.anchored.get(prefix)
+        super()._remove_foreign(session, prefix)
+        if anchor is not None and anchor not in session.anchored.values():
+            self._release_logical(session, anchor)
+
     def _remove_own(self, session: Session) -> None:
         """We anchor nothing for this node any more."""
         if session.own is None:
