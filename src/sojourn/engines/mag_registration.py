@@ -29,7 +29,6 @@ from sojourn.wire import (
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, text
 from sojourn.wire.units import SECOND
 
-
 _JUST_COME = 1 * SECOND
 
 
