@@ -137,6 +137,7 @@ def request(
     domain: Domain,
     *prefixes: Prefix,
     host: str = "mn1",
+    identity: bytes = b"",
     link_layer: bytes | None = b"",
     technology: int = 4,
     handoff: Handoff | int = Handoff.UNKNOWN,
@@ -148,12 +149,12 @@ def request(
     more: tuple[MobilityOption, ...] = (),
     without: tuple[type[MobilityOption], ...] = (),
 ) -> BindingUpdate:
-    """A Proxy Binding Update as a MAG builds it (RFC 5213 6.9.1.5).
+    """A Proxy Binding Update as a MAG builds it (RFC 5213 6.9.1.5), with `more` in the place of what is left out.
 
     `link_layer` is the host's own if it is empty, and there is none if it is None. `ahead`: how far its clock is ahead.
     """
     options: list[MobilityOption] = [
-        identifier_option(node(host)),
+        identifier_option(identity or node(host)),
         *(HomeNetworkPrefix.of(network) for network in prefixes or (ANY,)),
         HandoffIndicator(int(handoff)),
         AccessTechnologyType(technology),
@@ -162,9 +163,8 @@ def request(
         options.append(Timestamp(stamp(domain, ahead)))
     if link_layer is not None:
         options.append(MobileNodeLinkLayerIdentifier(link_layer or HOSTS[host]))
-    options += more
-    kept = tuple(option for option in options if not isinstance(option, without))
-    return BindingUpdate(sequence, flags, lifetime, kept)
+    kept = [option for option in options if not isinstance(option, without)]
+    return BindingUpdate(sequence, flags, lifetime, (*kept, *more))
 
 
 def prefixes_of(answer: BindingAcknowledgement) -> list[Prefix]:
