@@ -208,6 +208,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         gone = self._home_prefixes(session)
         if not gone:
             return False
+        session.confirmed = False
         for prefix in gone:
             self._let_go_of_home(session, prefix)
         self._register(session, Handoff.UNKNOWN)
@@ -217,6 +218,7 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _deny(self, session: S) -> None:
         """No service: the prefixes end, nothing is forwarded, and the node may try again later."""
         gone = self._prefixes_of(session)
+        session.confirmed = False
         self._remove_prefixes(session)
         self._advertise(session, gone)
         self._quiet(session)
