@@ -7,7 +7,7 @@ import pytest
 from sojourn.core.effects import EnsureDelivery
 from sojourn.core.events import Commanded, MessageReceived, NodeSeen, Sighting
 from sojourn.engines.access_session import Presence
-from sojourn.engines.configuration import GatewayProfile, HomeProfile
+from sojourn.engines.configuration import GatewayProfile, HomeProfile, RetransmissionConstants
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY, identifier_option
 from sojourn.wire import (
@@ -33,7 +33,6 @@ from support.messages import stamp, updates
 from support.pmip import HOME, LMA, LMA2, ProxyDomain, gateway, home
 
 _NAI = b"\x01somebody@example.net"
-_NEVER = {"min_bindack_timeout": SECOND}
 
 
 def _attached(**settings: object) -> tuple[ProxyDomain, BindingUpdate]:
@@ -357,10 +356,10 @@ def test_6_9_1_2_step_9_another_clock_is_not_taken_over_but_allowed_for(ahead: i
 
 
 def test_6_9_1_2_step_9_a_lma_that_is_never_content_is_not_asked_for_ever() -> None:
-    domain, _ = _attached()
+    domain, _ = _attached(retransmission=RetransmissionConstants(min_bindack_timeout=SECOND))
     for _ in range(4):
         _answer(domain, updates(domain, "mag1", "lma")[-1], status=156, ahead=3600 * SECOND)
-        domain.run(400 * MILLISECOND)
+        domain.run(900 * MILLISECOND)
     assert _entry(domain).presence is Presence.REFUSED
     assert len(updates(domain, "mag1", "lma")) == 4
 
