@@ -29,9 +29,9 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import ANY, Prefix, address, prefix
 from sojourn.wire.units import MILLISECOND, SECOND, ticks
-from support.domain import EPOCH, HOSTS, node
 from support.messages import stamp
 from support.pmip import HOME, LMA, ProxyDomain, gateway, home, prefixes_of, request
+from support.table import EPOCH, HOSTS, node
 
 _OTHER_TUNNEL = address("2001:db8:b1::99")
 _LINK_LOCAL = address("fe80::1234")

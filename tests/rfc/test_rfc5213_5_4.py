@@ -12,9 +12,9 @@ from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.wire import Handoff, LinkLocalAddress, MobileNodeLinkLayerIdentifier, Status
 from sojourn.wire.addresses import ANY
 from sojourn.wire.units import MILLISECOND, SECOND
-from support.domain import HOSTS
 from support.messages import answers
 from support.pmip import ProxyDomain, gateway, home, prefixes_of, request
+from support.table import HOSTS
 
 _OTHER = HOSTS["mn9"]
 """Another interface of mn1."""

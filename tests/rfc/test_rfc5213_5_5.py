@@ -12,9 +12,9 @@ from sojourn.core.events import ClockStepped
 from sojourn.engines.configuration import HomeProfile
 from sojourn.wire import BindingAcknowledgement, Handoff, Status, Timestamp
 from sojourn.wire.units import MILLISECOND, SECOND, ticks
-from support.domain import EPOCH, HOSTS
 from support.messages import stamp
 from support.pmip import ProxyDomain, gateway, request
+from support.table import EPOCH, HOSTS
 
 
 def _ask(domain: ProxyDomain, source: str = "mag1", **asked: object) -> BindingAcknowledgement:

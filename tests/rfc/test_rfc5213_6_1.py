@@ -14,9 +14,9 @@ from sojourn.engines.configuration import FIXED_LINK_LOCAL, GatewayProfile, Home
 from sojourn.wire import Handoff, HomeNetworkPrefix, LinkLocalAddress, MobileNodeIdentifier
 from sojourn.wire.addresses import prefix
 from sojourn.wire.units import MILLISECOND, SECOND
-from support.domain import HOSTS, node
 from support.messages import updates
 from support.pmip import HOME2, LMA, LMA2, ProxyDomain, home
+from support.table import HOSTS, node
 
 _NAI = b"\x01somebody@example.net"
 

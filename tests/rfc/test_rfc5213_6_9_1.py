@@ -28,9 +28,9 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import MILLISECOND, SECOND
-from support.domain import EPOCH, HOSTS, node
 from support.messages import stamp, updates
 from support.pmip import HOME, LMA, LMA2, ProxyDomain, gateway, home
+from support.table import EPOCH, HOSTS, node
 
 _NAI = b"\x01somebody@example.net"
 

@@ -16,9 +16,9 @@ from sojourn.engines.configuration import FIXED_LINK_LAYER, FIXED_LINK_LOCAL, Ga
 from sojourn.wire import Timestamp
 from sojourn.wire.addresses import prefix
 from sojourn.wire.units import MILLISECOND, SECOND, ticks, wall_clock
-from support.domain import EPOCH, HOSTS, node
 from support.messages import stamp, updates
 from support.pmip import LMA, ProxyDomain, home
+from support.table import EPOCH, HOSTS, node
 
 _VISITORS = prefix("2001:db8:b100::/48")
 

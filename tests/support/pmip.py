@@ -1,4 +1,4 @@
-"""A domain of RFC 5213 on a table: an LMA (or two), MAGs, delays between them (see `support.domain`), and messages."""
+"""A domain of RFC 5213 on a table: an LMA (or two), MAGs, delays between them (see `support.table`), and messages."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, address, prefix
 from sojourn.wire.units import SECOND, Duration
-from support.domain import EPOCH, HOSTS, Domain, node
 from support.messages import stamp
+from support.table import EPOCH, HOSTS, Table, node
 
 LMA = address("2001:db8:f::1")
 LMA2 = address("2001:db8:f::2")
@@ -48,7 +48,7 @@ def home(index: int) -> Prefix:
     return HOME.subnet((START + index) % (1 << 16), 64)
 
 
-class ProxyDomain(Domain):
+class ProxyDomain(Table):
     """``lma``, ``mag1``, ``mag2`` ...; `lma` are settings of the LMA, the others those of all MAGs.
 
     With ``anchors=2`` there is a second LMA, ``lma2``.
@@ -62,7 +62,7 @@ class ProxyDomain(Domain):
         anchors: int = 1,
         **overrides: object,
     ) -> None:
-        self._network(delays)
+        super().__init__(delays)
         self.numbers = range(1, gateways + 1)
         known = tuple(Gateway(gateway(number), f"mag{number}") for number in self.numbers)
         self.lma_configurations = {
@@ -134,7 +134,7 @@ class ProxyDomain(Domain):
 
 
 def request(
-    domain: Domain,
+    domain: ProxyDomain,
     *prefixes: Prefix,
     host: str = "mn1",
     identity: bytes = b"",
