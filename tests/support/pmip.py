@@ -33,8 +33,8 @@ LMA = address("2001:db8:f::1")
 LMA2 = address("2001:db8:f::2")
 HOME = prefix("2001:db8:f000::/48")
 HOME2 = prefix("2001:db8:f100::/48")
-START = EPOCH // SECOND % (1 << 16)
-"""The LMA begins without memory, so its first prefix is this one."""
+START = EPOCH // SECOND * 0x9E3779B1 % (1 << 16)
+"""The LMA begins without memory, somewhere in its pool: this is the number of its first prefix."""
 
 
 @cache

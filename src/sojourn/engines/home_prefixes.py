@@ -10,6 +10,10 @@ from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Instant
 
 
+_SCATTER = 0x9E3779B1
+"""An odd number without a pattern: what it is multiplied with lies far from its neighbours (Knuth, TAOCP 3, 6.4)."""
+
+
 class HomePrefixes:
     """Gives each prefix to one session at a time. `in_use` says whether a session has it."""
 
@@ -68,9 +72,9 @@ class HomePrefixes:
                     pool.release(prefix, now)
 
     def begin_elsewhere(self, number: int) -> None:
-        """We gave out some and do not know which: the next ones come from somewhere else."""
+        """We gave out some and do not know which: the next ones come from somewhere else, and far away."""
         for pool in self._pools:
-            pool.skip(number)
+            pool.skip(number * _SCATTER)
 
     def _allocate(self, now: Instant) -> Prefix | None:
         for pool in self._pools:
