@@ -94,7 +94,8 @@ class MobileAccessGateway(MagRegistration):
             return
         session.confirmed = bool(session.anchored)
         self._timers.start(("expiry", session.node), session.expires)
-        self._after(len(self.sessions) * SECOND // 1000, "probe", session.node)
+        session.seen = self._now - self.configuration.presence_trust - 1  # it is asked whether it is still here
+        self._after(len(self.sessions) * SECOND // 1000, "refresh", session.node)
 
     def _on_event(self, event: Event) -> None:
         match event:
