@@ -9,7 +9,6 @@ from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Instant
 
-
 _SCATTER = 0x9E3779B1
 """An odd number without a pattern: what it is multiplied with lies far from its neighbours (Knuth, TAOCP 3, 6.4)."""
 

@@ -34,7 +34,8 @@ class MagState(AccessState[BindingUpdateListEntry]):
         if configuration.visitors is not None:
             self.pool = PrefixPool(configuration.visitors, configuration.prefix_length, configuration.quarantine)
         self._profiles = {profile.link_layer: profile for profile in configuration.profiles}
-        self._anchors = dict.fromkeys((configuration.lma, *(each.lma for each in configuration.profiles if each.lma)))
+        profiles = (configuration.everybody, *configuration.profiles)
+        self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
         self._technologies = dict(configuration.technologies)
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""
