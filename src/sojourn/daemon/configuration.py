@@ -193,7 +193,9 @@ def _expectation(key: Key) -> str:
 
 def describe_field(field: FieldInfo) -> tuple[str, object]:
     """What the value of a field should be, and an example."""
-    kind = next((item for item in field.metadata if isinstance(item, Expected)), None)
+    alternatives = (getattr(part, "__metadata__", ()) for part in getattr(field.annotation, "__args__", ()))
+    written = [*field.metadata, *(item for metadata in alternatives for item in metadata)]
+    kind = next((item for item in written if isinstance(item, Expected)), None)
     if kind is None:
         return ("a list of tables", None) if "tuple" in str(field.annotation) else ("a table", None)
     return kind.what, field.examples[0] if field.examples else kind.example

@@ -33,8 +33,11 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _interfaces(mag)
     mask = table_of(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
-        key = ("mag", "kernel", "mark_mask")
-        yield Fault(key, f"{mask:#x} has one bit", "expected two at least: a gateway marks packets in two ways")
+        yield Fault(
+            ("mag", "kernel", "mark_mask"),
+            f"{mask:#x} has one bit",
+            "expected two at least: a gateway marks packets in two ways",
+        )
 
 
 def _interfaces(mag: Mapping[str, Any]) -> Iterator[Fault]:
