@@ -41,7 +41,17 @@ class Daemon:
         for path in (self.log, self.events, self.store, self.file):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._forget_earlier_runs()
-        self.file.write_text(configuration(self, topology))
+        self.file.write_text(configuration(topology, node.name, self._places()))
+
+    def _places(self) -> dict[str, Setting]:
+        """What is at the top of its file."""
+        return {
+            "name": self.node.name,
+            "control": str(self.control),
+            "store": str(self.store.absolute()),
+            "events": str(self.events.absolute()),
+            "identifiers": "plain",  # nobody's privacy is at stake in a lab, and only plain recordings replay
+        }
 
     def _forget_earlier_runs(self) -> None:
         for old in (self.log, self.events, self.control, *self.store.parent.glob(self.store.name + "*")):
@@ -123,19 +133,11 @@ def control_directory(output: Path, names: list[str]) -> tuple[Path, bool]:
 # --- configuration ----------------------------------------------------------------------------------------------
 
 
-def configuration(daemon: Daemon, topology: Topology) -> str:
-    """The text of the file for `daemon`: what the topology implies, then what it says."""
-    node = daemon.node
-    top: dict[str, Setting] = {
-        "name": node.name,
-        "control": str(daemon.control),
-        "store": str(daemon.store.absolute()),
-        "events": str(daemon.events.absolute()),
-        "identifiers": "plain",  # nobody's privacy is at stake in a lab, and only plain recordings replay
-    }
-    section, table, lists = _ROLES[node.kind](topology, node.name)
+def configuration(topology: Topology, name: str, top: Mapping[str, Setting]) -> str:
+    """The text of the file of `name`'s daemon: `top`, what the topology implies, and over it what that says."""
+    section, table, lists = _ROLES[topology.nodes[name].kind](topology, name)
     given: Mapping[str, Setting] = getattr(topology, section)
-    return _toml(top, section, {**table, **given, **topology.nodes[node.name].settings}, lists)
+    return _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
 
 
 Tables: TypeAlias = dict[str, list[dict[str, Setting]]]
