@@ -192,7 +192,7 @@ def test_6_10_5_what_is_for_nobody_here_is_dropped_in_silence(bed: Bed, anchor: 
 
 
 def test_5_3_5_while_a_binding_waits_its_traffic_is_dropped_in_silence(bed: Bed) -> None:
-    """Text: "the local mobility anchor SHOULD drop the mobile node's data traffic": of all its pools."""
+    """Text: "the local mobility anchor SHOULD drop the mobile node's data traffic": of all its pools. C112."""
     bed.netlink("core").add_route(_SECOND_POOL, 48, AR1, bed.ends["core", "ar1"].index)
     second = bed.settings("ar1").pool
     assert second is not None

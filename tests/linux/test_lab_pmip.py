@@ -154,8 +154,8 @@ def up(output: Path, more: str = "") -> Iterator[Lab]:
         yield lab
 
 
-def test_a_host_with_its_link_up_all_the_time_notices_nothing(tmp_path: Path) -> None:
-    """C116: same address, same router, and the two come from wherever it is asked; the session goes on."""
+def test_C116_a_host_with_its_link_up_all_the_time_notices_nothing(tmp_path: Path) -> None:  # noqa: N802
+    """Address and routes stay, and the session goes on, though the host solicits nobody."""
     with up(tmp_path) as lab:
         lab.air.roam("mn", "mag1")
         assert becomes(lambda: bool(addresses(lab)))
@@ -170,7 +170,8 @@ def test_a_host_with_its_link_up_all_the_time_notices_nothing(tmp_path: Path) ->
             time.sleep(0.5)
             records = {record.flow: record for record in traffic.finish(tmp_path / "traffic.jsonl")}
         assert records["mn/terminal"].outcome == "complete"
-        assert records["mn/stream"].down.arrived > 0.5 * len(records["mn/stream"].down.sent)
+        stream = records["mn/stream"].down
+        assert len(stream.sent) - stream.arrived <= 3 * GENEROUS  # usually 2 of a move
         assert addresses(lab) == [source]
         assert seen_by(lab) == before
 

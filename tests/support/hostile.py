@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from sojourn.wire import (
@@ -39,12 +40,11 @@ from sojourn.wire.units import SECOND, ticks
 from support.domain import CMD, EPOCH, HOSTS, Domain, pool, router
 
 
-class Attacker:
-    """A seeded source of messages."""
+class Malice(ABC):
+    """A seeded source of messages; whose addresses and prefixes are plausible is for those who inherit."""
 
-    def __init__(self, seed: int, domain: Domain) -> None:
+    def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
-        self.domain = domain
         self._options: list[Callable[[], MobilityOption]] = [
             lambda: MobileNodeIdentifier(5, self.host()),
             lambda: MobileNodeIdentifier(self.dice.randrange(256), self.octets(40)),
@@ -74,10 +74,21 @@ class Attacker:
             except (DecodeError, EncodeError):
                 continue
 
+    @abstractmethod
     def source(self) -> Address:
         """Somebody known, or anybody."""
-        known = [CMD, *(router(number) for number in self.domain.numbers)]
-        return self.dice.choice([*known, self.dice.randbytes(16)])
+
+    @abstractmethod
+    def prefix(self) -> Prefix:
+        """Of a pool, a whole pool, everything, or nonsense."""
+
+    @abstractmethod
+    def address(self) -> Address:
+        """Of somebody known, or nonsense."""
+
+    @abstractmethod
+    def timestamp(self) -> int:
+        """Now, of a session that exists, or nonsense."""
 
     def _plausible(self) -> MobilityMessage:
         dice = self.dice
@@ -113,6 +124,19 @@ class Attacker:
     def octets(self, most: int) -> bytes:
         """Up to `most` random octets."""
         return self.dice.randbytes(self.dice.randrange(most + 1))
+
+
+class Attacker(Malice):
+    """Against a domain of RFC 8885."""
+
+    def __init__(self, seed: int, domain: Domain) -> None:
+        super().__init__(seed)
+        self.domain = domain
+
+    def source(self) -> Address:
+        """Somebody known, or anybody."""
+        known = [CMD, *(router(number) for number in self.domain.numbers)]
+        return self.dice.choice([*known, self.dice.randbytes(16)])
 
     def prefix(self) -> Prefix:
         """Of a pool, a whole pool, everything, or nonsense."""
