@@ -2,11 +2,13 @@
 
     python -m sojourn.lab.sandbox python bench/signalling.py [NODES] [ATTACHMENTS]
 
-1. What a CMD answers. It runs alone in a process on one processor; a second process plays four MAARs on the other. Each
-   store has its own run: NODES register (default 100,000), a fifth of them refreshes, another fifth hands over in proxy
-   mode (which costs the CMD a notification and its answer besides). "a core-second" is answers by the processor
-   time that the CMD's process used, in user space and kernel; the goal is 10,000 for registrations. Memory is what the
-   process grew by, for each node; the goal is 2 KiB at 100,000.
+1. What a CMD and an LMA answer. Each runs alone in a process on one processor; a second process plays four MAARs or
+   MAGs on the other. Each store has its own run: NODES register (default 100,000), a fifth of them refreshes, another
+   fifth hands over (which costs the CMD, in proxy mode, a notification and its answer besides). "a core-second" is
+   answers by the processor time that the process used, in user space and kernel; the goal is 10,000 for
+   registrations. Memory is what the process grew by, for each node; the goal is 2 KiB at 100,000. The LMA
+   assigns each node a prefix, and its window for timestamps is an hour, as the messages are made beforehand; its data
+   plane forwards nothing, as the CMD has none, and in the last run it is the kernel's, which has no goal.
 2. From a sign of a host to a Router Advertisement whose prefix the CMD has confirmed: MAAR, CMD and host are three
    processes, the data plane is the kernel's, no link has a delay. Every host is a new one. The goal is a median of
    1.5 ms and no attachment without an answer. "at once" is the same with the prefix advertised before the CMD answers,
@@ -36,10 +38,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.dataplane.memory import MemoryDataplane
-from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration
+from sojourn.engines.configuration import CmdConfiguration, Gateway, LmaConfiguration, Maar, MaarConfiguration
+from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mobility_database import CentralMobilityDatabase
-from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY_DMM
+from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY, PROXY_DMM
 from sojourn.host import frames
 from sojourn.host.loop import Host
 from sojourn.lab.namespaces import NetworkNamespace, die_with_parent, setns
@@ -57,7 +60,7 @@ from sojourn.wire import (
     decode,
     encode,
 )
-from sojourn.wire.addresses import Prefix, address, eui64_link_local, prefix, text
+from sojourn.wire.addresses import ANY, Prefix, address, eui64_link_local, prefix, text
 from sojourn.wire.icmpv6 import RouterSolicitation, encode_icmpv6, seal_icmpv6
 from sojourn.wire.units import SECOND, ticks
 from support.access_router import AccessRouter, access_router
@@ -65,6 +68,8 @@ from support.access_router import AccessRouter, access_router
 CMD = address("2001:db8:c::1")
 MAARS = [address(f"2001:db8:a{number}::1") for number in (1, 2, 3, 4)]
 POOLS = [prefix(f"2001:d{number}8::/32") for number in (1, 2, 3, 4)]
+HOME = prefix("2001:db8:8000::/33")
+"""Home network prefixes come from here."""
 EUI_48 = 5
 """Mobile Node Identifier subtype (RFC 8371)."""
 WINDOW = 128
@@ -132,7 +137,18 @@ def make_cmd(store: Callable[[], Store]) -> Host:
     return Host(engine, MemoryDataplane(), store(), address=CMD, peers=frozenset(MAARS), rate=None)
 
 
-# --- what a CMD answers ---------------------------------------------------------------------------------------------
+def make_lma(store: Callable[[], Store], kernel: bool = False) -> Host:
+    gateways = tuple(Gateway(maar) for maar in MAARS)
+    engine = LocalMobilityAnchor(
+        LmaConfiguration(CMD, gateways, (HOME,), timestamp_validity_window=3600 * SECOND),
+        time.time_ns() - time.monotonic_ns(),
+    )
+    settings = LinuxSettings(CMD, None, tuple(MAARS), (), buffer=False, other_pools=(HOME,), drop_unassigned=True)
+    plane = LinuxDataplane(settings) if kernel else MemoryDataplane()
+    return Host(engine, plane, store(), address=CMD, peers=frozenset(MAARS), rate=None)
+
+
+# --- what they answer ---------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -150,25 +166,21 @@ def mac(number: int) -> bytes:
     return b"\x02\x00" + number.to_bytes(4, "big")
 
 
-def own_prefix(number: int, maar: int) -> Prefix:
-    return POOLS[maar].subnet(number, 64)
-
-
-def update(number: int, maar: int, handoff: int, stamp: int) -> bytes:
+def update(number: int, wanted: Prefix, handoff: int, stamp: int, flags: int) -> bytes:
     """The Proxy Binding Update for a node, of the six options that RFC 5213 asks for."""
     options = (
         MobileNodeIdentifier(EUI_48, mac(number)),
-        HomeNetworkPrefix.of(own_prefix(number, maar)),
+        HomeNetworkPrefix.of(wanted),
         HandoffIndicator(handoff),
         AccessTechnologyType(4),
         MobileNodeLinkLayerIdentifier(mac(number)),
         Timestamp(stamp),
     )
-    return encode(BindingUpdate(number & 0xFFFF, PROXY_DMM, 3000 * SECOND, options))
+    return encode(BindingUpdate(number & 0xFFFF, flags, 3000 * SECOND, options))
 
 
 class Maars:
-    """Four MAARs that send and count; what the CMD asks of them they acknowledge."""
+    """Four MAARs or MAGs that send and count; what a CMD asks of them they acknowledge."""
 
     def __init__(self, namespace: NetworkNamespace) -> None:
         self.sockets = []
@@ -180,6 +192,8 @@ class Maars:
                 raw.connect((text(CMD), 0))
                 self.sockets.append(raw)
         self.answers = self.refused = 0
+        self.heard: list[bytes] | None = None
+        """Answers, where they are kept."""
 
     def run(self, messages: Sequence[tuple[int, bytes]]) -> None:
         """Send all of (MAAR, message), with at most `WINDOW` unanswered; back when all are answered."""
@@ -204,6 +218,8 @@ class Maars:
             if octets[2] == 6:
                 self.answers += 1
                 self.refused += octets[6] >= 128
+                if self.heard is not None:
+                    self.heard.append(octets)
             elif octets[2] == 5:
                 request = decode(octets)
                 assert isinstance(request, BindingUpdate)
@@ -225,8 +241,8 @@ def measure(child: int, maars: Maars, messages: Sequence[tuple[int, bytes]]) -> 
     return Phase(len(messages), wall, processor_time(child) - used, maars.refused, resident(child) - memory)
 
 
-def signalling(nodes: int, store: Callable[[], Store]) -> dict[str, Phase]:
-    """All phases of one run."""
+def signalling(nodes: int, make: Callable[[], Host], distributed: bool) -> dict[str, Phase]:
+    """All phases of one run; `distributed` with a CMD, else with an LMA."""
     namespace = NetworkNamespace("domain")
     netlink = RouteNetlink(namespace)
     for local in (CMD, *MAARS):
@@ -234,25 +250,66 @@ def signalling(nodes: int, store: Callable[[], Store]) -> dict[str, Phase]:
     netlink.close()
     maars = Maars(namespace)
     os.sched_setaffinity(0, {1})
-    with process(namespace, lambda: make_cmd(store), processor=0) as child:
-        stamps = [ticks(time.time_ns()) + number // 1000 for number in range(nodes)]
-        later, some = ticks(time.time_ns() + SECOND // 5), nodes // 5
-        phases = {
-            "registration": [(n % 4, update(n, n % 4, 4, stamps[n])) for n in range(nodes)],
-            "refresh": [(n % 4, update(n, n % 4, 5, stamps[n])) for n in range(some)],
-            "handover": [((n + 1) % 4, update(n, (n + 1) % 4, 4, later + n)) for n in range(some)],
-        }
-        found = {name: measure(child, maars, messages) for name, messages in phases.items()}
+    with process(namespace, make, processor=0) as child:
+        found = measure_cmd(child, maars, nodes) if distributed else measure_lma(child, maars, nodes)
     os.sched_setaffinity(0, {0, 1})
     maars.close()
     namespace.close()
     return found
 
 
+def measure_cmd(child: int, maars: Maars, nodes: int) -> dict[str, Phase]:
+    """Nodes come, are refreshed, and get another prefix elsewhere."""
+    stamps = [ticks(time.time_ns()) + number // 1000 for number in range(nodes)]
+    later, some = ticks(time.time_ns() + SECOND // 5), nodes // 5
+
+    def one(number: int, maar: int, handoff: int, stamp: int) -> tuple[int, bytes]:
+        return maar % 4, update(number, POOLS[maar % 4].subnet(number, 64), handoff, stamp, PROXY_DMM)
+
+    phases = {
+        "registration": [one(n, n, 4, stamps[n]) for n in range(nodes)],
+        "refresh": [one(n, n, 5, stamps[n]) for n in range(some)],
+        "handover": [one(n, n + 1, 4, later + n) for n in range(some)],
+    }
+    return {name: measure(child, maars, messages) for name, messages in phases.items()}
+
+
+def measure_lma(child: int, maars: Maars, nodes: int) -> dict[str, Phase]:
+    """Nodes come and are given a prefix, are refreshed with it, and turn up elsewhere, where nobody knows it."""
+    some = nodes // 5
+
+    def phase(count: int, make: Callable[[int], tuple[int, Prefix, int]]) -> Phase:
+        now, asked = ticks(time.time_ns()), [(number, *make(number)) for number in range(count)]
+        return measure(
+            child, maars, [(maar % 4, update(n, home, handoff, now, PROXY)) for n, maar, home, handoff in asked]
+        )
+
+    maars.heard = []
+    found = {"registration": phase(nodes, lambda number: (number, ANY, 4))}
+    given = _given(maars.heard)
+    maars.heard = None
+    found["refresh"] = phase(some, lambda number: (number, given[mac(number)], 5))
+    found["handover"] = phase(some, lambda number: (number + 1, ANY, 3))
+    return found
+
+
+def _given(answers: Sequence[bytes]) -> dict[bytes, Prefix]:
+    """The prefix of each node."""
+    given = {}
+    for octets in answers:
+        answer = decode(octets)
+        assert isinstance(answer, BindingAcknowledgement)
+        node, home = answer.first(MobileNodeIdentifier), answer.first(HomeNetworkPrefix)
+        assert node is not None
+        assert home is not None
+        given[node.identifier] = home.prefix
+    return given
+
+
 def print_signalling(nodes: int) -> bool:
-    print(f"CMD, one core, {nodes} nodes, {WINDOW} updates under way, real raw sockets, goal 10000 and 2048 octets")
+    print(f"One core, {nodes} nodes, {WINDOW} updates under way, real raw sockets, goal 10000 and 2048 octets")
     print(
-        f"{'store':<8}{'update':<14}{'answered/s':>12}{'a core-second':>15}{'us CPU':>8}"
+        f"{'role':<5}{'store':<8}{'plane':<9}{'update':<14}{'answered/s':>12}{'a core-second':>15}{'us CPU':>8}"
         f"{'refused':>9}{'octets/node':>13}"
     )
     good = True
@@ -262,16 +319,27 @@ def print_signalling(nodes: int) -> bool:
             "sqlite": lambda: SqliteStore(Path(directory, "cmd.sqlite")),
         }
         for store, make in stores.items():
-            for name, phase in signalling(nodes, make).items():
-                rate = phase.updates / phase.processor
-                memory = f"{phase.memory / phase.updates:.0f}" if name == "registration" else ""
-                print(
-                    f"{store:<8}{name:<14}{phase.updates / phase.wall:>12.0f}{rate:>15.0f}"
-                    f"{1e6 / rate:>8.1f}{phase.refused:>9}{memory:>13}"
-                )
-                good &= phase.refused == 0
-                if name == "registration":
-                    good &= rate >= 10_000 and phase.memory / phase.updates <= 2048
+            good &= print_run(("cmd", store, ""), nodes, lambda make=make: make_cmd(make))  # type: ignore[misc]
+        stores["sqlite"] = lambda: SqliteStore(Path(directory, "lma.sqlite"))
+        for store, make in stores.items():
+            good &= print_run(("lma", store, "memory"), nodes, lambda make=make: make_lma(make))  # type: ignore[misc]
+        print_run(("lma", "memory", "kernel"), min(nodes, 20_000), lambda: make_lma(MemoryStore, True))
+    return good
+
+
+def print_run(names: tuple[str, str, str], nodes: int, make: Callable[[], Host]) -> bool:
+    """The rows of one run; whether the goals are met."""
+    good = True
+    for name, phase in signalling(nodes, make, names[0] == "cmd").items():
+        rate = phase.updates / phase.processor
+        memory = f"{phase.memory / phase.updates:.0f}" if name == "registration" else ""
+        print(
+            f"{names[0]:<5}{names[1]:<8}{names[2]:<9}{name:<14}{phase.updates / phase.wall:>12.0f}{rate:>15.0f}"
+            f"{1e6 / rate:>8.1f}{phase.refused:>9}{memory:>13}"
+        )
+        good &= phase.refused == 0
+        if name == "registration":
+            good &= rate >= 10_000 and phase.memory / phase.updates <= 2048
     return good
 
 
