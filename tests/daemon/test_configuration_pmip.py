@@ -8,13 +8,11 @@ import pytest
 
 from sojourn.daemon.configuration import (
     Configuration,
-    ConfigurationError,
     linux_settings,
     lma_configuration,
     mag_configuration,
     parse,
 )
-from sojourn.daemon.fields import parse_identifier
 from sojourn.daemon.model import Lma, Mag
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
@@ -24,6 +22,8 @@ from sojourn.engines.configuration import (
     LmaConfiguration,
     MagConfiguration,
 )
+from sojourn.files.fields import parse_identifier
+from sojourn.files.toml import ConfigurationError
 from sojourn.wire.addresses import address, link_layer, prefix
 from sojourn.wire.units import MINUTE, SECOND
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sojourn.daemon import contradictions_proxy as proxy
-from sojourn.daemon.faults import Fault, read, table_of, tables
-from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
 from sojourn.dataplane.settings import LinuxSettings
+from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.files.raw import readable, tables
+from sojourn.files.raw import table as table_of
+from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND
 
@@ -55,14 +57,14 @@ def _forwarding(data: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fault]:
-    own, pool = read(parse_address, maar.get("address")), read(parse_pool, maar.get("pool"))
+    own, pool = readable(parse_address, maar.get("address")), readable(parse_pool, maar.get("pool"))
     if own and pool and pool.covers(own):
         yield Fault(
             ("maar", "address"),
             f"{text(own)} lies inside the router's own pool {pool}, so that a node could be given its /64",
             "expected an address outside of every pool",
         )
-    database = read(parse_address, cmd.get("address"))
+    database = readable(parse_address, cmd.get("address"))
     if database and pool and pool.covers(database):
         yield Fault(
             ("cmd", "address"),
@@ -78,8 +80,8 @@ def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fa
 
 
 def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Fault]:
-    own, used = read(parse_address, maar.get("address")), read(parse_address, maar.get("cmd"))
-    pool = read(parse_pool, maar.get("pool"))
+    own, used = readable(parse_address, maar.get("address")), readable(parse_address, maar.get("cmd"))
+    pool = readable(parse_pool, maar.get("pool"))
     if own and own == used and not isinstance(data.get("cmd"), dict):
         yield Fault(
             ("maar", "cmd"),
@@ -99,12 +101,12 @@ def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str
 
 
 def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
-    own, used = read(parse_address, maar.get("address")), read(parse_address, maar.get("cmd"))
-    pool = read(parse_pool, maar.get("pool"))
+    own, used = readable(parse_address, maar.get("address")), readable(parse_address, maar.get("cmd"))
+    pool = readable(parse_pool, maar.get("pool"))
     seen: dict[Address, int] = {}
     for index, peer in enumerate(tables(maar.get("peers"))):
         key = ("maar", "peers", index, "address")
-        address = read(parse_address, peer.get("address"))
+        address = readable(parse_address, peer.get("address"))
         if address is None:
             continue
         if address == own:
@@ -135,7 +137,7 @@ def _access(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
     """The wire counts 4 s; a number that it cannot say becomes another one."""
-    duration = None if value is None else read(parse_duration, value)
+    duration = None if value is None else readable(parse_duration, value)
     if duration is None:
         return
     longest = duration_text(LIFETIME_MAX - LIFETIME_UNIT)
@@ -150,21 +152,21 @@ def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
 
 def _advertised(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
     """Times and lengths that a node is told."""
-    preferred, valid = (read(parse_duration, table.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
+    preferred, valid = (readable(parse_duration, table.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
     if preferred is not None and valid is not None and preferred > valid:
         yield Fault(
             (role, "preferred_lifetime"),
             f"{table['preferred_lifetime']!r} is more than the valid_lifetime {table['valid_lifetime']!r}",
             "expected at most that (RFC 4861 4.6.2)",
         )
-    router = read(parse_duration, table.get("router_lifetime"))
+    router = readable(parse_duration, table.get("router_lifetime"))
     if router is not None and router > ROUTER_LIFETIME_MAX:
         yield Fault(
             (role, "router_lifetime"),
             f"{table['router_lifetime']!r} is too long",
             'expected at most "9000s" (RFC 4861)',
         )
-    length, pool = table.get("prefix_length", 64), read(parse_pool, table.get("pool"))
+    length, pool = table.get("prefix_length", 64), readable(parse_pool, table.get("pool"))
     if isinstance(length, int) and pool and pool.length > length:
         yield Fault((role, "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool")
     if isinstance(length, int) and 48 <= length < 64:
@@ -195,14 +197,14 @@ def _kernel(role: str, kernel: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
     """Every prefix has one owner, every router is there once."""
-    own = read(parse_address, cmd.get("address"))
+    own = readable(parse_address, cmd.get("address"))
     pools: list[tuple[int, Prefix]] = []
     addresses: dict[Address, int] = {}
     entries = tables(cmd.get("maars"))
     if isinstance(cmd.get("maars"), list) and not entries:
         yield Fault(("cmd", "maars"), "is empty", "expected the routers that may register nodes")
     for index, entry in enumerate(entries):
-        address, pool = read(parse_address, entry.get("address")), read(parse_pool, entry.get("pool"))
+        address, pool = readable(parse_address, entry.get("address")), readable(parse_pool, entry.get("pool"))
         if address:
             yield from _domain_address(index, address, own, addresses)
         if pool:

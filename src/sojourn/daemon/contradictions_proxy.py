@@ -5,33 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sojourn.daemon.faults import Fault, read, table_of, tables
-from sojourn.daemon.fields import parse_address, parse_identifier, parse_link_layer, parse_pool, parse_prefix
+from sojourn.files.fields import parse_address, parse_identifier, parse_link_layer, parse_pool, parse_prefix
+from sojourn.files.raw import readable, table, tables
+from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 
 
 def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     """A gateway is not its own anchor, and knows every node once."""
-    own, visitors = read(parse_address, mag.get("address")), read(parse_pool, mag.get("visitors"))
+    own, visitors = readable(parse_address, mag.get("address")), readable(parse_pool, mag.get("visitors"))
     for key in ("address", "lma"):
-        address = read(parse_address, mag.get(key))
+        address = readable(parse_address, mag.get(key))
         if address and visitors and visitors.covers(address):
             yield Fault(
                 ("mag", key), f"{text(address)} lies inside the pool {visitors}", "expected an address outside of it"
             )
     places: list[tuple[tuple[str | int, ...], object]] = [(("mag", "lma"), mag.get("lma"))]
-    places.append((("mag", "everybody", "lma"), table_of(mag.get("everybody")).get("lma")))
+    places.append((("mag", "everybody", "lma"), table(mag.get("everybody")).get("lma")))
     seen: dict[bytes, int] = {}
     for index, known in enumerate(tables(mag.get("profiles"))):
         places.append((("mag", "profiles", index, "lma"), known.get("lma")))
-        link_layer = read(parse_link_layer, known.get("link_layer"))
+        link_layer = readable(parse_link_layer, known.get("link_layer"))
         if link_layer is not None and seen.setdefault(link_layer, index) != index:
             yield _twice(("mag", "profiles", index, "link_layer"), f"profiles[{seen[link_layer]}]")
     for place, value in places:
-        if own and read(parse_address, value) == own:
+        if own and readable(parse_address, value) == own:
             yield Fault(place, f"{text(own)} is this gateway's own address", "expected the address of an LMA")
     yield from _interfaces(mag)
-    mask = table_of(mag.get("kernel")).get("mark_mask")
+    mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(
             ("mag", "kernel", "mark_mask"),
@@ -54,13 +55,13 @@ def _interfaces(mag: Mapping[str, Any]) -> Iterator[Fault]:
 
 def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
     """Every gateway and every node is there once, every prefix has one owner, and no router lies in a pool."""
-    own = read(parse_address, lma.get("address"))
+    own = readable(parse_address, lma.get("address"))
     known: dict[Address, int] = {}
     gateways = tables(lma.get("gateways"))
     if isinstance(lma.get("gateways"), list) and not gateways:
         yield Fault(("lma", "gateways"), "is empty", "expected the gateways that may register nodes")
     for index, entry in enumerate(gateways):
-        address = read(parse_address, entry.get("address"))
+        address = readable(parse_address, entry.get("address"))
         if address is None:
             continue
         if address == own:
@@ -77,7 +78,7 @@ def _pools(lma: Mapping[str, Any], addresses: list[Address]) -> Iterator[Fault]:
     listed = lma.get("pools")
     length = lma.get("prefix_length", 64)
     for index, value in enumerate(listed if isinstance(listed, list) else []):
-        pool, key = read(parse_pool, value), ("lma", "pools", index)
+        pool, key = readable(parse_pool, value), ("lma", "pools", index)
         if pool is None:
             continue
         for other in pools:
@@ -97,17 +98,17 @@ def _profiles(lma: Mapping[str, Any], gateways: Mapping[Address, int]) -> Iterat
     nodes: dict[bytes, int] = {}
     owners: dict[Prefix, int] = {}
     for index, profile in enumerate(tables(lma.get("profiles"))):
-        node = read(parse_identifier, profile.get("identifier"))
+        node = readable(parse_identifier, profile.get("identifier"))
         if node is not None and nodes.setdefault(node, index) != index:
             yield _twice(("lma", "profiles", index, "identifier"), f"profiles[{nodes[node]}]")
         prefixes, allowed = profile.get("prefixes"), profile.get("gateways")
         for place, value in enumerate(prefixes if isinstance(prefixes, list) else []):
-            prefix = read(parse_prefix, value)
+            prefix = readable(parse_prefix, value)
             if prefix is not None and owners.setdefault(prefix, index) != index:
                 key = ("lma", "profiles", index, "prefixes", place)
                 yield Fault(key, f"{prefix} is of profiles[{owners[prefix]}]", "expected one owner of every prefix")
         for place, value in enumerate(allowed if isinstance(allowed, list) else []):
-            address = read(parse_address, value)
+            address = readable(parse_address, value)
             if address is not None and address not in gateways:
                 key = ("lma", "profiles", index, "gateways", place)
                 yield Fault(key, f"{text(address)} is none of lma.gateways", "expected the address of one of these")

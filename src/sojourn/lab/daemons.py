@@ -3,7 +3,6 @@ ready."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sojourn.control.client import ControlClient, ControlError
+from sojourn.files.sections import written
 from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
@@ -194,18 +194,9 @@ def _with_pool(topology: Topology, name: str) -> dict[str, Setting]:
 
 
 def _toml(top: Mapping[str, Setting], section: str, table: Mapping[str, Setting], lists: Tables) -> str:
-    lines = [f"{name} = {_value(value)}" for name, value in top.items()]
-    lines += ["", f"[{section}]", *(f"{name} = {_value(value)}" for name, value in table.items())]
+    lines = [f"{name} = {written(value)}" for name, value in top.items()]
+    lines += ["", f"[{section}]", *(f"{name} = {written(value)}" for name, value in table.items())]
     for key, rows in lists.items():
         for row in rows if key not in table else ():
-            lines += ["", f"[[{section}.{key}]]", *(f"{name} = {_value(value)}" for name, value in row.items())]
+            lines += ["", f"[[{section}.{key}]]", *(f"{name} = {written(value)}" for name, value in row.items())]
     return "\n".join(lines) + "\n"
-
-
-def _value(value: Setting) -> str:
-    """As TOML, whose basic strings, numbers and booleans are those of JSON."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(name)} = {_value(inner)}" for name, inner in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(inner) for inner in value) + "]"
-    return json.dumps(value)
