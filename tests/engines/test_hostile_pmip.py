@@ -1,28 +1,26 @@
 """Whatever arrives at an LMA or a MAG, from whomever: no exception, bounded tables, strangers get little and seldom.
 
-What runs here is a sample; more with other seeds is ``Storm(seed).run(20_000)``.
+What runs here is a sample; more with other seeds is ``MagStorm(seed).run(20_000)``.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from sojourn.core.events import MessageReceived, NodeDetached, NodeSeen, Sighting
+from sojourn.core.events import NodeSeen, Sighting
 from sojourn.engines.configuration import HomeProfile
-from sojourn.wire import MobilityMessage, encode
-from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND
 from support import pmip_checkers
-from support.pmip import LMA, ProxyDomain, gateway
+from support.pmip import ProxyDomain, gateway
 from support.pmip_hostile import ProxyAttacker
-from support.table import HOSTS
+from support.storm import Storm
 
 _NODES = 40
 _PREFIXES = 4
 _STRANGER_RATE = 50
 
 
-class Storm:
+class MagStorm(Storm):
     """Random messages to an LMA and two MAGs that also have work to do."""
 
     def __init__(self, seed: int) -> None:
@@ -41,39 +39,7 @@ class Storm:
             link_local_of_lma=seed % 5 == 4,
         )
         self.attacker = ProxyAttacker(seed, self.domain)
-        self.answered: list[tuple[int, int]] = []
-        """When a stranger was answered, and by how many octets more than it sent."""
-
-    def run(self, count: int) -> None:
-        """`count` messages, some time, some nodes."""
-        dice = self.attacker.dice
-        for _ in range(count):
-            name = dice.choice(["lma", "mag1", "mag2"])
-            self._send(name, self.attacker.source(), self.attacker.message())
-            self.check()
-            if dice.random() < 0.1:
-                self.domain.event(dice.choice(["mag1", "mag2"]), self._event(dice.choice(["mn1", "mn2", "mn3"])))
-            if dice.random() < 0.2:
-                self.domain.run(dice.choice([MILLISECOND, 300 * MILLISECOND, 5 * SECOND]))
-                self.domain.effects.clear()
-
-    def _event(self, host: str) -> NodeSeen | NodeDetached:
-        dice = self.attacker.dice
-        if dice.random() < 0.4:
-            return NodeDetached("acc0", HOSTS[host])
-        return NodeSeen("acc0", HOSTS[host], dice.choice(list(Sighting)))
-
-    def _send(self, name: str, source: Address, message: MobilityMessage) -> None:
-        domain = self.domain
-        domain.messages.clear()
-        own = LMA if name == "lma" else gateway(int(name[3:]))
-        if source == own:
-            return  # the host drops what claims to come from ourselves
-        domain.event(name, MessageReceived(message, source, own))
-        for _, sender, destination, answer in domain.messages:
-            if destination == source.hex():
-                assert sender == "lma", "a MAG answers no stranger"
-                self.answered.append((domain.now, len(encode(answer)) - len(encode(message))))
+        super().__init__(self.domain, self.attacker, "lma", ("mag1", "mag2"))
 
     def check(self) -> None:
         """The limits hold."""
@@ -89,18 +55,10 @@ class Storm:
             assert len(mag._requests) <= _NODES
             assert all(len(session.anchored) <= _PREFIXES for session in mag.sessions.values())
 
-    def settle(self) -> None:
-        """The storm is over, the nodes are gone, and time passes."""
-        for name in ("mag1", "mag2"):
-            for host in ("mn1", "mn2", "mn3"):
-                self.domain.event(name, NodeDetached("acc0", HOSTS[host]))
-        for _ in range(40):
-            self.domain.run(30 * SECOND)
-
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_storm_of_messages(seed: int) -> None:
-    storm = Storm(seed)
+    storm = MagStorm(seed)
     storm.run(700)
     assert storm.answered, "strangers were among them"
     for when, surplus in storm.answered:
@@ -111,7 +69,7 @@ def test_a_storm_of_messages(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_after_a_storm_nothing_is_left(seed: int) -> None:
     """Whatever forged messages made the engines believe ends with its lifetime."""
-    storm = Storm(seed)
+    storm = MagStorm(seed)
     storm.run(300)
     storm.settle()
     assert len(storm.domain.lma.cache) == 0
@@ -125,14 +83,14 @@ def test_after_a_storm_nothing_is_left(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_nodes_live_through_a_storm(seed: int) -> None:
     """Nobody's packets but those of the LMA and the MAGs count: strangers move no binding."""
-    storm = Storm(seed)
+    storm = MagStorm(seed)
     domain, dice = storm.domain, storm.attacker.dice
     for host, place in (("mn1", "mag1"), ("mn2", "mag2")):
         domain.attach(host, place)
     domain.run(SECOND)
     for _ in range(500):
         name = dice.choice(["lma", "mag1", "mag2"])
-        storm._send(name, dice.randbytes(16), storm.attacker.message())
+        storm.send(name, dice.randbytes(16), storm.attacker.message())
         if dice.random() < 0.1:
             domain.run(100 * MILLISECOND)
     assert domain.entries("mn1")[0].source == gateway(1)

@@ -21,7 +21,6 @@ from sojourn.wire import (
     BindingAcknowledgementFlags,
     BindingError,
     BindingUpdate,
-    DecodeError,
     MobilityMessage,
     Status,
     Timestamp,
@@ -33,6 +32,7 @@ from sojourn.wire.addresses import address, prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support import pmip_checkers
 from support.domain import CMD, Domain, router
+from support.hostile import mutated
 from support.messages import stamp, updates
 from support.pmip import HOME, LMA, ProxyDomain, gateway, home, prefixes_of, request
 from support.table import EPOCH, HOSTS, node
@@ -254,14 +254,7 @@ def test_C128_mutated_messages_reach_no_exception_and_leave_memory_bounded() -> 
     domain = ProxyDomain(nodes=50, lma={"nodes": 50})
     dice = random.Random(128)
     samples = [bytes(encode(message)) for _, _, message in _conversation()]
-    for _ in range(4_000):
-        octets = bytearray(dice.choice(samples))
-        for _ in range(dice.randrange(1, 6)):
-            octets[dice.randrange(len(octets))] = dice.randrange(256)
-        try:
-            message = decode(bytes(octets))
-        except DecodeError:
-            continue
+    for message in mutated(dice, samples, 4_000):
         receiver = dice.choice(["lma", "mag1"])
         source = dice.choice([LMA, gateway(1), gateway(2), dice.randbytes(16)])
         domain.event(receiver, MessageReceived(message, source, LMA if receiver == "lma" else gateway(1)))

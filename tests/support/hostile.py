@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from sojourn.wire import (
     MESSAGES,
@@ -169,3 +169,15 @@ class Attacker(Malice):
             for session in self.domain.maar(name).sessions.values()
         ]
         return dice.choice([now, now + dice.randrange(-70_000, 70_000), *known[:4], dice.randrange(1 << 64), 0])
+
+
+def mutated(dice: random.Random, samples: Sequence[bytes], count: int) -> Iterator[MobilityMessage]:
+    """`count` of the samples with some octets changed, of which those that still decode."""
+    for _ in range(count):
+        octets = bytearray(dice.choice(samples))
+        for _ in range(dice.randrange(1, 6)):
+            octets[dice.randrange(len(octets))] = dice.randrange(256)
+        try:
+            yield decode(bytes(octets))
+        except DecodeError:
+            continue
