@@ -34,13 +34,8 @@ from support import pmip_checkers
 from support.domain import CMD, Domain, router
 from support.hostile import mutated
 from support.messages import stamp, updates
-from support.pmip import HOME, LMA, ProxyDomain, gateway, home, prefixes_of, request
+from support.pmip import HOME, LMA, ProxyDomain, gateway, home, prefixes_of, request, status_of
 from support.table import EPOCH, HOSTS, node
-
-
-def _status(answer: BindingAcknowledgement | None) -> int:
-    assert answer is not None
-    return answer.status
 
 
 def _attached(**settings: object) -> ProxyDomain:
@@ -60,7 +55,7 @@ def test_C007_reserved_fields_are_ignored_by_an_lma() -> None:
     octets = bytearray(encode(request(domain)))
     octets[4:6] = b"\0\0"
     octets[9] |= 0x0F
-    assert _status(domain.ask(_update(octets))) == 0
+    assert status_of(domain.ask(_update(octets))) == 0
 
 
 def _update(octets: bytearray) -> BindingUpdate:
@@ -75,7 +70,7 @@ def test_C008_unknown_options_are_skipped_by_lma_and_mag(kind: int) -> None:
     unknown = UnknownOption(kind, b"\xff" * 9)
     update = request(domain)
     mixed = (update.options[0], unknown, *update.options[1:], unknown)
-    assert _status(domain.ask(BindingUpdate(update.sequence, update.flags, update.lifetime, mixed))) == 0
+    assert status_of(domain.ask(BindingUpdate(update.sequence, update.flags, update.lifetime, mixed))) == 0
     domain = ProxyDomain()
     domain.lose = lambda source, destination, message: destination == "mag1"
     domain.attach("mn1", "mag1")
@@ -98,9 +93,9 @@ def test_C109_a_mag_that_is_not_listed_154_an_unknown_node_153_a_node_without_se
     domain.clear()
     domain.inject(address("2001:db8:ffff::1"), "lma", request(domain))
     assert [message.status for _, _, message in domain.sent() if isinstance(message, BindingAcknowledgement)] == [154]
-    assert _status(domain.ask(request(domain, host="mn3"))) == Status.NOT_LMA_FOR_THIS_MOBILE_NODE == 153
-    assert _status(domain.ask(request(domain, host="mn2"))) == Status.PROXY_REG_NOT_ENABLED == 152
-    assert _status(domain.ask(request(domain))) == 0
+    assert status_of(domain.ask(request(domain, host="mn3"))) == Status.NOT_LMA_FOR_THIS_MOBILE_NODE == 153
+    assert status_of(domain.ask(request(domain, host="mn2"))) == Status.PROXY_REG_NOT_ENABLED == 152
+    assert status_of(domain.ask(request(domain))) == 0
 
 
 def test_C110_a_prefix_of_its_own_for_each_155_for_a_foreign_one_130_when_there_is_none() -> None:
@@ -112,8 +107,8 @@ def test_C110_a_prefix_of_its_own_for_each_155_for_a_foreign_one_130_when_there_
         given += prefixes_of(answer)
     assert len(set(given)) == 4
     for foreign in (prefix("2001:db8:5::/64"), given[0]):
-        assert _status(domain.ask(request(domain, foreign, host="mn5"))) == 155
-    assert _status(domain.ask(request(domain, host="mn5"))) == Status.INSUFFICIENT_RESOURCES == 130
+        assert status_of(domain.ask(request(domain, foreign, host="mn5"))) == 155
+    assert status_of(domain.ask(request(domain, host="mn5"))) == Status.INSUFFICIENT_RESOURCES == 130
 
 
 @pytest.mark.parametrize(("later", "kept"), [(1, True), (11, False)])
@@ -146,12 +141,12 @@ def test_C113_157_and_156_carry_the_time_of_the_lma_and_the_sequence_number_of_t
     host: str, ahead: int, status: int
 ) -> None:
     domain = ProxyDomain()
-    assert _status(domain.ask(request(domain))) == 0
+    assert status_of(domain.ask(request(domain))) == 0
     answer = domain.ask(request(domain, host=host, sequence=4711, ahead=ahead), "mag2")
     assert answer is not None
     assert (answer.status, answer.sequence) == (status, 4711)
     assert answer.all(Timestamp) == (Timestamp(stamp(domain)),)
-    assert _status(domain.ask(request(domain, sequence=4711, ahead=10 * MILLISECOND), "mag2")) == 0
+    assert status_of(domain.ask(request(domain, sequence=4711, ahead=10 * MILLISECOND), "mag2")) == 0
 
 
 # --- the MAG ----------------------------------------------------------------------------------------------------------
@@ -190,7 +185,7 @@ def test_C115_lost_it_is_repeated_after_1_s_and_twice_as_long_each_time_with_a_n
 
 def test_C122_an_lma_that_refuses_the_d_flag_returns_an_error() -> None:
     domain = ProxyDomain(lma={"refuse_distributed": True})
-    assert _status(domain.ask(request(domain, flags=PROXY_DMM))) >= 128
+    assert status_of(domain.ask(request(domain, flags=PROXY_DMM))) >= 128
     assert len(domain.lma.cache) == 0
 
 
@@ -201,7 +196,7 @@ def test_C122_by_default_an_lma_answers_as_if_there_were_no_d_flag() -> None:
     assert answer is not None
     assert answer.status == 0
     assert not answer.flags & BindingAcknowledgementFlags.D
-    assert _status(domain.ask(request(domain, host="mn2", flags=PROXY))) == 0
+    assert status_of(domain.ask(request(domain, host="mn2", flags=PROXY))) == 0
 
 
 def test_C122_a_mag_ignores_an_answer_with_the_d_flag_and_returns_an_error() -> None:

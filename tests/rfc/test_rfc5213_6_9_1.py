@@ -7,7 +7,7 @@ import pytest
 from sojourn.core.effects import EnsureDelivery
 from sojourn.core.events import Commanded, MessageReceived, NodeSeen, Sighting
 from sojourn.engines.access_session import Presence
-from sojourn.engines.configuration import GatewayProfile, HomeProfile, RetransmissionConstants
+from sojourn.engines.configuration import GatewayProfile, RetransmissionConstants
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY, identifier_option
 from sojourn.wire import (
@@ -29,7 +29,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.messages import stamp, updates
-from support.pmip import HOME, LMA, LMA2, ProxyDomain, gateway, home
+from support.pmip import LMA, LMA2, ProxyDomain, gateway, handoff_of, home, prefixes_of
 from support.table import EPOCH, HOSTS, node
 
 _NAI = b"\x01somebody@example.net"
@@ -78,14 +78,6 @@ def _entry(domain: ProxyDomain) -> BindingUpdateListEntry:
     return domain.at("mag1")
 
 
-def _networks(update: BindingUpdate) -> list[Prefix]:
-    return [option.prefix for option in update.all(HomeNetworkPrefix)]
-
-
-def _handoff(update: BindingUpdate) -> int:
-    return update.all(HandoffIndicator)[0].indicator
-
-
 # --- 6.9.1.1 attachment and initial registration ----------------------------------------------------------------------
 
 
@@ -122,7 +114,7 @@ def test_6_9_1_1_step_3_prefixes_of_the_profile_are_asked_for_each_in_its_option
     """Text: "by including a Home Network Prefix option for each of those requested prefixes"."""
     wanted = (home(8), home(9))
     _, update = _attached(profiles=(GatewayProfile(HOSTS["mn1"], prefixes=wanted),))
-    assert _networks(update) == list(wanted)
+    assert prefixes_of(update) == list(wanted)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +132,7 @@ def test_6_9_1_1_step_4_the_indicator_is_what_somebody_who_knows_says(kind: str,
     domain.event("mag1", Commanded("handoff", {"node": "02:00:00:00:01:01", "kind": kind}))
     domain.attach("mn1", "mag1")
     (update,) = updates(domain, "mag1", "lma")
-    assert _handoff(update) == expected
+    assert handoff_of(update) == expected
 
 
 def test_6_9_1_1_steps_4_and_5_what_nobody_knows_is_unknown() -> None:
@@ -154,8 +146,8 @@ def test_6_9_1_1_steps_4_and_5_what_nobody_knows_is_unknown() -> None:
     domain.attach("mn1", "mag1")
     domain.event("mag1", Commanded("handoff", {"node": "02:00:00:00:01:01", "kind": "something"}))
     domain.roam("mn1", "mag1", "mag2")
-    assert [_handoff(update) for update in updates(domain, "mag1", "lma") if update.lifetime] == [4, 4]
-    assert {_handoff(update) for update in updates(domain, "mag2", "lma")} == {4}
+    assert [handoff_of(update) for update in updates(domain, "mag1", "lma") if update.lifetime] == [4, 4]
+    assert {handoff_of(update) for update in updates(domain, "mag2", "lma")} == {4}
     assert domain.reported("mag1", "command-refused") == 1
 
 
@@ -166,7 +158,7 @@ def test_6_9_1_1_step_5_another_interface_of_a_node_that_is_here() -> None:
     for host in ("mn1", "mn2"):
         domain.attach(host, "mag1")
         domain.run(SECOND)
-    assert [_handoff(update) for update in updates(domain, "mag1", "lma")] == [4, 1]
+    assert [handoff_of(update) for update in updates(domain, "mag1", "lma")] == [4, 1]
 
 
 def test_6_9_1_1_step_6_the_sequence_number_increases() -> None:
@@ -320,7 +312,7 @@ def test_6_9_1_2_step_8_a_lower_timestamp_of_a_node_that_has_just_come_is_assert
     domain.clear()
     _answer(domain, update, status=157, ahead=0)
     (again,) = updates(domain, "mag1", "lma")
-    assert (again.sequence, _handoff(again)) == (update.sequence + 1, 4)
+    assert (again.sequence, handoff_of(again)) == (update.sequence + 1, 4)
     assert domain.mag("mag1")._offset == 0
 
 
@@ -371,7 +363,7 @@ def test_6_9_1_2_step_10_prefixes_that_are_not_for_the_node_are_not_asked_for_ag
     domain.clear()
     _answer(domain, update, home(8), home(9), status=155)
     (again,) = updates(domain, "mag1", "lma")
-    assert _networks(again) == [ANY]
+    assert prefixes_of(again) == [ANY]
     _answer(domain, again, status=155)
     assert _entry(domain).presence is Presence.REFUSED
 
@@ -384,7 +376,7 @@ def test_6_9_1_2_step_10_another_set_of_prefixes_is_learnt() -> None:
     (update,) = updates(domain, "mag1", "lma")
     _answer(domain, update, home(0), status=159)
     again = updates(domain, "mag1", "lma")[-1]
-    assert _networks(again) == [ANY]
+    assert prefixes_of(again) == [ANY]
     _answer(domain, again, home(0), home(5))
     assert set(_entry(domain).anchored) == {home(0), home(5)}
 
@@ -476,129 +468,3 @@ def test_an_lma_that_takes_a_prefix_away_is_heeded() -> None:
     assert list(shown) == [home(7)]
     assert domain.plane("mag1").state.uplinks == {home(7): LMA}
     assert list(domain.plane("mag1").state.prefixes) == [home(7)]
-
-
-# --- 6.9.1.3 extending the lifetime -----------------------------------------------------------------------------------
-
-
-def test_6_9_1_3_a_refresh_before_half_of_the_lifetime_is_over() -> None:
-    """Text: "MUST be constructed with the same set of options as the initial"; "There MUST be a Home Network Prefix
-    option for each of the assigned home network prefixes"; "The Handoff Indicator field ... MUST be set to a value of
-    5"."""
-    domain = ProxyDomain(lifetime=40 * SECOND, lma={"everybody": HomeProfile(count=2)})
-    domain.attach("mn1", "mag1")
-    for _ in range(21):
-        domain.run(SECOND)
-        domain.event("mag1", NodeSeen("acc0", HOSTS["mn1"], Sighting.NEIGHBOUR))
-    first, refresh = updates(domain, "mag1", "lma")
-    assert {type(option) for option in refresh.options} == {type(option) for option in first.options}
-    assert _networks(refresh) == [home(0), home(1)]
-    assert (_handoff(refresh), refresh.lifetime) == (5, 40 * SECOND)
-    domain.run(SECOND)
-    assert domain.entry().expires > domain.now + 37 * SECOND
-
-
-def test_a_binding_that_the_lma_does_not_extend_ends_here_too() -> None:
-    """6.9.2, 2.: "failed to complete the binding registration process for whatever reason ... MUST NOT advertise"; the
-    prefixes are asked for as soon as the LMA is heard again."""
-    domain = ProxyDomain(lifetime=40 * SECOND)
-    domain.on_probe = lambda name, probe: domain.later(
-        MILLISECOND, name, NodeSeen("acc0", probe.link_layer, Sighting.NEIGHBOUR)
-    )
-    domain.attach("mn1", "mag1")
-    domain.run(SECOND)
-    domain.crash("lma")
-    domain.run(60 * SECOND)
-    assert domain.plane("mag1").state.uplinks == {}
-    assert [(each.prefix, each.valid) for each in domain.advertisement("mag1").prefixes] == [(home(0), 0)]
-    domain.restart("lma", store=False)
-    domain.run(40 * SECOND)
-    assert domain.plane("mag1").state.uplinks == {home(0): LMA}
-    assert domain.entry().prefixes == (home(0),)
-
-
-# --- 6.9.1.4 detachment -----------------------------------------------------------------------------------------------
-
-
-def test_6_9_1_4_a_detachment_is_told_with_all_that_the_registration_had() -> None:
-    """Text: "SHOULD send a Proxy Binding Update message ... with the lifetime value set to zero"; "MUST be constructed
-    with the same set of options as the initial"; "There MUST be a Home Network Prefix option for each of the assigned
-    home network prefixes"; "The Handoff Indicator ... MUST be set to a value of 4"."""
-    domain = ProxyDomain(lma={"everybody": HomeProfile(count=2)})
-    domain.attach("mn1", "mag1")
-    domain.run(SECOND)
-    domain.detach("mn1", "mag1")
-    first, farewell = updates(domain, "mag1", "lma")
-    assert {type(option) for option in farewell.options} == {type(option) for option in first.options}
-    assert (farewell.lifetime, _handoff(farewell)) == (0, 4)
-    assert _networks(farewell) == [home(0), home(1)]
-
-
-@pytest.mark.parametrize("heard", [True, False])
-def test_6_9_1_4_nothing_is_left_after_the_answer_or_a_second_without_one(heard: bool) -> None:
-    """Text: "Either upon receipt of a Proxy Binding Acknowledgement ... or after INITIAL_BINDACK_TIMEOUT ... MUST
-    remove the Binding Update List entry"; "MUST remove the created routing state"; "the tunnel MUST be deleted"; "MUST
-    tear down the point-to-point link shared with the mobile node": its way on the access link."""
-    domain = ProxyDomain()
-    domain.attach("mn1", "mag1")
-    domain.run(SECOND)
-    if not heard:
-        domain.crash("lma")
-    domain.detach("mn1", "mag1")
-    assert domain.listed("mag1") is not None
-    domain.run(10 * MILLISECOND if heard else SECOND)
-    state = domain.plane("mag1").state
-    assert not any((domain.mag("mag1").sessions, state.slots, state.prefixes, state.uplinks))
-    assert domain.members["mag1"].store == {}
-    assert domain.mag("mag1").deadline() is None
-
-
-def test_6_9_1_4_a_farewell_that_is_lost_is_repeated_within_that_second() -> None:
-    domain = ProxyDomain()
-    domain.attach("mn1", "mag1")
-    domain.run(SECOND)
-    for act in (domain.detach, domain.attach):  # how long an answer takes is known by now
-        act("mn1", "mag1")
-        domain.run(2 * SECOND)
-    lost = [True]
-    domain.lose = lambda source, destination, message: bool(lost) and lost.pop()
-    domain.detach("mn1", "mag1")
-    domain.run(SECOND)
-    assert domain.entry().waiting
-
-
-def test_6_9_1_4_a_session_can_be_ended_by_an_operator() -> None:
-    """Text: "or if it decides to terminate the mobile node's mobility session"; the node hears of the end."""
-    domain = ProxyDomain()
-    domain.attach("mn1", "mag1")
-    domain.run(SECOND)
-    domain.event("mag1", Commanded("detach", {"node": "02:00:00:00:01:01"}))
-    assert updates(domain, "mag1", "lma")[-1].lifetime == 0
-    last = domain.advertisement("mag1")
-    assert (last.lifetime, [(each.prefix, each.valid) for each in last.prefixes]) == (0, [(home(0), 0)])
-    assert domain.plane("mag1").forgotten[-1].link_layer == HOSTS["mn1"]
-
-
-def test_a_registration_that_was_not_answered_is_taken_back() -> None:
-    """The LMA may have heard it: it is told by node and interface, as the prefixes are not known."""
-    domain = ProxyDomain()
-    domain.lose = lambda source, destination, message: source == "lma"
-    domain.attach("mn1", "mag1")
-    domain.run(10 * MILLISECOND)
-    domain.detach("mn1", "mag1")
-    domain.run(10 * MILLISECOND)
-    assert domain.entry().waiting
-
-
-def test_a_node_that_returns_before_its_farewell_was_answered_stays() -> None:
-    domain = ProxyDomain(delays={("mag1", "lma"): 100 * MILLISECOND})
-    domain.attach("mn1", "mag1")
-    domain.run(SECOND)
-    domain.detach("mn1", "mag1")
-    domain.run(50 * MILLISECOND)
-    domain.attach("mn1", "mag1")
-    domain.run(5 * SECOND)
-    assert domain.at("mag1").confirmed
-    assert not domain.entry().waiting
-    assert list(domain.at("mag1").anchored) == [home(0)]
-    assert HOME.contains(home(0))

@@ -167,6 +167,23 @@ def request(
     return BindingUpdate(sequence, flags, lifetime, (*kept, *more))
 
 
-def prefixes_of(answer: BindingAcknowledgement) -> list[Prefix]:
+def prefixes_of(message: BindingUpdate | BindingAcknowledgement) -> list[Prefix]:
     """The Home Network Prefix options."""
-    return [option.prefix for option in answer.all(HomeNetworkPrefix)]
+    return [option.prefix for option in message.all(HomeNetworkPrefix)]
+
+
+def handoff_of(update: BindingUpdate) -> int:
+    """The Handoff Indicator."""
+    return update.all(HandoffIndicator)[0].indicator
+
+
+def registered(domain: ProxyDomain, source: str = "mag1", **more: object) -> BindingCacheEntry:
+    """The entry of mn1, which is registered from `source`."""
+    assert status_of(domain.ask(request(domain, **more), source)) == 0  # type: ignore[arg-type]
+    return domain.entry()
+
+
+def status_of(answer: BindingAcknowledgement | None) -> int:
+    """The status of an answer, which must be there."""
+    assert answer is not None
+    return answer.status
