@@ -120,7 +120,8 @@ def _run(options: ScenarioOptions) -> int:
 def walk(topology: Topology, plan: WalkPlan, output: Path, view: View) -> ProxyWalk:
     """Build the lab, walk, take it down. Raises TrafficError, DaemonFailed, OSError."""
     with Lab(topology, output, capture="signalling") as lab:
-        stage = Stage("Proxy Mobile IPv6", topology.access_routers, topology.hosts[0], True)
+        lma = topology.of_kind("lma")[0]
+        stage = Stage("Proxy Mobile IPv6", topology.access_routers, topology.hosts[0], True, lma)
         view.open(stage)
         return _Walk(lab, plan, view, stage, _Anchors(topology).of).run(output)
 
