@@ -14,10 +14,11 @@ from sojourn.lab.demo_walk import WalkPlan
 from sojourn.lab.kernel_state import KernelState, configured, host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.live import SilentView
+from sojourn.lab.measure import Window, loss
 from sojourn.lab.pmip_walk import MESSAGES, ProxyWalk, make_report, verdicts, walk
 from sojourn.lab.topology import Topology, load, parse
-from sojourn.lab.traffic import Traffic
-from sojourn.wire.units import MILLISECOND, SECOND
+from sojourn.lab.traffic import Direction, Traffic
+from sojourn.wire.units import MILLISECOND, SECOND, Instant
 from support.capture import complaints, dissect
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
@@ -78,6 +79,12 @@ def talk(lab: Lab, traffic: Traffic, source: str, host: str = "mn") -> None:
     server = lab.topology.address("server")
     traffic.exchange(f"{host}/terminal", host, source, server, interval=50 * MILLISECOND)
     traffic.stream(f"{host}/stream", host, source, server, up=50, down=50)
+
+
+def arrived(direction: Direction, since: Instant, until: Instant) -> float:
+    """The share of the packets sent meanwhile that arrived."""
+    found = loss(direction, Window(since, until))
+    return 1 - found.share
 
 
 # --- the scenario -----------------------------------------------------------------------------------------
@@ -221,11 +228,7 @@ def test_an_lma_that_is_killed_forwards_and_starts_again_with_what_it_knew(tmp_p
             time.sleep(0.5)
             records = {record.flow: record for record in traffic.finish(tmp_path / "traffic.jsonl")}
         assert records["mn/terminal"].outcome == "complete"
-        stream = records["mn/stream"].down
-        meanwhile = [
-            bool(received) for sent, received in zip(stream.sent, stream.received, strict=True) if gone < sent < here
-        ]
-        assert sum(meanwhile) > 0.9 * len(meanwhile)
+        assert arrived(records["mn/stream"].down, gone, here) > 0.9
         assert addresses(lab) == [source]
 
 
@@ -315,3 +318,41 @@ def test_people_see_what_lma_and_gateway_know(tmp_path: Path) -> None:
             (binding,) = client.show("bindings")
         assert session["prefixes"] == binding["prefixes"]
         assert (session["presence"], session["confirmed"]) == ("served", True)
+
+
+def test_a_mag_that_is_killed_forwards_and_starts_again_with_its_nodes(tmp_path: Path) -> None:
+    with up(tmp_path) as lab:
+        lab.air.roam("mn", "mag1")
+        assert becomes(lambda: registered_at(lab, "mag1") and bool(addresses(lab)))
+        (source,) = addresses(lab)
+        with conversation(lab) as traffic:
+            talk(lab, traffic, source)
+            time.sleep(0.5)
+            lab.stop_daemon("mag1", kill=True)
+            gone = time.monotonic_ns()
+            time.sleep(0.5)
+            lab.start_daemon("mag1")
+            time.sleep(0.5)
+            back = time.monotonic_ns()
+            records = {record.flow: record for record in traffic.finish(tmp_path / "traffic.jsonl")}
+        assert records["mn/terminal"].outcome == "complete"
+        assert arrived(records["mn/stream"].down, gone, back) > 0.9
+        assert registered_at(lab, "mag1")
+        assert addresses(lab) == [source]
+
+
+def test_a_host_whose_link_goes_down_asks_and_is_told_the_same(tmp_path: Path) -> None:
+    """A Router Solicitation is answered when the registration is confirmed, with the prefix that the host had."""
+    with up(tmp_path) as lab:
+        lab.air.roam("mn", "mag1")
+        assert becomes(lambda: bool(addresses(lab)))
+        before = addresses(lab)
+        lab.air.roam("mn", "mag2", carrier=True, outage=0.05)
+        assert becomes(lambda: registered_at(lab, "mag2"))
+        with conversation(lab) as traffic:
+            talk(lab, traffic, before[0])
+            traffic.wait("started", flow="mn/terminal")
+            time.sleep(0.5)
+            records = {record.flow: record for record in traffic.finish(tmp_path / "traffic.jsonl")}
+        assert records["mn/terminal"].up.arrived > 3
+        assert addresses(lab) == before
