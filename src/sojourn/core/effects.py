@@ -16,8 +16,9 @@ The forwarding model, in the words of the effects:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import Duration
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 # --- signalling ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class SendMessage:
+class SendMessage(Struct, gc=False):
     """Send a Mobility Header from one of our addresses."""
 
     message: MobilityMessage
@@ -41,8 +41,7 @@ class SendMessage:
 # --- forwarding ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class EnsureDelivery:
+class EnsureDelivery(Struct, gc=False):
     """The slot points to the node itself, on the access link `interface`, at `link_layer`. No neighbour discovery."""
 
     slot: int
@@ -50,82 +49,71 @@ class EnsureDelivery:
     link_layer: LinkLayer
 
 
-@dataclass(slots=True)
-class EnsureTunnel:
+class EnsureTunnel(Struct, gc=False):
     """The slot points through IPv6-in-IPv6 (RFC 2473) to `remote`. What `EnsureHold` kept goes there too."""
 
     slot: int
     remote: Address
 
 
-@dataclass(slots=True)
-class EnsureHold:
+class EnsureHold(Struct, gc=False):
     """Packets to the slot wait in the kernel until it points somewhere again (at most a few seconds)."""
 
     slot: int
 
 
-@dataclass(slots=True)
-class WithdrawSlot:
+class WithdrawSlot(Struct, gc=False):
     """The slot is free: nothing in the kernel has its number."""
 
     slot: int
 
 
-@dataclass(slots=True)
-class EnsurePrefix:
+class EnsurePrefix(Struct, gc=False):
     """Packets to `prefix` take the way of `slot`."""
 
     prefix: Prefix
     slot: int
 
 
-@dataclass(slots=True)
-class WithdrawPrefix:
+class WithdrawPrefix(Struct, gc=False):
     """No special way for packets to `prefix`."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class EnsureUplink:
+class EnsureUplink(Struct, gc=False):
     """Packets from `prefix` off an access link go to `anchor` through a tunnel; plainly when `anchor` is None."""
 
     prefix: Prefix
     anchor: Address | None
 
 
-@dataclass(slots=True)
-class WithdrawUplink:
+class WithdrawUplink(Struct, gc=False):
     """Packets from `prefix` off an access link are dropped again."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class EnsureCounter:
+class EnsureCounter(Struct, gc=False):
     """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class WithdrawCounter:
+class WithdrawCounter(Struct, gc=False):
     """`prefix` is no longer counted."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class CountTraffic:
+class CountTraffic(Struct, gc=False):
     """Read the counters; the answer is the event `TrafficCounted`."""
 
 
 # --- the access link ----------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class AdvertisedPrefix:
+class AdvertisedPrefix(Struct, gc=False):
     """One Prefix Information option: autonomous. Preferred lifetime 0 deprecates."""
 
     prefix: Prefix
@@ -135,8 +123,7 @@ class AdvertisedPrefix:
     """Whether the node may take it for the prefix of its link (RFC 5213 6.9.1.2), which RFC 8273 advises against."""
 
 
-@dataclass(slots=True)
-class Advertise:
+class Advertise(Struct, gc=False):
     """Send a Router Advertisement to one node (RFC 4861; all-nodes destination in a unicast frame, RFC 6085).
 
     `router` is the link-local address to speak from: the one that all routers of the domain share (RFC 6543), or the
@@ -155,24 +142,21 @@ class Advertise:
     """Link MTU to announce; 0 for none."""
 
 
-@dataclass(slots=True)
-class EnsureLogicalInterface:
+class EnsureLogicalInterface(Struct, gc=False):
     """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7)."""
 
     interface: str
     link_local: Address
 
 
-@dataclass(slots=True)
-class WithdrawLogicalInterface:
+class WithdrawLogicalInterface(Struct, gc=False):
     """This router no longer answers to `link_local` on `interface`."""
 
     interface: str
     link_local: Address
 
 
-@dataclass(slots=True)
-class ProbeNode:
+class ProbeNode(Struct, gc=False):
     """Ask the node for a sign of life; the answer is an event `NodeSeen`. `address` is one that it was seen with."""
 
     interface: str
@@ -180,8 +164,7 @@ class ProbeNode:
     address: Address | None
 
 
-@dataclass(slots=True)
-class ForgetStation:
+class ForgetStation(Struct, gc=False):
     """The node is served elsewhere: drop what the link remembers of it, so that its return is noticed at once."""
 
     interface: str
@@ -191,16 +174,14 @@ class ForgetStation:
 # --- what must survive a restart ----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class StoreBinding:
+class StoreBinding(Struct, gc=False):
     """Keep `record` under `key`. It is safe before any later effect of the same answer reaches another machine."""
 
     key: bytes
     record: bytes
 
 
-@dataclass(slots=True)
-class DeleteBinding:
+class DeleteBinding(Struct, gc=False):
     """Forget what is kept under `key`."""
 
     key: bytes
@@ -209,8 +190,7 @@ class DeleteBinding:
 # --- for people ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct, gc=False):
     """Something worth counting and logging: a refusal, a handover that finished, a prefix that retired.
 
     `name` is from a small fixed set, lower case with hyphens; it becomes a counter.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sojourn.core.effects import EnsureDelivery, EnsureHold, ProbeNode
 from sojourn.core.events import NodeDetached, NodeSeen, Sighting
-from sojourn.engines.access_session import Presence
+from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.access_state import AccessState, S
 from sojourn.engines.base import TokenBucket
 from sojourn.wire import Handoff, IdentifierType
@@ -28,7 +28,7 @@ def identifier(link_layer: LinkLayer) -> bytes:
 class PresenceProcedures(AccessState[S]):
     """Attachment, presence, detachment."""
 
-    _displaceable = frozenset({Presence.SERVED, Presence.DEPARTED})
+    _displaceable = frozenset({SERVED, DEPARTED})
     """Who has to go when there is no room."""
 
     def _on_node_seen(self, event: NodeSeen) -> None:
@@ -39,9 +39,9 @@ class PresenceProcedures(AccessState[S]):
         session = self.sessions.get(node)
         if session is None:
             self._welcome(node, event)
-        elif session.presence is Presence.SERVED and session.interface == event.interface:
+        elif session.presence is SERVED and session.interface == event.interface:
             self._still_here(session, event)
-        elif session.presence is Presence.REFUSED:
+        elif session.presence is REFUSED:
             return
         elif event.sighting in _CERTAIN or self._now - session.left >= self.configuration.reattach_guard:
             if session.interface != event.interface:
@@ -53,7 +53,7 @@ class PresenceProcedures(AccessState[S]):
         logical = dict(session.logical)
         for anchor in logical:
             self._release_logical(session, anchor)
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             self._forget_station(session)
         session.interface = interface
         for anchor, identity in logical.items():
@@ -61,8 +61,10 @@ class PresenceProcedures(AccessState[S]):
 
     def _welcome(self, node: bytes, event: NodeSeen) -> None:
         """Somebody new, within limits: identifiers cost nothing to invent."""
-        rate = self.configuration.new_nodes_per_second
-        newcomers = self._newcomers.setdefault(event.interface, TokenBucket(rate, rate))
+        newcomers = self._newcomers.get(event.interface)
+        if newcomers is None:
+            rate = self.configuration.new_nodes_per_second
+            newcomers = self._newcomers[event.interface] = TokenBucket(rate, rate)
         if not newcomers.take(self._now):
             self._report("node-refused", reason="too many new nodes a second", interface=event.interface)
             return
@@ -83,22 +85,22 @@ class PresenceProcedures(AccessState[S]):
             del self._unproved[node]
             session = self.sessions.get(node)
             if session is not None and session.presence in self._displaceable:
-                self._report("node-displaced", node=node.hex())
+                self._report("node-displaced", node=node)
                 self._remove(session)
                 return True
         return False
 
     def _begin(self, session: S, event: NodeSeen) -> None:
         """It is attached here, again or for the first time; whatever was under way about it is over."""
-        session.become(Presence.SERVED)
+        session.become(SERVED)
         session.link_layer = event.link_layer
         session.confirmed = False
         session.contested = False
         session.corrections = 0
         self._noticed(session, event)
-        for kind in ("expiry", "hold", "probe", "gone"):
-            self._timers.stop((kind, session.node))
-        self._requests.cancel(("deregister", session.node, self._asked_about(session), None))
+        if session.attached:  # it is no newcomer
+            self._timers.stop_all((kind, session.node) for kind in ("expiry", "hold", "probe", "gone"))
+            self._requests.cancel(("deregister", session.node, self._asked_about(session), None))
 
     def _still_here(self, session: S, event: NodeSeen) -> None:
         probed = session.probes > 0
@@ -130,13 +132,13 @@ class PresenceProcedures(AccessState[S]):
 
     def _on_node_detached(self, event: NodeDetached) -> None:
         session = self.sessions.get(identifier(event.link_layer))
-        if session is None or session.presence is not Presence.SERVED or session.interface != event.interface:
+        if session is None or session.presence is not SERVED or session.interface != event.interface:
             return
         self._detach(session)
 
     def _detach(self, session: S) -> None:
         """It left: from now on it is known where it was, and the role decides what follows."""
-        session.become(Presence.DEPARTED)
+        session.become(DEPARTED)
         session.left = self._now
         session.probes = 0
         for kind in ("refresh", "probe", "advertise"):
@@ -145,21 +147,21 @@ class PresenceProcedures(AccessState[S]):
             self._do(EnsureHold(session.slot))
             self._after(self.configuration.buffer_time, "hold", session.node)
         self._keep(session)
-        self._report("detached", node=session.node.hex(), interface=session.interface)
+        self._report("detached", node=session.node, interface=session.interface)
         self._detached(session)
 
     def _on_hold_over(self, session: S) -> None:
         """Nobody took over in time: the kernel's queue is emptied where the node was."""
-        if session.presence is Presence.DEPARTED:
+        if session.presence is DEPARTED:
             self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
-            self._report("hold-expired", node=session.node.hex())
+            self._report("hold-expired", node=session.node)
 
     def _on_refresh_due(self, session: S) -> None:
         """Half of the lifetime is over: refresh for a node that showed itself, ask one that did not.
 
         RFC 5213 6.13: "MUST make sure the mobile node is still attached to the connected link".
         """
-        if session.presence is not Presence.SERVED or self._give_late(session):
+        if session.presence is not SERVED or self._give_late(session):
             return
         if self._now - session.seen <= self._trust_in_sight(session):
             self._register(session, Handoff.NOT_CHANGED)
@@ -171,10 +173,10 @@ class PresenceProcedures(AccessState[S]):
         return session.lifetime // 2
 
     def _probe(self, session: S) -> None:
-        if session.presence is not Presence.SERVED:
+        if session.presence is not SERVED:
             return
         if session.probes >= _PROBES:
-            self._report("node-silent", node=session.node.hex())
+            self._report("node-silent", node=session.node)
             self._detach(session)
             return
         session.probes += 1

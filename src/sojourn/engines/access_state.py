@@ -4,6 +4,7 @@ hold. A MAG and a MAAR are made on this; what differs is asked of the role by th
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Generic, TypeVar
 
 from sojourn.core.effects import (
@@ -18,7 +19,6 @@ from sojourn.core.effects import (
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
-    SendMessage,
     StoreBinding,
     WithdrawLogicalInterface,
     WithdrawPrefix,
@@ -27,9 +27,10 @@ from sojourn.core.effects import (
 )
 from sojourn.core.events import EffectFailed
 from sojourn.core.sequence import following
-from sojourn.engines.access_session import AccessSession, Presence
+from sojourn.engines.access_session import AWAY, DEPARTED, SERVED, AccessSession
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
+from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.engines.slots import Slots
 from sojourn.wire import BindingUpdate, Handoff
@@ -38,6 +39,10 @@ from sojourn.wire.units import SECOND, Duration, Instant, WallClock
 
 S = TypeVar("S", bound=AccessSession)
 
+_SHORTEST = 48
+"""Length of a prefix for a node, at least."""
+_TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone")
+"""Of one session."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
 _REPAIR_AFTER = 1 * SECOND
@@ -52,6 +57,7 @@ class AccessState(OutboxEngine, Generic[S]):
         super().__init__(epoch)
         self.configuration = configuration
         self.sessions: dict[bytes, S] = {}
+        self._technology = TECHNOLOGIES[configuration.access_technology]
         self.heard: dict[Address, Instant] = {}
         self._foreign: dict[Prefix, bytes] = {}
         self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
@@ -61,11 +67,7 @@ class AccessState(OutboxEngine, Generic[S]):
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
         self._slots = Slots()
         self._requests = Retransmission(
-            constants,
-            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
-            wake=lambda key, instant: self._timers.start(("request", key), instant),
-            sleep=lambda key: self._timers.stop(("request", key)),
-            renew=self._renewed,
+            constants, configuration.address, self._do, self._timers.start, self._timers.stop, renew=self._renewed
         )
 
     # --- numbers --------------------------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _reassert(self, session: S) -> None:
         """All that should hold for this session, once more."""
-        if session.presence in (Presence.SERVED, Presence.DEPARTED):
+        if session.presence in (SERVED, DEPARTED):
             self._serve(session)
             for anchor, identity in session.logical.items():
                 self._ensure_logical(session, anchor, identity)
@@ -106,7 +108,7 @@ class AccessState(OutboxEngine, Generic[S]):
             return True
         trouble = self._trouble_with(session, prefix, anchor)
         if trouble:
-            self._report("anchor-refused", node=session.node.hex(), prefix=str(prefix), reason=trouble)
+            self._report("anchor-refused", node=session.node, prefix=prefix, reason=trouble)
             return False
         former = self._foreign.get(prefix)
         if former is not None and former != session.node:
@@ -119,9 +121,9 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _trouble_with(self, session: S, prefix: Prefix, anchor: Address) -> str:
         """Why `prefix` of `anchor` cannot be served for this node; empty when it can."""
-        if prefix.length not in self._lengths(session) or prefix.address[0] in (0, 0xFE, 0xFF):
+        if prefix.length < _SHORTEST or prefix.address[0] in (0, 0xFE, 0xFF):
             return "not a prefix for a node"
-        if self._serves_another(prefix, session):
+        if prefix in self._foreign and self._serves_another(prefix, session):
             return "prefix of another node"
         if len(session.anchored) >= self.configuration.prefixes_per_node:
             return "too many prefixes"
@@ -130,7 +132,7 @@ class AccessState(OutboxEngine, Generic[S]):
     def _serves_another(self, prefix: Prefix, session: S) -> bool:
         """Whether `prefix` belongs to another node that is here."""
         other = self.sessions.get(self._foreign.get(prefix, session.node))
-        return other is not None and other is not session and other.presence is Presence.SERVED
+        return other is not None and other is not session and other.presence is SERVED
 
     def _remove_foreign(self, session: S, prefix: Prefix) -> None:
         if session.anchored.pop(prefix, None) is None:
@@ -150,7 +152,8 @@ class AccessState(OutboxEngine, Generic[S]):
         del self.sessions[session.node]
         self._by_slot.pop(session.slot, None)
         self._unproved.pop(session.node, None)
-        self._do(DeleteBinding(session.node))
+        if self.stores:
+            self._do(DeleteBinding(session.node))
 
     def _remove_prefixes(self, session: S) -> None:
         """The node has no prefix any more."""
@@ -161,11 +164,11 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _quiet(self, session: S) -> None:
         """No timer of this session runs."""
-        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone"):
-            self._timers.stop((kind, session.node))
+        self._timers.stop_all(zip(_TIMERS, repeat(session.node)))
 
     def _keep(self, session: S) -> None:
-        self._do(StoreBinding(session.node, session.record()))
+        if self.stores:
+            self._do(StoreBinding(session.node, session.record()))
 
     def _forget_station(self, session: S) -> None:
         self._do(ForgetStation(session.interface, session.link_layer))
@@ -203,11 +206,12 @@ class AccessState(OutboxEngine, Generic[S]):
                 self._router_for(session),
                 configuration.link_layer,
                 self._router_lifetime(session),
-                (*(AdvertisedPrefix(prefix, 0, 0) for prefix in gone), *self._advertised(session)),
+                (*[AdvertisedPrefix(prefix, 0, 0) for prefix in gone], *self._advertised(session)),
                 mtu=configuration.mtu - TUNNEL_OVERHEAD,
             )
         )
-        self._after(configuration.advertisement_interval, "advertise", session.node)
+        if configuration.advertisement_interval:
+            self._after(configuration.advertisement_interval, "advertise", session.node)
 
     def _router_for(self, session: S) -> Address:
         """The link-local address by which the node knows its default router."""
@@ -225,7 +229,7 @@ class AccessState(OutboxEngine, Generic[S]):
         if not up:
             return
         for session in self.sessions.values():
-            if session.interface == interface and session.presence is not Presence.AWAY:
+            if session.interface == interface and session.presence is not AWAY:
                 self._reassert(session)
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
@@ -241,7 +245,7 @@ class AccessState(OutboxEngine, Generic[S]):
                 self._mend(self._node_of(prefix))
             case EnsureLogicalInterface(interface) | Advertise(interface):
                 for session in self.sessions.values():
-                    if session.interface == interface and session.presence is Presence.SERVED:
+                    if session.interface == interface and session.presence is SERVED:
                         self._mend(session.node)
             case _:
                 pass  # what should be gone is removed by the next reconciliation
@@ -256,7 +260,7 @@ class AccessState(OutboxEngine, Generic[S]):
     def _repair(self, session: S) -> None:
         """All that should hold for a session for which something was refused, once more."""
         self._reassert(session)
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             self._advertise(session)
 
     def _store_again(self, node: bytes) -> None:
@@ -271,10 +275,6 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _asked_about(self, session: S) -> Address:
         """Where this node is registered."""
-        raise NotImplementedError
-
-    def _lengths(self, session: S) -> range:
-        """Lengths that a prefix of this node may have."""
         raise NotImplementedError
 
     def _advertised(self, session: S) -> list[AdvertisedPrefix]:

@@ -18,9 +18,10 @@ from sojourn.wire import (
     MobilityMessage,
     encode,
 )
-from sojourn.wire.addresses import Address, text
+from sojourn.wire.addresses import Address
 from sojourn.wire.units import Duration, Instant, WallClock
 
+_ACKNOWLEDGE = int(BindingUpdateFlags.A)
 _STRANGER_RATE = 50
 """Answers a second to sources that are not in the configuration, all together."""
 
@@ -45,19 +46,19 @@ class Answering(OutboxEngine):
         identifier = update.first(MobileNodeIdentifier)
         self._report(
             "update-refused",
-            source=text(source),
+            source=source,
             status=int(refused.status),
             reason=refused.reason,
-            node=(bytes((identifier.subtype,)) + identifier.identifier).hex() if identifier else "",
+            node=identifier.key() if identifier else "",
         )
-        if not update.flags & BindingUpdateFlags.A:
+        if not update.flags & _ACKNOWLEDGE:
             return
         answer = refusal(update, refused, self._ticks(), distributed=self._distributed)
         if source in self._askers or len(encode(answer)) <= len(encode(update)):  # nobody is hit harder through us
             self._send(answer, source)
 
     def _granted(self, lifetime: Duration) -> Duration:
-        return min(lifetime, self._lifetime_max)
+        return lifetime if lifetime < self._lifetime_max else self._lifetime_max
 
     def _send(self, message: MobilityMessage, destination: Address) -> None:
         self._do(SendMessage(message, self._address, destination))

@@ -10,17 +10,18 @@ difference is kept and added to later timestamps; the system's clock stays as it
 
 from __future__ import annotations
 
+from typing import Any
+
 from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
-from sojourn.engines.access_session import Presence
+from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
-from sojourn.engines.registration import PROXY, identifier_option
+from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option, prefixes_in
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     AccessTechnologyType,
     BindingAcknowledgement,
     BindingUpdate,
-    BindingUpdateFlags,
     Handoff,
     HandoffIndicator,
     HomeNetworkPrefix,
@@ -32,6 +33,8 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import SECOND, Duration, WallClock, ticks, wall_clock
 
+_IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
+"""Options of every registration that its answer returns, if it returns them, as they were."""
 _CORRECTIONS_MAX = 3
 _OTHER_PREFIXES = (Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH)
 RETRY_AFTER = 30 * SECOND
@@ -69,9 +72,9 @@ class GatewayRegistration(PresenceProcedures[S]):
         """What every update carries (RFC 5213 6.9.1.5)."""
         return (
             identifier_option(self._identifier_of(session)),
-            *(HomeNetworkPrefix.of(prefix) for prefix in networks or (ANY,)),
-            HandoffIndicator(int(handoff)),
-            AccessTechnologyType(self._technology(session)),
+            *[HomeNetworkPrefix.of(prefix) for prefix in networks or (ANY,)],
+            HANDOFFS[handoff],
+            self._technology_of(session),
             MobileNodeLinkLayerIdentifier(session.link_layer),
             *more,
         )
@@ -82,7 +85,7 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:
         """RFC 5213 6.9.4, 4.: "MUST use the latest timestamp". To a CMD the one of the attachment says more."""
-        if update.flags & BindingUpdateFlags.D or update.first(Timestamp) is None:
+        if update.flags == PROXY_DMM or update.first(Timestamp) is None:
             return update
         now = Timestamp(self._clock())
         options = tuple(now if isinstance(option, Timestamp) else option for option in update.options)
@@ -100,7 +103,7 @@ class GatewayRegistration(PresenceProcedures[S]):
             return
         session.sequence = request.update.sequence
         if request.attempts > 1:
-            self._report("retransmitted", purpose=key[0], node=key[1].hex(), attempt=request.attempts)
+            self._report("retransmitted", purpose=key[0], node=key[1], attempt=request.attempts)
 
     def _on_refresh_request(self) -> None:
         """Whom we ask lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart."""
@@ -111,7 +114,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         self._report("refresh-requested", sessions=len(sessions))
 
     def _is_told_anew(self, session: S) -> bool:
-        return session.presence is Presence.SERVED
+        return session.presence is SERVED
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -119,7 +122,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         """RFC 5213 6.9.1.2, 12. to 14., and 6.12: ways for the home prefixes; those that are no longer listed end."""
         first = not session.confirmed
         self._confirm(session, answer.lifetime)
-        prefixes = [option.prefix for option in answer.all(HomeNetworkPrefix) if option.prefix != ANY]
+        prefixes = prefixes_in(HomeNetworkPrefix, answer, answer.firsts())
         before = self._prefixes_of(session)
         gone = tuple(prefix for prefix in before if prefix not in prefixes)
         for prefix in gone:
@@ -131,7 +134,7 @@ class GatewayRegistration(PresenceProcedures[S]):
             self._advertise(session, gone)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), **self._about_registration(session))
+            self._report("registered", node=session.node, **self._about_registration(session))
 
     def _about_registration(self, session: S) -> dict[str, int]:
         """What a report of a registration says besides."""
@@ -147,13 +150,13 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _on_deregistered(self, session: S, answer: BindingAcknowledgement) -> None:
         """RFC 5213 6.9.1.4: nothing is left of it here, whatever the answer."""
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             return
         self._on_gone(session)
 
     def _on_gone(self, session: S) -> None:
         """RFC 5213 6.9.1.4: "or after INITIAL_BINDACK_TIMEOUT", answered or not."""
-        self._report("deregistered", node=session.node.hex())
+        self._report("deregistered", node=session.node)
         self._remove(session)
 
     # --- refusals -------------------------------------------------------------------------------------------------
@@ -162,7 +165,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         """RFC 5213 6.9.1.2, 7. to 11."""
         status = answer.status
         handoff = Handoff(handoff_of(request)) if self._is_home(session) else Handoff.UNKNOWN
-        self._report("registration-refused", node=session.node.hex(), status=status)
+        self._report("registration-refused", node=session.node, status=status)
         corrected = self._correct_clock(answer)
         session.corrections += 1
         again = session.corrections <= _CORRECTIONS_MAX
@@ -222,7 +225,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         self._remove_prefixes(session)
         self._advertise(session, gone)
         self._quiet(session)
-        session.become(Presence.REFUSED)
+        session.become(REFUSED)
         self._keep(session)
         self._after(RETRY_AFTER, "retry", session.node)
 
@@ -245,9 +248,9 @@ class GatewayRegistration(PresenceProcedures[S]):
         """Subtype and identifier of the Mobile Node Identifier option."""
         return session.node
 
-    def _technology(self, session: S) -> int:
-        """What the Access Technology Type option says."""
-        return self.configuration.access_technology
+    def _technology_of(self, session: S) -> AccessTechnologyType:
+        """The Access Technology Type option."""
+        return self._technology
 
     def _home_prefixes(self, session: S) -> tuple[Prefix, ...]:
         """The prefixes to ask an LMA for; none asks for any."""
@@ -282,10 +285,14 @@ def handoff_of(update: BindingUpdate) -> int:
     return 0 if option is None else option.indicator
 
 
-def echoes(request: BindingUpdate, answer: BindingAcknowledgement) -> bool:
-    """RFC 5213 6.9.1.2, 6.: an answer that returns other identifying options than the request had is not one to it."""
-    for kind in (HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier):
-        returned = answer.first(kind)
-        if returned is not None and returned != request.first(kind):
-            return False
+def echoes(request: BindingUpdate, answered: dict[type, Any]) -> bool:
+    """Whether an answer, of which these are the first options of each class, returns what the request had.
+
+    RFC 5213 6.9.1.2, 6.: one with other identifying options is not an answer to it.
+    """
+    for option in request.options:
+        if type(option) in _IDENTIFYING:
+            returned = answered.get(type(option), option)
+            if returned is not option and returned != option:
+                return False
     return True

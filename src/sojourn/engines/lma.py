@@ -44,7 +44,7 @@ class LocalMobilityAnchor(LmaRegistration):
             try:
                 entry = BindingCacheEntry.restored(key, record, now)
             except ValueError:
-                self._report("record-unreadable", node=key.hex())
+                self._report("record-unreadable", node=key)
                 continue
             self._resume(entry)
         self._slots.restore(entry.slot for entry in self.cache)
@@ -60,7 +60,7 @@ class LocalMobilityAnchor(LmaRegistration):
         if known is None or entry.gateway not in (known.address, *known.care_of):
             known = None
         if known is None or not self.prefixes.reclaim(entry.prefixes, self._now):
-            self._report("record-refused", node=entry.node.hex(), gateway=text(entry.gateway))
+            self._report("record-refused", node=entry.node, gateway=entry.gateway)
             self._do(DeleteBinding(entry.key))
             return
         self._enter(entry)
@@ -88,9 +88,9 @@ class LocalMobilityAnchor(LmaRegistration):
             case BindingUpdate():
                 self._on_update(message, source)
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name

@@ -156,7 +156,7 @@ class LmaRegistration(LmaState):
         self._accept(entry, request, profile)
         self._forward(entry)
         self._keep(entry)
-        self._report("registered", node=entry.node.hex(), gateway=self._name(entry.source))
+        self._report("registered", node=entry.node, gateway=self._name(entry.source))
         self._answer(entry, request, entry.lifetime)
 
     def _check_room(self, request: HomeRequest) -> None:
@@ -190,7 +190,7 @@ class LmaRegistration(LmaState):
         ):  # fmt: skip
             self._keep(entry)
         if left != entry.gateway:
-            self._report("handover", node=entry.node.hex(), gateway=self._name(entry.source), left=text(left))
+            self._report("handover", node=entry.node, gateway=self._name(entry.source), left=left)
         self._answer(entry, request, entry.lifetime)
 
     def _accept(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
@@ -217,7 +217,7 @@ class LmaRegistration(LmaState):
         known = self._pending.get(request.node)
         if known is None or known.request.source != request.source:
             self._after(self.configuration.max_delay_before_new_bce_assign, "assign", request.node)
-            self._report("waiting-for-deregistration", node=request.node.hex(), gateway=self._name(request.source))
+            self._report("waiting-for-deregistration", node=request.node, gateway=self._name(request.source))
         self._pending[request.node] = Pending(request, profile)
 
     def _on_assign_due(self, node: bytes) -> None:
@@ -233,7 +233,7 @@ class LmaRegistration(LmaState):
     def _deregister(self, request: HomeRequest, entry: BindingCacheEntry | None) -> None:
         """RFC 5213 5.3.5. Not of a session that we know, or that is elsewhere by now: ignored."""
         if entry is None or entry.gateway != request.gateway:
-            self._report("deregistration-ignored", node=request.node.hex(), gateway=self._name(request.source))
+            self._report("deregistration-ignored", node=request.node, gateway=self._name(request.source))
             return
         self._take_note(entry, request)
         if not entry.waiting:
@@ -241,7 +241,7 @@ class LmaRegistration(LmaState):
             entry.waiting = True
             self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
             self._keep(entry)
-            self._report("deregistered", node=entry.node.hex(), gateway=self._name(entry.source))
+            self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
         self._answer(entry, request, 0)
         self._take_up(entry)
 
@@ -260,7 +260,7 @@ class LmaRegistration(LmaState):
 
     def _on_expiry(self, entry: BindingCacheEntry) -> None:
         """The lifetime is over, or the wait after a de-registration."""
-        self._report("binding-deleted" if entry.waiting else "binding-expired", node=entry.node.hex())
+        self._report("binding-deleted" if entry.waiting else "binding-expired", node=entry.node)
         self._remove(entry)
         if entry.node in self._pending:
             self._timers.stop(("assign", entry.node))

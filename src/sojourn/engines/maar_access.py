@@ -9,7 +9,7 @@ from __future__ import annotations
 from sojourn.core.effects import WithdrawCounter
 from sojourn.core.events import NodeSeen
 from sojourn.engines.access_presence import PresenceProcedures
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, DEPARTED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.wire import Handoff
 
@@ -27,7 +27,7 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
 
     def _attach(self, session: Session, event: NodeSeen) -> None:
         """RFC 8885 3.1 step 1 to 5, 3.2 step 1: prefix, way, advertisement, registration."""
-        returned = session.presence is Presence.AWAY
+        returned = session.presence is AWAY
         if returned:
             for prefix in list(session.anchored):  # passed on until a moment ago; the CMD says what is still alive
                 self._remove_foreign(session, prefix)
@@ -37,7 +37,7 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
         if session.own is None and not session.legacy:
             self._give(session, self.pool.allocate(self._now))
             if session.own is None:
-                self._report("pool-exhausted", interface=event.interface, node=session.node.hex())
+                self._report("pool-exhausted", interface=event.interface, node=session.node)
         else:
             self._cancel_retirement(session)
         session.attached = max(self._clock(), session.attached + 1)
@@ -49,7 +49,7 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
         self._keep(session)
         self._report(
             "attached",
-            node=session.node.hex(),
+            node=session.node,
             interface=event.interface,
             sighting=event.sighting.value,
             returned=int(returned),
@@ -84,12 +84,12 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
 
         What we anchor must not be forgotten, and if the node is elsewhere by now, the CMD tells us so.
         """
-        if session.presence is Presence.DEPARTED:
+        if session.presence is DEPARTED:
             self._register(session, Handoff.NOT_CHANGED)
         else:
             super()._on_refresh_due(session)
 
     def _on_expiry(self, session: Session) -> None:
         """The binding ran out. Served elsewhere or nowhere: ask the CMD, which knows (RFC 8885 3.5)."""
-        if session.presence in (Presence.DEPARTED, Presence.AWAY):
+        if session.presence in (DEPARTED, AWAY):
             self._deregister(session)

@@ -7,37 +7,37 @@ Attachments are ordered by their Timestamp (design decision 7). What a MAAR shar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
 from sojourn.engines.configuration import Mode, logical_link_local
 from sojourn.engines.gateway_registration import RETRY_AFTER, GatewayRegistration, echoes, handoff_of, timestamp_of
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
+    DISTRIBUTED,
+    HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
     PROXY_DMM,
+    REFUSING,
     identifier_option,
 )
 from sojourn.wire import (
-    AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
-    BindingAcknowledgementFlags,
     BindingRefreshRequest,
     BindingUpdate,
     DlifLinkLocalAddress,
     Handoff,
-    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
     MobilityOption,
     PreviousMaar,
-    Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant
 
 _EXCHANGES_MAX = 8
@@ -79,8 +79,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             HomeNetworkPrefix.of(session.own or ANY),
-            HandoffIndicator(int(Handoff.UNKNOWN)),
-            AccessTechnologyType(self.configuration.access_technology),
+            HANDOFFS[Handoff.UNKNOWN],
+            self._technology,
             Timestamp(session.attached),
         )
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
@@ -88,7 +88,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
     def _is_told_anew(self, session: Session) -> bool:
         """A node that departed may be at a MAAR that does not know of us: nobody could tell it, so we speak up."""
-        return session.presence in (Presence.SERVED, Presence.DEPARTED)
+        return session.presence in (SERVED, DEPARTED)
 
     def _ask_for_memory(self) -> None:
         """The CMD may know what we anchor: it tells us again, if we ask (Binding Refresh Request, RFC 6275 6.1.2).
@@ -132,23 +132,22 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
     # --- answers --------------------------------------------------------------------------------------------------
 
     def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
-        identifier = acknowledgement.first(MobileNodeIdentifier)
-        session = None
-        if identifier is not None:
-            session = self.sessions.get(bytes((identifier.subtype,)) + identifier.identifier)
+        firsts = acknowledgement.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+        session = None if identifier is None else self.sessions.get(identifier.key())
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
-            self._on_answer_of_database(session, acknowledgement)
+            self._on_answer_of_database(session, acknowledgement, firsts)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
 
-    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
-        anchored = answer.first(AnchoredPrefix)
+    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> None:
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         cmd = self.configuration.cmd
         if anchored is not None:
             if self._requests.answered(("retire", session.node, cmd, anchored.prefix), answer.sequence, self._now):
@@ -158,21 +157,21 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._on_deregistered(session, answer)
             return
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
-        if session.presence is not Presence.SERVED:
+        if session.presence is not SERVED:
             return  # it left meanwhile; what the CMD granted runs out
-        if request is not None and not echoes(request, answer):
-            self._report("acknowledgement-mismatch", node=session.node.hex())  # RFC 5213 6.9.1.2, 6.
+        if request is not None and not echoes(request, firsts):
+            self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
         elif request is not None or timestamp_of(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
-            self._report("acknowledgement-unexpected", source=text(cmd), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
 
     def _on_registration_answered(
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
     ) -> None:
-        if request is not None and not answer.flags & BindingAcknowledgementFlags.D:
+        if request is not None and not answer.flags & DISTRIBUTED:
             self._on_legacy_answer(session, request, answer)
-        elif answer.status < Status.REASON_UNSPECIFIED:
+        elif answer.status < REFUSING:
             self._on_accepted(session, request, answer)
         elif request is not None:
             self._on_refused(session, request, answer)
@@ -194,7 +193,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._advertise(session, gone)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+            self._report("registered", node=session.node, previous=len(session.anchored))
 
     def _learn_previous(self, session: Session, options: Iterable[MobilityOption]) -> None:
         """Previous MAAR options, each followed by what belongs to that MAAR: its DLIF and its local networks."""
@@ -202,15 +201,18 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         identities: dict[Address, Address] = {}
         routes: dict[Address, list[Prefix]] = {}
         for option in options:
-            if isinstance(option, PreviousMaar):
+            if type(option) is PreviousMaar:
                 anchor = option.maar
                 if anchor == self.configuration.address or not self._add_foreign(session, option.prefix, anchor):
                     anchor = None
-            elif anchor is not None and isinstance(option, DlifLinkLocalAddress):
+            elif anchor is None:
+                pass
+            elif type(option) is DlifLinkLocalAddress:
                 identities[anchor] = option.address
-            elif anchor is not None and isinstance(option, LocalPrefix):
+            elif type(option) is LocalPrefix:
                 routes.setdefault(anchor, []).append(option.prefix)
-        self._learn_logical(session, routes, identities)
+        if routes:
+            self._learn_logical(session, routes, identities)
 
     def _learn_logical(
         self, session: Session, routes: dict[Address, list[Prefix]], identities: dict[Address, Address]
@@ -226,12 +228,12 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
     def _on_answer_of_anchor(self, session: Session, answer: BindingAcknowledgement, anchor: Address) -> None:
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
-            session.presence is not Presence.SERVED
+            session.presence is not SERVED
             or self.configuration.mode is not Mode.LOCATOR
             or timestamp_of(answer) != session.attached
-            or answer.status >= Status.REASON_UNSPECIFIED
+            or answer.status >= REFUSING
         ):
-            self._report("acknowledgement-unexpected", source=text(anchor), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=anchor, sequence=answer.sequence)
             return
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         first = not session.confirmed
@@ -249,7 +251,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._advertise(session)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+            self._report("registered", node=session.node, previous=len(session.anchored))
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
@@ -289,8 +291,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
     # --- de-registration --------------------------------------------------------------------------------------------
 
     def _on_deregistered(self, session: Session, answer: BindingAcknowledgement) -> None:
-        refused = answer.status >= Status.REASON_UNSPECIFIED
-        if session.presence is not Presence.SERVED and not session.legacy and (refused or answer.lifetime > 0):
+        refused = answer.status >= REFUSING
+        if session.presence is not SERVED and not session.legacy and (refused or answer.lifetime > 0):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.
             session.lifetime = max(answer.lifetime, 4 * SECOND)
             self._after(session.lifetime, "expiry", session.node)
@@ -301,13 +303,12 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
     def _on_legacy_answer(self, session: Session, request: BindingUpdate, answer: BindingAcknowledgement) -> None:
         """No D flag in the answer: for this node we are a MAG, and the LMA assigns and anchors (RFC 5213 6.9.1.2)."""
-        cmd = self.configuration.cmd
         self._remember()  # it does not know what we ask for
-        if answer.status >= Status.REASON_UNSPECIFIED:
+        if answer.status >= REFUSING:
             if session.legacy:
                 self._on_refused(session, request, answer)
                 return
-            self._report("legacy-lma", lma=text(cmd), status=answer.status)
+            self._report("legacy-lma", lma=self.configuration.cmd, status=answer.status)
             session.legacy = True
             self._register(session, Handoff.UNKNOWN)
             return

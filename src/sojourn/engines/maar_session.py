@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sojourn.engines.access_session import AccessSession, Presence
+from sojourn.engines.access_session import AWAY, DEPARTED, REFUSED, SERVED, AccessSession, Presence
 from sojourn.engines.records import well_formed
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Instant
 
-__all__ = ["Presence", "Session"]
+__all__ = ["AWAY", "DEPARTED", "REFUSED", "SERVED", "Presence", "Session"]
 
 
 @dataclass(slots=True)

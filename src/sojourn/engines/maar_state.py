@@ -21,8 +21,8 @@ from sojourn.core.effects import (
     WithdrawUplink,
 )
 from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState
-from sojourn.engines.configuration import MaarConfiguration, Mode, Peer
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.configuration import MaarConfiguration, Mode, Peers
+from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import MILLISECOND, WallClock
@@ -43,7 +43,8 @@ class MaarState(AccessState[Session]):
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         super().__init__(configuration, epoch, constants)
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine)
-        self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
+        peers = configuration.peers
+        self._peers = (peers if isinstance(peers, Peers) else Peers(peers)).by_address
         self._anchored_for: dict[Prefix, bytes] = {}
 
     def _asked_about(self, session: Session) -> Address:
@@ -81,7 +82,7 @@ class MaarState(AccessState[Session]):
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""
-        if session.presence is Presence.AWAY and session.serving is not None:
+        if session.presence is AWAY and session.serving is not None:
             self._anchor_for(session, session.serving)
             for prefix in session.anchored:
                 self._do(EnsurePrefix(prefix, session.slot))
@@ -90,17 +91,16 @@ class MaarState(AccessState[Session]):
 
     # --- prefixes -------------------------------------------------------------------------------------------------
 
-    def _lengths(self, session: Session) -> range:
-        length = self.configuration.prefix_length
-        return range(48, 129) if session.legacy else range(length, length + 1)
-
     def _trouble_with(self, session: Session, prefix: Prefix, anchor: Address) -> str:
+        configuration = self.configuration
         peer = self._peers.get(anchor)
-        if anchor not in self._peers and anchor != self.configuration.cmd:
+        if peer is None and anchor != configuration.cmd:
             return "anchor is not a configured peer"
+        if prefix.length != configuration.prefix_length and not session.legacy:
+            return "not a prefix for a node"
         if peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
             return "not of the pool of its anchor"
-        if self.configuration.pool.contains(prefix) or prefix.contains(self.configuration.pool):
+        if configuration.pool.overlaps(prefix):
             return "prefix of our own pool"
         return super()._trouble_with(session, prefix, anchor)
 

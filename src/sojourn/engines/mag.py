@@ -59,12 +59,12 @@ class MobileAccessGateway(MagRegistration):
             try:
                 session = BindingUpdateListEntry.restored(node, record, now)
             except ValueError:
-                self._report("record-unreadable", node=node.hex())
+                self._report("record-unreadable", node=node)
                 continue
             if self._take_up(session):
                 self._resume(session)
             else:
-                self._report("record-refused", node=node.hex())
+                self._report("record-refused", node=node)
                 self._do(DeleteBinding(node))
         self._slots.restore(session.slot for session in self.sessions.values())
         return self._flush()
@@ -124,9 +124,9 @@ class MobileAccessGateway(MagRegistration):
             case BindingRefreshRequest() if source in self._anchors:
                 self._on_refresh_request()
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name

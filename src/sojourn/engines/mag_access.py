@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from sojourn.core.effects import AdvertisedPrefix, EnsurePrefix, EnsureUplink, WithdrawPrefix, WithdrawUplink
 from sojourn.core.events import NodeSeen
-from sojourn.engines.access_session import Presence
+from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.access_state import AccessState
 from sojourn.engines.configuration import GatewayProfile, MagConfiguration
 from sojourn.engines.gateway_registration import GatewayRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock
@@ -36,7 +37,7 @@ class MagState(AccessState[BindingUpdateListEntry]):
         self._profiles = {profile.link_layer: profile for profile in configuration.profiles}
         profiles = (configuration.everybody, *configuration.profiles)
         self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
-        self._technologies = dict(configuration.technologies)
+        self._technologies = {interface: TECHNOLOGIES[number] for interface, number in configuration.technologies}
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""
 
@@ -46,12 +47,9 @@ class MagState(AccessState[BindingUpdateListEntry]):
     def _asked_about(self, session: BindingUpdateListEntry) -> Address:
         return session.lma
 
-    def _lengths(self, session: BindingUpdateListEntry) -> range:
-        return range(48, 129)
-
     def _trouble_with(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address) -> str:
         visitors = self.configuration.visitors
-        if visitors is not None and (visitors.contains(prefix) or prefix.contains(visitors)):
+        if visitors is not None and visitors.overlaps(prefix):
             return "prefix of our own pool"
         return super()._trouble_with(session, prefix, anchor)
 
@@ -98,7 +96,7 @@ class MagState(AccessState[BindingUpdateListEntry]):
 class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     """Attachment and detachment, as a MAG takes them."""
 
-    _displaceable = frozenset({Presence.SERVED, Presence.DEPARTED, Presence.REFUSED})
+    _displaceable = frozenset({SERVED, DEPARTED, REFUSED})
 
     def _open(self, node: bytes, event: NodeSeen) -> BindingUpdateListEntry | None:
         """RFC 5213 6.6, 6.14: who it is, and whether it gets mobility service."""
@@ -107,7 +105,7 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
         if not profile.service:
             visitor = self.pool.allocate(self._now) if self.pool is not None else None
             if visitor is None:
-                self._report("node-without-service", node=node.hex(), interface=event.interface)
+                self._report("node-without-service", node=node, interface=event.interface)
                 return None
         return BindingUpdateListEntry(
             node,
@@ -131,12 +129,12 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
         self._serve(session)
         self._advertise(session)
         self._keep(session)
-        self._report("attached", node=session.node.hex(), interface=event.interface, sighting=event.sighting.value)
+        self._report("attached", node=session.node, interface=event.interface, sighting=event.sighting.value)
 
     def _vacate(self, newcomer: BindingUpdateListEntry) -> None:
         """A link for one node: who was on it left."""
         for other in list(self.sessions.values()):
-            here = other.interface == newcomer.interface and other.presence is Presence.SERVED
+            here = other.interface == newcomer.interface and other.presence is SERVED
             if here and other is not newcomer:
                 self._detach(other)
 
@@ -171,6 +169,6 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
         if session.identity == session.node:
             return False  # known by this interface only
         return any(
-            other.identity == session.identity and other is not session and other.presence is Presence.SERVED
+            other.identity == session.identity and other is not session and other.presence is SERVED
             for other in self.sessions.values()
         )

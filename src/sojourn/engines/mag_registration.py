@@ -5,16 +5,19 @@ What a MAAR does as well is in `gateway_registration`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sojourn.core.effects import SendMessage
 from sojourn.engines.access_presence import identifier
-from sojourn.engines.access_session import Presence
+from sojourn.engines.access_session import SERVED
 from sojourn.engines.gateway_registration import echoes
 from sojourn.engines.mag_access import MagAccess
 from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.engines.registration import DISTRIBUTED, REFUSING
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
+    AccessTechnologyType,
     BindingAcknowledgement,
-    BindingAcknowledgementFlags,
     BindingError,
     BindingErrorStatus,
     BindingUpdate,
@@ -26,7 +29,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, text
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix
 from sojourn.wire.units import SECOND
 
 _JUST_COME = 1 * SECOND
@@ -63,8 +66,8 @@ class MagRegistration(MagAccess):
     def _identifier_of(self, session: BindingUpdateListEntry) -> bytes:
         return session.identity
 
-    def _technology(self, session: BindingUpdateListEntry) -> int:
-        return self._technologies.get(session.interface, self.configuration.access_technology)
+    def _technology_of(self, session: BindingUpdateListEntry) -> AccessTechnologyType:
+        return self._technologies.get(session.interface, self._technology)
 
     def _home_prefixes(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
         return tuple(session.anchored) or session.wanted
@@ -94,9 +97,9 @@ class MagRegistration(MagAccess):
 
     def _on_expiry(self, session: BindingUpdateListEntry) -> None:
         """The LMA did not extend the binding in time: there is none, so there are no home prefixes (6.9.2, 2.)."""
-        if session.presence is not Presence.SERVED:
+        if session.presence is not SERVED:
             return
-        self._report("binding-expired", node=session.node.hex())
+        self._report("binding-expired", node=session.node)
         session.confirmed = False
         session.wanted = gone = self._prefixes_of(session)
         for prefix in gone:
@@ -114,25 +117,28 @@ class MagRegistration(MagAccess):
     # --- answers (6.9.1.2) ------------------------------------------------------------------------------------------
 
     def _on_acknowledgement(self, answer: BindingAcknowledgement, source: Address) -> None:
-        session = self._session_of(answer)
+        firsts = answer.firsts()
+        session = self._session_of(firsts)
         if source in self._anchors:
             self.heard[source] = self._now
         if session is None or source != session.lma:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=answer.sequence)
-        elif answer.flags & BindingAcknowledgementFlags.D:
+            self._report("acknowledgement-unexpected", source=source, sequence=answer.sequence)
+        elif answer.flags & DISTRIBUTED:
             self._refuse_distributed(source)
         elif self._requests.answered(("deregister", session.node, source, None), answer.sequence, self._now):
             self._on_deregistered(session, answer)
         else:
-            self._on_registration_answered(session, answer)
+            self._on_registration_answered(session, answer, firsts)
 
-    def _on_registration_answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
+    def _on_registration_answered(
+        self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> None:
         request = self._answered(session, answer)
-        if request is None or session.presence is not Presence.SERVED:
-            self._report("acknowledgement-unexpected", source=text(session.lma), sequence=answer.sequence)
-        elif not echoes(request, answer) or _identity(answer) != session.identity:
-            self._report("acknowledgement-mismatch", node=session.node.hex())  # 6.: and nothing is sent again
-        elif answer.status >= Status.REASON_UNSPECIFIED:
+        if request is None or session.presence is not SERVED:
+            self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
+        elif not echoes(request, firsts) or _identity(firsts) != session.identity:
+            self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
+        elif answer.status >= REFUSING:
             self._on_refused(session, request, answer)
         else:
             before = session.link_local if session.confirmed else None
@@ -155,17 +161,17 @@ class MagRegistration(MagAccess):
         self._requests.cancel(key)
         return outstanding.update
 
-    def _session_of(self, answer: BindingAcknowledgement) -> BindingUpdateListEntry | None:
+    def _session_of(self, firsts: dict[type, Any]) -> BindingUpdateListEntry | None:
         """5.: by the interface, if the answer returns it, else by the node."""
-        option = answer.first(MobileNodeLinkLayerIdentifier)
+        option: MobileNodeLinkLayerIdentifier | None = firsts.get(MobileNodeLinkLayerIdentifier)
         if option is not None:
             return self.sessions.get(identifier(option.identifier))
-        identity = _identity(answer)
+        identity = _identity(firsts)
         return next((session for session in self.sessions.values() if session.identity == identity), None)
 
     def _refuse_distributed(self, source: Address) -> None:
         """RFC 8885 4.2: "MUST ignore the message, and an error MUST be returned"; there is no code for it."""
-        self._report("acknowledgement-distributed", source=text(source))
+        self._report("acknowledgement-distributed", source=source)
         error = BindingError(int(BindingErrorStatus.UNKNOWN_MESSAGE_TYPE), UNSPECIFIED)
         self._do(SendMessage(error, self.configuration.address, source))
 
@@ -196,14 +202,14 @@ class MagRegistration(MagAccess):
         taken = option.address == session.address
         session.link_local = _neighbouring(option.address) if taken else option.address
         if taken:
-            self._report("link-local-in-use", node=session.node.hex())
+            self._report("link-local-in-use", node=session.node)
         self._ensure_logical(session, session.lma, session.link_local)
         return taken
 
 
-def _identity(answer: BindingAcknowledgement) -> bytes:
-    option = answer.first(MobileNodeIdentifier)
-    return b"" if option is None else bytes((option.subtype,)) + option.identifier
+def _identity(firsts: dict[type, Any]) -> bytes:
+    option: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+    return b"" if option is None else option.key()
 
 
 def _neighbouring(link_local: Address) -> Address:
