@@ -199,27 +199,22 @@ class AccessState(OutboxEngine, Generic[S]):
     def _advertise(self, session: S, gone: tuple[Prefix, ...] = ()) -> None:
         """Tell the node its prefixes, and `gone` at their end. Unicast: each node has its prefixes to itself."""
         configuration = self.configuration
+        router, lifetime, prefixes = self._advertised(session)
+        if gone:
+            prefixes[:0] = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
         self._do(
             Advertise(
                 session.interface,
                 session.link_layer,
-                self._router_for(session),
+                router,
                 configuration.link_layer,
-                self._router_lifetime(session),
-                (*[AdvertisedPrefix(prefix, 0, 0) for prefix in gone], *self._advertised(session)),
+                lifetime,
+                tuple(prefixes),
                 mtu=configuration.mtu - TUNNEL_OVERHEAD,
             )
         )
         if configuration.advertisement_interval:
             self._after(configuration.advertisement_interval, "advertise", session.node)
-
-    def _router_for(self, session: S) -> Address:
-        """The link-local address by which the node knows its default router."""
-        return self.configuration.link_local
-
-    def _router_lifetime(self, session: S) -> Duration:
-        """How long the node may take us for its default router."""
-        return self.configuration.router_lifetime
 
     # --- the machine under us ---------------------------------------------------------------------------------------
 
@@ -277,8 +272,8 @@ class AccessState(OutboxEngine, Generic[S]):
         """Where this node is registered."""
         raise NotImplementedError
 
-    def _advertised(self, session: S) -> list[AdvertisedPrefix]:
-        """What the node is told of its prefixes."""
+    def _advertised(self, session: S) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
+        """By which address the node knows us, how long it may take us for its default router, and its prefixes."""
         raise NotImplementedError
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:

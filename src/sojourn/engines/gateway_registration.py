@@ -63,18 +63,26 @@ class GatewayRegistration(PresenceProcedures[S]):
         self._request("deregister", session, self._home_update(session, Handoff.UNKNOWN, 0))
 
     def _home_update(self, session: S, handoff: Handoff, lifetime: Duration) -> BindingUpdate:
-        options = self._options(session, self._home_prefixes(session), handoff, *self._home_options(session))
+        node, technology = self._identifier_of(session), self._technology_of(session)
+        networks, more = self._home_prefixes(session), self._home_options(session)
+        options = self._options(session, node, networks, handoff, technology, *more)
         return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
 
     def _options(
-        self, session: S, networks: tuple[Prefix, ...], handoff: Handoff, *more: MobilityOption
+        self,
+        session: S,
+        node: bytes,
+        networks: tuple[Prefix, ...],
+        handoff: Handoff,
+        technology: AccessTechnologyType,
+        *more: MobilityOption,
     ) -> tuple[MobilityOption, ...]:
         """What every update carries (RFC 5213 6.9.1.5)."""
         return (
-            identifier_option(self._identifier_of(session)),
+            identifier_option(node),
             *[HomeNetworkPrefix.of(prefix) for prefix in networks or (ANY,)],
             HANDOFFS[handoff],
-            self._technology_of(session),
+            technology,
             MobileNodeLinkLayerIdentifier(session.link_layer),
             *more,
         )

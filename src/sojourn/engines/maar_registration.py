@@ -67,7 +67,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         more: list[MobilityOption] = [Timestamp(session.attached)]
         more += [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
         more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
-        options = self._options(session, networks, handoff, *more)
+        options = self._options(session, session.node, networks, handoff, self._technology, *more)
         update = BindingUpdate(self._next_sequence(session), PROXY_DMM, self.configuration.lifetime, options)
         self._request("register", session, update)
 

@@ -25,7 +25,7 @@ from sojourn.engines.configuration import MaarConfiguration, Mode, Peers
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import MILLISECOND, WallClock
+from sojourn.wire.units import MILLISECOND, Duration, WallClock
 
 _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
@@ -107,7 +107,7 @@ class MaarState(AccessState[Session]):
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.get(prefix)
         super()._remove_foreign(session, prefix)
-        if anchor is not None and anchor not in session.anchored.values():
+        if anchor in session.logical and anchor not in session.anchored.values():
             self._release_logical(session, anchor)
 
     def _remove_own(self, session: Session) -> None:
@@ -149,7 +149,7 @@ class MaarState(AccessState[Session]):
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
 
-    def _advertised(self, session: Session) -> list[AdvertisedPrefix]:
+    def _advertised(self, session: Session) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """Its own prefix preferred, those of previous anchors deprecated.
 
         A legacy LMA's prefix is the home prefix and stays preferred (RFC 5213 6.9.1.2).
@@ -163,7 +163,7 @@ class MaarState(AccessState[Session]):
             if anchor not in session.logical:
                 preferred = configuration.preferred_lifetime if session.legacy else 0
                 prefixes.append(AdvertisedPrefix(prefix, preferred, valid))
-        return prefixes
+        return configuration.link_local, configuration.router_lifetime, prefixes
 
     def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """The same router under the identity of `anchor`: no default router, but the way to its own networks."""

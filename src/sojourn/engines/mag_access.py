@@ -76,21 +76,19 @@ class MagState(AccessState[BindingUpdateListEntry]):
         if session.confirmed or session.visitor is not None or gone:
             super()._advertise(session, gone)
 
-    def _advertised(self, session: BindingUpdateListEntry) -> list[AdvertisedPrefix]:
+    def _advertised(self, session: BindingUpdateListEntry) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """The home prefixes, as those of the link."""
         configuration = self.configuration
         mine = [*session.anchored] if session.confirmed else []
         if session.visitor is not None:
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
-        return [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine]
-
-    def _router_for(self, session: BindingUpdateListEntry) -> Address:
-        return session.link_local or super()._router_for(session)
-
-    def _router_lifetime(self, session: BindingUpdateListEntry) -> Duration:
         served = session.confirmed or session.visitor is not None
-        return super()._router_lifetime(session) if served else 0
+        return (
+            session.link_local or configuration.link_local,
+            configuration.router_lifetime if served else 0,
+            [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+        )
 
 
 class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):

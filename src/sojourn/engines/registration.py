@@ -109,7 +109,8 @@ class Registration(Struct, gc=False):
         node = node_in(firsts)
         if len(node) > 1 + IDENTIFIER_MAX:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier too long")
-        demand(firsts)
+        if not firsts.keys() >= _MANDATORY.keys():
+            demand(firsts)
         if Timestamp not in firsts:
             raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
         serving: ServingMaar | None = firsts.get(ServingMaar)
@@ -148,8 +149,9 @@ def node_in(firsts: dict[type, Any]) -> bytes:
 
 def demand(firsts: dict[type, Any]) -> None:
     """Raises `Refused` for the first mandatory option that is not there (RFC 5213 5.3.1, 10. to 12.)."""
-    if not firsts.keys() >= _MANDATORY.keys():
-        raise next(Refused(*refusal) for kind, refusal in _MANDATORY.items() if kind not in firsts)
+    for kind, refusal in _MANDATORY.items():
+        if kind not in firsts:
+            raise Refused(*refusal)
 
 
 def prefixes_in(
