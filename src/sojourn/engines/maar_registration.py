@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sojourn.core.effects import DeleteBinding, ProbeNode, SendMessage, StoreBinding
-from sojourn.engines.configuration import Mode, logical_link_local
+from sojourn.engines.configuration import LOCATOR, logical_link_local
 from sojourn.engines.maar_session import DEPARTED, REFUSED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
@@ -289,7 +289,7 @@ class RegistrationProcedures(MaarState):
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
             session.presence is not SERVED
-            or self.configuration.mode is not Mode.LOCATOR
+            or self.configuration.mode is not LOCATOR
             or _timestamp(answer) != session.attached
             or answer.status >= REFUSING
         ):

@@ -30,7 +30,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import MaarConfiguration, Mode, Peers
+from sojourn.engines.configuration import RELAY, MaarConfiguration, Peers
 from sojourn.engines.maar_session import AWAY, DEPARTED, SERVED, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.engines.registration import TECHNOLOGIES
@@ -69,7 +69,7 @@ class MaarState(OutboxEngine):
         self._free_slots: list[int] = []
         self._next_slot = 1
         constants = configuration.retransmission
-        if configuration.mode is Mode.RELAY:
+        if configuration.mode is RELAY:
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         self._requests = Retransmission(
