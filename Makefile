@@ -2,6 +2,7 @@
 # make test   set up, and run every test (CI does the same)
 # make check  format, lint, types, layers and the fast tests: under a minute, for every commit
 # make bench  the figures, each beside its comparison
+# make sim    as many seeds of the fault simulation as fit into SECONDS; SEED=n replays one, with all that happens
 # make fuzz   mutated octets into the decoders, a fixed number of times, and the slowest inputs timed
 
 SHELL := /bin/sh
@@ -10,11 +11,13 @@ BIN := $(VENV)/bin
 SANDBOX := $(BIN)/python -m sojourn.lab.sandbox
 PYTEST := $(BIN)/python -m pytest -q
 JOBS ?= 2
+# Episodes of the fault simulation in `make test`; `make check` plays a few only.
+SEEDS ?= 2000
 
-.PHONY: help demo test check fast lab format bench fuzz tools clean
+.PHONY: help demo test check fast lab format bench sim fuzz tools clean
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 
@@ -37,7 +40,7 @@ demo: $(VENV)/.ready-run
 	@$(BIN)/sojourn demo $(DEMO)
 
 test: $(VENV)/.ready-dev tools
-	$(PYTEST) -n $(JOBS) -m "not lab"
+	$(PYTEST) -n $(JOBS) -m "not lab" --seeds $(SEEDS)
 	$(SANDBOX) $(PYTEST) -n 3 --dist loadfile -m lab || { \
 	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
 	  $(SANDBOX) $(PYTEST) -m lab --lf --lfnf=none; }
@@ -65,6 +68,11 @@ bench: $(VENV)/.ready-dev
 	for script in routes signalling throughput handover; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo; echo "goals missed:$$missed"; exit 1; fi
+
+# SECONDS=600, or SEED=n with SHRINK=1 (the short episode that fails alike) or DEBUG=1 (stop in pdb where it fails).
+sim: $(VENV)/.ready-dev
+	@PYTHONPATH=tests $(BIN)/python -m sim $(if $(SEED),--seed $(SEED)) $(if $(SHRINK),--shrink) $(if $(DEBUG),--debug) \
+	  $(if $(CAST),--cast $(CAST)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FIRST),--first $(FIRST))
 
 fuzz: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3,<4" || \

@@ -58,13 +58,21 @@ class Cluster:
     def _dask(self, *arguments: object) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dask", *map(str, arguments), "--scheduler-file", str(self._file)]
         process = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._stack.callback(process.wait)
-        self._stack.callback(process.terminate)
+        self._stack.callback(_end, process)
         return process
 
     def close(self) -> None:
         """End all."""
         self._stack.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +131,7 @@ def test_a_scheduler_that_goes_away_leaves_what_is_done(tmp_path: Path) -> None:
     own = Cluster(tmp_path)
     try:
         (tmp_path / "x.toml").write_text(SCENARIO)
-        tasks = plan(load(tmp_path / "x.toml"), tmp_path / "out", sweep_runs.wait_for_ever)
+        tasks = plan(load(tmp_path / "x.toml"), tmp_path / "out", sweep_runs.wait_for_long)
         executor = ClusterExecutor(perform, own.address)
 
         def gone_after_two(task: object, how: str) -> None:

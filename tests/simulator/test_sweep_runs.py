@@ -205,7 +205,7 @@ from support import sweep_runs
 
 if __name__ == "__main__":
     output = Path(sys.argv[2])
-    tasks = plan(load(sys.argv[1]), output, sweep_runs.wait_for_ever)
+    tasks = plan(load(sys.argv[1]), output, sweep_runs.wait_for_long)
     carry_out(tasks, LocalExecutor(perform, 4), output, 2, lambda task, how: print(how, flush=True))
 """
 

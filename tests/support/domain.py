@@ -1,90 +1,88 @@
-"""A domain of real engines on a table: a CMD, MAARs, delays between them, and a clock that stands still until told.
+"""A domain of real engines on a table, for tests that write down what happens and look at every effect.
 
-Every message is encoded and decoded. Losses, repetitions, crashes and restarts are asked for by the test.
+The machines, the network and the clock are those of the fault simulation (`sim.world`). Every message is encoded and
+decoded. Losses, repetitions, crashes and restarts are asked for by the test.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
 
-from sojourn.core.effects import (
-    Advertise,
-    CountTraffic,
-    DeleteBinding,
-    Effect,
-    ProbeNode,
-    Report,
-    SendMessage,
-    StoreBinding,
-)
-from sojourn.core.engine import Engine
-from sojourn.core.events import (
-    ClockStepped,
-    EffectFailed,
-    Event,
-    MessageReceived,
-    NodeDetached,
-    NodeSeen,
-    Sighting,
-    TrafficCounted,
-)
-from sojourn.dataplane.memory import MemoryDataplane
-from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration, Mode, Peer
-from sojourn.engines.maar import MobilityAnchorAccessRouter
-from sojourn.engines.maar_session import Session
-from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sim.clock import EPOCH
+from sim.domain import CMD, HOSTS, DmmDomain, node, pool, router
+from sim.world import Machine
+from sojourn.core.effects import AccessEffect, Advertise, Effect, ProbeNode, Report
+from sojourn.core.engine import Engine, Row
+from sojourn.core.events import ClockStepped, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
+from sojourn.engines.configuration import Mode
 from sojourn.wire import decode, encode
-from sojourn.wire.addresses import Address, Prefix, address, link_layer, prefix
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.mobility import MobilityMessage
-from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
+from sojourn.wire.units import MILLISECOND, Duration, Instant
 
-EPOCH = 1_790_000_000 * SECOND
-CMD = address("2001:db8:c::1")
-HOSTS = {f"mn{n}": link_layer(f"02:00:00:00:01:{n:02x}") for n in range(1, 100)}
+__all__ = ["CMD", "EPOCH", "HOSTS", "Domain", "Member", "node", "pool", "router"]
 
 
-@cache
-def router(number: int) -> Address:
-    """The address of ``arN``."""
-    return address(f"2001:db8:a{number}::1")
+class Overheard:
+    """An engine whose effects somebody writes down."""
 
-
-@cache
-def pool(number: int) -> Prefix:
-    """The pool of ``arN``."""
-    return prefix(f"2001:db8:a{number}00::/48")
-
-
-def node(host: str) -> bytes:
-    """The key of a host in the engines' tables."""
-    return b"\x05" + HOSTS[host]
-
-
-class Member:
-    """One engine with its data plane, its store and what it did."""
-
-    def __init__(self, name: str, engine: Engine) -> None:
-        self.name = name
+    def __init__(self, engine: Engine, heard: Callable[[Effect], None]) -> None:
         self.engine = engine
-        self.plane = MemoryDataplane()
-        self.store: dict[bytes, bytes] = {}
-        self.alive = True
-        self.deadline: Instant | None = None
-        """As the engine said last."""
-        self.advertised: list[tuple[Instant, Advertise]] = []
-        self.reports: list[tuple[Instant, Report]] = []
-        self.probes: list[ProbeNode] = []
+        self._heard = heard
+
+    def handle(self, event: Event, now: Instant) -> Sequence[Effect]:
+        return self._tell(self.engine.handle(event, now))
+
+    def expire(self, now: Instant) -> Sequence[Effect]:
+        return self._tell(self.engine.expire(now))
+
+    def deadline(self) -> Instant | None:
+        return self.engine.deadline()
+
+    def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
+        return self._tell(self.engine.restore(records, now))
+
+    def show(self, topic: str, now: Instant) -> list[Row]:
+        return self.engine.show(topic, now)
+
+    def _tell(self, effects: Sequence[Effect]) -> Sequence[Effect]:
+        for effect in effects:
+            self._heard(effect)
+        return effects
+
+
+class Member(Machine):
+    """One machine and what its engine did."""
+
+    watches_clock = False
+    """A test says when an engine learns that its clock was set."""
+    advertised: list[tuple[Instant, Advertise]]
+    reports: list[tuple[Instant, Report]]
+    probes: list[ProbeNode]
+
+    @property
+    def engine(self) -> Engine:
+        overheard = super().engine
+        assert isinstance(overheard, Overheard)
+        return overheard.engine
+
+    @property
+    def alive(self) -> bool:
+        return self.driver is not None
+
+    def forget(self) -> None:
+        """What it did so far is not of interest."""
+        self.advertised, self.reports, self.probes = [], [], []
 
     def reported(self, name: str) -> int:
         """How many reports of that name."""
         return sum(1 for _, report in self.reports if report.name == name)
 
 
-class Domain:
+class Domain(DmmDomain):
     """See the module's text. ``delays[("ar1", "cmd")]`` is a one-way delay; the default is 1 ms."""
+
+    members: dict[str, Member]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -94,66 +92,32 @@ class Domain:
         cmd: dict[str, object] | None = None,
         **overrides: object,
     ) -> None:
-        self.now: Instant = 0
-        self.mode = mode
-        self.delays = delays or {}
         self.messages: list[tuple[Instant, str, str, MobilityMessage]] = []
         self.effects: list[tuple[Instant, str, Effect]] = []
         self.lose: Callable[[str, str, MobilityMessage], bool] = lambda source, destination, message: False
-        self.jitter: Callable[[], Duration] = lambda: 0
-        """Added to every delay; messages overtake each other."""
-        self.repeat: Callable[[], bool] = lambda: False
-        """Whether the network delivers a message twice."""
         self.on_probe: Callable[[str, ProbeNode], None] = lambda name, probe: None
         """What the nodes on the access link of `name` do when they are asked for a sign of life."""
-        self.skews: dict[str, Duration] = {}
-        """How far the wall clock of a member is ahead; read when it is born."""
-        self._order = 0
-        self._flight: list[tuple[Instant, int, str, Event]] = []
-        self.numbers = range(1, maars + 1)
-        self.maar_configurations = {
-            f"ar{n}": replace(
-                MaarConfiguration(
-                    router(n), pool(n), CMD, tuple(Peer(router(m), f"ar{m}") for m in self.numbers if m != n), mode
-                ),
-                **overrides,  # type: ignore[arg-type]
-            )
-            for n in self.numbers
-        }
-        self.cmd_configuration = replace(
-            CmdConfiguration(CMD, tuple(Maar(router(n), pool(n), f"ar{n}") for n in self.numbers), mode),
-            **(cmd or {}),  # type: ignore[arg-type]
+        super().__init__(mode, maars, cmd or {}, overrides)
+        self.world.network.delays = self.delays = delays or {}
+        self.world.network.fate = lambda source, destination, message: (
+            () if self.lose(source, destination, message) else (0,)
         )
-        self.names: dict[Address, str] = {CMD: "cmd"} | {router(n): f"ar{n}" for n in self.numbers}
-        self.members: dict[str, Member] = {}
-        for name in self.names.values():
-            self.members[name] = Member(name, self._engine(name))
-            self._carry_out(self.members[name], list(self.members[name].engine.restore([], 0)))
+        self.world.network.on_sent.append(self._on_sent)
+        for member in self.members.values():
+            member.start()
         self.run(50 * MILLISECOND)
-        self.messages.clear()
-        self.effects.clear()
+        self.clear()
 
-    def _engine(self, name: str) -> Engine:
-        epoch = EPOCH + self.skews.get(name, 0)
-        if name == "cmd":
-            return CentralMobilityDatabase(self.cmd_configuration, epoch)
-        return MobilityAnchorAccessRouter(self.maar_configurations[name], epoch)
+    def _member(self, name: str, where: Address) -> Member:
+        member = Member(self.world, name, where, lambda epoch: self._overheard(name, self._engine(name, epoch)))
+        member.on_access = self._on_access
+        member.forget()
+        return member
+
+    def _overheard(self, name: str, engine: Engine) -> Engine:
+        return Overheard(engine, lambda effect: self._on_effect(name, effect))
 
     # --- looking --------------------------------------------------------------------------------------------------
-
-    @property
-    def cmd(self) -> CentralMobilityDatabase:
-        engine = self.members["cmd"].engine
-        assert isinstance(engine, CentralMobilityDatabase)
-        return engine
-
-    def maar(self, name: str) -> MobilityAnchorAccessRouter:
-        engine = self.members[name].engine
-        assert isinstance(engine, MobilityAnchorAccessRouter)
-        return engine
-
-    def session(self, name: str, host: str) -> Session | None:
-        return self.maar(name).sessions.get(node(host))
 
     def own(self, name: str, host: str) -> Prefix:
         """The prefix that `name` anchors for `host`."""
@@ -162,7 +126,7 @@ class Domain:
         assert session.own is not None
         return session.own
 
-    def plane(self, name: str) -> MemoryDataplane:
+    def plane(self, name: str):  # type: ignore[no-untyped-def]
         return self.members[name].plane
 
     def reported(self, name: str, report: str) -> int:
@@ -180,8 +144,7 @@ class Domain:
         self.messages.clear()
         self.effects.clear()
         for member in self.members.values():
-            member.advertised.clear()
-            member.reports.clear()
+            member.forget()
 
     # --- doing ----------------------------------------------------------------------------------------------------
 
@@ -197,100 +160,62 @@ class Domain:
         self.run(settle)
 
     def event(self, name: str, event: Event) -> None:
-        member = self.members[name]
-        if member.alive:
-            self._carry_out(member, list(member.engine.handle(event, self.now)))
+        self.members[name].tell(event)
 
     def later(self, delay: Duration, name: str, event: Event) -> None:
         """`event` happens to `name` after a while."""
-        self._order += 1
-        heapq.heappush(self._flight, (self.now + delay, self._order, name, event))
+        self.world.later(delay, self.members[name].tell, event)
 
     def inject(self, source: Address, name: str, message: MobilityMessage) -> None:
         """`message` arrives at `name` from anywhere."""
-        destination = CMD if name == "cmd" else self.maar_configurations[name].address
-        self.event(name, MessageReceived(decode(bytes(encode(message))), source, destination))
+        member = self.members[name]
+        member.tell(MessageReceived(decode(bytes(encode(message))), source, member.address))
 
     def skew(self, name: str, ahead: Duration) -> None:
         """The wall clock of `name` is set to be `ahead` of the others'."""
-        self.skews[name] = ahead
-        self.event(name, ClockStepped(EPOCH + ahead))
+        clock = self.members[name].clock
+        clock.epoch = EPOCH + ahead
+        self.event(name, ClockStepped(clock.epoch))
 
     def replace_cmd(self, engine: Engine) -> None:
         """Something else answers at the CMD's address."""
-        self.members["cmd"].engine, self.members["cmd"].deadline = engine, engine.deadline()
+        self.members["cmd"].run_engine(self._overheard("cmd", engine))
 
     def reconfigure(self, name: str, **settings: object) -> None:
         """`name` begins again, without memory, with other settings."""
-        self.maar_configurations[name] = replace(self.maar_configurations[name], **settings)  # type: ignore[arg-type]
+        self.adjust(name, settings)
         self.restart(name, store=False)
         self.run(50 * MILLISECOND)
 
     def crash(self, name: str) -> None:
-        self.members[name].alive = False
+        self.members[name].die()
 
     def restart(self, name: str, *, store: bool) -> None:
         """A new life; with `store` it remembers, without it only the kernel does."""
         member = self.members[name]
-        member.alive = True
-        member.engine = self._engine(name)
+        member.die()
         if not store:
             member.store.clear()
-        member.plane.begin()
-        self._carry_out(member, list(member.engine.restore(list(member.store.items()), self.now)))
-        member.plane.finish()
+        member.start()
 
-    def run(self, duration: Duration) -> None:
-        """Let time pass."""
-        end = self.now + duration
-        while True:
-            moment = self._flight[0][0] if self._flight else end + 1
-            due: Member | None = None
-            for member in self.members.values():
-                deadline = member.deadline
-                if deadline is not None and deadline < moment and member.alive:
-                    moment, due = max(deadline, self.now), member
-            if moment > end:
-                break
-            self.now = moment
-            if due is not None:
-                self._carry_out(due, list(due.engine.expire(self.now)))
-            else:
-                self.event(*heapq.heappop(self._flight)[2:])
-        self.now = end
+    # --- writing down -----------------------------------------------------------------------------------------------
 
-    def _carry_out(self, member: Member, effects: list[Effect]) -> None:
-        member.deadline = member.engine.deadline()
-        for effect in effects:
-            self.effects.append((self.now, member.name, effect))
-            match effect:
-                case SendMessage(message, source, destination):
-                    self._send(member.name, source, destination, message)
-                case StoreBinding(key, record):
-                    member.store[key] = record
-                case DeleteBinding(key):
-                    member.store.pop(key, None)
-                case Advertise():
-                    member.advertised.append((self.now, effect))
-                case ProbeNode():
-                    member.probes.append(effect)
-                    self.on_probe(member.name, effect)
-                case Report():
-                    member.reports.append((self.now, effect))
-                case CountTraffic():
-                    self.event(member.name, TrafficCounted(member.plane.count()))
-                case _:
-                    try:
-                        member.plane.apply(effect)
-                    except OSError as error:
-                        self.event(member.name, EffectFailed(effect, error.errno or 0, str(error)))
+    def _on_sent(self, source: str, destination: str, message: MobilityMessage) -> None:
+        self.messages.append((self.now, source, destination, decode(bytes(encode(message)))))
 
-    def _send(self, name: str, source: Address, destination: Address, message: MobilityMessage) -> None:
-        receiver = self.names.get(destination)
-        message = decode(bytes(encode(message)))
-        self.messages.append((self.now, name, receiver or destination.hex(), message))
-        if receiver is None or self.lose(name, receiver, message):
-            return
-        delay = self.delays.get((name, receiver), self.delays.get((receiver, name), 1 * MILLISECOND))
-        for _ in range(1 + self.repeat()):
-            self.later(delay + self.jitter(), receiver, MessageReceived(message, source, destination))
+    def _on_effect(self, name: str, effect: Effect) -> None:
+        self.effects.append((self.now, name, effect))
+        member = self.members[name]
+        match effect:
+            case Advertise():
+                member.advertised.append((self.now, effect))
+            case ProbeNode():
+                member.probes.append(effect)
+            case Report():
+                member.reports.append((self.now, effect))
+            case _:
+                pass
+
+    def _on_access(self, machine: Machine, effect: AccessEffect) -> None:
+        if isinstance(effect, ProbeNode):
+            self.on_probe(machine.name, effect)

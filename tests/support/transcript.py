@@ -277,7 +277,7 @@ def describe(effect: Effect) -> str:
     """One effect for people."""
     match effect:
         case SendMessage(message, _, destination):
-            return f"{_message(message)} -> {_name(destination)}"
+            return f"{message_words(message)} -> {_name(destination)}"
         case EnsureDelivery(slot, interface, link_layer):
             return f"slot {slot}: to {_host(link_layer)} on {interface}"
         case EnsureTunnel(slot, remote):
@@ -318,7 +318,7 @@ def describe(effect: Effect) -> str:
             return f"* {name}{''.join(_detail(key, value) for key, value in sorted(detail.items()))}"
 
 
-def _message(message: MobilityMessage) -> str:
+def message_words(message: MobilityMessage) -> str:
     match message:
         case BindingRefreshRequest():
             return "refresh request"

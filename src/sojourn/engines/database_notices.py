@@ -136,9 +136,10 @@ class Notices(OutboxEngine):
         self._requests.start(("notify", entry.node, maar, None), update, self._now, bulk=bulk)
 
     def _doubt(self, entry: BindingCacheEntry, maar: Address) -> None:
-        """`maar` may not know where the node is."""
-        if maar not in entry.untold:
+        """`maar` may not know where the node is; the one that serves it does."""
+        if maar not in entry.untold and maar != entry.serving:
             entry.untold = (*entry.untold, maar)
+            self._keep(entry)
 
     def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
         """`maar` does not know where the node is: tell it, outside any handover."""
@@ -146,14 +147,17 @@ class Notices(OutboxEngine):
         if self._requests.get(("notify", entry.node, maar, None)) is None:
             self._tell_moved(entry, maar, entry.by_maar().get(maar, []), bulk=True)
 
-    def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address) -> None:
-        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix."""
+    def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address, stamp: int = 0) -> None:
+        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix.
+
+        `stamp` as in `_tell_moved`.
+        """
         options = (
             identifier_option(entry.node),
             HomeNetworkPrefix.of(prefix),
             HANDOFFS[Handoff.NOT_CHANGED],
             TECHNOLOGIES[entry.technology],
-            Timestamp(entry.timestamp),
+            Timestamp(max(entry.timestamp, stamp)),
             AnchoredPrefix.of(prefix),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
@@ -195,15 +199,17 @@ class Notices(OutboxEngine):
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
-        if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
-            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
-            return
+        expected = self._requests.answered(key, acknowledgement.sequence, self._now) is not None
         entry = self.entries.get(node)
-        if entry is None or purpose == "retire":
+        refused = acknowledgement.status >= REFUSING
+        if not expected:
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
+        if entry is not None and purpose == "notify" and not refused:
+            self._check_anchors(entry, acknowledgement, source)
+        if entry is None or purpose == "retire" or not expected:
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
             self._learn_identity(firsts, acknowledgement, source)
-        refused = acknowledgement.status >= REFUSING
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
@@ -228,6 +234,15 @@ class Notices(OutboxEngine):
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             return
         self._not_anchored(entry, entry.by_maar().get(maar, []), maar)
+
+    def _check_anchors(self, entry: BindingCacheEntry, acknowledgement: BindingAcknowledgement, maar: Address) -> None:
+        """Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over."""
+        known = {prefix for prefix, _ in entry.anchors}
+        anchored = [option.prefix for option in acknowledgement.all(HomeNetworkPrefix) if option.prefix != ANY]
+        surplus = [prefix for prefix in anchored if prefix not in known]
+        if surplus and maar != entry.serving:
+            option = acknowledgement.first(Timestamp)
+            self._anchored_beyond(entry, surplus, maar, 0 if option is None else option.ticks)
 
     def _not_anchored(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
         """`maar` does not anchor these, so nobody does; the serving MAAR may believe so and is told."""
@@ -355,4 +370,7 @@ class Notices(OutboxEngine):
         raise NotImplementedError
 
     def _keep(self, entry: BindingCacheEntry) -> None:
+        raise NotImplementedError
+
+    def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
         raise NotImplementedError

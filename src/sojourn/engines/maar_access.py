@@ -90,8 +90,9 @@ class AccessProcedures(MaarState):
     def _attach(self, session: Session, event: NodeSeen) -> None:
         """RFC 8885 3.1 step 1 to 5, 3.2 step 1: prefix, way, advertisement, registration."""
         returned = session.presence is AWAY
-        if returned:
-            for prefix in list(session.anchored):  # passed on until a moment ago; the CMD says what is still alive
+        if returned or self._now - session.left >= self.configuration.quarantine:
+            # Passed on until a moment ago, or known for so long that it may be somebody else's by now: the CMD knows.
+            for prefix in list(session.anchored):
                 self._remove_foreign(session, prefix)
             self._timers.stop(("grace", session.node))
         session.become(SERVED)

@@ -77,11 +77,20 @@ class AnchorProcedures(MaarState):
         session = self.sessions.get(request.node) or self._adopt(request)
         if session is not None:
             if request.timestamp < session.attached:
-                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+                raise self._earlier(session)
             self._give_up(session, request, serving)
         self._acknowledge(update, request, serving, None if session is None else session.own)
         if session is not None and session.own is None and not session.anchored:
             self._remove(session)
+
+    def _earlier(self, session: Session) -> Refused:
+        """We know of a later attachment. While the node is away that may be a mistake, and not a late message.
+
+        The clock of the CMD went back, or ours had been ahead. Then we ask where the node is (RFC 8885 3.5).
+        """
+        if session.presence is AWAY:
+            self._after(0, "expiry", session.node)
+        return Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
 
     def _adopt(self, request: Registration) -> Session | None:
         """We lost our memory, the CMD did not: anchor again what is ours; nothing to do where nothing is ours."""
@@ -106,6 +115,7 @@ class AnchorProcedures(MaarState):
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
         """From serving (or nothing) to anchoring."""
         was_here = session.presence is not AWAY
+        news = was_here or session.serving != serving
         doubtful = session.presence is SERVED and (session.contested or not session.confirmed)
         self._quiet(session)
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
@@ -122,7 +132,8 @@ class AnchorProcedures(MaarState):
         session.contested = False
         session.confirmed = False
         session.lifetime = max(request.lifetime, 4 * SECOND)
-        session.active = self._now
+        if news:  # to be told again what is known is no use of the prefix
+            session.active = self._now
         if was_here:
             self._forget_station(session)
         if doubtful:
@@ -170,7 +181,7 @@ class AnchorProcedures(MaarState):
         if session is not None:
             for prefix in request.anchored_prefixes or request.home_network_prefixes:
                 if prefix == session.own and request.timestamp < session.attached:
-                    raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+                    raise self._earlier(session)
                 self._let_go_of(session, prefix)
         self._send(self._acceptance(update.sequence, 0, tuple(echo(update))), self.configuration.cmd)
 

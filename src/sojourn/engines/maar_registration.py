@@ -209,14 +209,31 @@ class RegistrationProcedures(MaarState):
             self._on_deregistered(session, answer)
             return
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
-        if session.presence is not SERVED:
-            return  # it left meanwhile; what the CMD granted runs out
-        if request is not None and not _echoes(request, firsts):
+        if session.presence is DEPARTED and (request is not None or _timestamp(answer) == session.attached):
+            self._on_answered_too_late(session, answer)
+        elif session.presence is not SERVED:
+            pass  # it is elsewhere
+        elif request is not None and not _echoes(request, firsts):
             self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
         elif request is not None or _timestamp(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
             self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
+
+    def _on_answered_too_late(self, session: Session, answer: BindingAcknowledgement) -> None:
+        """It left meanwhile, and what was granted runs out. Until then its anchors send here what is for it.
+
+        That ends here: without a way of its own it would go back to the anchor, to and fro (RFC 8885 3.2).
+        """
+        if answer.status < Status.REASON_UNSPECIFIED and not session.legacy:
+            self._learn_absent(session, answer.options)
+            self._after(max(answer.lifetime, 4 * SECOND), "expiry", session.node)
+
+    def _learn_absent(self, session: Session, options: Iterable[MobilityOption]) -> None:
+        before = set(session.anchored)
+        self._learn_previous(session, options)
+        if set(session.anchored) != before:
+            self._keep(session)
 
     def _on_registration_answered(
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
@@ -288,20 +305,23 @@ class RegistrationProcedures(MaarState):
     def _on_answer_of_anchor(self, session: Session, answer: BindingAcknowledgement, anchor: Address) -> None:
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
-            session.presence is not SERVED
+            session.presence not in (SERVED, DEPARTED)
             or self.configuration.mode is not LOCATOR
             or _timestamp(answer) != session.attached
             or answer.status >= REFUSING
         ):
             self._report("acknowledgement-unexpected", source=anchor, sequence=answer.sequence)
             return
-        self._requests.cancel(("register", session.node, self.configuration.cmd, None))
-        first = not session.confirmed
         options: list[MobilityOption] = []
         for option in answer.all(HomeNetworkPrefix):
             if option.prefix != ANY:
                 options.append(PreviousMaar.of(option.prefix, anchor))
         options += [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
+        if session.presence is DEPARTED:
+            self._learn_absent(session, options)  # see `_on_answered_too_late`
+            return
+        self._requests.cancel(("register", session.node, self.configuration.cmd, None))
+        first = not session.confirmed
         self._confirm(session, answer.lifetime or self.configuration.lifetime)
         self._after(_LOCATOR_CHECK, "refresh", session.node)
         session.seen = self._now
@@ -334,6 +354,7 @@ class RegistrationProcedures(MaarState):
             ahead = status == Status.TIMESTAMP_MISMATCH  # then ours was never accepted, and need not be surpassed
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, Handoff.UNKNOWN)
+            self._keep(session)
         elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and others and session.own is not None:
             self._forget()  # there may be more that we gave out and do not know of
             self._exchange_own(session)
@@ -376,7 +397,6 @@ class RegistrationProcedures(MaarState):
         Its connectivity here needs no CMD and stays.
         """
         self._after(_RETRY_AFTER, "refresh", session.node)
-        session.seen = self._now
         session.lifetime = self.configuration.lifetime
         session.corrections = 0
 
@@ -401,6 +421,13 @@ class RegistrationProcedures(MaarState):
 
     def _on_deregistered(self, session: Session, answer: BindingAcknowledgement) -> None:
         if session.presence is SERVED:
+            return
+        if answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
+            # To the CMD the node came here, and is here. We died before we stored that, or we would know.
+            self._correct_clock(answer)
+            session.attached = max(self._clock(), session.attached + 1)
+            self._deregister(session)
+            self._keep(session)
             return
         if answer.status >= REFUSING or (answer.lifetime > 0 and not session.legacy):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.

@@ -42,6 +42,13 @@ from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall
 
 _REPAIR_AFTER = 1 * SECOND
 _TOLD_ANEW_INTERVAL = 10 * SECOND
+_RACE = ticks(10 * SECOND)
+"""An attachment that is no older than this, and late, is the one before the latest; an older one is the oldest."""
+_LINGER = 2 * SECOND
+"""A binding is forgotten so long after its end: the MAAR ends it in time, and a message needs some.
+
+Then the anchors are told, which would go on sending to that MAAR what comes for the node until their own time is over.
+"""
 _STRANGER_RATE = 50
 """Answers a second to sources that are not in the configuration, all together."""
 
@@ -55,6 +62,8 @@ class CentralMobilityDatabase(Notices):
         self._owners: dict[Prefix, bytes] = {}
         self._serves: Counter[Address] = Counter()
         self._settled: Instant = 0
+        self._dropped: set[Prefix] = set()
+        """Prefixes that came to their end before that: they are not learnt again."""
         self._forgetful: set[Address] = set()
         """MAARs that asked again, too soon, what they anchor."""
 
@@ -73,7 +82,7 @@ class CentralMobilityDatabase(Notices):
             self._serves[entry.serving] += 1
             for prefix, _ in entry.anchors:
                 self._owners[prefix] = node
-            self._timers.start(("expiry", node), entry.expires)
+            self._timers.start(("expiry", node), entry.expires + _LINGER)
             self._epoch = max(self._epoch, wall_clock(entry.timestamp) - now)
             for maar_address in entry.untold:
                 self._tell_again(entry, maar_address)
@@ -252,8 +261,9 @@ class CentralMobilityDatabase(Notices):
         self._serves[request.source] += 1
         self._adopt(entry, request.anchored_prefixes)
         self._add_own(entry, own, request.source)
+        self._limit(entry)
         entry.untold = tuple(entry.by_maar())
-        self._timers.start(("expiry", entry.node), entry.expires)
+        self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
         self._keep(entry)
         self._report("registered", node=entry.node, serving=entry.serving)
         self._accept(entry, update)
@@ -272,6 +282,7 @@ class CentralMobilityDatabase(Notices):
         self._extend(entry, self._granted(request))
         before = sorted(entry.anchors)
         self._add_listed(entry, request, own)
+        self._limit(entry)
         if sorted(entry.anchors) != before:
             self._keep(entry)
         for silent in entry.untold:
@@ -333,9 +344,10 @@ class CentralMobilityDatabase(Notices):
         Its own prefix is one that the node has had for a moment; of others' it knows more than a restarted CMD only.
         """
         before = {prefix for prefix, _ in entry.anchors}
+        raced = entry.timestamp - request.timestamp < _RACE
         for prefix in merged(before, own):
             if self._requests.get(("retire", entry.node, request.source, prefix)) is None:
-                entry.anchors.insert(0, (prefix, request.source))
+                entry.anchors.insert(-1 if raced else 0, (prefix, request.source))
                 self._owners[prefix] = entry.node
         if self._now < self._settled:
             self._adopt(entry, request.anchored_prefixes)
@@ -372,16 +384,29 @@ class CentralMobilityDatabase(Notices):
             anchor = self._owner_of(prefix)
             if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
                 self._report("prefix-unknown", node=entry.node, prefix=prefix)
-            elif self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
+            elif prefix in self._dropped or self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
                 pass  # its end is being told
             elif len(entry.anchors) < self.configuration.prefixes_per_node:
                 entry.anchors.insert(0, (prefix, anchor))
                 self._owners[prefix] = entry.node
 
+    def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
+        """`maar` anchors prefixes that we let go of.
+
+        It would not, as long as it thought that the node is there, or a late notice brought them back.
+
+        As nobody serves them, packets to them would go to and fro between two MAARs. `stamp` is the Timestamp that it
+        accepted. A CMD without memory may yet learn of others (3.5), so it leaves these alone.
+        """
+        for prefix in prefixes:
+            if self._now >= self._settled or prefix in self._dropped:
+                self._tell_retired(entry, prefix, maar, stamp)
+
     def _add_own(self, entry: BindingCacheEntry, own: list[Prefix], maar: Address) -> None:
         for prefix in own:
             entry.add(prefix, maar)
             self._owners[prefix] = entry.node
+            self._dropped.discard(prefix)
             self._requests.cancel(("retire", entry.node, maar, prefix))  # it lives again
 
     def _owner_of(self, prefix: Prefix) -> Address | None:
@@ -414,8 +439,8 @@ class CentralMobilityDatabase(Notices):
             lifetime = max(self._settled - self._now, 4 * SECOND) if self._now < self._settled else 0
         elif entry.serving != request.source:
             lifetime = self._still_elsewhere(entry, request)
-        elif request.timestamp < entry.timestamp:
-            lifetime = max(entry.expires - self._now, 4 * SECOND)
+        elif request.timestamp < entry.timestamp:  # it is late; or from a MAAR that forgot that the node came to it
+            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
         else:
             lifetime = 0
             for maar, prefixes in entry.by_maar().items():
@@ -450,7 +475,7 @@ class CentralMobilityDatabase(Notices):
     def _extend(self, entry: BindingCacheEntry, lifetime: Duration) -> None:
         entry.lifetime = lifetime
         entry.expires = self._now + lifetime
-        self._timers.start(("expiry", entry.node), entry.expires)
+        self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         if self.stores:
@@ -459,6 +484,10 @@ class CentralMobilityDatabase(Notices):
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)
         self._owners.pop(prefix, None)
+        if self._now < self._settled:
+            self._dropped.add(prefix)
+        else:
+            self._dropped.clear()
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         self._stop_telling(entry)

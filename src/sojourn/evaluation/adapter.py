@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from sojourn.evaluation.assumptions import Assumptions
-from sojourn.evaluation.inputs import Inputs
+from sojourn.evaluation.inputs import Engines, EnginesFailed, Inputs
 from sojourn.evaluation.survey import worst_place
+from sojourn.evaluation.ways import Way
 from sojourn.sim.population import Population
+from sojourn.sim.protocol import Mode
+from sojourn.sim.run import simulate
 from sojourn.sim.scenario import Scenario, load
 from sojourn.sim.sessions import Correspondents, Mix, SessionClass
+from sojourn.sim.summary import Summary
 from sojourn.sim.topology import Topology
+from sojourn.sim.workload import Workload
 from sojourn.wire.units import MICROSECOND, MILLISECOND
 
-_NODES = 1000
-"""Looked at by default: enough for intervals of a few percent."""
+_NODES = 400
+"""Looked at by default: intervals of a few percent, in less than a minute with the engines."""
+
+
+_MODES: Mapping[Way, Mode] = {Way.RELAY: "relay", Way.PROXY: "proxy", Way.LOCATOR: "locator"}
+"""The ways whose engines are simulated."""
 
 
 def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -> Inputs:
@@ -46,6 +56,7 @@ def inputs(path: Path, nodes: int | None, seeds: int | None, simulation: bool) -
         seeds=range(scenario.seed, scenario.seed + (seeds or table.seeds)),
         workload=lambda seed: first if seed == scenario.seed else _reseeded(scenario, topology, seed),
         overlay=lambda seed, session, every: _overlaid(_reseeded(scenario, topology, seed), session, every),
+        engines=_engines(scenario, topology, central) if simulation else None,
         repairs=(*topology.repairs, *first.repairs),
     )
 
@@ -67,3 +78,38 @@ def _reseeded(scenario: Scenario, topology: Topology, seed: int) -> Population:
 def _overlaid(population: Population, session: float, every: float) -> Population:
     one = SessionClass("overlay", every, session, "exponential", 0.0, Correspondents(uniform=1.0))
     return replace(population, mix=Mix([one]), flows=None)
+
+
+def _engines(scenario: Scenario, topology: Topology, central: int) -> Engines:
+    """The simulator with one process: what is simulated here takes seconds."""
+
+    def run(way: Way, workload: Workload, seed: int) -> Mapping[str, float]:
+        settings = replace(scenario.settings, mode=_MODES[way], database=central)
+        found = simulate(topology, workload, settings, seed=seed, jobs=1, wire="size", warm_up=scenario.warm_up)
+        if found["failed"]:
+            raise EnginesFailed(f"the simulation in {way.value} mode with seed {seed}: {found['failed'][0]['reason']}")
+        return measured(found)
+
+    return run
+
+
+def measured(summary: Summary) -> dict[str, float]:
+    """Figures of a simulation by our names; those that it does not have are left out."""
+    handovers = max(summary["handovers"], 1)
+    later = summary["signalling"]["retirement"]
+    if summary["mode"] == "locator":
+        later += summary["signalling"]["upkeep"]  # nearly all of it is the check after 3 s (`signalling.LOCATOR_CHECK`)
+    redirection = summary["messages_per_handover"]["mean"]
+    found = {
+        "usable_ms": summary["new_prefix_ms"]["mean"],
+        "registered_ms": summary["registration_ms"]["mean"],
+        "restored_ms": summary["old_prefix_ms"]["mean"],
+        **{f"restored_{part}_ms": summary["old_prefix_ms"][part] for part in ("p50", "p95", "p99")},
+        "contacted": summary["contacted"]["mean"],
+        "in_use": summary["anchors_at_handover"]["mean"],
+        "anchors": summary["anchors"],
+        "tunnelled": summary["sessions"]["tunnelled_share"],
+        "messages": None if redirection is None else redirection + later / handovers,
+        "redirection_octets": summary["octets_per_handover"]["mean"],
+    }
+    return {name: value for name, value in found.items() if value is not None}

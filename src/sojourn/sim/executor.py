@@ -14,9 +14,11 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -164,7 +166,7 @@ class ClusterExecutor(Generic[A]):
 
     def __init__(self, function: Callable[[A], Any], address: str, patience: str = "10s") -> None:
         """Raises `ExecutorLost`, and ImportError without the extra."""
-        from distributed import Client, as_completed
+        from distributed import Client
 
         self._function = function
         self._address = address
@@ -173,29 +175,44 @@ class ClusterExecutor(Generic[A]):
         except (OSError, ValueError) as error:
             raise ExecutorLost(f"there is no Dask scheduler at {address}: {error}") from None
         self._futures: dict[Any, A] = {}
-        self._completed = as_completed(loop=self._client.loop)
+        self._ended: SimpleQueue[Any] = SimpleQueue()
 
     def start(self, argument: A) -> None:
         """Workers take it as they are free; the same task twice is done twice."""
         future = self._client.submit(self._function, argument, pure=False)
         self._futures[future] = argument
-        self._completed.add(future)
+        future.add_done_callback(self._ended.put)
 
     def next(self) -> Outcome[A]:
         """Wait until a task ends."""
-        future = next(self._completed)
-        while future.status == "pending":  # its worker died with the result: it is done again
-            self._completed.add(future)
-            future = next(self._completed)
+        future = self._next_ended()
         argument = self._futures.pop(future)
         if future.status == "finished":
             return Outcome(argument, future.result())
         if future.status == "error":
             return Outcome(argument, None, *_failure(future.exception()))
-        raise ExecutorLost(f"the Dask scheduler at {self._address} is gone")
+        raise self._lost()
 
     def close(self) -> None:
         """Take back what waits or runs."""
-        self._client.cancel(list(self._futures), force=True)
+        if self._client.status == "running":
+            self._client.cancel(list(self._futures), force=True)
         self._futures.clear()
-        self._client.close()
+        with suppress(TimeoutError):  # of a scheduler that is gone
+            self._client.close(timeout=_PATIENCE)
+
+    def _next_ended(self) -> Any:
+        """A future that is done, or was taken back because the scheduler is gone."""
+        while True:
+            try:
+                future = self._ended.get(timeout=1.0)
+            except Empty:
+                if self._client.status != "running":
+                    raise self._lost() from None
+                continue
+            if future.status != "pending":
+                return future
+            future.add_done_callback(self._ended.put)  # its worker died with the result: it is done again
+
+    def _lost(self) -> ExecutorLost:
+        return ExecutorLost(f"the Dask scheduler at {self._address} is gone")

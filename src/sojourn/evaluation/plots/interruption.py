@@ -25,7 +25,7 @@ def picture(study: Study, directory: Path) -> Picture:
         _distribution(study, panels[0])
         _parts(study, panels[1])
 
-    simulated = " Circles: median, 95th and 99th percentile of the engines in the simulator." if study.simulated else ""
+    simulated = " Circles: median, 95th and 99th percentile of the engines." if study.simulated else ""
     caption = (
         "Left: signalling alone, for each old prefix in use at each move. Right: its mean with what link, kernel "
         f"and host add ({_added_by(study)}). {circumstances(study)}{simulated}{confidence(study, 'Bands')}"
