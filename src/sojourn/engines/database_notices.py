@@ -11,7 +11,7 @@ from typing import Any
 from sojourn.core.sequence import MODULUS
 from sojourn.engines.answering import Answering
 from sojourn.engines.base import TokenBucket
-from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
+from sojourn.engines.configuration import LOCATOR, PROXY, RELAY, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, Handover
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
@@ -87,11 +87,11 @@ class Notices(Answering):
         entry.handover = Handover(update, set(targets)) if targets else None
         entry.untold = ()
         self._keep(entry)
-        if mode is Mode.PROXY or not targets or (mode is Mode.LOCATOR and not entry.previous()):
+        if mode is PROXY or not targets or (mode is LOCATOR and not entry.previous()):
             self._accept(entry, update)
         for maar, prefixes in targets.items():
             self._tell_moved(entry, maar, prefixes)
-        if mode is Mode.RELAY and targets:
+        if mode is RELAY and targets:
             self._after(self.configuration.relay_flush, "flush", entry.node)
 
     def _announce(self, entry: BindingCacheEntry, maars: Iterable[Address]) -> None:
@@ -223,7 +223,7 @@ class Notices(Answering):
             self._keep(entry)
         late = entry.handover is None or source not in entry.handover.waiting
         self._confirmed(entry, source, answered=not refused)
-        if late and not refused and self.configuration.mode is Mode.RELAY:
+        if late and not refused and self.configuration.mode is RELAY:
             # It was given up when the answers were gathered, so that the serving MAAR does not know of it.
             self._inform(entry, [pair for pair in entry.previous() if pair[1] == source])
 
@@ -260,14 +260,14 @@ class Notices(Answering):
         handover.waiting.discard(maar)
         if answered:
             handover.answered.append(maar)
-        if self.configuration.mode is Mode.RELAY:
+        if self.configuration.mode is RELAY:
             self._relay(entry, handover)
         if handover.waiting:
             return
         self._timers.stop(("flush", entry.node))
         entry.handover = None
         self._keep(entry)
-        if self.configuration.mode is Mode.LOCATOR and not handover.answered and not handover.flushed:
+        if self.configuration.mode is LOCATOR and not handover.answered and not handover.flushed:
             self._accept(entry, handover.update)  # no previous MAAR answered the serving one
 
     def _relay(self, entry: BindingCacheEntry, handover: Handover) -> None:
@@ -313,7 +313,7 @@ class Notices(Answering):
         previous: Iterable[tuple[Prefix, Address]] | None = None,
     ) -> None:
         """The Proxy Binding Acknowledgement with a Previous MAAR option per old prefix (RFC 8885 4.5)."""
-        if self.configuration.mode is Mode.LOCATOR and self._locator_answers(entry):
+        if self.configuration.mode is LOCATOR and self._locator_answers(entry):
             return
         self._send_accepted(entry, update.sequence, echo(update), entry.previous() if previous is None else previous)
 

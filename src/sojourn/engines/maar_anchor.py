@@ -8,7 +8,7 @@ from __future__ import annotations
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
 from sojourn.core.sequence import following
-from sojourn.engines.configuration import Mode, logical_link_local
+from sojourn.engines.configuration import LOCATOR, logical_link_local
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
@@ -154,14 +154,14 @@ class AnchorProcedures(MaarState):
         "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
         anchor, whatever was asked for.
         """
-        echoed = [option for option in echo(update) if type(option) is not HomeNetworkPrefix]
+        echoed = echo(update, prefixes=False)
         echoed.append(HomeNetworkPrefix.of(own or ANY))
         identity = self._identity()
         self._send(
             self._acceptance(update.sequence, request.lifetime, (*echoed, ServingMaar(serving), *identity)),
             self.configuration.cmd,
         )
-        if self.configuration.mode is Mode.LOCATOR and own is not None:
+        if self.configuration.mode is LOCATOR and own is not None:
             self._send(self._acceptance(update.sequence, request.lifetime, (*echoed, *identity)), serving)
 
     def _identity(self) -> tuple[MobilityOption, ...]:

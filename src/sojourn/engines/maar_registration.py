@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
-from sojourn.engines.configuration import Mode, logical_link_local
+from sojourn.engines.configuration import LOCATOR, logical_link_local
 from sojourn.engines.gateway_registration import RETRY_AFTER, GatewayRegistration, echoes, handoff_of, timestamp_of
 from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
@@ -247,7 +247,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
             session.presence not in (SERVED, DEPARTED)
-            or self.configuration.mode is not Mode.LOCATOR
+            or self.configuration.mode is not LOCATOR
             or timestamp_of(answer) != session.attached
             or answer.status >= REFUSING
         ):

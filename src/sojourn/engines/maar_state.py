@@ -21,7 +21,7 @@ from sojourn.core.effects import (
     WithdrawUplink,
 )
 from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState
-from sojourn.engines.configuration import MaarConfiguration, Mode, Peers
+from sojourn.engines.configuration import RELAY, MaarConfiguration, Peers
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Address, Prefix
@@ -38,7 +38,7 @@ class MaarState(AccessState[Session]):
 
     def __init__(self, configuration: MaarConfiguration, epoch: WallClock) -> None:
         constants = configuration.retransmission
-        if configuration.mode is Mode.RELAY:
+        if configuration.mode is RELAY:
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         super().__init__(configuration, epoch, constants)

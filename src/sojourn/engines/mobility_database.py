@@ -22,7 +22,7 @@ from sojourn.core.engine import Row
 from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
 from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName
-from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
+from sojourn.engines.configuration import LOCATOR, RELAY, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, merged
 from sojourn.engines.database_notices import IDENTITIES, Notices
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
@@ -267,9 +267,9 @@ class CentralMobilityDatabase(Notices):
         handover = entry.handover
         if handover is not None and not request.refreshes:
             handover.update = update
-            if self.configuration.mode is Mode.RELAY and not handover.flushed:
+            if self.configuration.mode is RELAY and not handover.flushed:
                 return  # the gathered answer is still to come
-        if handover is not None and self.configuration.mode is Mode.LOCATOR:
+        if handover is not None and self.configuration.mode is LOCATOR:
             handover.flushed = True  # no previous MAAR was heard, so the CMD answers itself
         self._accept(entry, update)
 

@@ -55,6 +55,7 @@ _ECHOED = frozenset(
     }
 )
 """Options that an answer returns as they came (RFC 5213 5.3.6)."""
+_ECHOED_BUT_PREFIXES = _ECHOED - {HomeNetworkPrefix}
 _ECHOED_AT_THE_END = _ECHOED | {AnchoredPrefix}
 """With the one that says which retirement is answered."""
 
@@ -177,12 +178,12 @@ def identifier_option(node: bytes) -> MobileNodeIdentifier:
     return MobileNodeIdentifier(node[0], node[1:])
 
 
-def echo(update: BindingUpdate) -> list[MobilityOption]:
+def echo(update: BindingUpdate, prefixes: bool = True) -> list[MobilityOption]:
     """What an answer returns as it came (RFC 5213 5.3.6), within limits that keep the answer one message.
 
-    Each option once, Home Network Prefixes as often as they fit.
+    Each option once, Home Network Prefixes (unless they are not asked for) as often as they fit.
     """
-    echoed = _ECHOED if update.lifetime else _ECHOED_AT_THE_END
+    echoed = _ECHOED_AT_THE_END if not update.lifetime else _ECHOED if prefixes else _ECHOED_BUT_PREFIXES
     kinds = set(map(type, update.options))
     if len(kinds) < len(update.options):  # some are there twice
         return list(_limited(option for option in update.options if type(option) in echoed))

@@ -143,8 +143,8 @@ class Retransmission:
             self._before = self._recent if now - self._since < 2 * SECOND else {}
             self._recent = {}
             self._since = now
-        earlier = self._recent.get(about) or self._before.get(about, ())
-        allowed = self._allowed(request, earlier, now)
+        earlier = self._recent.get(about) or self._before.get(about)
+        allowed = now if earlier is None and self._pacer is None else self._allowed(request, earlier or (), now)
         if allowed > now:
             self._wake(("request", key), allowed)
             if request.sent >= 0:  # keep the sequence number for the transmission that is still to come
