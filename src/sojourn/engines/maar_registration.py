@@ -481,8 +481,7 @@ def _handoff(update: BindingUpdate) -> int:
 def _echoes(request: BindingUpdate, answered: dict[type, Any]) -> bool:
     """RFC 5213 6.9.1.2, 6.: an answer that returns other identifying options than the request had is not one to it."""
     for option in request.options:
-        if type(option) in _IDENTIFYING:
-            returned = answered.get(type(option), option)
-            if returned is not option and returned != option:
-                return False
+        returned = answered.get(type(option), option)
+        if returned is not option and returned != option and type(option) in _IDENTIFYING:
+            return False
     return True
