@@ -14,19 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import (
-    Advertise,
-    DeleteBinding,
-    Effect,
-    EnsureCounter,
-    EnsureDelivery,
-    EnsureHold,
-    EnsureLogicalInterface,
-    EnsurePrefix,
-    EnsureTunnel,
-    EnsureUplink,
-    StoreBinding,
-)
+from sojourn.core.effects import DeleteBinding, Effect
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -50,7 +38,6 @@ from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
 from sojourn.wire.units import SECOND, Instant
 
-_REPAIR_AFTER = 1 * SECOND
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
 
@@ -78,9 +65,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 continue
             resumed += 1
             self._resume(session, resumed)
-        used = {session.slot for session in self.sessions.values()}
-        self._next_slot = max(used, default=0) + 1
-        self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
+        self._slots.restore(session.slot for session in self.sessions.values())
         if forgetful or not self.sessions:  # the first life, or one without memory
             self._forget()
         return self._flush()
@@ -184,59 +169,14 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._on_hold_over(session)
             case "expiry":
                 self._on_expiry(session)
+            case "gone":
+                self._on_gone(session)
             case "grace":
                 self._on_grace_over(session)
             case "retry":
                 self._on_retry(session)
             case "repair":
                 self._repair(session)
-
-    # --- the machine under us ---------------------------------------------------------------------------------------
-
-    def _on_link_changed(self, interface: str, up: bool) -> None:
-        """The kernel forgets nexthops and routes of an interface that goes down: they are asserted when it is back."""
-        self._report("link-changed", interface=interface, up=int(up))
-        if not up:
-            return
-        for session in self.sessions.values():
-            if session.interface == interface and session.presence is not AWAY:
-                self._reassert(session)
-
-    def _on_effect_failed(self, event: EffectFailed) -> None:
-        """The kernel refused. Counted, and tried again for the session that it concerns, every second."""
-        effect = event.effect
-        self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
-        match effect:
-            case StoreBinding(key) | DeleteBinding(key):
-                self._after(_REPAIR_AFTER, "store", key)
-            case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | EnsurePrefix(_, slot):
-                self._mend(self._by_slot.get(slot))
-            case EnsureUplink(prefix) | EnsureCounter(prefix):
-                self._mend(self._foreign.get(prefix) or self._anchored_for.get(prefix))
-            case EnsureLogicalInterface(interface) | Advertise(interface):
-                for session in self.sessions.values():
-                    if session.interface == interface and session.presence is SERVED:
-                        self._mend(session.node)
-            case _:
-                pass  # what should be gone is removed by the next reconciliation
-
-    def _mend(self, node: bytes | None) -> None:
-        if node is not None and ("repair", node) not in self._timers:
-            self._after(_REPAIR_AFTER, "repair", node)
-
-    def _repair(self, session: Session) -> None:
-        """All that should hold for a session for which something was refused, once more."""
-        self._reassert(session)
-        if session.presence is SERVED:
-            self._advertise(session)
-
-    def _store_again(self, node: bytes) -> None:
-        """The disk refused this binding: what is true of it now."""
-        session = self.sessions.get(node)
-        if session is None:
-            self._do(DeleteBinding(node))
-        else:
-            self._keep(session)
 
     def _on_command(self, event: Commanded) -> None:
         """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""

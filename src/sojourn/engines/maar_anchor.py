@@ -66,7 +66,7 @@ class AnchorProcedures(MaarState):
         except Refused as refused:
             self._report("update-refused", source=source, status=int(refused.status), reason=refused.reason)
             if known and update.flags & BindingUpdateFlags.A:
-                self._send(refusal(update, refused.status, self._ticks()), source)
+                self._send(refusal(update, refused, self._ticks()), source)
 
     def _moved(self, request: Registration, update: BindingUpdate, serving: Address) -> None:
         """RFC 8885 3.2 step 3: the node is served elsewhere. Tunnel, then route, and only then the answer."""
@@ -106,7 +106,7 @@ class AnchorProcedures(MaarState):
         if len(self.sessions) >= self.configuration.nodes:
             self.pool.release(ours[0], self._now)
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
-        session = Session(request.node, self._take_slot(), self.configuration_interface, request.node[-6:], 0)
+        session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
         self._give(session, ours[0])
         session.presence = AWAY
         self._enter(session)

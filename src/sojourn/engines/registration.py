@@ -63,9 +63,8 @@ _MANDATORY = {
     HomeNetworkPrefix: (Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option"),
     HandoffIndicator: (Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option"),
     AccessTechnologyType: (Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option"),
-    Timestamp: (Status.TIMESTAMP_MISMATCH, "no Timestamp option"),
 }
-"""What an update must have besides, in the order of RFC 5213 5.3.1, and how one without it is refused."""
+"""What an update must have besides, in the order of RFC 5213 5.3.1 (10. to 12.), and how one without it is refused."""
 PROXY_DMM = int(BindingUpdateFlags.A | BindingUpdateFlags.P | BindingUpdateFlags.D)
 PROXY = int(BindingUpdateFlags.A | BindingUpdateFlags.P)
 DISTRIBUTED = int(BindingAcknowledgementFlags.D)
@@ -78,10 +77,12 @@ ACKNOWLEDGED_DMM = int(BindingAcknowledgementFlags.P | BindingAcknowledgementFla
 class Refused(Exception):
     """The request ends here; the peer learns `status` (RFC 5213 8.9)."""
 
-    def __init__(self, status: Status, reason: str) -> None:
+    def __init__(self, status: Status, reason: str, sequence: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.sequence = sequence
+        """The last accepted sequence number, where the answer is to tell it (RFC 6275 9.5.1)."""
 
 
 class Registration(Struct, gc=False):
@@ -106,17 +107,17 @@ class Registration(Struct, gc=False):
     def of(cls, update: BindingUpdate, source: Address) -> Registration:
         """Take `update` apart. Raises `Refused` as RFC 5213 5.3.1 and 8.9 say."""
         firsts = update.firsts()
-        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
-        if identifier is None:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
-        if not 0 < len(identifier.identifier) <= IDENTIFIER_MAX:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
+        node = node_in(firsts)
+        if len(node) > 1 + IDENTIFIER_MAX:
+            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier too long")
         if not firsts.keys() >= _MANDATORY.keys():
-            raise next(Refused(*refusal) for kind, refusal in _MANDATORY.items() if kind not in firsts)
+            demand(firsts)
+        if Timestamp not in firsts:
+            raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
         serving: ServingMaar | None = firsts.get(ServingMaar)
         return cls(
             firsts,
-            identifier.key(),
+            node,
             source,
             update.sequence,
             update.lifetime,
@@ -132,6 +133,26 @@ class Registration(Struct, gc=False):
     def refreshes(self) -> bool:
         """Whether the node did not move (handoff state not changed, RFC 5213 8.4)."""
         return self.handoff == Handoff.NOT_CHANGED
+
+
+def node_in(firsts: dict[type, Any]) -> bytes:
+    """Subtype and identifier of the node that an update is about; `firsts` is ``update.firsts()``.
+
+    Raises `Refused` (RFC 5213 5.3.1, 4.).
+    """
+    identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+    if identifier is None:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
+    if not identifier.identifier:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
+    return identifier.key()
+
+
+def demand(firsts: dict[type, Any]) -> None:
+    """Raises `Refused` for the first mandatory option that is not there (RFC 5213 5.3.1, 10. to 12.)."""
+    for kind, refusal in _MANDATORY.items():
+        if kind not in firsts:
+            raise Refused(*refusal)
 
 
 def prefixes_in(
@@ -180,10 +201,12 @@ def _limited(options: Iterable[MobilityOption]) -> Iterator[MobilityOption]:
             yield option
 
 
-def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAcknowledgement:
+def refusal(
+    update: BindingUpdate, refused: Refused, now_ticks: int, *, distributed: bool = True
+) -> BindingAcknowledgement:
     """The answer to a refused update (RFC 5213 5.3.6): mandatory options that it lacks are empty.
 
-    The Timestamp is ours, and there is none where none was sent.
+    The Timestamp is ours, and there is none where none was sent. `distributed`: we know what the D flag means.
     """
     kept = [Timestamp(now_ticks) if isinstance(option, Timestamp) else option for option in echo(update)]
     present = {type(option) for option in kept}
@@ -195,5 +218,8 @@ def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAck
         kept.append(HandoffIndicator(0))
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
-    flags = ACKNOWLEDGED_DMM if update.flags & int(BindingUpdateFlags.D) else int(BindingAcknowledgementFlags.P)
-    return BindingAcknowledgement(int(status), flags, update.sequence, 0, tuple(kept))
+    flags = int(BindingAcknowledgementFlags.P)
+    if distributed and update.flags & int(BindingUpdateFlags.D):
+        flags = ACKNOWLEDGED_DMM
+    sequence = update.sequence if refused.sequence is None else refused.sequence
+    return BindingAcknowledgement(int(refused.status), flags, sequence, 0, tuple(kept))
