@@ -40,6 +40,8 @@ class RetransmissionConstants:
     min_bindack_timeout: Duration = 50 * MILLISECOND
     max_update_rate: int = 3
     """Messages per second about one mobile node to one destination."""
+    repeats: bool = True
+    """False where every request is known to be answered: a simulation without loss need not plan what never happens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,8 @@ class Role:
         self.engine = engine
         self.address = address
         self.place = place
-        self.notes: dict[type, Note] = {}
-        """What effects come to, besides messages."""
+        self.notes: dict[type, Note] = {SendMessage: self._transmit}
+        """What effects come to."""
         self.alarms = 0
         """How often the engine was looked at because of its deadlines."""
         self.arrive: Action = self._queue if world.settings.processing else self.tell
@@ -132,12 +132,11 @@ class Role:
         self._kernel.schedule(deadline, self._wake, None, TIME)
 
     def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
-        notes = self.notes
+        noted = self.notes.get
         for effect in effects:
-            if type(effect) is SendMessage:
-                self._transmit(effect, now, cause)
-            elif effect.__class__ in notes:
-                notes[effect.__class__](effect, now, cause)
+            note = noted(type(effect))
+            if note is not None:
+                note(effect, now, cause)
         if self._timers.soonest < self._waking[-1]:
             self._arm(self._timers.soonest)
 

@@ -47,7 +47,7 @@ _PREFIXES = 32
 _MANY = 1 << 30
 _RATE = SECOND
 """A second: more than the engines can tell apart."""
-_NEVER = RetransmissionConstants(initial_bindack_timeout=_MANY * SECOND, min_bindack_timeout=_MANY * SECOND)
+_NEVER = RetransmissionConstants(repeats=False)
 """Where every request is answered within a second, its repetition need not be planned."""
 _FARTHEST: Duration = 400 * MILLISECOND
 """From one place to another, for requests to be answered before they are repeated."""
