@@ -188,7 +188,17 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "peers", "maars", "retransmission", "gateways", "profiles", "everybody", "technologies"}
+    made_here = {
+        "mode",
+        "peers",
+        "maars",
+        "retransmission",
+        "gateways",
+        "profiles",
+        "everybody",
+        "technologies",
+        "repeats",
+    }
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 
