@@ -46,7 +46,7 @@ class Dmm:
     ) -> None:
         dice = random.Random(f"dmm {seed}")
         self.temper = dice.choice(("calm", "lossy", "cut", "mortal", "stubborn", "untimely", "all", "all"))
-        self.lifetime = dice.choice((20, 20, 60)) * SECOND
+        self.lifetime = dice.choice((20, 60, 200)) * SECOND
         self.idle_hold = dice.choice((8, 30, 60)) * SECOND
         self.tight = dice.random() < 0.1
         self.cap = dice.choice((2, 3, 8, 8))
@@ -70,6 +70,7 @@ class Dmm:
         self.flows = Flows(self.world, self.air, paths, self._excuse)
         self.truth = DmmTruth(self.domain, self.air, paths, claims=not self.tight)
         self.patience = Patience(
+            settled=self.granted // 2 + 45 * SECOND,
             quiet=2 * self.lifetime + 60 * SECOND,
             stays=self.lifetime // 2 + 5 * SECOND,
             idle=4 * self.idle_hold + 20 * SECOND,
@@ -93,7 +94,9 @@ class Dmm:
             "lifetime_max": dice.choice((self.lifetime, self.lifetime, self.lifetime // 2)),
             "pace_rate": dice.choice((2000, 2000, 20)),
         }
-        self.granted: Duration = min(self.lifetime, settings["lifetime_max"])  # type: ignore[type-var,assignment]
+        granted = min(self.lifetime, settings["lifetime_max"])  # type: ignore[type-var]
+        self.granted: Duration = granted - granted % (4 * SECOND)  # type: ignore[operator]
+        """Lifetime of a binding, as messages count it (RFC 6275 6.1.8)."""
         if self.tight:
             settings["nodes"] = dice.choice((1, 2, 100))
             settings["nodes_per_maar"] = dice.choice((1, 2, 100))
@@ -191,9 +194,11 @@ class Dmm:
         A stay too short to be registered in time is none; and a place left just before may be registered just after.
         """
         others: set[str] = set()
-        visits = [visit for visit in self._visits[flow.node.name] if visit[0] >= flow.begun - _STAY]
+        visits = self._visits[flow.node.name]
         ends = [when for when, _ in visits][1:] + [self.world.now]
-        for (when, place), end in zip(visits, ends, strict=False):
+        for (when, place), end in zip(visits, ends, strict=True):
+            if end < flow.begun - _STAY:
+                continue
             if place not in (flow.home, None):
                 others.add(place)
             elif place is not None and end - when >= _STAY:

@@ -283,6 +283,7 @@ class Stage:
         """Nodes stay where they are and show themselves."""
         self._repair_all()
         patience = self.cast.patience
+        self._until(self.cast.truth.settled, patience.settled, shows=True)
         self._until(self.cast.truth.quiet, patience.quiet, shows=True)
         stays = self.world.now + patience.stays
         while self.world.now < stays and not self.faults:

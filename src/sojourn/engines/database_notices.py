@@ -193,14 +193,14 @@ class Notices(OutboxEngine):
         anchored = acknowledgement.first(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
-        expected = self._requests.answered(key, acknowledgement.sequence, self._now) is not None
+        request = self._requests.answered(key, acknowledgement.sequence, self._now)
         entry = self.entries.get(node)
         refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
-        if not expected:
+        if request is None:
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
         if entry is not None and purpose == "notify" and not refused:
             self._check_anchors(entry, acknowledgement, source)
-        if entry is None or purpose == "retire" or not expected:
+        if entry is None or purpose == "retire" or request is None:
             return
         self._learn_identity(acknowledgement, source)
         if refused:
@@ -211,6 +211,9 @@ class Notices(OutboxEngine):
             self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
+            told = request.first(Timestamp)
+            if source != entry.serving and told is not None and told.ticks < entry.timestamp:  # meanwhile we know of a later one, too
+                self._tell_again(entry, source)
         elif source in entry.untold:
             entry.untold = tuple(maar for maar in entry.untold if maar != source)
             self._keep(entry)

@@ -221,9 +221,18 @@ class RegistrationProcedures(MaarState):
 
         That ends here: without a way of its own it would go back to the anchor, to and fro (RFC 8885 3.2).
         """
-        if answer.status < Status.REASON_UNSPECIFIED and not session.legacy:
+        if session.legacy:
+            return
+        if answer.status < Status.REASON_UNSPECIFIED:
             self._learn_absent(session, answer.options)
             self._after(max(answer.lifetime, 4 * SECOND), "expiry", session.node)
+        elif answer.status == Status.TIMESTAMP_MISMATCH and session.corrections < _CORRECTIONS_MAX:
+            # Else what we anchor would be known to nobody, and no news of the node later than ours for a long time.
+            session.corrections += 1
+            self._correct_clock(answer)
+            session.attached = ticks(self._epoch + self._offset + min(session.seen, session.left))
+            self._register(session, Handoff.NOT_CHANGED)
+            self._keep(session)
 
     def _learn_absent(self, session: Session, options: Iterable[MobilityOption]) -> None:
         before = set(session.anchored)
