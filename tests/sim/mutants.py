@@ -190,13 +190,6 @@ class ForgetsOwners(CentralMobilityDatabase):
         self._owners = owners
 
 
-class AcceptsTheFuture(CentralMobilityDatabase):
-    """A MAAR whose clock is hours ahead wins every race."""
-
-    def _check_future(self, request: Any) -> None:
-        pass
-
-
 class RefusesWithoutAWord(CentralMobilityDatabase):
     """A late registration is dropped instead of refused."""
 
@@ -233,7 +226,6 @@ MUTANTS: Mapping[str, Callable[[int], Dmm]] = {
         SharesPrefixes,
         HurriesTooMuch,
         ForgetsOwners,
-        AcceptsTheFuture,
         RefusesWithoutAWord,
     )
 }

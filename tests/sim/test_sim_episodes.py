@@ -1,0 +1,31 @@
+"""A seed is a test: whatever happens to nodes, routers, clocks and the network, what must be true is true.
+
+`--seeds 2000` plays more (`make test` does), ``make sim`` as many as time allows. A failure prints its seed and a short
+list of happenings that fails in the same way; what it teaches becomes a test in tests/engines/test_regressions.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.episode import CASTS, described, play, shortened
+
+_TOGETHER = 20
+"""Seeds per test item."""
+_SHRINK_SECONDS = 30.0
+
+pytestmark = pytest.mark.sim
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "first" in metafunc.fixturenames:
+        metafunc.parametrize("cast", CASTS)
+        metafunc.parametrize("first", range(0, metafunc.config.getoption("--seeds"), _TOGETHER))
+
+
+def test_whatever_happens_what_must_be_true_is_true(cast: str, first: int) -> None:
+    """One owner per prefix, the latest attachment wins, ways equal bindings, nothing grows, sessions live on."""
+    for seed in range(first, first + _TOGETHER):
+        if play(seed, CASTS[cast]).faults:
+            outcome, happenings = shortened(seed, CASTS[cast], _SHRINK_SECONDS)
+            pytest.fail(described(cast, seed, outcome.faults, happenings))
