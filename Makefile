@@ -41,7 +41,7 @@ demo: $(VENV)/.ready-run
 
 test: $(VENV)/.ready-dev tools
 	$(PYTEST) -n $(JOBS) -m "not lab" --seeds $(SEEDS)
-	$(SANDBOX) $(PYTEST) -m lab || { \
+	$(SANDBOX) $(PYTEST) -n 3 --dist loadfile -m lab || { \
 	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
 	  $(SANDBOX) $(PYTEST) -m lab --lf --lfnf=none; }
 
@@ -52,7 +52,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n $(JOBS) -m "not lab and not interop"
+	$(PYTEST) -n $(JOBS) -m "not lab and not interop and not slow"
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
@@ -64,7 +64,7 @@ lab: $(VENV)/.ready-dev
 # Every table, and a failure at the end when a goal was missed; on a busy machine that may be the machine.
 bench: $(VENV)/.ready-dev
 	@missed=; \
-	for script in codec decode memory; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
+	for script in codec decode memory workload; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	for script in routes signalling throughput handover; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo; echo "goals missed:$$missed"; exit 1; fi

@@ -49,6 +49,16 @@ def test_help_of_all_needs_no_command_to_be_loadable(
     assert "did you mean demo?" in capsys.readouterr().err
 
 
+def test_a_missing_library_is_told_with_the_extra_that_brings_it() -> None:
+    code = "import sys; sys.modules['numpy'] = None; from sojourn.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    said = subprocess.run(
+        [sys.executable, "-c", code, "sim", "run", "anything.toml"], capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 1
+    assert "numpy" in said.stderr
+    assert "pip install 'sojourn[results]'" in said.stderr
+
+
 def test_help_does_not_load_what_it_does_not_need() -> None:
     code = (
         "import sys\nfrom sojourn.cli.main import main\nmain(['--help'])\n"

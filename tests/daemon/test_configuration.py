@@ -13,18 +13,24 @@ from hypothesis import strategies as st
 from sojourn.daemon import reference
 from sojourn.daemon.configuration import (
     Configuration,
-    ConfigurationError,
     cmd_configuration,
-    key_lines,
     linux_settings,
     load,
     maar_configuration,
     parse,
 )
-from sojourn.daemon.fields import duration_text, parse_duration
-from sojourn.daemon.model import Cmd, Maar, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
+from sojourn.engines.configuration import (
+    CmdConfiguration,
+    LmaConfiguration,
+    MaarConfiguration,
+    MagConfiguration,
+    Mode,
+    RetransmissionConstants,
+)
+from sojourn.files.fields import duration_text, parse_duration
+from sojourn.files.toml import ConfigurationError, Document, key_lines
 from sojourn.wire.addresses import address, prefix
 from sojourn.wire.tolerance import PROFILES
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND
@@ -101,7 +107,13 @@ def test_absent_keys_are_the_engines_own_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("configuration", "model"),
-    [(MaarConfiguration, Maar), (CmdConfiguration, Cmd), (RetransmissionConstants, Retransmission)],
+    [
+        (MaarConfiguration, Maar),
+        (CmdConfiguration, Cmd),
+        (MagConfiguration, Mag),
+        (LmaConfiguration, Lma),
+        (RetransmissionConstants, Retransmission),
+    ],
 )
 def test_every_field_of_the_engines_can_be_set(configuration: type, model: type[Maar]) -> None:
     names = {field.name for field in fields(configuration)}
@@ -122,7 +134,7 @@ def test_numbers_of_the_kernel_can_be_moved() -> None:
     section = read(MAAR + kernel).file.maar
     assert section is not None
     told = linux_settings(section)
-    assert told.tables.all() == (1004, 1003, 1002, 1005, 1000)
+    assert told.tables.all() == (1004, 1003, 1002, 1005, 1001, 1000)
     assert (told.priorities.decapsulation, told.priorities.local, told.priorities.uplinks) == (210, 300, 311)
     assert (told.mark, told.mark_mask) == (2, 255)
 
@@ -249,7 +261,7 @@ def test_two_roles_need_two_addresses_and_one_mode() -> None:
 
 def test_a_file_without_a_role() -> None:
     assert problems('control = "/x"') == [
-        "x.toml: has neither a table [maar] nor a table [cmd]; name at least one role"
+        "x.toml: has none of the tables [maar], [cmd], [mag] and [lma]; name at least one role"
     ]
 
 
@@ -309,7 +321,7 @@ _values = st.recursive(
 
 @given(st.sampled_from(sorted(Maar.model_fields)), _values)
 def test_any_value_of_any_key_is_taken_or_refused_in_words(key: str, value: object) -> None:
-    from sojourn.daemon import configuration, contradictions
+    from sojourn.daemon import contradictions
 
     data = {
         "control": "/x",
@@ -319,9 +331,9 @@ def test_any_value_of_any_key_is_taken_or_refused_in_words(key: str, value: obje
     contradictions.find(data)
     found = []
     try:
-        configuration.File.model_validate(data)
-    except configuration.ValidationError as error:
-        found = configuration._problems(error, {})
+        Document("x.toml", data, {}).validate(File, LAYOUT, ())
+    except ConfigurationError as error:
+        found = error.problems
     assert all(problem.key and problem.wrong and problem.expected for problem in found)
 
 
@@ -358,14 +370,16 @@ def test_the_documentation_is_that_of_the_model() -> None:
     assert page.read_text() == reference.markdown(), "python -m sojourn.daemon.reference > docs/configuration.md"
 
 
-@pytest.mark.parametrize("example", [reference.MAAR_EXAMPLE, reference.CMD_EXAMPLE])
+@pytest.mark.parametrize(
+    "example", [reference.MAAR_EXAMPLE, reference.CMD_EXAMPLE, reference.MAG_EXAMPLE, reference.LMA_EXAMPLE]
+)
 def test_the_documented_examples_are_right(example: str) -> None:
     assert read(example).notes == ()
 
 
 def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(reference.json_schema()))
-    assert set(schema["$defs"]) == {"Maar", "Peer", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
+    assert set(schema["$defs"]) == {model.__name__ for _, model in LAYOUT.tables if model is not File}
     assert schema["additionalProperties"] is False
 
 

@@ -214,10 +214,10 @@ def test_a_second_daemon_is_refused(world: Domain) -> None:
     assert "ar1.sqlite: is in use by another process" in words
     assert not (directory / "other.sock").exists()
     words = second(("ar1.sock", "other.sock"), ("ar1.sqlite", "other.sqlite"))
-    assert "an access router (maar) is running on this machine already" in words
+    assert "a role that forwards (maar, mag or lma) is running on this machine already" in words
     (directory / "elsewhere").mkdir()
     words = second(("ar1.sock", "elsewhere/other.sock"), ("ar1.sqlite", "elsewhere/other.sqlite"))
-    assert "an access router (maar) is running on this machine already" in words
+    assert "a role that forwards (maar, mag or lma) is running on this machine already" in words
     assert first._ready(), "the first daemon goes on"
 
 
@@ -277,7 +277,7 @@ def test_a_bug_ends_the_process_and_not_the_forwarding(world: Domain) -> None:
     assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
     broken = (
         "import sys, sojourn.engines.maar as maar\n"
-        "def fail(self, verb, arguments): raise ZeroDivisionError('a bug')\n"
+        "def fail(self, *asked): raise ZeroDivisionError('a bug')\n"
         "maar.MobilityAnchorAccessRouter._on_command = fail\n"
         "from sojourn.cli.main import main\n"
         f"sys.exit(main(['run', {str(daemon.file)!r}]))\n"

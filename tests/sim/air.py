@@ -68,7 +68,7 @@ class Air:
         """The nodes on the links of a router."""
         return [node for node in self.nodes.values() if node.place == machine]
 
-    # --- nodes move ---------------------------------------------------------------------------------------------------
+    # --- nodes move -----------------------------------------------------------------------------------------------
 
     def arrive(self, node: Node, machine: Machine, interface: str, sighting: Sighting) -> None:
         """It is on that link now, wherever it was, and gives itself away."""
@@ -118,7 +118,7 @@ class Air:
         """A router told its bridge to forget a station."""
         self._stations.discard((machine.name, effect.interface, effect.link_layer))
 
-    # --- links --------------------------------------------------------------------------------------------------------
+    # --- links ----------------------------------------------------------------------------------------------------
 
     def fail(self, machine: Machine, interface: str) -> None:
         """The carrier is lost: stations go, the kernel forgets what leads there."""
@@ -158,7 +158,7 @@ class Air:
         stations = sorted(key for key in self._stations if key[0] == machine.name)
         return [key for key in stations if not interface or key[1] == interface]
 
-    # --- routers speak ------------------------------------------------------------------------------------------------
+    # --- routers speak --------------------------------------------------------------------------------------------
 
     def on_access(self, machine: Machine, effect: AccessEffect) -> None:
         """An advertisement or a probe goes out on a link."""
@@ -188,4 +188,3 @@ class Air:
         if effect.lifetime:
             preferred = [each.prefix for each in effect.prefixes if each.preferred > 0]
             node.preferred = preferred[0] if preferred else None
-

@@ -12,13 +12,12 @@ from collections import defaultdict
 
 from sim.air import Air, Node
 from sim.cast import Patience
-from sim.domain import HOSTS, CmdEngine, DmmDomain, MaarEngine
 from sim.dmm_truth import DmmTruth
+from sim.domain import HOSTS, CmdEngine, DmmDomain, MaarEngine
 from sim.flows import Flow, Flows
 from sim.paths import Paths
 from sim.topology import SHAPES
 from sim.world import Machine
-from sojourn.core.effects import Advertise
 from sojourn.engines.configuration import Mode
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mobility_database import CentralMobilityDatabase
@@ -85,7 +84,7 @@ class Dmm:
         self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
         """Where every node was, and since when."""
 
-    # --- what the seed chooses ----------------------------------------------------------------------------------------
+    # --- what the seed chooses ------------------------------------------------------------------------------------
 
     def _database(self, dice: random.Random) -> dict[str, object]:
         settings: dict[str, object] = {
@@ -133,12 +132,13 @@ class Dmm:
         """See `Cast`."""
         domain = self.domain
         return (
-            f"{domain.mode.value} mode, {len(self.places)} MAARs in a {self.shape.__name__}, {len(self.air.nodes)} nodes, "
+            f"{domain.mode.value} mode, {len(self.places)} MAARs in a {self.shape.__name__}, "
+            f"{len(self.air.nodes)} nodes, "
             f"lifetime {self.lifetime // SECOND} s, idle hold {self.idle_hold // SECOND} s, cap {self.cap}, "
             f"{self.temper}{', tight limits' if self.tight else ''}"
         )
 
-    # --- what happens -------------------------------------------------------------------------------------------------
+    # --- what happens ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """See `Cast`."""
@@ -167,7 +167,7 @@ class Dmm:
         elif sender == "cmd":
             self._reminded[receiver, option.identifier.hex()] = self.world.now
 
-    # --- what a session may expect ------------------------------------------------------------------------------------
+    # --- what a session may expect --------------------------------------------------------------------------------
 
     def _excuse(self, flow: Flow, calm_since: Instant) -> str:
         """Why a flow that does not work need not work any more; empty: it has to."""
@@ -195,8 +195,8 @@ class Dmm:
         """
         others: set[str] = set()
         visits = self._visits[flow.node.name]
-        ends = [when for when, _ in visits][1:] + [self.world.now]
-        for (when, place), end in zip(visits, ends, strict=True):
+        ends = [*(when for when, _ in visits[1:]), self.world.now]
+        for (when, place), end in zip(visits, ends, strict=False):
             if end < flow.begun - _STAY:
                 continue
             if place not in (flow.home, None):

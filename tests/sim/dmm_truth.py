@@ -44,7 +44,7 @@ class DmmTruth:
         air.on_advertised = self._on_advertised
         domain.world.network.on_sent.append(self._on_sent)
 
-    # --- what is noted ------------------------------------------------------------------------------------------------
+    # --- what is noted --------------------------------------------------------------------------------------------
 
     def _on_advertised(self, machine: Machine, each: Node, effect: Advertise) -> None:
         for advertised in effect.prefixes:
@@ -66,7 +66,7 @@ class DmmTruth:
             self._too_fast.append(f"{sender} sends {receiver} more than 3 updates a second about one node")
         recent.append(now)
 
-    # --- at any moment ------------------------------------------------------------------------------------------------
+    # --- at any moment --------------------------------------------------------------------------------------------
 
     def now(self, calm: bool) -> list[str]:
         """See `sim.cast.Truth`."""
@@ -83,8 +83,8 @@ class DmmTruth:
     def passing(self, calm: bool) -> set[str]:
         """See `sim.cast.Truth`: packets go round while two routers learn the news one after the other.
 
-        A loop of tunnels alone needs routers that both take the other for the one that serves. One that leads through the
-        ordinary way back to the anchor lasts until the serving router is registered, however long that takes.
+        A loop of tunnels alone needs routers that both take the other for the one that serves. One that leads through
+        the ordinary way back to the anchor lasts until the serving router is registered, however long that takes.
         """
         calm = calm and self._claims  # a router that is full refuses what the anchor sends it
         return {str(loop) for _, loop in self._loops() if calm or (loop.tunnels and self._all_obey())}
@@ -159,7 +159,7 @@ class DmmTruth:
         machines = self._domain.members.values()
         return not any(each.driver is None or each.paused or each.kernel_is_behind for each in machines)
 
-    # --- after some quiet ---------------------------------------------------------------------------------------------
+    # --- after some quiet -----------------------------------------------------------------------------------------
 
     def settled(self) -> list[str]:
         """Everybody who is there is known where he is, by everybody, and has what he was promised."""
@@ -218,7 +218,7 @@ class DmmTruth:
                 users[network] = each.name
         return faults
 
-    # --- with nothing sent, and with nobody left ----------------------------------------------------------------------
+    # --- with nothing sent, and with nobody left ------------------------------------------------------------------
 
     def idle(self) -> list[str]:
         """What nobody uses is over: every node is left with the prefix of its place."""

@@ -28,7 +28,7 @@ _ENDS_IT = {
     Presence.AWAY: ("expiry",),
     Presence.REFUSED: ("retry",),
 }
-"""Timers of which one runs as long as a session is in that state, unless a request is on its way: nobody is forgotten."""
+"""Timers of which one runs while a session is in that state, unless a request is on its way: nobody is forgotten."""
 
 
 def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
@@ -39,8 +39,9 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
     slots = {session.slot: key for key, session in sessions.items()}
     if slots != engine._by_slot or len(slots) != len(sessions):
         yield f"slots {engine._by_slot} of sessions that have {slots}"
-    if sorted([*slots, *engine._free_slots]) != list(range(1, engine._next_slot)):
-        yield f"slots {sorted(slots)} used and {sorted(engine._free_slots)} free do not make {engine._next_slot - 1}"
+    free, following = engine._slots._free, engine._slots._next
+    if sorted([*slots, *free]) != list(range(1, following)):
+        yield f"slots {sorted(slots)} used and {sorted(free)} free do not make {following - 1}"
     own = {session.own: key for key, session in sessions.items() if session.own is not None}
     if own != engine._anchored_for or own.keys() != engine.pool._used:
         yield f"anchors {own}, notes {engine._anchored_for}, takes {engine.pool._used} from the pool"

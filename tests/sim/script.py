@@ -77,7 +77,7 @@ class Script:
                 happenings.append(draw(self._dice.choice(pace)))
         return happenings
 
-    # --- nodes ----------------------------------------------------------------------------------------------------------
+    # --- nodes ----------------------------------------------------------------------------------------------------
 
     def _node(self) -> str:
         return self._dice.choice(self._nodes)
@@ -109,7 +109,7 @@ class Script:
     def _end(self, then: Duration) -> Happening:
         return End(self._node(), then)
 
-    # --- machines -------------------------------------------------------------------------------------------------------
+    # --- machines -------------------------------------------------------------------------------------------------
 
     def _machine(self) -> str:
         return self._dice.choice(self._machines)
@@ -143,7 +143,7 @@ class Script:
     def _operate(self, then: Duration) -> Happening:
         return Operate(self._machine(), self._dice.choice(("refresh", "retire", "nonsense")), then)
 
-    # --- the network ----------------------------------------------------------------------------------------------------
+    # --- the network ----------------------------------------------------------------------------------------------
 
     def _storm(self, then: Duration) -> Happening:
         dice = self._dice

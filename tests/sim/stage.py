@@ -64,7 +64,7 @@ class Stage:
         self._cuts: list[Cut] = []
         self._refusals: dict[str, Refuse] = {}
 
-    # --- an episode -----------------------------------------------------------------------------------------------------
+    # --- an episode -----------------------------------------------------------------------------------------------
 
     def play(self, happenings: Iterable[Happening]) -> list[str]:
         """The faults of the whole episode: none, if all is well."""
@@ -103,7 +103,7 @@ class Stage:
             self.faults = faults
             self.on_fault(faults)
 
-    # --- troubles -------------------------------------------------------------------------------------------------------
+    # --- troubles -------------------------------------------------------------------------------------------------
 
     @property
     def _calm(self) -> bool:
@@ -128,7 +128,7 @@ class Stage:
         self._note(self.flows.tick(self.calm_since))
         self.world.later(TICK, self._tick, None)
 
-    # --- what happens ---------------------------------------------------------------------------------------------------
+    # --- what happens ---------------------------------------------------------------------------------------------
 
     def _perform(self, happening: Happening) -> None:
         match happening:
@@ -262,7 +262,7 @@ class Stage:
         else:
             machine.tell(Commanded(verb))
 
-    # --- how it ends ----------------------------------------------------------------------------------------------------
+    # --- how it ends ----------------------------------------------------------------------------------------------
 
     def _repair_all(self) -> None:
         """Everything works from now on."""

@@ -235,7 +235,7 @@ class Machine:
         """The records on the disk."""
         return self.disk.records
 
-    # --- life and death ---------------------------------------------------------------------------------------------
+    # --- life and death -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """The process begins, with what disk and kernel still have."""
@@ -293,7 +293,7 @@ class Machine:
         self._guarded(lambda driver: driver.dispatch(waiting))
         self._guarded(lambda driver: driver.wake())
 
-    # --- what happens to it -----------------------------------------------------------------------------------------
+    # --- what happens to it ---------------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
         """`event` happens; nobody notices on a dead machine."""
@@ -323,7 +323,7 @@ class Machine:
         except Died:
             self.die()
 
-    # --- what it does -----------------------------------------------------------------------------------------------
+    # --- what it does ---------------------------------------------------------------------------------------------
 
     def _wake_at(self, deadline: Instant | None) -> None:
         self._armed = None if deadline is None else self.clock.when(deadline)
@@ -364,4 +364,3 @@ class Machine:
         self.fuse -= 1
         if self.fuse < 0:
             raise Died
-

@@ -18,7 +18,7 @@ from sojourn.engines.configuration import Mode
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.mobility import MobilityMessage
-from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
+from sojourn.wire.units import MILLISECOND, Duration, Instant
 
 __all__ = ["CMD", "EPOCH", "HOSTS", "Domain", "Member", "node", "pool", "router"]
 

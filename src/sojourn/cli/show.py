@@ -106,7 +106,8 @@ def _lab_hint(topic: str) -> str:
         labs = sessions.running()
         for name in labs:
             nodes = sessions.ask(name, {"verb": "status"})["nodes"]
-            router = next((row["node"] for row in nodes if "control" in row and row["kind"] == "access-router"), None)
+            kinds = ("access-router", "mag")
+            router = next((row["node"] for row in nodes if "control" in row and row["kind"] in kinds), None)
             if router is not None:
                 which = f" --lab {name}" if len(labs) > 1 else ""
                 return f"a lab is up: sojourn show {topic} --node {router}{which}"
@@ -126,7 +127,8 @@ def _socket_path(topic: str, socket: Path | None, daemon: Path | None) -> str:
         except NoDaemon as error:
             hint = _lab_hint(topic)
             raise CommandError(f"no daemon is running here, but {hint}" if hint else str(error)) from None
-    from sojourn.daemon.configuration import ConfigurationError, load
+    from sojourn.daemon.configuration import load
+    from sojourn.files.toml import ConfigurationError
 
     try:
         return load(daemon).file.control

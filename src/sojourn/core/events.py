@@ -44,6 +44,9 @@ class Sighting(Enum):
     CONTROL = "control"
     """An operator or an external system said so."""
 
+    __hash__ = object.__hash__
+    """There is one object of each; the hash of `Enum` is a Python function."""
+
 
 @dataclass(slots=True)
 class NodeSeen:

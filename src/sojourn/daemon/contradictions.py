@@ -6,14 +6,15 @@ about that), so that one run tells of wrong values and of contradictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from pydantic_core import PydanticCustomError
-
-from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.daemon import contradictions_proxy as proxy
 from sojourn.dataplane.settings import LinuxSettings
+from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.files.raw import readable, tables
+from sojourn.files.raw import table as table_of
+from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND
 
@@ -23,62 +24,47 @@ LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
 _RESERVED_TABLES = (253, 254, 255)
 ROUTER_LIFETIME_MAX = 9000 * SECOND
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A contradiction at `key`; a `note` is only worth knowing."""
-
-    key: tuple[str | int, ...]
-    wrong: str
-    expected: str
-    note: bool = False
-
 
 def find(data: Mapping[str, Any]) -> list[Fault]:
     """All contradictions and notes of a parsed file."""
-    maar, cmd = _table(data.get("maar")), _table(data.get("cmd"))
+    maar, cmd, mag, lma = (table_of(data.get(role)) for role in ("maar", "cmd", "mag", "lma"))
     faults: list[Fault] = []
-    if "maar" not in data and "cmd" not in data:
-        faults.append(Fault((), "has neither a table [maar] nor a table [cmd]", "name at least one role"))
+    if not {"maar", "cmd", "mag", "lma"} & data.keys():
+        faults.append(Fault((), "has none of the tables [maar], [cmd], [mag] and [lma]", "name at least one role"))
+    faults += _forwarding(data)
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
     faults += _peers(maar)
-    faults += _access(maar)
-    faults += _lifetime(("maar", "lifetime"), maar.get("lifetime"))
-    faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
-    faults += _advertised(maar)
-    faults += _kernel(_table(maar.get("kernel")))
+    faults += proxy.gateway(mag)
+    faults += proxy.anchor(lma)
+    for role, table in (("maar", maar), ("mag", mag)):
+        faults += _access(role, table)
+        faults += _lifetime((role, "lifetime"), table.get("lifetime"))
+        faults += _advertised(role, table)
+    for role, table in (("cmd", cmd), ("lma", lma)):
+        faults += _lifetime((role, "lifetime_max"), table.get("lifetime_max"))
+    for role, table in (("maar", maar), ("mag", mag), ("lma", lma)):
+        faults += _kernel(role, table_of(table.get("kernel")))
     faults += _domain(cmd)
     return faults
 
 
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _tables(value: object) -> list[Mapping[str, Any]]:
-    return [_table(item) for item in value] if isinstance(value, list) else []
-
-
-def _read(parse: Callable[[object], T], value: object) -> T | None:
-    """The value, or None where the model complains anyway."""
-    try:
-        return parse(value)
-    except PydanticCustomError:
-        return None
+def _forwarding(data: Mapping[str, Any]) -> Iterator[Fault]:
+    """The forwarding of a machine is one role's."""
+    roles = [role for role in ("maar", "mag", "lma") if role in data]
+    for role in roles[1:]:
+        yield Fault((role,), f"[{roles[0]}] forwards on this machine already", "expected one of [maar], [mag], [lma]")
 
 
 def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fault]:
-    own, pool = _read(parse_address, maar.get("address")), _read(parse_pool, maar.get("pool"))
+    own, pool = readable(parse_address, maar.get("address")), readable(parse_pool, maar.get("pool"))
     if own and pool and pool.covers(own):
         yield Fault(
             ("maar", "address"),
             f"{text(own)} lies inside the router's own pool {pool}, so that a node could be given its /64",
             "expected an address outside of every pool",
         )
-    database = _read(parse_address, cmd.get("address"))
+    database = readable(parse_address, cmd.get("address"))
     if database and pool and pool.covers(database):
         yield Fault(
             ("cmd", "address"),
@@ -94,8 +80,8 @@ def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fa
 
 
 def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Fault]:
-    own, used = _read(parse_address, maar.get("address")), _read(parse_address, maar.get("cmd"))
-    pool = _read(parse_pool, maar.get("pool"))
+    own, used = readable(parse_address, maar.get("address")), readable(parse_address, maar.get("cmd"))
+    pool = readable(parse_pool, maar.get("pool"))
     if own and own == used and not isinstance(data.get("cmd"), dict):
         yield Fault(
             ("maar", "cmd"),
@@ -115,12 +101,12 @@ def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str
 
 
 def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
-    own, used = _read(parse_address, maar.get("address")), _read(parse_address, maar.get("cmd"))
-    pool = _read(parse_pool, maar.get("pool"))
+    own, used = readable(parse_address, maar.get("address")), readable(parse_address, maar.get("cmd"))
+    pool = readable(parse_pool, maar.get("pool"))
     seen: dict[Address, int] = {}
-    for index, peer in enumerate(_tables(maar.get("peers"))):
+    for index, peer in enumerate(tables(maar.get("peers"))):
         key = ("maar", "peers", index, "address")
-        address = _read(parse_address, peer.get("address"))
+        address = readable(parse_address, peer.get("address"))
         if address is None:
             continue
         if address == own:
@@ -138,20 +124,20 @@ def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
         seen.setdefault(address, index)
 
 
-def _access(maar: Mapping[str, Any]) -> Iterator[Fault]:
-    names = maar.get("access")
+def _access(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    names = table.get("access")
     if not isinstance(names, list):
         return
     if not names:
-        yield Fault(("maar", "access"), "is empty", 'expected at least one interface (for example ["acc0"])')
+        yield Fault((role, "access"), "is empty", 'expected at least one interface (for example ["acc0"])')
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Fault(("maar", "access", index), f"{name!r} is there twice", "expected every interface once")
+            yield Fault((role, "access", index), f"{name!r} is there twice", "expected every interface once")
 
 
 def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
     """The wire counts 4 s; a number that it cannot say becomes another one."""
-    duration = None if value is None else _read(parse_duration, value)
+    duration = None if value is None else readable(parse_duration, value)
     if duration is None:
         return
     longest = duration_text(LIFETIME_MAX - LIFETIME_UNIT)
@@ -164,61 +150,61 @@ def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
         yield Fault(key, f"{value!r} is not a multiple of 4 s", f'it becomes "{becomes}" (RFC 6275 6.1.7)', note=True)
 
 
-def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
+def _advertised(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
     """Times and lengths that a node is told."""
-    preferred, valid = (_read(parse_duration, maar.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
+    preferred, valid = (readable(parse_duration, table.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
     if preferred is not None and valid is not None and preferred > valid:
         yield Fault(
-            ("maar", "preferred_lifetime"),
-            f"{maar['preferred_lifetime']!r} is more than the valid_lifetime {maar['valid_lifetime']!r}",
+            (role, "preferred_lifetime"),
+            f"{table['preferred_lifetime']!r} is more than the valid_lifetime {table['valid_lifetime']!r}",
             "expected at most that (RFC 4861 4.6.2)",
         )
-    router = _read(parse_duration, maar.get("router_lifetime"))
+    router = readable(parse_duration, table.get("router_lifetime"))
     if router is not None and router > ROUTER_LIFETIME_MAX:
         yield Fault(
-            ("maar", "router_lifetime"),
-            f"{maar['router_lifetime']!r} is too long",
+            (role, "router_lifetime"),
+            f"{table['router_lifetime']!r} is too long",
             'expected at most "9000s" (RFC 4861)',
         )
-    length, pool = maar.get("prefix_length", 64), _read(parse_pool, maar.get("pool"))
+    length, pool = table.get("prefix_length", 64), readable(parse_pool, table.get("pool"))
     if isinstance(length, int) and pool and pool.length > length:
-        yield Fault(("maar", "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool")
+        yield Fault((role, "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool")
     if isinstance(length, int) and 48 <= length < 64:
         yield Fault(
-            ("maar", "prefix_length"),
+            (role, "prefix_length"),
             f"hosts make no addresses from a /{length}",
             "they do from a /64 only",
             note=True,
         )
 
 
-def _kernel(kernel: Mapping[str, Any]) -> Iterator[Fault]:
+def _kernel(role: str, kernel: Mapping[str, Any]) -> Iterator[Fault]:
     """Numbers of the kernel that are taken, or that do not go together."""
     first, mark, mask = (kernel.get(key) for key in ("first_table", "mark", "mark_mask"))
     if isinstance(first, int) and any(table in range(first, first + 6) for table in _RESERVED_TABLES):
         yield Fault(
-            ("maar", "kernel", "first_table"), f"{first} to {first + 5} holds tables of the kernel", "not 248 to 255"
+            (role, "kernel", "first_table"), f"{first} to {first + 5} holds tables of the kernel", "not 248 to 255"
         )
     mark, mask = (LinuxSettings.mark if mark is None else mark), (LinuxSettings.mark_mask if mask is None else mask)
     if isinstance(mark, int) and isinstance(mask, int) and mark & ~mask:
         yield Fault(
-            ("maar", "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
+            (role, "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
         )
     loop = kernel.get("loop")
     if isinstance(loop, list) and len(loop) == 2 and loop[0] == loop[1]:
-        yield Fault(("maar", "kernel", "loop"), f"{loop[0]!r} is there twice", "expected two names")
+        yield Fault((role, "kernel", "loop"), f"{loop[0]!r} is there twice", "expected two names")
 
 
 def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
     """Every prefix has one owner, every router is there once."""
-    own = _read(parse_address, cmd.get("address"))
+    own = readable(parse_address, cmd.get("address"))
     pools: list[tuple[int, Prefix]] = []
     addresses: dict[Address, int] = {}
-    entries = _tables(cmd.get("maars"))
+    entries = tables(cmd.get("maars"))
     if isinstance(cmd.get("maars"), list) and not entries:
         yield Fault(("cmd", "maars"), "is empty", "expected the routers that may register nodes")
     for index, entry in enumerate(entries):
-        address, pool = _read(parse_address, entry.get("address")), _read(parse_pool, entry.get("pool"))
+        address, pool = readable(parse_address, entry.get("address")), readable(parse_pool, entry.get("pool"))
         if address:
             yield from _domain_address(index, address, own, addresses)
         if pool:

@@ -9,7 +9,10 @@ import os
 import socket
 from pathlib import Path
 
-from sojourn.daemon.configuration import Configuration, ConfigurationError, Key, Problem
+from sojourn.daemon.configuration import Configuration
+from sojourn.daemon.model import ROLES
+from sojourn.files.sections import Key
+from sojourn.files.toml import ConfigurationError, Problem
 from sojourn.wire.addresses import Address, text
 
 LOOPBACK = "lo"
@@ -24,12 +27,12 @@ def look(configuration: Configuration) -> list[Problem]:
         problems.append(Problem(0, "", "this machine has IPv6 switched off", "boot without ipv6.disable=1"))
         return problems
     addresses = addresses_here()
-    if file.maar:
-        problems += _address(configuration, ("maar", "address"), file.maar.address, addresses)
-        for index, interface in enumerate(file.maar.access):
-            problems += _interface(configuration, ("maar", "access", index), interface)
-    if file.cmd:
-        problems += _address(configuration, ("cmd", "address"), file.cmd.address, addresses)
+    for role in ROLES:
+        section = getattr(file, role)
+        if section is not None:
+            problems += _address(configuration, (role, "address"), section.address, addresses)
+            for index, interface in enumerate(getattr(section, "access", ())):
+                problems += _interface(configuration, (role, "access", index), interface)
     for key in ("control", "store", "events"):
         problems += _directory(configuration, key, getattr(file, key))
     return problems

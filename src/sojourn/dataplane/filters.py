@@ -6,9 +6,9 @@
                                                 or as signalling of another router, or as a tunnel that ends here;
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
-      IPv6-in-IPv6 from a peer to us            count by the inner source
+      IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
       to a prefix in `far`                      mark if not TCP and too big
-      to our pool                               clamp the TCP segment size
+      to our pools                              clamp the TCP segment size
     forward, where only those are who may send
       from an access interface                  count by source, by the inner one in a tunnel of ours
     output
@@ -74,7 +74,8 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "access", (_protocol(_MOBILITY), *from_peer, nft.verdict(nft.DROP))
     yield "access", (_protocol(_IPV6), *to_us, nft.verdict(nft.DROP))
     yield "access", clamp
-    yield "access", (*oversize, *_within(_SOURCE, settings.pool, nft.NOT_EQUAL), *mark)
+    elsewhere = () if settings.pool is None else _within(_SOURCE, settings.pool, nft.NOT_EQUAL)
+    yield "access", (*oversize, *elsewhere, *mark)
 
     yield "away", (*oversize, *mark)
 
@@ -82,13 +83,16 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "prerouting", (_interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
     for name in settings.access:
         yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
+    if settings.drop_strays:
+        yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, *_mark(settings, settings.stray_mark))
     yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
     far = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, nft.FAR)
     yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))
-    yield "prerouting", (*_within(_DESTINATION, settings.pool, nft.EQUAL), *clamp)
+    for pool in settings.pools:
+        yield "prerouting", (*_within(_DESTINATION, pool, nft.EQUAL), *clamp)
 
-    # What leaves through a tunnel is in it already.
-    yield "used", (_protocol(_IPV6), *own, *counted(nft.TRANSPORT, _SOURCE))
+    # What leaves through a tunnel is in it already. In a chain of its own: nft fails on a rule that has both.
+    yield "used", (_protocol(_IPV6), *own, nft.verdict(nft.GOTO, "tunnelled"))
     yield "used", counted(nft.NETWORK, _SOURCE)
     for name in settings.access:
         yield "forward", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "used"))

@@ -33,7 +33,7 @@ from sojourn.dataplane.reconcile import rules
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import ANY, Address, Prefix
 
-_LOCAL_TABLE = 255
+_LOCAL_TABLE, _MAIN_TABLE = 255, 254
 _PROTOCOL_KERNEL = 2
 _IPV6_IN_IPV6 = 41
 _ALIAS_OCTETS = 255
@@ -142,6 +142,10 @@ class Installation:
             yield Rule(priorities.sources, tables.sources, name)
         for name in (*settings.access, settings.loop[1]):
             yield Rule(priorities.uplinks, tables.uplinks, name)
+            if not settings.local_routing:
+                yield Rule(priorities.uplinks_first, tables.uplinks, name)
+                yield Rule(priorities.plain, _MAIN_TABLE, name)
+        yield from self._drops()
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():
@@ -152,6 +156,16 @@ class Installation:
             destination=settings.address,
             ip_protocol=_IPV6_IN_IPV6,
         )
+
+    def _drops(self) -> Iterator[KernelObject]:
+        """What nobody has a way for and must not go round in circles."""
+        settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
+        if settings.drop_unassigned:
+            for pool in settings.pools:
+                yield Route(tables.nodes, pool, kind=RTN_BLACKHOLE)
+        if settings.drop_strays:
+            yield Route(tables.strays, ANY, kind=RTN_BLACKHOLE)
+            yield Rule(priorities.strays, tables.strays, mark=settings.stray_mark, mask=settings.mark_mask)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""

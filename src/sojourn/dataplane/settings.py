@@ -22,6 +22,8 @@ class Tables:
 
     decapsulation: int = 50
     """Packets out of a tunnel, by peer."""
+    strays: int = 51
+    """Packets out of a tunnel to nobody who is here."""
     sources: int = 52
     """Who may send from an access link: `throw` for a known source prefix, else `blackhole`."""
     uplinks: int = 53
@@ -33,7 +35,7 @@ class Tables:
 
     def all(self) -> tuple[int, ...]:
         """In the order in which their contents are removed."""
-        return (self.nodes, self.uplinks, self.sources, self.oversize, self.decapsulation)
+        return (self.nodes, self.uplinks, self.sources, self.oversize, self.strays, self.decapsulation)
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,11 @@ class Priorities:
     local: int = 100
     sources: int = 105
     oversize: int = 106
+    uplinks_first: int = 108
+    plain: int = 109
     nodes: int = 110
     uplinks: int = 111
+    strays: int = 112
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class LinuxSettings:
 
     address: Address
     """Proxy-CoA: the end of all tunnels here."""
-    pool: Prefix
+    pool: Prefix | None
     """The prefixes of nodes that are anchored here lie in it."""
     peers: tuple[Address, ...]
     """The far ends of tunnels; nobody else's packets are taken out of a tunnel."""
@@ -69,6 +74,14 @@ class LinuxSettings:
     """Of every prefix that is counted."""
     counters: bool = True
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
+    other_pools: tuple[Prefix, ...] = ()
+    """More prefixes like `pool`."""
+    drop_unassigned: bool = False
+    """Packets to these pools that no node has a way for are dropped, instead of following the other routes."""
+    local_routing: bool = True
+    """Nodes here reach each other directly, not by way of their anchors (EnableMAGLocalRouting, RFC 5213 9.2)."""
+    drop_strays: bool = False
+    """Packets out of a tunnel to nobody who is here are dropped in silence (RFC 5213 6.10.5). Needs `counters`."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL
@@ -86,6 +99,16 @@ class LinuxSettings:
     """Queue per held slot, in octets of kernel memory (about 450 full-size packets a MiB)."""
     hold_seconds: int = 5
     """How long a held packet waits at most."""
+
+    @property
+    def pools(self) -> tuple[Prefix, ...]:
+        """All prefixes of nodes that are anchored here."""
+        return (*(() if self.pool is None else (self.pool,)), *self.other_pools)
+
+    @property
+    def stray_mark(self) -> int:
+        """The packet mark of what came out of a tunnel."""
+        return self.mark ^ (self.mark_mask & -self.mark_mask)
 
     @property
     def tunnel_mtu(self) -> int:

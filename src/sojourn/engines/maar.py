@@ -14,19 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import (
-    Advertise,
-    DeleteBinding,
-    Effect,
-    EnsureCounter,
-    EnsureDelivery,
-    EnsureHold,
-    EnsureLogicalInterface,
-    EnsurePrefix,
-    EnsureTunnel,
-    EnsureUplink,
-    StoreBinding,
-)
+from sojourn.core.effects import DeleteBinding, Effect
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -44,12 +32,12 @@ from sojourn.engines.base import TimerName
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
+from sojourn.wire.addresses import prefix as prefix_of
 from sojourn.wire.units import SECOND, Instant
 
-_REPAIR_AFTER = 1 * SECOND
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
 
@@ -70,16 +58,14 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             try:
                 session = Session.restored(node, record, now)
             except ValueError:
-                self._report("record-unreadable", node=node.hex())
+                self._report("record-unreadable", node=node)
                 continue
             if not self._take_up(session):
                 self._do(DeleteBinding(node))
                 continue
             resumed += 1
             self._resume(session, resumed)
-        used = {session.slot for session in self.sessions.values()}
-        self._next_slot = max(used, default=0) + 1
-        self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
+        self._slots.restore(session.slot for session in self.sessions.values())
         if forgetful or not self.sessions:  # the first life, or one without memory
             self._forget()
         return self._flush()
@@ -87,7 +73,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
     def _take_up(self, session: Session) -> bool:
         """Whether a restored session fits what we are now; the configuration may have changed meanwhile."""
         if session.own is not None and not self.pool.claim(session.own):
-            self._report("record-refused", node=session.node.hex(), prefix=str(session.own))
+            self._report("record-refused", node=session.node, prefix=session.own)
             return False
         if session.slot in self._by_slot:
             session.slot = max(self._by_slot) + 1
@@ -119,11 +105,14 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._after(SECOND, "retry", session.node)
 
     def _on_event(self, event: Event) -> None:
+        if type(event) is MessageReceived:
+            self._on_message(event.message, event.source)
+            return
         match event:
-            case MessageReceived(message, source, _):
-                self._on_message(message, source)
             case NodeSeen():
                 self._on_node_seen(event)
+            case Commanded():
+                self._on_command(event)
             case NodeDetached():
                 self._on_node_detached(event)
             case TrafficCounted():
@@ -135,21 +124,21 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._offset = 0
             case EffectFailed():
                 self._on_effect_failed(event)
-            case Commanded(verb, arguments):
-                self._on_command(verb, arguments)
 
     def _on_message(self, message: object, source: Address) -> None:
+        if type(message) is BindingUpdate:
+            self._on_update(message, source)
+            return
+        if type(message) is BindingAcknowledgement:
+            self._on_acknowledgement(message, source)
+            return
         match message:
-            case BindingUpdate():
-                self._on_update(message, source)
-            case BindingAcknowledgement():
-                self._on_acknowledgement(message, source)
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -174,12 +163,14 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             case "probe":
                 self._probe(session)
             case "advertise":
-                if session.presence is Presence.SERVED:
+                if session.presence is SERVED:
                     self._advertise(session)
             case "hold":
                 self._on_hold_over(session)
             case "expiry":
                 self._on_expiry(session)
+            case "gone":
+                self._on_gone(session)
             case "grace":
                 self._on_grace_over(session)
             case "retry":
@@ -187,65 +178,25 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             case "repair":
                 self._repair(session)
 
-    # --- the machine under us ---------------------------------------------------------------------------------------
-
-    def _on_link_changed(self, interface: str, up: bool) -> None:
-        """The kernel forgets nexthops and routes of an interface that goes down: they are asserted when it is back."""
-        self._report("link-changed", interface=interface, up=int(up))
-        if not up:
-            return
-        for session in self.sessions.values():
-            if session.interface == interface and session.presence is not Presence.AWAY:
-                self._reassert(session)
-
-    def _on_effect_failed(self, event: EffectFailed) -> None:
-        """The kernel refused. Counted, and tried again for the session that it concerns, every second."""
-        effect = event.effect
-        self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
-        match effect:
-            case StoreBinding(key) | DeleteBinding(key):
-                self._after(_REPAIR_AFTER, "store", key)
-            case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | EnsurePrefix(_, slot):
-                self._mend(self._by_slot.get(slot))
-            case EnsureUplink(prefix) | EnsureCounter(prefix):
-                self._mend(self._foreign.get(prefix) or self._anchored_for.get(prefix))
-            case EnsureLogicalInterface(interface) | Advertise(interface):
-                for session in self.sessions.values():
-                    if session.interface == interface and session.presence is Presence.SERVED:
-                        self._mend(session.node)
-            case _:
-                pass  # what should be gone is removed by the next reconciliation
-
-    def _mend(self, node: bytes | None) -> None:
-        if node is not None and ("repair", node) not in self._timers:
-            self._after(_REPAIR_AFTER, "repair", node)
-
-    def _repair(self, session: Session) -> None:
-        """All that should hold for a session for which something was refused, once more."""
-        self._reassert(session)
-        if session.presence is Presence.SERVED:
-            self._advertise(session)
-
-    def _store_again(self, node: bytes) -> None:
-        """The disk refused this binding: what is true of it now."""
-        session = self.sessions.get(node)
-        if session is None:
-            self._do(DeleteBinding(node))
-        else:
-            self._keep(session)
-
-    def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
+    def _on_command(self, event: Commanded) -> None:
         """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
-        if verb == "refresh":
+        if event.verb == "refresh":
             self._on_refresh_request()
             return
-        if verb == "retire":
-            for session in self.sessions.values():
-                own = session.own
-                if own is not None and session.presence is Presence.AWAY and str(own) == arguments.get("prefix"):
-                    self._ask_to_retire(session, own)
-                    return
-        self._report("command-refused", verb=verb)
+        session = self._named(event.arguments) if event.verb == "retire" else None
+        if session is not None and session.own is not None and session.presence is AWAY:
+            self._ask_to_retire(session, session.own)
+        else:
+            self._report("command-refused", verb=event.verb)
+
+    def _named(self, arguments: dict[str, str]) -> Session | None:
+        """The node that ``node`` names (its identifier in hexadecimal), or to which the ``prefix`` belongs."""
+        try:
+            if "node" in arguments:
+                return self.sessions.get(bytes.fromhex(arguments["node"]))
+            return self.sessions.get(self._anchored_for.get(prefix_of(arguments.get("prefix", "")), b""))
+        except ValueError:
+            return None
 
     # --- for people -----------------------------------------------------------------------------------------------
 
@@ -268,7 +219,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             "presence": session.presence.value,
             "serving": self._name(session.serving) if session.serving else "here",
             "interface": session.interface,
-            "confirmed": session.confirmed or session.presence is Presence.AWAY,
+            "confirmed": session.confirmed or session.presence is AWAY,
             "prefixes": [f"{prefix} {role}" for prefix, role, _ in self._prefixes(session)],
             "lifetime": max(session.expires - now, 0) // SECOND,
         }
@@ -281,14 +232,14 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 "role": role,
                 "anchor": "here" if anchor is None else self._name(anchor),
                 "serving": self._name(session.serving) if session.serving else "here",
-                "idle": (now - session.active) // SECOND if session.presence is Presence.AWAY else None,
+                "idle": (now - session.active) // SECOND if session.presence is AWAY else None,
             }
             for prefix, role, anchor in self._prefixes(session)
         ]
 
     def _prefixes(self, session: Session) -> list[tuple[Prefix, str, Address | None]]:
         """Prefix, what it is to the node (``preferred``, ``deprecated``, ``anchored``), and who anchors it."""
-        away = session.presence is Presence.AWAY
+        away = session.presence is AWAY
         rows: list[tuple[Prefix, str, Address | None]] = []
         if session.own is not None:
             rows.append((session.own, "anchored" if away else "preferred", None))

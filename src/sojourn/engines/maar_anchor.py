@@ -8,13 +8,15 @@ from __future__ import annotations
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
 from sojourn.core.sequence import following
-from sojourn.engines.configuration import Mode, logical_link_local
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.configuration import LOCATOR, logical_link_local
+from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
+    HANDOFFS,
     LOCAL_PREFIXES,
     PROXY_DMM,
+    REFUSING,
     Refused,
     Registration,
     echo,
@@ -22,7 +24,6 @@ from sojourn.engines.registration import (
     refusal,
 )
 from sojourn.wire import (
-    AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
@@ -30,7 +31,6 @@ from sojourn.wire import (
     DlifLinkLayerAddress,
     DlifLinkLocalAddress,
     Handoff,
-    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobilityOption,
@@ -38,7 +38,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import SECOND, Duration
 
 
@@ -64,9 +64,9 @@ class AnchorProcedures(MaarState):
             else:
                 self._moved(request, update, request.serving)
         except Refused as refused:
-            self._report("update-refused", source=text(source), status=int(refused.status), reason=refused.reason)
+            self._report("update-refused", source=source, status=int(refused.status), reason=refused.reason)
             if known and update.flags & BindingUpdateFlags.A:
-                self._send(refusal(update, refused.status, self._ticks()), source)
+                self._send(refusal(update, refused, self._ticks()), source)
 
     def _moved(self, request: Registration, update: BindingUpdate, serving: Address) -> None:
         """RFC 8885 3.2 step 3: the node is served elsewhere. Tunnel, then route, and only then the answer."""
@@ -84,9 +84,11 @@ class AnchorProcedures(MaarState):
             self._remove(session)
 
     def _earlier(self, session: Session) -> Refused:
-        """We know of a later attachment. While the node is away that may be a mistake, and not a late message: the clock
-        of the CMD went back, or ours had been ahead. Then we ask where the node is (RFC 8885 3.5)."""
-        if session.presence is Presence.AWAY:
+        """We know of a later attachment. While the node is away that may be a mistake, and not a late message.
+
+        The clock of the CMD went back, or ours had been ahead. Then we ask where the node is (RFC 8885 3.5).
+        """
+        if session.presence is AWAY:
             self._after(0, "expiry", session.node)
         return Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
 
@@ -96,7 +98,7 @@ class AnchorProcedures(MaarState):
         if not request.home_network_prefixes:
             return None
         for newcomer in self.sessions.values():
-            if ours and newcomer.own == ours[0] and newcomer.presence is Presence.SERVED and not newcomer.confirmed:
+            if ours and newcomer.own == ours[0] and newcomer.presence is SERVED and not newcomer.confirmed:
                 self._exchange_own(newcomer)  # we gave it out again because we had forgotten
                 break
         if not ours or not self.pool.claim(ours[0]):
@@ -104,25 +106,26 @@ class AnchorProcedures(MaarState):
         if len(self.sessions) >= self.configuration.nodes:
             self.pool.release(ours[0], self._now)
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
-        session = Session(request.node, self._take_slot(), self.configuration_interface, request.node[-6:], 0)
+        session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
         self._give(session, ours[0])
-        session.presence = Presence.AWAY
+        session.presence = AWAY
         self._enter(session)
         return session
 
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
         """From serving (or nothing) to anchoring."""
-        was_here = session.presence is not Presence.AWAY
+        was_here = session.presence is not AWAY
         news = was_here or session.serving != serving
-        doubtful = session.presence is Presence.SERVED and (session.contested or not session.confirmed)
+        doubtful = session.presence is SERVED and (session.contested or not session.confirmed)
         self._quiet(session)
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         self._requests.cancel(("deregister", session.node, self.configuration.cmd, None))
-        for anchor in list(session.logical):
-            self._release_logical(session, anchor)
+        if session.logical:
+            for anchor in list(session.logical):
+                self._release_logical(session, anchor)
         self._anchor_for(session, serving)
-        if session.presence is Presence.REFUSED or session.presence is not Presence.AWAY:
-            session.become(Presence.AWAY)
+        if was_here:
+            session.become(AWAY)
         session.serving = serving
         session.attached = request.timestamp
         session.left = self._now
@@ -143,7 +146,7 @@ class AnchorProcedures(MaarState):
         self._after(session.lifetime, "expiry", session.node)
         self._watch()
         self._keep(session)
-        self._report("anchoring", node=session.node.hex(), serving=text(serving))
+        self._report("anchoring", node=session.node, serving=serving)
 
     def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address, own: Prefix | None) -> None:
         """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3).
@@ -151,14 +154,14 @@ class AnchorProcedures(MaarState):
         "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
         anchor, whatever was asked for.
         """
-        echoed = [option for option in echo(update) if not isinstance(option, HomeNetworkPrefix)]
+        echoed = echo(update, prefixes=False)
         echoed.append(HomeNetworkPrefix.of(own or ANY))
         identity = self._identity()
         self._send(
             self._acceptance(update.sequence, request.lifetime, (*echoed, ServingMaar(serving), *identity)),
             self.configuration.cmd,
         )
-        if self.configuration.mode is Mode.LOCATOR and own is not None:
+        if self.configuration.mode is LOCATOR and own is not None:
             self._send(self._acceptance(update.sequence, request.lifetime, (*echoed, *identity)), serving)
 
     def _identity(self) -> tuple[MobilityOption, ...]:
@@ -184,19 +187,19 @@ class AnchorProcedures(MaarState):
 
     def _let_go_of(self, session: Session, prefix: Prefix) -> None:
         if prefix == session.own:
-            if session.presence is not Presence.AWAY:
+            if session.presence is not AWAY:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached here")
             self._retired(session)
         elif prefix in session.anchored:
             self._remove_foreign(session, prefix)
-            if session.presence is Presence.SERVED:
+            if session.presence is SERVED:
                 self._advertise(session, (prefix,))
             self._keep(session)
-            self._report("prefix-ended", node=session.node.hex(), prefix=str(prefix))
+            self._report("prefix-ended", node=session.node, prefix=prefix)
 
     def _on_grace_over(self, session: Session) -> None:
         """Packets of other anchors' prefixes find their own way now."""
-        if session.presence is not Presence.AWAY:
+        if session.presence is not AWAY:
             return
         for prefix in list(session.anchored):
             self._remove_foreign(session, prefix)
@@ -213,17 +216,17 @@ class AnchorProcedures(MaarState):
 
     def _watch(self) -> None:
         """Counters are read as long as a node with a prefix of ours is elsewhere."""
-        if ("poll", None) not in self._timers:
+        if self.configuration.watch and ("poll", None) not in self._timers:
             self._after(self._poll_interval, "poll", None)
 
     def _on_poll(self) -> None:
-        if any(session.presence is Presence.AWAY for session in self.sessions.values()):
+        if any(session.presence is AWAY for session in self.sessions.values()):
             self._do(CountTraffic())
             self._watch()
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         for session in list(self.sessions.values()):
-            if session.presence is not Presence.AWAY or session.own is None:
+            if session.presence is not AWAY or session.own is None:
                 continue
             packets = event.packets.get(session.own, 0)
             if packets != session.packets:
@@ -241,24 +244,24 @@ class AnchorProcedures(MaarState):
         options = (
             identifier_option(session.node),
             HomeNetworkPrefix.of(prefix),
-            HandoffIndicator(int(Handoff.NOT_CHANGED)),
-            AccessTechnologyType(self.configuration.access_technology),
+            HANDOFFS[Handoff.NOT_CHANGED],
+            self._technology,
             Timestamp(session.attached),
             AnchoredPrefix.of(prefix),
         )
         self._requests.start(key, BindingUpdate(session.sequence, PROXY_DMM, 0, options), self._now)
 
     def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
-        if session.presence is not Presence.AWAY or session.own != prefix:
+        if session.presence is not AWAY or session.own != prefix:
             return
-        if status >= Status.REASON_UNSPECIFIED:
+        if status >= REFUSING:
             session.active = self._now
-            self._report("retirement-refused", node=session.node.hex(), prefix=str(prefix), status=status)
+            self._report("retirement-refused", node=session.node, prefix=prefix, status=status)
         else:
             self._retired(session)
 
     def _retired(self, session: Session) -> None:
-        self._report("prefix-retired", node=session.node.hex(), prefix=str(session.own))
+        self._report("prefix-retired", node=session.node, prefix=session.own)
         self._remove(session)
 
     def _cancel_retirement(self, session: Session) -> None:

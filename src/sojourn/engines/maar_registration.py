@@ -1,63 +1,64 @@
 """A MAAR asks the CMD: registration, refresh, de-registration, and what the answers mean (RFC 8885 3.1 to 3.6).
 
-One clock question is settled here. Attachments are ordered by their Timestamp (design decision 7), so a router whose
-clock is behind would lose every race. When the CMD says that our clock is off (status 156, or 157 with a time far
-from ours) the difference is kept and added to later timestamps; the system's clock stays as it is (RFC 5213 6.9.1.2).
+Attachments are ordered by their Timestamp (design decision 7). What a MAAR shares with a MAG is in
+`gateway_registration`; towards an LMA that knows no D flag it is one (design decision 3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from sojourn.core.effects import DeleteBinding, ProbeNode, SendMessage, StoreBinding
-from sojourn.engines.configuration import Mode, logical_link_local
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
+from sojourn.engines.configuration import LOCATOR, logical_link_local
+from sojourn.engines.gateway_registration import (
+    CORRECTIONS_MAX,
+    RETRY_AFTER,
+    GatewayRegistration,
+    echoes,
+    handoff_of,
+    timestamp_of,
+)
+from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
+    DISTRIBUTED,
+    HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
-    PROXY,
     PROXY_DMM,
+    REFUSING,
     identifier_option,
 )
-from sojourn.engines.retransmission import Key
 from sojourn.wire import (
-    AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
-    BindingAcknowledgementFlags,
     BindingRefreshRequest,
     BindingUpdate,
     DlifLinkLocalAddress,
     Handoff,
-    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
-    MobileNodeLinkLayerIdentifier,
     MobilityOption,
     PreviousMaar,
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
-from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
+from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.units import SECOND, Duration, Instant, ticks
 
-_CORRECTIONS_MAX = 3
 _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
-_RETRY_AFTER = 30 * SECOND
 FORGETFUL = b"\0"
 """Key of a record that says: we began without memory, and do not know yet what the CMD remembers."""
 _LOCATOR_CHECK = 3 * SECOND
 """Locator mode: a previous MAAR's answer may be lost and nobody would know; the first refresh comes early."""
 
 
-class RegistrationProcedures(MaarState):
+class RegistrationProcedures(GatewayRegistration[Session], MaarState):
     """The MAAR as the one that asks."""
 
-    _offset: WallClock = 0
-    """The CMD's clock minus ours, where that is more than the window."""
     _forgetful = False
     """We began without memory and asked the CMD, which did not answer yet."""
     _ask_again: Duration = SECOND
@@ -65,77 +66,37 @@ class RegistrationProcedures(MaarState):
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def _clock(self) -> int:
-        return ticks(self._epoch + self._offset + self._now)
-
     def _register(self, session: Session, handoff: Handoff) -> None:
         """RFC 8885 3.1 step 2: the Proxy Binding Update, which lists all that the node has here."""
         if session.legacy:
-            flags, stamp = PROXY, self._clock()
-            networks = list(session.anchored) or [ANY]
-            more: list[MobilityOption] = []
-        else:
-            flags, stamp = PROXY_DMM, session.attached
-            networks = [session.own or ANY]
-            more = [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
-            more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
-        options: tuple[MobilityOption, ...] = (
-            identifier_option(session.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in networks),
-            HandoffIndicator(int(handoff)),
-            AccessTechnologyType(self.configuration.access_technology),
-            MobileNodeLinkLayerIdentifier(session.link_layer),
-            Timestamp(stamp),
-            *more,
-        )
-        update = BindingUpdate(self._next_sequence(session), flags, self.configuration.lifetime, options)
+            self._register_home(session, handoff)
+            return
+        networks = (session.own,) if session.own is not None else ()
+        more: list[MobilityOption] = [Timestamp(session.attached)]
+        more += [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
+        more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
+        options = self._options(session, session.node, networks, handoff, self._technology, *more)
+        update = BindingUpdate(self._next_sequence(session), PROXY_DMM, self.configuration.lifetime, options)
         self._request("register", session, update)
 
     def _deregister(self, session: Session) -> None:
         """RFC 8885 3.5: lifetime 0. The CMD answers with more than 0 when the node is still somewhere."""
-        networks = list(session.anchored) if session.legacy else [session.own or ANY]
+        if session.legacy:
+            self._deregister_home(session)
+            return
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in networks),
-            HandoffIndicator(int(Handoff.UNKNOWN)),
-            AccessTechnologyType(self.configuration.access_technology),
-            Timestamp(self._clock() if session.legacy else session.attached),
+            HomeNetworkPrefix.of(session.own or ANY),
+            HANDOFFS[Handoff.UNKNOWN],
+            self._technology,
+            Timestamp(session.attached),
         )
-        flags = PROXY if session.legacy else PROXY_DMM
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
-        self._request("deregister", session, BindingUpdate(self._next_sequence(session), flags, 0, options))
+        self._request("deregister", session, BindingUpdate(self._next_sequence(session), PROXY_DMM, 0, options))
 
-    def _request(self, purpose: str, session: Session, update: BindingUpdate) -> None:
-        self._requests.start((purpose, session.node, self.configuration.cmd, None), update, self._now)
-
-    def _on_request_due(self, key: Key) -> None:
-        """No answer in time: again. The sequence number that goes out is the one that the session goes on from."""
-        session = self.sessions.get(key[1])
-        request = self._requests.get(key)
-        unanswered = request is not None and request.attempts > 0
-        if key[0] == "deregister" and unanswered and session is not None and session.legacy:
-            self._report("deregistered", node=session.node.hex())  # RFC 5213 6.9.1.4: answered or not
-            self._remove(session)
-            return
-        self._requests.due(key, self._now)
-        request = self._requests.get(key)
-        if request is None or session is None or request.sent != self._now:
-            return
-        session.sequence = request.update.sequence
-        if request.attempts > 1:
-            self._report("retransmitted", purpose=key[0], node=key[1].hex(), attempt=request.attempts)
-
-    def _on_refresh_request(self) -> None:
-        """A CMD lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart.
-
-        A node that departed may be at a MAAR that does not know of us, as nobody could tell it: we speak for ourselves.
-        """
-        known = (Presence.SERVED, Presence.DEPARTED)
-        sessions = [session for session in self.sessions.values() if session.presence in known]
-        for index, session in enumerate(sessions):
-            session.seen = self._now
-            self._after(index * SECOND // 1000, "refresh", session.node)
-        self._report("refresh-requested", sessions=len(sessions))
+    def _is_told_anew(self, session: Session) -> bool:
+        """A node that departed may be at a MAAR that does not know of us: nobody could tell it, so we speak up."""
+        return session.presence in (SERVED, DEPARTED)
 
     def _ask_for_memory(self) -> None:
         """The CMD may know what we anchor: it tells us again, if we ask (Binding Refresh Request, RFC 6275 6.1.2).
@@ -179,23 +140,22 @@ class RegistrationProcedures(MaarState):
     # --- answers --------------------------------------------------------------------------------------------------
 
     def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
-        identifier = acknowledgement.first(MobileNodeIdentifier)
-        session = None
-        if identifier is not None:
-            session = self.sessions.get(bytes((identifier.subtype,)) + identifier.identifier)
+        firsts = acknowledgement.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+        session = None if identifier is None else self.sessions.get(identifier.key())
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
-            self._on_answer_of_database(session, acknowledgement)
+            self._on_answer_of_database(session, acknowledgement, firsts)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
 
-    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
-        anchored = answer.first(AnchoredPrefix)
+    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> None:
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         cmd = self.configuration.cmd
         if anchored is not None:
             if self._requests.answered(("retire", session.node, cmd, anchored.prefix), answer.sequence, self._now):
@@ -205,16 +165,16 @@ class RegistrationProcedures(MaarState):
             self._on_deregistered(session, answer)
             return
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
-        if session.presence is Presence.DEPARTED and (request is not None or _timestamp(answer) == session.attached):
+        if session.presence is DEPARTED and (request is not None or timestamp_of(answer) == session.attached):
             self._on_answered_too_late(session, answer)
-        elif session.presence is not Presence.SERVED:
+        elif session.presence is not SERVED:
             pass  # it is elsewhere
-        elif request is not None and not _echoes(request, answer):
-            self._report("acknowledgement-mismatch", node=session.node.hex())  # RFC 5213 6.9.1.2, 6.
-        elif request is not None or _timestamp(answer) == session.attached:
+        elif request is not None and not echoes(request, firsts):
+            self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
+        elif request is not None or timestamp_of(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
-            self._report("acknowledgement-unexpected", source=text(cmd), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
 
     def _on_answered_too_late(self, session: Session, answer: BindingAcknowledgement) -> None:
         """It left meanwhile, and what was granted runs out. Until then its anchors send here what is for it.
@@ -226,7 +186,7 @@ class RegistrationProcedures(MaarState):
         if answer.status < Status.REASON_UNSPECIFIED:
             self._learn_absent(session, answer.options)
             self._after(max(answer.lifetime, 4 * SECOND), "expiry", session.node)
-        elif answer.status == Status.TIMESTAMP_MISMATCH and session.corrections < _CORRECTIONS_MAX:
+        elif answer.status == Status.TIMESTAMP_MISMATCH and session.corrections < CORRECTIONS_MAX:
             # Else what we anchor would be known to nobody, and no news of the node later than ours for a long time.
             session.corrections += 1
             self._correct_clock(answer)
@@ -243,12 +203,12 @@ class RegistrationProcedures(MaarState):
     def _on_registration_answered(
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
     ) -> None:
-        if request is not None and not answer.flags & BindingAcknowledgementFlags.D:
-            self._on_legacy_answer(session, answer)
-        elif answer.status < Status.REASON_UNSPECIFIED:
+        if request is not None and not answer.flags & DISTRIBUTED:
+            self._on_legacy_answer(session, request, answer)
+        elif answer.status < REFUSING:
             self._on_accepted(session, request, answer)
         elif request is not None:
-            self._on_refused(session, answer)
+            self._on_refused(session, request, answer)
 
     def _on_accepted(self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement) -> None:
         """RFC 8885 3.2 step 4, 3.4: the binding stands; ways for the prefixes of previous MAARs."""
@@ -256,7 +216,7 @@ class RegistrationProcedures(MaarState):
         self._confirm(session, answer.lifetime)
         before = set(session.anchored)
         self._learn_previous(session, answer.options)
-        refreshed = request is not None and _handoff(request) == Handoff.NOT_CHANGED
+        refreshed = request is not None and handoff_of(request) == Handoff.NOT_CHANGED
         gone: tuple[Prefix, ...] = ()
         if refreshed:  # the list is complete: what it lacks is over
             listed = {option.prefix for option in answer.all(PreviousMaar)}
@@ -267,15 +227,7 @@ class RegistrationProcedures(MaarState):
             self._advertise(session, gone)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
-
-    def _confirm(self, session: Session, lifetime: int) -> None:
-        session.confirmed = True
-        session.corrections = 0
-        session.contested = False
-        session.lifetime = max(lifetime, 4 * SECOND)
-        session.expires = self._now + session.lifetime
-        self._after(session.lifetime // 2, "refresh", session.node)
+            self._report("registered", node=session.node, previous=len(session.anchored))
 
     def _learn_previous(self, session: Session, options: Iterable[MobilityOption]) -> None:
         """Previous MAAR options, each followed by what belongs to that MAAR: its DLIF and its local networks."""
@@ -283,15 +235,18 @@ class RegistrationProcedures(MaarState):
         identities: dict[Address, Address] = {}
         routes: dict[Address, list[Prefix]] = {}
         for option in options:
-            if isinstance(option, PreviousMaar):
+            if type(option) is PreviousMaar:
                 anchor = option.maar
                 if anchor == self.configuration.address or not self._add_foreign(session, option.prefix, anchor):
                     anchor = None
-            elif anchor is not None and isinstance(option, DlifLinkLocalAddress):
+            elif anchor is None:
+                pass
+            elif type(option) is DlifLinkLocalAddress:
                 identities[anchor] = option.address
-            elif anchor is not None and isinstance(option, LocalPrefix):
+            elif type(option) is LocalPrefix:
                 routes.setdefault(anchor, []).append(option.prefix)
-        self._learn_logical(session, routes, identities)
+        if routes:
+            self._learn_logical(session, routes, identities)
 
     def _learn_logical(
         self, session: Session, routes: dict[Address, list[Prefix]], identities: dict[Address, Address]
@@ -307,19 +262,19 @@ class RegistrationProcedures(MaarState):
     def _on_answer_of_anchor(self, session: Session, answer: BindingAcknowledgement, anchor: Address) -> None:
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
-            session.presence not in (Presence.SERVED, Presence.DEPARTED)
-            or self.configuration.mode is not Mode.LOCATOR
-            or _timestamp(answer) != session.attached
-            or answer.status >= Status.REASON_UNSPECIFIED
+            session.presence not in (SERVED, DEPARTED)
+            or self.configuration.mode is not LOCATOR
+            or timestamp_of(answer) != session.attached
+            or answer.status >= REFUSING
         ):
-            self._report("acknowledgement-unexpected", source=text(anchor), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=anchor, sequence=answer.sequence)
             return
         options: list[MobilityOption] = []
         for option in answer.all(HomeNetworkPrefix):
             if option.prefix != ANY:
                 options.append(PreviousMaar.of(option.prefix, anchor))
         options += [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
-        if session.presence is Presence.DEPARTED:
+        if session.presence is DEPARTED:
             self._learn_absent(session, options)  # see `_on_answered_too_late`
             return
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
@@ -333,51 +288,18 @@ class RegistrationProcedures(MaarState):
             self._advertise(session)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+            self._report("registered", node=session.node, previous=len(session.anchored))
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
-    def _on_refused(self, session: Session, answer: BindingAcknowledgement) -> None:
-        """RFC 5213 6.9.1.2, 7. to 10."""
-        status = answer.status
-        self._report("registration-refused", node=session.node.hex(), status=status)
-        corrected = self._correct_clock(answer)
-        session.corrections += 1
-        again = session.corrections <= _CORRECTIONS_MAX
-        others = session.corrections <= _EXCHANGES_MAX
-        if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED and not corrected:
-            session.contested = True
-            session.probes = 0
-            self._probe(session)
-        elif status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and again:
-            session.sequence = answer.sequence
-            self._register(session, Handoff.NOT_CHANGED)
-        elif corrected and again:
-            ahead = status == Status.TIMESTAMP_MISMATCH  # then ours was never accepted, and need not be surpassed
-            session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
-            self._register(session, Handoff.UNKNOWN)
-            self._keep(session)
-        elif status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX and others and session.own is not None:
-            self._forget()  # there may be more that we gave out and do not know of
-            self._exchange_own(session)
-        elif status == Status.INSUFFICIENT_RESOURCES:
-            self._postpone(session)
-        else:
-            self._deny(session)
-
-    def _correct_clock(self, answer: BindingAcknowledgement) -> bool:
-        """Whether the answer showed that our clock is off by more than the window; then the difference is kept."""
-        stamp = _timestamp(answer)
-        if stamp is None or answer.status not in (
-            Status.TIMESTAMP_MISMATCH,
-            Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED,
-        ):
+    def _ask_for_others(self, session: Session) -> bool:
+        """The CMD says that our prefix is somebody else's; an LMA, that it knows nothing of those that it gave."""
+        if session.legacy:
+            return self._ask_for_any(session)
+        if session.corrections > _EXCHANGES_MAX or session.own is None:
             return False
-        difference = wall_clock(stamp) - (self._epoch + self._offset + self._now)
-        if abs(difference) <= self.configuration.clock_window and answer.status != Status.TIMESTAMP_MISMATCH:
-            return False
-        self._offset += difference
-        self._report("clock-corrected", milliseconds=self._offset // 1_000_000)
+        self._forget()  # there may be more that we gave out and do not know of
+        self._exchange_own(session)
         return True
 
     def _exchange_own(self, session: Session) -> None:
@@ -398,92 +320,55 @@ class RegistrationProcedures(MaarState):
 
         Its connectivity here needs no CMD and stays.
         """
-        self._after(_RETRY_AFTER, "refresh", session.node)
+        self._after(RETRY_AFTER, "refresh", session.node)
         session.lifetime = self.configuration.lifetime
         session.corrections = 0
-
-    def _deny(self, session: Session) -> None:
-        """No service: the prefix ends, nothing is forwarded, and the node may try again later."""
-        gone = tuple(prefix for prefix in (session.own, *session.anchored) if prefix is not None)
-        for prefix in list(session.anchored):
-            self._remove_foreign(session, prefix)
-        self._remove_own(session)
-        self._advertise(session, gone)
-        self._quiet(session)
-        session.become(Presence.REFUSED)
-        self._keep(session)
-        self._after(_RETRY_AFTER, "retry", session.node)
-
-    def _on_retry(self, session: Session) -> None:
-        """Forget that it was refused; if it is still there, its answer makes it a newcomer."""
-        self._do(ProbeNode(session.interface, session.link_layer, session.address))
-        self._remove(session)
 
     # --- de-registration --------------------------------------------------------------------------------------------
 
     def _on_deregistered(self, session: Session, answer: BindingAcknowledgement) -> None:
-        if session.presence is Presence.SERVED:
-            return
-        if answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
+        if session.presence is not SERVED and answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             # To the CMD the node came here, and is here. We died before we stored that, or we would know.
             self._correct_clock(answer)
             session.attached = max(self._clock(), session.attached + 1)
             self._deregister(session)
             self._keep(session)
             return
-        if answer.status >= Status.REASON_UNSPECIFIED or (answer.lifetime > 0 and not session.legacy):
+        refused = answer.status >= REFUSING
+        if session.presence is not SERVED and not session.legacy and (refused or answer.lifetime > 0):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.
             session.lifetime = max(answer.lifetime, 4 * SECOND)
             self._after(session.lifetime, "expiry", session.node)
             return
-        self._report("deregistered", node=session.node.hex())
-        self._remove(session)
+        super()._on_deregistered(session, answer)
 
     # --- a legacy LMA (design decision 3) -----------------------------------------------------------------------------
 
-    def _on_legacy_answer(self, session: Session, answer: BindingAcknowledgement) -> None:
+    def _on_legacy_answer(self, session: Session, request: BindingUpdate, answer: BindingAcknowledgement) -> None:
         """No D flag in the answer: for this node we are a MAG, and the LMA assigns and anchors (RFC 5213 6.9.1.2)."""
-        cmd = self.configuration.cmd
         self._remember()  # it does not know what we ask for
-        if answer.status >= Status.REASON_UNSPECIFIED:
+        if answer.status >= REFUSING:
             if session.legacy:
-                self._on_refused(session, answer)
+                self._on_refused(session, request, answer)
                 return
-            self._report("legacy-lma", lma=text(cmd), status=answer.status)
+            self._report("legacy-lma", lma=self.configuration.cmd, status=answer.status)
             session.legacy = True
             self._register(session, Handoff.UNKNOWN)
             return
         session.legacy = True
-        first = not session.confirmed
-        self._confirm(session, answer.lifetime)
-        prefixes = [option.prefix for option in answer.all(HomeNetworkPrefix) if option.prefix != ANY]
-        gone: tuple[Prefix, ...] = ()
-        if session.own is not None and session.own not in prefixes:
-            gone = (session.own,)
+        self._on_home_accepted(session, answer)
+
+    def _is_home(self, session: Session) -> bool:
+        return session.legacy
+
+    def _about_registration(self, session: Session) -> dict[str, int]:
+        return {"previous": 0, "legacy": 1}
+
+    def _prefixes_of(self, session: Session) -> tuple[Prefix, ...]:
+        return (*(() if session.own is None else (session.own,)), *session.anchored)
+
+    def _let_go_of_home(self, session: Session, prefix: Prefix) -> None:
+        if prefix == session.own:
             self._remove_own(session)
-        for prefix in prefixes:
-            if prefix != session.own:
-                self._add_foreign(session, prefix, cmd)
-        if first:
-            self._advertise(session, gone)
-            self._keep(session)
-            self._report("registered", node=session.node.hex(), previous=0, legacy=1)
-
-
-def _timestamp(message: BindingAcknowledgement) -> int | None:
-    option = message.first(Timestamp)
-    return None if option is None else option.ticks
-
-
-def _handoff(update: BindingUpdate) -> int:
-    option = update.first(HandoffIndicator)
-    return 0 if option is None else option.indicator
-
-
-def _echoes(request: BindingUpdate, answer: BindingAcknowledgement) -> bool:
-    """RFC 5213 6.9.1.2, 6.: an answer that returns other identifying options than the request had is not one to it."""
-    for kind in (HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier):
-        returned = answer.first(kind)
-        if returned is not None and returned != request.first(kind):
-            return False
-    return True
+        else:
+            super()._let_go_of_home(session, prefix)

@@ -15,27 +15,23 @@ The checks of an update are in `registration`, what is kept in `database_entry`,
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from sojourn.core.effects import DeleteBinding, Effect, SendMessage, StoreBinding
 from sojourn.core.engine import Row
 from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
 from sojourn.core.sequence import newer
-from sojourn.engines.base import TimerName, TokenBucket
-from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
+from sojourn.engines.base import TimerName
+from sojourn.engines.configuration import LOCATOR, RELAY, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, merged
-from sojourn.engines.database_notices import Notices
-from sojourn.engines.registration import PROXY_DMM, Refused, Registration, refusal
+from sojourn.engines.database_notices import IDENTITIES, Notices
+from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
     BindingRefreshRequest,
     BindingUpdate,
-    BindingUpdateFlags,
-    MobileNodeIdentifier,
     Status,
-    encode,
 )
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
@@ -45,10 +41,10 @@ _TOLD_ANEW_INTERVAL = 10 * SECOND
 _RACE = ticks(10 * SECOND)
 """An attachment that is no older than this, and late, is the one before the latest; an older one is the oldest."""
 _LINGER = 2 * SECOND
-"""A binding is forgotten so long after its end: the MAAR ends it in time, a message needs some, and then the anchors are
-told, which would go on sending to that MAAR what comes for the node until their own time is over."""
-_STRANGER_RATE = 50
-"""Answers a second to sources that are not in the configuration, all together."""
+"""A binding is forgotten so long after its end: the MAAR ends it in time, and a message needs some.
+
+Then the anchors are told, which would go on sending to that MAAR what comes for the node until their own time is over.
+"""
 
 
 class CentralMobilityDatabase(Notices):
@@ -56,9 +52,7 @@ class CentralMobilityDatabase(Notices):
 
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
-        self._strangers = TokenBucket(_STRANGER_RATE, _STRANGER_RATE)
         self._owners: dict[Prefix, bytes] = {}
-        self._serves: Counter[Address] = Counter()
         self._settled: Instant = 0
         self._dropped: set[Prefix] = set()
         """Prefixes that came to their end before that: they are not learnt again."""
@@ -74,7 +68,7 @@ class CentralMobilityDatabase(Notices):
             try:
                 entry = BindingCacheEntry.restored(node, record, now)
             except ValueError:
-                self._report("record-unreadable", node=node.hex())
+                self._report("record-unreadable", node=node)
                 continue
             self.entries[node] = entry
             self._serves[entry.serving] += 1
@@ -92,9 +86,10 @@ class CentralMobilityDatabase(Notices):
         return self._flush()
 
     def _on_event(self, event: Event) -> None:
+        if type(event) is MessageReceived:
+            self._on_message(event.message, event.source)
+            return
         match event:
-            case MessageReceived(message, source, _):
-                self._on_message(message, source)
             case ClockStepped(epoch):
                 self._epoch = max(self._epoch, epoch)  # set back, it would refuse whoever is right for as long
             case EffectFailed(StoreBinding(key) | DeleteBinding(key), error, reason):
@@ -106,19 +101,21 @@ class CentralMobilityDatabase(Notices):
                 pass  # a database has no links, no counters and nothing in the kernel
 
     def _on_message(self, message: object, source: Address) -> None:
+        if type(message) is BindingUpdate:
+            self._on_update(message, source)
+            return
+        if type(message) is BindingAcknowledgement:
+            self._on_acknowledgement(message, source)
+            return
         match message:
-            case BindingUpdate():
-                self._on_update(message, source)
-            case BindingAcknowledgement():
-                self._on_acknowledgement(message, source)
             case BindingRefreshRequest(options) if source in self._maars:
                 answer = BindingRefreshRequest(options[:1])
                 self._do(SendMessage(answer, self.configuration.address, source))
                 self._on_refresh_request(source)
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -138,7 +135,7 @@ class CentralMobilityDatabase(Notices):
         elif kind == "expiry":
             entry = self.entries.get(key)
             if entry is not None:
-                self._report("binding-expired", node=entry.node.hex(), serving=text(entry.serving))
+                self._report("binding-expired", node=entry.node, serving=entry.serving)
                 self._forget(entry)
 
     def _on_refresh_request(self, source: Address) -> None:
@@ -152,7 +149,7 @@ class CentralMobilityDatabase(Notices):
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
         for entry in anchored:
             self._tell_again(entry, source)
-        self._report("refresh-requested", maar=text(source), entries=len(anchored))
+        self._report("refresh-requested", maar=source, entries=len(anchored))
 
     # --- proxy binding updates ------------------------------------------------------------------------------------
 
@@ -168,7 +165,8 @@ class CentralMobilityDatabase(Notices):
                 raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
             self.heard[source] = self._now
-            self._learn_identity(update, source)
+            if not request.firsts.keys().isdisjoint(IDENTITIES):
+                self._learn_identity(request.firsts, update, source)
             if request.lifetime > 0:
                 self._register(request, update, maar)
             elif request.anchored_prefixes:
@@ -177,21 +175,6 @@ class CentralMobilityDatabase(Notices):
                 self._deregister(request, update)
         except Refused as refused:
             self._refuse(update, source, refused)
-
-    def _refuse(self, update: BindingUpdate, source: Address, refused: Refused) -> None:
-        identifier = update.first(MobileNodeIdentifier)
-        self._report(
-            "update-refused",
-            source=text(source),
-            status=int(refused.status),
-            reason=refused.reason,
-            node=(bytes((identifier.subtype,)) + identifier.identifier).hex() if identifier else "",
-        )
-        if not update.flags & BindingUpdateFlags.A:
-            return
-        answer = refusal(update, refused.status, self._ticks())
-        if source in self._maars or len(encode(answer)) <= len(encode(update)):  # nobody is hit harder through us
-            self._send(answer, source)
 
     def _register(self, request: Registration, update: BindingUpdate, maar: Maar) -> None:
         own = self._own_prefixes(request, maar)
@@ -214,7 +197,9 @@ class CentralMobilityDatabase(Notices):
 
     def _own_prefixes(self, request: Registration, maar: Maar) -> list[Prefix]:
         """The prefixes that the MAAR says it anchors; each must be of its pool and nobody else's."""
-        own = list(dict.fromkeys(request.home_network_prefixes))
+        own = request.home_network_prefixes
+        if len(own) > 1:
+            own = list(dict.fromkeys(own))
         for prefix in own:
             if not maar.pool.contains(prefix):
                 raise Refused(
@@ -238,7 +223,7 @@ class CentralMobilityDatabase(Notices):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         if self._serves[request.source] >= self.configuration.nodes_per_maar:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes of this MAAR")
-        lifetime = self._granted(request)
+        lifetime = self._granted(request.lifetime)
         entry = BindingCacheEntry(
             request.node,
             request.source,
@@ -248,6 +233,7 @@ class CentralMobilityDatabase(Notices):
             self._now + lifetime,
             [],
         )
+        entry.technology = request.technology
         self.entries[request.node] = entry
         self._serves[request.source] += 1
         self._adopt(entry, request.anchored_prefixes)
@@ -256,7 +242,7 @@ class CentralMobilityDatabase(Notices):
         entry.untold = tuple(entry.by_maar())
         self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
         self._keep(entry)
-        self._report("registered", node=entry.node.hex(), serving=text(entry.serving))
+        self._report("registered", node=entry.node, serving=entry.serving)
         self._accept(entry, update)
         for anchor in entry.untold:  # they may have moved on, or forgotten, while we knew nothing
             self._tell_again(entry, anchor)
@@ -270,7 +256,7 @@ class CentralMobilityDatabase(Notices):
         """
         if newer(request.sequence, entry.sequence):
             entry.sequence = request.sequence
-        self._extend(entry, self._granted(request))
+        self._extend(entry, self._granted(request.lifetime))
         before = sorted(entry.anchors)
         self._add_listed(entry, request, own)
         self._limit(entry)
@@ -281,9 +267,9 @@ class CentralMobilityDatabase(Notices):
         handover = entry.handover
         if handover is not None and not request.refreshes:
             handover.update = update
-            if self.configuration.mode is Mode.RELAY and not handover.flushed:
+            if self.configuration.mode is RELAY and not handover.flushed:
                 return  # the gathered answer is still to come
-        if handover is not None and self.configuration.mode is Mode.LOCATOR:
+        if handover is not None and self.configuration.mode is LOCATOR:
             handover.flushed = True  # no previous MAAR was heard, so the CMD answers itself
         self._accept(entry, update)
 
@@ -298,9 +284,11 @@ class CentralMobilityDatabase(Notices):
         entry.serving = request.source
         entry.timestamp = request.timestamp
         entry.sequence = request.sequence
-        self._extend(entry, self._granted(request))
+        entry.technology = request.technology
+        self._extend(entry, self._granted(request.lifetime))
         self._add_listed(entry, request, own)
-        self._limit(entry)
+        if len(entry.anchors) > self.configuration.prefixes_per_node:
+            self._limit(entry)
         if stayed:  # it came back before anybody else saw it: the anchors point here already
             self._keep(entry)
             self._accept(entry, update)
@@ -310,9 +298,9 @@ class CentralMobilityDatabase(Notices):
         targets.setdefault(left, [])  # it served without anchoring: it has to let go all the same
         self._report(
             "handover",
-            node=entry.node.hex(),
-            serving=text(entry.serving),
-            left=text(left),
+            node=entry.node,
+            serving=entry.serving,
+            left=left,
             previous=len(targets),
         )
         self._notify(entry, update, targets)
@@ -322,7 +310,7 @@ class CentralMobilityDatabase(Notices):
         surplus = max(len(entry.anchors) - self.configuration.prefixes_per_node, 0)
         dropped = entry.previous()[:surplus]
         for prefix, maar in dropped:
-            self._report("prefix-over-limit", node=entry.node.hex(), prefix=str(prefix))
+            self._report("prefix-over-limit", node=entry.node, prefix=prefix)
             self._drop(entry, prefix)
             self._tell_retired(entry, prefix, maar)
         return dropped
@@ -372,7 +360,7 @@ class CentralMobilityDatabase(Notices):
         for prefix in merged((prefix for prefix, _ in entry.anchors), listed):
             anchor = self._owner_of(prefix)
             if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
-                self._report("prefix-unknown", node=entry.node.hex(), prefix=str(prefix))
+                self._report("prefix-unknown", node=entry.node, prefix=prefix)
             elif prefix in self._dropped or self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
                 pass  # its end is being told
             elif len(entry.anchors) < self.configuration.prefixes_per_node:
@@ -380,8 +368,9 @@ class CentralMobilityDatabase(Notices):
                 self._owners[prefix] = entry.node
 
     def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
-        """`maar` anchors prefixes that we let go of: it would not, as long as it thought that the node is there, or a late
-        notice brought them back.
+        """`maar` anchors prefixes that we let go of.
+
+        It would not, as long as it thought that the node is there, or a late notice brought them back.
 
         As nobody serves them, packets to them would go to and fro between two MAARs. `stamp` is the Timestamp that it
         accepted. A CMD without memory may yet learn of others (3.5), so it leaves these alone.
@@ -418,8 +407,8 @@ class CentralMobilityDatabase(Notices):
             self._drop(entry, prefix)
             self._keep(entry)
             self._tell_retired(entry, prefix, entry.serving)
-            self._report("prefix-retired", node=request.node.hex(), prefix=str(prefix))
-        self._send(self._acknowledgement(update, request.sequence, 0, ()), request.source)
+            self._report("prefix-retired", node=request.node, prefix=prefix)
+        self._send(self._acknowledgement(update, 0), request.source)
 
     def _deregister(self, request: Registration, update: BindingUpdate) -> None:
         """RFC 8885 3.5: only the serving MAAR ends the session; another one learns that the node is still here."""
@@ -435,9 +424,9 @@ class CentralMobilityDatabase(Notices):
             for maar, prefixes in entry.by_maar().items():
                 for prefix in prefixes:
                     self._tell_retired(entry, prefix, maar)
-            self._report("deregistered", node=entry.node.hex(), serving=text(entry.serving))
+            self._report("deregistered", node=entry.node, serving=entry.serving)
             self._forget(entry)
-        self._send(self._acknowledgement(update, request.sequence, lifetime, ()), request.source)
+        self._send(self._acknowledgement(update, lifetime), request.source)
 
     def _still_elsewhere(self, entry: BindingCacheEntry, request: Registration) -> Duration:
         """An anchor asked whether the node is still here: it may not know where, and we may not know the anchor.
@@ -457,16 +446,14 @@ class CentralMobilityDatabase(Notices):
 
     # --- bookkeeping ----------------------------------------------------------------------------------------------
 
-    def _granted(self, request: Registration) -> int:
-        return min(request.lifetime, self.configuration.lifetime_max)
-
-    def _extend(self, entry: BindingCacheEntry, lifetime: int) -> None:
+    def _extend(self, entry: BindingCacheEntry, lifetime: Duration) -> None:
         entry.lifetime = lifetime
         entry.expires = self._now + lifetime
         self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
-        self._do(StoreBinding(entry.node, entry.record()))
+        if self.stores:
+            self._do(StoreBinding(entry.node, entry.record()))
 
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)

@@ -5,7 +5,11 @@ Shared by every role that answers updates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct
 
 from sojourn.wire import (
     AccessTechnologyType,
@@ -27,6 +31,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.mobility import MobilityMessage as Message
 from sojourn.wire.units import Duration
 
 IDENTIFIER_MAX = 72
@@ -40,6 +45,7 @@ LOCAL_PREFIXES = 8
 """Most local networks told, and remembered, of one MAAR."""
 _ECHOED = frozenset(
     {
+        HomeNetworkPrefix,
         MobileNodeIdentifier,
         HandoffIndicator,
         AccessTechnologyType,
@@ -48,25 +54,42 @@ _ECHOED = frozenset(
         Timestamp,
     }
 )
-"""Options that an answer returns as they came (RFC 5213 5.3.6), next to the prefixes."""
+"""Options that an answer returns as they came (RFC 5213 5.3.6)."""
+_ECHOED_BUT_PREFIXES = _ECHOED - {HomeNetworkPrefix}
+_ECHOED_AT_THE_END = _ECHOED | {AnchoredPrefix}
+"""With the one that says which retirement is answered."""
 
+_MANDATORY = {
+    HomeNetworkPrefix: (Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option"),
+    HandoffIndicator: (Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option"),
+    AccessTechnologyType: (Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option"),
+}
+"""What an update must have besides, in the order of RFC 5213 5.3.1 (10. to 12.), and how one without it is refused."""
 PROXY_DMM = int(BindingUpdateFlags.A | BindingUpdateFlags.P | BindingUpdateFlags.D)
 PROXY = int(BindingUpdateFlags.A | BindingUpdateFlags.P)
+DISTRIBUTED = int(BindingAcknowledgementFlags.D)
+"""Plain numbers: the flags of `enum` cost half a microsecond at every use."""
+REFUSING = int(Status.REASON_UNSPECIFIED)
+"""From this status on a request is refused."""
 ACKNOWLEDGED_DMM = int(BindingAcknowledgementFlags.P | BindingAcknowledgementFlags.D)
 
 
 class Refused(Exception):
     """The request ends here; the peer learns `status` (RFC 5213 8.9)."""
 
-    def __init__(self, status: Status, reason: str) -> None:
+    def __init__(self, status: Status, reason: str, sequence: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.sequence = sequence
+        """The last accepted sequence number, where the answer is to tell it (RFC 6275 9.5.1)."""
 
 
-@dataclass(slots=True)
-class Registration:
+class Registration(Struct, gc=False):
     """A Proxy Binding Update, taken apart."""
+
+    firsts: dict[type, Any]
+    """The first of its options of each class."""
 
     node: bytes
     """Subtype and identifier of the Mobile Node Identifier option: the key of every table."""
@@ -74,41 +97,36 @@ class Registration:
     sequence: int
     lifetime: Duration
     handoff: int
+    technology: int
     timestamp: int
-    home_network_prefixes: tuple[Prefix, ...]
-    anchored_prefixes: tuple[Prefix, ...]
+    home_network_prefixes: list[Prefix]
+    anchored_prefixes: list[Prefix]
     serving: Address | None
 
     @classmethod
     def of(cls, update: BindingUpdate, source: Address) -> Registration:
         """Take `update` apart. Raises `Refused` as RFC 5213 5.3.1 and 8.9 say."""
-        identifier = update.first(MobileNodeIdentifier)
-        if identifier is None:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
-        if not 0 < len(identifier.identifier) <= IDENTIFIER_MAX:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
-        prefixes = tuple(option.prefix for option in update.all(HomeNetworkPrefix))
-        if not prefixes:
-            raise Refused(Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option")
-        handoff = update.first(HandoffIndicator)
-        if handoff is None:
-            raise Refused(Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option")
-        if update.first(AccessTechnologyType) is None:
-            raise Refused(Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option")
-        timestamp = update.first(Timestamp)
-        if timestamp is None:
+        firsts = update.firsts()
+        node = node_in(firsts)
+        if len(node) > 1 + IDENTIFIER_MAX:
+            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier too long")
+        if not firsts.keys() >= _MANDATORY.keys():
+            demand(firsts)
+        if Timestamp not in firsts:
             raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
-        serving = update.first(ServingMaar)
+        serving: ServingMaar | None = firsts.get(ServingMaar)
         return cls(
-            node=bytes((identifier.subtype,)) + identifier.identifier,
-            source=source,
-            sequence=update.sequence,
-            lifetime=update.lifetime,
-            handoff=handoff.indicator,
-            timestamp=timestamp.ticks,
-            home_network_prefixes=tuple(prefix for prefix in prefixes if prefix != ANY),
-            anchored_prefixes=tuple(option.prefix for option in update.all(AnchoredPrefix)),
-            serving=serving.address if serving is not None else None,
+            firsts,
+            node,
+            source,
+            update.sequence,
+            update.lifetime,
+            firsts[HandoffIndicator].indicator,
+            firsts[AccessTechnologyType].technology,
+            firsts[Timestamp].ticks,
+            prefixes_in(HomeNetworkPrefix, update, firsts),
+            prefixes_in(AnchoredPrefix, update, firsts) if AnchoredPrefix in firsts else [],
+            None if serving is None else serving.address,
         )
 
     @property
@@ -117,36 +135,78 @@ class Registration:
         return self.handoff == Handoff.NOT_CHANGED
 
 
+def node_in(firsts: dict[type, Any]) -> bytes:
+    """Subtype and identifier of the node that an update is about; `firsts` is ``update.firsts()``.
+
+    Raises `Refused` (RFC 5213 5.3.1, 4.).
+    """
+    identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+    if identifier is None:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
+    if not identifier.identifier:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
+    return identifier.key()
+
+
+def demand(firsts: dict[type, Any]) -> None:
+    """Raises `Refused` for the first mandatory option that is not there (RFC 5213 5.3.1, 10. to 12.)."""
+    for kind, refusal in _MANDATORY.items():
+        if kind not in firsts:
+            raise Refused(*refusal)
+
+
+def prefixes_in(
+    kind: type[HomeNetworkPrefix | AnchoredPrefix], message: Message, firsts: dict[type, Any]
+) -> list[Prefix]:
+    """All prefixes in options of this class, ::/0 left out; `firsts` is ``message.firsts()``."""
+    if kind not in firsts:
+        return []
+    if len(firsts) == len(message.options):  # none is there twice
+        option = firsts[kind]
+        return [Prefix.of(option.address, option.prefix_length)] if option.prefix_length else []
+    return [option.prefix for option in message.all(kind) if option.prefix_length]
+
+
+HANDOFFS = [HandoffIndicator(number) for number in range(max(Handoff) + 1)]
+"""The option for each value of `Handoff`."""
+TECHNOLOGIES = [AccessTechnologyType(number) for number in range(256)]
+"""The option for each `AccessTechnology`, known or not."""
+
+
 def identifier_option(node: bytes) -> MobileNodeIdentifier:
     """The inverse of `Registration.node`."""
     return MobileNodeIdentifier(node[0], node[1:])
 
 
-def echo(update: BindingUpdate) -> list[MobilityOption]:
+def echo(update: BindingUpdate, prefixes: bool = True) -> list[MobilityOption]:
     """What an answer returns as it came (RFC 5213 5.3.6), within limits that keep the answer one message.
 
-    Each option once, Home Network Prefixes as often as they fit. The Anchored Prefix of an update of lifetime 0 is
-    returned as well: it says which retirement is answered.
+    Each option once, Home Network Prefixes (unless they are not asked for) as often as they fit.
     """
-    kept: list[MobilityOption] = []
-    seen: set[type[MobilityOption]] = set()
-    prefixes = 0
-    for option in update.options:
+    echoed = _ECHOED_AT_THE_END if not update.lifetime else _ECHOED if prefixes else _ECHOED_BUT_PREFIXES
+    kinds = set(map(type, update.options))
+    if len(kinds) < len(update.options):  # some are there twice
+        return list(_limited(option for option in update.options if type(option) in echoed))
+    if kinds <= echoed:
+        return list(update.options)
+    return [option for option in update.options if type(option) in echoed]
+
+
+def _limited(options: Iterable[MobilityOption]) -> Iterator[MobilityOption]:
+    numbers: Counter[type] = Counter()
+    for option in options:
         kind = type(option)
-        if kind is HomeNetworkPrefix:
-            prefixes += 1
-            if prefixes <= ECHOED_PREFIXES:
-                kept.append(option)
-        elif kind not in seen and (kind in _ECHOED or (kind is AnchoredPrefix and update.lifetime == 0)):
-            seen.add(kind)
-            kept.append(option)
-    return kept
+        numbers[kind] += 1
+        if numbers[kind] <= (ECHOED_PREFIXES if kind is HomeNetworkPrefix else 1):
+            yield option
 
 
-def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAcknowledgement:
+def refusal(
+    update: BindingUpdate, refused: Refused, now_ticks: int, *, distributed: bool = True
+) -> BindingAcknowledgement:
     """The answer to a refused update (RFC 5213 5.3.6): mandatory options that it lacks are empty.
 
-    The Timestamp is ours, and there is none where none was sent.
+    The Timestamp is ours, and there is none where none was sent. `distributed`: we know what the D flag means.
     """
     kept = [Timestamp(now_ticks) if isinstance(option, Timestamp) else option for option in echo(update)]
     present = {type(option) for option in kept}
@@ -158,5 +218,8 @@ def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAck
         kept.append(HandoffIndicator(0))
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
-    flags = ACKNOWLEDGED_DMM if update.flags & BindingUpdateFlags.D else int(BindingAcknowledgementFlags.P)
-    return BindingAcknowledgement(int(status), flags, update.sequence, 0, tuple(kept))
+    flags = int(BindingAcknowledgementFlags.P)
+    if distributed and update.flags & int(BindingUpdateFlags.D):
+        flags = ACKNOWLEDGED_DMM
+    sequence = update.sequence if refused.sequence is None else refused.sequence
+    return BindingAcknowledgement(int(refused.status), flags, sequence, 0, tuple(kept))

@@ -18,6 +18,7 @@ import struct
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from sojourn.core.effects import AccessEffect, Advertise, ProbeNode
@@ -42,6 +43,7 @@ _ETH_P_IPV6 = 0x86DD
 _SO_ATTACH_FILTER = 26
 _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_ALLMULTI = 263, 1, 2
 _SIOCGIFINDEX = 0x8933
+_SIOCGIFMTU = 0x8921
 _FRAME = 2_048
 
 
@@ -66,7 +68,7 @@ class AccessLink:
             raise OSError(errno.ENODEV, f"{effect.interface} is not an access interface of this role")
         match effect:
             case Advertise():
-                packet = self._advertisement(effect)
+                packet = self._advertisement(port.fitting(effect))
                 port.send(frames.ethernet(effect.link_layer, effect.router_link_layer, packet))
                 self.counters["advertised"] += 1
             case ProbeNode():
@@ -95,7 +97,7 @@ class AccessLink:
             effect.lifetime,
             effect.mtu,
             effect.routes,
-            *[(p.prefix, p.preferred, p.valid) for p in effect.prefixes],
+            *[(p.prefix, p.preferred, p.valid, p.on_link) for p in effect.prefixes],
         )
         packet = self._packets.get(key)
         if packet is None:
@@ -112,6 +114,7 @@ class AccessPort:
         self.interface = interface
         self.link_layer: LinkLayer = b""
         """Our own link-layer address there."""
+        self.mtu = 0
         self.counters = counters
         self._clock = clock
         self._index = 0
@@ -174,6 +177,10 @@ class AccessPort:
             return None
         return NodeSeen(self.interface, sign.link_layer, sign.sighting, sign.address)
 
+    def fitting(self, effect: Advertise) -> Advertise:
+        """`effect` with an MTU that this link has (RFC 5213 6.9.5: "the MTU of the access link MUST be used")."""
+        return replace(effect, mtu=self.mtu) if effect.mtu > self.mtu > 0 else effect
+
     def probe(self, effect: ProbeNode) -> None:
         """Ask a node for a sign of life. Raises OSError."""
         router = eui64_link_local(self.link_layer)
@@ -195,6 +202,7 @@ class AccessPort:
         # Hosts report their groups to ff02::16, which no router of ours has joined.
         named = struct.pack("=16s24x", self.interface.encode())
         index = struct.unpack_from("=i", fcntl.ioctl(self._socket, _SIOCGIFINDEX, named), 16)[0]
+        self.mtu = struct.unpack_from("=i", fcntl.ioctl(self._socket, _SIOCGIFMTU, named), 16)[0]
         if index != self._index:
             request = struct.pack("=iHH8s", index, _PACKET_MR_ALLMULTI, 0, b"")
             self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)

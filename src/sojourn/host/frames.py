@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from sojourn.core.effects import Advertise
+from sojourn.core.effects import Advertise, AdvertisedPrefix
 from sojourn.core.events import Sighting
 from sojourn.wire.addresses import ALL_NODES, UNSPECIFIED, Address, LinkLayer
 from sojourn.wire.errors import DecodeError
@@ -68,14 +68,18 @@ def ethernet(destination: LinkLayer, source: LinkLayer, packet: bytes) -> bytes:
 
 def advertisement(effect: Advertise) -> bytes:
     """The IPv6 packet of a Router Advertisement: to all nodes, whoever gets the frame (RFC 6085)."""
-    autonomous = int(PrefixInformationFlags.AUTONOMOUS)  # and not on-link: RFC 8273
     options: list[NdOption] = [SourceLinkLayerAddress(effect.router_link_layer)]
-    options += [PrefixInformation.of(p.prefix, autonomous, p.valid, p.preferred) for p in effect.prefixes]
+    options += [PrefixInformation.of(p.prefix, _flags(p), p.valid, p.preferred) for p in effect.prefixes]
     options += [RouteInformation.of(route, effect.lifetime) for route in effect.routes]
     if effect.mtu:
         options.append(Mtu(effect.mtu))
     lifetime = min(effect.lifetime, ROUTER_LIFETIME_MAX)
     return _discovery(RouterAdvertisement(lifetime=lifetime, options=tuple(options)), effect.router, ALL_NODES)
+
+
+def _flags(advertised: AdvertisedPrefix) -> int:
+    on_link = int(PrefixInformationFlags.ON_LINK) if advertised.on_link else 0
+    return int(PrefixInformationFlags.AUTONOMOUS) | on_link
 
 
 def solicitation(router: Address, router_link_layer: LinkLayer, target: Address) -> bytes:

@@ -10,7 +10,7 @@ from sim.mutants import MUTANTS
 _SEEDS = 100
 """Within so many seeds. Most are found by the first or second."""
 
-pytestmark = pytest.mark.sim
+pytestmark = [pytest.mark.sim, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("name", MUTANTS)

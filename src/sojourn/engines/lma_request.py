@@ -1,0 +1,82 @@
+"""A Proxy Binding Update as an LMA reads it (RFC 5213 5.3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from sojourn.engines.registration import demand, node_in
+from sojourn.wire import (
+    AccessTechnologyType,
+    AlternateCareOfAddress,
+    BindingUpdate,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    LinkLocalAddress,
+    MobileNodeLinkLayerIdentifier,
+    Timestamp,
+)
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import Duration
+
+ALL_ZERO = b"\0\0"
+"""The link-layer identifier of an interface that nobody named (5.1)."""
+
+
+class HomeRequest(Struct):
+    """What an update asks for. Before `complete` what only complete updates have is empty."""
+
+    update: BindingUpdate
+    firsts: dict[type, Any]
+    """The first of its options of each class."""
+    source: Address
+    node: bytes
+    gateway: Address
+    """Proxy-CoA: the source, or what the Alternate Care-of Address option says."""
+    sequence: int
+    lifetime: Duration
+    timestamp: int | None
+    link_layer: bytes
+    """ALL_ZERO when there is none, or none with a value (5.1)."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Those with a NON_ZERO value."""
+    any_prefix: bool = False
+    """There is one that is ALL_ZERO."""
+    handoff: int = 0
+    technology: int = 0
+
+    @classmethod
+    def of(cls, update: BindingUpdate, source: Address) -> HomeRequest:
+        """Raises `Refused` when nobody is identified (5.3.1, 4.)."""
+        firsts = update.firsts()
+        other: AlternateCareOfAddress | None = firsts.get(AlternateCareOfAddress)
+        stamp: Timestamp | None = firsts.get(Timestamp)
+        link_layer: MobileNodeLinkLayerIdentifier | None = firsts.get(MobileNodeLinkLayerIdentifier)
+        named = link_layer is not None and any(link_layer.identifier)
+        return cls(
+            update,
+            firsts,
+            source,
+            node_in(firsts),
+            source if other is None else other.address,
+            update.sequence,
+            update.lifetime,
+            None if stamp is None else stamp.ticks,
+            link_layer.identifier if named and link_layer is not None else ALL_ZERO,
+        )
+
+    def complete(self) -> None:
+        """Raises `Refused` for what is missing (5.3.1, 10. to 12.)."""
+        demand(self.firsts)
+        self.handoff = self.firsts[HandoffIndicator].indicator
+        self.technology = self.firsts[AccessTechnologyType].technology
+        asked = [option.prefix for option in self.update.all(HomeNetworkPrefix)]
+        self.prefixes = tuple([prefix for prefix in asked if any(prefix.address)])
+        self.any_prefix = len(self.prefixes) < len(asked)
+
+    @property
+    def link_local(self) -> Address | None:
+        """Of the Link-local Address option; all zeros asks for one."""
+        option: LinkLocalAddress | None = self.firsts.get(LinkLocalAddress)
+        return None if option is None else option.address
