@@ -10,22 +10,37 @@ from typing import Any
 
 from sim.dmm import Dmm
 from sojourn.core.effects import DeleteBinding, Effect, StoreBinding, WithdrawPrefix
-from sojourn.core.events import EffectFailed, NodeDetached, TrafficCounted
+from sojourn.core.events import EffectFailed, Event, NodeDetached, TrafficCounted
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.wire import BindingUpdate, Status
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import SECOND
+from sojourn.wire.units import SECOND, Instant
 
 
-class ForgetsARoute(MobilityAnchorAccessRouter):
+class Omits(MobilityAnchorAccessRouter):
+    """Does not ask for some effects."""
+
+    def omits(self, effect: Effect) -> bool:
+        raise NotImplementedError
+
+    def handle(self, event: Event, now: Instant) -> list[Effect]:
+        return [effect for effect in super().handle(event, now) if not self.omits(effect)]
+
+    def expire(self, now: Instant) -> list[Effect]:
+        return [effect for effect in super().expire(now) if not self.omits(effect)]
+
+    def restore(self, records: Any, now: Instant) -> list[Effect]:
+        return [effect for effect in super().restore(records, now) if not self.omits(effect)]
+
+
+class ForgetsARoute(Omits):
     """Prefixes of others stay in the routing table."""
 
-    def _do(self, effect: Effect) -> None:
-        if not isinstance(effect, WithdrawPrefix) or self.pool.owns(effect.prefix):
-            super()._do(effect)
+    def omits(self, effect: Effect) -> bool:
+        return isinstance(effect, WithdrawPrefix) and not self.pool.owns(effect.prefix)
 
 
 class LeaksASlot(MobilityAnchorAccessRouter):
@@ -85,12 +100,11 @@ class NeverRepairs(MobilityAnchorAccessRouter):
         self._report("effect-failed")
 
 
-class NeverStores(MobilityAnchorAccessRouter):
+class NeverStores(Omits):
     """Nothing survives a restart."""
 
-    def _do(self, effect: Effect) -> None:
-        if not isinstance(effect, StoreBinding | DeleteBinding):
-            super()._do(effect)
+    def omits(self, effect: Effect) -> bool:
+        return isinstance(effect, StoreBinding | DeleteBinding)
 
 
 class IgnoresMoves(MobilityAnchorAccessRouter):
