@@ -264,6 +264,20 @@ def test_a_node_that_was_away_for_long_is_not_promised_what_may_be_somebody_else
     assert own not in _promised(domain, "ar2")
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_node_that_goes_to_another_link_of_its_router_keeps_what_it_has(restarted: bool) -> None:
+    """When it had left last, long ago or in another life, was taken for how long it had been away."""
+    domain = _walked("ar1", "ar2", quarantine=5 * SECOND)
+    own = domain.own("ar1", "mn1")
+    _stays(domain, "ar2", 10 * SECOND)
+    if restarted:
+        domain.restart("ar2", store=True)
+    domain.crash("cmd")
+    domain.event("ar2", NodeSeen("acc1", HOSTS["mn1"], Sighting.STATION))
+    assert own in _session(domain, "ar2").anchored
+    assert own in _promised(domain, "ar2")
+
+
 def _promised(domain: Domain, name: str) -> set[Prefix]:
     return {each.prefix for each in domain.members[name].advertised[-1][1].prefixes if each.valid}
 

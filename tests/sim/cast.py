@@ -19,6 +19,8 @@ from sojourn.wire.units import Duration
 class Patience:
     """How long it may take until everything is right."""
 
+    calm: Duration
+    """After the last trouble, until nothing can come of it any more."""
     settled: Duration
     """After the last fault, with nodes that stay and show themselves."""
     quiet: Duration

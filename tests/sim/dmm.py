@@ -69,6 +69,7 @@ class Dmm:
         self.flows = Flows(self.world, self.air, paths, self._excuse)
         self.truth = DmmTruth(self.domain, self.air, paths, claims=not self.tight)
         self.patience = Patience(
+            calm=50 * SECOND + self.granted // 2,  # the longest retransmission, and a refresh
             settled=self.granted // 2 + 45 * SECOND,
             quiet=2 * self.lifetime + 60 * SECOND,
             stays=self.lifetime // 2 + 5 * SECOND,

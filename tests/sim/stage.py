@@ -40,8 +40,6 @@ TICK = 1 * SECOND
 """Between two packets of a flow."""
 GRACE = 2 * SECOND
 """How long something may be true that may be true for a moment only."""
-CALM = 50 * SECOND
-"""After the last trouble, as long as the longest retransmission timeout and some, nothing excuses a fault any more."""
 LOOK = 3 * SECOND
 """Between two looks whether it is quiet."""
 
@@ -54,7 +52,7 @@ class Stage:
         self.world, self.air, self.flows = cast.world, cast.air, cast.flows
         self.weather = Weather(seed)
         self.world.network.fate = self.weather.fate
-        self.calm_since: Instant = -CALM
+        self.calm_since: Instant = -cast.patience.calm
         """The last trouble was before."""
         self.faults: list[str] = []
         self.before: Callable[[int, Happening], None] = lambda number, happening: None
@@ -107,7 +105,7 @@ class Stage:
 
     @property
     def _calm(self) -> bool:
-        return self.world.now - self.calm_since >= CALM
+        return self.world.now - self.calm_since >= self.cast.patience.calm
 
     def _in_trouble(self) -> bool:
         return bool(

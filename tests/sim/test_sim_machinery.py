@@ -71,6 +71,7 @@ def test_every_happening_makes_sense_alone(seed: int) -> None:
         assert play(seed + 3, happenings=[happening]).faults == []
 
 
+@pytest.mark.slow
 def test_sessions_are_claimed_and_not_only_excused() -> None:
     """The reference model would be worth nothing if everything were excused."""
     outcomes = [play(seed) for seed in range(40)]
