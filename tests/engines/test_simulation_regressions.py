@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.engines.maar_session import Session
 from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, MobilityMessage, ServingMaar
@@ -262,6 +262,42 @@ def test_a_node_that_was_away_for_long_is_not_promised_what_may_be_somebody_else
     domain.attach("mn1", "ar2")
     assert own not in _session(domain, "ar2").anchored
     assert own not in _promised(domain, "ar2")
+
+
+@pytest.mark.parametrize("mode", [Mode.PROXY, Mode.LOCATOR])
+def test_what_the_answer_to_a_return_does_not_list_is_over(mode: Mode) -> None:
+    """A prefix that went while the node was away for a moment was shown until the next refresh, and given to others."""
+    domain = _walked("ar1", "ar2", mode=mode, cmd={"warm_up": 0})
+    own = domain.own("ar1", "mn1")
+    domain.detach("mn1", "ar2")
+    domain.lose = lambda source, destination, message: destination == "ar2"
+    domain.event("ar1", Commanded("retire", {"prefix": str(own)}))
+    domain.run(200 * MILLISECOND)
+    domain.lose = lambda source, destination, message: False
+    domain.attach("mn1", "ar2")
+    assert own in _session(domain, "ar2").anchored
+    domain.run(100 * MILLISECOND)
+    assert own not in _session(domain, "ar2").anchored
+    assert own not in _promised(domain, "ar2")
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_departed_node_with_a_prefix_of_somebody_else_is_forgotten(mode: Mode) -> None:
+    """Its router had lost its memory; the refusal came when the node had left, and what it had had before was cut."""
+    domain = Domain(mode, delays=_FAR)
+    for host in ("mn1", "mn2"):  # ar2#0 and ar2#1
+        domain.attach(host, "ar2")
+        domain.run(SECOND)
+        domain.roam(host, "ar2", "ar1", SECOND)
+    domain.lose = lambda source, destination, message: not isinstance(message, BindingUpdate | BindingAcknowledgement)
+    domain.restart("ar2", store=False)
+    domain.run(SECOND)
+    domain.attach("mn3", "ar2")  # takes ar2#0, until it is refused
+    domain.detach("mn1", "ar1")
+    domain.attach("mn1", "ar2")  # takes ar2#1, which is mn2's
+    domain.detach("mn1", "ar2")
+    domain.run(SECOND)
+    assert domain.session("ar2", "mn1") is None
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -38,8 +38,8 @@ from sojourn.wire.units import SECOND, Duration, Instant
 
 TICK = 1 * SECOND
 """Between two packets of a flow."""
-GRACE = 2 * SECOND
-"""How long something may be true that may be true for a moment only."""
+GRACE = 4 * SECOND
+"""How long something may be true that may be true for a moment only: in locator mode until the first refresh."""
 LOOK = 3 * SECOND
 """Between two looks whether it is quiet."""
 
@@ -113,7 +113,7 @@ class Stage:
             or self._refusals
             or self.air.down
             or self.weather.loss
-            or self.weather.jitter > GRACE // 4
+            or self.weather.jitter > GRACE // 8
             or any(machine.driver is None or machine.paused for machine in self.world.machines.values())
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
-from sojourn.engines.configuration import LOCATOR, logical_link_local
+from sojourn.engines.configuration import LOCATOR, RELAY, logical_link_local
 from sojourn.engines.gateway_registration import (
     CORRECTIONS_MAX,
     RETRY_AFTER,
@@ -193,6 +193,9 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             session.attached = ticks(self._epoch + self._offset + min(session.seen, session.left))
             self._register(session, Handoff.NOT_CHANGED)
             self._keep(session)
+        elif answer.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX:
+            self._forget()  # the prefix is somebody else's: we gave it out again because we had forgotten
+            self._remove(session)
 
     def _learn_absent(self, session: Session, options: Iterable[MobilityOption]) -> None:
         before = set(session.anchored)
@@ -216,9 +219,10 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._confirm(session, answer.lifetime)
         before = set(session.anchored)
         self._learn_previous(session, answer.options)
-        refreshed = request is not None and handoff_of(request) == Handoff.NOT_CHANGED
+        gathered = self.configuration.mode is RELAY  # then an answer may lack those who are late
+        complete = request is not None and (not gathered or handoff_of(request) == Handoff.NOT_CHANGED)
         gone: tuple[Prefix, ...] = ()
-        if refreshed:  # the list is complete: what it lacks is over
+        if complete:  # what the list lacks is over
             listed = {option.prefix for option in answer.all(PreviousMaar)}
             gone = tuple(prefix for prefix in before if prefix not in listed)
             for prefix in gone:
