@@ -155,6 +155,7 @@ class CmdConfiguration:
     """Updates per second that the CMD originates for handovers (RFC 8885 3.2: pacing MUST be introduced).
 
     What is not urgent has a pace of its own, a quarter of this, so that a MAAR that restarts delays nobody's handover.
+    With 0 there is no pace: for the simulation of a part of a domain.
     """
     pace_burst: int = 16
     warm_up: Duration = 5 * MINUTE

@@ -63,6 +63,7 @@ class Notices(Answering):
         self._identities: dict[Address, tuple[MobilityOption, ...]] = {}
         """Per MAAR what the serving MAAR needs for its DLIF: options 69 and 70, and 66 for its local networks."""
         self._sequence = 0
+        rate = configuration.pace_rate
         self._requests = Retransmission(
             configuration.retransmission,
             configuration.address,
@@ -70,8 +71,8 @@ class Notices(Answering):
             self._timers.start,
             self._timers.stop,
             attempts=configuration.attempts,
-            pacer=TokenBucket(configuration.pace_rate, configuration.pace_burst),
-            bulk_pacer=TokenBucket(max(configuration.pace_rate // 4, 1), configuration.pace_burst),
+            pacer=TokenBucket(rate, configuration.pace_burst) if rate else None,
+            bulk_pacer=TokenBucket(max(rate // 4, 1), configuration.pace_burst) if rate else None,
         )
 
     # --- to previous MAARs ----------------------------------------------------------------------------------------
@@ -203,16 +204,21 @@ class Notices(Answering):
         refused = acknowledgement.status >= REFUSING
         if request is None:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
-        if entry is not None and purpose == "notify" and not refused:
-            self._check_anchors(entry, acknowledgement, source)
-        if entry is None or purpose == "retire" or request is None:
+        if entry is None or purpose == "retire":
+            return
+        anchored_there = [] if refused else prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
+        surplus = [prefix for prefix in anchored_there if entry.anchor_of(prefix) is None]
+        if surplus and source != entry.serving:
+            # Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over.
+            option: Timestamp | None = firsts.get(Timestamp)
+            self._anchored_beyond(entry, surplus, source, 0 if option is None else option.ticks)
+        if request is None:
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
             self._learn_identity(firsts, acknowledgement, source)
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
-            anchored_there = prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
             lost = [prefix for prefix, maar in entry.anchors if maar == source and prefix not in anchored_there]
             if lost and source != entry.serving:
                 self._not_anchored(entry, lost, source)
@@ -236,15 +242,6 @@ class Notices(Answering):
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             return
         self._not_anchored(entry, entry.by_maar().get(maar, []), maar)
-
-    def _check_anchors(self, entry: BindingCacheEntry, acknowledgement: BindingAcknowledgement, maar: Address) -> None:
-        """Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over."""
-        known = {prefix for prefix, _ in entry.anchors}
-        anchored = [option.prefix for option in acknowledgement.all(HomeNetworkPrefix) if option.prefix != ANY]
-        surplus = [prefix for prefix in anchored if prefix not in known]
-        if surplus and maar != entry.serving:
-            option = acknowledgement.first(Timestamp)
-            self._anchored_beyond(entry, surplus, maar, 0 if option is None else option.ticks)
 
     def _not_anchored(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
         """`maar` does not anchor these, so nobody does; the serving MAAR may believe so and is told."""
