@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.dmm import Dmm
-from sojourn.core.effects import DeleteBinding, Effect, StoreBinding, WithdrawPrefix
+from sojourn.core.effects import DeleteBinding, Effect, EnsureUplink, StoreBinding, WithdrawPrefix
 from sojourn.core.events import EffectFailed, Event, NodeDetached, TrafficCounted
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.maar import MobilityAnchorAccessRouter
@@ -43,12 +43,26 @@ class ForgetsARoute(Omits):
         return isinstance(effect, WithdrawPrefix) and not self.pool.owns(effect.prefix)
 
 
+class KnowsNoWayBack(Omits):
+    """What nodes send from prefixes of others leaves here, and not at the anchor."""
+
+    def omits(self, effect: Effect) -> bool:
+        return isinstance(effect, EnsureUplink) and effect.anchor is not None
+
+
+class RetiresInVain(MobilityAnchorAccessRouter):
+    """What the CMD said is over is kept."""
+
+    def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
+        pass
+
+
 class LeaksASlot(MobilityAnchorAccessRouter):
     """The number of a removed node is never used again."""
 
     def _remove(self, session: Session) -> None:
         super()._remove(session)
-        self._free_slots.remove(session.slot)
+        self._slots.take()
 
 
 class LeaksAPrefix(MobilityAnchorAccessRouter):
@@ -192,7 +206,7 @@ class HurriesTooMuch(CentralMobilityDatabase):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._requests._allowed = lambda request, now: now  # type: ignore[method-assign]
+        self._requests._allowed = lambda request, earlier, now: now  # type: ignore[method-assign]
 
 
 class ForgetsOwners(CentralMobilityDatabase):
@@ -216,6 +230,8 @@ MUTANTS: Mapping[str, Callable[[int], Dmm]] = {
     mutant.__name__: (lambda seed, mutant=mutant: Dmm(seed, maar_engine=mutant))  # type: ignore[misc]
     for mutant in (
         ForgetsARoute,
+        KnowsNoWayBack,
+        RetiresInVain,
         LeaksASlot,
         LeaksAPrefix,
         NeverProbes,
