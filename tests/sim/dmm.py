@@ -192,18 +192,24 @@ class Dmm:
     def _too_many(self, flow: Flow) -> bool:
         """Whether its node was at as many other places as it may have prefixes, without a stay at home in between.
 
-        A stay too short to be registered in time is none; and a place left just before may be registered just after.
+        A stay too short to be registered in time is none; a place left just before may be registered just after. Those
+        that register late, out of a partition, count in the order in which they come.
         """
+        who = flow.node.link_layer.hex()
+        late: set[str] = set()
         others: set[str] = set()
         visits = self._visits[flow.node.name]
         ends = [*(when for when, _ in visits[1:]), self.world.now]
         for (when, place), end in zip(visits, ends, strict=False):
-            if end < flow.begun - _STAY:
+            if place is None:
                 continue
-            if place not in (flow.home, None):
+            lately = end >= flow.begun - _STAY
+            if place != flow.home and lately:
                 others.add(place)
-            elif place is not None and end - when >= _STAY:
+            elif place != flow.home and self._registered.get((place, who), 0) >= flow.begun:
+                late.add(place)
+            elif place == flow.home and lately and end - when >= _STAY:
                 others.clear()
-            if len(others) >= self.cap:
+            if len(others | late) >= self.cap:
                 return True
         return False
