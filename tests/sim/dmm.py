@@ -78,6 +78,8 @@ class Dmm:
         )
         self._registered: dict[tuple[str, str], Instant] = {}
         """When an update of a router about a node last reached a CMD that was alive."""
+        self._introduced: dict[tuple[str, str], Instant] = {}
+        """The same of the first one since the node last came there."""
         self._reminded: dict[tuple[str, str], Instant] = {}
         """When the CMD last told a router of a node."""
         self._forgot: dict[str, Instant] = {}
@@ -158,13 +160,17 @@ class Dmm:
     def moved(self, each: Node) -> None:
         """See `Cast`."""
         self._visits[each.name].append((self.world.now, each.place))
+        if each.place is not None:
+            self._introduced.pop((each.place, each.link_layer.hex()), None)
 
     def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         option = message.first(MobileNodeIdentifier)
         if option is None or self.world.machines[receiver].driver is None:
             return
         if receiver == "cmd" and isinstance(message, BindingUpdate) and message.lifetime:
-            self._registered[sender, option.identifier.hex()] = self.world.now
+            key = sender, option.identifier.hex()
+            self._registered[key] = self.world.now
+            self._introduced.setdefault(key, self.world.now)
         elif sender == "cmd":
             self._reminded[receiver, option.identifier.hex()] = self.world.now
 
@@ -206,7 +212,7 @@ class Dmm:
             lately = end >= flow.begun - _STAY
             if place != flow.home and lately:
                 others.add(place)
-            elif place != flow.home and self._registered.get((place, who), 0) >= flow.begun:
+            elif place != flow.home and self._introduced.get((place, who), 0) >= flow.begun:
                 late.add(place)
             elif place == flow.home and lately and end - when >= _STAY:
                 others.clear()

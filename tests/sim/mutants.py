@@ -183,14 +183,6 @@ class GivesUpTheUntold(CentralMobilityDatabase):
         pass
 
 
-class AsksNobody(CentralMobilityDatabase):
-    """After a restart without memory the MAARs are not asked."""
-
-    def restore(self, records: Any, now: int) -> list[Effect]:
-        super().restore(records, now)
-        return []
-
-
 class SharesPrefixes(CentralMobilityDatabase):
     """Two nodes may have the same prefix."""
 
@@ -252,7 +244,6 @@ MUTANTS: Mapping[str, Callable[[int], Dmm]] = {
         TellsNobody,
         HasNoCap,
         GivesUpTheUntold,
-        AsksNobody,
         SharesPrefixes,
         HurriesTooMuch,
         ForgetsOwners,
