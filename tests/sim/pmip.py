@@ -32,18 +32,22 @@ _AFTERMATH = 60 * SECOND
 
 
 class WatchedAir(Air):
-    """Knows which nodes came back to a MAG that had not noticed that they were away: to it nothing happened."""
+    """Knows who is taken to be at a MAG though it left without a word: that may claim it, or not notice its return."""
 
     def __init__(self, world: World, nodes: dict[str, LinkLayer], domain: PmipDomain) -> None:
         super().__init__(world, nodes)
         self._domain = domain
         self.unnoticed: set[str] = set()
+        """Nodes about which some MAG is wrong since they moved last."""
 
     def arrive(self, node: Node, machine: Machine, interface: str, sighting: Sighting) -> None:
         """See `Air.arrive`."""
-        session = self._domain.listed(machine, node.name)
-        here = session is not None and session.presence is Presence.SERVED and session.interface == interface
-        (self.unnoticed.add if here else self.unnoticed.discard)(node.name)
+        believers = [
+            each
+            for each in self._domain.gateways
+            if (session := self._domain.listed(each, node.name)) is not None and session.presence is Presence.SERVED
+        ]
+        (self.unnoticed.add if believers else self.unnoticed.discard)(node.name)
         super().arrive(node, machine, interface, sighting)
 
 

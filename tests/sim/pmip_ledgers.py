@@ -62,19 +62,20 @@ def lma(engine: LocalMobilityAnchor, machines: int) -> Iterator[str]:
 
 
 def kernel_of_lma(machine: Machine, engine: LocalMobilityAnchor) -> Iterator[str]:
-    """The tunnel of every session leads to the MAG whose registration was accepted last; one that left has no way."""
+    """The tunnel of a session leads to the MAG whose registration was accepted last; a node that left has no way."""
     state = machine.plane.state
     slots: dict[int, object] = {}
     prefixes: dict[Prefix, int] = {}
     counters: set[Prefix] = set()
     for entry in engine.cache:
-        counters.update(entry.prefixes)
-        slots[entry.slot] = EnsureTunnel(entry.slot, entry.gateway)
         if not entry.waiting:
+            slots[entry.slot] = EnsureTunnel(entry.slot, entry.gateway)
             prefixes.update(dict.fromkeys(entry.prefixes, entry.slot))
-        elif entry.slot not in state.slots:  # of an earlier life, which it waits to end
-            del slots[entry.slot]
-            counters.difference_update(set(entry.prefixes) - state.counters)
+            counters.update(entry.prefixes)
+            continue
+        if entry.slot in state.slots:  # without a way to the prefixes it does not matter where it leads
+            slots[entry.slot] = state.slots[entry.slot]
+        counters.update(state.counters.intersection(entry.prefixes))
     yield from forwarding(state, slots, prefixes, {}, counters)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sojourn.core.effects import SendMessage
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import SERVED
-from sojourn.engines.gateway_registration import echoes
+from sojourn.engines.gateway_registration import RETRY_AFTER, echoes
 from sojourn.engines.mag_access import MagAccess
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.registration import DISTRIBUTED, REFUSING
@@ -133,11 +133,13 @@ class MagRegistration(MagAccess):
     def _on_registration_answered(
         self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
     ) -> None:
-        request = self._answered(session, answer)
+        request = self._answered(session, answer, firsts)
         if request is None or session.presence is not SERVED:
             self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
         elif not echoes(request, firsts) or _identity(firsts) != session.identity:
-            self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
+            self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again, for now
+            if not session.confirmed:
+                self._after(RETRY_AFTER, "refresh", session.node)
         elif answer.status >= REFUSING:
             self._on_refused(session, request, answer)
         else:
@@ -149,7 +151,9 @@ class MagRegistration(MagAccess):
             if upload:
                 self._register(session, Handoff.NOT_CHANGED)
 
-    def _answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> BindingUpdate | None:
+    def _answered(
+        self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> BindingUpdate | None:
         """The registration that `answer` belongs to. Status 135 comes with another sequence number (RFC 6275 9.5.1)."""
         key = ("register", session.node, session.lma, None)
         request = self._requests.answered(key, answer.sequence, self._now)
@@ -157,6 +161,8 @@ class MagRegistration(MagAccess):
             return request
         outstanding = self._requests.get(key)
         if outstanding is None or outstanding.update.first(Timestamp) is not None:
+            return None
+        if not echoes(outstanding.update, firsts):  # it refuses an earlier one, of which nobody wants to know
             return None
         self._requests.cancel(key)
         return outstanding.update
