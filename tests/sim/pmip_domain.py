@@ -24,7 +24,7 @@ _ANCHORS = (("lma", LMA, HOME), ("lma2", LMA2, HOME2))
 
 
 class PmipDomain:
-    """``lma``, perhaps ``lma2``, and ``mag1`` to ``magN``, not started yet. Every other node is lma2's, if it is there."""
+    """``lma``, perhaps ``lma2``, and ``mag1`` to ``magN``, not started yet. With lma2, it has every other node."""
 
     def __init__(
         self,

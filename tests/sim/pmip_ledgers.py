@@ -116,7 +116,9 @@ def kernel_of_mag(machine: Machine, engine: MobileAccessGateway) -> Iterator[str
                 fits = session.presence is not Presence.SERVED
             case _:
                 fits = False
-        if not fits:
+        if way is None and session.presence is Presence.REFUSED:
+            del slots[session.slot]  # the kernel refused before the LMA did: nothing is forwarded anyway
+        elif not fits:
             yield f"{session.node.hex()} {session.presence.value}: its slot leads to {way}"
         prefixes.update(dict.fromkeys(session.anchored, session.slot))
         uplinks.update(session.anchored)

@@ -10,7 +10,7 @@ from typing import Any
 from sojourn.core.effects import SendMessage
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import SERVED
-from sojourn.engines.gateway_registration import RETRY_AFTER, echoes
+from sojourn.engines.gateway_registration import echoes
 from sojourn.engines.mag_access import MagAccess
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.registration import DISTRIBUTED, REFUSING
@@ -137,9 +137,7 @@ class MagRegistration(MagAccess):
         if request is None or session.presence is not SERVED:
             self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
         elif not echoes(request, firsts) or _identity(firsts) != session.identity:
-            self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again, for now
-            if not session.confirmed:
-                self._after(RETRY_AFTER, "refresh", session.node)
+            self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
         elif answer.status >= REFUSING:
             self._on_refused(session, request, answer)
         else:
@@ -156,14 +154,15 @@ class MagRegistration(MagAccess):
     ) -> BindingUpdate | None:
         """The registration that `answer` belongs to. Status 135 comes with another sequence number (RFC 6275 9.5.1)."""
         key = ("register", session.node, session.lma, None)
-        request = self._requests.answered(key, answer.sequence, self._now)
-        if request is not None or answer.status != Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
-            return request
         outstanding = self._requests.get(key)
-        if outstanding is None or outstanding.update.first(Timestamp) is not None:
-            return None
-        if not echoes(outstanding.update, firsts):  # it refuses an earlier one, of which nobody wants to know
-            return None
+        if (
+            answer.status != Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+            or outstanding is None
+            or outstanding.update.first(Timestamp) is not None
+        ):
+            return self._requests.answered(key, answer.sequence, self._now)
+        if outstanding.has_been(answer.sequence) or not echoes(outstanding.update, firsts):
+            return None  # this very one was accepted, and a copy of it refused; or one of long ago was
         self._requests.cancel(key)
         return outstanding.update
 
