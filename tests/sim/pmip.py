@@ -99,6 +99,8 @@ class Pmip:
         """When the LMA last said that the binding of a node lives, by link-layer address."""
         self._ended: dict[str, Instant] = {}
         """When it last said that it ends."""
+        self._renewed: dict[str, Instant] = {}
+        """When it last got a new binding, as the old one was over."""
         self._listed: dict[Prefix, Instant] = {}
         """When a MAG last told an LMA that was alive of a prefix."""
         self._forgot: dict[str, Instant] = {}
@@ -165,8 +167,20 @@ class Pmip:
 
     def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         option = message.first(MobileNodeIdentifier)
-        if isinstance(message, BindingAcknowledgement) and option is not None and not message.status:
-            (self._extended if message.lifetime else self._ended)[option.identifier.hex()] = self.world.now
+        if not isinstance(message, BindingAcknowledgement) or option is None or message.status:
+            return
+        who, now = option.identifier.hex(), self.world.now
+        if not message.lifetime:
+            self._ended[who] = now
+            return
+        if who in self._extended and self._is_over(who):
+            self._renewed[who] = now
+        self._extended[who] = now
+
+    def _is_over(self, who: str) -> bool:
+        """Whether the binding of a node is as good as gone, as nobody registered it in time."""
+        now, extended, ended = self.world.now, self._extended.get(who, 0), self._ended.get(who, -1)
+        return extended <= ended <= now - self.delay + SECOND or now - extended > self.granted - SECOND
 
     def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         if isinstance(message, BindingUpdate) and self.world.machines[receiver].driver is not None:
@@ -189,12 +203,9 @@ class Pmip:
             return "limits"
         now, who = self.world.now, flow.node.link_layer.hex()
         troubled = flow.node.place is None or now - calm_since < _AFTERMATH + self.granted
-        if troubled or now - flow.node.arrived <= self._handover(flow.node):
-            extended, ended = self._extended.get(who, 0), self._ended.get(who, -1)
-            if extended <= ended <= now - self.delay + SECOND:
-                return "it left"
-            if now - extended > self.granted - SECOND:
-                return "its binding ran out"
+        lately = troubled or now - flow.node.arrived <= self._handover(flow.node)
+        if lately and (self._is_over(who) or self._renewed.get(who, -1) >= flow.begun):
+            return "its binding ended"
         anchor = self.domain.anchor_of(flow.node.name).name
         forgot = self._forgot.get(anchor, -1)
         if forgot >= flow.begun and self._listed.get(flow.prefix, -1) < forgot:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.core.effects import SendMessage
+from sojourn.core.sequence import newer
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import SERVED
 from sojourn.engines.gateway_registration import echoes
@@ -161,8 +162,8 @@ class MagRegistration(MagAccess):
             or outstanding.update.first(Timestamp) is not None
         ):
             return self._requests.answered(key, answer.sequence, self._now)
-        if outstanding.has_been(answer.sequence) or not echoes(outstanding.update, firsts):
-            return None  # this very one was accepted, and a copy of it refused; or one of long ago was
+        if not newer(answer.sequence, outstanding.update.sequence) or not echoes(outstanding.update, firsts):
+            return None  # a copy of what was accepted, or one of long ago; our next number will do
         self._requests.cancel(key)
         return outstanding.update
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from sojourn.core.effects import SendMessage
-from sojourn.core.sequence import MODULUS, following
+from sojourn.core.sequence import following
 from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import RetransmissionConstants
 from sojourn.wire import BindingUpdate
@@ -41,11 +41,6 @@ class Outstanding(Struct, gc=False):
     attempts: int = 0
     turn: Instant = -1
     """When the pace allows the next transmission; -1 as long as it did not ask."""
-
-    def has_been(self, sequence: int) -> bool:
-        """Whether it was sent with that sequence number."""
-        latest = self.update.sequence
-        return (latest - sequence) % MODULUS <= (latest - self.first_sequence) % MODULUS
 
 
 class Retransmission:
