@@ -103,6 +103,10 @@ class Pmip:
         """When it last got a new binding, as the old one was over."""
         self._listed: dict[Prefix, Instant] = {}
         """When a MAG last told an LMA that was alive of a prefix."""
+        self._came: dict[str, Instant] = {}
+        """When a node last came to a place."""
+        self._hasty: set[str] = set()
+        """Nodes that had been at the place before for less than a second."""
         self._forgot: dict[str, Instant] = {}
         """When a machine last began without what it knew."""
 
@@ -163,7 +167,10 @@ class Pmip:
         self._forgot[machine.name] = self.world.now
 
     def moved(self, each: Node) -> None:
-        """See `Cast`. Nothing depends on where it was."""
+        """See `Cast`."""
+        if each.place is not None:
+            before, self._came[each.name] = self._came.get(each.name, -SECOND), self.world.now
+            (self._hasty.add if self.world.now - before < SECOND else self._hasty.discard)(each.name)
 
     def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         option = message.first(MobileNodeIdentifier)
@@ -195,7 +202,9 @@ class Pmip:
         return self.granted + 45 * SECOND
 
     def _handover(self, node: Node) -> Duration:
-        return self._recovery if node.name in self.air.unnoticed else HANDOVER
+        """Sequence numbers do not say which of two MAGs was later, when one did not hear yet what the other used."""
+        uncertain = node.name in self.air.unnoticed or (not self.timestamps and node.name in self._hasty)
+        return self._recovery if uncertain else HANDOVER
 
     def _excuse(self, flow: Flow, calm_since: Instant) -> str:
         """Why a flow that does not work need not work any more; empty: it has to."""
