@@ -133,7 +133,7 @@ class IgnoresMoves(MobilityAnchorAccessRouter):
 class IgnoresItsClock(MobilityAnchorAccessRouter):
     """What the CMD says of the time is not heeded."""
 
-    def _correct_clock(self, answer: Any) -> bool:
+    def _correct_clock(self, answer: Any, way: int = 0) -> bool:
         return False
 
 
