@@ -21,9 +21,15 @@ from pydantic.fields import FieldInfo
 
 from sojourn.daemon import contradictions
 from sojourn.daemon.fields import Expected
-from sojourn.daemon.model import Cmd, File, Maar, Retransmission, models_in
+from sojourn.daemon.model import Cmd, File, Maar, Multicast, Retransmission, models_in
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
-from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
+from sojourn.engines.configuration import (
+    CmdConfiguration,
+    MaarConfiguration,
+    Mode,
+    MulticastConfiguration,
+    RetransmissionConstants,
+)
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
 
@@ -226,6 +232,7 @@ def maar_configuration(section: Maar) -> MaarConfiguration:
         mode=Mode(section.mode),
         peers=peers,
         retransmission=_retransmission(section.retransmission),
+        multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
 
 
@@ -250,6 +257,7 @@ def linux_settings(section: Maar) -> LinuxSettings:
         peers=(*(peer.address for peer in section.peers), section.cmd),
         access=section.access,
         buffer=section.buffer,
+        upstream=section.multicast.upstream if section.multicast else "",
         mtu=section.mtu,
         prefix_length=section.prefix_length,
         counters=section.counters,
@@ -273,12 +281,16 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "peers", "maars", "retransmission"}
+    made_here = {"mode", "peers", "maars", "retransmission", "multicast", "access"}
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:
     return RetransmissionConstants(**_same_names(RetransmissionConstants, section))
+
+
+def _multicast(section: Multicast, access: tuple[str, ...]) -> MulticastConfiguration:
+    return MulticastConfiguration(**_same_names(MulticastConfiguration, section), access=access)
 
 
 # --- places -------------------------------------------------------------------------------------------------------

@@ -31,12 +31,15 @@ from sojourn.dataplane.objects import (
 )
 from sojourn.dataplane.reconcile import rules
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.addresses import ANY, Address, Prefix, prefix
 
 _LOCAL_TABLE = 255
 _PROTOCOL_KERNEL = 2
 _IPV6_IN_IPV6 = 41
 _ALIAS_OCTETS = 255
+MULTICAST = prefix("ff00::/8")
+_ON_LINK = prefix("ff02::/16")
+"""Groups that no router forwards: neighbour discovery and listener reports among them."""
 SLOTS = (1 << 24) - 1
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
 
@@ -140,6 +143,8 @@ class Installation:
             # A node must not pass for a peer: what it sends in a tunnel comes from its own prefix, or goes.
             yield Rule(priorities.inner_spoofing, tables.sources, name, ip_protocol=_IPV6_IN_IPV6)
             yield Rule(priorities.sources, tables.sources, name)
+        if settings.upstream:
+            yield from self._multicast_objects()
         for name in (*settings.access, settings.loop[1]):
             yield Rule(priorities.uplinks, tables.uplinks, name)
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
@@ -152,6 +157,14 @@ class Installation:
             destination=settings.address,
             ip_protocol=_IPV6_IN_IPV6,
         )
+
+    def _multicast_objects(self) -> Iterator[KernelObject]:
+        """What a node sends to a group is judged by its source before the kernel finds the group in `local`."""
+        tables, priorities = self._settings.tables, self._settings.priorities
+        yield Route(tables.sources, _ON_LINK, kind=RTN_THROW)
+        yield Route(tables.sources, MULTICAST, kind=RTN_BLACKHOLE)
+        for name in self._settings.access:
+            yield Rule(priorities.multicast, tables.sources, name, MULTICAST.address, length=MULTICAST.length)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""

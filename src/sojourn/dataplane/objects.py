@@ -255,13 +255,15 @@ class Rule(NamedTuple):
     mark: int = 0
     mask: int = 0
     protocol: int = PROTOCOL
+    length: int = 128
+    """Of the destination, in bits."""
 
     @property
     def key(self) -> Key:
         return ("rule", self)
 
     def _body(self) -> bytes:
-        length = 128 if self.destination is not None else 0
+        length = self.length if self.destination is not None else 0
         # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action 1: look the table up
         body = struct.pack("=BBBBBBBBI", AF_INET6, length, 0, 0, 0, 0, 0, 1, 0)
         body += u32(_FRA_PRIORITY, self.priority) + u32(_FRA_TABLE, self.table)
@@ -303,6 +305,7 @@ def parse_rule(body: bytes) -> Rule:
         _number(found.get(_FRA_FWMARK)),
         _number(found.get(_FRA_FWMASK)) if _FRA_FWMARK in found else 0,
         found.get(_FRA_PROTOCOL, b"\0")[0],
+        body[1] if _FRA_DST in found else Rule._field_defaults["length"],
     )
 
 

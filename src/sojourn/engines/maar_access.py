@@ -114,6 +114,7 @@ class AccessProcedures(MaarState):
         if returned and session.own is not None:
             self._do(WithdrawCounter(session.own))
         self._advertise(session)
+        self._ask_listener(session)
         self._keep(session)
         self._report(
             "attached",
@@ -175,6 +176,7 @@ class AccessProcedures(MaarState):
         if self.configuration.buffer:
             self._do(EnsureHold(session.slot))
             self._after(self.configuration.buffer_time, "hold", session.node)
+        self._forget_listener(session)
         self._keep(session)
         self._report("detached", node=session.node.hex(), interface=session.interface)
         if session.legacy:
