@@ -37,11 +37,15 @@ _LOCAL_TABLE = 255
 _PROTOCOL_KERNEL = 2
 _IPV6_IN_IPV6 = 41
 _ALIAS_OCTETS = 255
-MULTICAST = prefix("ff00::/8")
+GROUPS = prefix("ff00::/8")
 _ON_LINK = prefix("ff02::/16")
 """Groups that no router forwards: neighbour discovery and listener reports among them."""
 SLOTS = (1 << 24) - 1
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
+
+
+def _to_groups(priority: int, table: int, interface: str, groups: Prefix, source: Prefix | None = None) -> Rule:
+    return Rule(priority, table, interface, groups.address, destination_length=groups.length, source=source)
 
 
 def station(slot: int) -> Address:
@@ -159,12 +163,18 @@ class Installation:
         )
 
     def _multicast_objects(self) -> Iterator[KernelObject]:
-        """What a node sends to a group is judged by its source before the kernel finds the group in `local`."""
-        tables, priorities = self._settings.tables, self._settings.priorities
-        yield Route(tables.sources, _ON_LINK, kind=RTN_THROW)
-        yield Route(tables.sources, MULTICAST, kind=RTN_BLACKHOLE)
-        for name in self._settings.access:
-            yield Rule(priorities.multicast, tables.sources, name, MULTICAST.address, length=MULTICAST.length)
+        """Who may send to groups: nodes, with an address of our pool. No route can say so, as the kernel passes over
+        routes that drop when it looks for a group.
+
+        A packet that goes upstream is heard by this router too, where it is a listener, and would come down once
+        more. The packet filter drops that copy; without one, nodes may not send to groups.
+        """
+        settings, priorities = self._settings, self._settings.priorities
+        for name in settings.access:
+            yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, _ON_LINK)
+            if settings.counters:
+                yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, GROUPS, settings.pool)
+            yield _to_groups(priorities.strays, 0, name, GROUPS)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""

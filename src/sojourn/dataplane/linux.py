@@ -44,7 +44,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Row
 from sojourn.dataplane import filters, reconcile
-from sojourn.dataplane.installation import MULTICAST, SLOTS, Installation, station
+from sojourn.dataplane.installation import SLOTS, Installation, station
 from sojourn.dataplane.links import forget_station
 from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
@@ -198,7 +198,7 @@ class LinuxDataplane:
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
-                self._withdraw(*self._uplink(prefix, None), *self._sender(prefix))
+                self._withdraw(*self._uplink(prefix, None))
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -376,19 +376,11 @@ class LinuxDataplane:
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
         source, tunnel = self._uplink(prefix, anchor)
         if anchor is None:
-            self._ensure(source, *self._sender(prefix))
+            self._ensure(source)
             self._withdraw(tunnel)
         else:
             self._check_peer(anchor)
             self._ensure(tunnel, source)
-            self._withdraw(*self._sender(prefix))
-
-    def _sender(self, prefix: Prefix) -> tuple[Route, ...]:
-        """Lets its node send to groups, which it may only from a prefix of this router: elsewhere in the network,
-        packets from others' prefixes that come from here are taken for packets that go astray."""
-        if self._multicast is None:
-            return ()
-        return (Route(self._settings.tables.sources, MULTICAST, prefix, RTN_THROW),)
 
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""

@@ -43,6 +43,7 @@ class Priorities:
     inner_spoofing: int = 9
     decapsulation: int = 10
     multicast: int = 11
+    strays: int = 12
     local: int = 100
     sources: int = 105
     oversize: int = 106
