@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,13 +15,18 @@ from sojourn.core.effects import (
     EnsureMulticastRoute,
     EnsurePrefix,
     EnsureUplink,
+    QueryListeners,
     WithdrawMembership,
     WithdrawMulticastRoute,
 )
+from sojourn.core.events import GroupsReported
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.multicast import MulticastRouting
+from sojourn.host.access import AccessLink
 from sojourn.lab.kernel_state import KernelState
 from sojourn.wire.addresses import address, prefix
+from sojourn.wire.units import MILLISECOND, SECOND
+from support.access_router import events_until
 from support.multicast_bed import HOSTS, POOL, SOURCES, MulticastBed, mroutes, until
 
 pytestmark = pytest.mark.lab
@@ -285,6 +291,39 @@ def test_an_interface_that_went_and_came_back_is_used_again(bed: MulticastBed) -
     listener = bed.listen("a", G)
     bed.send(G)
     assert listener.heard() == EVERYBODY
+
+
+def test_an_interface_whose_name_another_one_has_now_is_used_in_its_place(bed: MulticastBed) -> None:
+    plane = bed.plane()
+    _pull(bed, plane)
+    bed.run("ar1", "ip link set acc0 down", "ip link set acc0 name old", "ip link set old up")
+    bed.run("ar1", "ip link add acc0 index 990 type bridge forward_delay 0 mcast_snooping 0", "ip link set acc0 up")
+    bed.run("ar1", "ip link set port-a master acc0")
+    plane.apply(EnsureMulticastRoute(G, None, ("acc0",)))
+    listener, wire = bed.listen("a", G), bed.wire("b", "wlan0")
+    bed.send(G)
+    assert (listener.heard(), wire.passed(G)) == (EVERYBODY, 0)
+
+
+def test_a_bridge_that_snoops_sends_to_the_ports_with_listeners_when_we_have_asked() -> None:
+    bed = MulticastBed(snooping=True)
+    try:
+        plane = bed.plane()
+        _pull(bed, plane)
+        listener, other = bed.listen("a", G), bed.wire("b", "wlan0")
+        bed.send(G)
+        assert other.passed(G) == 20  # nobody asked yet, so the bridge treats it as a broadcast
+        listener.heard()
+        with bed.namespaces["ar1"].entered():
+            access = AccessLink(["acc0"])
+        access.apply(QueryListeners("acc0", None, None, 100 * MILLISECOND, 2, 125 * SECOND))
+        events_until(access.ports["acc0"], lambda event: isinstance(event, GroupsReported))
+        access.close()
+        time.sleep(0.2)  # a bridge waits for as long as it allowed others to answer
+        bed.send(G)
+        assert (listener.heard(), other.passed(G)) == (EVERYBODY, 0)
+    finally:
+        bed.close()
 
 
 def test_an_upstream_interface_that_is_another_one_now_is_joined_again(bed: MulticastBed) -> None:

@@ -164,6 +164,19 @@ def test_queries_of_a_host_are_counted_and_not_heeded(lab: Lab) -> None:
         assert "ff0e::5052" in _listening(lab, "ar2")
 
 
+def test_a_host_of_version_1_listens_roams_and_leaves(lab: Lab) -> None:
+    """Its silence is no proof that nobody listens (RFC 2710 4), so the router asks before it stops."""
+    lab.nodes["mn1"].namespace.sysctl("net/ipv6/conf/wlan0/force_mld_version", 1)
+    with MulticastTraffic(lab.nodes["server"], multicast.GROUP, RATE) as traffic:
+        traffic.listen(lab.nodes["mn1"])
+        _heard(traffic, "mn1")
+        lab.air.roam("mn1", "ar2")
+        _heard(traffic, "mn1")
+        until("ar2 knows", lambda: bool(_listeners(lab, "ar2")))
+        traffic.leave(lab.nodes["mn1"])
+        until("nobody answered", lambda: "ff0e::5052" not in _listening(lab, "ar2"))
+
+
 def test_a_router_that_is_killed_asks_its_listeners_when_it_is_back(lab: Lab) -> None:
     with MulticastTraffic(lab.nodes["server"], multicast.GROUP, RATE) as traffic:
         traffic.listen(lab.nodes["mn1"])

@@ -108,6 +108,24 @@ def test_9_1_a_node_that_does_not_answer_is_asked_again_as_often_as_the_robustne
     assert [now for now, link_layer in asked if link_layer == NODES["b"][1:]] == [0]
 
 
+def test_a_node_that_lives_and_has_not_answered_is_asked_again_a_few_times() -> None:
+    """RFC 3810 7.4: what it says while it has no address yet does not count; a host of version 1 does not repeat it."""
+    table = Table()
+    table.attach("a")
+    table.run(CONFIGURATION.query_interval)
+    for _ in range(100):
+        table.proxy.seen(NODES["a"], table.now)
+        table.run(SECOND // 10)
+    assert len(table.queries) == 2 + 8
+    assert all(after - before >= SECOND for (before, _), (after, _) in pairwise(table.queries))
+    table.attach("b")
+    table.say("b", is_ex(G))
+    table.queries.clear()
+    table.run(MINUTE)
+    table.proxy.seen(NODES["b"], table.now)
+    assert table.queries == []
+
+
 # --- 7.2: state ---------------------------------------------------------------------------------------------------
 
 

@@ -33,7 +33,7 @@ INTERFACES = 32
 LISTENERS = 16
 """Sockets that join: how much one may join depends on net.core.optmem_max, 365 groups at the least."""
 
-_MRT6_INIT, _MRT6_ADD_MIF, _MRT6_ADD_MFC, _MRT6_DEL_MFC = 200, 202, 204, 205
+_MRT6_INIT, _MRT6_ADD_MIF, _MRT6_DEL_MIF, _MRT6_ADD_MFC, _MRT6_DEL_MFC = 200, 202, 203, 204, 205
 _MCAST_JOIN_GROUP, _MCAST_LEAVE_GROUP, _MCAST_JOIN_SOURCE_GROUP, _MCAST_MSFILTER = 42, 45, 46, 48
 _FILTER_EXCLUDE, _FILTER_INCLUDE = 0, 1
 _ICMP6_FILTER = 1
@@ -136,10 +136,15 @@ class MulticastRouting:
     def _look_at(self, name: str) -> None:
         """The interface of that name takes part, also when it is another one than before."""
         index = self._index(name)
-        if self._indices.get(name) != index:
-            request = struct.pack("=HBBHxxI", self._numbers[name], 0, _THRESHOLD, index, 0)
-            self._router.setsockopt(socket.IPPROTO_IPV6, _MRT6_ADD_MIF, request)
-            self._indices[name] = index
+        if self._indices.get(name) == index:
+            return
+        number = self._numbers[name]
+        if name in self._indices:
+            with suppress(OSError):  # gone with its interface, unless that was only renamed
+                self._router.setsockopt(socket.IPPROTO_IPV6, _MRT6_DEL_MIF, struct.pack("=H", number))
+        request = struct.pack("=HBBHxxI", number, 0, _THRESHOLD, index, 0)
+        self._router.setsockopt(socket.IPPROTO_IPV6, _MRT6_ADD_MIF, request)
+        self._indices[name] = index
 
     def _index(self, name: str) -> int:
         try:

@@ -128,6 +128,7 @@ class AccessProcedures(MaarState):
         probed = session.probes > 0
         self._noticed(session, event)
         self._unproved.pop(session.node, None)
+        self._remind_listener(session)
         if session.own is None and not session.legacy and self._give_late(session):
             return
         self._timers.stop(("probe", session.node))

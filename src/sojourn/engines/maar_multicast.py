@@ -31,6 +31,10 @@ class MulticastProcedures(MaarState):
         if self.listeners is not None:
             self.listeners.attached(session.node, session.interface, session.link_layer, self._now)
 
+    def _remind_listener(self, session: Session) -> None:
+        if self.listeners is not None:
+            self.listeners.seen(session.node, self._now)
+
     def _forget_listener(self, session: Session) -> None:
         if self.listeners is not None:
             self.listeners.departed(session.node, self._now)

@@ -317,6 +317,10 @@ class MaarState(OutboxEngine):
         """Ask the node which multicast groups it listens to."""
         raise NotImplementedError
 
+    def _remind_listener(self, session: Session) -> None:
+        """Ask it again if it has not answered."""
+        raise NotImplementedError
+
     def _forget_listener(self, session: Session) -> None:
         """It listens to nothing here any more."""
         raise NotImplementedError

@@ -44,6 +44,8 @@ from sojourn.wire.addresses import Address, LinkLayer, text
 from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
+REMINDERS = 8
+"""More questions to a node that lives and does not answer: until it has checked its address, no answer counts."""
 AT_ONCE = 1 * MILLISECOND
 """The longest that a node which is asked by itself may take to answer: no others answer at the same time."""
 FILTER_SOURCES = 64
@@ -62,7 +64,11 @@ class _Place:
     link_layer: LinkLayer
     groups: set[Address] = field(default_factory=set)
     questions: int = 0
-    """How often it will still be asked for its groups unless it answers."""
+    """How often it will still be asked for its groups, a second apart, unless it answers."""
+    asked_until: Instant = 0
+    """Not asked again before."""
+    reminders: int = 0
+    """How often it will be asked after these, at signs of life, unless it answers."""
 
 
 @dataclass(slots=True)
@@ -139,8 +145,16 @@ class MulticastProxy:
         if place is None:
             place = self._nodes[node] = _Place(interface, link_layer)
         place.link_layer = link_layer
-        place.questions = self.configuration.robustness
+        place.questions, place.reminders = self.configuration.robustness, REMINDERS
         self._ask(node, now)
+
+    def seen(self, node: bytes, now: Instant) -> None:
+        """A sign of life of one that attached before and perhaps has not answered yet."""
+        place = self._nodes.get(node)
+        if place is not None and place.reminders and not place.questions:
+            place.reminders -= 1
+            place.questions = 1
+            self._wake(("ask", node), max(now, place.asked_until))
 
     def departed(self, node: bytes, now: Instant) -> None:
         """It is gone, and with it what it listened to (RFC 6224 6)."""
@@ -159,11 +173,14 @@ class MulticastProxy:
         place = self._nodes.get(node)
         if place is None or place.interface != interface:
             return
-        place.questions = 0
+        place.questions = place.reminders = 0
         self._sleep(("ask", node))
         for record in records:
             if forwarded(record.group):
                 self._hear(node, place, record, old, now)
+        for group in dict.fromkeys(record.group for record in records):
+            if group in self.groups:
+                self._settle(group)
 
     def _hear(self, node: bytes, place: _Place, record: MulticastAddressRecord, old: bool, now: Instant) -> None:
         group = record.group
@@ -181,7 +198,6 @@ class MulticastProxy:
         if old:
             audience.old_until = now + self._listener_interval
         self._follow(group, node, place, now)
-        self._settle(group)
 
     def _follow(self, group: Address, node: bytes, place: _Place, now: Instant) -> None:
         """The node's time in the group runs, or it is over."""
@@ -313,8 +329,9 @@ class MulticastProxy:
         place = self._nodes[node]
         self._question(place.interface, place.link_layer, None, AT_ONCE)
         place.questions -= 1
+        place.asked_until = now + self.configuration.last_listener_query_interval
         if place.questions > 0:
-            self._wake(("ask", node), now + self.configuration.last_listener_query_interval)
+            self._wake(("ask", node), place.asked_until)
 
     def _ask_last(self, group: Address, interface: str, now: Instant) -> None:
         """Is anybody left who listens to the group (RFC 3810 7.6.3.1)?"""
