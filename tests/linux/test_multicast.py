@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sojourn.daemon import machine
+from sojourn.daemon.configuration import parse
 from sojourn.host import frames
 from sojourn.lab import multicast
 from sojourn.lab.lab import Lab
@@ -202,3 +204,12 @@ def test_a_bridge_that_snoops_hands_reports_on(lab: Lab) -> None:
         _heard(traffic, "mn1")
         traffic.listen(lab.nodes["mn2"])
         _heard(traffic, "mn1", "mn2")
+
+
+def test_an_interface_upstream_that_is_not_there_is_told_with_its_line() -> None:
+    text = (
+        'control = "/run/x.sock"\n[maar]\naddress = "2001:db8:a1::1"\npool = "2001:db8:a100::/48"\n'
+        'access = ["lo"]\ncmd = "2001:db8:c::1"\n[maar.multicast]\nupstream = "core7"\n'
+    )
+    problems = [problem.text("x.toml") for problem in machine.look(parse(text.encode(), "x.toml"))]
+    assert any(line.startswith("x.toml:8: maar.multicast.upstream: there is no interface 'core7'") for line in problems)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from sojourn.core.effects import EnsureMulticastRoute, QueryListeners
+from sojourn.core.effects import EnsureMembership, EnsureMulticastRoute, QueryListeners, WithdrawMembership
 from sojourn.engines.multicast_proxy import AT_ONCE
 from sojourn.wire.addresses import Address, address
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
@@ -367,6 +367,32 @@ def test_10_all_nodes_together_have_a_limit_too_and_groups_that_are_there_go_on(
     table.say("a", to_in(address("ff0e::0")))
     table.say("b", is_ex(G))
     assert G in table.upstream
+
+
+def test_10_a_node_that_joins_and_leaves_all_the_time_changes_little_for_others() -> None:
+    """RFC 6224 6: "threats of resource exhaustion ... arrive from rapid state changes"."""
+    table = Table()
+    table.attach("a", "b")
+    for turn in range(1000):
+        table.say("a", is_ex(G) if turn % 2 else to_in(G))
+        table.run(SECOND // 1000)
+    changes = [effect for effect in table.effects if isinstance(effect, EnsureMembership | WithdrawMembership)]
+    assert len(changes) <= 128 + 32
+    table.say("b", is_ex(H))
+    assert table.goes_to(H, S1) == ("acc0",)  # at once
+    table.say("a", is_ex(G))
+    table.run(SECOND)
+    assert table.goes_to(G, S1) == ("acc0",)
+    table.depart("a")
+    assert set(table.upstream) == {H}  # at once
+
+
+def test_10_a_refresh_costs_no_change() -> None:
+    table = _with(is_ex(G))
+    for _ in range(1000):
+        table.say("a", is_ex(G))
+    table.say("a", to_in(G))
+    assert table.upstream == {}
 
 
 def test_10_sources_are_limited_for_a_node_and_for_a_group() -> None:

@@ -28,6 +28,7 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
 )
 from sojourn.core.engine import Row
+from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import MulticastConfiguration
 from sojourn.engines.listeners import (
     NOTHING,
@@ -50,10 +51,14 @@ AT_ONCE = 1 * MILLISECOND
 """The longest that a node which is asked by itself may take to answer: no others answer at the same time."""
 FILTER_SOURCES = 64
 """Sources named in one group: what one filter of a host's kernel holds (net.ipv6.mld_max_msf)."""
+CHANGES_PER_SECOND, CHANGES_AT_ONCE = 32, 128
+"""What one node may change for all: joins, leaves and other sources. More waits, and what is undone meanwhile is not
+done: "threats of resource exhaustion ... arrive from rapid state changes" (RFC 6224 6)."""
 _REPAIR_AFTER = 1 * SECOND
+_LATER = 1 * SECOND
 
 Key: TypeAlias = tuple[str, object]
-"""A timer: ``query`` an interface, ``ask`` a node, ``member`` and ``linger`` of a group, ``mend`` a group."""
+"""A timer: ``query`` an interface, ``ask`` a node; ``member``, ``linger``, ``mend`` and ``settle`` of a group."""
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ class _Place:
     interface: str
     link_layer: LinkLayer
     groups: set[Address] = field(default_factory=set)
+    changes: TokenBucket = field(default_factory=lambda: TokenBucket(CHANGES_PER_SECOND, CHANGES_AT_ONCE))
     questions: int = 0
     """How often it will still be asked for its groups, a second apart, unless it answers."""
     asked_until: Instant = 0
@@ -179,8 +185,16 @@ class MulticastProxy:
             if forwarded(record.group):
                 self._hear(node, place, record, old, now)
         for group in dict.fromkeys(record.group for record in records):
-            if group in self.groups:
-                self._settle(group)
+            if group in self.groups and not self._settled(group):
+                self._settle_in_time(group, node, place, now)
+
+    def _settle_in_time(self, group: Address, node: bytes, place: _Place, now: Instant) -> None:
+        """Now, or later if the node has changed much of late."""
+        if place.changes.take(now):
+            self._settle(group)
+        else:
+            self._wake(("settle", group), now + _LATER)
+            self._do(Report("group-delayed", {"node": node.hex(), "group": text(group)}))
 
     def _hear(self, node: bytes, place: _Place, record: MulticastAddressRecord, old: bool, now: Instant) -> None:
         group = record.group
@@ -269,6 +283,11 @@ class MulticastProxy:
         self._do(Report("group-refused", {"node": node.hex(), "group": text(group), "reason": reason}))
 
     # --- what holds -----------------------------------------------------------------------------------------------
+
+    def _settled(self, group: Address) -> bool:
+        """Whether all is as the listeners want it."""
+        entry = self.groups[group]
+        return bool(entry.audiences) and entry.wanted() == (entry.upstream, entry.routes)
 
     def _settle(self, group: Address) -> None:
         """Routes and subscription are what the listeners want: first the way in, then the packets."""
@@ -361,6 +380,8 @@ class MulticastProxy:
                 self._on_linger_due(group, interface, now)
             case ("mend", bytes(group)) if group in self.groups:
                 self._assert(group)
+            case ("settle", bytes(group)) if group in self.groups:
+                self._settle(group)
             case _:
                 pass
 

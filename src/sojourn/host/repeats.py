@@ -13,7 +13,7 @@ from sojourn.wire.units import SECOND, Instant
 
 REPEATED = frozenset(
     {"node-refused", "update-refused", "message-unexpected", "acknowledgement-unexpected"}
-    | {"group-refused", "group-joined", "group-left"}
+    | {"group-refused", "group-delayed", "group-joined", "group-left"}
 )
 """Names of reports that a node or a peer can cause as often as it likes."""
 FULL = 10
