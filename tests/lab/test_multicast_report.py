@@ -41,7 +41,7 @@ def test_a_run_as_it_should_be() -> None:
         (lambda run: run.traffic.passed["ar1:to-core"].pop(7), "99 of 100"),
         (lambda run: run.traffic.heard["mn1"].pop(50), "lost by both while nobody moved: 1"),
         (lambda run: run.traffic.heard["mn1"].pop(150), "lost by mn1, which stayed, while mn2 moved: 1"),
-        (lambda run: run.traffic.heard["mn2"].update([450]), "packets that a listener got twice: 1"),
+        (lambda run: run.traffic.heard["mn2"].update([450]), "packets that a listener which rested got twice: 1"),
         (lambda run: run.traffic.passed["ar1:to-core"].update([450]), "ar1 still pulled when both had left: 1"),
         (lambda run: run.traffic.passed["ar2:to-core"].update([450]), "100, 1, but 100, 0"),
     ],
