@@ -6,16 +6,17 @@ about that), so that one run tells of wrong values and of contradictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from pydantic_core import PydanticCustomError
-
-from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
 from sojourn.dataplane.multicast import INTERFACES
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import MulticastConfiguration
+from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.files.raw import readable as _read
+from sojourn.files.raw import table as _table
+from sojourn.files.raw import tables as _tables
+from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import MILLISECOND, SECOND
 
@@ -26,18 +27,6 @@ _RESERVED_TABLES = (253, 254, 255)
 ROUTER_LIFETIME_MAX = 9000 * SECOND
 RESPONSE_MAX = 32 * SECOND
 """The Maximum Response Code counts milliseconds up to 32767; beyond it is less exact (RFC 3810 5.1.3)."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A contradiction at `key`; a `note` is only worth knowing."""
-
-    key: tuple[str | int, ...]
-    wrong: str
-    expected: str
-    note: bool = False
 
 
 def find(data: Mapping[str, Any]) -> list[Fault]:
@@ -57,22 +46,6 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _kernel(_table(maar.get("kernel")))
     faults += _domain(cmd)
     return faults
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _tables(value: object) -> list[Mapping[str, Any]]:
-    return [_table(item) for item in value] if isinstance(value, list) else []
-
-
-def _read(parse: Callable[[object], T], value: object) -> T | None:
-    """The value, or None where the model complains anyway."""
-    try:
-        return parse(value)
-    except PydanticCustomError:
-        return None
 
 
 def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fault]:
