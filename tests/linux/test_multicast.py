@@ -37,7 +37,8 @@ RATE = 200
 
 @pytest.fixture
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab(load("multicast"), tmp_path_factory.mktemp("multicast")) as made:
+    # What is judged here are numbers of packets, so nothing depends on the links' exact delays.
+    with Lab(load("multicast"), tmp_path_factory.mktemp("multicast"), verify=False) as made:
         yield made
 
 
