@@ -19,9 +19,15 @@ from sojourn.daemon.configuration import (
     maar_configuration,
     parse,
 )
-from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
+from sojourn.engines.configuration import (
+    CmdConfiguration,
+    MaarConfiguration,
+    Mode,
+    MulticastConfiguration,
+    RetransmissionConstants,
+)
 from sojourn.files.fields import duration_text, parse_duration
 from sojourn.files.toml import ConfigurationError, Document, key_lines
 from sojourn.wire.addresses import address, prefix
@@ -100,10 +106,15 @@ def test_absent_keys_are_the_engines_own_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("configuration", "model"),
-    [(MaarConfiguration, Maar), (CmdConfiguration, Cmd), (RetransmissionConstants, Retransmission)],
+    [
+        (MaarConfiguration, Maar),
+        (CmdConfiguration, Cmd),
+        (RetransmissionConstants, Retransmission),
+        (MulticastConfiguration, Multicast),
+    ],
 )
 def test_every_field_of_the_engines_can_be_set(configuration: type, model: type[Maar]) -> None:
-    names = {field.name for field in fields(configuration)}
+    names = {field.name for field in fields(configuration)} - ({"access"} if model is Multicast else set())
     assert names <= set(model.model_fields)
 
 
@@ -132,9 +143,17 @@ def test_retransmission_is_a_table_of_each_role() -> None:
     assert maar_configuration(section).retransmission == RetransmissionConstants(max_bindack_timeout=8 * SECOND)
 
 
+def test_multicast_is_a_table_that_says_which_way_is_up() -> None:
+    section = read(MAAR + '[maar.multicast]\nupstream = "core0"\nrobustness = 3\n').file.maar
+    assert section is not None
+    assert maar_configuration(section).multicast == MulticastConfiguration("core0", ("acc0",), robustness=3)
+    assert linux_settings(section).upstream == "core0"
+
+
 ADDRESS, POOL = 'address = "2001:db8:a1::1"', 'pool = "2001:db8:a100::/48"'
 ACCESS, DATABASE, MODE = 'access = ["acc0"]', 'cmd = "2001:db8:c::1"', 'mode = "proxy"'
 PEERS = "[[maar.peers]]"
+MULTICAST = '[maar.multicast]\nupstream = "core0"\n'
 
 WRONG = [
     # what to replace, by what, where it is reported, what is said
@@ -180,6 +199,12 @@ WRONG = [
     (PEERS, "[maar.kernel]\nmark = 1\n" + PEERS, ":9: maar.kernel.mark: ", "0x1 has bits outside of"),
     (PEERS, '[maar.kernel]\nloop = ["a", "a"]\n' + PEERS, ":9: maar.kernel.loop: ", "'a' is there twice"),
     (PEERS, '[maar.kernel]\nloop = ["a"]\n' + PEERS, ":9: maar.kernel.loop", "two names of interfaces"),
+    (PEERS, '[maar.multicast]\n' + PEERS, ":8: maar.multicast.upstream: ", "is missing; expected the name of an"),
+    (PEERS, MULTICAST.replace("core0", "acc0") + PEERS, ":9: maar.multicast.upstream: ", "is one of maar.access"),
+    (PEERS, MULTICAST + "robustness = 0\n" + PEERS, ":10: maar.multicast.robustness: ", "from 1 to 7"),
+    (PEERS, MULTICAST + "query_response_interval = 200\n" + PEERS, ":10: ", 'expected "1ms" to "32s"'),
+    (PEERS, MULTICAST + "query_interval = 20\nquery_response_interval = 20\n" + PEERS, ":11: ", "is not less than the"),
+    (ACCESS, f"access = {[f'a{n}' for n in range(32)]}\nmulticast.upstream = 'b'", ":5: ", "expected at most 31"),
     ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket, "),
     ("/run/sojourn/ar1.sock", "ar1.sock", ":1: control: ", "'ar1.sock' depends on where the daemon is started; exp"),
     ("/run/sojourn/ar1.sock", "/" + "x" * 107, ":1: control: ", "longer than the 107 octets"),
@@ -364,7 +389,7 @@ def test_the_documented_examples_are_right(example: str) -> None:
 
 def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(reference.json_schema()))
-    assert set(schema["$defs"]) == {"Maar", "Peer", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
+    assert set(schema["$defs"]) == {"Maar", "Peer", "Multicast", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
     assert schema["additionalProperties"] is False
 
 

@@ -19,16 +19,21 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     ProbeNode,
+    QueryListeners,
     Report,
     SendMessage,
     StoreBinding,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawSlot,
     WithdrawUplink,
@@ -38,6 +43,7 @@ from sojourn.core.events import (
     Commanded,
     EffectFailed,
     Event,
+    GroupsReported,
     LinkChanged,
     MessageReceived,
     NodeDetached,
@@ -56,7 +62,8 @@ from sojourn.wire import (
     UnknownOption,
     decode,
 )
-from sojourn.wire.addresses import eui64_link_local, link_layer_text, text
+from sojourn.wire.addresses import address, eui64_link_local, link_layer_text, text
+from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
 from support.toy import MAC, OURS, PEER, PREFIX, Echo, World
 
@@ -72,6 +79,7 @@ UPDATE = BindingUpdate(
         UnknownOption(99, b"ann@example.net!"),
     ),
 )
+GROUP = address("ff0e::1234")
 EVENTS: list[Event] = [
     MessageReceived(UPDATE, PEER, OURS),
     NodeSeen("acc0", MAC, Sighting.STATION),
@@ -82,6 +90,7 @@ EVENTS: list[Event] = [
     ClockStepped(1_700_000_000 * SECOND),
     EffectFailed(EnsureDelivery(3, "acc0", MAC), 12, f"no room for {link_layer_text(MAC)}"),
     Commanded("detach", {"node": link_layer_text(MAC), "why": "because"}),
+    GroupsReported("acc0", MAC, (MulticastAddressRecord(RecordType.ALLOW_NEW_SOURCES, GROUP, (PEER,)),), False),
 ]
 EFFECTS: list[Effect] = [
     SendMessage(UPDATE, OURS, PEER),
@@ -102,6 +111,13 @@ EFFECTS: list[Effect] = [
     WithdrawLogicalInterface("acc0", OURS),
     ProbeNode("acc0", MAC, None),
     ForgetStation("acc0", MAC),
+    EnsureMulticastRoute(GROUP, PEER, ("acc0", "acc1")),
+    EnsureMulticastRoute(GROUP, None, ()),
+    WithdrawMulticastRoute(GROUP, None),
+    EnsureMembership(GROUP, False, (PEER,)),
+    WithdrawMembership(GROUP),
+    QueryListeners("acc0", MAC, None, SECOND, 2, 125 * SECOND),
+    QueryListeners("acc0", None, GROUP, SECOND, 2, 125 * SECOND),
     StoreBinding(b"ann@example.net", b"about ann@example.net"),
     DeleteBinding(b"ann@example.net"),
     Report("attached", {"node": "ann@example.net", "at": link_layer_text(MAC), "prefixes": 2}),

@@ -16,6 +16,7 @@ from sojourn.core.effects import (
     DeleteBinding,
     Effect,
     ProbeNode,
+    QueryListeners,
     Report,
     SendMessage,
     StoreBinding,
@@ -77,6 +78,7 @@ class Member:
         self.advertised: list[tuple[Instant, Advertise]] = []
         self.reports: list[tuple[Instant, Report]] = []
         self.probes: list[ProbeNode] = []
+        self.queries: list[QueryListeners] = []
 
     def reported(self, name: str) -> int:
         """How many reports of that name."""
@@ -106,6 +108,8 @@ class Domain:
         """Whether the network delivers a message twice."""
         self.on_probe: Callable[[str, ProbeNode], None] = lambda name, probe: None
         """What the nodes on the access link of `name` do when they are asked for a sign of life."""
+        self.on_query: Callable[[str, QueryListeners], None] = lambda name, query: None
+        """The same when they are asked what they listen to."""
         self.skews: dict[str, Duration] = {}
         """How far the wall clock of a member is ahead; read when it is born."""
         self._order = 0
@@ -275,6 +279,9 @@ class Domain:
                 case ProbeNode():
                     member.probes.append(effect)
                     self.on_probe(member.name, effect)
+                case QueryListeners():
+                    member.queries.append(effect)
+                    self.on_query(member.name, effect)
                 case Report():
                     member.reports.append((self.now, effect))
                 case CountTraffic():

@@ -121,6 +121,45 @@ class CountTraffic:
     """Read the counters; the answer is the event `TrafficCounted`."""
 
 
+# --- multicast ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class EnsureMulticastRoute:
+    """Packets to `group` that come from upstream go out on the access links `interfaces`, each once.
+
+    Those from `source` alone, or from every source without a route of its own. No interface: they are dropped.
+    """
+
+    group: Address
+    source: Address | None
+    interfaces: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class WithdrawMulticastRoute:
+    """No such way for packets to `group` from `source`."""
+
+    group: Address
+    source: Address | None
+
+
+@dataclass(slots=True)
+class EnsureMembership:
+    """This router is a listener of `group` upstream: of `sources` alone, or, if `excluding`, of all but these."""
+
+    group: Address
+    excluding: bool
+    sources: tuple[Address, ...]
+
+
+@dataclass(slots=True)
+class WithdrawMembership:
+    """This router is no listener of `group` upstream."""
+
+    group: Address
+
+
 # --- the access link ----------------------------------------------------------------------------------------------
 
 
@@ -179,6 +218,23 @@ class ProbeNode:
 
 
 @dataclass(slots=True)
+class QueryListeners:
+    """Send a Multicast Listener Query (RFC 3810 5.1); who listens answers with an event `GroupsReported`.
+
+    To one node alone, or to all on the link; about one group, or about all of them.
+    """
+
+    interface: str
+    link_layer: LinkLayer | None
+    group: Address | None
+    within: Duration
+    """Answers may take so long."""
+    robustness: int
+    interval: Duration
+    """Between general queries."""
+
+
+@dataclass(slots=True)
 class ForgetStation:
     """The node is served elsewhere: drop what the link remembers of it, so that its return is noticed at once."""
 
@@ -232,10 +288,14 @@ ForwardingEffect: TypeAlias = (
     | EnsureLogicalInterface
     | WithdrawLogicalInterface
     | ForgetStation
+    | EnsureMulticastRoute
+    | WithdrawMulticastRoute
+    | EnsureMembership
+    | WithdrawMembership
 )
 """What `sojourn.dataplane` carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""
 
-AccessEffect: TypeAlias = Advertise | ProbeNode
+AccessEffect: TypeAlias = Advertise | ProbeNode | QueryListeners
 """What `sojourn.host.access` carries out."""
 
 StoreEffect: TypeAlias = StoreBinding | DeleteBinding

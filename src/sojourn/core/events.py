@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import WallClock
 
 if TYPE_CHECKING:
@@ -103,6 +104,28 @@ class Commanded:
     arguments: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class GroupsReported:
+    """A node on an access link said which multicast groups it listens to (RFC 2710, RFC 3810).
+
+    The report was as RFC 3810 5 asks: checksum, hop limit 1, router alert, a link-local source address.
+    """
+
+    interface: str
+    link_layer: LinkLayer
+    records: tuple[MulticastAddressRecord, ...]
+    old: bool
+    """It was said in the words of version 1."""
+
+
 Event: TypeAlias = (
-    MessageReceived | NodeSeen | NodeDetached | TrafficCounted | LinkChanged | ClockStepped | EffectFailed | Commanded
+    MessageReceived
+    | NodeSeen
+    | NodeDetached
+    | TrafficCounted
+    | LinkChanged
+    | ClockStepped
+    | EffectFailed
+    | Commanded
+    | GroupsReported
 )

@@ -14,9 +14,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
-from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
+from sojourn.engines.configuration import (
+    CmdConfiguration,
+    MaarConfiguration,
+    Mode,
+    MulticastConfiguration,
+    RetransmissionConstants,
+)
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
 from sojourn.files import toml
@@ -72,6 +78,7 @@ def maar_configuration(section: Maar) -> MaarConfiguration:
         mode=Mode(section.mode),
         peers=peers,
         retransmission=_retransmission(section.retransmission),
+        multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
 
 
@@ -96,6 +103,7 @@ def linux_settings(section: Maar) -> LinuxSettings:
         peers=(*(peer.address for peer in section.peers), section.cmd),
         access=section.access,
         buffer=section.buffer,
+        upstream=section.multicast.upstream if section.multicast else "",
         mtu=section.mtu,
         prefix_length=section.prefix_length,
         counters=section.counters,
@@ -119,9 +127,13 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "peers", "maars", "retransmission"}
+    made_here = {"mode", "peers", "maars", "retransmission", "multicast", "access"}
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:
     return RetransmissionConstants(**_same_names(RetransmissionConstants, section))
+
+
+def _multicast(section: Multicast, access: tuple[str, ...]) -> MulticastConfiguration:
+    return MulticastConfiguration(**_same_names(MulticastConfiguration, section), access=access)

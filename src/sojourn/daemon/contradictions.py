@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sojourn.dataplane.multicast import INTERFACES
 from sojourn.dataplane.settings import LinuxSettings
+from sojourn.engines.configuration import MulticastConfiguration
 from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
 from sojourn.files.raw import readable as _read
 from sojourn.files.raw import table as _table
 from sojourn.files.raw import tables as _tables
 from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
-from sojourn.wire.units import SECOND
+from sojourn.wire.units import MILLISECOND, SECOND
 
 LIFETIME_UNIT = 4 * SECOND
 LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
 """The Lifetime field counts 4 s in 16 bits (RFC 6275 6.1.7); all ones would mean for ever, so it is not offered."""
 _RESERVED_TABLES = (253, 254, 255)
 ROUTER_LIFETIME_MAX = 9000 * SECOND
+RESPONSE_MAX = 32 * SECOND
+"""The Maximum Response Code counts milliseconds up to 32767; beyond it is less exact (RFC 3810 5.1.3)."""
 
 
 def find(data: Mapping[str, Any]) -> list[Fault]:
@@ -38,6 +42,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _lifetime(("maar", "lifetime"), maar.get("lifetime"))
     faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
     faults += _advertised(maar)
+    faults += _multicast(maar)
     faults += _kernel(_table(maar.get("kernel")))
     faults += _domain(cmd)
     return faults
@@ -163,6 +168,36 @@ def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
             "they do from a /64 only",
             note=True,
         )
+
+
+def _multicast(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """Which way is up, and times that MLD can say."""
+    multicast, access = _table(maar.get("multicast")), maar.get("access")
+    upstream = multicast.get("upstream")
+    if isinstance(access, list) and upstream in access:
+        yield Fault(
+            ("maar", "multicast", "upstream"),
+            f"{upstream!r} is one of maar.access",
+            "expected an interface towards the core: groups come from there and go to the nodes",
+        )
+    if "multicast" in maar and isinstance(access, list) and len(access) >= INTERFACES:
+        yield Fault(
+            ("maar", "access"),
+            f"names {len(access)} interfaces",
+            f"expected at most {INTERFACES - 1}, between which the kernel routes multicast",
+        )
+    written = {key: value for key, value in multicast.items() if str(key).endswith("_interval")}
+    times = {key: _read(parse_duration, value) for key, value in written.items()}
+    interval = times.pop("query_interval", None) or MulticastConfiguration("", ()).query_interval
+    for key, duration in times.items():
+        if duration is not None and not MILLISECOND <= duration <= RESPONSE_MAX:
+            yield Fault(("maar", "multicast", key), f"{written[key]!r} is not possible here", 'expected "1ms" to "32s"')
+        elif duration is not None and duration >= interval:
+            yield Fault(
+                ("maar", "multicast", key),
+                f"{written[key]!r} is not less than the query_interval of {duration_text(interval)}",
+                "expected less, so that nodes have answered before they are asked again (RFC 3810 9.3)",
+            )
 
 
 def _kernel(kernel: Mapping[str, Any]) -> Iterator[Fault]:

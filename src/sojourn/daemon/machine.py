@@ -30,6 +30,8 @@ def look(configuration: Configuration) -> list[Problem]:
         problems += _address(configuration, ("maar", "address"), file.maar.address, addresses)
         for index, interface in enumerate(file.maar.access):
             problems += _interface(configuration, ("maar", "access", index), interface)
+        if file.maar.multicast:
+            problems += _interface(configuration, ("maar", "multicast", "upstream"), file.maar.multicast.upstream)
     if file.cmd:
         problems += _address(configuration, ("cmd", "address"), file.cmd.address, addresses)
     for key in ("control", "store", "events"):

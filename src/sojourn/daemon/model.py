@@ -12,7 +12,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, Strict
 
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
-from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, RetransmissionConstants
+from sojourn.engines.configuration import (
+    CmdConfiguration,
+    MaarConfiguration,
+    MulticastConfiguration,
+    RetransmissionConstants,
+)
 from sojourn.files.fields import (
     AddressField,
     DurationField,
@@ -76,6 +81,7 @@ HoldField: TypeAlias = Annotated[
     int, Strict(), Field(ge=4096, le=1 << 30), Expected("a number of octets from 4096 to 2^30", 1 << 20)
 ]
 SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected("a whole number from 1 to 60", 5)]
+RobustnessField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=7), Expected("a whole number from 1 to 7", 2)]
 OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
 
 
@@ -111,6 +117,10 @@ def _cmd(name: str, about: str, example: object = None) -> Any:
     return _as_the_engine(CmdConfiguration, name, about, example)
 
 
+def _multicast(name: str, about: str) -> Any:
+    return _as_the_engine(MulticastConfiguration, name, about, None)
+
+
 class Retransmission(Section):
     """Constants of RFC 6275 section 12. The first timeout follows the measured round trip within these bounds."""
 
@@ -129,6 +139,30 @@ class Peer(Section):
     name: NameField = setting("For people.", "", example="ar2")
     pool: PoolField | None = setting(
         "Its pool: prefixes outside of it are not believed to be anchored there.", None, example="2001:db8:a200::/48"
+    )
+
+
+class Multicast(Section):
+    """Multicast to the nodes (RFC 4605), switched on by this table. Times and robustness as in RFC 3810 9."""
+
+    upstream: InterfaceField = setting(
+        "The interface towards multicast routers: groups are joined there, and their packets come from there.",
+        example="core0",
+    )
+    query_interval: DurationField = _multicast("query_interval", "Between two questions to all nodes of a link.")
+    query_response_interval: DurationField = _multicast(
+        "query_response_interval", "So long nodes may take to answer these."
+    )
+    last_listener_query_interval: DurationField = _multicast(
+        "last_listener_query_interval",
+        "The same, when a group seems to have lost its last listener; and until a node "
+        "that attached and did not answer is asked again.",
+    )
+    robustness: RobustnessField = _multicast("robustness", "So many messages in a row, but one, may get lost.")
+    groups: CountField = _multicast("groups", "Most groups that all nodes together listen to.")
+    groups_per_node: CountField = _multicast("groups_per_node", "Most groups of one node.")
+    sources_per_node: CountField = _multicast(
+        "sources_per_node", "Most sources that one node names, in all its groups together."
     )
 
 
@@ -217,6 +251,7 @@ class Maar(Section):
     )
     link_layer: LinkLayerField = _maar("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[maar.retransmission]`.", Retransmission())
+    multicast: Multicast | None = setting("Table `[maar.multicast]`; without it no multicast is forwarded.", None)
     kernel: Kernel = setting("Table `[maar.kernel]`.", Kernel())
 
 
@@ -287,6 +322,7 @@ LAYOUT = Layout(
         ("[maar]", Maar),
         ("[[maar.peers]]", Peer),
         ("[maar.retransmission]", Retransmission),
+        ("[maar.multicast]", Multicast),
         ("[maar.kernel]", Kernel),
         ("[cmd]", Cmd),
         ("[[cmd.maars]]", CmdMaar),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from sojourn.core.effects import EnsureCounter
 from sojourn.dataplane.links import add_veth, raise_quiet
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
+from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -268,6 +269,17 @@ def _try_packet_socket() -> str:
     return ""
 
 
+def _try_multicast_routing() -> str:
+    routing = MulticastRouting(_veth()[1], (_veth()[1],))
+    try:
+        routing.start()
+    except OSError as error:
+        raise Shortfall(error.strerror or str(error)) from None
+    finally:
+        routing.close()
+    return ""
+
+
 def _try_nftables() -> str:
     """The data plane as a whole, with a prefix that it counts."""
     settings = LinuxSettings(_SOURCE.address[:15] + b"\1", _SOURCE, (_PEER,), (_veth()[1],))
@@ -299,6 +311,8 @@ PROBES = (
           _try_rule, backend=True),
     Probe("nftables", f"{_ROUTER}: who may use a tunnel, which prefix is idle", _KERNEL.format("CONFIG_NF_TABLES"),
           _try_nftables, backend=True),
+    Probe("multicast", f"{_ROUTER}: multicast to nodes", _KERNEL.format("CONFIG_IPV6_MROUTE"),
+          _try_multicast_routing, needed=False),
     Probe("protocol-135", "signalling between routers", "run with CAP_NET_RAW (see packaging/sojourn@.service)",
           _try_mobility_socket),
     Probe("packet-socket", "hearing and advertising on access links", _KERNEL.format("CONFIG_PACKET"),

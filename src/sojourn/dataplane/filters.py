@@ -6,6 +6,7 @@
                                                 or as signalling of another router, or as a tunnel that ends here;
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
+      from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
       IPv6-in-IPv6 from a peer to us            count by the inner source
       to a prefix in `far`                      mark if not TCP and too big
       to our pool                               clamp the TCP segment size
@@ -82,6 +83,11 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "prerouting", (_interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
     for name in settings.access:
         yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
+    if settings.upstream:
+        own_nodes = _within(_SOURCE, settings.pool, nft.EQUAL)
+        to_group = (nft.load(nft.NETWORK, _DESTINATION, 1), nft.compare(nft.EQUAL, b"\xff"))
+        heard = _interface(nft.META_INPUT, settings.upstream)
+        yield "prerouting", (heard, *to_group, *own_nodes, nft.verdict(nft.DROP))
     yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
     far = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, nft.FAR)
     yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))

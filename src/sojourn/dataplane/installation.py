@@ -31,14 +31,21 @@ from sojourn.dataplane.objects import (
 )
 from sojourn.dataplane.reconcile import rules
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.addresses import ANY, Address, Prefix, prefix
 
 _LOCAL_TABLE = 255
 _PROTOCOL_KERNEL = 2
 _IPV6_IN_IPV6 = 41
 _ALIAS_OCTETS = 255
+GROUPS = prefix("ff00::/8")
+_ON_LINK = prefix("ff02::/16")
+"""Groups that no router forwards: neighbour discovery and listener reports among them."""
 SLOTS = (1 << 24) - 1
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
+
+
+def _to_groups(priority: int, table: int, interface: str, groups: Prefix, source: Prefix | None = None) -> Rule:
+    return Rule(priority, table, interface, groups.address, destination_length=groups.length, source=source)
 
 
 def station(slot: int) -> Address:
@@ -140,6 +147,8 @@ class Installation:
             # A node must not pass for a peer: what it sends in a tunnel comes from its own prefix, or goes.
             yield Rule(priorities.inner_spoofing, tables.sources, name, ip_protocol=_IPV6_IN_IPV6)
             yield Rule(priorities.sources, tables.sources, name)
+        if settings.upstream:
+            yield from self._multicast_objects()
         for name in (*settings.access, settings.loop[1]):
             yield Rule(priorities.uplinks, tables.uplinks, name)
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
@@ -152,6 +161,20 @@ class Installation:
             destination=settings.address,
             ip_protocol=_IPV6_IN_IPV6,
         )
+
+    def _multicast_objects(self) -> Iterator[KernelObject]:
+        """Who may send to groups: nodes, with an address of our pool. No route can say so, as the kernel passes over
+        routes that drop when it looks for a group.
+
+        A packet that goes upstream is heard by this router too, where it is a listener, and would come down once
+        more. The packet filter drops that copy; without one, nodes may not send to groups.
+        """
+        settings, priorities = self._settings, self._settings.priorities
+        for name in settings.access:
+            yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, _ON_LINK)
+            if settings.counters:
+                yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, GROUPS, settings.pool)
+            yield _to_groups(priorities.strays, 0, name, GROUPS)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""

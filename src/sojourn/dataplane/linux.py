@@ -7,6 +7,7 @@
                     `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
                     use a nexthop object)
     counter         element of the nf_tables sets `away` and `far`
+    multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
 
 Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
 changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
@@ -26,6 +27,8 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
@@ -33,6 +36,8 @@ from sojourn.core.effects import (
     ForwardingEffect,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawSlot,
     WithdrawUplink,
@@ -41,6 +46,7 @@ from sojourn.core.engine import Row
 from sojourn.dataplane import filters, reconcile
 from sojourn.dataplane.installation import SLOTS, Installation, station
 from sojourn.dataplane.links import forget_station
+from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
 from sojourn.dataplane.nftables import Nftables
 from sojourn.dataplane.objects import (
@@ -77,6 +83,7 @@ class LinuxDataplane:
         self._peers = frozenset(settings.peers)
         self._netlink = netlink or Netlink()
         self._filter = Nftables() if settings.counters else None
+        self._multicast = MulticastRouting(settings.upstream, settings.access) if settings.upstream else None
         self._installation = Installation(self._netlink, settings)
         self._snapshot: reconcile.Snapshot | None = None
         self._released: dict[int, float] = {}
@@ -91,6 +98,8 @@ class LinuxDataplane:
             self._install_filter(self._filter)
         self._ensure(*self._installation.objects())
         self._installation.move_local()
+        if self._multicast is not None:
+            self._multicast.start()
         self._started = True
 
     def _install_filter(self, table: Nftables) -> None:
@@ -168,6 +177,8 @@ class LinuxDataplane:
         self._netlink.close()
         if self._filter is not None:
             self._filter.close()
+        if self._multicast is not None:
+            self._multicast.close()
 
     # --- effects ------------------------------------------------------------------------------------------------
 
@@ -202,9 +213,28 @@ class LinuxDataplane:
                 device = self._installation.index(interface)
                 if interface in self._installation.bridges:  # nothing else remembers stations
                     forget_station(self._netlink, device, link_layer)
+            case EnsureMulticastRoute() | WithdrawMulticastRoute() | EnsureMembership() | WithdrawMembership():
+                self._apply_multicast(effect)
             case _:
                 assert_never(effect)
         self.state.record(effect)
+
+    def _apply_multicast(
+        self, effect: EnsureMulticastRoute | WithdrawMulticastRoute | EnsureMembership | WithdrawMembership
+    ) -> None:
+        if self._multicast is None:
+            raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
+        match effect:
+            case EnsureMulticastRoute(group, source, interfaces):
+                self._multicast.ensure_route(group, source, interfaces)
+            case WithdrawMulticastRoute(group, source):
+                self._multicast.withdraw_route(group, source)
+            case EnsureMembership(group, excluding, sources):
+                self._multicast.ensure_membership(group, excluding, sources)
+            case WithdrawMembership(group):
+                self._multicast.withdraw_membership(group)
+            case _:
+                assert_never(effect)
 
     def count(self) -> dict[Prefix, int]:
         """Packets from each counted prefix; empty without counters."""

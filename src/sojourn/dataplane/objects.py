@@ -62,8 +62,9 @@ _NDA_DST, _NDA_LLADDR, _NDA_PROTOCOL = 1, 2, 12
 _NUD_PERMANENT = 0x80
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 # rules
-_FRA_DST, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 1, 3, 6, 10, 15, 16
+_FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 1, 2, 3, 6, 10, 15, 16
 _FRA_PROTOCOL, _FRA_IP_PROTO = 21, 22
+_LOOK_UP, _BLACKHOLE = 1, 6
 # addresses
 _IFA_ADDRESS, _IFA_FLAGS, _IFA_PROTO = 1, 8, 11
 _IFA_F_NODAD = 0x02
@@ -244,7 +245,7 @@ def parse_neighbour(body: bytes) -> Neighbour | None:
 
 
 class Rule(NamedTuple):
-    """A routing policy rule that leads to a table."""
+    """A routing policy rule that leads to a table, or, without one, drops what it is for."""
 
     priority: int
     table: int
@@ -255,19 +256,27 @@ class Rule(NamedTuple):
     mark: int = 0
     mask: int = 0
     protocol: int = PROTOCOL
+    destination_length: int = 128
+    source: Prefix | None = None
 
     @property
     def key(self) -> Key:
         return ("rule", self)
 
     def _body(self) -> bytes:
-        length = 128 if self.destination is not None else 0
-        # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action 1: look the table up
-        body = struct.pack("=BBBBBBBBI", AF_INET6, length, 0, 0, 0, 0, 0, 1, 0)
-        body += u32(_FRA_PRIORITY, self.priority) + u32(_FRA_TABLE, self.table)
+        length = self.destination_length if self.destination is not None else 0
+        source_length = self.source.length if self.source is not None else 0
+        action = _LOOK_UP if self.table else _BLACKHOLE
+        # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action
+        body = struct.pack("=BBBBBBBBI", AF_INET6, length, source_length, 0, 0, 0, 0, action, 0)
+        body += u32(_FRA_PRIORITY, self.priority)
+        if self.table:
+            body += u32(_FRA_TABLE, self.table)
         body += attribute(_FRA_PROTOCOL, bytes((self.protocol,)))
         if self.destination is not None:
             body += attribute(_FRA_DST, self.destination)
+        if self.source is not None:
+            body += attribute(_FRA_SRC, self.source.address)
         if self.interface:
             body += attribute(_FRA_IIFNAME, self.interface.encode() + b"\0")
         if self.ip_protocol:
@@ -285,7 +294,8 @@ class Rule(NamedTuple):
 
     def __str__(self) -> str:
         interface = f" iif {self.interface}" if self.interface else ""
-        return f"rule {self.priority}{interface} table {self.table}"
+        source = f" from {self.source}" if self.source is not None else ""
+        return f"rule {self.priority}{interface}{source} {f'table {self.table}' if self.table else 'blackhole'}"
 
 
 RULES_REQUEST = struct.pack("=BBBBBBBBI", AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -303,6 +313,8 @@ def parse_rule(body: bytes) -> Rule:
         _number(found.get(_FRA_FWMARK)),
         _number(found.get(_FRA_FWMASK)) if _FRA_FWMARK in found else 0,
         found.get(_FRA_PROTOCOL, b"\0")[0],
+        body[1] if _FRA_DST in found else Rule._field_defaults["destination_length"],
+        Prefix(found[_FRA_SRC], body[2]) if _FRA_SRC in found else None,
     )
 
 

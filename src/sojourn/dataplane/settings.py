@@ -42,6 +42,8 @@ class Priorities:
 
     inner_spoofing: int = 9
     decapsulation: int = 10
+    multicast: int = 11
+    strays: int = 12
     local: int = 100
     sources: int = 105
     oversize: int = 106
@@ -73,6 +75,8 @@ class LinuxSettings:
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL
     """What every access interface answers to; None adds none."""
+    upstream: str = ""
+    """The interface towards multicast sources; empty: no multicast is forwarded."""
     loop: tuple[str, str] = ("sojourn0", "sojourn1")
     """A veth pair of our own: carries the address, holds packets, answers those too big."""
     tables: Tables = field(default_factory=Tables)

@@ -48,6 +48,26 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class MulticastConfiguration:
+    """Multicast for the nodes of an access router (RFC 4605). Times as in RFC 3810 9, with its defaults."""
+
+    upstream: str
+    """The interface towards the multicast network: groups are joined there, and packets come from there."""
+    access: tuple[str, ...]
+    """The interfaces with listeners."""
+    query_interval: Duration = 125 * SECOND
+    query_response_interval: Duration = 10 * SECOND
+    last_listener_query_interval: Duration = 1 * SECOND
+    robustness: int = 2
+    """So many messages in a row may get lost, but one."""
+    groups: int = 1024
+    """Most groups that anybody listens to, at a time."""
+    groups_per_node: int = 64
+    sources_per_node: int = 64
+    """Most sources that one node names, in all its groups together."""
+
+
+@dataclass(frozen=True, slots=True)
 class MaarConfiguration:
     """One MAAR."""
 
@@ -97,6 +117,8 @@ class MaarConfiguration:
     link_local: Address = FIXED_LINK_LOCAL
     link_layer: LinkLayer = FIXED_LINK_LAYER
     retransmission: RetransmissionConstants = RetransmissionConstants()
+    multicast: MulticastConfiguration | None = None
+    """None: no multicast beyond the access links."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ working through tunnels to these. It leaves: what we anchor follows it through a
 to it any more.
 
 The procedures are in modules of their own: `maar_access` (nodes come and go), `maar_registration` (we ask the CMD),
-`maar_anchor` (the CMD tells us, prefixes retire), all on `maar_state`. Left out: IPv4 home addresses (RFC 5844),
-fast handover (RFC 5949), direct signalling between MAARs without a CMD.
+`maar_anchor` (the CMD tells us, prefixes retire), `maar_multicast` (what nodes listen to), all on `maar_state`. Left
+out: IPv4 home addresses (RFC 5844), fast handover (RFC 5949), direct signalling between MAARs without a CMD.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
@@ -33,6 +35,7 @@ from sojourn.core.events import (
     Commanded,
     EffectFailed,
     Event,
+    GroupsReported,
     LinkChanged,
     MessageReceived,
     NodeDetached,
@@ -43,6 +46,7 @@ from sojourn.core.sequence import following
 from sojourn.engines.base import TimerName
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
+from sojourn.engines.maar_multicast import MulticastProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
@@ -54,7 +58,7 @@ _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
 
 
-class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, AnchorProcedures):
+class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures):
     """The engine of the role ``maar``."""
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -82,6 +86,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
         if forgetful or not self.sessions:  # the first life, or one without memory
             self._forget()
+        self._begin_multicast()
         return self._flush()
 
     def _take_up(self, session: Session) -> bool:
@@ -137,6 +142,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._on_effect_failed(event)
             case Commanded(verb, arguments):
                 self._on_command(verb, arguments)
+            case GroupsReported():
+                self._on_groups_reported(event)
 
     def _on_message(self, message: object, source: Address) -> None:
         match message:
@@ -164,6 +171,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return
         if kind == "store":
             self._store_again(key)
+            return
+        if kind == "multicast":
+            self._on_multicast_due(key)
             return
         session = self.sessions.get(key)
         if session is None:
@@ -194,6 +204,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         self._report("link-changed", interface=interface, up=int(up))
         if not up:
             return
+        self._on_multicast_link_up(interface)
         for session in self.sessions.values():
             if session.interface == interface and session.presence is not Presence.AWAY:
                 self._reassert(session)
@@ -213,6 +224,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 for session in self.sessions.values():
                     if session.interface == interface and session.presence is Presence.SERVED:
                         self._mend(session.node)
+            case EnsureMulticastRoute() | EnsureMembership():
+                self._on_multicast_failed(effect)
             case _:
                 pass  # what should be gone is removed by the next reconciliation
 
@@ -250,7 +263,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
     # --- for people -----------------------------------------------------------------------------------------------
 
     def show(self, topic: str, now: Instant) -> list[Row]:
-        """See `Engine.show`: ``sessions`` (one row a node), ``bindings`` (one row a prefix) and ``peers``."""
+        """See `Engine.show`: ``sessions`` (one row a node), ``bindings`` (one row a prefix), ``peers``, ``groups``."""
         if topic == "sessions":
             return [self._session_row(session, now) for session in self.sessions.values()]
         if topic == "bindings":
@@ -259,6 +272,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return [self._peer_row(self.configuration.cmd, "cmd", "", now)] + [
                 self._peer_row(peer.address, "maar", peer.name, now) for peer in self.configuration.peers
             ]
+        if topic == "groups" and self.listeners is not None:
+            return self.listeners.rows(now)
         return []
 
     def _session_row(self, session: Session, now: Instant) -> Row:

@@ -114,6 +114,7 @@ class AccessProcedures(MaarState):
         if returned and session.own is not None:
             self._do(WithdrawCounter(session.own))
         self._advertise(session)
+        self._ask_listener(session)
         self._keep(session)
         self._report(
             "attached",
@@ -127,6 +128,7 @@ class AccessProcedures(MaarState):
         probed = session.probes > 0
         self._noticed(session, event)
         self._unproved.pop(session.node, None)
+        self._remind_listener(session)
         if session.own is None and not session.legacy and self._give_late(session):
             return
         self._timers.stop(("probe", session.node))
@@ -175,6 +177,7 @@ class AccessProcedures(MaarState):
         if self.configuration.buffer:
             self._do(EnsureHold(session.slot))
             self._after(self.configuration.buffer_time, "hold", session.node)
+        self._forget_listener(session)
         self._keep(session)
         self._report("detached", node=session.node.hex(), interface=session.interface)
         if session.legacy:

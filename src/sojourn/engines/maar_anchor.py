@@ -123,6 +123,7 @@ class AnchorProcedures(MaarState):
         session.lifetime = max(request.lifetime, 4 * SECOND)
         session.active = self._now
         if was_here:
+            self._forget_listener(session)
             self._forget_station(session)
         if doubtful:
             # Our attachment lost against another. Only if our clock is behind is the node still here: any sign counts.

@@ -381,6 +381,7 @@ class RegistrationProcedures(MaarState):
         self._remove_own(session)
         self._advertise(session, gone)
         self._quiet(session)
+        self._forget_listener(session)
         session.become(Presence.REFUSED)
         self._keep(session)
         self._after(_RETRY_AFTER, "retry", session.node)

@@ -32,6 +32,7 @@ from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import MaarConfiguration, Mode, Peer
 from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.multicast_proxy import MulticastProxy
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.engines.retransmission import Retransmission
 from sojourn.wire import Handoff
@@ -73,6 +74,15 @@ class MaarState(OutboxEngine):
             wake=lambda key, instant: self._timers.start(("request", key), instant),
             sleep=lambda key: self._timers.stop(("request", key)),
         )
+        self.listeners: MulticastProxy | None = None
+        """None where multicast is not configured."""
+        if configuration.multicast is not None:
+            self.listeners = MulticastProxy(
+                configuration.multicast,
+                do=self._do,
+                wake=lambda key, instant: self._timers.start(("multicast", key), instant),
+                sleep=lambda key: self._timers.stop(("multicast", key)),
+            )
 
     # --- numbers --------------------------------------------------------------------------------------------------
 
@@ -203,6 +213,7 @@ class MaarState(OutboxEngine):
         self._quiet(session)
         for kind in ("register", "deregister"):
             self._requests.cancel((kind, session.node, self.configuration.cmd, None))
+        self._forget_listener(session)
         del self.sessions[session.node]
         self._by_slot.pop(session.slot, None)
         self._unproved.pop(session.node, None)
@@ -300,6 +311,18 @@ class MaarState(OutboxEngine):
 
     def _probe(self, session: Session) -> None:
         """Ask the node for a sign of life, again and again, and let it go if there is none."""
+        raise NotImplementedError
+
+    def _ask_listener(self, session: Session) -> None:
+        """Ask the node which multicast groups it listens to."""
+        raise NotImplementedError
+
+    def _remind_listener(self, session: Session) -> None:
+        """Ask it again if it has not answered."""
+        raise NotImplementedError
+
+    def _forget_listener(self, session: Session) -> None:
+        """It listens to nothing here any more."""
         raise NotImplementedError
 
     def _register(self, session: Session, handoff: Handoff) -> None:

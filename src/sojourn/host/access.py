@@ -20,11 +20,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from sojourn.core.effects import AccessEffect, Advertise, ProbeNode
-from sojourn.core.events import NodeSeen
+from sojourn.core.effects import AccessEffect, Advertise, ProbeNode, QueryListeners
+from sojourn.core.events import Event, GroupsReported, NodeSeen
 from sojourn.host import frames
 from sojourn.host.limits import Limiter
-from sojourn.wire.addresses import LinkLayer, eui64_link_local
+from sojourn.wire.addresses import ALL_NODES, LinkLayer, eui64_link_local
 from sojourn.wire.units import Instant
 
 DRAIN = 64
@@ -72,6 +72,9 @@ class AccessLink:
             case ProbeNode():
                 port.probe(effect)
                 self.counters["probed"] += 1
+            case QueryListeners():
+                port.query(effect)
+                self.counters["queried"] += 1
             case _:
                 assert_never(effect)
 
@@ -142,9 +145,9 @@ class AccessPort:
         except OSError:
             self.counters["interfaces-missing"] += 1
 
-    def receive(self) -> list[NodeSeen]:
-        """Who showed itself, at most `DRAIN` of it."""
-        found: list[NodeSeen] = []
+    def receive(self) -> list[Event]:
+        """Who showed itself, and what it listens to: out of at most `DRAIN` frames."""
+        found: list[Event] = []
         now = self._clock()
         for _ in range(DRAIN):
             try:
@@ -154,25 +157,29 @@ class AccessPort:
             except OSError:  # ENETDOWN, told once when the interface goes down
                 self.counters["receive-errors"] += 1
                 break
-            event = self._on_frame(frame, now)
-            if event is not None:
-                found.append(event)
+            found += self._on_frame(frame, now)
         return found
 
-    def _on_frame(self, frame: bytes, now: Instant) -> NodeSeen | None:
+    def _on_frame(self, frame: bytes, now: Instant) -> list[Event]:
         self.counters["heard"] += 1
         sender = frame[6:12]
         if sender == self.link_layer:
             self.counters["own"] += 1  # of another router of the domain, which has the same (RFC 6543)
-            return None
+            return []
         if not self._nodes.allow(sender, now) or not self._all.allow(None, now):
             self.counters["rate-limited"] += 1
-            return None
+            return []
+        if frames.is_query(frame):  # we ask on this link and nobody else, so RFC 3810 7.6.2 has nothing to elect
+            self.counters["queries-ignored"] += 1
+            return []
         sign = frames.sign(frame)
         if sign is None:
             self.counters["invalid"] += 1
-            return None
-        return NodeSeen(self.interface, sign.link_layer, sign.sighting, sign.address)
+            return []
+        events: list[Event] = [NodeSeen(self.interface, sign.link_layer, sign.sighting, sign.address)]
+        if sign.records:
+            events.append(GroupsReported(self.interface, sign.link_layer, sign.records, sign.old))
+        return events
 
     def probe(self, effect: ProbeNode) -> None:
         """Ask a node for a sign of life. Raises OSError."""
@@ -180,8 +187,14 @@ class AccessPort:
         if effect.address is not None:
             packet = frames.solicitation(router, self.link_layer, effect.address)
         else:
-            packet = frames.query(router)
+            packet = frames.sign_of_life_query(router)
         self.send(frames.ethernet(effect.link_layer, self.link_layer, packet))
+
+    def query(self, effect: QueryListeners) -> None:
+        """Ask one node or all of them what they listen to. Raises OSError."""
+        packet = frames.query(eui64_link_local(self.link_layer), effect)
+        receiver = effect.link_layer or frames.group_link_layer(effect.group or ALL_NODES)
+        self.send(frames.ethernet(receiver, self.link_layer, packet))
 
     def send(self, frame: bytes) -> None:
         """Send `frame`. Raises OSError."""
@@ -224,7 +237,9 @@ _FILTER: list[_Line] = [  # label, code, operand, then go to, else go to; "" is 
     ("", _LOAD_HALF, 54, "", ""),
     ("", _IF_EQUAL, 58 << 8, "", "drop"),  # eight octets of them, then ICMPv6
     ("", _LOAD_BYTE, 62, "", ""),
+    ("", _IF_EQUAL, 130, "take", ""),  # queries, to count them
     ("", _IF_EQUAL, 131, "take", ""),  # reports of either version
+    ("", _IF_EQUAL, 132, "take", ""),  # the end of listening, in version 1
     ("", _IF_EQUAL, 143, "take", "drop"),
     ("take", _RETURN, 0xFFFF, "", ""),
     ("drop", _RETURN, 0, "", ""),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from sojourn.core.effects import Advertise
+from sojourn.core.effects import Advertise, QueryListeners
 from sojourn.core.events import Sighting
 from sojourn.wire.addresses import ALL_NODES, UNSPECIFIED, Address, LinkLayer
 from sojourn.wire.errors import DecodeError
@@ -20,6 +20,7 @@ from sojourn.wire.icmpv6 import (
     Mtu,
     MulticastListenerQuery,
     MulticastListenerReport,
+    MulticastListenerReport2,
     NdOption,
     NeighbourAdvertisement,
     NeighbourAdvertisementFlags,
@@ -35,6 +36,7 @@ from sojourn.wire.icmpv6 import (
     seal_icmpv6,
     verify_icmpv6,
 )
+from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import MILLISECOND, SECOND
 
 ETHERTYPE_IPV6 = b"\x86\xdd"
@@ -47,6 +49,9 @@ _HOP_LIMIT_LISTENERS = 1
 _IPV6 = struct.Struct("!IHBB16s16s")
 _ROUTER_ALERT = bytes((ICMPV6, 0, 5, 2, 0, 0, 1, 0))
 """The Hop-by-Hop Options header that multicast listener messages travel in (RFC 2711, RFC 3810 5)."""
+_ALERT = _ROUTER_ALERT[2:6]
+"""The Router Alert option of value 0, MLD; two octets of padding may stand before or behind it."""
+_LISTENER_QUERY = 130
 _SOLICITED_NODE = bytes.fromhex("ff0200000000000000000001ff")
 
 
@@ -56,6 +61,10 @@ class Sign(NamedTuple):
     link_layer: LinkLayer
     sighting: Sighting
     address: Address | None
+    records: tuple[MulticastAddressRecord, ...] = ()
+    """What it says of multicast groups, where a router may believe it."""
+    old: bool = False
+    """It says so in the words of version 1 (RFC 2710)."""
 
 
 # --- out ----------------------------------------------------------------------------------------------------
@@ -84,13 +93,30 @@ def solicitation(router: Address, router_link_layer: LinkLayer, target: Address)
     return _discovery(message, router, target)
 
 
-def query(router: Address) -> bytes:
+def sign_of_life_query(router: Address) -> bytes:
     """The IPv6 packet of a general multicast listener query: every host has something to answer (RFC 3810
     5.1).
     """
-    message = encode_icmpv6(MulticastListenerQuery.general(QUERY_RESPONSE))
-    payload = _ROUTER_ALERT + seal_icmpv6(message, router, ALL_NODES)
-    return _IPV6.pack(6 << 28, len(payload), 0, _HOP_LIMIT_LISTENERS, router, ALL_NODES) + payload
+    return _to_listeners(MulticastListenerQuery.general(QUERY_RESPONSE), router, ALL_NODES)
+
+
+def query(router: Address, effect: QueryListeners) -> bytes:
+    """The IPv6 packet of a multicast listener query; a general one goes to all nodes, another one to its group
+    (RFC 3810 5.1.15), whoever gets the frame.
+    """
+    group = effect.group or UNSPECIFIED
+    message = MulticastListenerQuery.about(group, effect.within, effect.robustness, effect.interval)
+    return _to_listeners(message, router, effect.group or ALL_NODES)
+
+
+def group_link_layer(group: Address) -> LinkLayer:
+    """Where frames to a group go (RFC 2464 7)."""
+    return b"\x33\x33" + group[12:]
+
+
+def _to_listeners(message: Icmpv6Message, router: Address, destination: Address) -> bytes:
+    payload = _ROUTER_ALERT + seal_icmpv6(encode_icmpv6(message), router, destination)
+    return _IPV6.pack(6 << 28, len(payload), 0, _HOP_LIMIT_LISTENERS, router, destination) + payload
 
 
 def _discovery(message: Icmpv6Message, source: Address, destination: Address) -> bytes:
@@ -101,6 +127,11 @@ def _discovery(message: Icmpv6Message, source: Address, destination: Address) ->
 # --- in -----------------------------------------------------------------------------------------------------
 
 
+def is_query(frame: bytes) -> bool:
+    """Whether a frame that passed the filter is a multicast listener query, right or not."""
+    return len(frame) > 62 and frame[20] == 0 and frame[62] == _LISTENER_QUERY
+
+
 def sign(frame: bytes) -> Sign | None:
     """What an Ethernet frame says about its sender; None when it says nothing or is not as the RFCs ask."""
     if len(frame) < 58 or frame[12:14] != ETHERTYPE_IPV6 or frame[6] & 1:
@@ -109,8 +140,9 @@ def sign(frame: bytes) -> Sign | None:
     payload = frame[54 : 54 + length]
     if len(payload) < length or source[0] == 0xFF:
         return None
+    options = b""
     if following == 0 and frame[54:56] == bytes((ICMPV6, 0)):
-        payload = payload[8:]
+        options, payload = payload[2:8], payload[8:]
     elif following != ICMPV6:
         return None
     if not verify_icmpv6(payload, source, destination):
@@ -122,7 +154,13 @@ def sign(frame: bytes) -> Sign | None:
     sighting = _sighting(message, source, destination, hop_limit)
     if sighting is None:
         return None
-    return Sign(frame[6:12], sighting, None if source == UNSPECIFIED else source)
+    if source == UNSPECIFIED:
+        return Sign(frame[6:12], sighting, None)
+    if isinstance(message, MulticastListenerReport) and _ALERT in options:
+        # "Routers silently discard" reports without an address (RFC 3810 5.2.13), but a sign of life they are.
+        old = not isinstance(message, MulticastListenerReport2)
+        return Sign(frame[6:12], sighting, source, message.memberships, old)
+    return Sign(frame[6:12], sighting, source)
 
 
 def _sighting(message: Icmpv6Message, source: Address, destination: Address, hop_limit: int) -> Sighting | None:

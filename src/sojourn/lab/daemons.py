@@ -149,6 +149,8 @@ def configuration(daemon: Daemon, topology: Topology) -> str:
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if topology.multicast is not None:
+        table["multicast.upstream"] = f"to-{topology.path(node.name, topology.multicast)[1]}"
     table |= dict(topology.maar) | dict(own)
     peers = [
         {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}

@@ -45,7 +45,7 @@ class Scenario:
 
 _scenarios: dict[str, Scenario] = {}
 
-_MODULES = ("sojourn.lab.demo", "sojourn.lab.soak")
+_MODULES = ("sojourn.lab.demo", "sojourn.lab.soak", "sojourn.lab.multicast")
 """Modules that register scenarios when imported."""
 
 
