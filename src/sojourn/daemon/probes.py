@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sojourn.core.effects import EnsureCounter
+from sojourn.dataplane.encapsulation import SegmentTunnel
 from sojourn.dataplane.links import add_veth, raise_quiet
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.dataplane.netlink import (
@@ -189,7 +190,7 @@ def _holds(route: Route) -> str:
 
 
 def _try_encapsulation() -> str:
-    return _holds(Route(_TABLE, _PREFIX, device=_veth()[0], segment=_PEER))
+    return _holds(Route(_TABLE, _PREFIX, device=_veth()[0], tunnel=SegmentTunnel(_PEER)))
 
 
 def _try_decapsulation() -> str:
@@ -197,7 +198,7 @@ def _try_decapsulation() -> str:
 
 
 def _try_nexthop() -> str:
-    nexthop = Nexthop(4711, _veth()[0], segment=_PEER)
+    nexthop = Nexthop(4711, _veth()[0], tunnel=SegmentTunnel(_PEER))
     netlink = Netlink()
     try:
         netlink.request(nexthop.ensure())

@@ -30,15 +30,14 @@ from sojourn.dataplane.objects import (
     Rule,
 )
 from sojourn.dataplane.reconcile import rules
-from sojourn.dataplane.settings import LinuxSettings
+from sojourn.dataplane.settings import SLOTS, LinuxSettings
+from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
 from sojourn.wire.addresses import ANY, Address, Prefix
 
 _LOCAL_TABLE = 255
 _PROTOCOL_KERNEL = 2
 _IPV6_IN_IPV6 = 41
 _ALIAS_OCTETS = 255
-SLOTS = (1 << 24) - 1
-"""Slots are below this; the number itself is the nexthop that leads round the loop."""
 
 
 def station(slot: int) -> Address:
@@ -58,6 +57,8 @@ class Installation:
         self.indices: dict[str, int] = {}
         """Interfaces by name, as of the last look."""
         self.bridges: set[str] = set()
+        self.tunnels: Tunnels
+        """Chosen by `prepare`."""
 
     def index(self, name: str) -> int:
         """The interface `name`. Raises OSError ENODEV."""
@@ -94,6 +95,7 @@ class Installation:
         # The source of every tunnelled packet is sought among this end's one address only, not among all there are.
         links.write_setting(f"conf/{near}/use_oif_addrs_only", 1)
         self._prepare_hold(near)
+        self.tunnels = prepared(self._netlink, settings, self.near)
         links.write_setting("conf/all/forwarding", 1)
         for name in settings.access:
             links.write_setting(f"conf/{name}/accept_ra", 0)
@@ -130,9 +132,7 @@ class Installation:
         # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
         yield Route(tables.sources, ANY, own, RTN_THROW)
         yield Route(tables.sources, ANY, kind=RTN_BLACKHOLE)
-        for peer in settings.peers:
-            source = Prefix(peer, 128)
-            yield Route(tables.decapsulation, own, source, device=self.near, decapsulate=True)
+        yield from self.tunnels.objects()
         if settings.link_local is not None:
             for name in settings.access:
                 yield InterfaceAddress(self.index(name), settings.link_local)
@@ -166,6 +166,18 @@ class Installation:
         for rule in rules(self._netlink):
             if rule.table == _LOCAL_TABLE and rule.priority == 0:
                 self._netlink.request(rule.withdraw())
+
+    def remove_leftovers(self) -> None:
+        """Devices for tunnels that an earlier life used, and this one does not, are gone."""
+        self._remove(leftovers(self._netlink, self._settings, self.tunnels))
+
+    def remove_tunnels(self) -> None:
+        """No device for tunnels is left."""
+        self._remove(leftovers(self._netlink, self._settings, None))
+
+    def _remove(self, devices: Iterator[int]) -> None:
+        for index in devices:
+            links.delete_link(self._netlink, index)
 
     def restore_local(self) -> None:
         """The rule for `local` is at 0 again, if it was we who moved it."""

@@ -1,0 +1,1 @@
+sh /work/wt/kernels/.t1.sh
