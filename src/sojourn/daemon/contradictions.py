@@ -204,9 +204,13 @@ def _kernel(kernel: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(
             ("maar", "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
         )
-    loop = kernel.get("loop")
-    if isinstance(loop, list) and len(loop) == 2 and loop[0] == loop[1]:
-        yield Fault(("maar", "kernel", "loop"), f"{loop[0]!r} is there twice", "expected two names")
+    seen: set[str] = set()
+    for key, standard in (("loop", LinuxSettings.loop), ("tunnels", LinuxSettings.tunnels)):
+        names = kernel.get(key, list(standard))
+        for name in names if isinstance(names, list) else ():
+            if name in seen:
+                yield Fault(("maar", "kernel", key), f"{name!r} is there twice", "expected four names")
+            seen.add(str(name))
 
 
 def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:

@@ -117,6 +117,8 @@ class Daemon:
                 started.append(role)
                 for thing in removed:
                     self.log.say("info", "removed", role=role.name, what=thing)
+                if isinstance(role.dataplane, LinuxDataplane):
+                    self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
         except StartError:
             for role in self.roles:
                 if role in started:

@@ -44,7 +44,9 @@ ToleranceField: TypeAlias = Annotated[
     Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
     Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
 ]
-BackendField: TypeAlias = Annotated[Literal["seg6", "memory"], Expected('"seg6" or "memory"', "seg6")]
+BackendField: TypeAlias = Annotated[
+    Literal["auto", "seg6", "ip6tnl", "memory"], Expected('"auto", "seg6", "ip6tnl" or "memory"', "ip6tnl")
+]
 CountField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
 ]
@@ -56,7 +58,7 @@ MtuField: TypeAlias = Annotated[
     Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
 ]
 LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)]
-LoopField: TypeAlias = Annotated[
+PairField: TypeAlias = Annotated[
     tuple[InterfaceField, InterfaceField], Expected("two names of interfaces", ["sojourn0", "sojourn1"])
 ]
 TableField: TypeAlias = Annotated[
@@ -145,7 +147,12 @@ class Peer(Section):
 class Kernel(Section):
     """Numbers and names in the kernel that are the daemon's own; to be changed where something else uses them."""
 
-    loop: LoopField = setting("A veth pair of the daemon's own.", ("sojourn0", "sojourn1"))
+    loop: PairField = setting("A veth pair of the daemon's own.", LinuxSettings.loop)
+    tunnels: PairField = setting(
+        "Its two ip6tnl devices, where the backend is that: into tunnels, out of tunnels.",
+        LinuxSettings.tunnels,
+        example=["sojourn2", "sojourn3"],
+    )
     first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
         "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
@@ -177,7 +184,11 @@ class Maar(Section):
         None,
         example="mad-pmipv6",
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
     counters: SwitchField = setting(
         "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
     )

@@ -136,7 +136,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
             engine = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
             peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
             access = section.access
-            if section.backend == "seg6":
+            if section.backend != "memory":
                 settings = linux_settings(section)
                 fresh = not _exists(settings.loop[0])
                 with refusals("open netlink", "sojourn doctor says what this kernel can do"):

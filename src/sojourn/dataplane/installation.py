@@ -21,7 +21,6 @@ from sojourn.dataplane import links
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     RTN_BLACKHOLE,
-    RTN_THROW,
     InterfaceAddress,
     KernelObject,
     Neighbour,
@@ -32,7 +31,7 @@ from sojourn.dataplane.objects import (
 from sojourn.dataplane.reconcile import rules
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
-from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.addresses import ANY, Address
 
 _LOCAL_TABLE = 255
 _PROTOCOL_KERNEL = 2
@@ -124,13 +123,10 @@ class Installation:
     def objects(self) -> Iterator[KernelObject]:
         """What stands in the kernel, in an order that loses no packet while it is put there."""
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
-        own = Prefix(settings.address, 128)
         yield InterfaceAddress(self.near, settings.address, 128)
         yield self.round_trip
         yield Nexthop(settings.nexthops + SLOTS, self.near, gateway=station(SLOTS))
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
-        # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
-        yield Route(tables.sources, ANY, own, RTN_THROW)
         yield Route(tables.sources, ANY, kind=RTN_BLACKHOLE)
         yield from self.tunnels.objects()
         if settings.link_local is not None:

@@ -29,7 +29,7 @@ from sojourn.dataplane.objects import (
     Rule,
 )
 from sojourn.dataplane.settings import TRIAL, LinuxSettings
-from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.addresses import ANY, Address, Prefix
 
 AUTO = "auto"
 _GATEWAY = b"\xfe\x80" + bytes(13) + b"\1"
@@ -57,7 +57,7 @@ class Tunnels(Protocol):
         ...
 
     def objects(self) -> Iterator[Route | Rule]:
-        """What takes packets of peers out, and nobody else's."""
+        """What takes packets of peers out and nobody else's, and lets our own pass."""
         ...
 
 
@@ -79,10 +79,11 @@ class Seg6Tunnels:
         return Way(self._near, None, SegmentTunnel(remote))
 
     def objects(self) -> Iterator[Route | Rule]:
-        own = Prefix(self._settings.address, 128)
+        tables, own = self._settings.tables, Prefix(self._settings.address, 128)
+        # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
+        yield Route(tables.sources, ANY, own, RTN_THROW)
         for peer in self._settings.peers:
-            source = Prefix(peer, 128)
-            yield Route(self._settings.tables.decapsulation, own, source, device=self._near, decapsulate=True)
+            yield Route(tables.decapsulation, own, Prefix(peer, 128), device=self._near, decapsulate=True)
 
 
 class Ip6tnlTunnels:
@@ -121,7 +122,8 @@ class Ip6tnlTunnels:
         yield self._nothing_comes_in()
         for peer in self._settings.peers:
             yield Route(table, own, Prefix(peer, 128), RTN_THROW)
-        yield Route(table, own, kind=RTN_BLACKHOLE)
+        # Not for `own`: a lookup that finds no source there goes on with less specific destinations.
+        yield Route(table, ANY, kind=RTN_BLACKHOLE)
 
     def _nothing_comes_in(self) -> Rule:
         return Rule(self._settings.priorities.inner_spoofing, 0, self._settings.tunnels[0], action=FR_BLACKHOLE)

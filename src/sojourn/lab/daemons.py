@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
+from sojourn.dataplane import nftables
 from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
@@ -149,6 +150,8 @@ def configuration(daemon: Daemon, topology: Topology) -> str:
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if not nftables.usable():
+        table["counters"] = False  # no prefix is found idle then
     table |= dict(topology.maar) | dict(own)
     peers = [
         {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}

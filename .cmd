@@ -1,1 +1,0 @@
-sh /work/wt/kernels/.t1.sh

@@ -1,0 +1,123 @@
+"""``python tests/kernels/run.py COMMAND ...``: a command on another kernel, in user-mode Linux.
+
+The kernel is Debian's (package user-mode-linux), or the one that the environment variable ``UML`` names. It sees the
+files of this machine read only, has nothing but a loopback interface, and one processor. The exit status is that of the
+command. Everything runs in namespaces of its own: whatever kills us, no process and no file is left.
+
+Where a tool is missing the command is not run, which is a failure in CI (``CI=true``) and else only said.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from sojourn.lab.namespaces import SandboxUnavailable, sandbox
+
+MEMORY = "512M"
+PATIENCE = 540
+"""Seconds after which a guest that does not end is stopped."""
+GUEST = Path(__file__).resolve().with_name("guest.py")
+EXCHANGE = "/dev/shm"
+"""A file system of our own in the sandbox: the guest's memory, and what we tell each other (see guest.py)."""
+_INHERITED = ("CI", "SOJOURN_BACKENDS")
+
+
+class ToolMissing(Exception):
+    """Something that has to be installed; the text says what."""
+
+
+def kernel() -> str:
+    """The path of the kernel, which is an ordinary program."""
+    name = os.environ.get("UML", "linux.uml")
+    found = shutil.which(name)
+    if found is None:
+        raise ToolMissing(f"no {name} here: apt install user-mode-linux")
+    return found
+
+
+def larger_registers(directory: Path) -> dict[str, str]:
+    """What the kernel's environment needs on this processor; see xstate.c."""
+    if "amx_tile" not in Path("/proc/cpuinfo").read_text().split():
+        return {}
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang") or shutil.which("tcc")
+    if compiler is None:
+        raise ToolMissing("this processor has AMX, so that user-mode Linux needs a C compiler: apt install tcc")
+    library = directory / "xstate.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-nostdlib", "-o", library, GUEST.with_name("xstate.c")], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+def boot(command: list[str]) -> int:
+    """Run `command` in the guest, in a sandbox: its status. Raises `ToolMissing`."""
+    if ctypes.CDLL(None).mount(b"none", EXCHANGE.encode(), b"tmpfs", 0, None) != 0:
+        raise ToolMissing(f"cannot mount on {EXCHANGE}")
+    scratch = {"HOME": EXCHANGE, "TMPDIR": EXCHANGE}
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "SOJOURN_SANDBOX": "1",
+        "SOJOURN_KERNEL": "other" if "UML" in os.environ else "stock",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+    }
+    order = {"command": command, "environment": environment | scratch, "directory": os.getcwd()}
+    directory = Path(EXCHANGE)
+    (directory / "order").write_text(json.dumps(order))
+    arguments = [
+        *(f"mem={MEMORY}", "root=/dev/root", "rootfstype=hostfs", "ro", "quiet", "con=null", "con0=null,fd:1"),
+        *(f"uml_dir={EXCHANGE}/uml/", f"init={sys.executable}", "--", "-I", str(GUEST)),
+    ]
+    return _watch([kernel(), *arguments], {**os.environ, **scratch, **larger_registers(directory)}, directory)
+
+
+def _watch(arguments: list[str], environment: dict[str, str], directory: Path) -> int:
+    """The guest's words are passed on; those of its kernel only when it ends without a status."""
+    log = directory / "kernel.log"
+    reading, writing = os.pipe()
+    with log.open("wb") as console:
+        guest = subprocess.Popen(
+            [arguments[0], f"con1=null,fd:{writing}", *arguments[1:]],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            pass_fds=(writing,),
+        )
+    os.close(writing)
+    timer = threading.Timer(PATIENCE, guest.kill)
+    timer.start()
+    with os.fdopen(reading, "rb", 0) as words:
+        while octets := words.read(4096):
+            os.write(1, octets.replace(b"\r\n", b"\n"))
+    guest.wait()
+    timer.cancel()
+    try:
+        return int((directory / "status").read_text())
+    except (OSError, ValueError):
+        sys.stderr.write(log.read_text(errors="replace")[-8000:])
+        print(f"the guest kernel ended without a status ({guest.returncode})", file=sys.stderr)
+        return 1
+
+
+def main() -> int:
+    """See the head of this file."""
+    missing = 1 if os.environ.get("CI") == "true" else 0
+    try:
+        kernel()
+        return sandbox(lambda: boot(sys.argv[1:]))
+    except ToolMissing as error:
+        print(f"not run on another kernel: {error}", file=sys.stderr)
+        return missing
+    except SandboxUnavailable as error:
+        print(f"not run on another kernel: {error.strerror}", file=sys.stderr)
+        return missing
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
