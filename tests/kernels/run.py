@@ -64,6 +64,7 @@ def boot(command: list[str]) -> int:
         "SOJOURN_SANDBOX": "1",
         "SOJOURN_KERNEL": "other" if "UML" in os.environ else "stock",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TERM": os.environ.get("TERM", "dumb") if sys.stdout.isatty() else "dumb",
         **{name: os.environ[name] for name in _INHERITED if name in os.environ},
     }
     order = {"command": command, "environment": environment | scratch, "directory": os.getcwd()}

@@ -189,6 +189,7 @@ def test_nothing_is_taken_out_of_a_tunnel_to_another_address_of_the_router(
     """Whoever sends it: what the kernel is told of tunnels holds for one address."""
     other = AR1[:15] + b"\x77"
     bed.netlink("ar1").add_address(bed.ends["ar1", "core"].index, other, 64)
+    bed.wait_for("ar1", {other})
     bed.serve_home(anchor)
     inner = udp_packet(SERVER, HOST, 7, b"x")
     with bed.udp("a", HOST, 7) as host:

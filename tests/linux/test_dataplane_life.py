@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import product
 
 import pytest
 
@@ -23,6 +25,7 @@ from sojourn.core.effects import (
 from sojourn.dataplane import nftables
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.objects import Rule
+from sojourn.dataplane.tunnels import BACKENDS
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.rtnetlink import RTM_GETNEIGH
 from sojourn.wire.addresses import address, prefix, text
@@ -205,6 +208,36 @@ def test_a_peer_that_is_no_longer_configured_loses_its_way_in(bed: Bed) -> None:
     removed = plane.finish()
     assert len(removed) == 1
     assert "2001:db8:a3::1" in removed[0]
+
+
+def backends(bed: Bed) -> list[str]:
+    """What this kernel can tunnel with. Those of the test run have one each; UML=... make test-kernels takes others."""
+    found = []
+    for name in BACKENDS:
+        with suppress(OSError):
+            bed.plane("ar2", backend=name)
+            found.append(name)
+        bed.stop("ar2", bed.planes[0])
+    return found
+
+
+def test_a_later_life_may_tunnel_in_another_way(bed: Bed) -> None:
+    before = state(bed, "ar2")
+    here = backends(bed)
+    assert here
+    anchor = bed.plane("ar1")
+    for first, second in product(here, here):
+        serving = bed.plane("ar2", backend=first)
+        bed.serve_away(anchor, serving)
+        bed.crash(serving)
+        serving = bed.plane("ar2", backend=second)
+        bed.serve_away(anchor, serving)
+        serving.finish()
+        with bed.udp("server", SERVER, 7) as server, bed.udp("a", HOST, 7) as host:
+            assert arrives(host, server, SERVER), (first, second)
+            assert arrives(server, host, HOST), (first, second)
+        bed.stop("ar2", serving)
+        assert state(bed, "ar2").difference(before) == []
 
 
 def test_a_hold_of_an_earlier_life_is_released(bed: Bed) -> None:

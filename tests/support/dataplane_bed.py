@@ -77,7 +77,7 @@ class Bed:
             self.leave_through(host, "ar1")
         for router in ROUTERS:
             ends = (end for (name, _), end in self.ends.items() if name == router)
-            self._wait_for(router, {eui64_link_local(end.link_layer) for end in ends})
+            self.wait_for(router, {eui64_link_local(end.link_layer) for end in ends})
 
     def _end(self, name: str, interface: str) -> End:
         self._index += 1
@@ -129,10 +129,11 @@ class Bed:
 
     def settle(self, router: str) -> None:
         """The kernel makes the local route of a new address in a moment of its own; the state is whole then."""
-        self._wait_for(router, {SHARED_LINK_LOCAL})
+        self.wait_for(router, {SHARED_LINK_LOCAL})
 
-    def _wait_for(self, name: str, link_locals: set[Address]) -> None:
-        wanted = {f"to {text(link_local)}/128" for link_local in link_locals}
+    def wait_for(self, name: str, owned: set[Address]) -> None:
+        """The kernel takes packets to these addresses of `name`."""
+        wanted = {f"to {text(one)}/128" for one in owned}
         for _ in range(300):
             lines = [line for line in KernelState.of(self.namespaces[name]).lines if "table 255" in line]
             missing = {local for local in wanted if not any(f"{local} " in f"{line} " for line in lines)}
