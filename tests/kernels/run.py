@@ -1,8 +1,9 @@
-"""``python tests/kernels/run.py COMMAND ...``: a command on another kernel, in user-mode Linux.
+"""``python tests/kernels/run.py [--wire INTERFACE] COMMAND ...``: a command on another kernel, in user-mode Linux.
 
 The kernel is Debian's (package user-mode-linux), or the one that the environment variable ``UML`` names. It sees the
-files of this machine read only, has nothing but a loopback interface, and one processor. The exit status is that of the
-command. Everything runs in namespaces of its own: whatever kills us, no process and no file is left.
+files of this machine read only, has one processor, and no network but, as ``vec0``, the far end of what `INTERFACE` is
+connected to. The exit status is that of the command. Everything runs in namespaces of its own: whatever kills us, no
+process and no file is left.
 
 Where a tool is missing the command is not run, which is a failure in CI (``CI=true``) and else only said.
 """
@@ -13,6 +14,8 @@ import ctypes
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -54,7 +57,17 @@ def larger_registers(directory: Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(library)}
 
 
-def boot(command: list[str]) -> int:
+def wire_to(interface: str) -> socket.socket:
+    """All frames that pass `interface`. Raises OSError."""
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    wire.bind((interface, 3))  # ETH_P_ALL
+    promiscuous = struct.pack("=iHH8x", socket.if_nametoindex(interface), 1, 0)
+    wire.setsockopt(263, 1, promiscuous)  # SOL_PACKET, PACKET_ADD_MEMBERSHIP
+    wire.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
+    return wire
+
+
+def boot(command: list[str], wire: socket.socket | None) -> int:
     """Run `command` in the guest, in a sandbox: its status. Raises `ToolMissing`."""
     if ctypes.CDLL(None).mount(b"none", EXCHANGE.encode(), b"tmpfs", 0, None) != 0:
         raise ToolMissing(f"cannot mount on {EXCHANGE}")
@@ -74,10 +87,14 @@ def boot(command: list[str]) -> int:
         *(f"mem={MEMORY}", "root=/dev/root", "rootfstype=hostfs", "ro", "quiet", "con=null", "con0=null,fd:1"),
         *(f"uml_dir={EXCHANGE}/uml/", f"init={sys.executable}", "--", "-I", str(GUEST)),
     ]
-    return _watch([kernel(), *arguments], {**os.environ, **scratch, **larger_registers(directory)}, directory)
+    if wire is not None:
+        arguments.insert(0, f"vec0:transport=fd,fd={wire.fileno()},vec=0")
+    passed = [] if wire is None else [wire.fileno()]
+    environment = {**os.environ, **scratch, **larger_registers(directory)}
+    return _watch([kernel(), *arguments], environment, directory, passed)
 
 
-def _watch(arguments: list[str], environment: dict[str, str], directory: Path) -> int:
+def _watch(arguments: list[str], environment: dict[str, str], directory: Path, passed: list[int]) -> int:
     """The guest's words are passed on; those of its kernel only when it ends without a status."""
     log = directory / "kernel.log"
     reading, writing = os.pipe()
@@ -88,7 +105,7 @@ def _watch(arguments: list[str], environment: dict[str, str], directory: Path) -
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
-            pass_fds=(writing,),
+            pass_fds=(writing, *passed),
         )
     os.close(writing)
     timer = threading.Timer(PATIENCE, guest.kill)
@@ -109,9 +126,12 @@ def _watch(arguments: list[str], environment: dict[str, str], directory: Path) -
 def main() -> int:
     """See the head of this file."""
     missing = 1 if os.environ.get("CI") == "true" else 0
+    command, wire = sys.argv[1:], None
+    if command[:1] == ["--wire"]:
+        command, wire = command[2:], wire_to(command[1])
     try:
         kernel()
-        return sandbox(lambda: boot(sys.argv[1:]))
+        return sandbox(lambda: boot(command, wire))
     except ToolMissing as error:
         print(f"not run on another kernel: {error}", file=sys.stderr)
         return missing
