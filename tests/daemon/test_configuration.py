@@ -127,6 +127,14 @@ def test_numbers_of_the_kernel_can_be_moved() -> None:
     assert (told.mark, told.mark_mask) == (2, 255)
 
 
+def test_how_the_kernel_tunnels_can_be_chosen() -> None:
+    kernel = '[maar.kernel]\ntunnels = ["in0", "out0"]\n'
+    section = read(MAAR.replace(MODE, 'backend = "ip6tnl"') + kernel).file.maar
+    assert section is not None
+    told = linux_settings(section)
+    assert (told.backend, told.tunnels) == ("ip6tnl", ("in0", "out0"))
+
+
 def test_retransmission_is_a_table_of_each_role() -> None:
     section = read(MAAR + "[maar.retransmission]\nmax_bindack_timeout = 8\n").file.maar
     assert section is not None
@@ -180,6 +188,8 @@ WRONG = [
     (PEERS, "[maar.kernel]\nfirst_table = 250\n" + PEERS, ":9: maar.kernel.first_table", "tables of the"),
     (PEERS, "[maar.kernel]\nmark = 1\n" + PEERS, ":9: maar.kernel.mark: ", "0x1 has bits outside of"),
     (PEERS, '[maar.kernel]\nloop = ["a", "a"]\n' + PEERS, ":9: maar.kernel.loop: ", "'a' is there twice"),
+    (PEERS, '[maar.kernel]\ntunnels = ["sojourn1", "b"]\n' + PEERS, ":9: maar.kernel.tunnels: ", "is there twice"),
+    (MODE, 'backend = "seg9"', ":7: maar.backend: ", '"auto", "seg6", "ip6tnl" or "memory"'),
     (PEERS, '[maar.kernel]\nloop = ["a"]\n' + PEERS, ":9: maar.kernel.loop", "two names of interfaces"),
     ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket, "),
     ("/run/sojourn/ar1.sock", "ar1.sock", ":1: control: ", "'ar1.sock' depends on where the daemon is started; exp"),

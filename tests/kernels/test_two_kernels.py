@@ -53,7 +53,9 @@ def test_srv6_code_and_ip6tnl_devices_understand_each_other(here: tuple[Side, Ne
     watchdog.start()
     assert guest.stdout is not None
     try:
-        backend, release = guest.stdout.readline().split()
+        first = guest.stdout.readline()
+        assert first, "the guest did not come up; its words are above"
+        backend, release = first.split()
         assert (backend, release == os.uname().release) == ("ip6tnl", False)
         theirs = int(guest.stdout.readline())  # from the node there, anchored here, to the server here
         ours = side.answers(20)

@@ -190,7 +190,9 @@ class Maar(Section):
         "auto",
     )
     counters: SwitchField = setting(
-        "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
+        "Use nf_tables. Without it no prefix is found idle, and with seg6 packets too big for a tunnel are lost in "
+        "silence.",
+        True,
     )
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
