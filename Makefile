@@ -13,7 +13,7 @@ SANDBOX := $(BIN)/python -m sojourn.lab.sandbox
 PYTEST := $(BIN)/python -m pytest -q
 JOBS ?= 2
 
-.PHONY: help demo test test-kernels check fast lab format bench fuzz tools clean
+.PHONY: help demo test test-kernels deb check fast lab format bench fuzz tools clean
 
 help:
 	@sed -n '1,6s/^# //p' Makefile
@@ -38,7 +38,7 @@ tools:
 demo: $(VENV)/.ready-run
 	@$(BIN)/sojourn demo $(DEMO)
 
-test: $(VENV)/.ready-dev tools
+test: $(VENV)/.ready-dev tools deb
 	$(PYTEST) -n $(JOBS) -m "not lab"
 	$(SANDBOX) $(PYTEST) -m "lab and not ip6tnl" || { \
 	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
@@ -52,6 +52,10 @@ KERNEL_TESTS ?= @tests/kernels/targets.txt
 test-kernels: $(VENV)/.ready-dev tools
 	@$(BIN)/python -m compileall -q src tests
 	$(BIN)/python tests/kernels/run.py sh tests/kernels/tests.sh $(BIN)/python $(KERNEL_TESTS)
+
+# A Debian package for the release that this machine runs, in dist/.
+deb: $(VENV)/.ready-run
+	@sh contrib/make-deb $(BIN)/python dist
 
 # --- for developers -------------------------------------------------------------------------------------------------
 
