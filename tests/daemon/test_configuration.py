@@ -189,6 +189,12 @@ WRONG = [
     (PEERS, "[maar.kernel]\nmark = 1\n" + PEERS, ":9: maar.kernel.mark: ", "0x1 has bits outside of"),
     (PEERS, '[maar.kernel]\nloop = ["a", "a"]\n' + PEERS, ":9: maar.kernel.loop: ", "'a' is there twice"),
     (PEERS, '[maar.kernel]\ntunnels = ["sojourn1", "b"]\n' + PEERS, ":9: maar.kernel.tunnels: ", "is there twice"),
+    (
+        PEERS,
+        '[[maar.hostapd]]\ncontrol = "/run/hostapd/wlan0"\ninterface = "wlan0"\n' + PEERS,
+        ":10: maar.hostapd[0].interface: ",
+        "'wlan0' is not in maar.access",
+    ),
     (MODE, 'backend = "seg9"', ":7: maar.backend: ", '"auto", "seg6", "ip6tnl" or "memory"'),
     (PEERS, '[maar.kernel]\nloop = ["a"]\n' + PEERS, ":9: maar.kernel.loop", "two names of interfaces"),
     ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket, "),
@@ -375,7 +381,7 @@ def test_the_documented_examples_are_right(example: str) -> None:
 
 def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(reference.json_schema()))
-    assert set(schema["$defs"]) == {"Maar", "Peer", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
+    assert set(schema["$defs"]) == {"Maar", "Peer", "AccessPoint", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
     assert schema["additionalProperties"] is False
 
 

@@ -1,7 +1,7 @@
 """The Debian package that `make deb` built: installed, upgraded and removed by dpkg on a copy of this system.
 
-The copy, in a mount namespace of its own, is an overlay over /usr and dpkg's own files; systemctl there is a script that
-notes what it is told.
+The copy, in a mount namespace of its own, is an overlay over /usr and dpkg's own files; systemctl there is a script
+that notes what it is told.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _database(maar, cmd, data)
     faults += _peers(maar)
     faults += _access(maar)
+    faults += _access_points(maar)
     faults += _lifetime(("maar", "lifetime"), maar.get("lifetime"))
     faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
     faults += _advertised(maar)
@@ -147,6 +148,17 @@ def _access(maar: Mapping[str, Any]) -> Iterator[Fault]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield Fault(("maar", "access", index), f"{name!r} is there twice", "expected every interface once")
+
+
+def _access_points(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    access, seen = maar.get("access"), set[str]()
+    for index, point in enumerate(_tables(maar.get("hostapd"))):
+        interface, control = point.get("interface"), point.get("control")
+        if isinstance(access, list) and isinstance(interface, str) and interface not in access:
+            yield Fault(("maar", "hostapd", index, "interface"), f"{interface!r} is not in maar.access", "expected one")
+        if isinstance(control, str) and control in seen:
+            yield Fault(("maar", "hostapd", index, "control"), f"{control!r} is there twice", "expected each once")
+        seen.add(str(control))
 
 
 def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:

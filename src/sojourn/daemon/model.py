@@ -144,6 +144,17 @@ class Peer(Section):
     )
 
 
+class AccessPoint(Section):
+    """A hostapd in the daemon's network namespace: it says which stations came, who they are, and which left."""
+
+    control: SocketField = setting(
+        "Its control socket for one interface (`ctrl_interface` of hostapd.conf).", example="/run/hostapd/wlan0"
+    )
+    interface: InterfaceField = setting(
+        "The access interface on which its stations are: its own, or the bridge that it is in.", example="br-lan"
+    )
+
+
 class Kernel(Section):
     """Numbers and names in the kernel that are the daemon's own; to be changed where something else uses them."""
 
@@ -172,6 +183,11 @@ class Maar(Section):
     pool: PoolField = setting("Every node gets a prefix of its own from here; the network routes it to this router.")
     access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
         "The interfaces on which nodes attach."
+    )
+    hostapd: tuple[AccessPoint, ...] = setting(
+        "Access points on this machine, as tables `[[maar.hostapd]]`: their stations are known before their first "
+        "frame, and their leaving at once.",
+        (),
     )
     cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
     mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
@@ -309,6 +325,7 @@ def models_in() -> list[tuple[str, type[Section]]]:
         ("the top", File),
         ("[maar]", Maar),
         ("[[maar.peers]]", Peer),
+        ("[[maar.hostapd]]", AccessPoint),
         ("[maar.retransmission]", Retransmission),
         ("[maar.kernel]", Kernel),
         ("[cmd]", Cmd),
