@@ -1,7 +1,7 @@
 """The Debian package that `make deb` built: installed, upgraded and removed by dpkg on a copy of this system.
 
-The copy, in a mount namespace of its own, is an overlay over /usr and dpkg's own files; systemctl there is a script
-that notes what it is told.
+The copy, in a mount namespace of its own, has dpkg's own files, and of everything below /usr a symbolic link; systemctl
+there is a script that notes what it is told.
 """
 
 from __future__ import annotations
@@ -21,22 +21,27 @@ ROOT = Path(__file__).parents[2]
 _SYSTEM = """\
 set -e
 mount -t tmpfs none "$1"
-mkdir -p "$1/upper" "$1/work" "$1/root/usr" "$1/root/proc" "$1/root/dev" "$1/root/tmp" "$1/root/var/log"
-mount -t overlay -o "lowerdir=/usr,upperdir=$1/upper,workdir=$1/work,userxattr" overlay "$1/root/usr"
-for link in bin sbin lib lib64; do ln -s "usr/$link" "$1/root/$link"; done
-mkdir -p "$1/root/var/lib" && cp -r /var/lib/dpkg "$1/root/var/lib/"
-mkdir "$1/root/etc" && cp -r /etc/passwd /etc/group /etc/dpkg /etc/ld.so.* /etc/alternatives "$1/root/etc/"
-mount --rbind /proc "$1/root/proc"
-mount --rbind /dev "$1/root/dev"
-mkdir -p "$1/root/package" "$1/root/run/systemd/system"
-cp "$2" "$1/root/package/sojourn.deb"
-rm -f "$1/root/usr/bin/systemctl"
-cat >"$1/root/usr/bin/systemctl" <<'STUB'
+mkdir -p "$1/host" "$1/proc" "$1/dev" "$1/tmp" "$1/etc" "$1/var/log" "$1/var/lib" "$1/package" "$1/run/systemd/system"
+mount --rbind /usr "$1/host"
+mount --rbind /proc "$1/proc"
+mount --rbind /dev "$1/dev"
+for place in bin sbin lib lib64 share; do
+  mkdir -p "$1/usr/$place"
+  find "/usr/$place/" -mindepth 1 -maxdepth 1 -printf "/host/$place/%f\\0" | xargs -0r ln -s -t "$1/usr/$place"
+  test "$place" = share || ln -s "usr/$place" "$1/$place"
+done
+rm "$1/usr/lib/systemd" "$1/usr/share/doc"
+rm -f "$1/usr/bin/systemctl"
+mkdir -p "$1/usr/lib/systemd/system" "$1/usr/share/doc"
+cp -r /var/lib/dpkg "$1/var/lib/" 2>/dev/null || true # locks may be root's own
+cp -r /etc/passwd /etc/group /etc/dpkg /etc/ld.so.* /etc/alternatives "$1/etc/"
+cp "$2" "$1/package/sojourn.deb"
+cat >"$1/usr/bin/systemctl" <<'STUB'
 #!/bin/sh
 echo "$*" >>/package/told
 STUB
-chmod 755 "$1/root/usr/bin/systemctl"
-exec chroot "$1/root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root COLUMNS=80 sh -e -c "$3"
+chmod 755 "$1/usr/bin/systemctl"
+exec chroot "$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root COLUMNS=80 sh -e -c "$3"
 """
 
 
@@ -64,7 +69,7 @@ def system(package: Path, tmp_path: Path) -> Callable[[str], subprocess.Complete
 def test_it_installs_runs_and_goes(system: Callable[[str], subprocess.CompletedProcess[str]]) -> None:
     done = system(
         """
-        find / -path /proc -prune -o -path /dev -prune -o -print | sort >/package/before
+        find / -path /proc -prune -o -path /dev -prune -o -path /host -prune -o -print | sort >/package/before
         dpkg -i /package/sojourn.deb >/dev/null
         echo "=== help"; sojourn --help
         echo "=== doctor"; sojourn doctor || true
@@ -73,7 +78,7 @@ def test_it_installs_runs_and_goes(system: Callable[[str], subprocess.CompletedP
         echo "=== unit"; cat /usr/lib/systemd/system/sojourn@.service; ls -ld /etc/sojourn
         echo "=== python"; ls /usr/lib/sojourn/bin
         echo "=== remove"; dpkg -P sojourn >/dev/null
-        find / -path /proc -prune -o -path /dev -prune -o -print | sort >/package/after
+        find / -path /proc -prune -o -path /dev -prune -o -path /host -prune -o -print | sort >/package/after
         echo "=== left"; diff /package/before /package/after | grep -v /package/ | grep '^[<>]' || true
         """
     )
