@@ -3,7 +3,6 @@
 # make check  format, lint, types, layers and the fast tests: under a minute, for every commit
 # make test-kernels  those tests that another kernel runs, in user-mode Linux: part of make test
 # make bench  the figures, each beside its comparison
-# make fuzz   hostile octets for the decoder
 # make fuzz   mutated octets into the decoders, a fixed number of times, and the slowest inputs timed
 
 SHELL := /bin/sh
@@ -40,7 +39,7 @@ demo: $(VENV)/.ready-run
 
 test: $(VENV)/.ready-dev tools deb
 	$(PYTEST) -n $(JOBS) -m "not lab"
-	$(SANDBOX) $(PYTEST) -m "lab and not ip6tnl" || { \
+	$(SANDBOX) $(PYTEST) -n 3 --dist loadfile -m "lab and not ip6tnl" || { \
 	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
 	  $(SANDBOX) $(PYTEST) -m "lab and not ip6tnl" --lf --lfnf=none; }
 	@$(MAKE) --no-print-directory test-kernels
@@ -64,7 +63,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n $(JOBS) -m "not lab and not interop"
+	$(PYTEST) -n $(JOBS) -m "not lab and not interop and not cluster"
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
@@ -76,7 +75,7 @@ lab: $(VENV)/.ready-dev
 # Every table, and a failure at the end when a goal was missed; on a busy machine that may be the machine.
 bench: $(VENV)/.ready-dev
 	@missed=; \
-	for script in codec decode memory; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
+	for script in codec decode memory workload; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	for script in routes signalling throughput handover; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo; echo "goals missed:$$missed"; exit 1; fi

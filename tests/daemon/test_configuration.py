@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 from sojourn.daemon import reference
 from sojourn.daemon.configuration import (
     Configuration,
-    ConfigurationError,
     cmd_configuration,
-    key_lines,
     linux_settings,
     load,
     maar_configuration,
     parse,
 )
-from sojourn.daemon.fields import duration_text, parse_duration
-from sojourn.daemon.model import Cmd, Maar, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
+from sojourn.files.fields import duration_text, parse_duration
+from sojourn.files.toml import ConfigurationError, Document, key_lines
 from sojourn.wire.addresses import address, prefix
 from sojourn.wire.tolerance import PROFILES
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND
@@ -325,7 +324,7 @@ _values = st.recursive(
 
 @given(st.sampled_from(sorted(Maar.model_fields)), _values)
 def test_any_value_of_any_key_is_taken_or_refused_in_words(key: str, value: object) -> None:
-    from sojourn.daemon import configuration, contradictions
+    from sojourn.daemon import contradictions
 
     data = {
         "control": "/x",
@@ -335,9 +334,9 @@ def test_any_value_of_any_key_is_taken_or_refused_in_words(key: str, value: obje
     contradictions.find(data)
     found = []
     try:
-        configuration.File.model_validate(data)
-    except configuration.ValidationError as error:
-        found = configuration._problems(error, {})
+        Document("x.toml", data, {}).validate(File, LAYOUT, ())
+    except ConfigurationError as error:
+        found = error.problems
     assert all(problem.key and problem.wrong and problem.expected for problem in found)
 
 

@@ -45,7 +45,7 @@ from sojourn.core.events import (
     Sighting,
     TrafficCounted,
 )
-from sojourn.host.recorder import Recorder, load_events, load_steps, replay
+from sojourn.host.recorder import RETRY, Recorder, load_events, load_steps, replay
 from sojourn.wire import (
     BindingUpdate,
     HomeNetworkPrefix,
@@ -262,6 +262,25 @@ def test_after_a_rotation_by_others_the_recording_goes_on_at_its_path(tmp_path: 
     assert recorder.counters["lines-lost"] == 0
     assert recorder.counters["reopens-failed"] == 1
     assert list(load_steps(tmp_path / "ar1.jsonl.1")) == [(1, EVENTS[0])]
+
+
+def test_a_file_that_cannot_be_rotated_grows_no_further(tmp_path: Path) -> None:
+    path, kept = tmp_path / "ar1.jsonl", tmp_path / "ar1.jsonl.1"
+    (kept / "in the way").mkdir(parents=True)
+    recorder = Recorder(path, identifiers="plain", limit=2000)
+    for now in range(RETRY):
+        recorder.write(now, None)
+    assert path.stat().st_size <= 2000
+    assert recorder.counters["rotations-failed"] == 1
+    assert recorder.counters["lines-lost"] + recorder.counters["lines-written"] == RETRY + 1
+    (kept / "in the way").rmdir()
+    kept.rmdir()
+    for now in range(RETRY):
+        recorder.write(now, None)
+    recorder.close()
+    assert kept.exists()
+    assert path.stat().st_size <= 2000
+    assert recorder.counters["rotations-failed"] == 1
 
 
 def test_what_is_recorded_after_reopening_replays(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sojourn import wire
 from sojourn.wire import icmpv6
@@ -39,6 +41,13 @@ from support.wire_messages import (
 )
 
 pytestmark = pytest.mark.interop
+
+batches = st.randoms(use_true_random=True)
+"""A whole capture is drawn from one number of Hypothesis: hundreds of messages are more than it chooses one by one."""
+few = settings(
+    max_examples=3, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+"""Captures a test; tshark reads each as one batch. The file of the one before is written over."""
 
 SOURCE, DESTINATION = address("2001:db8:1::1"), address("2001:db8:2::2")
 HEADER = 40
@@ -135,8 +144,9 @@ def read_by_tshark(path: Path, messages: list[Any]) -> list[tuple[Any, bytes, El
     return list(zip(messages, sealed, packets, strict=True))
 
 
-def test_values_and_option_boundaries(tmp_path: Path) -> None:
-    rng = Random(8885)
+@given(rng=batches)
+@few
+def test_values_and_option_boundaries(tmp_path: Path, rng: Random) -> None:
     messages = [readable_message(rng, [random_object(cls, rng)]) for cls in READABLE for _ in range(8)]
     seen_classes = set()
     for message, octets, packet in read_by_tshark(tmp_path / "mobility.pcap", messages):
@@ -159,9 +169,10 @@ def test_values_and_option_boundaries(tmp_path: Path) -> None:
     assert seen_classes == (set(KNOWN) - {wire.MESSAGES[11]}) | opaque
 
 
-def test_messages_without_options_it_could_find(tmp_path: Path) -> None:
+@given(rng=batches)
+@few
+def test_messages_without_options_it_could_find(tmp_path: Path, rng: Random) -> None:
     """The data of an Experimental Mobility Header are shown, and the octets of types that it does not know."""
-    rng = Random(5096)
     classes = [cls for cls in MESSAGE_CLASSES if cls.number in OPAQUE_MESSAGES | {11}]
     messages = [random_object(cls, rng) for cls in classes for _ in range(5)]
     for message, octets, packet in read_by_tshark(tmp_path / "opaque.pcap", messages):
@@ -190,8 +201,9 @@ def test_the_disagreements_are_those_of_the_coverage_table() -> None:
     assert all(reason.startswith("dissector: ") for reason in DISAGREEMENTS.values())
 
 
-def test_discovery_messages_have_right_checksums_and_no_complaints(tmp_path: Path) -> None:
-    rng = Random(4861)
+@given(rng=batches)
+@few
+def test_discovery_messages_have_right_checksums_and_no_complaints(tmp_path: Path, rng: Random) -> None:
     messages = [random_object(rng.choice(ICMPV6_MESSAGE_CLASSES), rng) for _ in range(400)]
     sealed = [icmpv6.seal_icmpv6(icmpv6.encode_icmpv6(message), SOURCE, DESTINATION) for message in messages]
     capture = tmp_path / "discovery.pcap"

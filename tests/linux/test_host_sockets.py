@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from sojourn.core.events import MessageReceived
+from sojourn.host import source_filter
 from sojourn.host.sockets import DRAIN, ERRORS_PER_SECOND, MobilitySocket
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import RouteNetlink
@@ -261,6 +262,44 @@ def test_a_flood_from_one_peer_leaves_room_for_another(
     sources = [event.source for event in _arrived(ours, 501)]
     assert sources == [PEER] * 10 + [STRANGER]
     assert ours.counters == {"received": 501, "rate-limited": 490}
+    ours.close()
+
+
+def test_a_flood_from_strangers_takes_no_room_of_peers(
+    machine: NetworkNamespace, peer: Sender, stranger: Sender
+) -> None:
+    """The kernel sorts by source before anything is queued; what a flood loses is the flood's own."""
+    with machine.entered():
+        ours = MobilitySocket(OURS, peers={PEER}, strangers=2, clock=lambda: 1000 * SECOND)
+    ours._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    flood = 3000
+    for _ in range(flood):
+        stranger.send(GOOD)
+    peer.send(GOOD)
+    heard: list[MessageReceived] = []
+    # A full socket counts what is not for it too: the kernel looks at the room before it runs the filter.
+    until(
+        lambda: (
+            heard.extend(ours.events())  # type: ignore[func-returns-value]
+            or ours.counters["received"] + ours.overflowed_strange() >= flood + 1
+        )
+    )
+    assert [event.source for event in heard].count(PEER) == 1
+    assert ours.overflowed() == 0
+    assert 0 < ours.overflowed_strange() < flood
+    ours.close()
+
+
+def test_more_peers_than_a_filter_takes_are_told_apart_by_ourselves(
+    machine: NetworkNamespace, peer: Sender, stranger: Sender
+) -> None:
+    many = {PEER, *(address(f"2001:db8:1::{number:x}") for number in range(1, source_filter.MOST + 1))}
+    with machine.entered():
+        ours = MobilitySocket(OURS, peers=many, clock=lambda: 1000 * SECOND)
+    stranger.send(GOOD)
+    peer.send(GOOD)
+    assert [event.source for event in _arrived(ours, 2)] == [PEER]
+    assert ours.counters == {"received": 2, "unknown-source": 1}
     ours.close()
 
 

@@ -38,8 +38,9 @@ def check(
     from dataclasses import asdict
 
     from sojourn.daemon import machine
-    from sojourn.daemon.configuration import Configuration, ConfigurationError, Problem, load
+    from sojourn.daemon.configuration import Configuration, load
     from sojourn.daemon.reference import json_schema
+    from sojourn.files.toml import ConfigurationError, Problem
 
     if schema:
         print(json.dumps(json_schema(), indent=2))

@@ -131,7 +131,8 @@ def _words(plain: bool, key_of: Path | None) -> Words:
 def _key(key_of: Path | None) -> str:
     if key_of is None:
         return ""
-    from sojourn.daemon.configuration import ConfigurationError, load
+    from sojourn.daemon.configuration import load
+    from sojourn.files.toml import ConfigurationError
 
     try:
         return load(key_of).file.identifier_key

@@ -42,8 +42,9 @@ def demo(
     root
         Make namespaces as root, for kernels that forbid user namespaces.
     """
-    from sojourn.cli.lab import in_sandbox
+    from sojourn.cli.lab import claim_output, in_sandbox
     from sojourn.lab.demo import DemoOptions, run_demo
 
+    claim_output(output)
     options = DemoOptions(output.absolute(), mode, json, plain, seed, buffer, compare=compare)
     return in_sandbox(lambda: run_demo(options), root)

@@ -42,6 +42,10 @@ _COMMANDS = {
         "sojourn.cli.doctor:doctor",
         "Find out what this kernel and machine can do, and what to do about the rest.",
     ),
+    "evaluate": (
+        "sojourn.cli.evaluate:evaluate",
+        "Does distributed mobility pay for your network? With the reasons, and a report to forward.",
+    ),
     "decode": (
         "sojourn.cli.decode:decode",
         "Tell in words what mobility signalling a capture file holds.",

@@ -126,7 +126,8 @@ def _socket_path(topic: str, socket: Path | None, daemon: Path | None) -> str:
         except NoDaemon as error:
             hint = _lab_hint(topic)
             raise CommandError(f"no daemon is running here, but {hint}" if hint else str(error)) from None
-    from sojourn.daemon.configuration import ConfigurationError, load
+    from sojourn.daemon.configuration import load
+    from sojourn.files.toml import ConfigurationError
 
     try:
         return load(daemon).file.control

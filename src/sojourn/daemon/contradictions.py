@@ -6,14 +6,15 @@ about that), so that one run tells of wrong values and of contradictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from pydantic_core import PydanticCustomError
-
-from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
 from sojourn.dataplane.settings import LinuxSettings
+from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.files.raw import readable as _read
+from sojourn.files.raw import table as _table
+from sojourn.files.raw import tables as _tables
+from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND
 
@@ -22,18 +23,6 @@ LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
 """The Lifetime field counts 4 s in 16 bits (RFC 6275 6.1.7); all ones would mean for ever, so it is not offered."""
 _RESERVED_TABLES = (253, 254, 255)
 ROUTER_LIFETIME_MAX = 9000 * SECOND
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A contradiction at `key`; a `note` is only worth knowing."""
-
-    key: tuple[str | int, ...]
-    wrong: str
-    expected: str
-    note: bool = False
 
 
 def find(data: Mapping[str, Any]) -> list[Fault]:
@@ -53,22 +42,6 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _kernel(_table(maar.get("kernel")))
     faults += _domain(cmd)
     return faults
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _tables(value: object) -> list[Mapping[str, Any]]:
-    return [_table(item) for item in value] if isinstance(value, list) else []
-
-
-def _read(parse: Callable[[object], T], value: object) -> T | None:
-    """The value, or None where the model complains anyway."""
-    try:
-        return parse(value)
-    except PydanticCustomError:
-        return None
 
 
 def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fault]:

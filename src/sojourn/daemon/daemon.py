@@ -23,11 +23,12 @@ from sojourn.control.server import ControlServer, SocketTaken
 from sojourn.core.effects import Report
 from sojourn.core.events import Event, LinkChanged
 from sojourn.daemon import machine
-from sojourn.daemon.configuration import Configuration, ConfigurationError, load
+from sojourn.daemon.configuration import Configuration, load
 from sojourn.daemon.observed import Listener
 from sojourn.daemon.roles import Role, StartError, described, make_roles, open_store, refusals
 from sojourn.daemon.service import Service
 from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.files.toml import ConfigurationError
 from sojourn.host.repeats import Repeats
 from sojourn.stores import Store
 from sojourn.telemetry.identifiers import Identifiers

@@ -9,7 +9,9 @@ import os
 import socket
 from pathlib import Path
 
-from sojourn.daemon.configuration import Configuration, ConfigurationError, Key, Problem
+from sojourn.daemon.configuration import Configuration
+from sojourn.files.sections import Key
+from sojourn.files.toml import ConfigurationError, Problem
 from sojourn.wire.addresses import Address, text
 
 LOOPBACK = "lo"

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import Field, Strict
 
-from sojourn.daemon.fields import (
+from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
+from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, RetransmissionConstants
+from sojourn.files.fields import (
     AddressField,
     DurationField,
     Expected,
@@ -27,8 +29,7 @@ from sojourn.daemon.fields import (
     TextField,
     duration_text,
 )
-from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
-from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, RetransmissionConstants
+from sojourn.files.sections import Layout, Section, setting
 from sojourn.wire.addresses import link_layer_text, text
 
 ModeField: TypeAlias = Annotated[
@@ -78,17 +79,6 @@ HoldField: TypeAlias = Annotated[
 ]
 SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected("a whole number from 1 to 60", 5)]
 OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
-
-
-def setting(about: str, default: Any = ..., example: object = None) -> Any:
-    """A key: what it is for, its default (none: it must be there), and a better example than that of its kind."""
-    return Field(default, description=about, examples=None if example is None else [example])
-
-
-class Section(BaseModel):
-    """A table of the file. A key that it does not know is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _default(configuration: type, name: str) -> Any:
@@ -319,9 +309,9 @@ class File(Section):
     cmd: Cmd | None = setting("The role of the database.", None)
 
 
-def models_in() -> list[tuple[str, type[Section]]]:
-    """Every table of the file, by the name that it has there."""
-    return [
+LAYOUT = Layout(
+    File,
+    (
         ("the top", File),
         ("[maar]", Maar),
         ("[[maar.peers]]", Peer),
@@ -331,4 +321,5 @@ def models_in() -> list[tuple[str, type[Section]]]:
         ("[cmd]", Cmd),
         ("[[cmd.maars]]", CmdMaar),
         ("[cmd.retransmission]", Retransmission),
-    ]
+    ),
+)

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from pydantic import BaseModel
-
-from sojourn.daemon.configuration import describe_field
-from sojourn.daemon.model import File, models_in
+from sojourn.daemon.model import LAYOUT
+from sojourn.files import reference
 
 _HEAD = """\
 # The configuration file
@@ -69,41 +66,12 @@ pool = "2001:db8:a200::/48"
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the file."""
-    draft = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": draft, **File.model_json_schema(), "title": "sojourn configuration"}
+    return reference.json_schema(LAYOUT, "sojourn configuration")
 
 
 def markdown() -> str:
     """The whole page."""
-    parts = [_HEAD.format(maar=MAAR_EXAMPLE, cmd=CMD_EXAMPLE)]
-    for name, model in models_in():
-        parts.append(_table(name, model))
-    return "\n".join(parts)
-
-
-def _table(name: str, model: type[BaseModel]) -> str:
-    title = "At the top" if model is File else f"`{name}`"
-    lines = [
-        f"## {title}",
-        "",
-        (model.__doc__ or "").strip(),
-        "",
-        "| key | default | value | what for |",
-        "|---|---|---|---|",
-    ]
-    for key, field in model.model_fields.items():
-        what, example = describe_field(field)
-        if example is None and field.annotation is not None:
-            continue  # a table, which has a section of its own
-        what = what.split(" as ")[0]
-        default = "must be there" if field.is_required() else _default(field.default)
-        value = f"{what}, as `{json.dumps(example)}`" if field.is_required() else what
-        lines.append(f"| `{key}` | {default} | {value} | {field.description} |")
-    return "\n".join([*lines, ""])
-
-
-def _default(value: object) -> str:
-    return "absent" if value in ("", None) else f"`{json.dumps(value)}`"
+    return "\n".join([_HEAD.format(maar=MAAR_EXAMPLE, cmd=CMD_EXAMPLE), reference.markdown(LAYOUT)])
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))
     yield "prerouting", (*_within(_DESTINATION, settings.pool, nft.EQUAL), *clamp)
 
-    # What leaves through a tunnel is in it already.
-    yield "used", (_protocol(_IPV6), *own, *counted(nft.TRANSPORT, _SOURCE))
+    # What leaves through a tunnel is in it already. In a chain of its own: nft fails on a rule that has both.
+    yield "used", (_protocol(_IPV6), *own, nft.verdict(nft.GOTO, "tunnelled"))
     yield "used", counted(nft.NETWORK, _SOURCE)
     for name in settings.access:
         yield "forward", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "used"))

@@ -159,6 +159,7 @@ class Host:
             parts["recorder"] = self.recorder.counters
         found = {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
         found["socket:overflowed"] = self.socket.overflowed()
+        found["socket:overflowed-strange"] = self.socket.overflowed_strange()
         return found
 
     def _wake(self) -> None:

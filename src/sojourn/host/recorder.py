@@ -17,6 +17,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -34,6 +35,8 @@ from sojourn.wire.units import Instant
 FORMAT = 1
 LIMIT = 64 << 20
 """Octets of one file; the one before it is kept as ``PATH.1``."""
+RETRY = 1000
+"""Lines that are lost before a rotation that failed is tried again."""
 
 
 class Recorder:
@@ -50,6 +53,7 @@ class Recorder:
         self._identifiers = identifiers
         self._names = Plain() if identifiers == "plain" else Pseudonyms(secrets.token_bytes(32))
         self._limit = limit
+        self._patience = 0
         self._encoder = msgspec.json.Encoder()
         self._descriptor = self._open()
 
@@ -91,8 +95,9 @@ class Recorder:
 
     def _put(self, line: dict[str, object]) -> None:
         octets = self._encoder.encode(line) + b"\n"
-        if self._size + len(octets) > self._limit and "sojourn" not in line:
-            self._rotate()
+        if self._size + len(octets) > self._limit and "sojourn" not in line and not self._rotate():
+            self.counters["lines-lost"] += 1
+            return
         try:
             written = os.write(self._descriptor, octets)
             if written < len(octets):
@@ -104,17 +109,22 @@ class Recorder:
             self._size += written
             self.counters["lines-written"] += 1
 
-    def _rotate(self) -> None:
-        """The file becomes ``PATH.1``; when that fails, writing goes on in the one that is open."""
+    def _rotate(self) -> bool:
+        """The file becomes ``PATH.1``. While that fails nothing is written: a file without bound fills the disk."""
+        if self._patience > 0:
+            self._patience -= 1
+            return False
         old = self._descriptor
         try:
-            os.replace(self.path, f"{self.path}.1")
+            with suppress(FileNotFoundError):  # moved by the attempt before, or by somebody else
+                os.replace(self.path, f"{self.path}.1")
             self._open()
         except OSError:
             self.counters["rotations-failed"] += 1
-            self._size = 0  # not tried again with every line
-            return
+            self._patience = RETRY
+            return False
         os.close(old)
+        return True
 
 
 def load_steps(path: str | Path) -> Iterator[tuple[Instant, Event | Effect | None]]:

@@ -6,7 +6,8 @@ here: the checks of RFC 6275 9.2 with their answers (a kernel that does them its
 message, so nobody is answered twice).
 
 Most of what a stranger may send is dropped before it costs anything: first by its source, then by the share
-that each source has, and only then is it decoded. Nothing in here raises because of what arrived.
+that each source has, and only then is it decoded. Strangers wait in a small buffer of their own in the kernel, which
+a flood of theirs fills without taking the room of peers. Nothing in here raises because of what arrived.
 
 Routers are known by their addresses, so it matters where a message came in: a node on an access link that writes a
 router's address as its source would be believed. What comes in from there is dropped, whatever it says.
@@ -16,14 +17,18 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import select
 import socket
 import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from functools import partial
 from ipaddress import IPv6Address
 
 from sojourn.core.events import MessageReceived
+from sojourn.host import source_filter
 from sojourn.host.limits import Limiter
 from sojourn.wire import BindingError, DecodeError, MobilityMessage, UnknownMessage, decode, encode
 from sojourn.wire.addresses import UNSPECIFIED, Address, text
@@ -45,6 +50,7 @@ ERRORS_PER_SECOND = 20
 """Answers to malformed messages, to one peer."""
 RECEIVE_BUFFER = 8 << 20
 """Octets; a message of a hundred octets occupies about a thousand."""
+STRANGERS_BUFFER = 64 << 10
 UNRECOGNIZED_TYPE = 2
 """Binding Error status (RFC 6275 6.1.9)."""
 
@@ -62,12 +68,11 @@ _PARAMETER_PROBLEM = 4
 class MobilitySocket:
     """Protocol 135 at `address`.
 
-    Only `peers` are listened to; None means everybody, who then get no error messages. `peers` is looked at
-    anew for every message, so it may change. `rate` and `burst` limit each source, None: no limit.
-    `strangers` messages a second of others than `peers`, all together, are handed on all the same: to a role
-    that refuses them with a status (RFC 5213 5.3.1). Nothing is taken that came in on one of the interfaces
-    `access`. `profile` names a peer whose way of writing messages is understood (`wire.tolerance`), None: the RFCs'
-    only. Raises OSError when `address` is not of this machine or the right to raw sockets is missing.
+    Only `peers` are listened to; None means everybody, who then get no error messages. `rate` and `burst` limit each
+    source, None: no limit. `strangers` messages a second of others than `peers`, all together, are handed on all the
+    same: to a role that refuses them with a status (RFC 5213 5.3.1). Nothing is taken that came in on one of the
+    interfaces `access`. `profile` names a peer whose way of writing messages is understood (`wire.tolerance`), None:
+    the RFCs' only. Raises OSError when `address` is not of this machine or the right to raw sockets is missing.
     """
 
     def __init__(
@@ -83,7 +88,6 @@ class MobilitySocket:
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.address = address
-        self.peers = peers
         self.counters: Counter[str] = Counter()
         self._profile = None if profile is None else PROFILES[profile]
         self._clock = clock
@@ -95,25 +99,40 @@ class MobilitySocket:
         self._access = frozenset(access)
         self._trusted: dict[int, bool] = {}
         """Whether what came in on the interface of that index may be taken, as far as it was asked."""
-        self._socket = _bound(IPPROTO_MOBILITY, address)
-        try:
+        with ExitStack() as opened:
+            self._socket = opened.enter_context(_bound(IPPROTO_MOBILITY, address))
+            self._strange = opened.enter_context(_bound(IPPROTO_MOBILITY, address))
+            self._icmp = opened.enter_context(_bound(socket.IPPROTO_ICMPV6, address))
+            self._ready = opened.enter_context(select.epoll())
             _enlarge(self._socket)
-            if self._access:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-            self._icmp = _bound(socket.IPPROTO_ICMPV6, address)
+            self._strange.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STRANGERS_BUFFER)
             self._icmp.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, b"\xff" * 32)  # it only sends
-        except OSError:
-            self._socket.close()
-            raise
+            for raw in (self._socket, self._strange):
+                self._ready.register(raw, select.EPOLLIN)
+                if self._access:
+                    raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+            self.peers = peers
+            self._opened = opened.pop_all()
+
+    @property
+    def peers(self) -> Collection[Address] | None:
+        """Who is listened to; may be set anew."""
+        return self._peers
+
+    @peers.setter
+    def peers(self, peers: Collection[Address] | None) -> None:
+        self._peers = peers
+        told_apart = peers is not None and len(peers) <= source_filter.MOST
+        source_filter.attach(self._socket, peers if told_apart and peers else (), others=not told_apart)
+        source_filter.attach(self._strange, peers if told_apart and peers else (), others=told_apart)
 
     def fileno(self) -> int:
         """For `loop.add_reader`."""
-        return self._socket.fileno()
+        return self._ready.fileno()
 
     def close(self) -> None:
         """Let go of the sockets."""
-        self._socket.close()
-        self._icmp.close()
+        self._opened.close()
 
     def refresh(self) -> None:
         """To be called when interfaces changed: indices may stand for others now."""
@@ -146,9 +165,12 @@ class MobilitySocket:
 
     def receive(self) -> list[tuple[bytes, Address]]:
         """Mobility Headers that passed the checks that come before decoding, with their sources."""
+        return self._receive(self._socket) + self._receive(self._strange)
+
+    def _receive(self, raw: socket.socket) -> list[tuple[bytes, Address]]:
         found: list[tuple[bytes, Address]] = []
         counters, now = self.counters, self._clock()
-        fetch = self._fetch_with_interface if self._access else self._socket.recvfrom
+        fetch = partial(self._fetch_with_interface, raw) if self._access else raw.recvfrom
         for _ in range(DRAIN):
             try:
                 octets, name = fetch(LARGEST + 1)
@@ -162,7 +184,7 @@ class MobilitySocket:
                 counters["from-access-link"] += 1
                 continue
             source = self._address_of(name[0])
-            if self.peers is not None and source not in self.peers:
+            if self._peers is not None and source not in self._peers:
                 counters["unknown-source"] += 1
                 if self._strangers is not None and self._strangers.allow(None, now) and self._sound(octets, source):
                     found.append((octets, source))
@@ -172,9 +194,9 @@ class MobilitySocket:
                 found.append((octets, source))
         return found
 
-    def _fetch_with_interface(self, size: int) -> tuple[bytes, tuple[str, int] | None]:
+    def _fetch_with_interface(self, raw: socket.socket, size: int) -> tuple[bytes, tuple[str, int] | None]:
         """As `recvfrom`; no source for what came in on an access interface. Raises OSError."""
-        octets, control, _, name = self._socket.recvmsg(size, _CONTROL)
+        octets, control, _, name = raw.recvmsg(size, _CONTROL)
         for level, kind, data in control:
             if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
                 index = struct.unpack_from("=i", data, 16)[0]
@@ -193,8 +215,11 @@ class MobilitySocket:
 
     def overflowed(self) -> int:
         """Messages that the kernel dropped because we were too slow to fetch them."""
-        values = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
-        return int(struct.unpack("=9I", values)[8]) if len(values) == 36 else 0
+        return _dropped(self._socket)
+
+    def overflowed_strange(self) -> int:
+        """The same, of those that strangers sent."""
+        return _dropped(self._strange)
 
     def _address_of(self, name: str) -> Address:
         address = self._addresses.get(name)
@@ -249,7 +274,7 @@ class MobilitySocket:
 
     def _may_answer(self, source: Address) -> bool:
         """Errors go to peers only, and slowly: nobody is to be hit with our answers to forged messages."""
-        known = self.peers is not None and source in self.peers
+        known = self._peers is not None and source in self._peers
         return known and self._errors.allow(source, self._clock())
 
     def _on_unknown_type(self, source: Address) -> None:
@@ -285,6 +310,11 @@ def _bound(protocol: int, address: Address) -> socket.socket:
         raw.close()
         raise
     return raw
+
+
+def _dropped(raw: socket.socket) -> int:
+    values = raw.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
+    return int(struct.unpack("=9I", values)[8]) if len(values) == 36 else 0
 
 
 def _enlarge(raw: socket.socket) -> None:

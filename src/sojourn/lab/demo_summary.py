@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -171,12 +171,17 @@ def describe_flow(record: FlowRecord) -> dict[str, Any]:
 
 
 def print_tables(console: Console, report: Report, output: Path) -> None:
-    """The tables, what had to hold, and where the rest is. A file or a pipe gets lines without spaces at their end."""
+    """The tables, what had to hold, and where the rest is."""
+    print_trimmed(console, lambda page: _print(page, report, output))
+
+
+def print_trimmed(console: Console, printing: Callable[[Console], None]) -> None:
+    """What `printing` prints. A file or a pipe gets lines without spaces at their end."""
     if console.is_terminal:
-        _print(console, report, output)
+        printing(console)
         return
     page = Console(width=console.width, file=io.StringIO(), highlight=False)
-    _print(page, report, output)
+    printing(page)
     lines = cast(io.StringIO, page.file).getvalue().splitlines()
     console.file.write("".join(line.rstrip() + "\n" for line in lines))
     console.file.flush()
@@ -184,10 +189,7 @@ def print_tables(console: Console, report: Report, output: Path) -> None:
 
 def _print(console: Console, report: Report, output: Path) -> None:
     for table in report.tables:
-        console.print()
-        console.print(_rich(table))
-        if table.note:
-            console.print(table.note, style="dim", width=min(80, console.width))
+        print_table(console, table)
     console.print()
     for verdict in report.verdicts:
         mark = Text("yes  " if verdict.holds else "NO   ", "green" if verdict.holds else "bold red")
@@ -197,6 +199,14 @@ def _print(console: Console, report: Report, output: Path) -> None:
     for failure in report.failures:
         console.print(Text(f"failed: {failure}", "bold red"))
     console.print(Text(f"report: {output / 'report.html'}"), soft_wrap=True)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """An empty line, the table and its note."""
+    console.print()
+    console.print(_rich(table))
+    if table.note:
+        console.print(table.note, style="dim", width=min(80, console.width))
 
 
 def _rich(table: Table) -> RichTable:

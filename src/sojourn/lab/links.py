@@ -241,7 +241,11 @@ class _Echo:
         self._pause = max(2 * delay + 2 * MILLISECOND, 5 * MILLISECOND)
         self.socket = here.namespace.call(_echo_socket)
         # Raw sockets hear every echo reply of their namespace; a connected one only those of its link.
-        self.socket.connect((text(eui64_link_local(there.link_layer)), 0, 0, here.index))
+        try:
+            self.socket.connect((text(eui64_link_local(there.link_layer)), 0, 0, here.index))
+        except OSError:
+            self.socket.close()
+            raise
         self.sent: dict[int, int] = {}
         self.shortest: Duration | None = None
         self.answers = 0
@@ -276,9 +280,10 @@ def _echo_socket() -> socket.socket:
 
 def measure(ends: list[tuple[End, End]], delays: list[Duration]) -> list[Duration | None]:
     """The shortest round trip between each pair of ends, all at the same time; None without an answer."""
-    echoes = [_Echo(here, there, delay) for (here, there), delay in zip(ends, delays, strict=True)]
-    start = now = time.monotonic_ns()
+    echoes: list[_Echo] = []
     try:
+        echoes += (_Echo(here, there, delay) for (here, there), delay in zip(ends, delays, strict=True))
+        start = now = time.monotonic_ns()
         while now - start < _PATIENCE:
             waiting = [echo for echo, delay in zip(echoes, delays, strict=True) if not _settled(echo, delay)]
             if not waiting:

@@ -110,22 +110,17 @@ class Report:
     def _markdown(self) -> str:
         parts = [f"# {self.title}", self.summary]
         parts += [f"![{picture.stem}]({picture.name})" for picture in self.pictures]
-        parts += [_markdown_table(table) for table in self._all_tables()]
+        parts += [markdown_table(table) for table in self._all_tables()]
         return "\n\n".join(parts) + "\n"
 
     def _html(self, directory: Path) -> str:
-        pictures = "".join(_embedded(picture) for picture in self.pictures)
-        tables = "".join(_html_table(table) for table in self._all_tables())
+        outcome = "passed" if not self.failures else "failed"
+        parts = [f'<p>{html.escape(self.summary)}</p><p class="{outcome}"><strong>{outcome}</strong></p>']
+        parts += [f"<p class=bad>{html.escape(failure)}</p>" for failure in self.failures]
+        parts += [f"<p>{embedded(picture)}</p>" for picture in self.pictures]
+        parts += [html_table(table) for table in self._all_tables()]
         files = "".join(f'<li><a href="{html.escape(name)}">{html.escape(name)}</a></li>' for name in _files(directory))
-        return _PAGE.format(
-            title=html.escape(self.title),
-            summary=html.escape(self.summary),
-            outcome="passed" if not self.failures else "failed",
-            failures="".join(f"<p class=bad>{html.escape(failure)}</p>" for failure in self.failures),
-            pictures=pictures,
-            tables=tables,
-            files=files,
-        )
+        return page(self.title, "".join([*parts, f"<h2>Files</h2><ul>{files}</ul>"]))
 
 
 def _files(directory: Path) -> list[str]:
@@ -157,10 +152,13 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def describe_machine() -> dict[str, Any]:
-    """Versions, kernel and processors."""
+LIBRARIES = ("pyroute2", "pydantic", "msgspec", "rich", "cyclopts", "matplotlib")
+
+
+def describe_machine(names: Sequence[str] = LIBRARIES) -> dict[str, Any]:
+    """Versions of these libraries, kernel and processors."""
     libraries = {}
-    for name in ("pyroute2", "pydantic", "msgspec", "rich", "cyclopts", "matplotlib"):
+    for name in names:
         try:
             libraries[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -187,7 +185,8 @@ def draw(path: Path, drawing: Callable[[Path], None]) -> list[Path]:
     return [path]
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """For a text file."""
     lines = [f"## {table.title}", "", "| " + " | ".join(table.columns) + " |"]
     lines.append("|" + " --- |" * len(table.columns))
     lines += ["| " + " | ".join(_one_line(cell) for cell in row) + " |" for row in table.rows]
@@ -200,16 +199,24 @@ def _one_line(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")
 
 
-def _html_table(table: Table) -> str:
+def html_table(table: Table) -> str:
+    """For a `page`."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
     return f"<h2>{html.escape(table.title)}</h2><table><tr>{head}</tr>{rows}</table>{note}"
 
 
-def _embedded(picture: Path) -> str:
+def embedded(picture: Path) -> str:
+    """A PNG or SVG as part of a `page`."""
     data = base64.b64encode(picture.read_bytes()).decode()
-    return f'<p><img alt="{html.escape(picture.stem)}" src="data:image/png;base64,{data}"></p>'
+    kind = "svg+xml" if picture.suffix == ".svg" else "png"
+    return f'<img alt="{html.escape(picture.stem)}" src="data:image/{kind};base64,{data}">'
+
+
+def page(title: str, body: str) -> str:
+    """A whole page that needs no network, for screen and print; `body` is HTML, below the title."""
+    return _PAGE.format(title=html.escape(title), body=body)
 
 
 _PAGE = """<!doctype html>
@@ -223,10 +230,12 @@ table {{ border-collapse: collapse; display: block; overflow-x: auto }}
 th, td {{ text-align: left; padding: .25rem .7rem; border-bottom: 1px solid #d8dde2; white-space: nowrap;
           font-variant-numeric: tabular-nums }}
 img {{ max-width: 100% }}
-.passed {{ color: #116329 }} .failed, .bad {{ color: #a40e26 }}
+figure {{ margin: 2rem 0; break-inside: avoid }} figcaption {{ color: #4b5563; font-size: .85em }}
+.passed, .gains {{ color: #116329 }} .failed, .bad, .loses {{ color: #a40e26 }}
+.answer {{ font-size: 1.15em; border-left: 4px solid #0072b2; padding-left: 1rem }}
+@media print {{ body {{ font-size: 10px; max-width: none; margin: 0 }} table {{ display: table }}
+                th, td {{ padding: .1rem .35rem; font-size: 8px; white-space: normal }} tr {{ break-inside: avoid }} }}
 </style></head><body>
-<h1>{title}</h1><p>{summary}</p><p class="{outcome}"><strong>{outcome}</strong></p>{failures}
-{pictures}{tables}
-<h2>Files</h2><ul>{files}</ul>
+<h1>{title}</h1>{body}
 </body></html>
 """

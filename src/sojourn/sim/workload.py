@@ -43,6 +43,8 @@ class Stream:
     kind: NDArray[np.uint8]
     argument: NDArray[np.uint32]
     peer: NDArray[np.uint32]
+    lost: int = 0
+    """Sessions that did not begin, as their node was away when they arrived."""
 
     def __len__(self) -> int:
         return len(self.time)

@@ -178,6 +178,8 @@ def _text(pattern: str | None = None) -> WithJsonSchema:
     return WithJsonSchema({"type": "string"} | ({"pattern": pattern} if pattern else {}))
 
 
+DURATION = Expected('a length of time as "250ms", "60s", "5m" or "1h", or a number of seconds', "60s")
+
 AddressField: TypeAlias = Annotated[
     Address, PlainValidator(parse_address), _text(), Expected("an IPv6 address", "2001:db8:a1::1")
 ]
@@ -203,7 +205,7 @@ DurationField: TypeAlias = Annotated[
     Duration,
     PlainValidator(parse_duration),
     WithJsonSchema({"type": ["string", "number"]}),
-    Expected('a length of time as "250ms", "60s", "5m" or "1h", or a number of seconds', "60s"),
+    DURATION,
 ]
 InterfaceField: TypeAlias = Annotated[
     str, PlainValidator(_parse_interface), _text(), Expected("the name of an interface", "acc0")

@@ -1,0 +1,78 @@
+"""How long a handover interrupts, for each move and each old prefix in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sojourn.evaluation.models import latency
+from sojourn.evaluation.replay import Floats, Handovers
+from sojourn.evaluation.ways import Way
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Latencies:
+    """Of one way, in ms; what a way does not have is empty."""
+
+    registered: Floats
+    """Per handover: until the central node has answered."""
+    usable: Floats
+    """Per handover: until a new session can begin. sojourn advertises the new prefix at once, before any answer."""
+    restored: Floats
+    """Per handover and old prefix in use: until its packets arrive at the node's new place."""
+
+
+def latencies(moves: Handovers, distance: Floats, central: int, wireless: float) -> dict[Way, Latencies]:
+    """Of all ways. `distance`: ms between places; `central`: where database, central anchor and reflector are."""
+    target = moves.target
+    a = distance[target, central]
+    pairs = moves.in_use
+    to_central, to_anchor = a[pairs.handover], distance[central, pairs.place]
+    back = distance[pairs.place, target[pairs.handover]]
+    farthest = _farthest(moves, distance, central)
+    at_once, nothing = np.zeros(len(moves)), np.zeros(0)
+    left = moves.origin[pairs.handover]
+    moved = latency.relocation_restored(to_central, distance[central, left], distance[left, target[pairs.handover]])
+    restored = {
+        Way.CENTRAL: latency.central(to_central),
+        Way.RELAY: latency.relay_restored(to_central, farthest[pairs.handover], to_anchor, back),
+        Way.PROXY: latency.proxy_restored(to_central, to_anchor, back),
+        Way.LOCATOR: latency.locator_restored(to_central, to_anchor, back),
+        Way.DIRECT: latency.direct_restored(back),
+        Way.RELOCATION: moved,
+        Way.HOST: latency.host_restored(back, wireless),
+    }
+    registered = {
+        Way.CENTRAL: latency.central(a),
+        Way.RELAY: latency.relay_registered(a, farthest),
+        Way.PROXY: latency.proxy_registered(a),
+        Way.LOCATOR: _first_answer(moves, distance, central),
+    }
+    return {
+        way: Latencies(
+            np.asarray(registered.get(way, nothing)),
+            np.asarray(latency.central(a)) if way is Way.CENTRAL else at_once,
+            np.asarray(restored[way]),
+        )
+        for way in Way
+    }
+
+
+def _farthest(moves: Handovers, distance: Floats, central: int) -> Floats:
+    """Per handover: delay to the farthest router that is told, the one just left included."""
+    farthest = np.zeros(len(moves))
+    np.maximum.at(farthest, moves.held.handover, distance[central, moves.held.place])
+    return farthest
+
+
+def _first_answer(moves: Handovers, distance: Floats, central: int) -> Floats:
+    """Per handover in locator mode: the first answer of an old anchor."""
+    first = np.full(len(moves), np.inf)
+    held = moves.held
+    target = moves.target[held.handover]
+    way = latency.locator_restored(
+        distance[target, central], distance[central, held.place], distance[held.place, target]
+    )
+    np.minimum.at(first, held.handover, np.asarray(way))
+    return np.where(np.isfinite(first), first, latency.central(distance[moves.target, central]))

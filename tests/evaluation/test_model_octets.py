@@ -1,0 +1,73 @@
+"""Lengths of messages: those printed in the collected standards, and those that the engines really send."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.engines.configuration import Mode
+from sojourn.evaluation.models.octets import DLIF, Sizes, host_exchange, route_update, route_withdrawal
+from sojourn.wire import MobileNodeIdentifier, encode
+from sojourn.wire.units import MINUTE, SECOND
+from support.domain import Domain
+
+NAI = MobileNodeIdentifier(1, b"a" * 17)
+
+
+def test_4_4_printed_sizes() -> None:
+    """With an NAI of 18 octets, subtype included, and without a link-layer identifier."""
+    sizes = Sizes(NAI, link_layer=())
+    assert (sizes.registration(), sizes.acceptance(), sizes.notice()) == (120, 120, 136)
+    assert [sizes.acceptance(count) for count in (1, 2, 3, 5)] == [152, 192, 232, 312]
+    with_dlif = Sizes(NAI, link_layer=(), dlif=DLIF)
+    assert [with_dlif.acceptance(count) for count in (1, 2, 3, 5)] == [192, 264, 336, 480]
+
+
+def _walk(mode: Mode, moves: int) -> list[list[int]]:
+    """A node that visits one router after the other and keeps all its prefixes; the octets of each handover."""
+    domain = Domain(mode, moves + 1, idle_hold=60 * MINUTE)
+    domain.attach("mn1", "ar1")
+    domain.run(SECOND)
+    lengths = []
+    for number in range(1, moves + 1):
+        domain.clear()
+        domain.roam("mn1", f"ar{number}", f"ar{number + 1}", SECOND)
+        lengths.append([40 + len(encode(message)) for _, _, message in domain.sent()])
+        domain.run(5 * SECOND)
+    return lengths
+
+
+@pytest.mark.parametrize("mode", [Mode.PROXY, Mode.RELAY, Mode.LOCATOR])
+def test_handovers_are_as_long_as_those_of_the_engines(mode: Mode) -> None:
+    sizes = Sizes()
+    formula = sizes.locator if mode is Mode.LOCATOR else sizes.relay_or_proxy
+    for previous, lengths in enumerate(_walk(mode, 5), 1):
+        assert len(lengths) == (1 + 3 * previous if mode is Mode.LOCATOR else 2 + 2 * previous)
+        assert sum(lengths) == formula(previous)
+
+
+def test_retirement_and_refresh_are_as_long_as_those_of_the_engines() -> None:
+    domain = Domain(Mode.PROXY, 2, idle_hold=4 * SECOND, lifetime=60 * MINUTE)
+    domain.attach("mn1", "ar1")
+    domain.roam("mn1", "ar1", "ar2", SECOND)
+    domain.clear()
+    domain.run(10 * SECOND)
+    retired = [40 + len(encode(message)) for _, _, message in domain.sent()]
+    assert len(retired) == 4
+    assert sum(retired) == Sizes().retiring()
+
+
+def test_without_an_old_anchor_the_database_answers_in_locator_mode() -> None:
+    sizes = Sizes()
+    assert (
+        sizes.locator(0) == sizes.registration() + sizes.acceptance() == sizes.relay_or_proxy(0) == sizes.refreshing()
+    )
+    assert sizes.direct(0) == 0
+    assert sizes.central() == 2 * (sizes.deregistration() + sizes.registration())
+
+
+def test_what_has_no_engine_here_is_as_long_as_its_rfc_says() -> None:
+    # Binding Update 12 + alternate care-of address 20, padded to 32; acknowledgement 12, padded to 16; 40 + 24 each.
+    assert host_exchange() == (40 + 24 + 32) + (40 + 24 + 16)
+    assert route_update(2) - route_update(1) == 9
+    assert route_update() == 60 + 19 + 4 + 4 + 3 + 7 + 4 + 5 + 16 + 9
+    assert route_withdrawal() == 60 + 19 + 4 + 4 + 3 + 9
