@@ -45,13 +45,20 @@ def kernel() -> str:
     return found
 
 
-def larger_registers(directory: Path) -> dict[str, str]:
-    """What the kernel's environment needs on this processor; see xstate.c."""
+def compiler() -> str | None:
+    """The C compiler that this processor's registers make necessary, if they do; see xstate.c."""
     if "amx_tile" not in Path("/proc/cpuinfo").read_text().split():
-        return {}
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang") or shutil.which("tcc")
+        return None
+    for name in ("cc", "gcc", "clang", "tcc"):
+        if found := shutil.which(name):
+            return found
+    raise ToolMissing("this processor has AMX, so that user-mode Linux needs a C compiler: apt install tcc")
+
+
+def larger_registers(compiler: str | None, directory: Path) -> dict[str, str]:
+    """What the kernel's environment has to say for it."""
     if compiler is None:
-        raise ToolMissing("this processor has AMX, so that user-mode Linux needs a C compiler: apt install tcc")
+        return {}
     library = directory / "xstate.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-nostdlib", "-o", library, GUEST.with_name("xstate.c")], check=True)
     return {"LD_PRELOAD": str(library)}
@@ -67,10 +74,11 @@ def wire_to(interface: str) -> socket.socket:
     return wire
 
 
-def boot(command: list[str], wire: socket.socket | None) -> int:
-    """Run `command` in the guest, in a sandbox: its status. Raises `ToolMissing`."""
-    if ctypes.CDLL(None).mount(b"none", EXCHANGE.encode(), b"tmpfs", 0, None) != 0:
-        raise ToolMissing(f"cannot mount on {EXCHANGE}")
+def boot(kernel: str, compiler: str | None, command: list[str], wire: socket.socket | None) -> int:
+    """Run `command` in the guest, in a sandbox: its status."""
+    if ctypes.CDLL(None, use_errno=True).mount(b"none", EXCHANGE.encode(), b"tmpfs", 0, None) != 0:
+        print(f"cannot mount on {EXCHANGE}: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
+        return 1
     scratch = {"HOME": EXCHANGE, "TMPDIR": EXCHANGE}
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -90,8 +98,8 @@ def boot(command: list[str], wire: socket.socket | None) -> int:
     if wire is not None:
         arguments.insert(0, f"vec0:transport=fd,fd={wire.fileno()},vec=0")
     passed = [] if wire is None else [wire.fileno()]
-    environment = {**os.environ, **scratch, **larger_registers(directory)}
-    return _watch([kernel(), *arguments], environment, directory, passed)
+    environment = {**os.environ, **scratch, **larger_registers(compiler, directory)}
+    return _watch([kernel, *arguments], environment, directory, passed)
 
 
 def _watch(arguments: list[str], environment: dict[str, str], directory: Path, passed: list[int]) -> int:
@@ -130,8 +138,8 @@ def main() -> int:
     if command[:1] == ["--wire"]:
         command, wire = command[2:], wire_to(command[1])
     try:
-        kernel()
-        return sandbox(lambda: boot(command, wire))
+        tools = kernel(), compiler()
+        return sandbox(lambda: boot(*tools, command, wire))
     except ToolMissing as error:
         print(f"not run on another kernel: {error}", file=sys.stderr)
         return missing
