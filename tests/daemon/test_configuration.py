@@ -137,6 +137,14 @@ def test_numbers_of_the_kernel_can_be_moved() -> None:
     assert (told.mark, told.mark_mask) == (2, 255)
 
 
+def test_how_the_kernel_tunnels_can_be_chosen() -> None:
+    kernel = '[maar.kernel]\ntunnels = ["in0", "out0"]\n'
+    section = read(MAAR.replace(MODE, 'backend = "ip6tnl"') + kernel).file.maar
+    assert section is not None
+    told = linux_settings(section)
+    assert (told.backend, told.tunnels) == ("ip6tnl", ("in0", "out0"))
+
+
 def test_retransmission_is_a_table_of_each_role() -> None:
     section = read(MAAR + "[maar.retransmission]\nmax_bindack_timeout = 8\n").file.maar
     assert section is not None
@@ -198,6 +206,14 @@ WRONG = [
     (PEERS, "[maar.kernel]\nfirst_table = 250\n" + PEERS, ":9: maar.kernel.first_table", "tables of the"),
     (PEERS, "[maar.kernel]\nmark = 1\n" + PEERS, ":9: maar.kernel.mark: ", "0x1 has bits outside of"),
     (PEERS, '[maar.kernel]\nloop = ["a", "a"]\n' + PEERS, ":9: maar.kernel.loop: ", "'a' is there twice"),
+    (PEERS, '[maar.kernel]\ntunnels = ["sojourn1", "b"]\n' + PEERS, ":9: maar.kernel.tunnels: ", "is there twice"),
+    (
+        PEERS,
+        '[[maar.hostapd]]\ncontrol = "/run/hostapd/wlan0"\ninterface = "wlan0"\n' + PEERS,
+        ":10: maar.hostapd[0].interface: ",
+        "'wlan0' is not in maar.access",
+    ),
+    (MODE, 'backend = "seg9"', ":7: maar.backend: ", '"auto", "seg6", "ip6tnl" or "memory"'),
     (PEERS, '[maar.kernel]\nloop = ["a"]\n' + PEERS, ":9: maar.kernel.loop", "two names of interfaces"),
     (PEERS, '[maar.multicast]\n' + PEERS, ":8: maar.multicast.upstream: ", "is missing; expected the name of an"),
     (PEERS, MULTICAST.replace("core0", "acc0") + PEERS, ":9: maar.multicast.upstream: ", "is one of maar.access"),
@@ -389,7 +405,8 @@ def test_the_documented_examples_are_right(example: str) -> None:
 
 def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(reference.json_schema()))
-    assert set(schema["$defs"]) == {"Maar", "Peer", "Multicast", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
+    tables = {"Maar", "Peer", "AccessPoint", "Multicast", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
+    assert set(schema["$defs"]) == tables
     assert schema["additionalProperties"] is False
 
 

@@ -84,6 +84,7 @@ EVENTS: list[Event] = [
     MessageReceived(UPDATE, PEER, OURS),
     NodeSeen("acc0", MAC, Sighting.STATION),
     NodeSeen("acc0", MAC, Sighting.NEIGHBOUR, eui64_link_local(MAC)),
+    NodeSeen("acc0", MAC, Sighting.STATION, identity="ann@example.net"),
     NodeDetached("acc0", MAC),
     TrafficCounted({PREFIX: 5}),
     LinkChanged("acc0", True),
@@ -157,6 +158,7 @@ def test_lines_are_for_people_too(tmp_path: Path) -> None:
         "link_layer": "02:00:00:00:00:01",
         "sighting": "station",
         "address": None,
+        "identity": None,
     }
     assert decode(bytes.fromhex(lines[1]["message"])) == UPDATE
 
@@ -171,7 +173,7 @@ def test_without_being_asked_no_node_is_named(tmp_path: Path) -> None:
     assert link_layer_text(MAC).encode() not in octets
     assert text(eui64_link_local(MAC)).encode() not in octets
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    seen, gone, message = lines[2], lines[4], lines[1]
+    seen, gone, message = lines[2], lines[5], lines[1]
     assert seen["link_layer"] == gone["link_layer"], "one node, one name"
     update = decode(bytes.fromhex(message["message"]))
     identifier = update.first(MobileNodeLinkLayerIdentifier)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
+from sojourn.dataplane import nftables
 from sojourn.lab.namespaces import NetworkNamespace
 
 PATIENCE = 15.0
@@ -273,6 +274,7 @@ address = "2001:db8:a{own}::1"
 pool = "2001:db8:a{own}00::/48"
 access = ["acc0"]
 cmd = "2001:db8:c::1"
+{"" if nftables.usable() else "counters = false"}
 [[maar.peers]]
 name = "ar{other}"
 address = "2001:db8:a{other}::1"

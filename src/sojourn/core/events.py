@@ -55,6 +55,8 @@ class NodeSeen:
     sighting: Sighting
     address: Address | None = None
     """A source address that it used, when the sighting shows one."""
+    identity: str | None = None
+    """Who it authenticated as on the link, when the sighting shows it: a Network Access Identifier (RFC 7542)."""
 
 
 @dataclass(slots=True)

@@ -110,6 +110,8 @@ def linux_settings(section: Maar) -> LinuxSettings:
         link_layer=section.link_layer,
         link_local=section.link_local,
         loop=kernel.loop,
+        tunnels=kernel.tunnels,
+        backend=section.backend,
         tables=_moved(Tables(), kernel.first_table - Tables.decapsulation),
         priorities=_moved(Priorities(), kernel.first_priority - Priorities.inner_spoofing),
         nexthops=kernel.nexthops,

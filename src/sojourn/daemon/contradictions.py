@@ -39,6 +39,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _database(maar, cmd, data)
     faults += _peers(maar)
     faults += _access(maar)
+    faults += _access_points(maar)
     faults += _lifetime(("maar", "lifetime"), maar.get("lifetime"))
     faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
     faults += _advertised(maar)
@@ -127,6 +128,17 @@ def _access(maar: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(("maar", "access", index), f"{name!r} is there twice", "expected every interface once")
 
 
+def _access_points(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    access, seen = maar.get("access"), set[str]()
+    for index, point in enumerate(_tables(maar.get("hostapd"))):
+        interface, control = point.get("interface"), point.get("control")
+        if isinstance(access, list) and isinstance(interface, str) and interface not in access:
+            yield Fault(("maar", "hostapd", index, "interface"), f"{interface!r} is not in maar.access", "expected one")
+        if isinstance(control, str) and control in seen:
+            yield Fault(("maar", "hostapd", index, "control"), f"{control!r} is there twice", "expected each once")
+        seen.add(str(control))
+
+
 def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
     """The wire counts 4 s; a number that it cannot say becomes another one."""
     duration = None if value is None else _read(parse_duration, value)
@@ -212,9 +224,13 @@ def _kernel(kernel: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(
             ("maar", "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
         )
-    loop = kernel.get("loop")
-    if isinstance(loop, list) and len(loop) == 2 and loop[0] == loop[1]:
-        yield Fault(("maar", "kernel", "loop"), f"{loop[0]!r} is there twice", "expected two names")
+    seen: set[str] = set()
+    for key, standard in (("loop", LinuxSettings.loop), ("tunnels", LinuxSettings.tunnels)):
+        names = kernel.get(key, list(standard))
+        for name in names if isinstance(names, list) else ():
+            if name in seen:
+                yield Fault(("maar", "kernel", key), f"{name!r} is there twice", "expected four names")
+            seen.add(str(name))
 
 
 def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:

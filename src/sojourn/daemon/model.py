@@ -50,7 +50,9 @@ ToleranceField: TypeAlias = Annotated[
     Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
     Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
 ]
-BackendField: TypeAlias = Annotated[Literal["seg6", "memory"], Expected('"seg6" or "memory"', "seg6")]
+BackendField: TypeAlias = Annotated[
+    Literal["auto", "seg6", "ip6tnl", "memory"], Expected('"auto", "seg6", "ip6tnl" or "memory"', "ip6tnl")
+]
 CountField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
 ]
@@ -62,7 +64,7 @@ MtuField: TypeAlias = Annotated[
     Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
 ]
 LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)]
-LoopField: TypeAlias = Annotated[
+PairField: TypeAlias = Annotated[
     tuple[InterfaceField, InterfaceField], Expected("two names of interfaces", ["sojourn0", "sojourn1"])
 ]
 TableField: TypeAlias = Annotated[
@@ -166,10 +168,26 @@ class Multicast(Section):
     )
 
 
+class AccessPoint(Section):
+    """A hostapd in the daemon's network namespace: it says which stations came, who they are, and which left."""
+
+    control: SocketField = setting(
+        "Its control socket for one interface (`ctrl_interface` of hostapd.conf).", example="/run/hostapd/wlan0"
+    )
+    interface: InterfaceField = setting(
+        "The access interface on which its stations are: its own, or the bridge that it is in.", example="br-lan"
+    )
+
+
 class Kernel(Section):
     """Numbers and names in the kernel that are the daemon's own; to be changed where something else uses them."""
 
-    loop: LoopField = setting("A veth pair of the daemon's own.", ("sojourn0", "sojourn1"))
+    loop: PairField = setting("A veth pair of the daemon's own.", LinuxSettings.loop)
+    tunnels: PairField = setting(
+        "Its two ip6tnl devices, where the backend is that: into tunnels, out of tunnels.",
+        LinuxSettings.tunnels,
+        example=["sojourn2", "sojourn3"],
+    )
     first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
         "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
@@ -190,6 +208,11 @@ class Maar(Section):
     access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
         "The interfaces on which nodes attach."
     )
+    hostapd: tuple[AccessPoint, ...] = setting(
+        "Access points on this machine, as tables `[[maar.hostapd]]`: their stations are known before their first "
+        "frame, and their leaving at once.",
+        (),
+    )
     cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
     mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
@@ -201,9 +224,15 @@ class Maar(Section):
         None,
         example="mad-pmipv6",
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
     counters: SwitchField = setting(
-        "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
+        "Use nf_tables. Without it no prefix is found idle, and with seg6 packets too big for a tunnel are lost in "
+        "silence.",
+        True,
     )
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
@@ -321,6 +350,7 @@ LAYOUT = Layout(
         ("the top", File),
         ("[maar]", Maar),
         ("[[maar.peers]]", Peer),
+        ("[[maar.hostapd]]", AccessPoint),
         ("[maar.retransmission]", Retransmission),
         ("[maar.multicast]", Multicast),
         ("[maar.kernel]", Kernel),

@@ -130,13 +130,15 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
         dataplane: Dataplane = MemoryDataplane()
         peers: frozenset[Address]
         access: tuple[str, ...] = ()
+        points: tuple[tuple[str, str], ...] = ()
         fresh = True
         strangers = 0
         if isinstance(section, Maar):
             engine = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
             peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
             access = section.access
-            if section.backend == "seg6":
+            points = tuple((point.interface, point.control) for point in section.hostapd)
+            if section.backend != "memory":
                 settings = linux_settings(section)
                 fresh = not _exists(settings.loop[0])
                 with refusals("open netlink", "sojourn doctor says what this kernel can do"):
@@ -156,6 +158,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
                 address=section.address,
                 peers=peers,
                 access=access,
+                access_points=points,
                 untrusted=file.maar.access if file.maar else (),
                 strangers=strangers,
                 profile=section.tolerate,

@@ -21,7 +21,6 @@ from sojourn.dataplane import links
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     RTN_BLACKHOLE,
-    RTN_THROW,
     InterfaceAddress,
     KernelObject,
     Neighbour,
@@ -30,7 +29,8 @@ from sojourn.dataplane.objects import (
     Rule,
 )
 from sojourn.dataplane.reconcile import rules
-from sojourn.dataplane.settings import LinuxSettings
+from sojourn.dataplane.settings import SLOTS, LinuxSettings
+from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
 from sojourn.wire.addresses import ANY, Address, Prefix, prefix
 
 _LOCAL_TABLE = 255
@@ -40,8 +40,6 @@ _ALIAS_OCTETS = 255
 GROUPS = prefix("ff00::/8")
 _ON_LINK = prefix("ff02::/16")
 """Groups that no router forwards: neighbour discovery and listener reports among them."""
-SLOTS = (1 << 24) - 1
-"""Slots are below this; the number itself is the nexthop that leads round the loop."""
 
 
 def _to_groups(priority: int, table: int, interface: str, groups: Prefix, source: Prefix | None = None) -> Rule:
@@ -65,6 +63,8 @@ class Installation:
         self.indices: dict[str, int] = {}
         """Interfaces by name, as of the last look."""
         self.bridges: set[str] = set()
+        self.tunnels: Tunnels
+        """Chosen by `prepare`."""
 
     def index(self, name: str) -> int:
         """The interface `name`. Raises OSError ENODEV."""
@@ -101,6 +101,7 @@ class Installation:
         # The source of every tunnelled packet is sought among this end's one address only, not among all there are.
         links.write_setting(f"conf/{near}/use_oif_addrs_only", 1)
         self._prepare_hold(near)
+        self.tunnels = prepared(self._netlink, settings, self.near)
         links.write_setting("conf/all/forwarding", 1)
         for name in settings.access:
             links.write_setting(f"conf/{name}/accept_ra", 0)
@@ -129,17 +130,12 @@ class Installation:
     def objects(self) -> Iterator[KernelObject]:
         """What stands in the kernel, in an order that loses no packet while it is put there."""
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
-        own = Prefix(settings.address, 128)
         yield InterfaceAddress(self.near, settings.address, 128)
         yield self.round_trip
         yield Nexthop(settings.nexthops + SLOTS, self.near, gateway=station(SLOTS))
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
-        # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
-        yield Route(tables.sources, ANY, own, RTN_THROW)
         yield Route(tables.sources, ANY, kind=RTN_BLACKHOLE)
-        for peer in settings.peers:
-            source = Prefix(peer, 128)
-            yield Route(tables.decapsulation, own, source, device=self.near, decapsulate=True)
+        yield from self.tunnels.objects()
         if settings.link_local is not None:
             for name in settings.access:
                 yield InterfaceAddress(self.index(name), settings.link_local)
@@ -189,6 +185,18 @@ class Installation:
         for rule in rules(self._netlink):
             if rule.table == _LOCAL_TABLE and rule.priority == 0:
                 self._netlink.request(rule.withdraw())
+
+    def remove_leftovers(self) -> None:
+        """Devices for tunnels that an earlier life used, and this one does not, are gone."""
+        self._remove(leftovers(self._netlink, self._settings, self.tunnels))
+
+    def remove_tunnels(self) -> None:
+        """No device for tunnels is left."""
+        self._remove(leftovers(self._netlink, self._settings, None))
+
+    def _remove(self, devices: Iterator[int]) -> None:
+        for index in devices:
+            links.delete_link(self._netlink, index)
 
     def restore_local(self) -> None:
         """The rule for `local` is at 0 again, if it was we who moved it."""

@@ -1,17 +1,18 @@
-"""The forwarding effects in a Linux kernel: SRv6 code as RFC 2473 tunnels, no device per tunnel (design.md 3).
+"""The forwarding effects in a Linux kernel: RFC 2473 tunnels, no device per tunnel (design.md 3).
 
-    slot            nexthop object: via a permanent neighbour on the access link; or `encap.red` to the serving router;
+    slot            nexthop object: via a permanent neighbour on the access link; or in a tunnel to the serving router;
                     or via a neighbour on the loop that nobody answers for, so that packets wait in its queue
     prefix          route to the nexthop object, table `nodes`
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
-                    `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
-                    use a nexthop object)
+                    `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
+                    nexthop object)
     counter         element of the nf_tables sets `away` and `far`
     multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
 
-Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
-changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
-along, those their routes) is put back when an effect meets the gap, and by `reassert`.
+Rules, loop and access interfaces are in `installation`, the two ways to tunnel in `tunnels`, the packet filter in
+`filters`, restarts in `reconcile`. All changes replace; nothing is deleted and added. What the kernel forgot (an
+interface that went down takes its nexthops along, those their routes) is put back when an effect meets the gap, and by
+`reassert`.
 
 Opening, starting and closing must run in the network namespace that is meant; `apply` may run anywhere.
 """
@@ -44,7 +45,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Row
 from sojourn.dataplane import filters, reconcile
-from sojourn.dataplane.installation import SLOTS, Installation, station
+from sojourn.dataplane.installation import Installation, station
 from sojourn.dataplane.links import forget_station
 from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
@@ -58,7 +59,7 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
-from sojourn.dataplane.settings import LinuxSettings
+from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.state import ForwardingState, Way
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
@@ -88,6 +89,11 @@ class LinuxDataplane:
         self._snapshot: reconcile.Snapshot | None = None
         self._released: dict[int, float] = {}
         self._started = False
+
+    @property
+    def backend(self) -> str:
+        """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
+        return self._installation.tunnels.name
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -131,6 +137,7 @@ class LinuxDataplane:
         snapshot, self._snapshot = self._snapshot, None
         left = snapshot.left()
         self._netlink.request(*(thing.withdraw() for thing in left))
+        self._installation.remove_leftovers()
         length = self._settings.prefix_length
         prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
@@ -155,9 +162,10 @@ class LinuxDataplane:
 
         Goes on after a refusal, and raises the first one at the end.
         """
-        steps = [self._installation.restore_local, self._withdraw_all, self._installation.restore]
+        installation = self._installation
+        steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all, installation.restore]
         if self._filter is not None:
-            steps.insert(2, self._filter.remove)
+            steps.insert(3, self._filter.remove)
         refusals = []
         for step in steps:
             try:
@@ -319,7 +327,7 @@ class LinuxDataplane:
                 return Nexthop(number, device, station(slot)), Neighbour(device, station(slot), link_layer)
             case EnsureTunnel(_, remote):
                 self._check_peer(remote)
-                return Nexthop(number, near, segment=remote), None
+                return Nexthop(number, *self._installation.tunnels.to(remote)), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
             case _:
@@ -370,7 +378,10 @@ class LinuxDataplane:
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables
-        tunnel = Route(tables.uplinks, ANY, prefix, device=self._installation.near, segment=anchor)
+        tunnel = Route(tables.uplinks, ANY, prefix)
+        if anchor is not None:
+            way = self._installation.tunnels.to(anchor)
+            tunnel = tunnel._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:

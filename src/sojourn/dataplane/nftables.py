@@ -181,19 +181,19 @@ class Nftables:
         for name, expressions in rules:
             rule = table + _name(2, name) + nested(4, b"".join(expressions))
             transaction.append((_NEWRULE, NLM_F_CREATE | 0x800, rule))  # NLM_F_APPEND
-        self._commit(transaction)
+        self.commit(transaction)
 
     def remove(self) -> None:
         """No table any more."""
-        self._commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
+        self.commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
 
     def add(self, key: bytes) -> None:
         """`key` is an element of both sets; one that is there keeps its counter."""
-        self._commit([(_NEWSETELEM, NLM_F_CREATE, _elements(name, [key])) for name in (COUNTED, FAR)])
+        self.commit([(_NEWSETELEM, NLM_F_CREATE, _elements(name, [key])) for name in (COUNTED, FAR)])
 
     def discard(self, key: bytes) -> None:
         """`key` is no element."""
-        self._commit([(_DELSETELEM, 0, _elements(name, [key])) for name in (COUNTED, FAR)], harmless=errno.ENOENT)
+        self.commit([(_DELSETELEM, 0, _elements(name, [key])) for name in (COUNTED, FAR)], harmless=errno.ENOENT)
 
     def counters(self) -> dict[bytes, int]:
         """The packets that every element has counted."""
@@ -207,7 +207,7 @@ class Nftables:
                 found[key] = int.from_bytes(counter.get(2, b""), "big")
         return found
 
-    def _commit(self, transaction: Sequence[tuple[int, int, bytes]], harmless: int = 0) -> None:
+    def commit(self, transaction: Sequence[tuple[int, int, bytes]], harmless: int = 0) -> None:
         """All or nothing. The kernel answers before `send` returns, so nothing is waited for."""
         first = self._sequence
         self._sequence += len(transaction) + 2
@@ -230,6 +230,24 @@ class Nftables:
                     refusal = OSError(number, f"nf_tables: {refusal_text(flags, body) or os.strerror(number)}")
         if refusal is not None:
             raise refusal
+
+
+def usable() -> bool:
+    """Whether this kernel has nf_tables for IPv6 and lets us have it; the trial leaves nothing behind."""
+    table = _name(1, f"{TABLE}-trial")
+    hook = nested(4, _be32(1, HOOK_FORWARD) + _be32(2, 0)) + _name(7, "filter")
+    steps = [(_NEWTABLE, NLM_F_CREATE, table), (_NEWCHAIN, NLM_F_CREATE, table + _name(3, "trial") + hook)]
+    try:
+        trial = Nftables()
+    except OSError:
+        return False
+    try:
+        trial.commit([*steps, (_DELTABLE, 0, table)])
+    except OSError:
+        return False
+    finally:
+        trial.close()
+    return True
 
 
 def _generic(family: int) -> bytes:

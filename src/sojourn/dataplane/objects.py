@@ -13,6 +13,8 @@ import struct
 import sys
 from typing import NamedTuple, TypeAlias
 
+from sojourn.dataplane import encapsulation
+from sojourn.dataplane.encapsulation import Tunnel
 from sojourn.dataplane.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -42,13 +44,9 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 # routes
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
-_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 1, 2, 4, 15, 21, 22, 30
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 2, 4, 5, 15
+_RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 21, 22, 30
 _ROUTE = struct.Struct("=BBBBBBBBI")
-# lightweight tunnels
-_ENCAP_SEG6, _ENCAP_SEG6_LOCAL = 5, 7
-_SEG6_IPTUNNEL_SRH = 1
-_MODE_ENCAP_RED = 3
-_SEGMENT_ROUTING_HEADER = struct.pack("=iBBBBBBH", _MODE_ENCAP_RED, 0, 2, 4, 0, 0, 0, 0)
 _END_DT6 = 7
 _DECAPSULATE = (
     u32(1, _END_DT6)  # SEG6_LOCAL_ACTION
@@ -73,19 +71,6 @@ _IFA_F_NOPREFIXROUTE = 0x200
 Key: TypeAlias = tuple[object, ...]
 
 
-def _encapsulation(type_kind: int, kind: int, segment: Address) -> bytes:
-    """RFC 2473 as the kernel writes it: mode encap.red with one segment puts a plain IPv6 header in front."""
-    tunnel = attribute(_SEG6_IPTUNNEL_SRH, _SEGMENT_ROUTING_HEADER + segment)
-    return struct.pack("=HHHxx", 6, type_kind, _ENCAP_SEG6) + nested(kind, tunnel)
-
-
-def _segment(attribute_type: bytes | None, encapsulation: bytes | None) -> Address | None:
-    if attribute_type is None or encapsulation is None or _number(attribute_type) != _ENCAP_SEG6:
-        return None
-    header = attributes(encapsulation).get(_SEG6_IPTUNNEL_SRH, b"")
-    return header[12:28] if header[:4] == _SEGMENT_ROUTING_HEADER[:4] and len(header) == 28 else None
-
-
 class Route(NamedTuple):
     """A route in one of our tables. `source` makes it hold for packets from there only."""
 
@@ -96,8 +81,8 @@ class Route(NamedTuple):
     nexthop: int = 0
     """The number of a nexthop object; the kernel refuses one together with `source`."""
     device: int = 0
-    segment: Address | None = None
-    """The far end of a tunnel."""
+    gateway: Address | None = None
+    tunnel: Tunnel | None = None
     decapsulate: bool = False
     """Take the outer header off and look the inner packet up in all tables (RFC 8986 End.DT6)."""
 
@@ -122,10 +107,13 @@ class Route(NamedTuple):
             body += u32(_RTA_NH_ID, self.nexthop)
         elif self.device:
             body += u32(_RTA_OIF, self.device)
-        if self.segment is not None:
-            body += _encapsulation(_RTA_ENCAP_TYPE, _RTA_ENCAP, self.segment)
+        if self.gateway is not None:
+            body += attribute(_RTA_GATEWAY, self.gateway)
+        if self.tunnel is not None:
+            body += encapsulation.encode(self.tunnel, _RTA_ENCAP_TYPE, _RTA_ENCAP)
         elif self.decapsulate:
-            body += struct.pack("=HHHxx", 6, _RTA_ENCAP_TYPE, _ENCAP_SEG6_LOCAL) + nested(_RTA_ENCAP, _DECAPSULATE)
+            kind = struct.pack("=HHHxx", 6, _RTA_ENCAP_TYPE, encapsulation.SEGMENTS_LOCAL)
+            body += kind + nested(_RTA_ENCAP, _DECAPSULATE)
         return Message(RTM_NEWROUTE, REPLACE_OR_CREATE, body)
 
     def withdraw(self) -> Message:
@@ -133,7 +121,7 @@ class Route(NamedTuple):
 
     def __str__(self) -> str:
         source = f" from {self.source}" if self.source.length else ""
-        tunnel = f" tunnel {text(self.segment)}" if self.segment else " decapsulate" if self.decapsulate else ""
+        tunnel = f" tunnel {text(self.tunnel.remote)}" if self.tunnel else " decapsulate" if self.decapsulate else ""
         return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{tunnel} table {self.table}"
 
 
@@ -158,8 +146,9 @@ def parse_route(body: bytes) -> Route | None:
         kind,
         nexthop,
         _number(found.get(_RTA_OIF)) if own else 0,
-        _segment(kind_of_tunnel, found.get(_RTA_ENCAP)),
-        _number(kind_of_tunnel) == _ENCAP_SEG6_LOCAL,
+        found.get(_RTA_GATEWAY) if own else None,
+        encapsulation.decode(kind_of_tunnel, found.get(_RTA_ENCAP)),
+        _number(kind_of_tunnel) == encapsulation.SEGMENTS_LOCAL,
     )
 
 
@@ -169,7 +158,7 @@ class Nexthop(NamedTuple):
     id: int
     device: int
     gateway: Address | None = None
-    segment: Address | None = None
+    tunnel: Tunnel | None = None
 
     @property
     def key(self) -> Key:
@@ -180,8 +169,8 @@ class Nexthop(NamedTuple):
         body = struct.pack("=BBBBIHHIHHI", AF_INET6, 0, PROTOCOL, 0, 0, 8, _NHA_ID, self.id, 8, _NHA_OIF, self.device)
         if self.gateway is not None:
             body += attribute(_NHA_GATEWAY, self.gateway)
-        if self.segment is not None:
-            body += _encapsulation(_NHA_ENCAP_TYPE, _NHA_ENCAP, self.segment)
+        if self.tunnel is not None:
+            body += encapsulation.encode(self.tunnel, _NHA_ENCAP_TYPE, _NHA_ENCAP)
         return Message(RTM_NEWNEXTHOP, flags, body)
 
     def withdraw(self) -> Message:
@@ -190,7 +179,7 @@ class Nexthop(NamedTuple):
         return Message(RTM_DELNEXTHOP, 0, body, (errno.ENOENT,))
 
     def __str__(self) -> str:
-        way = f"tunnel {text(self.segment)}" if self.segment else f"via {text(self.gateway or UNSPECIFIED)}"
+        way = f"tunnel {text(self.tunnel.remote)}" if self.tunnel else f"via {text(self.gateway or UNSPECIFIED)}"
         return f"nexthop {self.id} {way} interface {self.device}"
 
 
@@ -205,7 +194,7 @@ def parse_nexthop(body: bytes) -> Nexthop | None:
         _number(found.get(_NHA_ID)),
         _number(found.get(_NHA_OIF)),
         found.get(_NHA_GATEWAY),
-        _segment(found.get(_NHA_ENCAP_TYPE), found.get(_NHA_ENCAP)),
+        encapsulation.decode(found.get(_NHA_ENCAP_TYPE), found.get(_NHA_ENCAP)),
     )
 
 

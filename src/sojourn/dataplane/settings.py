@@ -14,6 +14,10 @@ SHARED_LINK_LOCAL = address("fe80::200:5eff:fe00:5213")
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473)."""
 _TCP_AND_IPV6 = 60
+SLOTS = (1 << 24) - 2
+"""Slots are below this; the number itself is the nexthop that leads round the loop."""
+TRIAL = SLOTS + 1
+"""The nexthop that shows what the kernel can do, and is gone at once."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class LinuxSettings:
     tables: Tables = field(default_factory=Tables)
     priorities: Priorities = field(default_factory=Priorities)
     nexthops: int = 0x8C000000
-    """Slot n is nexthop object nexthops + n, n < 2**24 - 1."""
+    """Slot n is nexthop object nexthops + n, n < 2**24 - 2."""
     mark: int = 0x008C0000
     mark_mask: int = 0x00FF0000
     """Bits of the packet mark that are ours."""
@@ -90,6 +94,10 @@ class LinuxSettings:
     """Queue per held slot, in octets of kernel memory (about 450 full-size packets a MiB)."""
     hold_seconds: int = 5
     """How long a held packet waits at most."""
+    backend: str = "auto"
+    """How the kernel tunnels: ``seg6``, ``ip6tnl``, or ``auto`` for the first of them that it can."""
+    tunnels: tuple[str, str] = ("sojourn2", "sojourn3")
+    """Interfaces of our own where the backend is ``ip6tnl``: what goes into tunnels, and what comes out."""
 
     @property
     def tunnel_mtu(self) -> int:

@@ -241,6 +241,7 @@ _CODECS: dict[str, _Codec] = {
     "Duration": _PLAIN_VALUE,
     "WallClock": _PLAIN_VALUE,
     "str": _Codec(lambda value, names: names.text(value), _as_it_is),
+    "str | None": _Codec(lambda value, names: None if value is None else names.detail("identifier", value), _as_it_is),
     "Address": _ADDRESS,
     "Address | None": _Codec(
         lambda value, names: None if value is None else _ADDRESS.pack(value, names),

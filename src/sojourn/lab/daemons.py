@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
+from sojourn.dataplane import nftables
 from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
@@ -151,6 +152,8 @@ def configuration(daemon: Daemon, topology: Topology) -> str:
     }
     if topology.multicast is not None:
         table["multicast.upstream"] = f"to-{topology.path(node.name, topology.multicast)[1]}"
+    if not nftables.usable():
+        table["counters"] = False  # no prefix is found idle then
     table |= dict(topology.maar) | dict(own)
     peers = [
         {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
