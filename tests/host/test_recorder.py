@@ -25,6 +25,7 @@ from sojourn.core.effects import (
     ForgetStation,
     ProbeNode,
     Report,
+    SendDhcp,
     SendMessage,
     StoreBinding,
     WithdrawCounter,
@@ -36,6 +37,7 @@ from sojourn.core.effects import (
 from sojourn.core.events import (
     ClockStepped,
     Commanded,
+    DhcpReceived,
     EffectFailed,
     Event,
     LinkChanged,
@@ -56,7 +58,7 @@ from sojourn.wire import (
     UnknownOption,
     decode,
 )
-from sojourn.wire.addresses import eui64_link_local, link_layer_text, text
+from sojourn.wire.addresses import ALL_NODES, eui64_link_local, link_layer_text, text
 from sojourn.wire.units import SECOND
 from support.toy import MAC, OURS, PEER, PREFIX, Echo, World
 
@@ -76,6 +78,7 @@ EVENTS: list[Event] = [
     MessageReceived(UPDATE, PEER, OURS),
     NodeSeen("acc0", MAC, Sighting.STATION),
     NodeSeen("acc0", MAC, Sighting.NEIGHBOUR, eui64_link_local(MAC)),
+    DhcpReceived("acc0", MAC, eui64_link_local(MAC), ALL_NODES, b"\x01abc" + MAC),
     NodeDetached("acc0", MAC),
     TrafficCounted({PREFIX: 5}),
     LinkChanged("acc0", True),
@@ -101,6 +104,7 @@ EFFECTS: list[Effect] = [
     EnsureLogicalInterface("acc0", OURS),
     WithdrawLogicalInterface("acc0", OURS),
     ProbeNode("acc0", MAC, None),
+    SendDhcp("acc0", MAC, OURS, eui64_link_local(MAC), b"\x07abc" + MAC),
     ForgetStation("acc0", MAC),
     StoreBinding(b"ann@example.net", b"about ann@example.net"),
     DeleteBinding(b"ann@example.net"),

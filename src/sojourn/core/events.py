@@ -41,6 +41,8 @@ class Sighting(Enum):
     """It sent a neighbour solicitation or advertisement, or answered a probe."""
     MULTICAST_LISTENER = "multicast-listener"
     """It reported its multicast groups (MLD), as hosts do when their carrier returns."""
+    DHCP = "dhcp"
+    """It asks for an address or for what else it should know."""
     CONTROL = "control"
     """An operator or an external system said so."""
 
@@ -62,6 +64,19 @@ class NodeDetached:
 
     interface: str
     link_layer: LinkLayer
+
+
+@dataclass(slots=True)
+class DhcpReceived:
+    """A host on an access link speaks to the DHCP server there: IPv6 (RFC 8415), or IPv4 when its address is."""
+
+    interface: str
+    link_layer: LinkLayer
+    """The sender of the frame."""
+    source: Address
+    destination: Address
+    payload: bytes
+    """What UDP carried; nobody looked at it."""
 
 
 @dataclass(slots=True)
@@ -104,5 +119,13 @@ class Commanded:
 
 
 Event: TypeAlias = (
-    MessageReceived | NodeSeen | NodeDetached | TrafficCounted | LinkChanged | ClockStepped | EffectFailed | Commanded
+    MessageReceived
+    | NodeSeen
+    | NodeDetached
+    | TrafficCounted
+    | LinkChanged
+    | ClockStepped
+    | EffectFailed
+    | Commanded
+    | DhcpReceived
 )

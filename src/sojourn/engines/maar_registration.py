@@ -76,7 +76,7 @@ class RegistrationProcedures(MaarState):
             more: list[MobilityOption] = []
         else:
             flags, stamp = PROXY_DMM, session.attached
-            networks = [session.own or ANY]
+            networks = self._anchored_here(session)
             more = [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
             more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
         options: tuple[MobilityOption, ...] = (
@@ -93,7 +93,7 @@ class RegistrationProcedures(MaarState):
 
     def _deregister(self, session: Session) -> None:
         """RFC 8885 3.5: lifetime 0. The CMD answers with more than 0 when the node is still somewhere."""
-        networks = list(session.anchored) if session.legacy else [session.own or ANY]
+        networks = list(session.anchored) if session.legacy else self._anchored_here(session)
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
@@ -104,6 +104,10 @@ class RegistrationProcedures(MaarState):
         flags = PROXY if session.legacy else PROXY_DMM
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         self._request("deregister", session, BindingUpdate(self._next_sequence(session), flags, 0, options))
+
+    def _anchored_here(self, session: Session) -> list[Prefix]:
+        own = [] if session.own is None else [session.own]
+        return own + session.leased or [ANY]
 
     def _request(self, purpose: str, session: Session, update: BindingUpdate) -> None:
         self._requests.start((purpose, session.node, self.configuration.cmd, None), update, self._now)
@@ -242,6 +246,7 @@ class RegistrationProcedures(MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+        self._on_settled(session.node)
 
     def _confirm(self, session: Session, lifetime: int) -> None:
         session.confirmed = True
@@ -305,6 +310,7 @@ class RegistrationProcedures(MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+        self._on_settled(session.node)
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
@@ -355,6 +361,7 @@ class RegistrationProcedures(MaarState):
         old = session.own
         assert old is not None
         self._remove_own(session)
+        self._take_all_back(session)  # it was one of these, perhaps
         self.pool.leap()
         self._give(session, self.pool.allocate(self._now))
         session.attached += 1
@@ -379,6 +386,7 @@ class RegistrationProcedures(MaarState):
         for prefix in list(session.anchored):
             self._remove_foreign(session, prefix)
         self._remove_own(session)
+        self._take_all_back(session)
         self._advertise(session, gone)
         self._quiet(session)
         session.become(Presence.REFUSED)
@@ -432,6 +440,7 @@ class RegistrationProcedures(MaarState):
             self._advertise(session, gone)
             self._keep(session)
             self._report("registered", node=session.node.hex(), previous=0, legacy=1)
+        self._on_settled(session.node)
 
 
 def _timestamp(message: BindingAcknowledgement) -> int | None:

@@ -209,7 +209,7 @@ class CentralMobilityDatabase(Notices):
         """The prefixes that the MAAR says it anchors; each must be of its pool and nobody else's."""
         own = list(dict.fromkeys(request.home_network_prefixes))
         for prefix in own:
-            if not maar.pool.contains(prefix):
+            if not maar.owns(prefix):
                 raise Refused(
                     Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR"
                 )
@@ -311,7 +311,8 @@ class CentralMobilityDatabase(Notices):
     def _limit(self, entry: BindingCacheEntry) -> list[tuple[Prefix, Address]]:
         """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
         surplus = max(len(entry.anchors) - self.configuration.prefixes_per_node, 0)
-        dropped = entry.previous()[:surplus]
+        # A node can do without the address that it had there, less so without its only IPv4 address or its network.
+        dropped = sorted(entry.previous(), key=lambda pair: pair[0].is_ipv4 or pair[0].length < 64)[:surplus]
         for prefix, maar in dropped:
             self._report("prefix-over-limit", node=entry.node.hex(), prefix=str(prefix))
             self._drop(entry, prefix)
@@ -377,16 +378,28 @@ class CentralMobilityDatabase(Notices):
 
     def _owner_of(self, prefix: Prefix) -> Address | None:
         for maar in self.configuration.maars:
-            if maar.pool.contains(prefix):
+            if maar.owns(prefix):
                 return maar.address
         return None
 
     def _retire_on_request(self, request: Registration, update: BindingUpdate, maar: Maar) -> None:
-        """Design decision 1: the anchor saw no packet for a while; the prefix goes, at all three of us."""
+        """Design decision 1: the anchor saw no packet for a while; the prefix goes, at all three of us.
+
+        Or the node gave back what it leased, to the MAAR that serves it: its anchor is told.
+        """
         prefix = request.anchored_prefixes[0]
-        if not maar.pool.contains(prefix):
-            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR")
         entry = self.entries.get(request.node)
+        anchor = None if entry is None else entry.anchor_of(prefix)
+        if entry is not None and entry.serving == request.source and anchor not in (None, request.source):
+            assert anchor is not None
+            self._drop(entry, prefix)
+            self._keep(entry)
+            self._tell_retired(entry, prefix, anchor)
+            self._report("prefix-given-back", node=request.node.hex(), prefix=str(prefix))
+            self._send(self._acknowledgement(update, request.sequence, 0, ()), request.source)
+            return
+        if not maar.owns(prefix):
+            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR")
         if entry is not None and entry.anchor_of(prefix) == request.source:
             if entry.serving == request.source:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached there")

@@ -24,6 +24,7 @@ from sojourn.core.effects import (
     Effect,
     ProbeNode,
     Report,
+    SendDhcp,
     SendMessage,
     StoreBinding,
     StoreEffect,
@@ -51,7 +52,7 @@ CLOCK_INTERVAL = 1 * SECOND
 """The clocks are compared at most this often."""
 
 
-_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode)
+_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode, SendDhcp)
 """Effects that other machines notice: what a batch stores must be safe before."""
 
 
@@ -275,7 +276,7 @@ class Driver:
                 self._send(effect.message, effect.source, effect.destination)
             case StoreBinding() | DeleteBinding() | Report():
                 pass  # done in `_commit` and `_note`
-            case Advertise() | ProbeNode():
+            case Advertise() | ProbeNode() | SendDhcp():
                 self._access(effect)
             case CountTraffic():
                 self._follow_ups.append(TrafficCounted(self.dataplane.count()))

@@ -49,8 +49,9 @@ class Host:
     """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
 
     `peers`, `rate`, `burst`, `strangers` and `profile` are those of `MobilitySocket`. No message is taken from the
-    interfaces `access`, nor from `untrusted`, those of another role on this machine. The data plane and the store
-    belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
+    interfaces `access`, nor from `untrusted`, those of another role on this machine. With `ipv4` hosts are
+    heard in IPv4 too. The data plane and the store belong to the driver from now on. Raises OSError when a socket
+    cannot be had; then nothing is left open.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Host:
         peers: Collection[Address] | None,
         access: Sequence[str] = (),
         untrusted: Sequence[str] = (),
+        ipv4: bool = False,
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         rate: int | None = RATE,
@@ -84,7 +86,7 @@ class Host:
                 profile=profile,
             )
             opened.callback(self.socket.close)
-            self.access = AccessLink(access)
+            self.access = AccessLink(access, ipv4=ipv4)
             opened.callback(self.access.close)
             self.links = LinkMonitor(access, aged=self._aged)
             opened.callback(self.links.close)
@@ -112,13 +114,13 @@ class Host:
         self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
         self.loop.add_reader(self.links.fileno(), self._on_links)
-        for port in self.access.ports.values():
+        for port in self.access.all_ports():
             self.loop.add_reader(port.fileno(), self._on_frames, port)
         return removed
 
     def close(self, withdraw: bool) -> None:
         """Stop listening and stop the driver (`Driver.close`)."""
-        ports = [port.fileno() for port in self.access.ports.values()]
+        ports = [port.fileno() for port in self.access.all_ports()]
         for descriptor in (self.socket.fileno(), self.links.fileno(), *ports):
             self.loop.remove_reader(descriptor)
         self._presence.close()
