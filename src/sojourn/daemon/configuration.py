@@ -23,7 +23,7 @@ from sojourn.daemon import contradictions
 from sojourn.daemon.fields import Expected
 from sojourn.daemon.model import Cmd, File, Maar, Retransmission, models_in
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
-from sojourn.engines.configuration import CmdConfiguration, MaarConfiguration, Mode, RetransmissionConstants
+from sojourn.engines.configuration import CmdConfiguration, Dhcpv6, MaarConfiguration, Mode, RetransmissionConstants
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
 
@@ -181,7 +181,10 @@ def _expectation(key: Key) -> str:
 
 def describe_field(field: FieldInfo) -> tuple[str, object]:
     """What the value of a field should be, and an example."""
-    kind = next((item for item in field.metadata if isinstance(item, Expected)), None)
+    told = list(field.metadata)
+    for alternative in getattr(field.annotation, "__args__", ()):  # of a value that may be absent
+        told += getattr(alternative, "__metadata__", ())
+    kind = next((item for item in told if isinstance(item, Expected)), None)
     if kind is None:
         return ("a list of tables", None) if "tuple" in str(field.annotation) else ("a table", None)
     return kind.what, field.examples[0] if field.examples else kind.example
@@ -220,10 +223,11 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool) for peer in section.peers)
+    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool) for peer in section.peers)
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),
+        dhcpv6=Dhcpv6(section.dhcpv6),
         peers=peers,
         retransmission=_retransmission(section.retransmission),
     )
@@ -231,13 +235,18 @@ def maar_configuration(section: Maar) -> MaarConfiguration:
 
 def cmd_configuration(section: Cmd) -> CmdConfiguration:
     """What the CMD engine is told; keys and fields have the same names."""
-    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name) for maar in section.maars)
+    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name, maar.ipv4_pool) for maar in section.maars)
     return CmdConfiguration(
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
         maars=maars,
         retransmission=_retransmission(section.retransmission),
     )
+
+
+def speaks_ipv4(section: Maar) -> bool:
+    """Whether nodes there may have IPv4 addresses, from this router or from another."""
+    return section.ipv4_pool is not None or any(peer.ipv4_pool is not None for peer in section.peers)
 
 
 def linux_settings(section: Maar) -> LinuxSettings:
@@ -253,6 +262,8 @@ def linux_settings(section: Maar) -> LinuxSettings:
         mtu=section.mtu,
         prefix_length=section.prefix_length,
         counters=section.counters,
+        ipv4=speaks_ipv4(section),
+        ipv4_pool=section.ipv4_pool,
         link_layer=section.link_layer,
         link_local=section.link_local,
         loop=kernel.loop,
@@ -273,7 +284,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "peers", "maars", "retransmission"}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission"}
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 

@@ -8,19 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic_core import PydanticCustomError
 
-from sojourn.daemon.fields import duration_text, parse_address, parse_duration, parse_pool
-from sojourn.dataplane.settings import LinuxSettings
-from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.daemon.fields import (
+    duration_text,
+    parse_address,
+    parse_duration,
+    parse_ipv4_pool,
+    parse_name_server,
+    parse_pool,
+)
+from sojourn.dataplane.settings import LinuxSettings, marks
+from sojourn.wire.addresses import Address, Prefix, is_ipv4, text
 from sojourn.wire.units import SECOND
 
 LIFETIME_UNIT = 4 * SECOND
 LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
 """The Lifetime field counts 4 s in 16 bits (RFC 6275 6.1.7); all ones would mean for ever, so it is not offered."""
 _RESERVED_TABLES = (253, 254, 255)
+LEASE_MIN = 10 * SECOND
+"""Half of it is the time in which a node renews."""
 ROUTER_LIFETIME_MAX = 9000 * SECOND
 
 T = TypeVar("T")
@@ -50,6 +60,9 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
     faults += _advertised(maar)
     faults += _kernel(_table(maar.get("kernel")))
+    faults += _dhcp(maar)
+    faults += _delegation(maar)
+    faults += _ipv4(maar)
     faults += _domain(cmd)
     return faults
 
@@ -60,6 +73,10 @@ def _table(value: object) -> Mapping[str, Any]:
 
 def _tables(value: object) -> list[Mapping[str, Any]]:
     return [_table(item) for item in value] if isinstance(value, list) else []
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _read(parse: Callable[[object], T], value: object) -> T | None:
@@ -190,6 +207,79 @@ def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
             "they do from a /64 only",
             note=True,
         )
+
+
+def _dhcp(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """What nodes are told, and how they are to have addresses."""
+    dhcpv6 = maar.get("dhcpv6", "off")
+    if maar.get("slaac", True) is False and dhcpv6 in ("off", "stateless"):
+        yield Fault(
+            ("maar", "slaac"),
+            f"false, while dhcpv6 is {dhcpv6!r}, so that no node gets an address",
+            'expected dhcpv6 = "stateful", or slaac = true',
+        )
+    servers = [_read(parse_name_server, item) for item in _list(maar.get("dns"))]
+    for wanted, unheard, how in (
+        (True, "ipv4_pool" not in maar, "an ipv4_pool"),
+        (False, dhcpv6 == "off", 'dhcpv6 = "stateless" or "stateful"'),
+    ):
+        if unheard and any(server is not None and is_ipv4(server) is wanted for server in servers):
+            family = "IPv4" if wanted else "IPv6"
+            yield Fault(("maar", "dns"), f"no node is told of the {family} ones", f"it takes {how}", note=True)
+    lease = _read(parse_duration, maar["dhcp_lease"]) if "dhcp_lease" in maar else None
+    if lease is not None and lease < LEASE_MIN:
+        shortest = duration_text(LEASE_MIN)
+        yield Fault(("maar", "dhcp_lease"), f"{maar['dhcp_lease']!r} is too short", f'expected at least "{shortest}"')
+
+
+def _delegation(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """The part of the pool that is for nodes which are routers."""
+    delegated, pool = _read(parse_pool, maar.get("delegated_pool")), _read(parse_pool, maar.get("pool"))
+    if delegated is None:
+        return
+    key = ("maar", "delegated_pool")
+    if maar.get("dhcpv6", "off") in ("off", "stateless"):
+        yield Fault(key, "needs dhcpv6 to be asked for", 'expected dhcpv6 = "stateful"')
+    if pool and (not pool.contains(delegated) or pool == delegated):
+        yield Fault(key, f"{delegated} is not a part of the pool {pool}", "expected a part of it, with room beside it")
+    length, own = maar.get("delegated_length", 60), maar.get("prefix_length", 64)
+    if isinstance(length, int) and isinstance(own, int) and length >= own:
+        yield Fault(
+            ("maar", "delegated_length"),
+            f"{length} is not less than the prefix_length {own}",
+            "expected prefixes with room for several of those that nodes have themselves",
+        )
+    if isinstance(length, int) and delegated.length > length:
+        yield Fault(key, f"{delegated} has no room for a /{length} (delegated_length)", "expected a larger part")
+
+
+def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """IPv4 addresses of nodes: pools that do not overlap, and the means to forward them."""
+    pools: list[tuple[tuple[str | int, ...], Prefix]] = []
+    peers = _tables(maar.get("peers"))
+    entries: list[tuple[tuple[str | int, ...], object]] = [(("maar", "ipv4_pool"), maar.get("ipv4_pool"))]
+    entries += [(("maar", "peers", index, "ipv4_pool"), peer.get("ipv4_pool")) for index, peer in enumerate(peers)]
+    for key, value in entries:
+        pool = _read(parse_ipv4_pool, value)
+        if pool is None:
+            continue
+        if any(pool.contains(other) or other.contains(pool) for _, other in pools):
+            yield Fault(key, f"{pool} overlaps another one", "expected pools of which no address has two owners")
+        pools.append((key, pool))
+    if not pools:
+        return
+    if maar.get("counters") is False and maar.get("backend", "seg6") == "seg6":
+        yield Fault(pools[0][0], "needs nf_tables, which counters = false forbids", "expected counters = true")
+    kernel = _table(maar.get("kernel"))
+    mask, mark = kernel.get("mark_mask", LinuxSettings.mark_mask), kernel.get("mark", LinuxSettings.mark)
+    if isinstance(mask, int) and isinstance(mark, int) and 0 < mask < 1 << 32:
+        room = len(list(islice(marks(mark, mask), len(peers) + 1)))
+        if room < len(peers) + 1:
+            yield Fault(
+                ("maar", "kernel", "mark_mask"),
+                f"{mask:#x} has room for {room} other routers, and there are {len(peers) + 1} with the database",
+                "expected a mask of more bits",
+            )
 
 
 def _kernel(kernel: Mapping[str, Any]) -> Iterator[Fault]:

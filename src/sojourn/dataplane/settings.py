@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -49,6 +50,14 @@ class Priorities:
     uplinks: int = 111
 
 
+def marks(taken: int, mask: int) -> Iterator[int]:
+    """Packet marks within the bits of `mask`, neither none at all nor `taken`, in order."""
+    value = 0
+    while (value := value - mask & mask) != 0:  # the next subset of the bits
+        if value != taken:
+            yield value
+
+
 @dataclass(frozen=True)
 class LinuxSettings:
     """One access router. Everything after `buffer` has a value that suits."""
@@ -67,6 +76,10 @@ class LinuxSettings:
     """Of the core, between the access routers."""
     prefix_length: int = 64
     """Of every prefix that is counted."""
+    ipv4: bool = False
+    """Whether nodes may have IPv4 addresses; their sources are told apart by nf_tables."""
+    ipv4_pool: Prefix | None = None
+    """Those that are anchored here lie in it."""
     counters: bool = True
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER

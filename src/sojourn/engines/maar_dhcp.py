@@ -47,10 +47,11 @@ class DhcpProcedures(DhcpService, AccessProcedures):
                     configuration.domains,
                 )
             )
-        if configuration.ipv4_pool is not None:
+        subnets = self._ipv4_subnets()
+        if subnets:
             self._dhcpv4 = Dhcpv4Server(
                 Dhcpv4Settings(
-                    self._ipv4_router(configuration.ipv4_pool),
+                    self._ipv4_router(subnets[0]),
                     configuration.dhcp_lease,
                     configuration.mtu - TUNNEL_OVERHEAD,
                     configuration.dns,

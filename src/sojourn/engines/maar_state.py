@@ -337,10 +337,13 @@ class MaarState(OutboxEngine):
 
     # --- IPv4 default routers (RFC 5844 3.4) --------------------------------------------------------------------------
 
-    def _ipv4_subnet(self, prefix: Prefix) -> Prefix | None:
-        """The pool that an IPv4 home address is of, ours or a peer's: its home subnet."""
+    def _ipv4_subnets(self) -> list[Prefix]:
+        """The pools of IPv4 addresses, ours first: each is the home subnet of its nodes."""
         pools = (self.configuration.ipv4_pool, *(peer.ipv4_pool for peer in self.configuration.peers))
-        return next((pool for pool in pools if pool is not None and pool.contains(prefix)), None)
+        return [pool for pool in pools if pool is not None]
+
+    def _ipv4_subnet(self, prefix: Prefix) -> Prefix | None:
+        return next((pool for pool in self._ipv4_subnets() if pool.contains(prefix)), None)
 
     def _ipv4_router(self, subnet: Prefix) -> Address:
         """Its first address, which every router of the domain shows to the nodes that are of it."""
