@@ -46,7 +46,10 @@ def test_a_host_without_slaac_keeps_its_address_over_a_roam(network: Domain, tmp
         first = network.address("2001:db8:a100:")
         assert network.answers(first) == 3
         network.roam(2)
-        until("the node is at ar2", lambda: any(row["presence"] == "served" for row in network.daemons["ar2"].show("sessions")))
+        until(
+            "the node is at ar2",
+            lambda: any(row["presence"] == "served" for row in network.daemons["ar2"].show("sessions")),
+        )
         assert network.answers(first) == 3
         second = network.address("2001:db8:a200:")  # told with the next renewal, by the other router
         assert network.answers(second) == 3

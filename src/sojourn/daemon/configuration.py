@@ -262,6 +262,7 @@ def linux_settings(section: Maar) -> LinuxSettings:
         mtu=section.mtu,
         prefix_length=section.prefix_length,
         counters=section.counters,
+        delegated_length=0 if section.dhcpv6 != "stateful" else section.delegated_length,
         ipv4=speaks_ipv4(section),
         ipv4_pool=section.ipv4_pool,
         link_layer=section.link_layer,

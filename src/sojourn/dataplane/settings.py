@@ -23,6 +23,8 @@ class Tables:
 
     decapsulation: int = 50
     """Packets out of a tunnel, by peer."""
+    decapsulation_ipv4: int = 51
+    """Packets of IPv4 out of a tunnel, by peer."""
     sources: int = 52
     """Who may send from an access link: `throw` for a known source prefix, else `blackhole`."""
     uplinks: int = 53
@@ -34,7 +36,8 @@ class Tables:
 
     def all(self) -> tuple[int, ...]:
         """In the order in which their contents are removed."""
-        return (self.nodes, self.uplinks, self.sources, self.oversize, self.decapsulation)
+        own = (self.decapsulation, self.decapsulation_ipv4)
+        return (self.nodes, self.uplinks, self.sources, self.oversize, *own)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class LinuxSettings:
     """Of the core, between the access routers."""
     prefix_length: int = 64
     """Of every prefix that is counted."""
+    delegated_length: int = 0
+    """Of prefixes for networks behind nodes; 0: there are none."""
     ipv4: bool = False
     """Whether nodes may have IPv4 addresses; their sources are told apart by nf_tables."""
     ipv4_pool: Prefix | None = None
@@ -99,6 +104,16 @@ class LinuxSettings:
     """Queue per held slot, in octets of kernel memory (about 450 full-size packets a MiB)."""
     hold_seconds: int = 5
     """How long a held packet waits at most."""
+
+    @property
+    def ipv4_ways(self) -> dict[Address, tuple[int, int]]:
+        """Mark and table of the packets of IPv4 that leave through the tunnel to each peer.
+
+        IPv4 routing knows no source prefixes. So nf_tables marks by source, and each mark leads to a table with one
+        route. That costs the same for one node and for many, unlike a rule for each (ARCHITECTURE.md).
+        """
+        numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
+        return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
 
     @property
     def tunnel_mtu(self) -> int:

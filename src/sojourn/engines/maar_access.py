@@ -114,8 +114,9 @@ class AccessProcedures(MaarState):
         session.attached = max(self._clock(), session.attached + 1)
         self._register(session, Handoff.UNKNOWN)
         self._serve(session)
-        if returned and session.own is not None:
-            self._do(WithdrawCounter(session.own))
+        if returned:
+            for ours in self._anchored_here(session):
+                self._do(WithdrawCounter(ours))
         self._advertise(session)
         self._keep(session)
         self._report(

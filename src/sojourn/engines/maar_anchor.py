@@ -79,7 +79,7 @@ class AnchorProcedures(MaarState):
             if request.timestamp < session.attached:
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
             self._give_up(session, request, serving)
-        ours = [] if session is None else [prefix for prefix in (session.own, *session.leased) if prefix]
+        ours = [] if session is None else self._anchored_here(session)
         self._acknowledge(update, request, serving, ours)
         if session is not None and not ours and not session.anchored:
             self._remove(session)

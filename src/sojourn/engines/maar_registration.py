@@ -76,7 +76,7 @@ class RegistrationProcedures(MaarState):
             more: list[MobilityOption] = []
         else:
             flags, stamp = PROXY_DMM, session.attached
-            networks = self._anchored_here(session)
+            networks = self._anchored_here(session) or [ANY]
             more = [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
             more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
         options: tuple[MobilityOption, ...] = (
@@ -93,7 +93,7 @@ class RegistrationProcedures(MaarState):
 
     def _deregister(self, session: Session) -> None:
         """RFC 8885 3.5: lifetime 0. The CMD answers with more than 0 when the node is still somewhere."""
-        networks = list(session.anchored) if session.legacy else self._anchored_here(session)
+        networks = list(session.anchored) if session.legacy else self._anchored_here(session) or [ANY]
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
@@ -104,10 +104,6 @@ class RegistrationProcedures(MaarState):
         flags = PROXY if session.legacy else PROXY_DMM
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         self._request("deregister", session, BindingUpdate(self._next_sequence(session), flags, 0, options))
-
-    def _anchored_here(self, session: Session) -> list[Prefix]:
-        own = [] if session.own is None else [session.own]
-        return own + session.leased or [ANY]
 
     def _request(self, purpose: str, session: Session, update: BindingUpdate) -> None:
         self._requests.start((purpose, session.node, self.configuration.cmd, None), update, self._now)

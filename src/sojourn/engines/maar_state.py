@@ -157,6 +157,7 @@ class MaarState(OutboxEngine):
             self._do(WithdrawUplink(session.own))
         for prefix in session.leased:
             self._do(EnsurePrefix(prefix, session.slot))
+            self._do(EnsureCounter(prefix))
         for prefix in (*session.leased, *session.anchored):
             self._do(WithdrawUplink(prefix))
             self._hide_router(session, prefix)
@@ -221,6 +222,10 @@ class MaarState(OutboxEngine):
         """Whether the node makes addresses of an anchored prefix, which is not so of what is leased."""
         return not prefix.is_ipv4 and (session.legacy or prefix.length == self.configuration.prefix_length)
 
+    def _anchored_here(self, session: Session) -> list[Prefix]:
+        """All that we anchor for it."""
+        return ([] if session.own is None else [session.own]) + session.leased
+
     def _leased(self, session: Session) -> list[Prefix]:
         """What it has by DHCP beside addresses in its prefixes, whoever anchors it."""
         return session.leased + [prefix for prefix in session.anchored if not self._is_home(session, prefix)]
@@ -267,6 +272,7 @@ class MaarState(OutboxEngine):
         self._hide_router(session, prefix)
         self._do(WithdrawUplink(prefix))
         self._do(WithdrawPrefix(prefix))
+        self._do(WithdrawCounter(prefix))
         pool = self._pool_of(prefix)
         if pool is not None:
             pool.release(prefix, self._now, rest=rest)
