@@ -15,9 +15,6 @@ from domain_of_daemons import Machine, until
 _SCRIPT = """\
 #!/bin/sh
 # What a client hears, one line each, and what it is to do about addresses; nothing of this machine's own files.
-echo "$reason ${{new_ip6_address:-}}/${{new_ip6_prefixlen:-}} pd=${{new_ip6_prefix:-}} \\
-dns=${{new_dhcp6_name_servers:-}}${{new_domain_name_servers:-}} old=${{old_ip6_address:-}} \\
-ip=${{new_ip_address:-}} mask=${{new_subnet_mask:-}} router=${{new_routers:-}} mtu=${{new_interface_mtu:-}}" >> {log}
 case "$reason" in
 BOUND6|RENEW6|REBIND6)
   if [ -n "$new_ip6_address" ]; then
@@ -32,6 +29,9 @@ BOUND|RENEW|REBIND|REBOOT)
   ip -4 route replace default via "$new_routers" dev "$interface" ;;
 EXPIRE|FAIL|STOP|RELEASE) ip -4 address flush dev "$interface" ;;
 esac
+echo "$reason ${{new_ip6_address:-}}/${{new_ip6_prefixlen:-}} pd=${{new_ip6_prefix:-}} \\
+dns=${{new_dhcp6_name_servers:-}}${{new_domain_name_servers:-}} old=${{old_ip6_address:-}} \\
+ip=${{new_ip_address:-}} mask=${{new_subnet_mask:-}} router=${{new_routers:-}} mtu=${{new_interface_mtu:-}}" >> {log}
 exit 0
 """
 

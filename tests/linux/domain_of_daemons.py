@@ -194,9 +194,9 @@ class Domain:
         for daemon in self.daemons.values():
             until(f"{daemon.machine.name} is ready", daemon._ready)
 
-    def answers(self, source: str, count: int = 3) -> int:
-        """How many of `count` echo requests from the host's address `source` the core answers."""
-        with self.host.namespace.entered():
+    def answers(self, source: str, count: int = 3, machine: Machine | None = None) -> int:
+        """How many of `count` echo requests from `source`, an address of the host or another machine, the core answers."""
+        with (machine or self.host).namespace.entered():
             raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
         answered = 0
         with raw:

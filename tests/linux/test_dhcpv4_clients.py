@@ -86,7 +86,7 @@ def exchange(connection: socket.socket, size: int) -> None:
 
 
 def served(network: Domain, router: str) -> bool:
-    return any(row["presence"] == "served" for row in network.daemons[router].show("sessions"))
+    return any(row["presence"] == "served" and row["confirmed"] for row in network.daemons[router].show("sessions"))
 
 
 def test_a_session_of_a_host_without_ipv6_survives_a_roam(network: Domain, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dhcp_clients import Dhclient, addresses
-from domain_of_daemons import Domain, domain, until
+from domain_of_daemons import Domain, Machine, domain, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
@@ -27,11 +27,16 @@ def network(tmp_path: Path) -> Iterator[Domain]:
 
 
 def configured(network: Domain, settings: str) -> Domain:
-    """All daemons run, the routers with `settings`."""
+    """All daemons run, the routers with `settings`, in which N is the router's number."""
     for router in ("ar1", "ar2"):
-        network.daemons[router].edit("[[maar.peers]]", settings + "[[maar.peers]]")
+        network.daemons[router].edit("[[maar.peers]]", settings.replace("N", router[-1]) + "[[maar.peers]]")
     network.start()
     return network
+
+
+def served(network: Domain, router: str) -> bool:
+    """Whether a node is there, and what it brought is known there."""
+    return any(row["presence"] == "served" and row["confirmed"] for row in network.daemons[router].show("sessions"))
 
 
 def test_a_host_without_slaac_keeps_its_address_over_a_roam(network: Domain, tmp_path: Path) -> None:
@@ -56,5 +61,49 @@ def test_a_host_without_slaac_keeps_its_address_over_a_roam(network: Domain, tmp
         preferred = {item["local"]: item["preferred_life_time"] for item in addresses(network.host)}
         assert preferred[first] == 0 < preferred[second]
         assert network.answers(first) == 3
+    finally:
+        client.stop()
+
+
+_DELEGATING = """\
+dhcpv6 = "stateful"
+delegated_pool = "2001:db8:aN00:8000::/49"
+idle_hold = "4s"
+dhcp_lease = "20s"
+"""
+
+
+@pytest.fixture
+def behind(network: Domain) -> Iterator[Machine]:
+    """A machine on a network of its own behind the host, which is its router."""
+    lan = Machine("lan")
+    network._pair(network.host, "lan0", lan, "eth0")
+    lan.namespace.sysctl("net/ipv6/conf/all/accept_dad", 0)
+    network.host.namespace.sysctl("net/ipv6/conf/all/forwarding", 1)
+    network.host.namespace.sysctl("net/ipv6/conf/wlan0/accept_ra", 2)
+    yield lan
+    lan.namespace.close()
+
+
+def test_a_network_behind_a_host_keeps_its_prefix_over_a_roam(network: Domain, behind: Machine, tmp_path: Path) -> None:
+    configured(network, _DELEGATING)
+    network.roam(1)
+    until("a default route", lambda: "default" in network.host.run("ip -6 route"))
+    client = Dhclient(network.host, tmp_path, "-6", "-P")
+    try:
+        line = client.wait("pd=2001:db8:a100:8")
+        delegated = line.partition("pd=")[2].split()[0]
+        assert delegated.endswith("/60")
+        network.host.run(f"ip -6 address add {delegated.replace('/60', '1/64')} dev lan0 nodad")
+        address = delegated.replace("/60", "2")
+        behind.run(f"ip -6 address add {address}/64 dev eth0 nodad")
+        behind.run(f"ip -6 route add default via {delegated.replace('/60', '1')}")
+        assert network.answers(address, machine=behind) == 3
+        network.roam(2)
+        until("the node is at ar2", lambda: served(network, "ar2"))
+        assert network.answers(address, machine=behind) == 3
+        client.wait("RENEW6", times=2)  # by ar2, for longer than a lease and an idle prefix last at ar1
+        assert f"pd={delegated}" in client.wait("RENEW6")
+        assert network.answers(address, machine=behind) == 3
     finally:
         client.stop()
