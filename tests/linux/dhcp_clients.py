@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from domain_of_daemons import Machine, until
 
 _SCRIPT = """\

@@ -195,7 +195,7 @@ class Domain:
             until(f"{daemon.machine.name} is ready", daemon._ready)
 
     def answers(self, source: str, count: int = 3, machine: Machine | None = None) -> int:
-        """How many of `count` echo requests from `source`, an address of the host or another machine, the core answers."""
+        """How many of `count` echo requests from `source`, an address of the host or of `machine`, the core answers."""
         with (machine or self.host).namespace.entered():
             raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
         answered = 0

@@ -1,4 +1,4 @@
-"""Hosts that speak IPv4 only, with the clients of the distribution: they keep their address and sessions over a roam."""
+"""Hosts that speak IPv4 only, with clients of the distribution: they keep their address and sessions over a roam."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from dhcp_clients import Dhclient, addresses
 from domain_of_daemons import Domain, domain, until
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from dhcp_clients import Dhclient, addresses
 from domain_of_daemons import Domain, Machine, domain, until
 

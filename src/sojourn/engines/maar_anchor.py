@@ -87,7 +87,8 @@ class AnchorProcedures(MaarState):
     def _adopt(self, request: Registration) -> Session | None:
         """We lost our memory, the CMD did not: anchor again what is ours; nothing to do where nothing is ours."""
         ours = [prefix for prefix in request.home_network_prefixes if self.pool.owns(prefix)]
-        leased = [prefix for prefix in request.home_network_prefixes if prefix not in ours and self._pool_of(prefix)]
+        others = [prefix for prefix in request.home_network_prefixes if prefix not in ours]
+        leased = [prefix for prefix in others if self._pool_of(prefix) is not None]
         if not request.home_network_prefixes:
             return None
         for newcomer in self.sessions.values():
