@@ -94,6 +94,29 @@ class Dhclient:
             self.process = None
 
 
+class Dhcpcd:
+    """dhcpcd, in the foreground, without its scripts and files of this machine."""
+
+    def __init__(self, machine: Machine, directory: Path, *options: str, interface: str = "wlan0") -> None:
+        configuration = directory / "dhcpcd.conf"
+        configuration.write_text("option interface_mtu\nnoipv4ll\nnohook resolv.conf, timesyncd\nscript /bin/true\n")
+        self.words = directory / "dhcpcd.log"
+        self._directory = directory
+        command = [needed("dhcpcd"), "-d", "-B", "-f", str(configuration), "-j", str(self.words), *options, interface]
+        # What it remembers belongs to this one, and not to the machine.
+        hide = 'for one in /var/lib/dhcpcd /run; do mount -t tmpfs none $one || exit 1; done; exec "$@"'
+        alone = ["unshare", "--mount", "sh", "-c", hide, "sh", *command]
+        with machine.namespace.entered(), self.words.open("ab") as words:
+            self._process = subprocess.Popen(alone, stdout=words, stderr=words)
+
+    def __enter__(self) -> Dhcpcd:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
 def addresses(machine: Machine, interface: str = "wlan0", family: int = 6) -> list[dict[str, Any]]:
     """The global addresses of an interface."""
     found = json.loads(machine.run(f"ip -{family} -j address show dev {interface} scope global"))

@@ -59,7 +59,11 @@ class Machine:
             "links": "ip -br link",
             "addresses": "ip -6 -br address",
             "filter": "nft list ruleset",
-            "forwarding": "cat /proc/sys/net/ipv6/conf/all/forwarding",
+            "forwarding": "cat /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/ip_forward",
+            "rules of IPv4": "ip -4 rule",
+            "routes of IPv4": "ip -4 route show table all",
+            "addresses of IPv4": "ip -4 -br address",
+            "ARP": "cat /proc/sys/net/ipv4/conf/acc0/proxy_arp /proc/sys/net/ipv4/conf/acc0/proxy_arp_pvlan",
         }
         return {name: self.run(command) for name, command in commands.items()}
 
@@ -132,6 +136,8 @@ class Domain:
         self.routers = [Machine("ar1"), Machine("ar2")]
         self.air, self.host = Machine("air"), Machine("host")
         self._index = 100
+        self.kernels_before: list[dict[str, str]] = []
+        """Of the routers, where a test wants to know."""
         self._build()
         self.daemons = {
             "cmd": Daemon(self.cmd, directory, _CMD),

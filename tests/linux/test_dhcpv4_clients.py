@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import signal
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from dhcp_clients import Dhclient, addresses
+from dhcp_clients import Dhclient, Dhcpcd, addresses
 from domain_of_daemons import Domain, domain, until
+
+from sojourn.wire.checksum import ones_complement_sum
+from sojourn.wire.dhcpv4 import Code, DhcpType, Dhcpv4Message
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 SERVER = "198.51.100.1"
+_IP_MTU_DISCOVER, _IP_MTU, _IP_PMTUDISC_DONT, _IP_PMTUDISC_DO = 10, 14, 0, 2
 _POOLS = {"ar1": "10.1.0.0/24", "ar2": "10.2.0.0/24"}
 
 
@@ -39,6 +46,7 @@ def network(tmp_path: Path) -> Iterator[Domain]:
         built.routers[0].run("ip route add default via 192.0.2.254")
         built.core.run(f"ip route add {_POOLS['ar1']} via 192.0.2.1")
         built.host.namespace.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
+        built.kernels_before = [router.kernel() for router in built.routers]
         built.start()
         yield built
 
@@ -70,6 +78,19 @@ def echo_server(network: Domain) -> Iterator[None]:
         listener.close()
 
 
+@contextmanager
+def bound(network: Domain, tmp_path: Path, router: int = 1) -> Iterator[tuple[Dhclient, str]]:
+    """The host at a router, with a client that got an address."""
+    network.roam(router)
+    client = Dhclient(network.host, tmp_path, "-4")
+    try:
+        client.wait("BOUND ")
+        (address,) = [str(item["local"]) for item in addresses(network.host, family=4)]
+        yield client, address
+    finally:
+        client.stop()
+
+
 def exchange(connection: socket.socket, size: int) -> None:
     """So many octets there and back, in segments as long as they may be."""
     octets = bytes(range(256)) * (size // 256)
@@ -88,31 +109,130 @@ def served(network: Domain, router: str) -> bool:
     return any(row["presence"] == "served" and row["confirmed"] for row in network.daemons[router].show("sessions"))
 
 
+def connect(network: Domain) -> socket.socket:
+    with network.host.namespace.entered():
+        return socket.create_connection((SERVER, 7), timeout=10)
+
+
 def test_a_session_of_a_host_without_ipv6_survives_a_roam(network: Domain, tmp_path: Path) -> None:
-    network.roam(1)
-    client = Dhclient(network.host, tmp_path, "-4")
-    try:
+    with bound(network, tmp_path) as (client, address), echo_server(network):
         line = client.wait("BOUND ")
         assert "dns=192.0.2.53" in line
         assert "mask=255.255.255.0 router=10.1.0.1 mtu=1460" in line
-        (address,) = [item["local"] for item in addresses(network.host, family=4)]
         assert address.startswith("10.1.0.")
-        with echo_server(network):
-            with network.host.namespace.entered():
-                connection = socket.create_connection((SERVER, 7), timeout=10)
-            with connection:
+        with connect(network) as connection:
+            exchange(connection, 1 << 18)
+            for router in (2, 1, 2):
+                network.roam(router)
                 exchange(connection, 1 << 18)
-                network.roam(2)
-                exchange(connection, 1 << 18)
-                until("the node is at ar2", lambda: served(network, "ar2"))
-                network.roam(1)
-                exchange(connection, 1 << 18)
-                network.roam(2)
-                exchange(connection, 1 << 18)
-            renewed = client.wait("RENEW ")  # by the router that did not give it
-            assert f"ip={address} " in renewed
-            with network.host.namespace.entered(), socket.create_connection((SERVER, 7), timeout=10) as fresh:
-                assert fresh.getsockname()[0] == address
-                exchange(fresh, 1 << 16)
+        until("the node is at ar2", lambda: served(network, "ar2"))
+        renewed = client.wait("RENEW ")  # by the router that did not give it
+        assert f"ip={address} " in renewed
+        with connect(network) as fresh:
+            assert fresh.getsockname()[0] == address
+            exchange(fresh, 1 << 16)
+
+
+def test_a_killed_router_loses_no_session_and_a_stopped_one_leaves_nothing(network: Domain, tmp_path: Path) -> None:
+    before = network.kernels_before[1]
+    with bound(network, tmp_path) as (_, _), echo_server(network), connect(network) as connection:
+        network.roam(2)
+        exchange(connection, 1 << 16)
+        until("the node is at ar2", lambda: served(network, "ar2"))
+        for router in ("ar1", "ar2"):
+            network.daemons[router].stop(signal.SIGKILL)
+            exchange(connection, 1 << 16)
+            network.daemons[router].start()
+            exchange(connection, 1 << 16)
+        network.daemons["ar2"].stop()
+        left = network.routers[1].kernel()
+        assert {name: lines for name, lines in left.items() if lines != before[name]} == {}
+
+
+def test_datagrams_too_big_for_the_tunnel_are_answered_or_divided(network: Domain, tmp_path: Path) -> None:
+    with bound(network, tmp_path) as (_, address):
+        network.roam(2)
+        until("the node is at ar2", lambda: served(network, "ar2"))
+        with network.host.namespace.entered():
+            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with network.core.namespace.entered():
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with receiver, sender:
+            receiver.bind((address, 4000))
+            receiver.settimeout(5)
+            sender.bind((SERVER, 0))
+            sender.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+            sender.sendto(bytes(1472), (address, 4000))
+            assert len(receiver.recv(2000)) == 1472  # in two packets
+            sender.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DO)
+            sender.connect((address, 4000))
+            sender.send(bytes(1472))
+            until("the path is known to be narrow", lambda: sender.getsockopt(socket.IPPROTO_IP, _IP_MTU) == 1460)
+            assert sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EMSGSIZE
+            sender.send(bytes(1432))
+            assert len(receiver.recv(2000)) == 1432
+
+
+def test_nobody_sends_from_an_address_that_is_not_its_own(network: Domain, tmp_path: Path) -> None:
+    with bound(network, tmp_path) as (_, address):
+        with network.core.namespace.entered():
+            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with receiver:
+            receiver.bind((SERVER, 4000))
+            receiver.settimeout(1)
+            for source in ("10.1.0.77", "10.2.0.5", "192.0.2.77", "10.1.0.1", address):
+                if source != address:
+                    network.host.run(f"ip address add {source}/32 dev lo")
+                with network.host.namespace.entered():
+                    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                with sender:
+                    sender.bind((source, 0))
+                    sender.sendto(source.encode(), (SERVER, 4000))
+            assert receiver.recv(100) == address.encode()  # the first that arrives is the last one sent
+
+
+def test_a_flood_of_clients_keeps_no_host_from_its_address(network: Domain, tmp_path: Path) -> None:
+    network.roam(1)
+    with network.air.namespace.entered():
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        raw.bind(("cell1p", 0))
+    stop = threading.Event()
+
+    def flood() -> None:
+        for number in range(60_000):
+            if stop.wait(0.0005):
+                return
+            raw.send(_discover(number))
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        with bound(network, tmp_path) as (_, address):
+            assert address.startswith("10.1.0.")
     finally:
-        client.stop()
+        stop.set()
+        flooding.join()
+        raw.close()
+    assert len(network.daemons["ar1"].show("sessions")) <= 10_000
+
+
+def _discover(number: int) -> bytes:
+    """A frame in which an invented host asks for an address."""
+    mac = b"\x06\0" + number.to_bytes(4, "big")
+    payload = Dhcpv4Message(1, number, mac, {Code.MESSAGE_TYPE: bytes((DhcpType.DISCOVER,))}).encode()
+    udp = struct.pack("!HHHH", 68, 67, 8 + len(payload), 0) + payload
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
+    header = header[:10] + ones_complement_sum(header).to_bytes(2, "big") + header[12:]
+    return b"\xff" * 6 + mac + b"\x08\x00" + header + udp
+
+
+@pytest.mark.parametrize("router", [1, 2])
+def test_dhcpcd_is_served_too(network: Domain, tmp_path: Path, router: int) -> None:
+    """It probes with ARP whether somebody has the address already: nobody may answer for it."""
+    network.roam(router)
+    with Dhcpcd(network.host, tmp_path, "-4"), echo_server(network):
+        (item,) = until("an address", lambda: addresses(network.host, family=4))
+        assert item["local"].startswith(f"10.{router}.0.")
+        if router == 1:  # the other one has no way to the server
+            with connect(network) as connection:
+                exchange(connection, 1 << 16)
