@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dhcp_clients import Dhclient, addresses
+from dhcp_clients import Dhclient, Dhcpcd, addresses
 from domain_of_daemons import Domain, Machine, domain, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -106,3 +106,29 @@ def test_a_network_behind_a_host_keeps_its_prefix_over_a_roam(network: Domain, b
         assert network.answers(address, machine=behind) == 3
     finally:
         client.stop()
+
+
+def test_a_host_that_makes_its_own_address_asks_for_name_servers(network: Domain, tmp_path: Path) -> None:
+    configured(network, 'dhcpv6 = "stateless"\ndns = ["2001:db8:53::1"]\n')
+    network.roam(1)
+    own = network.address("2001:db8:a100:")
+    client = Dhclient(network.host, tmp_path, "-6", "-S")
+    try:
+        client.wait("dns=2001:db8:53::1")
+    finally:
+        client.stop()
+    assert [item["local"] for item in addresses(network.host)] == [own]
+
+
+def test_dhcpcd_keeps_its_address_too(network: Domain, tmp_path: Path) -> None:
+    configured(network, _STATEFUL)
+    network.roam(1)
+    with Dhcpcd(network.host, tmp_path, "-6"):
+        first = network.address("2001:db8:a100:")
+        assert network.answers(first) == 3
+        network.roam(2)
+        until("the node is at ar2", lambda: served(network, "ar2"))
+        assert network.answers(first) == 3
+        second = network.address("2001:db8:a200:")
+        assert network.answers(second) == 3
+        assert network.answers(first) == 3
