@@ -8,7 +8,7 @@
       to our pool                               clamp the TCP segment size
       to an address in `far`                    mark if not TCP and too big
     here                                        clamp the TCP segment size
-    to0, to1, ... (one per peer)                likewise; mark if not TCP and too big, else for the peer's tunnel
+    to1, to2, ... (one per peer)                likewise; mark if not TCP and too big, else for the peer's tunnel
     input
       from an access interface                  drop what is for the DHCP server: it has heard it already
     output
@@ -48,20 +48,23 @@ class Ipv4Filter(nft.Table):
     def __init__(self, settings: LinuxSettings) -> None:
         super().__init__(nft.NFPROTO_IPV4)
         self._settings = settings
-        self._chains = {peer: f"to{index}" for index, peer in enumerate(settings.ipv4_ways)}
-        self._ways: dict[bytes, str] = {}
+        self._numbers = {peer: number for number, peer in enumerate(settings.ipv4_ways, 1)}
+        self._ways: dict[bytes, int] = {}
         self._far: set[bytes] = set()
         self._unclaimed: set[bytes] = set()
 
     def install(self) -> None:
         """The table stands, with what an earlier life left in it when that had the same rules."""
-        rules = list(_rules(self._settings, self._chains))
+        rules = list(_rules(self._settings))
         mark = hashlib.sha256(b"".join(chain.encode() + b"".join(rule) for chain, rule in rules)).digest()
         if self.fingerprint() == mark:
             self._ways, self._far = self.ways(), set(self.elements(nft.FAR))
         else:
-            sets = (nft.new_map(nft.WAYS, 1, 4), nft.new_set(nft.FAR, 2, 4))
-            self.write(mark, sets, (), _chains(self._chains), rules)
+            chains = [HERE, *map(_to_peer, self._numbers.values())]
+            sets = (nft.new_map(nft.WAYS, 1, nft.REGISTER), nft.new_map(nft.CHAINS, 2, nft.VERDICT))
+            numbered = [(number.to_bytes(4, "big"), nft.leads_to(chain)) for number, chain in enumerate(chains)]
+            constant = [nft.elements_of(nft.CHAINS, [key], way) for key, way in numbered]
+            self.write(mark, (*sets, nft.new_set(nft.FAR, 3, 4)), constant, _hooked(chains), rules)
             self._ways, self._far = {}, set()
 
     def begin(self) -> None:
@@ -77,12 +80,12 @@ class Ipv4Filter(nft.Table):
 
     def lead_source(self, prefix: Prefix, anchor: Address | None) -> None:
         """Packets from there are let through, plainly or through the tunnel to `anchor`."""
-        key, chain = to_ipv4(prefix.address), HERE if anchor is None else self._chains[anchor]
+        key, way = to_ipv4(prefix.address), 0 if anchor is None else self._numbers[anchor]
         self._unclaimed.discard(key)
         known = self._ways.get(key)
-        if known != chain:
-            self.lead(key, chain, replace=known is not None)
-            self._ways[key] = chain
+        if known != way:
+            self.lead(key, way, replace=known is not None)
+            self._ways[key] = way
 
     def stop_source(self, prefix: Prefix) -> None:
         """Packets from there are dropped again."""
@@ -110,13 +113,16 @@ class Ipv4Filter(nft.Table):
             self.drop(key, nft.FAR)
 
 
-def _chains(peers: dict[Address, str]) -> list[tuple[str, tuple[int, int] | None]]:
-    own: list[tuple[str, tuple[int, int] | None]] = [(chain, None) for chain in (HERE, *peers.values())]
+def _to_peer(number: int) -> str:
+    return f"to{number}"
+
+
+def _hooked(chains: list[str]) -> list[tuple[str, tuple[int, int] | None]]:
     hooks = {"prerouting": (nft.HOOK_PREROUTING, -300), "input": (nft.HOOK_INPUT, 0), "output": (nft.HOOK_OUTPUT, 0)}
-    return [*own, *hooks.items()]
+    return [*((chain, None) for chain in chains), *hooks.items()]
 
 
-def _rules(settings: LinuxSettings, chains: dict[Address, str]) -> Iterator[Rule]:
+def _rules(settings: LinuxSettings) -> Iterator[Rule]:
     clamp = (
         protocol(_TCP),
         nft.load(nft.TRANSPORT, 13, 1),
@@ -131,22 +137,22 @@ def _rules(settings: LinuxSettings, chains: dict[Address, str]) -> Iterator[Rule
         nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),
         *change_mark(settings, settings.mark),
     )
-    source = nft.load(nft.NETWORK, _SOURCE, 4)
+    by_source = (nft.load(nft.NETWORK, _SOURCE, 4), nft.mapped(nft.WAYS), nft.mapped(nft.CHAINS, nft.VERDICT))
     yield HERE, clamp
-    for peer, chain in chains.items():
-        yield chain, clamp
-        yield chain, (*oversize, nft.verdict(nft.ACCEPT))
-        yield chain, change_mark(settings, settings.ipv4_ways[peer][0])
+    for number, (mark, _) in enumerate(settings.ipv4_ways.values(), 1):
+        yield _to_peer(number), clamp
+        yield _to_peer(number), (*oversize, nft.verdict(nft.ACCEPT))
+        yield _to_peer(number), change_mark(settings, mark)
     far_end = interface(nft.META_INPUT, settings.loop[1])
     yield "prerouting", (far_end, *change_mark(settings, 0))
-    yield "prerouting", (far_end, source, nft.mapped(nft.WAYS))
+    yield "prerouting", (far_end, *by_source)
     yield "prerouting", (far_end, nft.verdict(nft.ACCEPT))
     for name in settings.access:
         access = interface(nft.META_INPUT, name)
         to_server = (access, protocol(_UDP), nft.load(nft.TRANSPORT, 2, 2), nft.compare(nft.EQUAL, _DHCP_SERVER))
         yield "prerouting", (*to_server, nft.verdict(nft.ACCEPT))
         yield "input", (*to_server, nft.verdict(nft.DROP))
-        yield "prerouting", (access, source, nft.mapped(nft.WAYS))
+        yield "prerouting", (access, *by_source)
         yield "prerouting", (access, nft.verdict(nft.DROP))
     if settings.ipv4_pool is not None:
         yield "prerouting", (*_to(settings.ipv4_pool), *clamp)

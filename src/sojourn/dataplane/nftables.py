@@ -33,8 +33,11 @@ from sojourn.dataplane.netlink import (
 TABLE = "sojourn"
 COUNTED, FAR, ROUTERS = "away", "far", "routers"
 """The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
-WAYS = "ways"
-"""The map from an IPv4 source to the chain for it."""
+WAYS, CHAINS = "ways", "chains"
+"""The map from an IPv4 source to the number of its way, and the constant one from there to a chain.
+
+Two, because the kernel looks at all elements of a map to chains whenever one comes or goes.
+"""
 
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
@@ -112,9 +115,9 @@ def member(set_name: str) -> bytes:
     return _expression("lookup", _name(1, set_name) + _be32(2, REGISTER))
 
 
-def mapped(set_name: str) -> bytes:
-    """What the map says of the register is done; the rule ends here when it says nothing."""
-    return _expression("lookup", _name(1, set_name) + _be32(2, REGISTER) + _be32(3, VERDICT))
+def mapped(set_name: str, to: int = REGISTER) -> bytes:
+    """What the map says of the register is in it now, or is done (VERDICT); the rule ends here when it says nothing."""
+    return _expression("lookup", _name(1, set_name) + _be32(2, REGISTER) + _be32(3, to))
 
 
 def verdict(code: int, chain: str = "") -> bytes:
@@ -169,25 +172,25 @@ class Table:
         self,
         fingerprint: bytes,
         sets: Iterable[bytes],
-        elements: Iterable[tuple[str, Sequence[bytes]]],
+        elements: Iterable[bytes],
         chains: Iterable[tuple[str, tuple[int, int] | None]],
         rules: Iterable[tuple[str, tuple[bytes, ...]]],
     ) -> None:
         """Write the whole table, in place of an older one, in one transaction.
 
         `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `elements` those of constant
-        sets.
+        sets (`elements_of`).
         """
         table = _name(1, TABLE)
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
         transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
         transaction += [(_NEWSET, NLM_F_CREATE, one) for one in sets]
-        transaction += [(_NEWSETELEM, NLM_F_CREATE, _elements(name, keys)) for name, keys in elements if keys]
         for name, hook in chains:
             chain = table + _name(3, name)
             if hook is not None:
                 chain += nested(4, _be32(1, hook[0]) + _be32(2, hook[1])) + _name(7, "filter") + _be32(5, ACCEPT)
             transaction.append((_NEWCHAIN, NLM_F_CREATE, chain))
+        transaction += [(_NEWSETELEM, NLM_F_CREATE, one) for one in elements]
         for name, expressions in rules:
             rule = table + _name(2, name) + nested(4, b"".join(expressions))
             transaction.append((_NEWRULE, NLM_F_CREATE | 0x800, rule))  # NLM_F_APPEND
@@ -199,16 +202,17 @@ class Table:
 
     def put(self, key: bytes, *names: str) -> None:
         """`key` is an element of these sets; one that is there keeps its counter."""
-        self._commit([(_NEWSETELEM, NLM_F_CREATE, _elements(name, [key])) for name in names])
+        self._commit([(_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key])) for name in names])
 
     def drop(self, key: bytes, *names: str) -> None:
         """`key` is no element of these sets."""
-        self._commit([(_DELSETELEM, 0, _elements(name, [key])) for name in names], harmless=errno.ENOENT)
+        self._commit([(_DELSETELEM, 0, elements_of(name, [key])) for name in names], harmless=errno.ENOENT)
 
-    def lead(self, key: bytes, chain: str, *, replace: bool) -> None:
-        """The map leads `key` to `chain`; with `replace` it led elsewhere before. No packet sees neither."""
-        transaction = [(_DELSETELEM, 0, _elements(WAYS, [key]))] if replace else []
-        transaction.append((_NEWSETELEM, NLM_F_CREATE, _elements(WAYS, [key], nested(2, _jump(chain)))))
+    def lead(self, key: bytes, way: int, *, replace: bool) -> None:
+        """The map leads `key` to `way`; with `replace` it led elsewhere before. No packet sees neither."""
+        transaction = [(_DELSETELEM, 0, elements_of(WAYS, [key]))] if replace else []
+        number = nested(2, attribute(1, way.to_bytes(4, "big")))
+        transaction.append((_NEWSETELEM, NLM_F_CREATE, elements_of(WAYS, [key], number)))
         self._commit(transaction)
 
     def elements(self, name: str) -> dict[bytes, dict[int, bytes]]:
@@ -221,12 +225,10 @@ class Table:
                 found[attributes(parts.get(1, b"")).get(1, b"")] = parts
         return found
 
-    def ways(self) -> dict[bytes, str]:
-        """The chain of each source in the map."""
-        verdicts = {
-            key: attributes(attributes(parts.get(2, b"")).get(2, b"")) for key, parts in self.elements(WAYS).items()
-        }
-        return {key: said.get(2, b"").rstrip(b"\0").decode() for key, said in verdicts.items()}
+    def ways(self) -> dict[bytes, int]:
+        """The way of each source in the map."""
+        told = {key: attributes(parts.get(2, b"")).get(1, b"") for key, parts in self.elements(WAYS).items()}
+        return {key: int.from_bytes(way, "big") for key, way in told.items()}
 
     def _commit(self, transaction: Sequence[tuple[int, int, bytes]], harmless: int = 0) -> None:
         """All or nothing. The kernel answers before `send` returns, so nothing is waited for."""
@@ -275,7 +277,7 @@ class Nftables(Table):
             new_set(FAR, 3, key_octets),
             new_set(ROUTERS, 4, 8),
         ]
-        self.write(fingerprint, sets, [("peers", peers)], chains, rules)
+        self.write(fingerprint, sets, [elements_of("peers", peers)] if peers else (), chains, rules)
 
     def add(self, key: bytes) -> None:
         """`key` is an element of both sets; one that is there keeps its counter."""
@@ -303,15 +305,18 @@ def new_set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
     return body + _be32(4, _TYPES.get(octets, _TYPE_INTEGER)) + _be32(5, octets) + _be32(10, number)
 
 
-def new_map(name: str, number: int, octets: int) -> bytes:
-    """A map from keys of so many octets to chains."""
-    return new_set(name, number, octets, _SET_MAP) + _be32(6, _DATA_VERDICT)
+def new_map(name: str, number: int, to: int) -> bytes:
+    """A map from 4 octets to a number, or to a chain (`to` VERDICT)."""
+    data = _be32(6, _DATA_VERDICT) if to == VERDICT else _be32(6, _TYPE_INTEGER) + _be32(7, 4)
+    return new_set(name, number, 4, _SET_MAP) + data
 
 
-def _jump(chain: str) -> bytes:
-    return nested(2, _be32(1, GOTO) + _name(2, chain))
+def leads_to(chain: str) -> bytes:
+    """What an element of a map to chains holds beside its key."""
+    return nested(2, nested(2, _be32(1, GOTO) + _name(2, chain)))
 
 
-def _elements(set_name: str, keys: Sequence[bytes], data: bytes = b"") -> bytes:
+def elements_of(set_name: str, keys: Sequence[bytes], data: bytes = b"") -> bytes:
+    """Elements that come or go; those of a map all hold the same `data`."""
     listed = b"".join(nested(1, nested(1, attribute(1, key)) + data) for key in keys)
     return _name(1, TABLE) + _name(2, set_name) + nested(3, listed)

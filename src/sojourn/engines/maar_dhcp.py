@@ -19,7 +19,7 @@ from sojourn.engines.maar_access import AccessProcedures, identifier
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_state import TUNNEL_OVERHEAD
 from sojourn.wire import Handoff
-from sojourn.wire.addresses import Prefix, is_ipv4
+from sojourn.wire.addresses import ANY_IPV4, Prefix
 from sojourn.wire.dhcpv6 import link_layer_duid
 from sojourn.wire.units import MINUTE, SECOND
 
@@ -61,8 +61,8 @@ class DhcpProcedures(DhcpService, AccessProcedures):
 
     def _on_dhcp_received(self, event: DhcpReceived) -> None:
         """A question is a sign of life too, and of a node without IPv6 perhaps the first one."""
-        link_local = None if is_ipv4(event.source) else event.source
-        self._on_node_seen(NodeSeen(event.interface, event.link_layer, Sighting.DHCP, link_local))
+        own = None if event.source == ANY_IPV4.address else event.source
+        self._on_node_seen(NodeSeen(event.interface, event.link_layer, Sighting.DHCP, own))
         session = self.sessions.get(identifier(event.link_layer))
         if session is not None and session.presence is Presence.SERVED:
             self._on_dhcp(event, session.node)
