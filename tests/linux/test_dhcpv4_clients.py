@@ -21,6 +21,7 @@ from sojourn.wire.dhcpv4 import Code, DhcpType, Dhcpv4Message
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 SERVER = "198.51.100.1"
+_ETH_P_ARP = 0x0806
 _IP_MTU_DISCOVER, _IP_MTU, _IP_PMTUDISC_DONT, _IP_PMTUDISC_DO = 10, 14, 0, 2
 _POOLS = {"ar1": "10.1.0.0/24", "ar2": "10.2.0.0/24"}
 
@@ -33,6 +34,15 @@ def _settings(own: str, other: str) -> tuple[str, str]:
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Domain]:
     """ar1 is connected to the Internet of IPv4, ar2 to that of IPv6 only. The host has no IPv6."""
+    with prepared(tmp_path) as built:
+        built.kernels_before = [router.kernel() for router in built.routers]
+        built.start()
+        yield built
+
+
+@contextmanager
+def prepared(tmp_path: Path) -> Iterator[Domain]:
+    """No daemon runs yet."""
     with domain(tmp_path) as built:
         for own, other in (("ar1", "ar2"), ("ar2", "ar1")):
             mine, theirs = _settings(own, other)
@@ -46,8 +56,6 @@ def network(tmp_path: Path) -> Iterator[Domain]:
         built.routers[0].run("ip route add default via 192.0.2.254")
         built.core.run(f"ip route add {_POOLS['ar1']} via 192.0.2.1")
         built.host.namespace.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
-        built.kernels_before = [router.kernel() for router in built.routers]
-        built.start()
         yield built
 
 
@@ -236,3 +244,31 @@ def test_dhcpcd_is_served_too(network: Domain, tmp_path: Path, router: int) -> N
         if router == 1:  # the other one has no way to the server
             with connect(network) as connection:
                 exchange(connection, 1 << 16)
+
+
+def test_a_quiet_host_without_ipv6_is_asked_by_arp_whether_it_is_there(tmp_path: Path) -> None:
+    with prepared(tmp_path) as network:
+        network.daemons["ar1"].edit("[[maar.peers]]", 'lifetime = "4s"\n[[maar.peers]]')
+        network.start()
+        with bound(network, tmp_path), network.host.namespace.entered():
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            raw.bind(("wlan0", _ETH_P_ARP))
+            with raw:
+                raw.settimeout(10)
+                question = raw.recv(100)
+                while question[:6] != raw.getsockname()[4] or question[28:32] != bytes(4):  # from no address, to it
+                    question = raw.recv(100)
+        network.daemons["ar1"].log.write_text("")
+        until("a registration after that", lambda: "BindingAcknowledgement" in network.daemons["ar1"].log.read_text())
+        assert served(network, "ar1")
+
+
+def test_where_the_kernel_would_drop_ipv4_out_of_tunnels_the_daemon_says_so(tmp_path: Path) -> None:
+    with prepared(tmp_path) as network:
+        network.routers[0].namespace.sysctl("net/ipv4/conf/all/rp_filter", 1)
+        code, words = network.daemons["ar1"].refusal()
+        assert code == 2
+        assert "maar.ipv4_pool: net.ipv4.conf.*.rp_filter makes the kernel drop what comes out of tunnels" in words
+        network.routers[1].namespace.sysctl("net/ipv4/conf/all/rp_filter", 2)
+        code, words = network.daemons["ar2"].refusal()
+        assert (code, "or a default route" in words) == (2, True)

@@ -303,6 +303,7 @@ def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
     """Every prefix has one owner, every router is there once."""
     own = _read(parse_address, cmd.get("address"))
     pools: list[tuple[int, Prefix]] = []
+    ipv4_pools: list[tuple[int, Prefix]] = []
     addresses: dict[Address, int] = {}
     entries = _tables(cmd.get("maars"))
     if isinstance(cmd.get("maars"), list) and not entries:
@@ -312,14 +313,12 @@ def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
         if address:
             yield from _domain_address(index, address, own, addresses)
         if pool:
-            for other, theirs in pools:
-                if pool.contains(theirs) or theirs.contains(pool):
-                    yield Fault(
-                        ("cmd", "maars", index, "pool"),
-                        f"{pool} overlaps {theirs} of maars[{other}]",
-                        "expected pools of which no prefix has two owners",
-                    )
+            yield from _domain_pool(("cmd", "maars", index, "pool"), pool, pools)
             pools.append((index, pool))
+        ipv4_pool = _read(parse_ipv4_pool, entry.get("ipv4_pool"))
+        if ipv4_pool:
+            yield from _domain_pool(("cmd", "maars", index, "ipv4_pool"), ipv4_pool, ipv4_pools)
+            ipv4_pools.append((index, ipv4_pool))
     for index, pool in pools:
         for address, other in addresses.items():
             if pool.covers(address):
@@ -328,6 +327,13 @@ def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
                     f"{pool} contains the address {text(address)} of maars[{other}]",
                     "expected pools without addresses of routers",
                 )
+
+
+def _domain_pool(key: tuple[str | int, ...], pool: Prefix, seen: list[tuple[int, Prefix]]) -> Iterator[Fault]:
+    for other, theirs in seen:
+        if pool.contains(theirs) or theirs.contains(pool):
+            wrong = f"{pool} overlaps {theirs} of maars[{other}]"
+            yield Fault(key, wrong, "expected pools of which no prefix has two owners")
 
 
 def _domain_address(index: int, address: Address, own: Address | None, seen: dict[Address, int]) -> Iterator[Fault]:
