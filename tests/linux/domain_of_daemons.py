@@ -235,6 +235,12 @@ class Domain:
 
         return str(until(f"an address in {prefix}", look))
 
+    def check_nothing_failed(self) -> None:
+        """No kernel refused anything."""
+        for name, daemon in self.daemons.items():
+            lines = daemon.log.read_text().splitlines() if daemon.log.exists() else []
+            assert [line for line in lines if "effect-failed" in line] == [], name
+
     def close(self) -> None:
         """Nothing is left."""
         for daemon in self.daemons.values():

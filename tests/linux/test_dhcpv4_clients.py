@@ -38,6 +38,7 @@ def network(tmp_path: Path) -> Iterator[Domain]:
         built.kernels_before = [router.kernel() for router in built.routers]
         built.start()
         yield built
+        built.check_nothing_failed()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ idle_hold = "8s"
 def network(tmp_path: Path) -> Iterator[Domain]:
     with domain(tmp_path) as built:
         yield built
+        built.check_nothing_failed()
 
 
 def configured(network: Domain, settings: str) -> Domain:

@@ -1,8 +1,8 @@
 """DHCP on the access link of a router of either kind: messages in, answers out, leases kept.
 
-What a host may have is known to the role; it provides the four functions at the end. A question that cannot be
+What a host may have is known to the role; it provides the five functions at the end. A question that cannot be
 answered before the anchor or the database was heard waits, the latest one of each host, and is answered then
-(RFC 5844 3.4.1).
+(RFC 5844 3.4.1). A role that has to ask an anchor for what it grants says so by not being settled until it knows.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class DhcpService(OutboxEngine):
                 raise NotYet
             self._grant(node, ipv4=False)
             holdings = self._dhcp_holdings(node)
+            if not holdings.delegated and not holdings.settled and patient:
+                raise NotYet
         answer = self._dhcpv6.answer(message, holdings, multicast)
         payload = answer.message.encode()
         if answer.committed:
@@ -94,6 +96,8 @@ class DhcpService(OutboxEngine):
                 raise NotYet
             self._grant(node, ipv4=True)
             home, settled = self._dhcp_home(node)
+            if home is None and not settled and patient:
+                raise NotYet
         answer = self._dhcpv4.answer(message, home, settled)
         prefix = None if home is None else Prefix(home.address, 128)
         if prefix is not None and answer.committed:
