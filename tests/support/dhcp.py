@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from sojourn.core.events import DhcpReceived
-from sojourn.wire.addresses import ANY_IPV4, Address, Prefix, address, eui64_link_local, from_ipv4, to_ipv4
+from sojourn.wire.addresses import ANY_IPV4, Address, Prefix, address, eui64_link_local, from_ipv4, is_ipv4, to_ipv4
 from sojourn.wire.dhcpv4 import BOOTREQUEST, Code, DhcpType, Dhcpv4Message, decode_dhcpv4
 from sojourn.wire.dhcpv6 import (
     ClientIdentifier,
@@ -14,11 +16,12 @@ from sojourn.wire.dhcpv6 import (
     IaPd,
     IaPrefix,
     MessageType,
-    OptionRequest,
+    RapidCommit,
     ServerIdentifier,
     decode_dhcpv6,
     link_layer_duid,
 )
+from sojourn.wire.units import SECOND
 from support.domain import HOSTS, Domain
 
 ALL_SERVERS = address("ff02::1:2")
@@ -101,6 +104,94 @@ class Client:
         return found[-1].kind if found else 0
 
 
+class WalkingClient(Client):
+    """A host that keeps what it got as long as nobody takes it away, wherever it is."""
+
+    def __init__(self, domain: Domain, host: str) -> None:
+        super().__init__(domain, host)
+        self.ipv4: Address | None = None
+        self.prefix: Prefix | None = None
+        self.place: str | None = None
+        self.renewed = {"ipv4": 0, "prefix": 0}
+        self._heard: dict[str, int] = {}
+
+    def step(self, place: str, dice: Random) -> str:
+        """Do one thing; answers what."""
+        self.place = place
+        what = dice.choice(["discover", "request", "solicit", "renew", "release", "decline"])
+        match what:
+            case "discover" if self.ipv4 is None:
+                self.shout(place, DhcpType.DISCOVER)
+            case "request" if self.ipv4 is None:
+                self.shout(place, DhcpType.REQUEST, requested_address=bytes((10, dice.randrange(1, 5), 0, 2)))
+            case "solicit" if self.prefix is None:
+                self.say(place, MessageType.SOLICIT, IaPd(9, 0, 0), RapidCommit())
+            case "release" if self.ipv4 is not None and dice.random() < 0.3:
+                self.shout(place, DhcpType.RELEASE, client=self.ipv4)
+                self.ipv4 = None
+            case "decline" if self.ipv4 is not None and dice.random() < 0.1:
+                self.shout(place, DhcpType.DECLINE, requested_address=to_ipv4(self.ipv4))
+                self.ipv4 = None
+            case _:
+                self.renew(place)
+        self.listen()
+        return what
+
+    def renew(self, place: str | None) -> None:
+        """All that it has."""
+        self.place = place
+        if place is None or not self.domain.members[place].alive:
+            return
+        if self.ipv4 is not None:
+            self.shout(place, DhcpType.REQUEST, client=self.ipv4)
+        if self.prefix is not None:
+            self.say(place, MessageType.REBIND, IaPd(9, 0, 0, (IaPrefix.of(self.prefix, SECOND, SECOND),)))
+        self.listen()
+
+    def listen(self) -> None:
+        """Take up all answers, late ones too, of the router where it is."""
+        for name, member in self.domain.members.items():
+            while (heard := self._heard.get(name, 0)) < len(member.dhcp):
+                self._heard[name] = heard + 1
+                sent = member.dhcp[heard]
+                if sent.link_layer != HOSTS[self.host] or name != self.place:
+                    continue
+                if is_ipv4(sent.source):
+                    self._on_ipv4(name, decode_dhcpv4(sent.payload))
+                else:
+                    self._on_ipv6(decode_dhcpv6(sent.payload))
+
+    def _on_ipv4(self, name: str, answer: Dhcpv4Message) -> None:
+        if answer.kind == DhcpType.OFFER and self.ipv4 is None:
+            server = answer.options[Code.SERVER_IDENTIFIER]
+            self.shout(name, DhcpType.REQUEST, requested_address=answer.yours, server_identifier=server)
+        elif answer.kind == DhcpType.ACK:
+            self.ipv4, self.renewed["ipv4"] = from_ipv4(answer.yours), self.domain.now
+        elif answer.kind == DhcpType.NAK:
+            self.ipv4 = None
+
+    def _on_ipv6(self, answer: Dhcpv6Message) -> None:
+        for lease in prefixes_in(answer) if answer.first(IaPd) else ():
+            if lease.valid:
+                self.prefix, self.renewed["prefix"] = lease.prefix, self.domain.now
+            elif lease.prefix == self.prefix:
+                self.prefix = None
+
+    def faults(self, place: str | None) -> list[str]:
+        """What it has and just renewed must be forwarded."""
+        self.place = place
+        self.listen()
+        if place is None:
+            return []
+        found = []
+        held = {"ipv4": None if self.ipv4 is None else single(self.ipv4), "prefix": self.prefix}
+        for what, prefix in held.items():
+            fresh = self.domain.now - self.renewed[what] < 10 * SECOND
+            if prefix is not None and fresh and prefix not in self.domain.plane(place).state.prefixes:
+                found.append(f"{self.host} at {place} has {prefix}, and nobody forwards it")
+        return found
+
+
 def address_in(message: Dhcpv6Message) -> list[IaAddress]:
     """The addresses in the first association."""
     ia = message.first(IaNa)
@@ -118,6 +209,3 @@ def prefixes_in(message: Dhcpv6Message) -> list[IaPrefix]:
 def single(own: Address) -> Prefix:
     """An address as the engines name it among prefixes."""
     return Prefix(own, 128)
-
-
-__all__ = ["Client", "OptionRequest", "address_in", "duid", "prefixes_in", "single"]

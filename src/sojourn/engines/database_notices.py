@@ -203,6 +203,8 @@ class Notices(OutboxEngine):
             anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
             believed = entry.by_maar().get(source, [])
             self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
+            more = [prefix for prefix in anchored_there - {ANY} if entry.anchor_of(prefix) is None]
+            self._anchored_too(entry, sorted(more), source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
         elif source in entry.untold:
@@ -341,4 +343,7 @@ class Notices(OutboxEngine):
         raise NotImplementedError
 
     def _keep(self, entry: BindingCacheEntry) -> None:
+        raise NotImplementedError
+
+    def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
         raise NotImplementedError

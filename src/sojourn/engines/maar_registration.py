@@ -186,13 +186,23 @@ class RegistrationProcedures(MaarState):
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            if source != self.configuration.cmd or not self._on_given_back(identifier, acknowledgement):
+                self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
             self._on_answer_of_database(session, acknowledgement)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+
+    def _on_given_back(self, identifier: MobileNodeIdentifier | None, answer: BindingAcknowledgement) -> bool:
+        """Whether it is about a prefix that a node gave back before it left us."""
+        anchored = answer.first(AnchoredPrefix)
+        if identifier is None or anchored is None:
+            return False
+        node = bytes((identifier.subtype,)) + identifier.identifier
+        key = ("retire", node, self.configuration.cmd, anchored.prefix)
+        return self._requests.answered(key, answer.sequence, self._now) is not None
 
     def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
         anchored = answer.first(AnchoredPrefix)
