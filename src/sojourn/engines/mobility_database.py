@@ -37,7 +37,7 @@ from sojourn.wire import (
     Status,
     encode,
 )
-from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
 _REPAIR_AFTER = 1 * SECOND
@@ -377,11 +377,12 @@ class CentralMobilityDatabase(Notices):
                 self._owners[prefix] = entry.node
 
     def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
-        """A previous MAAR says that it anchors these too: a node may have moved before we heard of them."""
+        """A previous MAAR says that it leased these too: the node moved before we heard of them."""
         news = [
             prefix
             for prefix in prefixes
-            if self._maars[maar].owns(prefix)
+            if prefix != ANY
+            and self._maars[maar].owns(prefix)
             and self._owners.get(prefix, entry.node) == entry.node
             and self._requests.get(("retire", entry.node, maar, prefix)) is None
         ]
