@@ -2,9 +2,9 @@
 
     python -m sojourn.lab.sandbox python bench/ipv4_sources.py [PACKETS]
 
-IPv4 routing knows no source prefixes. Beside what the data plane does (a map of nf_tables from source to mark, and a
-rule and a table for each anchor) the same is done with a routing rule for each node; packets come from the node whose
-rule stands last. Processor time per packet, of the sender and of all that the kernel does on its behalf, beside plain
+IPv4 routing knows no source prefixes. Beside what the data plane does (nf_tables marks by source, and there are a rule
+and a table for each anchor) the same is done with a routing rule for each node; packets come from the node whose rule
+stands last. Processor time per packet, of the sender and of all that the kernel does on its behalf, beside plain
 forwarding in the same round; the median of several rounds. And the time of one update.
 """
 
@@ -69,8 +69,8 @@ def more(bed: Bed, packets: int, source: bytes) -> float:
     return median(one - plain for one, plain in pairs)
 
 
-def with_map(bed: Bed, plane: LinuxDataplane, count: int) -> tuple[bytes, float]:
-    """`count` nodes of another anchor in the map; one of them, and the time of one update in microseconds."""
+def with_marks(bed: Bed, plane: LinuxDataplane, count: int) -> tuple[bytes, float]:
+    """`count` nodes of another anchor; one of them, and the time of one update in microseconds."""
     times = []
     for number in range(3, count + 3):
         start = time.process_time_ns()
@@ -80,7 +80,7 @@ def with_map(bed: Bed, plane: LinuxDataplane, count: int) -> tuple[bytes, float]
 
 
 def with_rules(bed: Bed, count: int) -> tuple[bytes, float]:
-    """A rule for each of `count` nodes, which are also known to the map, but as if they were anchored here."""
+    """A rule for each of `count` nodes, which may send as if they were anchored here."""
     sources = [POOL.subnet(1 << 16 | number, 128) for number in range(3, count + 3)]
     bed.planes[0].apply(EnsureUplink(sources[-1], None))
     run(bed, "route replace default encap seg6 mode encap.red segs " + text(AR2) + " dev sojourn0 table 7777")
@@ -91,7 +91,7 @@ def with_rules(bed: Bed, count: int) -> tuple[bytes, float]:
 
 def main() -> int:
     packets = int(sys.argv[1]) if len(sys.argv) > 1 else 3_000
-    print(f"{'nodes':>6} {'map, us/packet':>15} {'update, us':>11} {'rules, us/packet':>17} {'update, us':>11}")
+    print(f"{'nodes':>6} {'marks, us/packet':>17} {'update, us':>11} {'rules, us/packet':>17} {'update, us':>11}")
     costs = {}
     for count in (10, 1_000, 10_000):
         bed = Bed()
@@ -99,10 +99,10 @@ def main() -> int:
             plane = bed.plane("ar1", ipv4=True, ipv4_pool=POOL)
             run(bed, "route add default via inet6 2001:db8:a1::ff dev core")
             plane.apply(EnsureUplink(Prefix(PLAIN, 128), None))
-            source, update = with_map(bed, plane, count)
+            source, update = with_marks(bed, plane, count)
             costs[count] = more(bed, packets, source)
             ruled, added = with_rules(bed, count)
-            print(f"{count:>6} {costs[count]:>15.2f} {update:>11.0f} {more(bed, packets, ruled):>17.2f} {added:>11.0f}")
+            print(f"{count:>6} {costs[count]:>17.2f} {update:>11.0f} {more(bed, packets, ruled):>17.2f} {added:>11.0f}")
         finally:
             bed.close()
     reached = costs[10_000] - costs[10] < GOAL

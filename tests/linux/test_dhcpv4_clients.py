@@ -129,6 +129,7 @@ def test_a_session_of_a_host_without_ipv6_survives_a_roam(network: Domain, tmp_p
         assert "dns=192.0.2.53" in line
         assert "mask=255.255.255.0 router=10.1.0.1 mtu=1460" in line
         assert address.startswith("10.1.0.")
+        assert address in network.routers[0].run("nft list ruleset")  # nft(8) can read what we write
         with connect(network) as connection:
             exchange(connection, 1 << 18)
             for router in (2, 1, 2):

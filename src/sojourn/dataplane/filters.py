@@ -92,7 +92,7 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "prerouting", (*_within(_DESTINATION, settings.pool, nft.EQUAL), *clamp)
 
     # What leaves through a tunnel is in it already.
-    yield "used", (protocol(_IPV6), *own, *counted(nft.TRANSPORT, _SOURCE))
+    yield "used", (protocol(_IPV6), *own, nft.verdict(nft.JUMP, "tunnelled"))
     yield "used", counted(nft.NETWORK, _SOURCE)
     for name in settings.access:
         yield "forward", (interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "used"))

@@ -7,7 +7,7 @@
                     `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
                     use a nexthop object)
     counter         element of the nf_tables sets `away` and `far`
-    IPv4            routes to the same nexthop objects; sources in the nf_tables map of `ipv4_filter`
+    IPv4            routes to the same nexthop objects; sources in the nf_tables sets of `ipv4_filter`
 
 Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
 changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops

@@ -2,8 +2,8 @@
 
 A table is static: it is written once, in one transaction. Afterwards only elements of its sets come and go. In
 ``ip6 sojourn`` these are `away` and `far`, always the same in both; each of `away` carries a packet counter, which
-counts whenever it is looked up. ``ip sojourn`` has a map from source addresses to chains, and `far` too. What the rules
-are for is in `filters` and `ipv4_filter`.
+counts whenever it is looked up. ``ip sojourn`` has sets of IPv4 sources, and `far` too. What the rules are for is in
+`filters` and `ipv4_filter`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,6 @@ from sojourn.dataplane.netlink import (
 TABLE = "sojourn"
 COUNTED, FAR, ROUTERS = "away", "far", "routers"
 """The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
-WAYS, CHAINS = "ways", "chains"
-"""The map from an IPv4 source to the number of its way, and the constant one from there to a chain.
-
-Two, because the kernel looks at all elements of a map to chains whenever one comes or goes.
-"""
 
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
@@ -46,8 +41,7 @@ _NEWCHAIN, _NEWRULE, _NEWSET = 3, 6, 9
 _NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
 NFPROTO_IPV4, NFPROTO_IPV6 = 2, 10
 _NLMSG_ERROR = 2
-_SET_MAP, _SET_EXPR = 0x08, 0x100
-_DATA_VERDICT = 0xFFFFFF00
+_SET_EXPR = 0x100
 _TYPES = {4: 7, 16: 8}
 _TYPE_INTEGER = 4
 """What nft(8) shows keys as, by their octets: addresses, or else numbers."""
@@ -113,11 +107,6 @@ def compare(operator: int, value: bytes) -> bytes:
 def member(set_name: str) -> bytes:
     """The rule ends here unless the register is an element; an element's counter counts."""
     return _expression("lookup", _name(1, set_name) + _be32(2, REGISTER))
-
-
-def mapped(set_name: str, to: int = REGISTER) -> bytes:
-    """What the map says of the register is in it now, or is done (VERDICT); the rule ends here when it says nothing."""
-    return _expression("lookup", _name(1, set_name) + _be32(2, REGISTER) + _be32(3, to))
 
 
 def verdict(code: int, chain: str = "") -> bytes:
@@ -208,12 +197,10 @@ class Table:
         """`key` is no element of these sets."""
         self._commit([(_DELSETELEM, 0, elements_of(name, [key])) for name in names], harmless=errno.ENOENT)
 
-    def lead(self, key: bytes, way: int, *, replace: bool) -> None:
-        """The map leads `key` to `way`; with `replace` it led elsewhere before. No packet sees neither."""
-        transaction = [(_DELSETELEM, 0, elements_of(WAYS, [key]))] if replace else []
-        number = nested(2, attribute(1, way.to_bytes(4, "big")))
-        transaction.append((_NEWSETELEM, NLM_F_CREATE, elements_of(WAYS, [key], number)))
-        self._commit(transaction)
+    def exchange(self, key: bytes, put: Iterable[str], drop: Iterable[str]) -> None:
+        """At once `key` becomes an element of some sets, where it is none, and leaves others, where it is one."""
+        listed = [(_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key])) for name in put]
+        self._commit([*listed, *((_DELSETELEM, 0, elements_of(name, [key])) for name in drop)])
 
     def elements(self, name: str) -> dict[bytes, dict[int, bytes]]:
         """The elements of a set, each with what else the kernel says of it."""
@@ -224,11 +211,6 @@ class Table:
                 parts = attributes(element)
                 found[attributes(parts.get(1, b"")).get(1, b"")] = parts
         return found
-
-    def ways(self) -> dict[bytes, int]:
-        """The way of each source in the map."""
-        told = {key: attributes(parts.get(2, b"")).get(1, b"") for key, parts in self.elements(WAYS).items()}
-        return {key: int.from_bytes(way, "big") for key, way in told.items()}
 
     def _commit(self, transaction: Sequence[tuple[int, int, bytes]], harmless: int = 0) -> None:
         """All or nothing. The kernel answers before `send` returns, so nothing is waited for."""
@@ -305,18 +287,7 @@ def new_set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
     return body + _be32(4, _TYPES.get(octets, _TYPE_INTEGER)) + _be32(5, octets) + _be32(10, number)
 
 
-def new_map(name: str, number: int, to: int) -> bytes:
-    """A map from 4 octets to a number, or to a chain (`to` VERDICT)."""
-    data = _be32(6, _DATA_VERDICT) if to == VERDICT else _be32(6, _TYPE_INTEGER) + _be32(7, 4)
-    return new_set(name, number, 4, _SET_MAP) + data
-
-
-def leads_to(chain: str) -> bytes:
-    """What an element of a map to chains holds beside its key."""
-    return nested(2, nested(2, _be32(1, GOTO) + _name(2, chain)))
-
-
-def elements_of(set_name: str, keys: Sequence[bytes], data: bytes = b"") -> bytes:
-    """Elements that come or go; those of a map all hold the same `data`."""
-    listed = b"".join(nested(1, nested(1, attribute(1, key)) + data) for key in keys)
+def elements_of(set_name: str, keys: Sequence[bytes]) -> bytes:
+    """Elements that come or go."""
+    listed = b"".join(nested(1, nested(1, attribute(1, key))) for key in keys)
     return _name(1, TABLE) + _name(2, set_name) + nested(3, listed)
