@@ -65,7 +65,7 @@ class Machine:
             "addresses of IPv4": "ip -4 -br address",
             "ARP": "cat /proc/sys/net/ipv4/conf/acc0/proxy_arp /proc/sys/net/ipv4/conf/acc0/proxy_arp_pvlan",
         }
-        return {name: self.run(command) for name, command in commands.items()}
+        return {name: self.run(command, check=name != "ARP") for name, command in commands.items()}
 
 
 class Daemon:

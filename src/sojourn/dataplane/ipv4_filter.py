@@ -17,8 +17,8 @@
 IPv4 has no routes by source prefix, so the sets of sources are the whole of it: who is not in `known` does not send,
 and who is anchored elsewhere gets the mark that leads to the tunnel (`LinuxSettings.ipv4_ways`). One set for each bit:
 a map from sources to marks would take all bits of a mark, others' too, and the kernel walks over all of a map to
-chains whenever one element changes. A packet too big for the tunnel goes round the loop, as in IPv6: the kernel answers there
-that it is (ICMP), or divides it.
+chains whenever one element changes. A packet too big for the tunnel goes round the loop, as in IPv6: the kernel
+answers there that it is (ICMP), or divides it.
 
 The server listens at the access interface itself. Where that is a bridge and the kernel shows bridged packets to this
 filter (br_netfilter), `prerouting` comes before; so nothing for the server is dropped there, but in `input`.
