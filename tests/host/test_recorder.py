@@ -28,6 +28,7 @@ from sojourn.core.effects import (
     ProbeNode,
     QueryListeners,
     Report,
+    SendDhcp,
     SendMessage,
     StoreBinding,
     WithdrawCounter,
@@ -41,6 +42,7 @@ from sojourn.core.effects import (
 from sojourn.core.events import (
     ClockStepped,
     Commanded,
+    DhcpReceived,
     EffectFailed,
     Event,
     GroupsReported,
@@ -62,7 +64,7 @@ from sojourn.wire import (
     UnknownOption,
     decode,
 )
-from sojourn.wire.addresses import address, eui64_link_local, link_layer_text, text
+from sojourn.wire.addresses import ALL_NODES, address, eui64_link_local, link_layer_text, text
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
 from support.toy import MAC, OURS, PEER, PREFIX, Echo, World
@@ -85,6 +87,7 @@ EVENTS: list[Event] = [
     NodeSeen("acc0", MAC, Sighting.STATION),
     NodeSeen("acc0", MAC, Sighting.NEIGHBOUR, eui64_link_local(MAC)),
     NodeSeen("acc0", MAC, Sighting.STATION, identity="ann@example.net"),
+    DhcpReceived("acc0", MAC, eui64_link_local(MAC), ALL_NODES, b"\x01abc" + MAC),
     NodeDetached("acc0", MAC),
     TrafficCounted({PREFIX: 5}),
     LinkChanged("acc0", True),
@@ -111,6 +114,7 @@ EFFECTS: list[Effect] = [
     EnsureLogicalInterface("acc0", OURS),
     WithdrawLogicalInterface("acc0", OURS),
     ProbeNode("acc0", MAC, None),
+    SendDhcp("acc0", MAC, OURS, eui64_link_local(MAC), b"\x07abc" + MAC),
     ForgetStation("acc0", MAC),
     EnsureMulticastRoute(GROUP, PEER, ("acc0", "acc1")),
     EnsureMulticastRoute(GROUP, None, ()),

@@ -26,8 +26,14 @@ def test_after_a_random_walk_everything_is_right(first: int) -> None:
     assert not faults, "\n".join(faults)
 
 
-def _faults(seed: int) -> list[str]:
-    walk = Walk(seed)
+def test_after_a_random_walk_with_dhcp_everything_is_right(first: int) -> None:
+    """The same with leases, which follow the nodes and end when nobody renews them."""
+    faults = [fault for seed in range(first, first + _TOGETHER // 2) for fault in _faults(seed, dhcp=True)]
+    assert not faults, "\n".join(faults)
+
+
+def _faults(seed: int, *, dhcp: bool = False) -> list[str]:
+    walk = Walk(seed, dhcp=dhcp)
     for _ in range(_STEPS):
         walk.step()
     faults = walk.settle() or walk.retire() or walk.depart()

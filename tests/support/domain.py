@@ -18,6 +18,7 @@ from sojourn.core.effects import (
     ProbeNode,
     QueryListeners,
     Report,
+    SendDhcp,
     SendMessage,
     StoreBinding,
 )
@@ -33,7 +34,7 @@ from sojourn.core.events import (
     TrafficCounted,
 )
 from sojourn.dataplane.memory import MemoryDataplane
-from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration, Mode, Peer
+from sojourn.engines.configuration import CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_session import Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
@@ -59,6 +60,12 @@ def pool(number: int) -> Prefix:
     return prefix(f"2001:db8:a{number}00::/48")
 
 
+@cache
+def ipv4_pool(number: int) -> Prefix:
+    """The IPv4 addresses of ``arN``."""
+    return prefix(f"10.{number}.0.0/24")
+
+
 def node(host: str) -> bytes:
     """The key of a host in the engines' tables."""
     return b"\x05" + HOSTS[host]
@@ -79,6 +86,7 @@ class Member:
         self.reports: list[tuple[Instant, Report]] = []
         self.probes: list[ProbeNode] = []
         self.queries: list[QueryListeners] = []
+        self.dhcp: list[SendDhcp] = []
 
     def reported(self, name: str) -> int:
         """How many reports of that name."""
@@ -94,6 +102,7 @@ class Domain:
         maars: int = 3,
         delays: dict[tuple[str, str], Duration] | None = None,
         cmd: dict[str, object] | None = None,
+        dhcp: bool = False,
         **overrides: object,
     ) -> None:
         self.now: Instant = 0
@@ -128,6 +137,8 @@ class Domain:
             CmdConfiguration(CMD, tuple(Maar(router(n), pool(n), f"ar{n}") for n in self.numbers), mode),
             **(cmd or {}),  # type: ignore[arg-type]
         )
+        if dhcp:
+            self._give_pools()
         self.names: dict[Address, str] = {CMD: "cmd"} | {router(n): f"ar{n}" for n in self.numbers}
         self.members: dict[str, Member] = {}
         for name in self.names.values():
@@ -136,6 +147,19 @@ class Domain:
         self.run(50 * MILLISECOND)
         self.messages.clear()
         self.effects.clear()
+
+    def _give_pools(self) -> None:
+        """Every MAAR has IPv4 addresses and prefixes to delegate, and all know of each other's."""
+        for n, (name, configuration) in zip(self.numbers, self.maar_configurations.items(), strict=True):
+            peers = tuple(replace(peer, ipv4_pool=ipv4_pool(int(peer.name[2:]))) for peer in configuration.peers)
+            given = {"ipv4_pool": ipv4_pool(n), "delegated_pool": pool(n).subnet(1, 49), "peers": peers}
+            self.maar_configurations[name] = replace(
+                configuration,
+                dhcpv6=Dhcpv6.STATEFUL,
+                **given,  # type: ignore[arg-type]
+            )
+        maars = tuple(replace(maar, ipv4_pool=ipv4_pool(int(maar.name[2:]))) for maar in self.cmd_configuration.maars)
+        self.cmd_configuration = replace(self.cmd_configuration, maars=maars)
 
     def _engine(self, name: str) -> Engine:
         epoch = EPOCH + self.skews.get(name, 0)
@@ -276,6 +300,8 @@ class Domain:
                     member.store.pop(key, None)
                 case Advertise():
                     member.advertised.append((self.now, effect))
+                case SendDhcp():
+                    member.dhcp.append(effect)
                 case ProbeNode():
                     member.probes.append(effect)
                     self.on_probe(member.name, effect)

@@ -13,6 +13,7 @@ from sojourn.core.events import NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 from support import checkers
+from support.dhcp import WalkingClient
 from support.domain import HOSTS, Domain
 
 LIFETIME = 20 * SECOND
@@ -22,7 +23,7 @@ IDLE_HOLD = 8 * SECOND
 class Walk:
     """One seed."""
 
-    def __init__(self, seed: int, maars: int = 4, hosts: int = 3) -> None:
+    def __init__(self, seed: int, maars: int = 4, hosts: int = 3, *, dhcp: bool = False) -> None:
         self.dice = random.Random(seed)
         self.names = [f"ar{number}" for number in range(1, maars + 1)]
         delays: dict[tuple[str, str], Duration] = {}
@@ -38,7 +39,9 @@ class Walk:
             idle_hold=IDLE_HOLD,
             quarantine=5 * SECOND,
             buffer=self.dice.random() < 0.5,
+            **({"dhcp": True, "dhcp_lease": 40 * SECOND} if dhcp else {}),  # type: ignore[arg-type]
         )
+        self.clients = [WalkingClient(self.domain, f"mn{number}") for number in range(1, hosts + 1)] if dhcp else []
         self.places: dict[str, str | None] = {f"mn{number}": None for number in range(1, hosts + 1)}
         self.loss = self.dice.choice([0.0, 0.05, 0.3])
         self.domain.lose = lambda source, destination, message: self.dice.random() < self.loss
@@ -53,9 +56,8 @@ class Walk:
 
     def step(self) -> None:
         """One event and some time."""
-        happening: Callable[[], None] = self.dice.choices(
-            [self._roam, self._leave, self._sign, self._machine, self._traffic], [12, 1, 3, 2, 2]
-        )[0]
+        kinds = [self._roam, self._leave, self._sign, self._machine, self._traffic, self._dhcp]
+        happening: Callable[[], None] = self.dice.choices(kinds, [12, 1, 3, 2, 2, 12 if self.clients else 0])[0]
         happening()
         self.pass_time(self.dice.choice([0, 5 * MILLISECOND, 200 * MILLISECOND, 1 * SECOND, 6 * SECOND]))
         if checkers.loops(
@@ -123,6 +125,13 @@ class Walk:
             if place == name:
                 self.domain.event(name, NodeSeen("acc0", HOSTS[host], Sighting.STATION))
 
+    def _dhcp(self) -> None:
+        """A host asks for something, or goes on with what it has."""
+        client = self.dice.choice(self.clients)
+        place = self.places[client.host]
+        if place is not None and self.domain.members[place].alive:
+            self._note(f"{client.host} {client.step(place, self.dice)}")
+
     def _traffic(self) -> None:
         for name in self.names:
             plane = self.domain.plane(name)
@@ -148,14 +157,17 @@ class Walk:
         for _ in range(30):
             self._sign()
             self._traffic()
+            for client in self.clients:
+                client.renew(self.places[client.host])
             self.pass_time(3 * SECOND)
         self._let_answers_come()
+        self.faults += [fault for client in self.clients for fault in client.faults(self.places[client.host])]
         faults = self.faults + checkers.owners(self.domain) + checkers.latest_wins(self.domain, self.places)
         return faults + checkers.loops(self.domain) + checkers.routes_equal_bindings(self.domain)
 
     def retire(self) -> list[str]:
         """Nobody sends anything but signs of life: every node is left with the prefix of its own place."""
-        for _ in range(10):
+        for _ in range(10 if not self.clients else 30):  # what is leased and not renewed any more ends too
             self._sign()
             self.pass_time(3 * SECOND)
         self._let_answers_come()

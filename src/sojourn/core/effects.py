@@ -10,6 +10,7 @@ The forwarding model, in the words of the effects:
   (`EnsureTunnel`), or into a queue of the kernel while the node is nowhere (`EnsureHold`). Replacing where the slot
   points moves all prefixes of the node in one message to the kernel.
 * A prefix is tied to a slot (`EnsurePrefix`): packets *to* the prefix take the slot's way.
+* A prefix may be one of IPv4 (`Prefix.is_ipv4`): then the same holds for IPv4 packets, in IPv6 tunnels (RFC 5844).
 * Packets *from* a prefix that arrive on an access link leave plainly, or through a tunnel to the router that anchors
   the prefix (`EnsureUplink`). What arrives on an access link from any other source address is dropped.
 """
@@ -190,11 +191,20 @@ class Advertise:
     """More-specific routes through this router (RFC 4191)."""
     mtu: int = 0
     """Link MTU to announce; 0 for none."""
+    managed: bool = False
+    """Addresses come from DHCPv6 (M flag)."""
+    other: bool = False
+    """Other configuration comes from DHCPv6 (O flag)."""
+    autonomous: bool = True
+    """Hosts make addresses of `prefixes` by themselves (A flag)."""
 
 
 @dataclass(slots=True)
 class EnsureLogicalInterface:
-    """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7)."""
+    """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7).
+
+    Also an IPv4 address: the default router of nodes that have one from there (RFC 5844 3.4).
+    """
 
     interface: str
     link_local: Address
@@ -232,6 +242,17 @@ class QueryListeners:
     robustness: int
     interval: Duration
     """Between general queries."""
+
+
+@dataclass(slots=True)
+class SendDhcp:
+    """Send `payload` from the DHCP server's port to the client's, in a frame to `link_layer`."""
+
+    interface: str
+    link_layer: LinkLayer
+    source: Address
+    destination: Address
+    payload: bytes
 
 
 @dataclass(slots=True)
@@ -295,7 +316,7 @@ ForwardingEffect: TypeAlias = (
 )
 """What `sojourn.dataplane` carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""
 
-AccessEffect: TypeAlias = Advertise | ProbeNode | QueryListeners
+AccessEffect: TypeAlias = Advertise | ProbeNode | QueryListeners | SendDhcp
 """What `sojourn.host.access` carries out."""
 
 StoreEffect: TypeAlias = StoreBinding | DeleteBinding

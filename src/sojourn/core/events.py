@@ -42,6 +42,8 @@ class Sighting(Enum):
     """It sent a neighbour solicitation or advertisement, or answered a probe."""
     MULTICAST_LISTENER = "multicast-listener"
     """It reported its multicast groups (MLD), as hosts do when their carrier returns."""
+    DHCP = "dhcp"
+    """It asks for an address or for what else it should know."""
     CONTROL = "control"
     """An operator or an external system said so."""
 
@@ -65,6 +67,19 @@ class NodeDetached:
 
     interface: str
     link_layer: LinkLayer
+
+
+@dataclass(slots=True)
+class DhcpReceived:
+    """A host on an access link speaks to the DHCP server there: IPv6 (RFC 8415), or IPv4 when its address is."""
+
+    interface: str
+    link_layer: LinkLayer
+    """The sender of the frame."""
+    source: Address
+    destination: Address
+    payload: bytes
+    """What UDP carried; nobody looked at it."""
 
 
 @dataclass(slots=True)
@@ -130,4 +145,5 @@ Event: TypeAlias = (
     | EffectFailed
     | Commanded
     | GroupsReported
+    | DhcpReceived
 )

@@ -18,6 +18,7 @@ from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Multicast, Retransmiss
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
+    Dhcpv6,
     MaarConfiguration,
     Mode,
     MulticastConfiguration,
@@ -72,10 +73,11 @@ def parse(octets: bytes, name: str) -> Configuration:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool) for peer in section.peers)
+    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool) for peer in section.peers)
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),
+        dhcpv6=Dhcpv6(section.dhcpv6),
         peers=peers,
         retransmission=_retransmission(section.retransmission),
         multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
@@ -84,13 +86,18 @@ def maar_configuration(section: Maar) -> MaarConfiguration:
 
 def cmd_configuration(section: Cmd) -> CmdConfiguration:
     """What the CMD engine is told; keys and fields have the same names."""
-    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name) for maar in section.maars)
+    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name, maar.ipv4_pool) for maar in section.maars)
     return CmdConfiguration(
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
         maars=maars,
         retransmission=_retransmission(section.retransmission),
     )
+
+
+def speaks_ipv4(section: Maar) -> bool:
+    """Whether nodes there may have IPv4 addresses, from this router or from another."""
+    return section.ipv4_pool is not None or any(peer.ipv4_pool is not None for peer in section.peers)
 
 
 def linux_settings(section: Maar) -> LinuxSettings:
@@ -107,6 +114,9 @@ def linux_settings(section: Maar) -> LinuxSettings:
         mtu=section.mtu,
         prefix_length=section.prefix_length,
         counters=section.counters,
+        delegated_length=0 if section.dhcpv6 != "stateful" else section.delegated_length,
+        ipv4=speaks_ipv4(section),
+        ipv4_pool=section.ipv4_pool,
         link_layer=section.link_layer,
         link_local=section.link_local,
         loop=kernel.loop,
@@ -129,7 +139,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "peers", "maars", "retransmission", "multicast", "access"}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access"}
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 

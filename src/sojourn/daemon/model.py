@@ -20,12 +20,15 @@ from sojourn.engines.configuration import (
 )
 from sojourn.files.fields import (
     AddressField,
+    DomainsField,
     DurationField,
     Expected,
     InterfaceField,
+    Ipv4PoolField,
     LinkLayerField,
     LinkLocalField,
     NameField,
+    NameServersField,
     PathField,
     PoolField,
     PrefixField,
@@ -50,6 +53,9 @@ ToleranceField: TypeAlias = Annotated[
     Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
     Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
 ]
+Dhcpv6Field: TypeAlias = Annotated[
+    Literal["off", "stateless", "stateful"], Expected('"off", "stateless" or "stateful"', "stateful")
+]
 BackendField: TypeAlias = Annotated[
     Literal["auto", "seg6", "ip6tnl", "memory"], Expected('"auto", "seg6", "ip6tnl" or "memory"', "ip6tnl")
 ]
@@ -64,6 +70,7 @@ MtuField: TypeAlias = Annotated[
     Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
 ]
 LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)]
+DelegatedField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=63), Expected("a whole number from 48 to 63", 60)]
 PairField: TypeAlias = Annotated[
     tuple[InterfaceField, InterfaceField], Expected("two names of interfaces", ["sojourn0", "sojourn1"])
 ]
@@ -141,6 +148,9 @@ class Peer(Section):
     name: NameField = setting("For people.", "", example="ar2")
     pool: PoolField | None = setting(
         "Its pool: prefixes outside of it are not believed to be anchored there.", None, example="2001:db8:a200::/48"
+    )
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
     )
 
 
@@ -274,6 +284,30 @@ class Maar(Section):
     clock_window: DurationField = _maar("clock_window", "A larger difference to the database's clock is corrected.")
     prefix_length: LengthField = _maar("prefix_length", "Length of a node's prefix. Hosts make addresses from 64 only.")
     access_technology: OctetField = _maar("access_technology", "As told to the database (RFC 5213 8.5); 4 is Wi-Fi.")
+    dhcpv6: Dhcpv6Field = _maar(
+        "dhcpv6",
+        "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their own prefixes (IA_NA) and, "
+        "with a `delegated_pool`, prefixes for what is behind them (IA_PD). All routers of the domain answer as one.",
+    )
+    slaac: SwitchField = _maar("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
+    delegated_pool: PoolField | None = setting(
+        "A part of `pool`: a node that is a router gets a prefix from here and keeps it wherever it is.",
+        None,
+        example="2001:db8:a100:8000::/49",
+    )
+    delegated_length: DelegatedField = _maar("delegated_length", "Length of such a prefix, the same in the domain.")
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "A node that asks by DHCPv4 gets an address from here and keeps it wherever it is. The first address is the "
+        "default router of all of them. The network routes the pool to this router.",
+        None,
+        example="10.1.0.0/16",
+    )
+    dhcp_lease: DurationField = _maar(
+        "dhcp_lease",
+        "Of IPv4 addresses and delegated prefixes; nodes renew at half of it. What is not renewed ends with it.",
+    )
     link_local: LinkLocalField = _maar(
         "link_local",
         "What all routers of the domain are called on access links (RFC 6543); the same everywhere.",
@@ -290,6 +324,7 @@ class CmdMaar(Section):
     name: NameField = setting("For people.", "", example="ar1")
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
     pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
+    ipv4_pool: Ipv4PoolField | None = setting("Its pool of IPv4 addresses, likewise.", None, example="10.1.0.0/16")
 
 
 class Cmd(Section):

@@ -16,7 +16,7 @@ from sojourn.control.locks import FileLock, Held, NamespaceLock
 from sojourn.core.effects import Report, StoreEffect
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event
-from sojourn.daemon.configuration import cmd_configuration, linux_settings, maar_configuration
+from sojourn.daemon.configuration import cmd_configuration, linux_settings, maar_configuration, speaks_ipv4
 from sojourn.daemon.model import Cmd, File, Maar
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
@@ -131,12 +131,14 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
         peers: frozenset[Address]
         access: tuple[str, ...] = ()
         points: tuple[tuple[str, str], ...] = ()
+        ipv4 = False
         fresh = True
         strangers = 0
         if isinstance(section, Maar):
             engine = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
             peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
             access = section.access
+            ipv4 = speaks_ipv4(section)
             points = tuple((point.interface, point.control) for point in section.hostapd)
             if section.backend != "memory":
                 settings = linux_settings(section)
@@ -159,6 +161,7 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
                 peers=peers,
                 access=access,
                 access_points=points,
+                ipv4=ipv4,
                 untrusted=file.maar.access if file.maar else (),
                 strangers=strangers,
                 profile=section.tolerate,

@@ -18,8 +18,10 @@ import errno
 from collections.abc import Iterator
 
 from sojourn.dataplane import links
+from sojourn.dataplane.links import IPV4
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
+    AF_INET,
     RTN_BLACKHOLE,
     InterfaceAddress,
     KernelObject,
@@ -31,15 +33,17 @@ from sojourn.dataplane.objects import (
 from sojourn.dataplane.reconcile import rules
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
-from sojourn.wire.addresses import ANY, Address, Prefix, prefix
+from sojourn.wire.addresses import ANY, ANY_IPV4, Address, Prefix, prefix
 
 _LOCAL_TABLE = 255
 _PROTOCOL_KERNEL = 2
-_IPV6_IN_IPV6 = 41
+_IPV4_IN_IPV6, _IPV6_IN_IPV6 = 4, 41
 _ALIAS_OCTETS = 255
 GROUPS = prefix("ff00::/8")
 _ON_LINK = prefix("ff02::/16")
 """Groups that no router forwards: neighbour discovery and listener reports among them."""
+_ANSWER_FOR_OTHERS = ("proxy_arp", "proxy_arp_pvlan")
+"""Settings with which the kernel answers ARP for nodes of the same subnet: none of them is on the link of another."""
 
 
 def _to_groups(priority: int, table: int, interface: str, groups: Prefix, source: Prefix | None = None) -> Rule:
@@ -94,7 +98,7 @@ class Installation:
         self.near = found[near].index
         self.far_link_layer = found[far].link_layer
         before = _Before.parse(found[near].alias + found[far].alias)
-        if before.complete(found[name] for name in settings.access):
+        if before.complete([found[name] for name in settings.access], settings.ipv4):
             self._remember(before, found[near].index, found[far].index)
         for name in (near, far):
             links.raise_quiet(self._netlink, found[name].index, settings.tunnel_mtu)
@@ -103,8 +107,13 @@ class Installation:
         self._prepare_hold(near)
         self.tunnels = prepared(self._netlink, settings, self.near)
         links.write_setting("conf/all/forwarding", 1)
+        if settings.ipv4:
+            links.write_setting("ip_forward", 1, IPV4)
         for name in settings.access:
             links.write_setting(f"conf/{name}/accept_ra", 0)
+            if settings.ipv4:
+                for setting in _ANSWER_FOR_OTHERS:
+                    links.write_setting(f"conf/{name}/{setting}", 1, IPV4)
             if settings.link_layer is not None and found[name].link_layer != settings.link_layer:
                 links.set_link_layer(self._netlink, found[name].index, settings.link_layer)
 
@@ -136,12 +145,16 @@ class Installation:
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
         yield Route(tables.sources, ANY, kind=RTN_BLACKHOLE)
         yield from self.tunnels.objects()
+        if settings.ipv4:
+            yield from self._ipv4_objects()
         if settings.link_local is not None:
             for name in settings.access:
                 yield InterfaceAddress(self.index(name), settings.link_local)
         for name in settings.access:
             # A node must not pass for a peer: what it sends in a tunnel comes from its own prefix, or goes.
             yield Rule(priorities.inner_spoofing, tables.sources, name, ip_protocol=_IPV6_IN_IPV6)
+            if settings.ipv4:
+                yield Rule(priorities.inner_spoofing, tables.sources, name, ip_protocol=_IPV4_IN_IPV6)
             yield Rule(priorities.sources, tables.sources, name)
         if settings.upstream:
             yield from self._multicast_objects()
@@ -171,6 +184,19 @@ class Installation:
             if settings.counters:
                 yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, GROUPS, settings.pool)
             yield _to_groups(priorities.strays, 0, name, GROUPS)
+
+    def _ipv4_objects(self) -> Iterator[KernelObject]:
+        """The same for packets of IPv4, whose tunnels are of IPv6. Sources are the filter's business."""
+        settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
+        yield Route(tables.oversize, ANY_IPV4, nexthop=settings.nexthops + SLOTS)
+        for peer, (mark, table) in settings.ipv4_ways.items():
+            way = self.tunnels.to(peer)
+            yield Route(table, ANY_IPV4, device=way.device, gateway=way.gateway, tunnel=way.tunnel)
+            yield Rule(priorities.uplinks, table, mark=mark, mask=settings.mark_mask, family=AF_INET)
+        yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask, family=AF_INET)
+        yield Rule(priorities.nodes, tables.nodes, family=AF_INET)
+        to_us, inner = settings.address, _IPV4_IN_IPV6
+        yield Rule(priorities.decapsulation, tables.decapsulation_ipv4, destination=to_us, ip_protocol=inner)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""
@@ -218,17 +244,26 @@ class Installation:
                 links.write_setting(f"conf/{link.name}/accept_ra", accept_ra)
                 if link_layer != link.link_layer:
                     links.set_link_layer(self._netlink, link.index, link_layer)
+            for setting, value in zip(_ANSWER_FOR_OTHERS, before.answering.get(link.index, ""), strict=False):
+                links.write_setting(f"conf/{link.name}/{setting}", value, IPV4)
         links.delete_link(self._netlink, found[near].index)
         if before.forwarding is not None:
             links.write_setting("conf/all/forwarding", before.forwarding)
+        if before.forwarding_ipv4 is not None:
+            links.write_setting("ip_forward", before.forwarding_ipv4, IPV4)
 
 
 class _Before:
-    """How things were, as one short line: ``sojourn 0 2:02005e000001:1``, forwarding, then interfaces."""
+    """How things were, as one short line: ``sojourn 0 2:02005e000001:1``, forwarding, then interfaces.
+
+    Where IPv4 is spoken: ``ipv4:0 ipv4.2:00`` too, forwarding, and for whom interfaces answered ARP.
+    """
 
     def __init__(self) -> None:
         self.forwarding: str | None = None
         self.interfaces: dict[int, tuple[bytes, str]] = {}
+        self.forwarding_ipv4: str | None = None
+        self.answering: dict[int, str] = {}
 
     @classmethod
     def parse(cls, line: str) -> _Before:
@@ -243,13 +278,25 @@ class _Before:
             link_layer, _, accept_ra = rest.partition(":")
             if index.isdigit() and accept_ra.isdigit():
                 before.interfaces[int(index)] = (bytes.fromhex(link_layer), accept_ra)
+            elif index == IPV4 and rest.isdigit():
+                before.forwarding_ipv4 = rest
+            elif index.startswith(f"{IPV4}.") and index[5:].isdigit() and rest.isdigit():
+                before.answering[int(index[5:])] = rest
         return before
 
-    def complete(self, access: Iterator[links.Link]) -> bool:
+    def complete(self, access: list[links.Link], ipv4: bool) -> bool:
         """Add what is not known yet, as it is now; whether anything was added."""
         changed = self.forwarding is None
         if self.forwarding is None:
             self.forwarding = links.read_setting("conf/all/forwarding")
+        if ipv4 and self.forwarding_ipv4 is None:
+            self.forwarding_ipv4 = links.read_setting("ip_forward", IPV4)
+            changed = True
+        for link in access if ipv4 else ():
+            if link.index not in self.answering:
+                settings = [links.read_setting(f"conf/{link.name}/{name}", IPV4) for name in _ANSWER_FOR_OTHERS]
+                self.answering[link.index] = "".join(settings)
+                changed = True
         for link in access:
             if link.index not in self.interfaces:
                 accept_ra = links.read_setting(f"conf/{link.name}/accept_ra")
@@ -260,4 +307,7 @@ class _Before:
     def __str__(self) -> str:
         words = ["sojourn", self.forwarding or "0"]
         words += [f"{index}:{mac.hex()}:{accept_ra}" for index, (mac, accept_ra) in self.interfaces.items()]
+        if self.forwarding_ipv4 is not None:
+            words.append(f"{IPV4}:{self.forwarding_ipv4}")
+        words += [f"{IPV4}.{index}:{values}" for index, values in self.answering.items()]
         return " ".join(words)

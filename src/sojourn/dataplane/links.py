@@ -33,7 +33,8 @@ _NDA_LLADDR, _NDA_MASTER = 2, 9
 _NTF_MASTER = 4
 _LINK = struct.Struct("=BxHiII")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
-_SYSCTL = Path("/proc/sys/net/ipv6")
+_SYSCTL = Path("/proc/sys/net")
+IPV4, IPV6 = "ipv4", "ipv6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +147,13 @@ def forget_station(netlink: Netlink, bridge: int, link_layer: LinkLayer) -> None
     netlink.request(Message(RTM_DELNEIGH, 0, body, (errno.ENOENT,)))
 
 
-def read_setting(name: str) -> str:
-    """``net/ipv6/NAME`` of the namespace of the calling thread."""
-    return (_SYSCTL / name).read_text().strip()
+def read_setting(name: str, family: str = IPV6) -> str:
+    """``net/FAMILY/NAME`` of the namespace of the calling thread."""
+    return (_SYSCTL / family / name).read_text().strip()
 
 
-def write_setting(name: str, value: str | int) -> None:
-    """Set ``net/ipv6/NAME`` in the namespace of the calling thread; nothing is written when it is so already."""
-    path = _SYSCTL / name
+def write_setting(name: str, value: str | int, family: str = IPV6) -> None:
+    """Set ``net/FAMILY/NAME`` in the namespace of the calling thread; nothing is written when it is so already."""
+    path = _SYSCTL / family / name
     if path.read_text().strip() != str(value):
         path.write_text(str(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -26,6 +27,8 @@ class Tables:
 
     decapsulation: int = 50
     """Packets out of a tunnel, by peer."""
+    decapsulation_ipv4: int = 51
+    """Packets of IPv4 out of a tunnel, by peer."""
     sources: int = 52
     """Who may send from an access link: `throw` for a known source prefix, else `blackhole`."""
     uplinks: int = 53
@@ -37,7 +40,8 @@ class Tables:
 
     def all(self) -> tuple[int, ...]:
         """In the order in which their contents are removed."""
-        return (self.nodes, self.uplinks, self.sources, self.oversize, self.decapsulation)
+        own = (self.decapsulation, self.decapsulation_ipv4)
+        return (self.nodes, self.uplinks, self.sources, self.oversize, *own)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,14 @@ class Priorities:
     oversize: int = 106
     nodes: int = 110
     uplinks: int = 111
+
+
+def marks(taken: int, mask: int) -> Iterator[int]:
+    """Packet marks within the bits of `mask`, neither none at all nor `taken`, in order."""
+    value = 0
+    while (value := value - mask & mask) != 0:  # the next subset of the bits
+        if value != taken:
+            yield value
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,12 @@ class LinuxSettings:
     """Of the core, between the access routers."""
     prefix_length: int = 64
     """Of every prefix that is counted."""
+    delegated_length: int = 0
+    """Of prefixes for networks behind nodes; 0: there are none."""
+    ipv4: bool = False
+    """Whether nodes may have IPv4 addresses; their sources are told apart by nf_tables."""
+    ipv4_pool: Prefix | None = None
+    """Those that are anchored here lie in it."""
     counters: bool = True
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER
@@ -98,6 +116,16 @@ class LinuxSettings:
     """How the kernel tunnels: ``seg6``, ``ip6tnl``, or ``auto`` for the first of them that it can."""
     tunnels: tuple[str, str] = ("sojourn2", "sojourn3")
     """Interfaces of our own where the backend is ``ip6tnl``: what goes into tunnels, and what comes out."""
+
+    @property
+    def ipv4_ways(self) -> dict[Address, tuple[int, int]]:
+        """Mark and table of the packets of IPv4 that leave through the tunnel to each peer.
+
+        IPv4 routing knows no source prefixes. So nf_tables marks by source, and each mark leads to a table with one
+        route. That costs the same for one node and for many, unlike a rule for each (ARCHITECTURE.md).
+        """
+        numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
+        return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
 
     @property
     def tunnel_mtu(self) -> int:

@@ -82,7 +82,10 @@ class Seg6Tunnels:
         # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
         yield Route(tables.sources, ANY, own, RTN_THROW)
         for peer in self._settings.peers:
-            yield Route(tables.decapsulation, own, Prefix(peer, 128), device=self._near, decapsulate=True)
+            source = Prefix(peer, 128)
+            yield Route(tables.decapsulation, own, source, device=self._near, decapsulate=True)
+            if self._settings.ipv4:
+                yield Route(tables.decapsulation_ipv4, own, source, device=self._near, decapsulate_ipv4=True)
 
 
 class Ip6tnlTunnels:
@@ -96,6 +99,8 @@ class Ip6tnlTunnels:
         self._entry = 0
 
     def prepare(self, near: int) -> None:
+        if self._settings.ipv4:
+            raise OSError(errno.EAFNOSUPPORT, "IPv4 is not led through these")
         self._netlink.request(self._nothing_comes_in().ensure())  # before there is anything to come in
         entry, out = self._settings.tunnels
         found = links.links(self._netlink)

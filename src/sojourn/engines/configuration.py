@@ -26,6 +26,16 @@ class Mode(Enum):
     LOCATOR = "locator"
 
 
+class Dhcpv6(Enum):
+    """What a host gets by DHCPv6 (RFC 8415)."""
+
+    OFF = "off"
+    STATELESS = "stateless"
+    """What else it should know, as name servers."""
+    STATEFUL = "stateful"
+    """Addresses out of its own prefix too; and a prefix to delegate, where there is a pool for that."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetransmissionConstants:
     """RFC 6275 12 and RFC 8885 3.6; the first timeout follows the measured round trip (design decision, section 5)."""
@@ -45,6 +55,8 @@ class Peer:
     name: str = ""
     pool: Prefix | None = None
     """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
+    ipv4_pool: Prefix | None = None
+    """The IPv4 addresses that it may anchor; the first one is the default router of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,21 @@ class MaarConfiguration:
     """Unknown identifiers accepted per second and access link; as many may come at once."""
     prefixes_per_node: int = 16
     """Most prefixes of other anchors accepted for one node."""
+    dhcpv6: Dhcpv6 = Dhcpv6.OFF
+    slaac: bool = True
+    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
+    dns: tuple[Address, ...] = ()
+    """Name servers that hosts are told of, of both families."""
+    domains: tuple[str, ...] = ()
+    """Domains that hosts search names in; the first is the one of IPv4."""
+    delegated_pool: Prefix | None = None
+    """A part of `pool`: prefixes for hosts that are routers (IA_PD)."""
+    delegated_length: int = 60
+    """Of these prefixes, in the whole domain; less than `prefix_length`."""
+    ipv4_pool: Prefix | None = None
+    """IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
+    dhcp_lease: Duration = 10 * MINUTE
+    """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
     link_local: Address = FIXED_LINK_LOCAL
     link_layer: LinkLayer = FIXED_LINK_LAYER
     retransmission: RetransmissionConstants = RetransmissionConstants()
@@ -128,6 +155,11 @@ class Maar:
     address: Address
     pool: Prefix
     name: str = ""
+    ipv4_pool: Prefix | None = None
+
+    def owns(self, prefix: Prefix) -> bool:
+        """Whether it may anchor `prefix`."""
+        return self.pool.contains(prefix) or (self.ipv4_pool is not None and self.ipv4_pool.contains(prefix))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sojourn.core.effects import SendMessage
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
-from sojourn.engines.database_entry import BindingCacheEntry, Handover
+from sojourn.engines.database_entry import BindingCacheEntry, Handover, leased
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
     LISTED_PREFIXES,
@@ -203,6 +203,9 @@ class Notices(OutboxEngine):
             anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
             believed = entry.by_maar().get(source, [])
             self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
+            # Others that it lists may have retired since, at its own request; what is leased does not.
+            more = [prefix for prefix in anchored_there if leased(prefix) and entry.anchor_of(prefix) is None]
+            self._anchored_too(entry, sorted(more), source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
         elif source in entry.untold:
@@ -341,4 +344,7 @@ class Notices(OutboxEngine):
         raise NotImplementedError
 
     def _keep(self, entry: BindingCacheEntry) -> None:
+        raise NotImplementedError
+
+    def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
         raise NotImplementedError

@@ -6,8 +6,9 @@ working through tunnels to these. It leaves: what we anchor follows it through a
 to it any more.
 
 The procedures are in modules of their own: `maar_access` (nodes come and go), `maar_registration` (we ask the CMD),
-`maar_anchor` (the CMD tells us, prefixes retire), `maar_multicast` (what nodes listen to), all on `maar_state`. Left
-out: IPv4 home addresses (RFC 5844), fast handover (RFC 5949), direct signalling between MAARs without a CMD.
+`maar_anchor` (the CMD tells us, prefixes retire), `maar_dhcp` (addresses for hosts that ask), `maar_multicast` (what
+nodes listen to), all on `maar_state`. Left out: fast handover (RFC 5949), direct signalling between MAARs without a
+CMD.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
     Commanded,
+    DhcpReceived,
     EffectFailed,
     Event,
     GroupsReported,
@@ -44,22 +46,30 @@ from sojourn.core.events import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.base import TimerName
+from sojourn.engines.configuration import MaarConfiguration
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
+from sojourn.engines.maar_dhcp import DhcpProcedures
 from sojourn.engines.maar_multicast import MulticastProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 _REPAIR_AFTER = 1 * SECOND
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
 
 
-class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures):
+class MobilityAnchorAccessRouter(
+    DhcpProcedures, AccessProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures
+):
     """The engine of the role ``maar``."""
+
+    def __init__(self, configuration: MaarConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self._open_dhcp()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -98,6 +108,12 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             session.slot = max(self._by_slot) + 1
         self._enter(session)
         self._give(session, session.own)
+        for prefix in session.leased[:]:
+            if self._claim(prefix):
+                self._anchored_for[prefix] = session.node
+            else:
+                session.leased.remove(prefix)
+                self._report("record-refused", node=session.node.hex(), prefix=str(prefix))
         for prefix in session.anchored:
             self._foreign[prefix] = session.node
         return True
@@ -131,6 +147,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._on_node_seen(event)
             case NodeDetached():
                 self._on_node_detached(event)
+            case DhcpReceived():
+                self._on_dhcp_received(event)
             case TrafficCounted():
                 self._on_traffic_counted(event)
             case LinkChanged(interface, up):
@@ -175,6 +193,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         if kind == "multicast":
             self._on_multicast_due(key)
             return
+        if kind == "lease":
+            self._on_lease_over(*key)
+            return
         session = self.sessions.get(key)
         if session is None:
             return
@@ -194,6 +215,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._on_grace_over(session)
             case "retry":
                 self._on_retry(session)
+            case "dhcp":
+                self._on_patience_over(session.node)
             case "repair":
                 self._repair(session)
 
@@ -307,8 +330,10 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         rows: list[tuple[Prefix, str, Address | None]] = []
         if session.own is not None:
             rows.append((session.own, "anchored" if away else "preferred", None))
+        rows += [(prefix, "anchored" if away else "leased", None) for prefix in session.leased]
         for prefix, anchor in session.anchored.items():
-            role = "passed on" if away else "preferred" if session.legacy else "deprecated"
+            deprecated = "deprecated" if self._is_home(session, prefix) else "leased"
+            role = "passed on" if away else "preferred" if session.legacy else deprecated
             rows.append((prefix, role, anchor))
         return rows
 

@@ -49,6 +49,8 @@ class AccessProcedures(MaarState):
     def _change_interface(self, session: Session, interface: str) -> None:
         """The node is on another of our links; the identities that it knows routers by follow it."""
         logical, routes = dict(session.logical), dict(session.routes)
+        for prefix in self._leased(session):
+            self._hide_router(session, prefix)
         for anchor in logical:
             self._release_logical(session, anchor)
         if session.presence is Presence.SERVED:
@@ -108,11 +110,13 @@ class AccessProcedures(MaarState):
                 self._report("pool-exhausted", interface=event.interface, node=session.node.hex())
         else:
             self._cancel_retirement(session)
+        session.since = self._now
         session.attached = max(self._clock(), session.attached + 1)
         self._register(session, Handoff.UNKNOWN)
         self._serve(session)
-        if returned and session.own is not None:
-            self._do(WithdrawCounter(session.own))
+        if returned:
+            for ours in self._anchored_here(session):
+                self._do(WithdrawCounter(ours))
         self._advertise(session)
         self._ask_listener(session)
         self._keep(session)

@@ -76,7 +76,7 @@ class RegistrationProcedures(MaarState):
             more: list[MobilityOption] = []
         else:
             flags, stamp = PROXY_DMM, session.attached
-            networks = [session.own or ANY]
+            networks = self._anchored_here(session) or [ANY]
             more = [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
             more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
         options: tuple[MobilityOption, ...] = (
@@ -93,7 +93,7 @@ class RegistrationProcedures(MaarState):
 
     def _deregister(self, session: Session) -> None:
         """RFC 8885 3.5: lifetime 0. The CMD answers with more than 0 when the node is still somewhere."""
-        networks = list(session.anchored) if session.legacy else [session.own or ANY]
+        networks = list(session.anchored) if session.legacy else self._anchored_here(session) or [ANY]
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
@@ -186,13 +186,23 @@ class RegistrationProcedures(MaarState):
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            if source != self.configuration.cmd or not self._on_given_back(identifier, acknowledgement):
+                self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
             self._on_answer_of_database(session, acknowledgement)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
             self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+
+    def _on_given_back(self, identifier: MobileNodeIdentifier | None, answer: BindingAcknowledgement) -> bool:
+        """Whether it is about a prefix that a node gave back before it left us."""
+        anchored = answer.first(AnchoredPrefix)
+        if identifier is None or anchored is None:
+            return False
+        node = bytes((identifier.subtype,)) + identifier.identifier
+        key = ("retire", node, self.configuration.cmd, anchored.prefix)
+        return self._requests.answered(key, answer.sequence, self._now) is not None
 
     def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
         anchored = answer.first(AnchoredPrefix)
@@ -242,6 +252,7 @@ class RegistrationProcedures(MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+        self._on_settled(session.node)
 
     def _confirm(self, session: Session, lifetime: int) -> None:
         session.confirmed = True
@@ -305,6 +316,7 @@ class RegistrationProcedures(MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+        self._on_settled(session.node)
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
@@ -355,6 +367,7 @@ class RegistrationProcedures(MaarState):
         old = session.own
         assert old is not None
         self._remove_own(session)
+        self._take_all_back(session)  # it was one of these, perhaps
         self.pool.leap()
         self._give(session, self.pool.allocate(self._now))
         session.attached += 1
@@ -379,6 +392,7 @@ class RegistrationProcedures(MaarState):
         for prefix in list(session.anchored):
             self._remove_foreign(session, prefix)
         self._remove_own(session)
+        self._take_all_back(session)
         self._advertise(session, gone)
         self._quiet(session)
         self._forget_listener(session)
@@ -433,6 +447,7 @@ class RegistrationProcedures(MaarState):
             self._advertise(session, gone)
             self._keep(session)
             self._report("registered", node=session.node.hex(), previous=0, legacy=1)
+        self._on_settled(session.node)
 
 
 def _timestamp(message: BindingAcknowledgement) -> int | None:

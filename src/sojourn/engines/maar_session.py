@@ -49,6 +49,8 @@ class Session:
     presence: Presence = Presence.SERVED
     own: Prefix | None = None
     """The prefix that we anchor for it."""
+    leased: list[Prefix] = field(default_factory=list)
+    """What else we anchor for it, and gave it by DHCP: an IPv4 home address, a prefix to delegate."""
     anchored: dict[Prefix, Address] = field(default_factory=dict)
     """Prefixes that others anchor and we serve. While AWAY: those that we still pass on for a moment."""
     logical: dict[Address, Address] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class Session:
     """The other end is an LMA that knows no D flag: we are a MAG for this node (design decision 3)."""
     confirmed: bool = False
     """The CMD accepted this attachment."""
+    since: Instant = 0
+    """When it attached."""
     expires: Instant = 0
     """End of the binding at the CMD."""
     lifetime: Duration = 0
@@ -100,6 +104,7 @@ class Session:
                 self.sequence,
                 self.legacy,
                 self.lifetime,
+                [(prefix.address, prefix.length) for prefix in self.leased],
             )
         )
 
@@ -108,7 +113,8 @@ class Session:
         """From the store. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
         addresses = [anchor for _, _, anchor in kept.anchored] + [kept.serving or bytes(16)]
-        prefixes = [(address, length) for address, length, _ in kept.anchored] + ([kept.own] if kept.own else [])
+        prefixes = [(address, length) for address, length, _ in kept.anchored] + kept.leased
+        prefixes += [kept.own] if kept.own else []
         if not well_formed(addresses, prefixes) or len(kept.link_layer) != 6 or kept.slot <= 0 or not node:
             raise ValueError("a record with addresses of the wrong length")
         return cls(
@@ -119,6 +125,7 @@ class Session:
             attached=kept.attached,
             presence=Presence(kept.presence),
             own=None if kept.own is None else Prefix(*kept.own),
+            leased=[Prefix(address, length) for address, length in kept.leased],
             anchored={Prefix(address, length): anchor for address, length, anchor in kept.anchored},
             serving=kept.serving,
             sequence=kept.sequence,
@@ -142,6 +149,7 @@ class _Record(msgspec.Struct, array_like=True):
     sequence: int
     legacy: bool
     lifetime: int
+    leased: list[tuple[bytes, int]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

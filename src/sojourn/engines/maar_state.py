@@ -28,21 +28,42 @@ from sojourn.core.effects import (
     WithdrawSlot,
     WithdrawUplink,
 )
+from sojourn.core.events import DhcpReceived
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import MaarConfiguration, Mode, Peer
+from sojourn.engines.configuration import Dhcpv6, MaarConfiguration, Mode, Peer
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.multicast_proxy import MulticastProxy
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.engines.retransmission import Retransmission
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import MILLISECOND, Instant, WallClock
+from sojourn.wire.units import MILLISECOND, Duration, Instant, WallClock
 
 _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
+
+
+def _further_pools(configuration: MaarConfiguration) -> tuple[PrefixPool | None, PrefixPool | None]:
+    """IPv4 home addresses without those that are no host's, and prefixes to delegate."""
+    ipv4 = delegated = None
+    pool = configuration.ipv4_pool
+    if pool is not None:
+        last = pool.subnet((1 << 128 - pool.length) - 1, 128)
+        ipv4 = PrefixPool(pool, 128, configuration.quarantine, (pool.subnet(0, 127), last))
+    if configuration.delegated_pool is not None:
+        delegated = PrefixPool(configuration.delegated_pool, configuration.delegated_length, configuration.quarantine)
+    return ipv4, delegated
+
+
+def _may_anchor(peer: Peer | None, prefix: Prefix) -> bool:
+    """Whether `prefix` is of a pool of this router, as far as that is known; an LMA has any."""
+    if peer is None:
+        return True
+    pool = peer.ipv4_pool if prefix.is_ipv4 else peer.pool
+    return pool.contains(prefix) if pool is not None else not prefix.is_ipv4
 
 
 class MaarState(OutboxEngine):
@@ -52,13 +73,20 @@ class MaarState(OutboxEngine):
         super().__init__(epoch)
         self.configuration = configuration
         self.sessions: dict[bytes, Session] = {}
-        self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine)
         self.heard: dict[Address, Instant] = {}
+        self.ipv4_pool, self.delegated_pool = _further_pools(configuration)
+        kept = () if configuration.delegated_pool is None else (configuration.delegated_pool,)
+        self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine, kept)
         self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
         self._foreign: dict[Prefix, bytes] = {}
         self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
         self._anchored_for: dict[Prefix, bytes] = {}
         self._by_slot: dict[int, bytes] = {}
+        self._router_users: dict[tuple[str, Address], set[Prefix]] = {}
+        """The IPv4 addresses whose default router we show on an interface."""
+        self._offers: dict[Prefix, bytes] = {}
+        """What was leased to a node that did not take it yet, oldest first."""
+        self._questions: dict[bytes, DhcpReceived] = {}
         self._newcomers: dict[str, TokenBucket] = {}
         self._unproved: dict[bytes, None] = {}
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
@@ -115,12 +143,20 @@ class MaarState(OutboxEngine):
         if session.own is not None:
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureUplink(session.own, None))
+        for prefix in session.leased:
+            self._serve_one(session, prefix, None)
         for prefix, anchor in session.anchored.items():
-            self._serve_foreign(session, prefix, anchor)
+            self._serve_one(session, prefix, anchor)
 
-    def _serve_foreign(self, session: Session, prefix: Prefix, anchor: Address) -> None:
+    def _serve_one(self, session: Session, prefix: Prefix, anchor: Address | None) -> None:
         self._do(EnsurePrefix(prefix, session.slot))
         self._do(EnsureUplink(prefix, anchor))
+        if prefix.is_ipv4:
+            self._show_router(session, prefix)
+        if prefix in session.leased or not self._is_home(session, prefix):
+            lease = ("lease", (session.node, prefix))
+            if lease not in self._timers:
+                self._timers.start(lease, self._now + self.configuration.dhcp_lease)
 
     def _anchor_for(self, session: Session, serving: Address) -> None:
         """Packets to its prefixes go through the tunnel to the MAAR that serves it."""
@@ -129,8 +165,12 @@ class MaarState(OutboxEngine):
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureCounter(session.own))
             self._do(WithdrawUplink(session.own))
-        for prefix in session.anchored:
+        for prefix in session.leased:
+            self._do(EnsurePrefix(prefix, session.slot))
+            self._do(EnsureCounter(prefix))
+        for prefix in (*session.leased, *session.anchored):
             self._do(WithdrawUplink(prefix))
+            self._hide_router(session, prefix)
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""
@@ -151,14 +191,13 @@ class MaarState(OutboxEngine):
             return True
         trouble = ""
         peer = self._peers.get(anchor)
-        lengths = range(48, 129) if session.legacy else (self.configuration.prefix_length,)
         if anchor not in self._peers and anchor != self.configuration.cmd:
             trouble = "anchor is not a configured peer"
-        elif prefix.length not in lengths or prefix.address[0] in (0, 0xFE, 0xFF):
+        elif not self._is_for_nodes(session, prefix):
             trouble = "not a prefix for a node"
-        elif peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
+        elif not _may_anchor(peer, prefix):
             trouble = "not of the pool of its anchor"
-        elif self.configuration.pool.contains(prefix) or prefix.contains(self.configuration.pool):
+        elif self._overlaps_ours(prefix):
             trouble = "prefix of our own pool"
         elif self._serves_another(prefix, session):
             trouble = "prefix of another node"
@@ -173,8 +212,33 @@ class MaarState(OutboxEngine):
             self._keep(self.sessions[former])
         session.anchored[prefix] = anchor
         self._foreign[prefix] = session.node
-        self._serve_foreign(session, prefix, anchor)
+        self._serve_one(session, prefix, anchor)
         return True
+
+    def _is_for_nodes(self, session: Session, prefix: Prefix) -> bool:
+        """Whether a node can have such a prefix: its own, an IPv4 address, one to delegate, or what an LMA gave it."""
+        if prefix.is_ipv4:
+            return prefix.length == 128
+        configuration = self.configuration
+        delegated = configuration.dhcpv6 is Dhcpv6.STATEFUL and prefix.length == configuration.delegated_length
+        known = range(48, 129) if session.legacy else (configuration.prefix_length,)
+        return (delegated or prefix.length in known) and prefix.address[0] not in (0, 0xFE, 0xFF)
+
+    def _overlaps_ours(self, prefix: Prefix) -> bool:
+        pools = (self.configuration.pool, self.configuration.ipv4_pool)
+        return any(pool is not None and (pool.contains(prefix) or prefix.contains(pool)) for pool in pools)
+
+    def _is_home(self, session: Session, prefix: Prefix) -> bool:
+        """Whether the node makes addresses of an anchored prefix, which is not so of what is leased."""
+        return not prefix.is_ipv4 and (session.legacy or prefix.length == self.configuration.prefix_length)
+
+    def _anchored_here(self, session: Session) -> list[Prefix]:
+        """All that we anchor for it."""
+        return ([] if session.own is None else [session.own]) + session.leased
+
+    def _leased(self, session: Session) -> list[Prefix]:
+        """What it has by DHCP beside addresses in its prefixes, whoever anchors it."""
+        return session.leased + [prefix for prefix in session.anchored if not self._is_home(session, prefix)]
 
     def _serves_another(self, prefix: Prefix, session: Session) -> bool:
         """Whether `prefix` belongs to another node that is here."""
@@ -186,6 +250,8 @@ class MaarState(OutboxEngine):
         if anchor is None:
             return
         self._foreign.pop(prefix, None)
+        self._timers.stop(("lease", (session.node, prefix)))
+        self._hide_router(session, prefix)
         self._do(WithdrawUplink(prefix))
         self._do(WithdrawPrefix(prefix))
         if anchor not in session.anchored.values():
@@ -202,12 +268,41 @@ class MaarState(OutboxEngine):
         self._anchored_for.pop(session.own, None)
         session.own = None
 
+    def _lease(self, session: Session, prefix: Prefix) -> None:
+        """We anchor `prefix` too for this node."""
+        session.leased.append(prefix)
+        self._anchored_for[prefix] = session.node
+
+    def _take_back(self, session: Session, prefix: Prefix, *, rest: bool = True) -> None:
+        """What we leased is free again."""
+        session.leased.remove(prefix)
+        self._anchored_for.pop(prefix, None)
+        self._offers.pop(prefix, None)
+        self._timers.stop(("lease", (session.node, prefix)))
+        self._hide_router(session, prefix)
+        self._do(WithdrawUplink(prefix))
+        self._do(WithdrawPrefix(prefix))
+        self._do(WithdrawCounter(prefix))
+        pool = self._pool_of(prefix)
+        if pool is not None:
+            pool.release(prefix, self._now, rest=rest)
+
+    def _take_all_back(self, session: Session) -> None:
+        for prefix in list(session.leased):
+            self._take_back(session, prefix)
+
+    def _pool_of(self, prefix: Prefix) -> PrefixPool | None:
+        """Our pool that gives out such prefixes."""
+        pools = (self.pool, self.delegated_pool, self.ipv4_pool)
+        return next((pool for pool in pools if pool is not None and pool.owns(prefix)), None)
+
     def _remove(self, session: Session) -> None:
         """Nothing is left of this node, and nobody is asked anything about it any more."""
         self._cancel_retirement(session)
         for prefix in list(session.anchored):
             self._remove_foreign(session, prefix)
         self._remove_own(session)
+        self._take_all_back(session)
         self._do(WithdrawSlot(session.slot))
         heapq.heappush(self._free_slots, session.slot)
         self._quiet(session)
@@ -221,8 +316,11 @@ class MaarState(OutboxEngine):
 
     def _quiet(self, session: Session) -> None:
         """No timer of this session runs."""
-        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"):
+        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "dhcp"):
             self._timers.stop((kind, session.node))
+        for prefix in self._leased(session):
+            self._timers.stop(("lease", (session.node, prefix)))
+        self._questions.pop(session.node, None)
 
     def _keep(self, session: Session) -> None:
         self._do(StoreBinding(session.node, session.record()))
@@ -254,6 +352,38 @@ class MaarState(OutboxEngine):
             self._logical_users.pop((session.interface, identity), None)
             self._do(WithdrawLogicalInterface(session.interface, identity))
 
+    # --- IPv4 default routers (RFC 5844 3.4) --------------------------------------------------------------------------
+
+    def _ipv4_subnets(self) -> list[Prefix]:
+        """The pools of IPv4 addresses, ours first: each is the home subnet of its nodes."""
+        pools = (self.configuration.ipv4_pool, *(peer.ipv4_pool for peer in self.configuration.peers))
+        return [pool for pool in pools if pool is not None]
+
+    def _ipv4_subnet(self, prefix: Prefix) -> Prefix | None:
+        return next((pool for pool in self._ipv4_subnets() if pool.contains(prefix)), None)
+
+    def _ipv4_router(self, subnet: Prefix) -> Address:
+        """Its first address, which every router of the domain shows to the nodes that are of it."""
+        return subnet.subnet(1, 128).address
+
+    def _show_router(self, session: Session, prefix: Prefix) -> None:
+        subnet = self._ipv4_subnet(prefix)
+        if subnet is None:
+            return
+        router = self._ipv4_router(subnet)
+        self._router_users.setdefault((session.interface, router), set()).add(prefix)
+        self._do(EnsureLogicalInterface(session.interface, router))
+
+    def _hide_router(self, session: Session, prefix: Prefix) -> None:
+        subnet = self._ipv4_subnet(prefix) if prefix.is_ipv4 else None
+        if subnet is None:
+            return
+        key = (session.interface, self._ipv4_router(subnet))
+        users = self._router_users.get(key, set())
+        users.discard(prefix)
+        if not users and self._router_users.pop(key, None) is not None:
+            self._do(WithdrawLogicalInterface(*key))
+
     # --- router advertisements --------------------------------------------------------------------------------------
 
     def _advertise(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
@@ -263,14 +393,12 @@ class MaarState(OutboxEngine):
         stays preferred (RFC 5213 6.9.1.2).
         """
         configuration = self.configuration
-        valid = configuration.valid_lifetime
-        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
-        if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
-            prefixes.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
-        for prefix, anchor in session.anchored.items():
-            if anchor not in session.logical:
-                preferred = configuration.preferred_lifetime if session.legacy else 0
-                prefixes.append(AdvertisedPrefix(prefix, preferred, valid))
+        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone if self._is_home(session, prefix)]
+        prefixes += [
+            AdvertisedPrefix(*told)
+            for told in self._home_prefixes(session)
+            if session.anchored.get(told[0]) not in session.logical
+        ]
         self._do(
             Advertise(
                 session.interface,
@@ -280,16 +408,34 @@ class MaarState(OutboxEngine):
                 configuration.router_lifetime,
                 tuple(prefixes),
                 mtu=configuration.mtu - TUNNEL_OVERHEAD,
+                managed=configuration.dhcpv6 is Dhcpv6.STATEFUL,
+                other=configuration.dhcpv6 is not Dhcpv6.OFF,
+                autonomous=configuration.slaac,
             )
         )
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
         self._after(configuration.advertisement_interval, "advertise", session.node)
 
+    def _home_prefixes(self, session: Session) -> list[tuple[Prefix, Duration, Duration]]:
+        """The prefixes that the node makes addresses of, with preferred and valid lifetime."""
+        configuration = self.configuration
+        valid = configuration.valid_lifetime
+        found = []
+        if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
+            found.append((session.own, configuration.preferred_lifetime, valid))
+        preferred = configuration.preferred_lifetime if session.legacy else 0
+        found += [(prefix, preferred, valid) for prefix in session.anchored if self._is_home(session, prefix)]
+        return found
+
     def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """The same router under the identity of `anchor`: no default router, but the way to its own networks."""
         valid = self.configuration.valid_lifetime
-        prefixes = [AdvertisedPrefix(prefix, 0, valid) for prefix, owner in session.anchored.items() if owner == anchor]
+        prefixes = [
+            AdvertisedPrefix(prefix, 0, valid)
+            for prefix, owner in session.anchored.items()
+            if owner == anchor and self._is_home(session, prefix)
+        ]
         self._do(
             Advertise(
                 session.interface,
@@ -300,6 +446,7 @@ class MaarState(OutboxEngine):
                 tuple(prefixes),
                 routes=session.routes.get(anchor, ()),
                 mtu=self.configuration.mtu - TUNNEL_OVERHEAD,
+                autonomous=self.configuration.slaac,
             )
         )
 
@@ -335,6 +482,14 @@ class MaarState(OutboxEngine):
 
     def _exchange_own(self, session: Session) -> None:
         """Give the node another prefix of ours."""
+        raise NotImplementedError
+
+    def _on_settled(self, node: bytes) -> None:
+        """It is known now what the node has."""
+        raise NotImplementedError
+
+    def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:
+        """The CMD is to say that a prefix is over."""
         raise NotImplementedError
 
     def _cancel_retirement(self, session: Session) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from sojourn.core.effects import Advertise, QueryListeners
-from sojourn.core.events import Sighting
+from sojourn.core.effects import Advertise, QueryListeners, SendDhcp
+from sojourn.core.events import DhcpReceived, Event, GroupsReported, NodeSeen, Sighting
 from sojourn.wire.addresses import ALL_NODES, UNSPECIFIED, Address, LinkLayer
+from sojourn.wire.checksum import internet_checksum
+from sojourn.wire.dhcpv6 import CLIENT_PORT, SERVER_PORT
 from sojourn.wire.errors import DecodeError
 from sojourn.wire.icmpv6 import (
     ICMPV6,
@@ -29,6 +31,7 @@ from sojourn.wire.icmpv6 import (
     PrefixInformationFlags,
     RouteInformation,
     RouterAdvertisement,
+    RouterAdvertisementFlags,
     RouterSolicitation,
     SourceLinkLayerAddress,
     decode_icmpv6,
@@ -47,6 +50,9 @@ ROUTER_LIFETIME_MAX = 0xFFFF * SECOND
 _HOP_LIMIT_DISCOVERY = 255
 _HOP_LIMIT_LISTENERS = 1
 _IPV6 = struct.Struct("!IHBB16s16s")
+_UDP = struct.Struct("!HHHH")
+_PROTOCOL_UDP = 17
+_HOP_LIMIT_DHCP = 64
 _ROUTER_ALERT = bytes((ICMPV6, 0, 5, 2, 0, 0, 1, 0))
 """The Hop-by-Hop Options header that multicast listener messages travel in (RFC 2711, RFC 3810 5)."""
 _ALERT = _ROUTER_ALERT[2:6]
@@ -77,14 +83,26 @@ def ethernet(destination: LinkLayer, source: LinkLayer, packet: bytes) -> bytes:
 
 def advertisement(effect: Advertise) -> bytes:
     """The IPv6 packet of a Router Advertisement: to all nodes, whoever gets the frame (RFC 6085)."""
-    autonomous = int(PrefixInformationFlags.AUTONOMOUS)  # and not on-link: RFC 8273
+    autonomous = int(PrefixInformationFlags.AUTONOMOUS) * effect.autonomous  # and not on-link: RFC 8273
     options: list[NdOption] = [SourceLinkLayerAddress(effect.router_link_layer)]
     options += [PrefixInformation.of(p.prefix, autonomous, p.valid, p.preferred) for p in effect.prefixes]
     options += [RouteInformation.of(route, effect.lifetime) for route in effect.routes]
     if effect.mtu:
         options.append(Mtu(effect.mtu))
     lifetime = min(effect.lifetime, ROUTER_LIFETIME_MAX)
-    return _discovery(RouterAdvertisement(lifetime=lifetime, options=tuple(options)), effect.router, ALL_NODES)
+    flags = RouterAdvertisementFlags.MANAGED * effect.managed | RouterAdvertisementFlags.OTHER * effect.other
+    message = RouterAdvertisement(flags=flags, lifetime=lifetime, options=tuple(options))
+    return _discovery(message, effect.router, ALL_NODES)
+
+
+def dhcp(effect: SendDhcp, link_layer: LinkLayer) -> bytes:
+    """The frame of a DHCPv6 server's message."""
+    length = 8 + len(effect.payload)
+    bare = _UDP.pack(SERVER_PORT, CLIENT_PORT, length, 0) + effect.payload
+    checksum = internet_checksum(bare, effect.source, effect.destination, _PROTOCOL_UDP) or 0xFFFF
+    header = _IPV6.pack(6 << 28, length, _PROTOCOL_UDP, _HOP_LIMIT_DHCP, effect.source, effect.destination)
+    packet = b"".join((header, bare[:6], checksum.to_bytes(2, "big"), effect.payload))
+    return ethernet(effect.link_layer, link_layer, packet)
 
 
 def solicitation(router: Address, router_link_layer: LinkLayer, target: Address) -> bytes:
@@ -129,7 +147,41 @@ def _discovery(message: Icmpv6Message, source: Address, destination: Address) ->
 
 def is_query(frame: bytes) -> bool:
     """Whether a frame that passed the filter is a multicast listener query, right or not."""
-    return len(frame) > 62 and frame[20] == 0 and frame[62] == _LISTENER_QUERY
+    ours = len(frame) > 62 and frame[12:14] == ETHERTYPE_IPV6 and frame[20] == 0
+    return ours and frame[62] == _LISTENER_QUERY
+
+
+def events(interface: str, frame: bytes, sealed: bool = True) -> list[Event]:
+    """What a host said to us, or about itself; empty when it is of no interest or not as the RFCs ask.
+
+    Not `sealed`: the sender's kernel left the UDP checksum to hardware that the frame did not pass.
+    """
+    if frame[20:21] == bytes((_PROTOCOL_UDP,)):
+        asked = _dhcp(interface, frame, sealed)
+        return [] if asked is None else [asked]
+    found = sign(frame)
+    if found is None:
+        return []
+    events: list[Event] = [NodeSeen(interface, found.link_layer, found.sighting, found.address)]
+    if found.records:
+        events.append(GroupsReported(interface, found.link_layer, found.records, found.old))
+    return events
+
+
+def _dhcp(interface: str, frame: bytes, sealed: bool) -> DhcpReceived | None:
+    """From a link-local address only: the server answers on the link (RFC 8415 13.1, 18.3.10)."""
+    if len(frame) < 62 or frame[12:14] != ETHERTYPE_IPV6 or frame[6] & 1:
+        return None
+    _, length, _, _, source, destination = _IPV6.unpack_from(frame, 14)
+    packet = frame[54 : 54 + length]
+    if len(packet) < length or length < 8 or source[:8] != b"\xfe\x80" + bytes(6):
+        return None
+    _, port, size, checksum = _UDP.unpack_from(packet)
+    if port != SERVER_PORT or size != length or not checksum:
+        return None
+    if sealed and internet_checksum(packet, source, destination, _PROTOCOL_UDP):
+        return None
+    return DhcpReceived(interface, frame[6:12], source, destination, packet[8:])
 
 
 def sign(frame: bytes) -> Sign | None:

@@ -52,8 +52,8 @@ class Host:
 
     `peers`, `rate`, `burst`, `strangers` and `profile` are those of `MobilitySocket`. No message is taken from the
     interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs of an
-    access interface and the control socket of its hostapd. The data plane and the store belong to the driver from now
-    on. Raises OSError when a socket cannot be had; then nothing is left open.
+    access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. The data plane and
+    the store belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Host:
         access: Sequence[str] = (),
         access_points: Sequence[tuple[str, str]] = (),
         untrusted: Sequence[str] = (),
+        ipv4: bool = False,
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         rate: int | None = RATE,
@@ -88,7 +89,7 @@ class Host:
                 profile=profile,
             )
             opened.callback(self.socket.close)
-            self.access = AccessLink(access)
+            self.access = AccessLink(access, ipv4=ipv4)
             opened.callback(self.access.close)
             self.links = LinkMonitor(access, aged=self._aged)
             opened.callback(self.links.close)
@@ -122,7 +123,7 @@ class Host:
         self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
         self.loop.add_reader(self.links.fileno(), self._on_links)
-        for port in self.access.ports.values():
+        for port in self.access.all_ports():
             self.loop.add_reader(port.fileno(), self._on_frames, port)
         for number, (point, _) in enumerate(self._looks):
             self.loop.add_reader(point.fileno(), self._on_stations, point)
@@ -131,7 +132,7 @@ class Host:
 
     def close(self, withdraw: bool) -> None:
         """Stop listening and stop the driver (`Driver.close`)."""
-        ports = [port.fileno() for port in self.access.ports.values()]
+        ports = [port.fileno() for port in self.access.all_ports()]
         points = [point.fileno() for point in self.access_points.points]
         for descriptor in (self.socket.fileno(), self.links.fileno(), *ports, *points):
             self.loop.remove_reader(descriptor)

@@ -282,6 +282,7 @@ _CODECS: dict[str, _Codec] = {
     ),
     "Effect": _Codec(_nested, _item),
     "key": _Codec(lambda value, names: names.node(value).hex(), bytes.fromhex),
+    "payload": _Codec(lambda value, names: names.payload(value).hex(), bytes.fromhex),
     "record": _Codec(lambda value, names: names.record(value).hex(), bytes.fromhex),
 }
 

@@ -1,0 +1,146 @@
+"""What DHCP gives a node at a MAAR: addresses in its prefixes, an IPv4 home address, a prefix to delegate.
+
+The last two are *leased*: they stay with the node at the MAAR that gave them, wherever it roams, as long as it renews
+them at the MAAR that serves it. They are prefixes beside its own one in every respect: registered, tunnelled, told to
+previous and serving MAARs; an IPv4 address travels as the prefix that is mapped from it, since RFC 8885 has no option
+for it. What makes them different is how they end: not by silence on the wire, but when the node gives them back or a
+lease runs out at the serving MAAR, which then asks the database to retire them.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import AdvertisedPrefix
+from sojourn.core.events import DhcpReceived, NodeSeen, Sighting
+from sojourn.engines.configuration import Dhcpv6, Mode
+from sojourn.engines.dhcp_service import DhcpService
+from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
+from sojourn.engines.dhcpv6 import Dhcpv6Server, Dhcpv6Settings, Holdings
+from sojourn.engines.maar_access import AccessProcedures, identifier
+from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_state import TUNNEL_OVERHEAD
+from sojourn.wire import Handoff
+from sojourn.wire.addresses import ANY_IPV4, Prefix
+from sojourn.wire.dhcpv6 import link_layer_duid
+from sojourn.wire.units import MINUTE, SECOND
+
+_OFFER = 1 * MINUTE
+"""What was offered and not taken goes back after this time; or sooner, when there is no other left to offer."""
+_GATHERING = 3 * SECOND
+"""Previous MAARs that answer by themselves, or through a CMD that does not wait for all, have done so by then."""
+
+
+class DhcpProcedures(DhcpService, AccessProcedures):
+    """DHCP, as the node's MAAR answers it."""
+
+    def _open_dhcp(self) -> None:
+        """The servers that the configuration asks for."""
+        configuration = self.configuration
+        self._dhcp_router = configuration.link_local
+        if configuration.dhcpv6 is not Dhcpv6.OFF:
+            self._dhcpv6 = Dhcpv6Server(
+                Dhcpv6Settings(
+                    link_layer_duid(configuration.link_layer),
+                    configuration.dhcpv6 is Dhcpv6.STATEFUL,
+                    configuration.idle_hold // 2,
+                    configuration.dhcp_lease,
+                    configuration.dns,
+                    configuration.domains,
+                )
+            )
+        subnets = self._ipv4_subnets()
+        if subnets:
+            self._dhcpv4 = Dhcpv4Server(
+                Dhcpv4Settings(
+                    self._ipv4_router(subnets[0]),
+                    configuration.dhcp_lease,
+                    configuration.mtu - TUNNEL_OVERHEAD,
+                    configuration.dns,
+                    configuration.domains[0] if configuration.domains else "",
+                )
+            )
+
+    def _on_dhcp_received(self, event: DhcpReceived) -> None:
+        """A question is a sign of life too, and of a node without IPv6 perhaps the first one."""
+        own = None if event.source == ANY_IPV4.address else event.source
+        self._on_node_seen(NodeSeen(event.interface, event.link_layer, Sighting.DHCP, own))
+        session = self.sessions.get(identifier(event.link_layer))
+        if session is not None and session.presence is Presence.SERVED:
+            self._on_dhcp(event, session.node)
+
+    # --- what it has ----------------------------------------------------------------------------------------------
+
+    def _dhcp_holdings(self, node: bytes) -> Holdings:
+        session = self.sessions[node]
+        prefixes = [AdvertisedPrefix(*told) for told in self._home_prefixes(session)]
+        delegated = [prefix for prefix in self._leased(session) if not prefix.is_ipv4]
+        return Holdings(tuple(prefixes), tuple(delegated), self._is_settled(session))
+
+    def _dhcp_home(self, node: bytes) -> tuple[Home | None, bool]:
+        session = self.sessions[node]
+        prefix = next((prefix for prefix in self._leased(session) if prefix.is_ipv4), None)
+        subnet = None if prefix is None else self._ipv4_subnet(prefix)
+        if prefix is None or subnet is None:
+            return None, self._is_settled(session)
+        return Home(prefix.address, subnet.length - 96, self._ipv4_router(subnet)), self._is_settled(session)
+
+    def _is_settled(self, session: Session) -> bool:
+        """Whether all previous MAARs are known."""
+        at_once = session.legacy or self.configuration.mode is Mode.PROXY
+        return session.confirmed and (at_once or self._now - session.since >= _GATHERING)
+
+    # --- giving and taking ----------------------------------------------------------------------------------------
+
+    def _grant(self, node: bytes, *, ipv4: bool) -> None:
+        session = self.sessions[node]
+        pool = self.ipv4_pool if ipv4 else self.delegated_pool
+        if pool is None or session.legacy:  # an LMA gives what it gives
+            return
+        prefix = pool.allocate(self._now) or (self._displace_offer(ipv4) and pool.allocate(self._now)) or None
+        if prefix is None:
+            self._report("dhcp-pool-exhausted", node=node.hex(), family="ipv4" if ipv4 else "delegated")
+            return
+        self._lease(session, prefix)
+        self._offers[prefix] = node
+        self._serve(session)
+        self._after(_OFFER, "lease", (node, prefix))
+
+    def _displace_offer(self, ipv4: bool) -> bool:
+        """The oldest offer that nobody took makes room; whether there was one."""
+        for prefix, node in self._offers.items():
+            if prefix.is_ipv4 == ipv4:
+                self._take_back(self.sessions[node], prefix, rest=False)
+                self._keep(self.sessions[node])
+                return True
+        return False
+
+    def _commit(self, node: bytes, prefix: Prefix) -> None:
+        """Renewed for a whole lease; the first time, the database hears of it."""
+        session = self.sessions[node]
+        self._after(self.configuration.dhcp_lease, "lease", (node, prefix))
+        if self._offers.pop(prefix, None) is not None:
+            self._register(session, Handoff.NOT_CHANGED)
+            self._keep(session)
+            self._report("leased", node=node.hex(), prefix=str(prefix))
+
+    def _give_back(self, node: bytes, prefix: Prefix) -> None:
+        """Released, or the lease is over: at us, or at the MAAR that anchors it, through the database."""
+        session = self.sessions[node]
+        self._report("lease-ended", node=node.hex(), prefix=str(prefix))
+        if prefix in session.leased:
+            self._take_back(session, prefix)
+            if session.presence is Presence.SERVED:
+                self._register(session, Handoff.NOT_CHANGED)
+        elif prefix in session.anchored:
+            self._ask_to_retire(session, prefix)
+            self._remove_foreign(session, prefix)
+        self._keep(session)
+
+    def _on_lease_over(self, node: bytes, prefix: Prefix) -> None:
+        session = self.sessions.get(node)
+        if session is None or session.presence is Presence.AWAY or prefix not in self._leased(session):
+            return
+        if self._offers.pop(prefix, None) is None:
+            self._give_back(node, prefix)
+            return
+        self._take_back(session, prefix, rest=False)
+        self._keep(session)
