@@ -286,6 +286,13 @@ def test_a_database_that_forgot_learns_from_the_routers_what_is_leased() -> None
     assert (single(own), router(1)) in made.cmd.entries[node("mn1")].anchors
 
 
+def test_a_node_that_was_never_heard_but_for_dhcp_is_asked_at_its_ipv4_address() -> None:
+    made = domain(lifetime=20 * SECOND)
+    own = Client(made, "mn1").obtain_ipv4("ar1")
+    made.run(15 * SECOND)
+    assert made.members["ar1"].probes[0].address == own
+
+
 # --- prefixes to delegate ---------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,9 @@ exit 0
 """
 
 
+_USABLE = "ip -6 address show scope link -tentative dev "
+
+
 def needed(program: str) -> str:
     """The path of a client. A machine without it has not run contrib/install-tools."""
     path = shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin")
@@ -65,7 +68,9 @@ class Dhclient:
         self.start()
 
     def start(self) -> None:
-        """Start it."""
+        """Start it; for IPv6 once there is an address that it can ask from."""
+        if "-6" in self._command:
+            until("a link-local address", lambda: "fe80::" in self.machine.run(_USABLE + self._command[-1]))
         with self.machine.namespace.entered(), self.words.open("ab") as words:
             self.process = subprocess.Popen(self._command, stdout=words, stderr=words)
 
@@ -114,7 +119,11 @@ class Dhcpcd:
 
     def __exit__(self, *exception: object) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:  # its helpers go with it
+            self._process.kill()
+            self._process.wait()
 
 
 def addresses(machine: Machine, interface: str = "wlan0", family: int = 6) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ def test_a_network_behind_a_host_keeps_its_prefix_over_a_roam(network: Domain, b
         address = delegated.replace("/60", "2")
         behind.run(f"ip -6 address add {address}/64 dev eth0 nodad")
         behind.run(f"ip -6 route add default via {delegated.replace('/60', '1')}")
-        assert network.answers(address, machine=behind) == 3
+        until("the network behind is reached", lambda: network.answers(address, 1, behind))
         roam(network, address, behind)
         client.wait("RENEW6", times=2)  # by ar2, for longer than a lease and an idle prefix last at ar1
         assert f"pd={delegated}" in client.wait("RENEW6")

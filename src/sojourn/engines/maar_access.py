@@ -223,7 +223,7 @@ class AccessProcedures(MaarState):
             self._detach(session)
             return
         session.probes += 1
-        self._do(ProbeNode(session.interface, session.link_layer, session.address))
+        self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         self._after(_PROBE_INTERVAL, "probe", session.node)
 
     def _on_expiry(self, session: Session) -> None:

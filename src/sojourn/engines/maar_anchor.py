@@ -145,7 +145,7 @@ class AnchorProcedures(MaarState):
         if doubtful:
             # Our attachment lost against another. Only if our clock is behind is the node still here: any sign counts.
             session.left = self._now - self.configuration.reattach_guard
-            self._do(ProbeNode(session.interface, session.link_layer, session.address))
+            self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         if session.anchored:
             self._after(self.configuration.forward_grace, "grace", session.node)
         # RFC 8885 3.5, second solution: at the end of the lifetime the CMD is asked whether the node is still there.

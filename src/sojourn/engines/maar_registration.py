@@ -402,7 +402,7 @@ class RegistrationProcedures(MaarState):
 
     def _on_retry(self, session: Session) -> None:
         """Forget that it was refused; if it is still there, its answer makes it a newcomer."""
-        self._do(ProbeNode(session.interface, session.link_layer, session.address))
+        self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         self._remove(session)
 
     # --- de-registration --------------------------------------------------------------------------------------------

@@ -232,6 +232,11 @@ class MaarState(OutboxEngine):
         """Whether the node makes addresses of an anchored prefix, which is not so of what is leased."""
         return not prefix.is_ipv4 and (session.legacy or prefix.length == self.configuration.prefix_length)
 
+    def _known_address(self, session: Session) -> Address | None:
+        """One to ask it at: it was seen with it, or was given it."""
+        leased = (prefix.address for prefix in self._leased(session) if prefix.is_ipv4)
+        return session.address or next(leased, None)
+
     def _anchored_here(self, session: Session) -> list[Prefix]:
         """All that we anchor for it."""
         return ([] if session.own is None else [session.own]) + session.leased
