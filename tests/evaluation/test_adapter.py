@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 
 from sojourn.evaluation import adapter
+from sojourn.evaluation.comparison import compare
+from sojourn.evaluation.inputs import EnginesFailed, Some
+from sojourn.evaluation.replay import replay
 from sojourn.evaluation.survey import worst_place
-from sojourn.evaluation.ways import Way
+from sojourn.evaluation.ways import DATABASE, Way
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_scenario_says_what_is_supposed() -> None:
     found = adapter.inputs(EXAMPLES / "campus", None, None, simulation=False)
-    assert (found.name, found.placement, found.population, found.nodes) == ("campus", "given", 20_000, 1000)
+    assert (found.name, found.placement, found.population, found.nodes) == ("campus", "given", 20_000, 500)
     assert found.topology.places[found.assumptions.central] == "core1"
     assert found.assumptions.session_rate == 0.5
     assert found.assumptions.message_cost == 25
@@ -67,23 +66,31 @@ def test_the_place_of_the_central_node_follows_its_rule(tmp_path: Path, rule: st
         assert found.topology.places[expected] == place
 
 
-def test_the_simulator_is_asked_for_each_mode_and_its_figures_are_renamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+@pytest.mark.parametrize("way", DATABASE)
+def test_the_engines_do_on_the_same_moves_what_the_count_says(way: Way) -> None:
+    """The strongest check of both: two programs that share nothing but the moves, equal to the last message."""
+    found = adapter.inputs(EXAMPLES / "campus", 40, 1, simulation=True)
+    assert found.engines is not None
+    some = Some(found.workload(1), 40)
+    counted = replay(
+        some.shard(0, 40), len(found.topology.places), start=found.warm_up, end=found.duration,
+        hold=found.assumptions.settings.idle_hold,
+    )  # fmt: skip
+    expected = compare(counted, found.topology, found.assumptions).figures[way]
+    moves = len(counted.handovers)
+    engines = found.engines(way, some, 1)
+    assert engines["contacted"] == pytest.approx(len(counted.handovers.held.place) / moves, rel=1e-3)
+    assert engines["in_use"] == pytest.approx(len(counted.handovers.in_use.place) / moves, rel=1e-3)
+    assert engines["anchors"] == pytest.approx(counted.mean_old_anchors, rel=1e-3)
+    assert engines["tunnelled"] == pytest.approx(counted.tunnelled, rel=1e-3)
+    for name in ("registered_ms", "restored_ms", "messages", "redirection_octets"):
+        assert engines[name] == pytest.approx(expected[name], rel=5e-3), name
+    assert engines["usable_ms"] == 0
 
-    def simulate(topology: object, workload: object, settings: Any, output: Path, **more: Any) -> dict[str, Any]:
-        assert output.is_dir()
-        asked.append({"mode": settings.mode, "database": settings.database, **more})
-        return {"old_prefix_ms": {"mean": 3.0, "p50": 2.0, "p95": 5.0, "p99": 7.0}, "contacted": {"mean": 1.5}}
 
-    module = ModuleType("sojourn.sim.run")
-    module.__spec__ = ModuleSpec("sojourn.sim.run", None)
-    module.simulate = simulate  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sojourn.sim.run", module)
+def test_a_simulation_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "simulate", lambda *_, **__: {"failed": [{"reason": "ValueError: odd"}]})
     found = adapter.inputs(EXAMPLES / "campus", 10, 1, simulation=True)
     assert found.engines is not None
-    figures = found.engines(Way.RELAY, found.workload(1), 7)
-    assert figures == {"told_ms": 3, "told_p50_ms": 2, "told_p95_ms": 5, "told_p99_ms": 7, "contacted": 1.5}
-    assert asked == [{
-        "mode": "relay", "database": found.assumptions.central, "seed": 7, "jobs": 1, "progress": None,
-        "warm_up": found.warm_up,
-    }]  # fmt: skip
+    with pytest.raises(EnginesFailed, match="in relay mode with seed 7: ValueError: odd"):
+        found.engines(Way.RELAY, found.workload(1), 7)

@@ -139,7 +139,7 @@ def test_tables_have_a_column_for_each_way_and_engines_only_with_simulation() ->
     assert validity(study(simulated=False)).columns[-1] == "counted"
     measured = engines(study())
     assert measured is not None
-    assert any(row[0] == "proxy: old prefix waits, ms" for row in measured.rows)
+    assert any(row[0] == "proxy: old session waits, ms" for row in measured.rows)
     assert engines(study(simulated=False)) is None
 
 

@@ -98,6 +98,7 @@ def _lab(file: Path | None) -> LabRun | None:
 
 def _survey(inputs: Inputs, lab: LabRun | None, directory: Path, *, quiet: bool) -> Study:
     """Find out, and leave pictures and report; progress on the error stream."""
+    from sojourn.evaluation.inputs import EnginesFailed
     from sojourn.evaluation.models.mobility import NoSteadyState
     from sojourn.evaluation.report import pictures, write
     from sojourn.evaluation.survey import survey
@@ -116,6 +117,8 @@ def _survey(inputs: Inputs, lab: LabRun | None, directory: Path, *, quiet: bool)
             study = survey(inputs, progress, lab)
         except (NoSteadyState, ConfigurationError) as error:
             raise CommandError(str(error), WRONG_USAGE) from None
+        except EnginesFailed as error:
+            raise CommandError(f"{error}; --no-simulation evaluates without the engines") from None
         bar.update(task, description="pictures and report")
         write(study, pictures(study, directory), directory)
     return study

@@ -46,6 +46,10 @@ _COMMANDS = {
         "sojourn.cli.evaluate:evaluate",
         "Does distributed mobility pay for your network? With the reasons, and a report to forward.",
     ),
+    "sim": (
+        "sojourn.cli.sim:app",
+        "Run the same engines in simulated time, for any number of nodes.",
+    ),
     "decode": (
         "sojourn.cli.decode:decode",
         "Tell in words what mobility signalling a capture file holds.",

@@ -86,19 +86,21 @@ def sweep(
 
 def simulated(scenario: Scenario, output: Path) -> Mapping[str, Any]:
     """One run of a sweep, in whatever process."""
-    from sojourn.sim.run import simulate  # type: ignore[import-not-found]
+    from sojourn.sim.run import simulate
 
     topology = scenario.topology()
-    summary: Mapping[str, Any] = simulate(
+    summary = simulate(
         topology,
         scenario.workload(topology),
         scenario.settings,
         output,
         seed=scenario.seed,
         jobs=1,
-        progress=None,
+        wire=scenario.wire,
         warm_up=scenario.warm_up,
+        rows=False,
     )
+    del summary["by_place"]  # in the directory of the run
     return summary
 
 

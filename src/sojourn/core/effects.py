@@ -17,8 +17,9 @@ The forwarding model, in the words of the effects:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import Duration
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 # --- signalling ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class SendMessage:
+class SendMessage(Struct, gc=False):
     """Send a Mobility Header from one of our addresses."""
 
     message: MobilityMessage
@@ -42,8 +42,7 @@ class SendMessage:
 # --- forwarding ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class EnsureDelivery:
+class EnsureDelivery(Struct, gc=False):
     """The slot points to the node itself, on the access link `interface`, at `link_layer`. No neighbour discovery."""
 
     slot: int
@@ -51,82 +50,71 @@ class EnsureDelivery:
     link_layer: LinkLayer
 
 
-@dataclass(slots=True)
-class EnsureTunnel:
+class EnsureTunnel(Struct, gc=False):
     """The slot points through IPv6-in-IPv6 (RFC 2473) to `remote`. What `EnsureHold` kept goes there too."""
 
     slot: int
     remote: Address
 
 
-@dataclass(slots=True)
-class EnsureHold:
+class EnsureHold(Struct, gc=False):
     """Packets to the slot wait in the kernel until it points somewhere again (at most a few seconds)."""
 
     slot: int
 
 
-@dataclass(slots=True)
-class WithdrawSlot:
+class WithdrawSlot(Struct, gc=False):
     """The slot is free: nothing in the kernel has its number."""
 
     slot: int
 
 
-@dataclass(slots=True)
-class EnsurePrefix:
+class EnsurePrefix(Struct, gc=False):
     """Packets to `prefix` take the way of `slot`."""
 
     prefix: Prefix
     slot: int
 
 
-@dataclass(slots=True)
-class WithdrawPrefix:
+class WithdrawPrefix(Struct, gc=False):
     """No special way for packets to `prefix`."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class EnsureUplink:
+class EnsureUplink(Struct, gc=False):
     """Packets from `prefix` off an access link go to `anchor` through a tunnel; plainly when `anchor` is None."""
 
     prefix: Prefix
     anchor: Address | None
 
 
-@dataclass(slots=True)
-class WithdrawUplink:
+class WithdrawUplink(Struct, gc=False):
     """Packets from `prefix` off an access link are dropped again."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class EnsureCounter:
+class EnsureCounter(Struct, gc=False):
     """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class WithdrawCounter:
+class WithdrawCounter(Struct, gc=False):
     """`prefix` is no longer counted."""
 
     prefix: Prefix
 
 
-@dataclass(slots=True)
-class CountTraffic:
+class CountTraffic(Struct, gc=False):
     """Read the counters; the answer is the event `TrafficCounted`."""
 
 
 # --- multicast ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class EnsureMulticastRoute:
+class EnsureMulticastRoute(Struct, gc=False):
     """Packets to `group` that come from upstream go out on the access links `interfaces`, each once.
 
     Those from `source` alone, or from every source without a route of its own. No interface: they are dropped.
@@ -137,16 +125,14 @@ class EnsureMulticastRoute:
     interfaces: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class WithdrawMulticastRoute:
+class WithdrawMulticastRoute(Struct, gc=False):
     """No such way for packets to `group` from `source`."""
 
     group: Address
     source: Address | None
 
 
-@dataclass(slots=True)
-class EnsureMembership:
+class EnsureMembership(Struct, gc=False):
     """This router is a listener of `group` upstream: of `sources` alone, or, if `excluding`, of all but these."""
 
     group: Address
@@ -154,8 +140,7 @@ class EnsureMembership:
     sources: tuple[Address, ...]
 
 
-@dataclass(slots=True)
-class WithdrawMembership:
+class WithdrawMembership(Struct, gc=False):
     """This router is no listener of `group` upstream."""
 
     group: Address
@@ -164,8 +149,7 @@ class WithdrawMembership:
 # --- the access link ----------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class AdvertisedPrefix:
+class AdvertisedPrefix(Struct, gc=False):
     """One Prefix Information option: off-link, autonomous (RFC 8273). Preferred lifetime 0 deprecates."""
 
     prefix: Prefix
@@ -173,8 +157,7 @@ class AdvertisedPrefix:
     valid: Duration
 
 
-@dataclass(slots=True)
-class Advertise:
+class Advertise(Struct, gc=False):
     """Send a Router Advertisement to one node (RFC 4861; all-nodes destination in a unicast frame, RFC 6085).
 
     `router` is the link-local address to speak from: the one that all routers of the domain share (RFC 6543), or the
@@ -199,8 +182,7 @@ class Advertise:
     """Hosts make addresses of `prefixes` by themselves (A flag)."""
 
 
-@dataclass(slots=True)
-class EnsureLogicalInterface:
+class EnsureLogicalInterface(Struct, gc=False):
     """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7).
 
     Also an IPv4 address: the default router of nodes that have one from there (RFC 5844 3.4).
@@ -210,16 +192,14 @@ class EnsureLogicalInterface:
     link_local: Address
 
 
-@dataclass(slots=True)
-class WithdrawLogicalInterface:
+class WithdrawLogicalInterface(Struct, gc=False):
     """This router no longer answers to `link_local` on `interface`."""
 
     interface: str
     link_local: Address
 
 
-@dataclass(slots=True)
-class ProbeNode:
+class ProbeNode(Struct, gc=False):
     """Ask the node for a sign of life; the answer is an event `NodeSeen`. `address` is one that it was seen with."""
 
     interface: str
@@ -227,8 +207,7 @@ class ProbeNode:
     address: Address | None
 
 
-@dataclass(slots=True)
-class QueryListeners:
+class QueryListeners(Struct, gc=False):
     """Send a Multicast Listener Query (RFC 3810 5.1); who listens answers with an event `GroupsReported`.
 
     To one node alone, or to all on the link; about one group, or about all of them.
@@ -244,8 +223,7 @@ class QueryListeners:
     """Between general queries."""
 
 
-@dataclass(slots=True)
-class SendDhcp:
+class SendDhcp(Struct, gc=False):
     """Send `payload` from the DHCP server's port to the client's, in a frame to `link_layer`."""
 
     interface: str
@@ -255,8 +233,7 @@ class SendDhcp:
     payload: bytes
 
 
-@dataclass(slots=True)
-class ForgetStation:
+class ForgetStation(Struct, gc=False):
     """The node is served elsewhere: drop what the link remembers of it, so that its return is noticed at once."""
 
     interface: str
@@ -266,16 +243,14 @@ class ForgetStation:
 # --- what must survive a restart ----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class StoreBinding:
+class StoreBinding(Struct, gc=False):
     """Keep `record` under `key`. It is safe before any later effect of the same answer reaches another machine."""
 
     key: bytes
     record: bytes
 
 
-@dataclass(slots=True)
-class DeleteBinding:
+class DeleteBinding(Struct, gc=False):
     """Forget what is kept under `key`."""
 
     key: bytes
@@ -284,8 +259,7 @@ class DeleteBinding:
 # --- for people ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct, gc=False):
     """Something worth counting and logging: a refusal, a handover that finished, a prefix that retired.
 
     `name` is from a small fixed set, lower case with hyphens; it becomes a counter.

@@ -254,6 +254,11 @@ class Maar(Section):
         "An old prefix retires after this time without a packet from it. Packets to it do not count, as anybody can "
         "send them: a flow to a node that never answers ends with the prefix unless this is longer than it lasts.",
     )
+    watch: SwitchField = _maar(
+        "watch",
+        "Count packets from old prefixes to see which are idle. Without it a prefix retires with its node, or when "
+        "that is commanded.",
+    )
     mtu: MtuField = _maar("mtu", "MTU of the core. Nodes are told 40 octets less, so that tunnelled packets fit.")
     buffer: SwitchField = _maar(
         "buffer", "Keep packets of a node that left in the kernel until its new place is known."
@@ -273,7 +278,9 @@ class Maar(Section):
         "valid_lifetime", "Of every announced prefix; hosts do not let it be cut later."
     )
     router_lifetime: DurationField = _maar("router_lifetime", "How long a node uses this router without hearing of it.")
-    advertisement_interval: DurationField = _maar("advertisement_interval", "Between two unsolicited advertisements.")
+    advertisement_interval: DurationField = _maar(
+        "advertisement_interval", "Between two unsolicited advertisements; 0 for none."
+    )
     forward_grace: DurationField = _maar(
         "forward_grace", "How long packets of other anchors are passed on to the router that a node went to."
     )

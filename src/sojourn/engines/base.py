@@ -5,11 +5,13 @@ Generators would read well too, but a call without ``yield from`` does nothing a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from typing import Any
 
 from sojourn.core.clock import Timers
 from sojourn.core.effects import Effect, Report
 from sojourn.core.events import Event
+from sojourn.wire.addresses import Prefix, text
 from sojourn.wire.units import Duration, Instant, WallClock, ticks
 
 TimerName = tuple[str, Any]
@@ -18,17 +20,26 @@ TimerName = tuple[str, Any]
 class OutboxEngine:
     """Half of `sojourn.core.engine.Engine`: time, timers and the outbox. A role adds `_on_event` and `_on_timer`."""
 
+    reports: Container[str] | None = None
+    """Names of the reports that anybody reads; None: all. A simulation of a million nodes reads few."""
+    stores: bool = True
+    """Whether anything keeps what is to be stored; if not, the records are not even made."""
+
     def __init__(self, epoch: WallClock) -> None:
         self._epoch = epoch
         self._now: Instant = 0
         self._outbox: list[Effect] = []
+        self._do: Callable[[Effect], None] = self._outbox.append
+        """Ask for an effect."""
         self._timers: Timers[TimerName] = Timers()
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """See `Engine.handle`."""
         self._now = now
         self._on_event(event)
-        return self._flush()
+        effects = self._outbox.copy()
+        self._outbox.clear()
+        return effects
 
     def expire(self, now: Instant) -> list[Effect]:
         """See `Engine.expire`."""
@@ -41,21 +52,26 @@ class OutboxEngine:
         """See `Engine.deadline`."""
         return self._timers.deadline()
 
+    @property
+    def timers(self) -> Timers[TimerName]:
+        """For hosts of many engines: `Timers.soonest` costs far less than `deadline`."""
+        return self._timers
+
     def _on_event(self, event: Event) -> None:
         raise NotImplementedError
 
     def _on_timer(self, name: TimerName) -> None:
         raise NotImplementedError
 
-    def _do(self, effect: Effect) -> None:
-        self._outbox.append(effect)
-
     def _flush(self) -> list[Effect]:
-        effects, self._outbox = self._outbox, []
+        effects = self._outbox.copy()
+        self._outbox.clear()
         return effects
 
-    def _report(self, name: str, **detail: str | int) -> None:
-        self._outbox.append(Report(name, detail))
+    def _report(self, name: str, **detail: str | int | bytes | Prefix | None) -> None:
+        """A report, if anybody reads it. What is for people is made of octets here, and only then."""
+        if self.reports is None or name in self.reports:
+            self._do(Report(name, {key: _readable(key, value) for key, value in detail.items()}))
 
     def _after(self, delay: Duration, kind: str, key: Any) -> None:
         self._timers.start((kind, key), self._now + delay)
@@ -85,6 +101,15 @@ class TokenBucket:
 
     def reserve(self, now: Instant) -> Instant:
         """The instant, now or later, at which one more may pass; it is taken by this call."""
-        start = now - self._burst if self._level_at is None else max(self._level_at, now - self._burst)
-        self._level_at = start + self._interval
-        return max(now, self._level_at)
+        start, level = now - self._burst, self._level_at
+        if level is not None and level > start:
+            start = level
+        self._level_at = turn = start + self._interval
+        return turn if turn > now else now
+
+
+def _readable(key: str, value: str | int | bytes | Prefix | None) -> str | int:
+    """The identifier of a node in hexadecimal, other octets as an address."""
+    if isinstance(value, bytes):
+        return value.hex() if key == "node" else text(value)
+    return value if isinstance(value, str | int) else str(value)

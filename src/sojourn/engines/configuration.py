@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from hashlib import sha256
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -79,6 +80,16 @@ class MulticastConfiguration:
     """Most sources that one node names, in all its groups together."""
 
 
+class Peers(tuple[Peer, ...]):
+    """The MAARs of a domain, for routers that share one table of them: thousands in a simulation. A router may be its
+    own peer."""
+
+    @cached_property
+    def by_address(self) -> dict[Address, Peer]:
+        """Each by its address."""
+        return {peer.address: peer for peer in self}
+
+
 @dataclass(frozen=True, slots=True)
 class MaarConfiguration:
     """One MAAR."""
@@ -100,6 +111,8 @@ class MaarConfiguration:
     """Lifetime asked for; refreshed at half of what was granted."""
     idle_hold: Duration = 1 * MINUTE
     """A prefix whose node is elsewhere retires after this time without a packet."""
+    watch: bool = True
+    """Count these packets. Without it a prefix retires when that is commanded, or with its node."""
     advertise_confirmed: bool = False
     """Advertise a new prefix only after the CMD accepted it (RFC 5213 6.9.1.2) instead of at once."""
     preferred_lifetime: Duration = 5 * MINUTE
@@ -107,6 +120,7 @@ class MaarConfiguration:
     """Short from the start: a host will not let it be cut below two hours later (RFC 4862 5.5.3)."""
     router_lifetime: Duration = 10 * MINUTE
     advertisement_interval: Duration = 100 * SECOND
+    """Between advertisements that nothing asks for; 0: there are none."""
     mtu: int = 1500
     """MTU of the core. Access links are told 40 octets less, so that tunnelled packets fit."""
     buffer: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from sojourn.engines.records import well_formed
-from sojourn.wire import BindingUpdate
+from sojourn.wire import AccessTechnology, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
 
@@ -41,6 +41,8 @@ class BindingCacheEntry:
     """The P-MAAR list and the serving MAAR's own prefix; the MAAR that served last comes last."""
     moved: int = 0
     """Timestamp of the attachment that brought it to this MAAR, as its anchors know it; 0 after a restart."""
+    technology: int = int(AccessTechnology.WIFI)
+    """`AccessTechnology`, as the serving MAAR said it; not stored."""
     handover: Handover | None = None
     untold: tuple[Address, ...] = ()
     """MAARs that did not answer when they were told where the node is; they are told again when they are heard."""
@@ -54,7 +56,8 @@ class BindingCacheEntry:
 
     def add(self, prefix: Prefix, maar: Address) -> None:
         """`maar` anchors `prefix`, and was the last to serve."""
-        self.remove(prefix)
+        if self.anchor_of(prefix) is not None:
+            self.remove(prefix)
         self.anchors.append((prefix, maar))
 
     def remove(self, prefix: Prefix) -> None:
@@ -68,8 +71,11 @@ class BindingCacheEntry:
     def by_maar(self) -> dict[Address, list[Prefix]]:
         """The P-MAAR list, by MAAR."""
         result: dict[Address, list[Prefix]] = {}
-        for prefix, maar in self.previous():
-            result.setdefault(maar, []).append(prefix)
+        for prefix, maar in self.anchors:
+            if maar in result:
+                result[maar].append(prefix)
+            elif maar != self.serving:
+                result[maar] = [prefix]
         return result
 
     def record(self) -> bytes:
@@ -87,6 +93,8 @@ class BindingCacheEntry:
 
     def unconfirmed(self) -> set[Address]:
         """MAARs that may not know where the node is."""
+        if self.handover is None and not self.untold:
+            return set()
         waiting = self.handover.waiting if self.handover is not None else ()
         return {*self.untold, *waiting} - {self.serving}
 

@@ -6,30 +6,33 @@ RFC 8885 3.2 to 3.4. Every update goes through `Retransmission`, which repeats a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sojourn.core.effects import SendMessage
-from sojourn.core.sequence import following
+from sojourn.core.sequence import MODULUS
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover, leased
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
+    HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
     PROXY_DMM,
+    REFUSING,
+    TECHNOLOGIES,
     echo,
     identifier_option,
+    prefixes_in,
 )
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import (
-    AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
     DlifLinkLayerAddress,
     DlifLinkLocalAddress,
     Handoff,
-    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
@@ -39,9 +42,12 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import Duration, Instant, WallClock
 
+_ACCEPTED = int(Status.ACCEPTED)
+IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
+"""What a MAAR with local networks says of itself (RFC 8885 3.7)."""
 _MESSAGE_OCTETS = 1900
 """Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
 
@@ -60,9 +66,10 @@ class Notices(OutboxEngine):
         self._sequence = 0
         self._requests = Retransmission(
             configuration.retransmission,
-            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
-            wake=lambda key, instant: self._timers.start(("request", key), instant),
-            sleep=lambda key: self._timers.stop(("request", key)),
+            configuration.address,
+            self._do,
+            self._timers.start,
+            self._timers.stop,
             attempts=configuration.attempts,
             pacer=TokenBucket(configuration.pace_rate, configuration.pace_burst),
             bulk_pacer=TokenBucket(max(configuration.pace_rate // 4, 1), configuration.pace_burst),
@@ -72,9 +79,11 @@ class Notices(OutboxEngine):
 
     def _notify(self, entry: BindingCacheEntry, update: BindingUpdate, targets: dict[Address, list[Prefix]]) -> None:
         """Tell `targets` where the node is, and the serving MAAR who they are, in the order of the mode."""
-        for maar in sorted(entry.unconfirmed()):  # whom an earlier handover did not reach
+        unconfirmed = entry.unconfirmed()
+        for maar in sorted(unconfirmed):  # whom an earlier handover did not reach
             targets.setdefault(maar, [])
-        self._stop_telling(entry)
+        if unconfirmed or entry.handover is not None:
+            self._stop_telling(entry)
         mode = self.configuration.mode
         entry.handover = Handover(update, set(targets)) if targets else None
         entry.untold = ()
@@ -117,9 +126,9 @@ class Notices(OutboxEngine):
         networks = prefixes[-LISTED_PREFIXES:] or [ANY]
         options = (
             identifier_option(entry.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in networks),
-            HandoffIndicator(int(Handoff.BETWEEN_GATEWAYS)),
-            AccessTechnologyType(self._technology(entry)),
+            *[HomeNetworkPrefix.of(prefix) for prefix in networks],
+            HANDOFFS[Handoff.BETWEEN_GATEWAYS],
+            TECHNOLOGIES[entry.technology],
             Timestamp(max(entry.timestamp, stamp)),
             ServingMaar(entry.serving),
         )
@@ -142,17 +151,13 @@ class Notices(OutboxEngine):
         options = (
             identifier_option(entry.node),
             HomeNetworkPrefix.of(prefix),
-            HandoffIndicator(int(Handoff.NOT_CHANGED)),
-            AccessTechnologyType(self._technology(entry)),
+            HANDOFFS[Handoff.NOT_CHANGED],
+            TECHNOLOGIES[entry.technology],
             Timestamp(entry.timestamp),
             AnchoredPrefix.of(prefix),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
         self._requests.start(("retire", entry.node, maar, prefix), update, self._now, bulk=True)
-
-    def _technology(self, entry: BindingCacheEntry) -> int:
-        option = entry.handover.update.first(AccessTechnologyType) if entry.handover else None
-        return option.technology if option is not None else 4
 
     def _stop_telling(self, entry: BindingCacheEntry) -> None:
         """An earlier handover of this node is overtaken: nobody is told of it any more."""
@@ -162,15 +167,15 @@ class Notices(OutboxEngine):
         self._timers.stop(("flush", entry.node))
 
     def _next_sequence(self) -> int:
-        self._sequence = following(self._sequence)
-        return self._sequence
+        self._sequence = sequence = (self._sequence + 1) % MODULUS
+        return sequence
 
     def _on_request_due(self, key: Key) -> None:
         given_up = self._requests.due(key, self._now)
         if given_up is None:
             return
         purpose, node, maar, _ = given_up.key
-        self._report("maar-silent", maar=text(maar), node=node.hex(), purpose=purpose)
+        self._report("maar-silent", maar=maar, node=node, purpose=purpose)
         entry = self.entries.get(node)
         if entry is not None and purpose == "notify":
             self._doubt(entry, maar)
@@ -180,32 +185,36 @@ class Notices(OutboxEngine):
 
     def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
         """RFC 8885 3.2 step 4, 3.3, 3.4: a previous MAAR is done, or refuses."""
-        identifier = acknowledgement.first(MobileNodeIdentifier)
+        firsts = acknowledgement.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
         if source not in self._maars or identifier is None:
-            self._report("acknowledgement-unexpected", source=text(source))
+            self._report("acknowledgement-unexpected", source=source)
             return
         self.heard[source] = self._now
-        node = bytes((identifier.subtype,)) + identifier.identifier
-        anchored = acknowledgement.first(AnchoredPrefix)
+        node = identifier.key()
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
         if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
             return
         entry = self.entries.get(node)
         if entry is None or purpose == "retire":
             return
-        self._learn_identity(acknowledgement, source)
-        refused = acknowledgement.status >= Status.REASON_UNSPECIFIED
+        if not firsts.keys().isdisjoint(IDENTITIES):
+            self._learn_identity(firsts, acknowledgement, source)
+        refused = acknowledgement.status >= REFUSING
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
-            anchored_there = {option.prefix for option in acknowledgement.all(HomeNetworkPrefix)}
-            believed = entry.by_maar().get(source, [])
-            self._not_anchored(entry, [prefix for prefix in believed if prefix not in anchored_there], source)
+            anchored_there = prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
+            lost = [prefix for prefix, maar in entry.anchors if maar == source and prefix not in anchored_there]
+            if lost and source != entry.serving:
+                self._not_anchored(entry, lost, source)
             # Others that it lists may have retired since, at its own request; what is leased does not.
-            more = [prefix for prefix in anchored_there if leased(prefix) and entry.anchor_of(prefix) is None]
-            self._anchored_too(entry, sorted(more), source)
+            more = {prefix for prefix in anchored_there if leased(prefix) and entry.anchor_of(prefix) is None}
+            if more:
+                self._anchored_too(entry, sorted(more), source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
         elif source in entry.untold:
@@ -219,7 +228,7 @@ class Notices(OutboxEngine):
 
     def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
         """The MAAR does not anchor for this node (any more); one that saw it come back since speaks for itself."""
-        self._report("anchor-refused", maar=text(maar), node=entry.node.hex(), status=status)
+        self._report("anchor-refused", maar=maar, node=entry.node, status=status)
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             return
         self._not_anchored(entry, entry.by_maar().get(maar, []), maar)
@@ -230,7 +239,7 @@ class Notices(OutboxEngine):
         for prefix in lost:
             self._drop(entry, prefix)
             self._tell_retired(entry, prefix, entry.serving)
-            self._report("prefix-lost", node=entry.node.hex(), prefix=str(prefix), maar=text(maar))
+            self._report("prefix-lost", node=entry.node, prefix=prefix, maar=maar)
         if lost:
             self._keep(entry)
 
@@ -267,18 +276,18 @@ class Notices(OutboxEngine):
             return
         handover = entry.handover
         handover.flushed = True
-        self._report("relay-flushed", node=node.hex(), waiting=len(handover.waiting))
+        self._report("relay-flushed", node=node, waiting=len(handover.waiting))
         told = [pair for pair in entry.previous() if pair[1] in handover.answered]
         handover.answered.clear()
         self._accept(entry, handover.update, told)
 
-    def _learn_identity(self, message: BindingUpdate | BindingAcknowledgement, source: Address) -> None:
-        """A MAAR tells its local networks and the identity of its DLIFs (RFC 8885 4.4, 4.7, 4.8)."""
+    def _learn_identity(
+        self, firsts: dict[type, Any], message: BindingUpdate | BindingAcknowledgement, source: Address
+    ) -> None:
+        """A MAAR tells its local networks or the identity of its DLIFs (RFC 8885 4.4, 4.7, 4.8)."""
         networks = message.all(LocalPrefix)[:LOCAL_PREFIXES]
-        link_local, link_layer = message.first(DlifLinkLocalAddress), message.first(DlifLinkLayerAddress)
+        link_local, link_layer = firsts.get(DlifLinkLocalAddress), firsts.get(DlifLinkLayerAddress)
         if link_local is None and link_layer is None:
-            if not networks:
-                return
             known = self._identities.get(source, ())  # an update tells networks only, an answer all
             identity = tuple(option for option in known if not isinstance(option, LocalPrefix))
         else:
@@ -294,7 +303,7 @@ class Notices(OutboxEngine):
         previous: Iterable[tuple[Prefix, Address]] | None = None,
     ) -> None:
         """The Proxy Binding Acknowledgement with a Previous MAAR option per old prefix (RFC 8885 4.5)."""
-        if self._locator_answers(entry):
+        if self.configuration.mode is Mode.LOCATOR and self._locator_answers(entry):
             return
         self._send_accepted(entry, update.sequence, echo(update), entry.previous() if previous is None else previous)
 
@@ -304,7 +313,7 @@ class Notices(OutboxEngine):
         So is a first update when nobody else would answer, as no MAAR on the list anchors anything.
         """
         handover = entry.handover
-        if self.configuration.mode is not Mode.LOCATOR or handover is None or handover.flushed:
+        if handover is None or handover.flushed:
             return False
         return any(maar in handover.waiting for _, maar in entry.previous())
 
@@ -316,6 +325,17 @@ class Notices(OutboxEngine):
         previous: Iterable[tuple[Prefix, Address]],
     ) -> None:
         listed = list(previous)[-LISTED_PREFIXES:]
+        if self._identities:
+            self._list_identified(options, listed)
+        else:
+            for prefix, maar in listed:
+                options.append(PreviousMaar.of(prefix, maar))
+        remaining: Duration = max(entry.expires - self._now, 0)
+        answer = BindingAcknowledgement(_ACCEPTED, ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
+        self._send(answer, entry.serving)
+
+    def _list_identified(self, options: list[MobilityOption], listed: list[tuple[Prefix, Address]]) -> None:
+        """Previous MAARs, each followed by its identity as long as there is room in the message."""
         room = (_MESSAGE_OCTETS - 40 * len(listed) - 24 * len(options)) // 24
         told: set[Address] = set()
         for prefix, maar in listed:
@@ -325,15 +345,10 @@ class Notices(OutboxEngine):
                 told.add(maar)
                 room -= len(identity)
                 options.extend(identity)
-        remaining: Duration = max(entry.expires - self._now, 0)
-        answer = BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, remaining, tuple(options))
-        self._send(answer, entry.serving)
 
-    def _acknowledgement(
-        self, update: BindingUpdate, sequence: int, lifetime: Duration, more: tuple[MobilityOption, ...]
-    ) -> BindingAcknowledgement:
-        options = (*echo(update), *more)
-        return BindingAcknowledgement(int(Status.ACCEPTED), ACKNOWLEDGED_DMM, sequence, lifetime, options)
+    def _acknowledgement(self, update: BindingUpdate, lifetime: Duration) -> BindingAcknowledgement:
+        options = tuple(echo(update))
+        return BindingAcknowledgement(_ACCEPTED, ACKNOWLEDGED_DMM, update.sequence, lifetime, options)
 
     def _send(self, message: BindingAcknowledgement, destination: Address) -> None:
         self._do(SendMessage(message, self.configuration.address, destination))

@@ -105,7 +105,7 @@ class DhcpService(OutboxEngine):
         elif prefix is not None and (answer.released or answer.declined):
             self._give_back(node, prefix)
             if answer.declined:
-                self._report("ipv4-address-declined", node=node.hex(), address=str(prefix))
+                self._report("ipv4-address-declined", node=node, address=prefix)
         if answer.message is not None:
             payload = answer.message.encode()
             self._do(SendDhcp(event.interface, event.link_layer, answer.source, answer.destination, payload))

@@ -52,9 +52,10 @@ from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
 from sojourn.engines.maar_multicast import MulticastProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
+from sojourn.wire.addresses import prefix as prefix_of
 from sojourn.wire.units import SECOND, Instant, WallClock
 
 _REPAIR_AFTER = 1 * SECOND
@@ -84,7 +85,7 @@ class MobilityAnchorAccessRouter(
             try:
                 session = Session.restored(node, record, now)
             except ValueError:
-                self._report("record-unreadable", node=node.hex())
+                self._report("record-unreadable", node=node)
                 continue
             if not self._take_up(session):
                 self._do(DeleteBinding(node))
@@ -102,7 +103,7 @@ class MobilityAnchorAccessRouter(
     def _take_up(self, session: Session) -> bool:
         """Whether a restored session fits what we are now; the configuration may have changed meanwhile."""
         if session.own is not None and not self.pool.claim(session.own):
-            self._report("record-refused", node=session.node.hex(), prefix=str(session.own))
+            self._report("record-refused", node=session.node, prefix=session.own)
             return False
         if session.slot in self._by_slot:
             session.slot = max(self._by_slot) + 1
@@ -113,7 +114,7 @@ class MobilityAnchorAccessRouter(
                 self._anchored_for[prefix] = session.node
             else:
                 session.leased.remove(prefix)
-                self._report("record-refused", node=session.node.hex(), prefix=str(prefix))
+                self._report("record-refused", node=session.node, prefix=prefix)
         for prefix in session.anchored:
             self._foreign[prefix] = session.node
         return True
@@ -140,11 +141,14 @@ class MobilityAnchorAccessRouter(
                 self._after(SECOND, "retry", session.node)
 
     def _on_event(self, event: Event) -> None:
+        if type(event) is MessageReceived:
+            self._on_message(event.message, event.source)
+            return
         match event:
-            case MessageReceived(message, source, _):
-                self._on_message(message, source)
             case NodeSeen():
                 self._on_node_seen(event)
+            case Commanded():
+                self._on_command(event)
             case NodeDetached():
                 self._on_node_detached(event)
             case DhcpReceived():
@@ -158,23 +162,23 @@ class MobilityAnchorAccessRouter(
                 self._offset = 0
             case EffectFailed():
                 self._on_effect_failed(event)
-            case Commanded(verb, arguments):
-                self._on_command(verb, arguments)
             case GroupsReported():
                 self._on_groups_reported(event)
 
     def _on_message(self, message: object, source: Address) -> None:
+        if type(message) is BindingUpdate:
+            self._on_update(message, source)
+            return
+        if type(message) is BindingAcknowledgement:
+            self._on_acknowledgement(message, source)
+            return
         match message:
-            case BindingUpdate():
-                self._on_update(message, source)
-            case BindingAcknowledgement():
-                self._on_acknowledgement(message, source)
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -205,7 +209,7 @@ class MobilityAnchorAccessRouter(
             case "probe":
                 self._probe(session)
             case "advertise":
-                if session.presence is Presence.SERVED:
+                if session.presence is SERVED:
                     self._advertise(session)
             case "hold":
                 self._on_hold_over(session)
@@ -229,7 +233,7 @@ class MobilityAnchorAccessRouter(
             return
         self._on_multicast_link_up(interface)
         for session in self.sessions.values():
-            if session.interface == interface and session.presence is not Presence.AWAY:
+            if session.interface == interface and session.presence is not AWAY:
                 self._reassert(session)
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
@@ -245,7 +249,7 @@ class MobilityAnchorAccessRouter(
                 self._mend(self._foreign.get(prefix) or self._anchored_for.get(prefix))
             case EnsureLogicalInterface(interface) | Advertise(interface):
                 for session in self.sessions.values():
-                    if session.interface == interface and session.presence is Presence.SERVED:
+                    if session.interface == interface and session.presence is SERVED:
                         self._mend(session.node)
             case EnsureMulticastRoute() | EnsureMembership():
                 self._on_multicast_failed(effect)
@@ -259,7 +263,7 @@ class MobilityAnchorAccessRouter(
     def _repair(self, session: Session) -> None:
         """All that should hold for a session for which something was refused, once more."""
         self._reassert(session)
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             self._advertise(session)
 
     def _store_again(self, node: bytes) -> None:
@@ -270,18 +274,27 @@ class MobilityAnchorAccessRouter(
         else:
             self._keep(session)
 
-    def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
+    def _on_command(self, event: Commanded) -> None:
         """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
-        if verb == "refresh":
+        if event.verb == "refresh":
             self._on_refresh_request()
             return
-        if verb == "retire":
-            for session in self.sessions.values():
-                own = session.own
-                if own is not None and session.presence is Presence.AWAY and str(own) == arguments.get("prefix"):
-                    self._ask_to_retire(session, own)
-                    return
-        self._report("command-refused", verb=verb)
+        session = self._named(event.arguments) if event.verb == "retire" else None
+        if session is not None and session.own is not None and session.presence is AWAY:
+            self._ask_to_retire(session, session.own)
+        else:
+            self._report("command-refused", verb=event.verb)
+
+    def _named(self, arguments: dict[str, str]) -> Session | None:
+        """The node that ``node`` names (its identifier in hexadecimal), or to which the ``prefix`` belongs."""
+        try:
+            if "node" in arguments:
+                return self.sessions.get(bytes.fromhex(arguments["node"]))
+            own = prefix_of(arguments.get("prefix", ""))
+        except ValueError:
+            return None
+        session = self.sessions.get(self._anchored_for.get(own, b""))
+        return session if session is not None and session.own == own else None  # not one that is leased
 
     # --- for people -----------------------------------------------------------------------------------------------
 
@@ -306,7 +319,7 @@ class MobilityAnchorAccessRouter(
             "presence": session.presence.value,
             "serving": self._name(session.serving) if session.serving else "here",
             "interface": session.interface,
-            "confirmed": session.confirmed or session.presence is Presence.AWAY,
+            "confirmed": session.confirmed or session.presence is AWAY,
             "prefixes": [f"{prefix} {role}" for prefix, role, _ in self._prefixes(session)],
             "lifetime": max(session.expires - now, 0) // SECOND,
         }
@@ -319,14 +332,14 @@ class MobilityAnchorAccessRouter(
                 "role": role,
                 "anchor": "here" if anchor is None else self._name(anchor),
                 "serving": self._name(session.serving) if session.serving else "here",
-                "idle": (now - session.active) // SECOND if session.presence is Presence.AWAY else None,
+                "idle": (now - session.active) // SECOND if session.presence is AWAY else None,
             }
             for prefix, role, anchor in self._prefixes(session)
         ]
 
     def _prefixes(self, session: Session) -> list[tuple[Prefix, str, Address | None]]:
         """Prefix, what it is to the node (``preferred``, ``deprecated``, ``anchored``), and who anchors it."""
-        away = session.presence is Presence.AWAY
+        away = session.presence is AWAY
         rows: list[tuple[Prefix, str, Address | None]] = []
         if session.own is not None:
             rows.append((session.own, "anchored" if away else "preferred", None))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sojourn.core.effects import EnsureDelivery, EnsureHold, ProbeNode, WithdrawCounter
 from sojourn.core.events import NodeDetached, NodeSeen, Sighting
 from sojourn.engines.base import TokenBucket
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, DEPARTED, REFUSED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.wire import Handoff, IdentifierType
 from sojourn.wire.addresses import LinkLayer
@@ -37,9 +37,9 @@ class AccessProcedures(MaarState):
         session = self.sessions.get(node)
         if session is None:
             self._welcome(node, event)
-        elif session.presence is Presence.SERVED and session.interface == event.interface:
+        elif session.presence is SERVED and session.interface == event.interface:
             self._still_here(session, event)
-        elif session.presence is Presence.REFUSED:
+        elif session.presence is REFUSED:
             return
         elif event.sighting in _CERTAIN or self._now - session.left >= self.configuration.reattach_guard:
             if session.interface != event.interface:
@@ -53,7 +53,7 @@ class AccessProcedures(MaarState):
             self._hide_router(session, prefix)
         for anchor in logical:
             self._release_logical(session, anchor)
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             self._forget_station(session)
         session.interface = interface
         session.routes = routes
@@ -62,8 +62,10 @@ class AccessProcedures(MaarState):
 
     def _welcome(self, node: bytes, event: NodeSeen) -> None:
         """Somebody new, within limits: identifiers cost nothing to invent."""
-        rate = self.configuration.new_nodes_per_second
-        newcomers = self._newcomers.setdefault(event.interface, TokenBucket(rate, rate))
+        newcomers = self._newcomers.get(event.interface)
+        if newcomers is None:
+            rate = self.configuration.new_nodes_per_second
+            newcomers = self._newcomers[event.interface] = TokenBucket(rate, rate)
         if not newcomers.take(self._now):
             self._report("node-refused", reason="too many new nodes a second", interface=event.interface)
             return
@@ -81,33 +83,33 @@ class AccessProcedures(MaarState):
             node = next(iter(self._unproved))
             del self._unproved[node]
             session = self.sessions.get(node)
-            if session is not None and session.presence in (Presence.SERVED, Presence.DEPARTED):
-                self._report("node-displaced", node=node.hex())
+            if session is not None and session.presence in (SERVED, DEPARTED):
+                self._report("node-displaced", node=node)
                 self._remove(session)
                 return True
         return False
 
     def _attach(self, session: Session, event: NodeSeen) -> None:
         """RFC 8885 3.1 step 1 to 5, 3.2 step 1: prefix, way, advertisement, registration."""
-        returned = session.presence is Presence.AWAY
+        returned = session.presence is AWAY
         if returned:
             for prefix in list(session.anchored):  # passed on until a moment ago; the CMD says what is still alive
                 self._remove_foreign(session, prefix)
             self._timers.stop(("grace", session.node))
-        session.become(Presence.SERVED)
+        session.become(SERVED)
         session.serving = None
         session.link_layer = event.link_layer
         session.confirmed = False
         session.contested = False
         session.corrections = 0
         self._noticed(session, event)
-        for kind in ("expiry", "hold", "probe"):
-            self._timers.stop((kind, session.node))
-        self._requests.cancel(("deregister", session.node, self.configuration.cmd, None))
+        if session.attached:  # it is no newcomer
+            self._timers.stop_all((kind, session.node) for kind in ("expiry", "hold", "probe"))
+            self._requests.cancel(("deregister", session.node, self.configuration.cmd, None))
         if session.own is None and not session.legacy:
             self._give(session, self.pool.allocate(self._now))
             if session.own is None:
-                self._report("pool-exhausted", interface=event.interface, node=session.node.hex())
+                self._report("pool-exhausted", interface=event.interface, node=session.node)
         else:
             self._cancel_retirement(session)
         session.since = self._now
@@ -122,7 +124,7 @@ class AccessProcedures(MaarState):
         self._keep(session)
         self._report(
             "attached",
-            node=session.node.hex(),
+            node=session.node,
             interface=event.interface,
             sighting=event.sighting.value,
             returned=int(returned),
@@ -167,13 +169,13 @@ class AccessProcedures(MaarState):
 
     def _on_node_detached(self, event: NodeDetached) -> None:
         session = self.sessions.get(identifier(event.link_layer))
-        if session is None or session.presence is not Presence.SERVED or session.interface != event.interface:
+        if session is None or session.presence is not SERVED or session.interface != event.interface:
             return
         self._detach(session)
 
     def _detach(self, session: Session) -> None:
         """It left. Only the end of the binding de-registers it (RFC 8885 3.5); a legacy LMA is told at once."""
-        session.become(Presence.DEPARTED)
+        session.become(DEPARTED)
         session.left = self._now
         session.probes = 0
         for kind in ("refresh", "probe", "advertise"):
@@ -183,7 +185,7 @@ class AccessProcedures(MaarState):
             self._after(self.configuration.buffer_time, "hold", session.node)
         self._forget_listener(session)
         self._keep(session)
-        self._report("detached", node=session.node.hex(), interface=session.interface)
+        self._report("detached", node=session.node, interface=session.interface)
         if session.legacy:
             self._deregister(session)
         elif session.confirmed:
@@ -193,9 +195,9 @@ class AccessProcedures(MaarState):
 
     def _on_hold_over(self, session: Session) -> None:
         """Nobody took over in time: the kernel's queue is emptied where the node was."""
-        if session.presence is Presence.DEPARTED:
+        if session.presence is DEPARTED:
             self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
-            self._report("hold-expired", node=session.node.hex())
+            self._report("hold-expired", node=session.node)
 
     def _on_refresh_due(self, session: Session) -> None:
         """Half of the lifetime is over: refresh for a node that showed itself, ask one that did not.
@@ -203,10 +205,10 @@ class AccessProcedures(MaarState):
         Also called once for a departed node, after a restart of ours or of the CMD: what we anchor must not be
         forgotten, and if the node is elsewhere by now, the CMD tells us so.
         """
-        if session.presence is Presence.DEPARTED:
+        if session.presence is DEPARTED:
             self._register(session, Handoff.NOT_CHANGED)
             return
-        if session.presence is not Presence.SERVED:
+        if session.presence is not SERVED:
             return
         if session.own is None and not session.legacy and self._give_late(session):
             return
@@ -216,10 +218,10 @@ class AccessProcedures(MaarState):
             self._probe(session)
 
     def _probe(self, session: Session) -> None:
-        if session.presence is not Presence.SERVED:
+        if session.presence is not SERVED:
             return
         if session.probes >= _PROBES:
-            self._report("node-silent", node=session.node.hex())
+            self._report("node-silent", node=session.node)
             self._detach(session)
             return
         session.probes += 1
@@ -228,5 +230,5 @@ class AccessProcedures(MaarState):
 
     def _on_expiry(self, session: Session) -> None:
         """The binding ran out. Served elsewhere or nowhere: ask the CMD, which knows (RFC 8885 3.5)."""
-        if session.presence in (Presence.DEPARTED, Presence.AWAY):
+        if session.presence in (DEPARTED, AWAY):
             self._deregister(session)

@@ -9,12 +9,14 @@ from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
 from sojourn.core.sequence import following
 from sojourn.engines.configuration import Mode, logical_link_local
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
+    HANDOFFS,
     LOCAL_PREFIXES,
     PROXY_DMM,
+    REFUSING,
     Refused,
     Registration,
     echo,
@@ -22,7 +24,6 @@ from sojourn.engines.registration import (
     refusal,
 )
 from sojourn.wire import (
-    AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
@@ -30,7 +31,6 @@ from sojourn.wire import (
     DlifLinkLayerAddress,
     DlifLinkLocalAddress,
     Handoff,
-    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobilityOption,
@@ -38,7 +38,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import SECOND, Duration
 
 
@@ -64,7 +64,7 @@ class AnchorProcedures(MaarState):
             else:
                 self._moved(request, update, request.serving)
         except Refused as refused:
-            self._report("update-refused", source=text(source), status=int(refused.status), reason=refused.reason)
+            self._report("update-refused", source=source, status=int(refused.status), reason=refused.reason)
             if known and update.flags & BindingUpdateFlags.A:
                 self._send(refusal(update, refused.status, self._ticks()), source)
 
@@ -92,7 +92,7 @@ class AnchorProcedures(MaarState):
         if not request.home_network_prefixes:
             return None
         for newcomer in self.sessions.values():
-            if ours and newcomer.own == ours[0] and newcomer.presence is Presence.SERVED and not newcomer.confirmed:
+            if ours and newcomer.own == ours[0] and newcomer.presence is SERVED and not newcomer.confirmed:
                 self._exchange_own(newcomer)  # we gave it out again because we had forgotten
                 break
         claimed = [prefix for prefix in (*ours[:1], *leased) if self._claim(prefix)]
@@ -106,7 +106,7 @@ class AnchorProcedures(MaarState):
         self._give(session, ours[0] if ours else None)
         for prefix in claimed[len(ours[:1]) :]:
             self._lease(session, prefix)
-        session.presence = Presence.AWAY
+        session.presence = AWAY
         self._enter(session)
         return session
 
@@ -122,16 +122,17 @@ class AnchorProcedures(MaarState):
 
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
         """From serving (or nothing) to anchoring."""
-        was_here = session.presence is not Presence.AWAY
-        doubtful = session.presence is Presence.SERVED and (session.contested or not session.confirmed)
+        was_here = session.presence is not AWAY
+        doubtful = session.presence is SERVED and (session.contested or not session.confirmed)
         self._quiet(session)
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         self._requests.cancel(("deregister", session.node, self.configuration.cmd, None))
-        for anchor in list(session.logical):
-            self._release_logical(session, anchor)
+        if session.logical:
+            for anchor in list(session.logical):
+                self._release_logical(session, anchor)
         self._anchor_for(session, serving)
-        if session.presence is Presence.REFUSED or session.presence is not Presence.AWAY:
-            session.become(Presence.AWAY)
+        if was_here:
+            session.become(AWAY)
         session.serving = serving
         session.attached = request.timestamp
         session.left = self._now
@@ -152,7 +153,7 @@ class AnchorProcedures(MaarState):
         self._after(session.lifetime, "expiry", session.node)
         self._watch()
         self._keep(session)
-        self._report("anchoring", node=session.node.hex(), serving=text(serving))
+        self._report("anchoring", node=session.node, serving=serving)
 
     def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address, ours: list[Prefix]) -> None:
         """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3).
@@ -160,7 +161,7 @@ class AnchorProcedures(MaarState):
         "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
         anchor, whatever was asked for.
         """
-        echoed = [option for option in echo(update) if not isinstance(option, HomeNetworkPrefix)]
+        echoed = [option for option in echo(update) if type(option) is not HomeNetworkPrefix]
         echoed += [HomeNetworkPrefix.of(prefix) for prefix in ours or [ANY]]
         identity = self._identity()
         self._send(
@@ -193,25 +194,25 @@ class AnchorProcedures(MaarState):
 
     def _let_go_of(self, session: Session, prefix: Prefix) -> None:
         if prefix == session.own:
-            if session.presence is not Presence.AWAY:
+            if session.presence is not AWAY:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached here")
             self._retired(session)
         elif prefix in session.leased:
-            if session.presence is not Presence.AWAY:
+            if session.presence is not AWAY:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached here")
             self._take_back(session, prefix)
-            self._report("lease-ended", node=session.node.hex(), prefix=str(prefix))
+            self._report("lease-ended", node=session.node, prefix=prefix)
             self._forget_or_keep(session)
         elif prefix in session.anchored:
             self._remove_foreign(session, prefix)
-            if session.presence is Presence.SERVED:
+            if session.presence is SERVED:
                 self._advertise(session, (prefix,))
             self._keep(session)
-            self._report("prefix-ended", node=session.node.hex(), prefix=str(prefix))
+            self._report("prefix-ended", node=session.node, prefix=prefix)
 
     def _on_grace_over(self, session: Session) -> None:
         """Packets of other anchors' prefixes find their own way now."""
-        if session.presence is not Presence.AWAY:
+        if session.presence is not AWAY:
             return
         for prefix in list(session.anchored):
             self._remove_foreign(session, prefix)
@@ -232,17 +233,17 @@ class AnchorProcedures(MaarState):
 
     def _watch(self) -> None:
         """Counters are read as long as a node with a prefix of ours is elsewhere."""
-        if ("poll", None) not in self._timers:
+        if self.configuration.watch and ("poll", None) not in self._timers:
             self._after(self._poll_interval, "poll", None)
 
     def _on_poll(self) -> None:
-        if any(session.presence is Presence.AWAY for session in self.sessions.values()):
+        if any(session.presence is AWAY for session in self.sessions.values()):
             self._do(CountTraffic())
             self._watch()
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         for session in list(self.sessions.values()):
-            if session.presence is not Presence.AWAY or session.own is None:
+            if session.presence is not AWAY or session.own is None:
                 continue
             packets = event.packets.get(session.own, 0)
             if packets != session.packets:
@@ -260,24 +261,24 @@ class AnchorProcedures(MaarState):
         options = (
             identifier_option(session.node),
             HomeNetworkPrefix.of(prefix),
-            HandoffIndicator(int(Handoff.NOT_CHANGED)),
-            AccessTechnologyType(self.configuration.access_technology),
+            HANDOFFS[Handoff.NOT_CHANGED],
+            self._technology,
             Timestamp(session.attached),
             AnchoredPrefix.of(prefix),
         )
         self._requests.start(key, BindingUpdate(session.sequence, PROXY_DMM, 0, options), self._now)
 
     def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
-        if session.presence is not Presence.AWAY or session.own != prefix:
+        if session.presence is not AWAY or session.own != prefix:
             return
-        if status >= Status.REASON_UNSPECIFIED:
+        if status >= REFUSING:
             session.active = self._now
-            self._report("retirement-refused", node=session.node.hex(), prefix=str(prefix), status=status)
+            self._report("retirement-refused", node=session.node, prefix=prefix, status=status)
         else:
             self._retired(session)
 
     def _retired(self, session: Session) -> None:
-        self._report("prefix-retired", node=session.node.hex(), prefix=str(session.own))
+        self._report("prefix-retired", node=session.node, prefix=session.own)
         if not session.leased:
             self._remove(session)
             return

@@ -16,7 +16,7 @@ from sojourn.engines.dhcp_service import DhcpService
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
 from sojourn.engines.dhcpv6 import Dhcpv6Server, Dhcpv6Settings, Holdings
 from sojourn.engines.maar_access import AccessProcedures, identifier
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_state import TUNNEL_OVERHEAD
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import ANY_IPV4, Prefix
@@ -64,7 +64,7 @@ class DhcpProcedures(DhcpService, AccessProcedures):
         own = None if event.source == ANY_IPV4.address else event.source
         self._on_node_seen(NodeSeen(event.interface, event.link_layer, Sighting.DHCP, own))
         session = self.sessions.get(identifier(event.link_layer))
-        if session is not None and session.presence is Presence.SERVED:
+        if session is not None and session.presence is SERVED:
             self._on_dhcp(event, session.node)
 
     # --- what it has ----------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class DhcpProcedures(DhcpService, AccessProcedures):
             return
         prefix = pool.allocate(self._now) or (self._displace_offer(ipv4) and pool.allocate(self._now)) or None
         if prefix is None:
-            self._report("dhcp-pool-exhausted", node=node.hex(), family="ipv4" if ipv4 else "delegated")
+            self._report("dhcp-pool-exhausted", node=node, family="ipv4" if ipv4 else "delegated")
             return
         self._lease(session, prefix)
         self._offers[prefix] = node
@@ -120,15 +120,15 @@ class DhcpProcedures(DhcpService, AccessProcedures):
         if self._offers.pop(prefix, None) is not None:
             self._register(session, Handoff.NOT_CHANGED)
             self._keep(session)
-            self._report("leased", node=node.hex(), prefix=str(prefix))
+            self._report("leased", node=node, prefix=prefix)
 
     def _give_back(self, node: bytes, prefix: Prefix) -> None:
         """Released, or the lease is over: at us, or at the MAAR that anchors it, through the database."""
         session = self.sessions[node]
-        self._report("lease-ended", node=node.hex(), prefix=str(prefix))
+        self._report("lease-ended", node=node, prefix=prefix)
         if prefix in session.leased:
             self._take_back(session, prefix)
-            if session.presence is Presence.SERVED:
+            if session.presence is SERVED:
                 self._register(session, Handoff.NOT_CHANGED)
         elif prefix in session.anchored:
             self._ask_to_retire(session, prefix)
@@ -137,7 +137,7 @@ class DhcpProcedures(DhcpService, AccessProcedures):
 
     def _on_lease_over(self, node: bytes, prefix: Prefix) -> None:
         session = self.sessions.get(node)
-        if session is None or session.presence is Presence.AWAY or prefix not in self._leased(session):
+        if session is None or session.presence is AWAY or prefix not in self._leased(session):
             return
         if self._offers.pop(prefix, None) is None:
             self._give_back(node, prefix)

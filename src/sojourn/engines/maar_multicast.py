@@ -10,7 +10,7 @@ from __future__ import annotations
 from sojourn.core.effects import EnsureMembership, EnsureMulticastRoute
 from sojourn.core.events import GroupsReported
 from sojourn.engines.maar_access import identifier
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.multicast_proxy import Key
 
@@ -24,7 +24,7 @@ class MulticastProcedures(MaarState):
             return
         self.listeners.started(self._now)
         for session in self.sessions.values():
-            if session.presence is Presence.SERVED:
+            if session.presence is SERVED:
                 self._ask_listener(session)
 
     def _ask_listener(self, session: Session) -> None:

@@ -8,16 +8,20 @@ from ours) the difference is kept and added to later timestamps; the system's cl
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sojourn.core.effects import DeleteBinding, ProbeNode, SendMessage, StoreBinding
 from sojourn.engines.configuration import Mode, logical_link_local
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_session import DEPARTED, REFUSED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
+    DISTRIBUTED,
+    HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
     PROXY,
     PROXY_DMM,
+    REFUSING,
     identifier_option,
 )
 from sojourn.engines.retransmission import Key
@@ -25,7 +29,6 @@ from sojourn.wire import (
     AccessTechnologyType,
     AnchoredPrefix,
     BindingAcknowledgement,
-    BindingAcknowledgementFlags,
     BindingRefreshRequest,
     BindingUpdate,
     DlifLinkLocalAddress,
@@ -40,9 +43,11 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
+_IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
+"""Options of every registration that its answer returns, if it returns them, as they were."""
 _CORRECTIONS_MAX = 3
 _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
@@ -81,9 +86,9 @@ class RegistrationProcedures(MaarState):
             more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in networks),
-            HandoffIndicator(int(handoff)),
-            AccessTechnologyType(self.configuration.access_technology),
+            *[HomeNetworkPrefix.of(prefix) for prefix in networks],
+            HANDOFFS[handoff],
+            self._technology,
             MobileNodeLinkLayerIdentifier(session.link_layer),
             Timestamp(stamp),
             *more,
@@ -97,8 +102,8 @@ class RegistrationProcedures(MaarState):
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in networks),
-            HandoffIndicator(int(Handoff.UNKNOWN)),
-            AccessTechnologyType(self.configuration.access_technology),
+            HANDOFFS[Handoff.UNKNOWN],
+            self._technology,
             Timestamp(self._clock() if session.legacy else session.attached),
         )
         flags = PROXY if session.legacy else PROXY_DMM
@@ -114,7 +119,7 @@ class RegistrationProcedures(MaarState):
         request = self._requests.get(key)
         unanswered = request is not None and request.attempts > 0
         if key[0] == "deregister" and unanswered and session is not None and session.legacy:
-            self._report("deregistered", node=session.node.hex())  # RFC 5213 6.9.1.4: answered or not
+            self._report("deregistered", node=session.node)  # RFC 5213 6.9.1.4: answered or not
             self._remove(session)
             return
         self._requests.due(key, self._now)
@@ -123,14 +128,14 @@ class RegistrationProcedures(MaarState):
             return
         session.sequence = request.update.sequence
         if request.attempts > 1:
-            self._report("retransmitted", purpose=key[0], node=key[1].hex(), attempt=request.attempts)
+            self._report("retransmitted", purpose=key[0], node=key[1], attempt=request.attempts)
 
     def _on_refresh_request(self) -> None:
         """A CMD lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart.
 
         A node that departed may be at a MAAR that does not know of us, as nobody could tell it: we speak for ourselves.
         """
-        known = (Presence.SERVED, Presence.DEPARTED)
+        known = (SERVED, DEPARTED)
         sessions = [session for session in self.sessions.values() if session.presence in known]
         for index, session in enumerate(sessions):
             session.seen = self._now
@@ -179,33 +184,33 @@ class RegistrationProcedures(MaarState):
     # --- answers --------------------------------------------------------------------------------------------------
 
     def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
-        identifier = acknowledgement.first(MobileNodeIdentifier)
-        session = None
-        if identifier is not None:
-            session = self.sessions.get(bytes((identifier.subtype,)) + identifier.identifier)
+        firsts = acknowledgement.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+        session = None if identifier is None else self.sessions.get(identifier.key())
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            if source != self.configuration.cmd or not self._on_given_back(identifier, acknowledgement):
-                self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            if source != self.configuration.cmd or not self._on_given_back(identifier, acknowledgement, firsts):
+                self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
-            self._on_answer_of_database(session, acknowledgement)
+            self._on_answer_of_database(session, acknowledgement, firsts)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
-            self._report("acknowledgement-unexpected", source=text(source), sequence=acknowledgement.sequence)
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
 
-    def _on_given_back(self, identifier: MobileNodeIdentifier | None, answer: BindingAcknowledgement) -> bool:
+    def _on_given_back(
+        self, identifier: MobileNodeIdentifier | None, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> bool:
         """Whether it is about a prefix that a node gave back before it left us."""
-        anchored = answer.first(AnchoredPrefix)
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         if identifier is None or anchored is None:
             return False
-        node = bytes((identifier.subtype,)) + identifier.identifier
-        key = ("retire", node, self.configuration.cmd, anchored.prefix)
+        key = ("retire", identifier.key(), self.configuration.cmd, anchored.prefix)
         return self._requests.answered(key, answer.sequence, self._now) is not None
 
-    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement) -> None:
-        anchored = answer.first(AnchoredPrefix)
+    def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> None:
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         cmd = self.configuration.cmd
         if anchored is not None:
             if self._requests.answered(("retire", session.node, cmd, anchored.prefix), answer.sequence, self._now):
@@ -215,21 +220,21 @@ class RegistrationProcedures(MaarState):
             self._on_deregistered(session, answer)
             return
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
-        if session.presence is not Presence.SERVED:
+        if session.presence is not SERVED:
             return  # it left meanwhile; what the CMD granted runs out
-        if request is not None and not _echoes(request, answer):
-            self._report("acknowledgement-mismatch", node=session.node.hex())  # RFC 5213 6.9.1.2, 6.
+        if request is not None and not _echoes(request, firsts):
+            self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
         elif request is not None or _timestamp(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
-            self._report("acknowledgement-unexpected", source=text(cmd), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
 
     def _on_registration_answered(
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
     ) -> None:
-        if request is not None and not answer.flags & BindingAcknowledgementFlags.D:
+        if request is not None and not answer.flags & DISTRIBUTED:
             self._on_legacy_answer(session, answer)
-        elif answer.status < Status.REASON_UNSPECIFIED:
+        elif answer.status < REFUSING:
             self._on_accepted(session, request, answer)
         elif request is not None:
             self._on_refused(session, answer)
@@ -251,7 +256,7 @@ class RegistrationProcedures(MaarState):
             self._advertise(session, gone)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+            self._report("registered", node=session.node, previous=len(session.anchored))
         self._on_settled(session.node)
 
     def _confirm(self, session: Session, lifetime: int) -> None:
@@ -268,15 +273,18 @@ class RegistrationProcedures(MaarState):
         identities: dict[Address, Address] = {}
         routes: dict[Address, list[Prefix]] = {}
         for option in options:
-            if isinstance(option, PreviousMaar):
+            if type(option) is PreviousMaar:
                 anchor = option.maar
                 if anchor == self.configuration.address or not self._add_foreign(session, option.prefix, anchor):
                     anchor = None
-            elif anchor is not None and isinstance(option, DlifLinkLocalAddress):
+            elif anchor is None:
+                pass
+            elif type(option) is DlifLinkLocalAddress:
                 identities[anchor] = option.address
-            elif anchor is not None and isinstance(option, LocalPrefix):
+            elif type(option) is LocalPrefix:
                 routes.setdefault(anchor, []).append(option.prefix)
-        self._learn_logical(session, routes, identities)
+        if routes:
+            self._learn_logical(session, routes, identities)
 
     def _learn_logical(
         self, session: Session, routes: dict[Address, list[Prefix]], identities: dict[Address, Address]
@@ -292,12 +300,12 @@ class RegistrationProcedures(MaarState):
     def _on_answer_of_anchor(self, session: Session, answer: BindingAcknowledgement, anchor: Address) -> None:
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
-            session.presence is not Presence.SERVED
+            session.presence is not SERVED
             or self.configuration.mode is not Mode.LOCATOR
             or _timestamp(answer) != session.attached
-            or answer.status >= Status.REASON_UNSPECIFIED
+            or answer.status >= REFUSING
         ):
-            self._report("acknowledgement-unexpected", source=text(anchor), sequence=answer.sequence)
+            self._report("acknowledgement-unexpected", source=anchor, sequence=answer.sequence)
             return
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         first = not session.confirmed
@@ -315,7 +323,7 @@ class RegistrationProcedures(MaarState):
             self._advertise(session)
             self._keep(session)
         if first:
-            self._report("registered", node=session.node.hex(), previous=len(session.anchored))
+            self._report("registered", node=session.node, previous=len(session.anchored))
         self._on_settled(session.node)
 
     # --- refusals -------------------------------------------------------------------------------------------------
@@ -323,7 +331,7 @@ class RegistrationProcedures(MaarState):
     def _on_refused(self, session: Session, answer: BindingAcknowledgement) -> None:
         """RFC 5213 6.9.1.2, 7. to 10."""
         status = answer.status
-        self._report("registration-refused", node=session.node.hex(), status=status)
+        self._report("registration-refused", node=session.node, status=status)
         corrected = self._correct_clock(answer)
         session.corrections += 1
         again = session.corrections <= _CORRECTIONS_MAX
@@ -396,7 +404,7 @@ class RegistrationProcedures(MaarState):
         self._advertise(session, gone)
         self._quiet(session)
         self._forget_listener(session)
-        session.become(Presence.REFUSED)
+        session.become(REFUSED)
         self._keep(session)
         self._after(_RETRY_AFTER, "retry", session.node)
 
@@ -408,14 +416,14 @@ class RegistrationProcedures(MaarState):
     # --- de-registration --------------------------------------------------------------------------------------------
 
     def _on_deregistered(self, session: Session, answer: BindingAcknowledgement) -> None:
-        if session.presence is Presence.SERVED:
+        if session.presence is SERVED:
             return
-        if answer.status >= Status.REASON_UNSPECIFIED or (answer.lifetime > 0 and not session.legacy):
+        if answer.status >= REFUSING or (answer.lifetime > 0 and not session.legacy):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.
             session.lifetime = max(answer.lifetime, 4 * SECOND)
             self._after(session.lifetime, "expiry", session.node)
             return
-        self._report("deregistered", node=session.node.hex())
+        self._report("deregistered", node=session.node)
         self._remove(session)
 
     # --- a legacy LMA (design decision 3) -----------------------------------------------------------------------------
@@ -424,11 +432,11 @@ class RegistrationProcedures(MaarState):
         """No D flag in the answer: for this node we are a MAG, and the LMA assigns and anchors (RFC 5213 6.9.1.2)."""
         cmd = self.configuration.cmd
         self._remember()  # it does not know what we ask for
-        if answer.status >= Status.REASON_UNSPECIFIED:
+        if answer.status >= REFUSING:
             if session.legacy:
                 self._on_refused(session, answer)
                 return
-            self._report("legacy-lma", lma=text(cmd), status=answer.status)
+            self._report("legacy-lma", lma=cmd, status=answer.status)
             session.legacy = True
             self._register(session, Handoff.UNKNOWN)
             return
@@ -446,7 +454,7 @@ class RegistrationProcedures(MaarState):
         if first:
             self._advertise(session, gone)
             self._keep(session)
-            self._report("registered", node=session.node.hex(), previous=0, legacy=1)
+            self._report("registered", node=session.node, previous=0, legacy=1)
         self._on_settled(session.node)
 
 
@@ -460,10 +468,11 @@ def _handoff(update: BindingUpdate) -> int:
     return 0 if option is None else option.indicator
 
 
-def _echoes(request: BindingUpdate, answer: BindingAcknowledgement) -> bool:
+def _echoes(request: BindingUpdate, answered: dict[type, Any]) -> bool:
     """RFC 5213 6.9.1.2, 6.: an answer that returns other identifying options than the request had is not one to it."""
-    for kind in (HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier):
-        returned = answer.first(kind)
-        if returned is not None and returned != request.first(kind):
-            return False
+    for option in request.options:
+        if type(option) in _IDENTIFYING:
+            returned = answered.get(type(option), option)
+            if returned is not option and returned != option:
+                return False
     return True

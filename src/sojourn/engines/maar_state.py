@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import replace
+from itertools import repeat
 
 from sojourn.core.effects import (
     Advertise,
@@ -20,7 +21,6 @@ from sojourn.core.effects import (
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
-    SendMessage,
     StoreBinding,
     WithdrawCounter,
     WithdrawLogicalInterface,
@@ -31,10 +31,11 @@ from sojourn.core.effects import (
 from sojourn.core.events import DhcpReceived
 from sojourn.core.sequence import following
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import Dhcpv6, MaarConfiguration, Mode, Peer
-from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.configuration import Dhcpv6, MaarConfiguration, Mode, Peer, Peers
+from sojourn.engines.maar_session import AWAY, DEPARTED, SERVED, Session
 from sojourn.engines.multicast_proxy import MulticastProxy
 from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, Prefix
@@ -42,6 +43,8 @@ from sojourn.wire.units import MILLISECOND, Duration, Instant, WallClock
 
 _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
+_TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "dhcp")
+"""Of one session."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
 
@@ -73,11 +76,13 @@ class MaarState(OutboxEngine):
         super().__init__(epoch)
         self.configuration = configuration
         self.sessions: dict[bytes, Session] = {}
+        self._technology = TECHNOLOGIES[configuration.access_technology]
         self.heard: dict[Address, Instant] = {}
         self.ipv4_pool, self.delegated_pool = _further_pools(configuration)
         kept = () if configuration.delegated_pool is None else (configuration.delegated_pool,)
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine, kept)
-        self._peers: dict[Address, Peer] = {peer.address: peer for peer in configuration.peers}
+        peers = configuration.peers
+        self._peers = (peers if isinstance(peers, Peers) else Peers(peers)).by_address
         self._foreign: dict[Prefix, bytes] = {}
         self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
         self._anchored_for: dict[Prefix, bytes] = {}
@@ -97,10 +102,7 @@ class MaarState(OutboxEngine):
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         self._requests = Retransmission(
-            constants,
-            send=lambda update, destination: self._do(SendMessage(update, configuration.address, destination)),
-            wake=lambda key, instant: self._timers.start(("request", key), instant),
-            sleep=lambda key: self._timers.stop(("request", key)),
+            constants, configuration.address, self._do, self._timers.start, self._timers.stop
         )
         self.listeners: MulticastProxy | None = None
         """None where multicast is not configured."""
@@ -174,11 +176,11 @@ class MaarState(OutboxEngine):
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""
-        if session.presence is Presence.AWAY and session.serving is not None:
+        if session.presence is AWAY and session.serving is not None:
             self._anchor_for(session, session.serving)
             for prefix in session.anchored:
                 self._do(EnsurePrefix(prefix, session.slot))
-        elif session.presence in (Presence.SERVED, Presence.DEPARTED):
+        elif session.presence in (SERVED, DEPARTED):
             self._serve(session)
             for anchor, identity in session.logical.items():
                 self._ensure_logical(session, anchor, identity)
@@ -189,22 +191,9 @@ class MaarState(OutboxEngine):
         """A prefix that `anchor` anchors is served here from now on; False with a report when that cannot be."""
         if session.anchored.get(prefix) == anchor:
             return True
-        trouble = ""
-        peer = self._peers.get(anchor)
-        if anchor not in self._peers and anchor != self.configuration.cmd:
-            trouble = "anchor is not a configured peer"
-        elif not self._is_for_nodes(session, prefix):
-            trouble = "not a prefix for a node"
-        elif not _may_anchor(peer, prefix):
-            trouble = "not of the pool of its anchor"
-        elif self._overlaps_ours(prefix):
-            trouble = "prefix of our own pool"
-        elif self._serves_another(prefix, session):
-            trouble = "prefix of another node"
-        elif len(session.anchored) >= self.configuration.prefixes_per_node:
-            trouble = "too many prefixes"
+        trouble = self._trouble(session, prefix, anchor)
         if trouble:
-            self._report("anchor-refused", node=session.node.hex(), prefix=str(prefix), reason=trouble)
+            self._report("anchor-refused", node=session.node, prefix=prefix, reason=trouble)
             return False
         former = self._foreign.get(prefix)
         if former is not None and former != session.node:
@@ -215,18 +204,35 @@ class MaarState(OutboxEngine):
         self._serve_one(session, prefix, anchor)
         return True
 
+    def _trouble(self, session: Session, prefix: Prefix, anchor: Address) -> str:
+        """Why it cannot be that `anchor` anchors `prefix` for this node; empty when it can."""
+        peer = self._peers.get(anchor)
+        if peer is None and anchor != self.configuration.cmd:
+            return "anchor is not a configured peer"
+        if not self._is_for_nodes(session, prefix):
+            return "not a prefix for a node"
+        if not _may_anchor(peer, prefix):
+            return "not of the pool of its anchor"
+        if self._overlaps_ours(prefix):
+            return "prefix of our own pool"
+        if prefix in self._foreign and self._serves_another(prefix, session):
+            return "prefix of another node"
+        if len(session.anchored) >= self.configuration.prefixes_per_node:
+            return "too many prefixes"
+        return ""
+
     def _is_for_nodes(self, session: Session, prefix: Prefix) -> bool:
         """Whether a node can have such a prefix: its own, an IPv4 address, one to delegate, or what an LMA gave it."""
         if prefix.is_ipv4:
             return prefix.length == 128
         configuration = self.configuration
         delegated = configuration.dhcpv6 is Dhcpv6.STATEFUL and prefix.length == configuration.delegated_length
-        known = range(48, 129) if session.legacy else (configuration.prefix_length,)
-        return (delegated or prefix.length in known) and prefix.address[0] not in (0, 0xFE, 0xFF)
+        known = prefix.length >= 48 if session.legacy else prefix.length == configuration.prefix_length
+        return (known or delegated) and prefix.address[0] not in (0, 0xFE, 0xFF)
 
     def _overlaps_ours(self, prefix: Prefix) -> bool:
-        pools = (self.configuration.pool, self.configuration.ipv4_pool)
-        return any(pool is not None and (pool.contains(prefix) or prefix.contains(pool)) for pool in pools)
+        ipv4_pool = self.configuration.ipv4_pool
+        return self.configuration.pool.overlaps(prefix) or (ipv4_pool is not None and ipv4_pool.overlaps(prefix))
 
     def _is_home(self, session: Session, prefix: Prefix) -> bool:
         """Whether the node makes addresses of an anchored prefix, which is not so of what is leased."""
@@ -248,7 +254,7 @@ class MaarState(OutboxEngine):
     def _serves_another(self, prefix: Prefix, session: Session) -> bool:
         """Whether `prefix` belongs to another node that is here."""
         other = self.sessions.get(self._foreign.get(prefix, session.node))
-        return other is not None and other is not session and other.presence is Presence.SERVED
+        return other is not None and other is not session and other.presence is SERVED
 
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.pop(prefix, None)
@@ -317,18 +323,18 @@ class MaarState(OutboxEngine):
         del self.sessions[session.node]
         self._by_slot.pop(session.slot, None)
         self._unproved.pop(session.node, None)
-        self._do(DeleteBinding(session.node))
+        if self.stores:
+            self._do(DeleteBinding(session.node))
 
     def _quiet(self, session: Session) -> None:
         """No timer of this session runs."""
-        for kind in ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "dhcp"):
-            self._timers.stop((kind, session.node))
-        for prefix in self._leased(session):
-            self._timers.stop(("lease", (session.node, prefix)))
+        self._timers.stop_all(zip(_TIMERS, repeat(session.node)))
+        self._timers.stop_all(("lease", (session.node, prefix)) for prefix in self._leased(session))
         self._questions.pop(session.node, None)
 
     def _keep(self, session: Session) -> None:
-        self._do(StoreBinding(session.node, session.record()))
+        if self.stores:
+            self._do(StoreBinding(session.node, session.record()))
 
     def _forget_station(self, session: Session) -> None:
         self._do(ForgetStation(session.interface, session.link_layer))
@@ -398,7 +404,7 @@ class MaarState(OutboxEngine):
         stays preferred (RFC 5213 6.9.1.2).
         """
         configuration = self.configuration
-        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone if self._is_home(session, prefix)]
+        prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone if self._is_home(session, prefix)] if gone else []
         prefixes += [
             AdvertisedPrefix(*told)
             for told in self._home_prefixes(session)
@@ -420,7 +426,8 @@ class MaarState(OutboxEngine):
         )
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
-        self._after(configuration.advertisement_interval, "advertise", session.node)
+        if configuration.advertisement_interval:
+            self._after(configuration.advertisement_interval, "advertise", session.node)
 
     def _home_prefixes(self, session: Session) -> list[tuple[Prefix, Duration, Duration]]:
         """The prefixes that the node makes addresses of, with preferred and valid lifetime."""

@@ -25,7 +25,7 @@ from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName, TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
-from sojourn.engines.database_notices import Notices
+from sojourn.engines.database_notices import IDENTITIES, Notices
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration, refusal
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -67,7 +67,7 @@ class CentralMobilityDatabase(Notices):
             try:
                 entry = BindingCacheEntry.restored(node, record, now)
             except ValueError:
-                self._report("record-unreadable", node=node.hex())
+                self._report("record-unreadable", node=node)
                 continue
             self.entries[node] = entry
             self._serves[entry.serving] += 1
@@ -85,9 +85,10 @@ class CentralMobilityDatabase(Notices):
         return self._flush()
 
     def _on_event(self, event: Event) -> None:
+        if type(event) is MessageReceived:
+            self._on_message(event.message, event.source)
+            return
         match event:
-            case MessageReceived(message, source, _):
-                self._on_message(message, source)
             case ClockStepped(epoch):
                 self._epoch = max(self._epoch, epoch)  # set back, it would refuse whoever is right for as long
             case EffectFailed(StoreBinding(key) | DeleteBinding(key), error, reason):
@@ -99,19 +100,21 @@ class CentralMobilityDatabase(Notices):
                 pass  # a database has no links, no counters and nothing in the kernel
 
     def _on_message(self, message: object, source: Address) -> None:
+        if type(message) is BindingUpdate:
+            self._on_update(message, source)
+            return
+        if type(message) is BindingAcknowledgement:
+            self._on_acknowledgement(message, source)
+            return
         match message:
-            case BindingUpdate():
-                self._on_update(message, source)
-            case BindingAcknowledgement():
-                self._on_acknowledgement(message, source)
             case BindingRefreshRequest(options) if source in self._maars:
                 answer = BindingRefreshRequest(options[:1])
                 self._do(SendMessage(answer, self.configuration.address, source))
                 self._on_refresh_request(source)
             case BindingError(status):
-                self._report("binding-error-received", source=text(source), status=status)
+                self._report("binding-error-received", source=source, status=status)
             case _:
-                self._report("message-unexpected", source=text(source), type=type(message).__name__)
+                self._report("message-unexpected", source=source, type=type(message).__name__)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -131,7 +134,7 @@ class CentralMobilityDatabase(Notices):
         elif kind == "expiry":
             entry = self.entries.get(key)
             if entry is not None:
-                self._report("binding-expired", node=entry.node.hex(), serving=text(entry.serving))
+                self._report("binding-expired", node=entry.node, serving=entry.serving)
                 self._forget(entry)
 
     def _on_refresh_request(self, source: Address) -> None:
@@ -145,7 +148,7 @@ class CentralMobilityDatabase(Notices):
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
         for entry in anchored:
             self._tell_again(entry, source)
-        self._report("refresh-requested", maar=text(source), entries=len(anchored))
+        self._report("refresh-requested", maar=source, entries=len(anchored))
 
     # --- proxy binding updates ------------------------------------------------------------------------------------
 
@@ -161,7 +164,8 @@ class CentralMobilityDatabase(Notices):
                 raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
             self.heard[source] = self._now
-            self._learn_identity(update, source)
+            if not request.firsts.keys().isdisjoint(IDENTITIES):
+                self._learn_identity(request.firsts, update, source)
             if request.lifetime > 0:
                 self._register(request, update, maar)
             elif request.anchored_prefixes:
@@ -175,10 +179,10 @@ class CentralMobilityDatabase(Notices):
         identifier = update.first(MobileNodeIdentifier)
         self._report(
             "update-refused",
-            source=text(source),
+            source=source,
             status=int(refused.status),
             reason=refused.reason,
-            node=(bytes((identifier.subtype,)) + identifier.identifier).hex() if identifier else "",
+            node=identifier.key() if identifier else "",
         )
         if not update.flags & BindingUpdateFlags.A:
             return
@@ -207,7 +211,9 @@ class CentralMobilityDatabase(Notices):
 
     def _own_prefixes(self, request: Registration, maar: Maar) -> list[Prefix]:
         """The prefixes that the MAAR says it anchors; each must be of its pool and nobody else's."""
-        own = list(dict.fromkeys(request.home_network_prefixes))
+        own = request.home_network_prefixes
+        if len(own) > 1:
+            own = list(dict.fromkeys(own))
         for prefix in own:
             if not maar.owns(prefix):
                 raise Refused(
@@ -241,6 +247,7 @@ class CentralMobilityDatabase(Notices):
             self._now + lifetime,
             [],
         )
+        entry.technology = request.technology
         self.entries[request.node] = entry
         self._serves[request.source] += 1
         self._adopt(entry, request.anchored_prefixes)
@@ -248,7 +255,7 @@ class CentralMobilityDatabase(Notices):
         entry.untold = tuple(entry.by_maar())
         self._timers.start(("expiry", entry.node), entry.expires)
         self._keep(entry)
-        self._report("registered", node=entry.node.hex(), serving=text(entry.serving))
+        self._report("registered", node=entry.node, serving=entry.serving)
         self._accept(entry, update)
         for anchor in entry.untold:  # they may have moved on, or forgotten, while we knew nothing
             self._tell_again(entry, anchor)
@@ -289,9 +296,11 @@ class CentralMobilityDatabase(Notices):
         entry.serving = request.source
         entry.timestamp = request.timestamp
         entry.sequence = request.sequence
+        entry.technology = request.technology
         self._extend(entry, self._granted(request))
         self._add_listed(entry, request, own)
-        self._limit(entry)
+        if len(entry.anchors) > self.configuration.prefixes_per_node:
+            self._limit(entry)
         if stayed:  # it came back before anybody else saw it: the anchors point here already
             self._keep(entry)
             self._accept(entry, update)
@@ -301,9 +310,9 @@ class CentralMobilityDatabase(Notices):
         targets.setdefault(left, [])  # it served without anchoring: it has to let go all the same
         self._report(
             "handover",
-            node=entry.node.hex(),
-            serving=text(entry.serving),
-            left=text(left),
+            node=entry.node,
+            serving=entry.serving,
+            left=left,
             previous=len(targets),
         )
         self._notify(entry, update, targets)
@@ -314,7 +323,7 @@ class CentralMobilityDatabase(Notices):
         for by_dhcp, surplus in enumerate(self._surplus(prefix for prefix, _ in entry.anchors)):
             dropped += [pair for pair in entry.previous() if leased(pair[0]) is bool(by_dhcp)][:surplus]
         for prefix, maar in dropped:
-            self._report("prefix-over-limit", node=entry.node.hex(), prefix=str(prefix))
+            self._report("prefix-over-limit", node=entry.node, prefix=prefix)
             self._drop(entry, prefix)
             self._tell_retired(entry, prefix, maar)
         return dropped
@@ -369,7 +378,7 @@ class CentralMobilityDatabase(Notices):
         for prefix in merged((prefix for prefix, _ in entry.anchors), listed):
             anchor = self._owner_of(prefix)
             if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
-                self._report("prefix-unknown", node=entry.node.hex(), prefix=str(prefix))
+                self._report("prefix-unknown", node=entry.node, prefix=prefix)
             elif self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
                 pass  # its end is being told
             elif not any(self._surplus([prefix, *(known for known, _ in entry.anchors)])):
@@ -421,8 +430,8 @@ class CentralMobilityDatabase(Notices):
             self._drop(entry, prefix)
             self._keep(entry)
             self._tell_retired(entry, prefix, anchor)
-            self._report("prefix-given-back", node=request.node.hex(), prefix=str(prefix))
-            self._send(self._acknowledgement(update, request.sequence, 0, ()), request.source)
+            self._report("prefix-given-back", node=request.node, prefix=prefix)
+            self._send(self._acknowledgement(update, 0), request.source)
             return
         if not maar.owns(prefix):
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR")
@@ -434,8 +443,8 @@ class CentralMobilityDatabase(Notices):
             self._drop(entry, prefix)
             self._keep(entry)
             self._tell_retired(entry, prefix, entry.serving)
-            self._report("prefix-retired", node=request.node.hex(), prefix=str(prefix))
-        self._send(self._acknowledgement(update, request.sequence, 0, ()), request.source)
+            self._report("prefix-retired", node=request.node, prefix=prefix)
+        self._send(self._acknowledgement(update, 0), request.source)
 
     def _deregister(self, request: Registration, update: BindingUpdate) -> None:
         """RFC 8885 3.5: only the serving MAAR ends the session; another one learns that the node is still here."""
@@ -451,9 +460,9 @@ class CentralMobilityDatabase(Notices):
             for maar, prefixes in entry.by_maar().items():
                 for prefix in prefixes:
                     self._tell_retired(entry, prefix, maar)
-            self._report("deregistered", node=entry.node.hex(), serving=text(entry.serving))
+            self._report("deregistered", node=entry.node, serving=entry.serving)
             self._forget(entry)
-        self._send(self._acknowledgement(update, request.sequence, lifetime, ()), request.source)
+        self._send(self._acknowledgement(update, lifetime), request.source)
 
     def _still_elsewhere(self, entry: BindingCacheEntry, request: Registration) -> Duration:
         """An anchor asked whether the node is still here: it may not know where, and we may not know the anchor.
@@ -476,16 +485,18 @@ class CentralMobilityDatabase(Notices):
 
     # --- bookkeeping ----------------------------------------------------------------------------------------------
 
-    def _granted(self, request: Registration) -> int:
-        return min(request.lifetime, self.configuration.lifetime_max)
+    def _granted(self, request: Registration) -> Duration:
+        longest = self.configuration.lifetime_max
+        return request.lifetime if request.lifetime < longest else longest
 
-    def _extend(self, entry: BindingCacheEntry, lifetime: int) -> None:
+    def _extend(self, entry: BindingCacheEntry, lifetime: Duration) -> None:
         entry.lifetime = lifetime
         entry.expires = self._now + lifetime
         self._timers.start(("expiry", entry.node), entry.expires)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
-        self._do(StoreBinding(entry.node, entry.record()))
+        if self.stores:
+            self._do(StoreBinding(entry.node, entry.record()))
 
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)

@@ -5,7 +5,11 @@ Shared by every role that answers updates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct
 
 from sojourn.wire import (
     AccessTechnologyType,
@@ -27,6 +31,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.mobility import MobilityMessage as Message
 from sojourn.wire.units import Duration
 
 IDENTIFIER_MAX = 72
@@ -40,6 +45,7 @@ LOCAL_PREFIXES = 8
 """Most local networks told, and remembered, of one MAAR."""
 _ECHOED = frozenset(
     {
+        HomeNetworkPrefix,
         MobileNodeIdentifier,
         HandoffIndicator,
         AccessTechnologyType,
@@ -48,10 +54,23 @@ _ECHOED = frozenset(
         Timestamp,
     }
 )
-"""Options that an answer returns as they came (RFC 5213 5.3.6), next to the prefixes."""
+"""Options that an answer returns as they came (RFC 5213 5.3.6)."""
+_ECHOED_AT_THE_END = _ECHOED | {AnchoredPrefix}
+"""With the one that says which retirement is answered."""
 
+_MANDATORY = {
+    HomeNetworkPrefix: (Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option"),
+    HandoffIndicator: (Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option"),
+    AccessTechnologyType: (Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option"),
+    Timestamp: (Status.TIMESTAMP_MISMATCH, "no Timestamp option"),
+}
+"""What an update must have besides, in the order of RFC 5213 5.3.1, and how one without it is refused."""
 PROXY_DMM = int(BindingUpdateFlags.A | BindingUpdateFlags.P | BindingUpdateFlags.D)
 PROXY = int(BindingUpdateFlags.A | BindingUpdateFlags.P)
+DISTRIBUTED = int(BindingAcknowledgementFlags.D)
+"""Plain numbers: the flags of `enum` cost half a microsecond at every use."""
+REFUSING = int(Status.REASON_UNSPECIFIED)
+"""From this status on a request is refused."""
 ACKNOWLEDGED_DMM = int(BindingAcknowledgementFlags.P | BindingAcknowledgementFlags.D)
 
 
@@ -64,9 +83,11 @@ class Refused(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True)
-class Registration:
+class Registration(Struct, gc=False):
     """A Proxy Binding Update, taken apart."""
+
+    firsts: dict[type, Any]
+    """The first of its options of each class."""
 
     node: bytes
     """Subtype and identifier of the Mobile Node Identifier option: the key of every table."""
@@ -74,47 +95,60 @@ class Registration:
     sequence: int
     lifetime: Duration
     handoff: int
+    technology: int
     timestamp: int
-    home_network_prefixes: tuple[Prefix, ...]
-    anchored_prefixes: tuple[Prefix, ...]
+    home_network_prefixes: list[Prefix]
+    anchored_prefixes: list[Prefix]
     serving: Address | None
 
     @classmethod
     def of(cls, update: BindingUpdate, source: Address) -> Registration:
         """Take `update` apart. Raises `Refused` as RFC 5213 5.3.1 and 8.9 say."""
-        identifier = update.first(MobileNodeIdentifier)
+        firsts = update.firsts()
+        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
         if identifier is None:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
         if not 0 < len(identifier.identifier) <= IDENTIFIER_MAX:
             raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
-        prefixes = tuple(option.prefix for option in update.all(HomeNetworkPrefix))
-        if not prefixes:
-            raise Refused(Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option")
-        handoff = update.first(HandoffIndicator)
-        if handoff is None:
-            raise Refused(Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option")
-        if update.first(AccessTechnologyType) is None:
-            raise Refused(Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option")
-        timestamp = update.first(Timestamp)
-        if timestamp is None:
-            raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
-        serving = update.first(ServingMaar)
+        if not firsts.keys() >= _MANDATORY.keys():
+            raise next(Refused(*refusal) for kind, refusal in _MANDATORY.items() if kind not in firsts)
+        serving: ServingMaar | None = firsts.get(ServingMaar)
         return cls(
-            node=bytes((identifier.subtype,)) + identifier.identifier,
-            source=source,
-            sequence=update.sequence,
-            lifetime=update.lifetime,
-            handoff=handoff.indicator,
-            timestamp=timestamp.ticks,
-            home_network_prefixes=tuple(prefix for prefix in prefixes if prefix != ANY),
-            anchored_prefixes=tuple(option.prefix for option in update.all(AnchoredPrefix)),
-            serving=serving.address if serving is not None else None,
+            firsts,
+            identifier.key(),
+            source,
+            update.sequence,
+            update.lifetime,
+            firsts[HandoffIndicator].indicator,
+            firsts[AccessTechnologyType].technology,
+            firsts[Timestamp].ticks,
+            prefixes_in(HomeNetworkPrefix, update, firsts),
+            prefixes_in(AnchoredPrefix, update, firsts) if AnchoredPrefix in firsts else [],
+            None if serving is None else serving.address,
         )
 
     @property
     def refreshes(self) -> bool:
         """Whether the node did not move (handoff state not changed, RFC 5213 8.4)."""
         return self.handoff == Handoff.NOT_CHANGED
+
+
+def prefixes_in(
+    kind: type[HomeNetworkPrefix | AnchoredPrefix], message: Message, firsts: dict[type, Any]
+) -> list[Prefix]:
+    """All prefixes in options of this class, ::/0 left out; `firsts` is ``message.firsts()``."""
+    if kind not in firsts:
+        return []
+    if len(firsts) == len(message.options):  # none is there twice
+        option = firsts[kind]
+        return [Prefix.of(option.address, option.prefix_length)] if option.prefix_length else []
+    return [option.prefix for option in message.all(kind) if option.prefix_length]
+
+
+HANDOFFS = [HandoffIndicator(number) for number in range(max(Handoff) + 1)]
+"""The option for each value of `Handoff`."""
+TECHNOLOGIES = [AccessTechnologyType(number) for number in range(256)]
+"""The option for each `AccessTechnology`, known or not."""
 
 
 def identifier_option(node: bytes) -> MobileNodeIdentifier:
@@ -125,22 +159,24 @@ def identifier_option(node: bytes) -> MobileNodeIdentifier:
 def echo(update: BindingUpdate) -> list[MobilityOption]:
     """What an answer returns as it came (RFC 5213 5.3.6), within limits that keep the answer one message.
 
-    Each option once, Home Network Prefixes as often as they fit. The Anchored Prefix of an update of lifetime 0 is
-    returned as well: it says which retirement is answered.
+    Each option once, Home Network Prefixes as often as they fit.
     """
-    kept: list[MobilityOption] = []
-    seen: set[type[MobilityOption]] = set()
-    prefixes = 0
-    for option in update.options:
+    echoed = _ECHOED if update.lifetime else _ECHOED_AT_THE_END
+    kinds = set(map(type, update.options))
+    if len(kinds) < len(update.options):  # some are there twice
+        return list(_limited(option for option in update.options if type(option) in echoed))
+    if kinds <= echoed:
+        return list(update.options)
+    return [option for option in update.options if type(option) in echoed]
+
+
+def _limited(options: Iterable[MobilityOption]) -> Iterator[MobilityOption]:
+    numbers: Counter[type] = Counter()
+    for option in options:
         kind = type(option)
-        if kind is HomeNetworkPrefix:
-            prefixes += 1
-            if prefixes <= ECHOED_PREFIXES:
-                kept.append(option)
-        elif kind not in seen and (kind in _ECHOED or (kind is AnchoredPrefix and update.lifetime == 0)):
-            seen.add(kind)
-            kept.append(option)
-    return kept
+        numbers[kind] += 1
+        if numbers[kind] <= (ECHOED_PREFIXES if kind is HomeNetworkPrefix else 1):
+            yield option
 
 
 def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAcknowledgement:
@@ -158,5 +194,5 @@ def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAck
         kept.append(HandoffIndicator(0))
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
-    flags = ACKNOWLEDGED_DMM if update.flags & BindingUpdateFlags.D else int(BindingAcknowledgementFlags.P)
+    flags = ACKNOWLEDGED_DMM if update.flags & int(BindingUpdateFlags.D) else int(BindingAcknowledgementFlags.P)
     return BindingAcknowledgement(int(status), flags, update.sequence, 0, tuple(kept))

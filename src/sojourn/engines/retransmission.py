@@ -9,9 +9,11 @@ sent. Each transmission has a new sequence number (RFC 6275 11.8) and an answer 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
+
+from sojourn.core.effects import SendMessage
 from sojourn.core.sequence import following
 from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import RetransmissionConstants
@@ -21,44 +23,51 @@ from sojourn.wire.units import SECOND, Duration, Instant
 
 Key: TypeAlias = tuple[str, bytes, Address, Prefix | None]
 """What it is for, the mobile node, the destination, and the one prefix that it is about, if it is about one."""
+About: TypeAlias = tuple[bytes, Address]
+"""A mobile node and a destination: what the rate is limited for."""
 
 
-@dataclass(slots=True)
-class Outstanding:
+class Outstanding(Struct, gc=False):
     """One request on its way."""
 
     key: Key
     update: BindingUpdate
     first_sequence: int
     timeout: Duration
+    bulk: bool = False
+    """It may wait while others are in a hurry: it has a pace of its own."""
     sent: Instant = -1
     """Of the last transmission; -1 while the next one waits for its turn."""
     attempts: int = 0
-    bulk: bool = False
-    """It may wait while others are in a hurry: it has a pace of its own."""
     turn: Instant = -1
     """When the pace allows the next transmission; -1 as long as it did not ask."""
 
 
 class Retransmission:
-    """All outstanding requests of one engine.
+    """All outstanding requests of one engine, which speaks from the address `source`.
 
-    `send(update, destination)` transmits; `wake(key, instant)` asks for a call of `due(key)` then, `sleep(key)` takes
-    that back. Round trips are kept per destination and purpose, because a relayed answer takes longer.
+    `do(effect)` asks for a transmission; `wake(name, instant)` asks for a call of `due(key)` then, `sleep(name)` takes
+    that back; `name` is ``("request", key)``. Round trips are kept per destination and purpose, because a relayed
+    answer takes longer.
     """
 
     def __init__(
         self,
         constants: RetransmissionConstants,
-        send: Callable[[BindingUpdate, Address], None],
-        wake: Callable[[Key, Instant], None],
-        sleep: Callable[[Key], None],
+        source: Address,
+        do: Callable[[SendMessage], None],
+        wake: Callable[[tuple[str, Key], Instant], None],
+        sleep: Callable[[tuple[str, Key]], None],
         attempts: int | None = None,
         pacer: TokenBucket | None = None,
         bulk_pacer: TokenBucket | None = None,
     ) -> None:
         self._constants = constants
-        self._send = send
+        self._longest = constants.initial_bindack_timeout
+        """Of first timeouts."""
+        self._shortest = min(constants.min_bindack_timeout, self._longest)
+        self._source = source
+        self._do = do
         self._wake = wake
         self._sleep = sleep
         self._attempts = attempts
@@ -66,7 +75,11 @@ class Retransmission:
         self._bulk_pacer = bulk_pacer
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
-        self._recent: dict[tuple[bytes, Address], list[Instant]] = {}
+        self._recent: dict[About, tuple[Instant, ...]] = {}
+        """The latest transmissions since `_since`."""
+        self._before: dict[About, tuple[Instant, ...]] = {}
+        """Those of at least a second before that."""
+        self._since: Instant = -SECOND
 
     def __len__(self) -> int:
         return len(self._outstanding)
@@ -75,10 +88,14 @@ class Retransmission:
         """What is outstanding under `key`."""
         return self._outstanding.get(key)
 
-    def start(self, key: Key, update: BindingUpdate, now: Instant, *, bulk: bool = False) -> None:
+    def start(self, key: Key, update: BindingUpdate, now: Instant, bulk: bool = False) -> None:
         """Send `update` now or as soon as rate and pace allow; it replaces an earlier request under `key`."""
-        request = Outstanding(key, update, update.sequence, self._first_timeout(key), bulk=bulk)
-        self._outstanding[key] = request
+        timeout = 4 * self._round_trips.get((key[0], key[2]), self._longest)
+        if timeout > self._longest:
+            timeout = self._longest
+        elif timeout < self._shortest:
+            timeout = self._shortest
+        request = self._outstanding[key] = Outstanding(key, update, update.sequence, timeout, bulk)
         self._transmit(request, now)
 
     def answered(self, key: Key, sequence: int, now: Instant) -> BindingUpdate | None:
@@ -86,18 +103,21 @@ class Retransmission:
         request = self._outstanding.get(key)
         if request is None or request.attempts == 0:
             return None
-        span = (request.update.sequence - request.first_sequence) % 65536
-        if (sequence - request.first_sequence) % 65536 > span:
+        update = request.update
+        if sequence == update.sequence:
+            if request.sent >= 0 and self._round_trips.get((key[0], key[2])) != now - request.sent:
+                self.learn(key[0], key[2], now - request.sent)
+        elif (sequence - request.first_sequence) % 65536 > (update.sequence - request.first_sequence) % 65536:
             return None
-        if sequence == request.update.sequence and request.sent >= 0:
-            self.learn(key[0], key[2], now - request.sent)
-        self.cancel(key)
-        return request.update
+        del self._outstanding[key]
+        self._sleep(("request", key))
+        return update
 
     def cancel(self, key: Key) -> None:
         """Nobody waits for an answer under `key` any more."""
-        if self._outstanding.pop(key, None) is not None:
-            self._sleep(key)
+        if key in self._outstanding:
+            del self._outstanding[key]
+            self._sleep(("request", key))
 
     def due(self, key: Key, now: Instant) -> Outstanding | None:
         """Its time has come: sent again. A request that used up its attempts is dropped and returned."""
@@ -115,44 +135,34 @@ class Retransmission:
         return None
 
     def _transmit(self, request: Outstanding, now: Instant) -> None:
-        allowed = self._allowed(request, now)
+        key = request.key
+        about = key[1:3]
+        if now - self._since >= SECOND:
+            self._before = self._recent if now - self._since < 2 * SECOND else {}
+            self._recent = {}
+            self._since = now
+        earlier = self._recent.get(about) or self._before.get(about, ())
+        allowed = self._allowed(request, earlier, now)
         if allowed > now:
-            self._wake(request.key, allowed)
+            self._wake(("request", key), allowed)
             if request.sent >= 0:  # keep the sequence number for the transmission that is still to come
                 request.sent = -1
             return
         request.sent = now
         request.turn = -1
         request.attempts += 1
-        self._note(request.key, now)
-        self._send(request.update, request.key[2])
-        self._wake(request.key, now + request.timeout)
+        self._recent[about] = (*earlier[1 - self._constants.max_update_rate :], now) if earlier else (now,)
+        self._do(SendMessage(request.update, self._source, key[2]))
+        self._wake(("request", key), now + request.timeout)
 
-    def _allowed(self, request: Outstanding, now: Instant) -> Instant:
-        recent = self._recent.get(request.key[1:3])
-        if recent and len(recent) >= self._constants.max_update_rate and recent[0] + SECOND > now:
-            return recent[0] + SECOND
+    def _allowed(self, request: Outstanding, earlier: tuple[Instant, ...], now: Instant) -> Instant:
+        """When the next transmission may leave, as rate and pace say."""
+        if len(earlier) >= self._constants.max_update_rate and earlier[0] + SECOND > now:
+            return earlier[0] + SECOND
         pacer = self._bulk_pacer if request.bulk else self._pacer
         if pacer is not None and request.turn < 0:
             request.turn = pacer.reserve(now)
-        return max(request.turn, now)
-
-    def _note(self, key: Key, now: Instant) -> None:
-        """Remember the time of a transmission; forget, in order of age, what is older than a second."""
-        recent = self._recent.pop(key[1:3], [])
-        self._recent[key[1:3]] = [*recent, now][-self._constants.max_update_rate :]
-        while len(self._recent) > 1:
-            oldest = next(iter(self._recent))
-            if self._recent[oldest][-1] + SECOND > now:
-                break
-            del self._recent[oldest]
-
-    def _first_timeout(self, key: Key) -> Duration:
-        constants = self._constants
-        round_trip = self._round_trips.get((key[0], key[2]))
-        if round_trip is None:
-            return constants.initial_bindack_timeout
-        return min(max(constants.min_bindack_timeout, 4 * round_trip), constants.initial_bindack_timeout)
+        return request.turn
 
     def learn(self, purpose: str, destination: Address, sample: Duration) -> None:
         """A round trip was seen. Rise at once and fall slowly: a late repetition costs little, an early one a lot."""

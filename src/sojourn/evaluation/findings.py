@@ -224,8 +224,8 @@ def _signalling(study: Study) -> Finding:
     sentence = (
         f"sojourn in proxy mode sends {number(proxy)} messages for each handover, PMIPv6 {exact(central)}: "
         f"{number(per_second[0])} against {number(per_second[1])} messages ({number(octets[0])} against "
-        f"{number(octets[1])} kB) a second for {study.population:,} nodes. It never sends fewer than 8: the router "
-        "just left is always told (2 + 2), and each old prefix retires with 4."
+        f"{number(octets[1])} kB) a second for {study.population:,} nodes. Fewer than 8 are hardly possible: the "
+        "router just left is always told (2 + 2), and each old prefix retires with 4."
     )
     return Finding("signalling", _sign(proxy, central), sentence)
 

@@ -13,9 +13,14 @@ from sojourn.sim.topology import Topology
 from sojourn.sim.workload import Stream, Workload
 from sojourn.wire.units import SECOND, Duration
 
+
+class EnginesFailed(Exception):
+    """The simulator gave up; the sentence says where."""
+
+
 Engines = Callable[[Way, Workload, int], Mapping[str, float]]
-"""Runs the engines of a way over a workload, from a seed, with figures named as in `comparison.compare`,
-`contacted` and `in_use` (routers told, and prefixes in use, per handover), ``told_p50_ms`` and so on."""
+"""Runs the engines of a way over a workload, from a seed: figures named as in `comparison.compare`, and `contacted` and
+`in_use` (routers told, and prefixes in use, per handover). Raises `EnginesFailed`."""
 
 
 @dataclass(frozen=True, slots=True)

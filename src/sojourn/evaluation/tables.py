@@ -124,16 +124,17 @@ def engines(study: Study) -> Table | None:
         for title, name in _MEASURED
         if name in study.simulated[way]
     ]
-    note = "Old prefixes that are told, used or not: the engines do not know which have a session."
-    return Table("Engines in the simulator", ("", "formula", "engines"), rows, note)
+    return Table("Engines in the simulator", ("", "formula on the same moves", "engines"), rows)
 
 
 _MEASURED = (
     ("registered after, ms", "registered_ms"),
-    ("old prefix waits, ms", "told_ms"),
+    ("old session waits, ms", "restored_ms"),
+    ("median, ms", "restored_p50_ms"),
+    ("95 %, ms", "restored_p95_ms"),
+    ("99 %, ms", "restored_p99_ms"),
     ("messages a handover", "messages"),
-    ("octets a handover", "octets"),
-    ("delay added, ms", "added_ms"),
+    ("octets of the handover alone", "redirection_octets"),
 )
 
 

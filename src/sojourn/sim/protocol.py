@@ -29,3 +29,5 @@ class ProtocolSettings:
     """Time that each engine takes for a message."""
     loss: float = 0.0
     """Share of messages that the network loses."""
+    advertise_confirmed: bool = False
+    """A new prefix is announced when the registration is confirmed, not at once."""

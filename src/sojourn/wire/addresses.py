@@ -32,15 +32,23 @@ class Prefix(NamedTuple):
     address: Address
     length: int
 
-    @classmethod
-    def of(cls, address: Address, length: int) -> Prefix:
-        """The prefix of `length` bits that contains `address`."""
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def of(address: Address, length: int) -> Prefix:
+        """The prefix of `length` bits that contains `address`. The same object for the same prefix, mostly."""
         number = int.from_bytes(address, "big") & _MASK_NUMBERS[length]
-        return cls(number.to_bytes(16, "big"), length)
+        return Prefix(number.to_bytes(16, "big"), length)
 
     def contains(self, other: Prefix) -> bool:
         """Whether `other` lies within this prefix (or is it)."""
-        return other.length >= self.length and Prefix.of(other.address, self.length) == self
+        if other.length < self.length:
+            return False
+        return self.overlaps(other)
+
+    def overlaps(self, other: Prefix) -> bool:
+        """Whether one of both lies within the other."""
+        difference = int.from_bytes(other.address, "big") ^ int.from_bytes(self.address, "big")
+        return not difference >> (128 - min(self.length, other.length))
 
     def covers(self, address: Address) -> bool:
         """Whether `address` lies within this prefix."""

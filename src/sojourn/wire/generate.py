@@ -96,6 +96,8 @@ class Layout:
     """None for messages: theirs is common to all and not written here."""
     words: list[Word]
     tail: tuple[str, Tail] | None
+    custom: bool = False
+    """The class has functions of its own, whose octets may be more than this says."""
 
     @property
     def format(self) -> str:
@@ -369,6 +371,7 @@ def define(
     if "get" in vars(cls) and "put" in vars(cls):
         with suppress(TypeError):  # its octets may be more than a layout can say
             cls.layout = parse(cls, head)
+            cls.layout.custom = True
         return
     cls.layout = parse(cls, head)
 

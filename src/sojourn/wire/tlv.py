@@ -68,6 +68,10 @@ class Message:
                 return option
         return None
 
+    def firsts(self) -> dict[type, Any]:
+        """The first option of each class, for those who look for several."""
+        return {type(option): option for option in reversed(self.options)}
+
     def all(self, kind: type[T]) -> tuple[T, ...]:
         """All options of this class, in order."""
         return tuple([option for option in self.options if isinstance(option, kind)])

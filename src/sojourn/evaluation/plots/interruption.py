@@ -15,7 +15,7 @@ from sojourn.evaluation.ways import Way
 from sojourn.evaluation.words import circumstances, confidence, number
 
 _SHARES = np.linspace(0, 1, 201)
-_MARKS = (("told_p50_ms", 0.5), ("told_p95_ms", 0.95), ("told_p99_ms", 0.99))
+_MARKS = (("restored_p50_ms", 0.5), ("restored_p95_ms", 0.95), ("restored_p99_ms", 0.99))
 
 
 def picture(study: Study, directory: Path) -> Picture:
@@ -25,12 +25,7 @@ def picture(study: Study, directory: Path) -> Picture:
         _distribution(study, panels[0])
         _parts(study, panels[1])
 
-    simulated = (
-        " Circles: median, 95th and 99th percentile of the engines, for all old prefixes that they redirect, used "
-        "or not."
-        if study.simulated
-        else ""
-    )
+    simulated = " Circles: median, 95th and 99th percentile of the engines." if study.simulated else ""
     caption = (
         "Left: signalling alone, for each old prefix in use at each move. Right: its mean with what link, kernel "
         f"and host add ({_added_by(study)}). {circumstances(study)}{simulated}{confidence(study, 'Bands')}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sojourn.evaluation.models import latency
-from sojourn.evaluation.replay import Floats, Handovers, Pairs
-from sojourn.evaluation.ways import DATABASE, Way
+from sojourn.evaluation.replay import Floats, Handovers
+from sojourn.evaluation.ways import Way
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,8 +21,6 @@ class Latencies:
     """Per handover: until a new session can begin. sojourn advertises the new prefix at once, before any answer."""
     restored: Floats
     """Per handover and old prefix in use: until its packets arrive at the node's new place."""
-    told: Floats
-    """The same for every old prefix that sojourn's engines redirect, used or not."""
 
 
 def latencies(moves: Handovers, distance: Floats, central: int, wireless: float) -> dict[Way, Latencies]:
@@ -34,24 +32,21 @@ def latencies(moves: Handovers, distance: Floats, central: int, wireless: float)
         Way.PROXY: latency.proxy_registered(a),
         Way.LOCATOR: _first_answer(moves, distance, central),
     }
-    in_use = _restored(moves, moves.in_use, farthest, distance, central, wireless)
-    told = _restored(moves, moves.held, farthest, distance, central, wireless)
+    restored = _restored(moves, farthest, distance, central, wireless)
     at_once, nothing = np.zeros(len(moves)), np.zeros(0)
     return {
         way: Latencies(
             registered=np.asarray(registered.get(way, nothing)),
             usable=np.asarray(registered[way]) if way is Way.CENTRAL else at_once,
-            restored=in_use[way],
-            told=told[way] if way in DATABASE else nothing,
+            restored=restored[way],
         )
         for way in Way
     }
 
 
-def _restored(
-    moves: Handovers, pairs: Pairs, farthest: Floats, distance: Floats, central: int, wireless: float
-) -> dict[Way, Floats]:
-    """Until each of the prefixes `pairs` works again."""
+def _restored(moves: Handovers, farthest: Floats, distance: Floats, central: int, wireless: float) -> dict[Way, Floats]:
+    """Until each of the prefixes in use works again."""
+    pairs = moves.in_use
     target, left = moves.target[pairs.handover], moves.origin[pairs.handover]
     a, c, p = distance[target, central], distance[central, pairs.place], distance[pairs.place, target]
     found = {

@@ -31,6 +31,8 @@ class Signalling:
     """Messages per handover as it runs, the end of old prefixes included: of sojourn's engines where there are some."""
     octets: float
     """Of these."""
+    redirection: float
+    """Octets of the handover alone: registration and what old anchors are told and answer."""
     per_second: float
     """Messages per second in the domain, refreshes included."""
     octets_per_second: float
@@ -49,6 +51,8 @@ class _Totals:
     """Of the messages: those that the busiest node neither sends nor receives."""
     refreshes: float = 0.0
     refresh_octets: float = 0.0
+    later_octets: float = 0.0
+    """Of the octets: those of the ends of old prefixes and of checks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +104,7 @@ def _mean(totals: _Totals, handovers: int, window: float) -> Signalling:
         drawn=float(totals.drawn / handovers),
         messages=float(totals.messages / handovers),
         octets=float(totals.octets / handovers),
+        redirection=float((totals.octets - totals.later_octets) / handovers),
         per_second=float(messages / window),
         octets_per_second=float((totals.octets + totals.refresh_octets) / window),
         busiest=float((messages - totals.elsewhere) / window),
@@ -123,6 +128,7 @@ def _relay_or_proxy(counts: _Counts) -> _Totals:
         drawn,
         run + signalling.RETIREMENT * retired,
         counts.sum_of(sizes.relay_or_proxy, counts.held) + sizes.retiring() * retired,
+        later_octets=sizes.retiring() * retired,
         refreshes=2 * counts.renewals,
         refresh_octets=sizes.refreshing() * counts.renewals,
     )
@@ -131,10 +137,12 @@ def _relay_or_proxy(counts: _Counts) -> _Totals:
 def _locator(counts: _Counts) -> _Totals:
     sizes, retired = counts.assumptions.sizes, counts.counted.retired
     checked = np.count_nonzero(counts.counted.handovers.stay > _CHECKED_AFTER)
+    later = sizes.retiring() * retired + sizes.refreshing() * checked
     return _Totals(
         _answered(counts.in_use),
         _answered(counts.held) + signalling.RETIREMENT * retired + signalling.LOCATOR_CHECK * checked,
-        counts.sum_of(sizes.locator, counts.held) + sizes.retiring() * retired + sizes.refreshing() * checked,
+        counts.sum_of(sizes.locator, counts.held) + later,
+        later_octets=float(later),
         elsewhere=float(counts.held.sum()),
         refreshes=2 * counts.renewals,
         refresh_octets=sizes.refreshing() * counts.renewals,
@@ -177,8 +185,9 @@ def _between_edges(counts: _Counts, exchange: int, *, both: bool) -> _Totals:
 def _relocation(counts: _Counts) -> _Totals:
     moved, withdrawn = counts.in_use[counts.in_use > 0], counts.counted.withdrawn
     messages = float(counts.routers * (len(moved) + withdrawn))
-    size = counts.sum_of(octets.route_update, moved) + withdrawn * octets.route_withdrawal()
-    return _Totals(messages, messages, counts.routers * size)
+    withdrawal = withdrawn * octets.route_withdrawal()
+    size = counts.sum_of(octets.route_update, moved) + withdrawal
+    return _Totals(messages, messages, counts.routers * size, later_octets=float(counts.routers * withdrawal))
 
 
 _TOTALS: dict[Way, Callable[[_Counts], _Totals]] = {

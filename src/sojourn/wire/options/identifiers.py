@@ -7,6 +7,8 @@ from sojourn.wire.fields import U8, U32, Rest
 from sojourn.wire.mobility import MobilityOption, mobility_option
 from sojourn.wire.values import IdentifierType
 
+_SUBTYPES = [bytes((number,)) for number in range(256)]
+
 
 @mobility_option(8)
 @dataclass(slots=True)
@@ -16,6 +18,10 @@ class MobileNodeIdentifier(MobilityOption):
     subtype: Annotated[U8, IdentifierType]
     """`IdentifierType`."""
     identifier: Annotated[bytes, Rest()]
+
+    def key(self) -> bytes:
+        """Both in one, for tables."""
+        return _SUBTYPES[self.subtype] + self.identifier
 
 
 @mobility_option(19, align=(4, 2))
