@@ -56,6 +56,13 @@ _COMMANDS = {
     ),
 }
 
+_EXTRAS = {
+    "results": ("networkx", "numpy", "pyarrow", "scipy", "topohub"),
+    "report": ("matplotlib", "pcapng"),
+    "cluster": ("dask", "distributed"),
+}
+"""Libraries that only some commands need, and the extra that brings them."""
+
 
 def make_app() -> App:
     """The command line as an object; its commands are imported when they are used."""
@@ -102,12 +109,19 @@ def _run(words: list[str]) -> int:
         return _complain(str(error), error.code)
     except ImportError as error:
         reason = error.__cause__ or error
-        return _complain(f"this command cannot be loaded: {reason}", FAILED)
+        return _complain(f"this command cannot be loaded: {reason}{_remedy(reason)}", FAILED)
     except SystemExit as leave:
         if leave.code is None or isinstance(leave.code, int):
             return leave.code or 0
         return _complain(str(leave.code), FAILED)
     return result if isinstance(result, int) else 0
+
+
+def _remedy(reason: BaseException) -> str:
+    """Which extra brings the module that is missing."""
+    name = (getattr(reason, "name", None) or "").partition(".")[0]
+    extra = next((extra for extra, modules in _EXTRAS.items() if name in modules), None)
+    return f"; install it with: pip install 'sojourn[{extra}]'" if extra else ""
 
 
 def _unknown_command(error: UnknownCommandError, words: list[str]) -> str:
