@@ -216,6 +216,7 @@ WRONG = [
     (MODE, "lifetime = 262144", ":7: maar.lifetime: ", 'more than a binding can last; expected at most "262136s"'),
     (MODE, 'lifetime = "2s"', ":7: maar.lifetime: ", 'less than a binding can last; expected at least "4s"'),
     (MODE, "lifetime = -4", ":7: maar.lifetime: ", "-4 is not a length of time; expected a length of time"),
+    (MODE, "idle_hold = 1.8e299", ":7: maar.idle_hold: ", "1.8e+299 is longer than anything lasts"),
     (MODE, "lifetime = true", ":7: maar.lifetime: ", "True is not a length of time"),
     (MODE, "idle_hold = nan", ":7: maar.idle_hold: ", "nan is not a length of time"),
     (MODE, 'buffer = "yes"', ":7: maar.buffer: ", 'expected true or false (for example true)'),

@@ -159,9 +159,9 @@ def parse_duration(value: object) -> Duration:
         raise wrong(f"{value!r} is not a length of time")
     if isinstance(value, str):
         return _parse_duration_text(value)
-    if not math.isfinite(value) or value < 0:
+    if (isinstance(value, float) and not math.isfinite(value)) or value < 0:
         raise wrong(f"{value!r} is not a length of time")
-    return _bounded(round(value * SECOND), value)
+    return _bounded(round(min(value, _LONGEST) * SECOND), value)  # a float may be too long even to be counted
 
 
 def _parse_duration_text(value: str) -> Duration:
