@@ -2,15 +2,17 @@
 
     python -m sojourn.lab.sandbox python bench/signalling.py [NODES] [ATTACHMENTS]
 
-1. What a CMD answers. It runs alone in a process on one processor; a second process plays four MAARs on the other. Each
-   store has its own run: NODES register (default 100,000), a fifth of them refreshes, another fifth hands over in proxy
-   mode (which costs the CMD a notification and its answer besides). "a core-second" is answers by the processor
-   time that the CMD's process used, in user space and kernel; the goal is 10,000 for registrations. Memory is what the
-   process grew by, for each node; the goal is 2 KiB at 100,000.
-2. From a sign of a host to a Router Advertisement whose prefix the CMD has confirmed: MAAR, CMD and host are three
-   processes, the data plane is the kernel's, no link has a delay. Every host is a new one. The goal is a median of
-   1.5 ms and no attachment without an answer. "at once" is the same with the prefix advertised before the CMD answers,
-   which is the default (design.md 5 number 5).
+1. What a CMD and an LMA answer. Each runs alone in a process on one processor; a second process plays four MAARs or
+   MAGs on the other. Each store has its own run: NODES register (default 100,000), a fifth of them refreshes, another
+   fifth hands over (which costs the CMD, in proxy mode, a notification and its answer besides). "a core-second" is
+   answers by the processor time that the process used, in user space and kernel; the goal is 10,000 for
+   registrations. Memory is what the process grew by, for each node; the goal is 2 KiB at 100,000. The LMA
+   assigns each node a prefix, and its window for timestamps is an hour, as the messages are made beforehand; its data
+   plane forwards nothing, as the CMD has none, and in the last run it is the kernel's, which has no goal.
+2. From a sign of a host to a Router Advertisement whose prefix CMD or LMA have confirmed: router, CMD or LMA, and host
+   are three processes, the data plane is the kernel's, no link has a delay. Every host is a new one. The goal is a
+   median of 1.5 ms and no attachment without an answer. "at once" is the same with the prefix advertised before the
+   CMD answers, which is the default of a MAAR (design.md 5 number 5); a MAG has no prefix before the answer.
 
 Exit code 1 when a goal is missed.
 """
@@ -36,10 +38,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.dataplane.memory import MemoryDataplane
-from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration
+from sojourn.engines.configuration import (
+    CmdConfiguration,
+    Gateway,
+    LmaConfiguration,
+    Maar,
+    MaarConfiguration,
+    MagConfiguration,
+)
+from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
-from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY_DMM
+from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY, PROXY_DMM
 from sojourn.host import frames
 from sojourn.host.loop import Host
 from sojourn.lab.namespaces import NetworkNamespace, die_with_parent, setns
@@ -57,7 +68,7 @@ from sojourn.wire import (
     decode,
     encode,
 )
-from sojourn.wire.addresses import Prefix, address, eui64_link_local, prefix, text
+from sojourn.wire.addresses import ANY, Prefix, address, eui64_link_local, prefix, text
 from sojourn.wire.icmpv6 import RouterSolicitation, encode_icmpv6, seal_icmpv6
 from sojourn.wire.units import SECOND, ticks
 from support.access_router import AccessRouter, access_router
@@ -65,6 +76,8 @@ from support.access_router import AccessRouter, access_router
 CMD = address("2001:db8:c::1")
 MAARS = [address(f"2001:db8:a{number}::1") for number in (1, 2, 3, 4)]
 POOLS = [prefix(f"2001:d{number}8::/32") for number in (1, 2, 3, 4)]
+HOME = prefix("2001:db8:8000::/33")
+"""Home network prefixes come from here."""
 EUI_48 = 5
 """Mobile Node Identifier subtype (RFC 8371)."""
 WINDOW = 128
@@ -132,7 +145,18 @@ def make_cmd(store: Callable[[], Store]) -> Host:
     return Host(engine, MemoryDataplane(), store(), address=CMD, peers=frozenset(MAARS), rate=None)
 
 
-# --- what a CMD answers ---------------------------------------------------------------------------------------------
+def make_lma(store: Callable[[], Store], kernel: bool = False) -> Host:
+    gateways = tuple(Gateway(maar) for maar in MAARS)
+    engine = LocalMobilityAnchor(
+        LmaConfiguration(CMD, gateways, (HOME,), timestamp_validity_window=3600 * SECOND),
+        time.time_ns() - time.monotonic_ns(),
+    )
+    settings = LinuxSettings(CMD, None, tuple(MAARS), (), buffer=False, other_pools=(HOME,), drop_unassigned=True)
+    plane = LinuxDataplane(settings) if kernel else MemoryDataplane()
+    return Host(engine, plane, store(), address=CMD, peers=frozenset(MAARS), rate=None)
+
+
+# --- what they answer ---------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -150,25 +174,21 @@ def mac(number: int) -> bytes:
     return b"\x02\x00" + number.to_bytes(4, "big")
 
 
-def own_prefix(number: int, maar: int) -> Prefix:
-    return POOLS[maar].subnet(number, 64)
-
-
-def update(number: int, maar: int, handoff: int, stamp: int) -> bytes:
+def update(number: int, wanted: Prefix, handoff: int, stamp: int, flags: int) -> bytes:
     """The Proxy Binding Update for a node, of the six options that RFC 5213 asks for."""
     options = (
         MobileNodeIdentifier(EUI_48, mac(number)),
-        HomeNetworkPrefix.of(own_prefix(number, maar)),
+        HomeNetworkPrefix.of(wanted),
         HandoffIndicator(handoff),
         AccessTechnologyType(4),
         MobileNodeLinkLayerIdentifier(mac(number)),
         Timestamp(stamp),
     )
-    return encode(BindingUpdate(number & 0xFFFF, PROXY_DMM, 3000 * SECOND, options))
+    return encode(BindingUpdate(number & 0xFFFF, flags, 3000 * SECOND, options))
 
 
 class Maars:
-    """Four MAARs that send and count; what the CMD asks of them they acknowledge."""
+    """Four MAARs or MAGs that send and count; what a CMD asks of them they acknowledge."""
 
     def __init__(self, namespace: NetworkNamespace) -> None:
         self.sockets = []
@@ -180,6 +200,8 @@ class Maars:
                 raw.connect((text(CMD), 0))
                 self.sockets.append(raw)
         self.answers = self.refused = 0
+        self.heard: list[bytes] | None = None
+        """Answers, where they are kept."""
 
     def run(self, messages: Sequence[tuple[int, bytes]]) -> None:
         """Send all of (MAAR, message), with at most `WINDOW` unanswered; back when all are answered."""
@@ -204,6 +226,8 @@ class Maars:
             if octets[2] == 6:
                 self.answers += 1
                 self.refused += octets[6] >= 128
+                if self.heard is not None:
+                    self.heard.append(octets)
             elif octets[2] == 5:
                 request = decode(octets)
                 assert isinstance(request, BindingUpdate)
@@ -225,8 +249,8 @@ def measure(child: int, maars: Maars, messages: Sequence[tuple[int, bytes]]) -> 
     return Phase(len(messages), wall, processor_time(child) - used, maars.refused, resident(child) - memory)
 
 
-def signalling(nodes: int, store: Callable[[], Store]) -> dict[str, Phase]:
-    """All phases of one run."""
+def signalling(nodes: int, make: Callable[[], Host], distributed: bool) -> dict[str, Phase]:
+    """All phases of one run; `distributed` with a CMD, else with an LMA."""
     namespace = NetworkNamespace("domain")
     netlink = RouteNetlink(namespace)
     for local in (CMD, *MAARS):
@@ -234,25 +258,66 @@ def signalling(nodes: int, store: Callable[[], Store]) -> dict[str, Phase]:
     netlink.close()
     maars = Maars(namespace)
     os.sched_setaffinity(0, {1})
-    with process(namespace, lambda: make_cmd(store), processor=0) as child:
-        stamps = [ticks(time.time_ns()) + number // 1000 for number in range(nodes)]
-        later, some = ticks(time.time_ns() + SECOND // 5), nodes // 5
-        phases = {
-            "registration": [(n % 4, update(n, n % 4, 4, stamps[n])) for n in range(nodes)],
-            "refresh": [(n % 4, update(n, n % 4, 5, stamps[n])) for n in range(some)],
-            "handover": [((n + 1) % 4, update(n, (n + 1) % 4, 4, later + n)) for n in range(some)],
-        }
-        found = {name: measure(child, maars, messages) for name, messages in phases.items()}
+    with process(namespace, make, processor=0) as child:
+        found = measure_cmd(child, maars, nodes) if distributed else measure_lma(child, maars, nodes)
     os.sched_setaffinity(0, {0, 1})
     maars.close()
     namespace.close()
     return found
 
 
+def measure_cmd(child: int, maars: Maars, nodes: int) -> dict[str, Phase]:
+    """Nodes come, are refreshed, and get another prefix elsewhere."""
+    stamps = [ticks(time.time_ns()) + number // 1000 for number in range(nodes)]
+    later, some = ticks(time.time_ns() + SECOND // 5), nodes // 5
+
+    def one(number: int, maar: int, handoff: int, stamp: int) -> tuple[int, bytes]:
+        return maar % 4, update(number, POOLS[maar % 4].subnet(number, 64), handoff, stamp, PROXY_DMM)
+
+    phases = {
+        "registration": [one(n, n, 4, stamps[n]) for n in range(nodes)],
+        "refresh": [one(n, n, 5, stamps[n]) for n in range(some)],
+        "handover": [one(n, n + 1, 4, later + n) for n in range(some)],
+    }
+    return {name: measure(child, maars, messages) for name, messages in phases.items()}
+
+
+def measure_lma(child: int, maars: Maars, nodes: int) -> dict[str, Phase]:
+    """Nodes come and are given a prefix, are refreshed with it, and turn up elsewhere, where nobody knows it."""
+    some = nodes // 5
+
+    def phase(count: int, make: Callable[[int], tuple[int, Prefix, int]]) -> Phase:
+        now, asked = ticks(time.time_ns()), [(number, *make(number)) for number in range(count)]
+        return measure(
+            child, maars, [(maar % 4, update(n, home, handoff, now, PROXY)) for n, maar, home, handoff in asked]
+        )
+
+    maars.heard = []
+    found = {"registration": phase(nodes, lambda number: (number, ANY, 4))}
+    given = _given(maars.heard)
+    maars.heard = None
+    found["refresh"] = phase(some, lambda number: (number, given[mac(number)], 5))
+    found["handover"] = phase(some, lambda number: (number + 1, ANY, 3))
+    return found
+
+
+def _given(answers: Sequence[bytes]) -> dict[bytes, Prefix]:
+    """The prefix of each node."""
+    given = {}
+    for octets in answers:
+        answer = decode(octets)
+        assert isinstance(answer, BindingAcknowledgement)
+        node, home = answer.first(MobileNodeIdentifier), answer.first(HomeNetworkPrefix)
+        assert node is not None
+        assert home is not None
+        given[node.identifier] = home.prefix
+    return given
+
+
 def print_signalling(nodes: int) -> bool:
-    print(f"CMD, one core, {nodes} nodes, {WINDOW} updates under way, real raw sockets, goal 10000 and 2048 octets")
+    print(f"One core, {nodes} nodes, {WINDOW} updates under way, real raw sockets, goal 10000 and 2048 octets")
     print(
-        f"{'store':<8}{'update':<14}{'answered/s':>12}{'a core-second':>15}{'us CPU':>8}"
+        f"{'role':<5}{'store':<8}{'plane':<9}{'update':<14}{'answered/s':>12}{'a core-second':>15}{'us CPU':>8}"
         f"{'refused':>9}{'octets/node':>13}"
     )
     good = True
@@ -262,16 +327,27 @@ def print_signalling(nodes: int) -> bool:
             "sqlite": lambda: SqliteStore(Path(directory, "cmd.sqlite")),
         }
         for store, make in stores.items():
-            for name, phase in signalling(nodes, make).items():
-                rate = phase.updates / phase.processor
-                memory = f"{phase.memory / phase.updates:.0f}" if name == "registration" else ""
-                print(
-                    f"{store:<8}{name:<14}{phase.updates / phase.wall:>12.0f}{rate:>15.0f}"
-                    f"{1e6 / rate:>8.1f}{phase.refused:>9}{memory:>13}"
-                )
-                good &= phase.refused == 0
-                if name == "registration":
-                    good &= rate >= 10_000 and phase.memory / phase.updates <= 2048
+            good &= print_run(("cmd", store, ""), nodes, lambda make=make: make_cmd(make))  # type: ignore[misc]
+        stores["sqlite"] = lambda: SqliteStore(Path(directory, "lma.sqlite"))
+        for store, make in stores.items():
+            good &= print_run(("lma", store, "memory"), nodes, lambda make=make: make_lma(make))  # type: ignore[misc]
+        print_run(("lma", "memory", "kernel"), min(nodes, 20_000), lambda: make_lma(MemoryStore, True))
+    return good
+
+
+def print_run(names: tuple[str, str, str], nodes: int, make: Callable[[], Host]) -> bool:
+    """The rows of one run; whether the goals are met."""
+    good = True
+    for name, phase in signalling(nodes, make, names[0] == "cmd").items():
+        rate = phase.updates / phase.processor
+        memory = f"{phase.memory / phase.updates:.0f}" if name == "registration" else ""
+        print(
+            f"{names[0]:<5}{names[1]:<8}{names[2]:<9}{name:<14}{phase.updates / phase.wall:>12.0f}{rate:>15.0f}"
+            f"{1e6 / rate:>8.1f}{phase.refused:>9}{memory:>13}"
+        )
+        good &= phase.refused == 0
+        if name == "registration":
+            good &= rate >= 10_000 and phase.memory / phase.updates <= 2048
     return good
 
 
@@ -285,6 +361,32 @@ def make_maar(confirmed: bool) -> Host:
     engine = MobilityAnchorAccessRouter(configuration, time.time_ns() - time.monotonic_ns())
     dataplane = LinuxDataplane(LinuxSettings(address=MAARS[0], pool=POOLS[0], peers=(), access=("acc0",)))
     return Host(engine, dataplane, MemoryStore(), address=MAARS[0], peers=frozenset({CMD}), access=("acc0",))
+
+
+def make_mag() -> Host:
+    configuration = MagConfiguration(MAARS[0], CMD, new_nodes_per_second=100_000, nodes=100_000)
+    engine = MobileAccessGateway(configuration, time.time_ns() - time.monotonic_ns())
+    settings = LinuxSettings(MAARS[0], None, (CMD,), ("acc0",), local_routing=False, drop_strays=True)
+    return Host(
+        engine, LinuxDataplane(settings), MemoryStore(), address=MAARS[0], peers=frozenset({CMD}), access=("acc0",)
+    )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Who answers to a host, and with whom it registers hosts."""
+
+    role: str
+    advertised: str
+    router: Callable[[], Host]
+    anchor: Callable[[], Host]
+
+
+PAIRS = (
+    Pair("maar", "confirmed", lambda: make_maar(True), lambda: make_cmd(MemoryStore)),
+    Pair("maar", "at once", lambda: make_maar(False), lambda: make_cmd(MemoryStore)),
+    Pair("mag", "confirmed", make_mag, lambda: make_lma(MemoryStore, True)),
+)
 
 
 def station_frame(sender: bytes) -> bytes:
@@ -339,8 +441,8 @@ def _advertises(frame: bytes, node: bytes) -> bool:
 
 
 @contextmanager
-def attached_domain(confirmed: bool) -> Iterator[AccessRouter]:
-    """A CMD, a MAAR with an access link, and an empty host."""
+def attached_domain(pair: Pair) -> Iterator[AccessRouter]:
+    """A CMD or LMA, a router with an access link, and an empty host."""
     with access_router() as network:
         cmd = NetworkNamespace("cmd")
         core, far = End(network.router, "core", 21, mac(1 << 30)), End(cmd, "core", 22, mac((1 << 30) + 1))
@@ -358,7 +460,7 @@ def attached_domain(confirmed: bool) -> Iterator[AccessRouter]:
         network.host.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
         network.host_up()
         time.sleep(0.2)  # carrier
-        with process(cmd, lambda: make_cmd(MemoryStore)), process(network.router, lambda: make_maar(confirmed)):
+        with process(cmd, pair.anchor), process(network.router, pair.router):
             time.sleep(0.3)
             yield network
         far_netlink.close()
@@ -367,21 +469,21 @@ def attached_domain(confirmed: bool) -> Iterator[AccessRouter]:
 
 def print_attachments(count: int) -> bool:
     print(f"From a sign of a new host to its advertisement, {count} hosts each, goal: median 1.5 ms, none missing")
-    print(f"{'advertised':<12}{'sign':<16}{'median ms':>10}{'p95 ms':>8}{'p99 ms':>8}{'longest':>9}{'missing':>9}")
+    titles = f"{'role':<6}{'advertised':<12}{'sign':<16}{'median ms':>10}"
+    print(titles + f"{'p95 ms':>8}{'p99 ms':>8}{'longest':>9}{'missing':>9}")
     good = True
-    for confirmed in (True, False):
-        with attached_domain(confirmed) as network:
+    for pair in PAIRS:
+        with attached_domain(pair) as network:
             for turn, (name, sign) in enumerate(SIGNS.items()):
                 attach(network, 1_000_000 * (turn + 1), 20, sign)  # warm
                 times, missing = attach(network, 1_000_000 * (turn + 1) + 20, count, sign)
                 times.sort()
                 figures = [median(times), times[len(times) * 95 // 100], times[len(times) * 99 // 100], times[-1]]
-                when = "confirmed" if confirmed else "at once"
                 print(
-                    f"{when:<12}{name:<16}{figures[0]:>10.2f}{figures[1]:>8.2f}{figures[2]:>8.2f}{figures[3]:>9.2f}"
-                    f"{missing:>9}"
+                    f"{pair.role:<6}{pair.advertised:<12}{name:<16}{figures[0]:>10.2f}{figures[1]:>8.2f}"
+                    f"{figures[2]:>8.2f}{figures[3]:>9.2f}{missing:>9}"
                 )
-                good &= missing == 0 and (not confirmed or figures[0] <= 1.5)
+                good &= missing == 0 and (pair.advertised != "confirmed" or figures[0] <= 1.5)
     return good
 
 

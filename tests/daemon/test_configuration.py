@@ -19,12 +19,14 @@ from sojourn.daemon.configuration import (
     maar_configuration,
     parse,
 )
-from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Multicast, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
     CmdConfiguration,
     Dhcpv6,
+    LmaConfiguration,
     MaarConfiguration,
+    MagConfiguration,
     Mode,
     MulticastConfiguration,
     RetransmissionConstants,
@@ -110,6 +112,8 @@ def test_absent_keys_are_the_engines_own_defaults() -> None:
     [
         (MaarConfiguration, Maar),
         (CmdConfiguration, Cmd),
+        (MagConfiguration, Mag),
+        (LmaConfiguration, Lma),
         (RetransmissionConstants, Retransmission),
         (MulticastConfiguration, Multicast),
     ],
@@ -343,7 +347,7 @@ def test_two_roles_need_two_addresses_and_one_mode() -> None:
 
 def test_a_file_without_a_role() -> None:
     assert problems('control = "/x"') == [
-        "x.toml: has neither a table [maar] nor a table [cmd]; name at least one role"
+        "x.toml: has none of the tables [maar], [cmd], [mag] and [lma]; name at least one role"
     ]
 
 
@@ -452,15 +456,16 @@ def test_the_documentation_is_that_of_the_model() -> None:
     assert page.read_text() == reference.markdown(), "python -m sojourn.daemon.reference > docs/configuration.md"
 
 
-@pytest.mark.parametrize("example", [reference.MAAR_EXAMPLE, reference.CMD_EXAMPLE])
+@pytest.mark.parametrize(
+    "example", [reference.MAAR_EXAMPLE, reference.CMD_EXAMPLE, reference.MAG_EXAMPLE, reference.LMA_EXAMPLE]
+)
 def test_the_documented_examples_are_right(example: str) -> None:
     assert read(example).notes == ()
 
 
 def test_the_schema_is_json_and_knows_every_table() -> None:
     schema = json.loads(json.dumps(reference.json_schema()))
-    tables = {"Maar", "Peer", "AccessPoint", "Multicast", "Kernel", "Cmd", "CmdMaar", "Retransmission"}
-    assert set(schema["$defs"]) == tables
+    assert set(schema["$defs"]) == {model.__name__ for _, model in LAYOUT.tables if model is not File}
     assert schema["additionalProperties"] is False
 
 

@@ -1,6 +1,6 @@
 """Whatever arrives, from whomever: no exception, bounded tables, and strangers get little and seldom.
 
-1.6 million messages of this kind passed with other seeds (``Storm(seed).run(20_000)``); what runs here is a sample.
+1.6 million messages of this kind passed with other seeds (``MaarStorm(seed).run(20_000)``); what runs here is a sample.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ import pytest
 
 from sojourn.core.events import MessageReceived, NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
-from sojourn.wire import MobilityMessage, encode
-from sojourn.wire.addresses import Address
-from sojourn.wire.units import MILLISECOND, SECOND
+from sojourn.wire.units import SECOND
 from support import checkers
-from support.domain import CMD, HOSTS, Domain, router
+from support.domain import CMD, Domain
 from support.hostile import Attacker
+from support.storm import Storm
 
 _NODES = 40
 _PREFIXES = 4
 _STRANGER_RATE = 50
 
 
-class Storm:
+class MaarStorm(Storm):
     """Random messages to a CMD and two MAARs that also have work to do."""
 
     def __init__(self, seed: int) -> None:
@@ -35,40 +34,7 @@ class Storm:
             new_nodes_per_second=5,
         )
         self.attacker = Attacker(seed, self.domain)
-        self.answered: list[tuple[int, int]] = []
-        """When a stranger was answered, and by how many octets more than it sent."""
-
-    def run(self, count: int) -> None:
-        """`count` messages, some time, some nodes."""
-        dice = self.attacker.dice
-        for _ in range(count):
-            name = dice.choice(["cmd", "ar1", "ar2"])
-            self._send(name, self.attacker.source(), self.attacker.message())
-            self.check()
-            if dice.random() < 0.1:
-                host = dice.choice(["mn1", "mn2", "mn3"])
-                self.domain.event(dice.choice(["ar1", "ar2"]), self._event(host))
-            if dice.random() < 0.2:
-                self.domain.run(dice.choice([MILLISECOND, 300 * MILLISECOND, 5 * SECOND]))
-                self.domain.effects.clear()
-
-    def _event(self, host: str) -> NodeSeen | NodeDetached:
-        dice = self.attacker.dice
-        if dice.random() < 0.4:
-            return NodeDetached("acc0", HOSTS[host])
-        return NodeSeen("acc0", HOSTS[host], dice.choice(list(Sighting)))
-
-    def _send(self, name: str, source: Address, message: MobilityMessage) -> None:
-        domain = self.domain
-        domain.messages.clear()
-        own = CMD if name == "cmd" else router(int(name[2:]))
-        if source == own:
-            return  # the host drops what claims to come from ourselves
-        domain.event(name, MessageReceived(message, source, own))
-        for _, sender, destination, answer in domain.messages:
-            if destination == source.hex():
-                assert sender == "cmd", "a MAAR answers no stranger"
-                self.answered.append((domain.now, len(encode(answer)) - len(encode(message))))
+        super().__init__(self.domain, self.attacker, "cmd", ("ar1", "ar2"))
 
     def check(self) -> None:
         """The limits hold."""
@@ -86,18 +52,10 @@ class Storm:
                 assert len(session.anchored) <= _PREFIXES
                 assert len(session.logical) <= _PREFIXES
 
-    def settle(self) -> None:
-        """The storm is over, the nodes are gone, and time passes."""
-        for name in ("ar1", "ar2"):
-            for host in ("mn1", "mn2", "mn3"):
-                self.domain.event(name, NodeDetached("acc0", HOSTS[host]))
-        for _ in range(40):
-            self.domain.run(30 * SECOND)
-
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_storm_of_messages(seed: int) -> None:
-    storm = Storm(seed)
+    storm = MaarStorm(seed)
     storm.run(700)
     assert storm.answered, "strangers were among them"
     for when, surplus in storm.answered:
@@ -108,7 +66,7 @@ def test_a_storm_of_messages(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_after_a_storm_nothing_is_left(seed: int) -> None:
     """Whatever forged messages made the engines believe ends with its lifetime."""
-    storm = Storm(seed)
+    storm = MaarStorm(seed)
     storm.run(300)
     storm.settle()
     assert checkers.nothing_left(storm.domain) == []

@@ -10,14 +10,17 @@ from sojourn.core.clock import Timers
 from sojourn.core.events import MessageReceived
 from sojourn.engines.configuration import Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover
+from sojourn.engines.lma_entry import BindingCacheEntry as MobilitySession
 from sojourn.engines.maar_session import Session
+from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import BindingUpdate
 from sojourn.wire.units import SECOND
 from support.domain import CMD, Domain, router
 from support.messages import pbu
+from support.pmip import LMA, ProxyDomain, gateway, request
 
 
-@pytest.mark.parametrize("kept", [BindingCacheEntry, Handover, Session])
+@pytest.mark.parametrize("kept", [BindingCacheEntry, Handover, Session, MobilitySession, BindingUpdateListEntry])
 def test_what_is_kept_per_node_has_slots(kept: type) -> None:
     assert not hasattr(kept, "__dict__") or "__dict__" not in kept.__dict__
     assert "__slots__" in kept.__dict__
@@ -68,3 +71,31 @@ def test_a_binding_takes_less_than_two_kibibytes() -> None:
 
 def _from_ar1(update: BindingUpdate) -> MessageReceived:
     return MessageReceived(update, router(1), CMD)
+
+
+def test_a_quiet_session_of_an_lma_costs_one_entry_and_one_timer() -> None:
+    domain = ProxyDomain(3)
+    for host in ("mn1", "mn2"):
+        domain.attach(host, "mag1")
+        domain.run(SECOND)
+        domain.roam(host, "mag1", "mag2", SECOND)
+        domain.roam(host, "mag2", "mag3", SECOND)
+    domain.run(20 * SECOND)
+    assert (len(domain.lma.cache), len(domain.lma._timers), len(domain.lma._pending)) == (2, 2, 0)
+    for name, sessions in (("mag1", 0), ("mag2", 0), ("mag3", 2)):
+        assert len(domain.mag(name).sessions) == sessions
+        assert len(domain.mag(name)._requests) == 0
+
+
+def test_a_session_of_an_lma_takes_less_than_two_kibibytes() -> None:
+    domain = ProxyDomain()
+    updates = [MessageReceived(request(domain, host=f"mn{index + 1}"), gateway(1), LMA) for index in range(60)]
+    domain.event("lma", updates.pop())
+    domain.effects.clear()
+    tracemalloc.start()
+    for update in updates:
+        domain.lma.handle(update, domain.now)
+    octets = tracemalloc.get_traced_memory()[0] / len(updates)
+    tracemalloc.stop()
+    assert len(domain.lma.cache) == 60
+    assert octets < 2048

@@ -6,7 +6,10 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
+from sojourn.daemon.configuration import parse as read
+from sojourn.lab.daemons import configuration
 from sojourn.lab.topology import TopologyError, builtin_topologies, load, parse
 from sojourn.wire.units import MILLISECOND, SECOND
 
@@ -24,6 +27,23 @@ core.ar1 = "5ms"
 core.ar2 = { delay = "7.5ms", jitter = "1ms", loss = "1%", rate = "20mbit", mtu = 1460 }
 core.cmd = "10ms"
 core.server = 0.001
+"""
+PROXY = """
+name = "proxy"
+[nodes]
+core = "router"
+mag1 = "mag"
+mag2 = { kind = "mag", settings = { local_routing = true } }
+lma = "lma"
+mn = { kind = "host", at = "mag1" }
+[links]
+core.mag1 = 0
+core.mag2 = 0
+core.lma = 0
+[mag]
+profiles = [{ link_layer = "02:00:00:00:00:01", identifier = "mn@example.com" }]
+[lma]
+everybody = { count = 2 }
 """
 
 
@@ -93,6 +113,37 @@ def test_roaming_script_in_short_form_walks_hosts_in_turn() -> None:
     assert all(step.outage == 50 * MILLISECOND for step in topology.roam)
 
 
+def test_gateways_of_proxy_mobile_ipv6_are_access_routers() -> None:
+    topology = parse(PROXY)
+    assert topology.access_routers == ["mag1", "mag2"]
+    assert topology.daemons == ["lma", "mag1", "mag2"]
+    assert [topology.address(name) for name in topology.daemons] == [
+        "2001:db8:f::1",
+        "2001:db8:b1::1",
+        "2001:db8:b2::1",
+    ]
+    assert topology.nodes["lma"].pool == IPv6Network("2001:db8:f100::/48")
+    assert topology.nodes["mag2"].pool == IPv6Network("2001:db8:b200::/48")
+
+
+def test_daemons_are_configured_with_what_the_topology_says() -> None:
+    topology = parse(PROXY)
+    top: dict[str, JsonValue] = {"name": "x", "control": "/run/x.sock"}
+    files = {name: configuration(topology, name, top).encode() for name in topology.daemons}
+    lma, mag = read(files["lma"], "lma.toml").file.lma, read(files["mag2"], "mag2.toml").file.mag
+    assert lma is not None
+    assert mag is not None
+    assert [gateway.name for gateway in lma.gateways] == ["mag1", "mag2"]
+    assert lma.everybody.count == 2
+    assert (mag.local_routing, mag.profiles[0].identifier) == (True, b"\x01mn@example.com")
+    assert mag.lma == lma.address
+
+
+def test_maars_register_with_an_lma_where_there_is_no_database() -> None:
+    topology = parse(changed('cmd = "cmd"', 'lma = "lma"').replace("core.cmd", "core.lma"))
+    assert topology.daemons == ["lma", "ar1", "ar2"]
+
+
 @pytest.mark.parametrize(
     ("text", "key", "words"),
     [
@@ -130,6 +181,14 @@ def test_roaming_script_in_short_form_walks_hosts_in_turn() -> None:
             "the pool of",
         ),
         (changed('cmd = "cmd"', 'cmd = "server"'), "nodes", 'exactly one node of kind "cmd"'),
+        (PROXY.replace('"lma"\n', '"server"\n'), "nodes", 'a node of kind "lma"'),
+        (
+            PROXY.replace('lma = "lma"', 'lma = { kind = "lma", pool = "2001:db8:b100::/40" }'),
+            "nodes.lma.pool",
+            'pool of "mag1"',
+        ),
+        (changed('"server"', '{ kind = "server", pool = "2001:db8::/48" }'), "nodes.server.pool", "LMAs only"),
+        (changed('"server"', '{ kind = "server", settings = { mtu = 1400 } }'), "nodes.server.settings", "LMAs only"),
         (SMALL + '[[roam]]\nhost = "nobody"\nto = "ar1"\nafter = 1\n', "roam.0.host", "expected a host (mn)"),
         (SMALL + '[[roam]]\nhost = "mn"\nto = "core"\nafter = 1\n', "roam.0.to", "expected an access router"),
         (changed("ar1", "AR_1"), "nodes.AR_1", "lower-case"),

@@ -214,10 +214,10 @@ def test_a_second_daemon_is_refused(world: Domain) -> None:
     assert "ar1.sqlite: is in use by another process" in words
     assert not (directory / "other.sock").exists()
     words = second(("ar1.sock", "other.sock"), ("ar1.sqlite", "other.sqlite"))
-    assert "an access router (maar) is running on this machine already" in words
+    assert "a role that forwards (maar, mag or lma) is running on this machine already" in words
     (directory / "elsewhere").mkdir()
     words = second(("ar1.sock", "elsewhere/other.sock"), ("ar1.sqlite", "elsewhere/other.sqlite"))
-    assert "an access router (maar) is running on this machine already" in words
+    assert "a role that forwards (maar, mag or lma) is running on this machine already" in words
     assert first._ready(), "the first daemon goes on"
 
 

@@ -92,6 +92,19 @@ def test_an_advertised_prefix_becomes_an_address_and_deprecated_when_asked(
     assert network.host.call(Path("/proc/sys/net/ipv6/conf/eth0/mtu").read_text).strip() == "1460"
 
 
+def test_6_9_5_the_mtu_of_a_link_that_is_smaller_than_the_tunnel_is_advertised(
+    network: AccessRouter, access: AccessLink
+) -> None:
+    """RFC 5213 6.9.5: "if the MTU value of the access link ... is lower than the determined Path MTU value, then the
+    MTU of the access link MUST be used in the MTU option"."""
+    network.host_up()
+    events_until(_port(access), lambda e: _sighting(e) is Sighting.ROUTER_SOLICITATION)
+    network.netlink.set_link(BRIDGE, mtu=1400)
+    access.refresh("acc0")
+    access.apply(_advertise(300))
+    until(lambda: network.host.call(Path("/proc/sys/net/ipv6/conf/eth0/mtu").read_text).strip() == "1400")
+
+
 def test_the_advertising_router_is_the_default_router_until_it_says_otherwise(
     network: AccessRouter, access: AccessLink
 ) -> None:

@@ -31,6 +31,7 @@ from sojourn.wire.addresses import prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support import checkers
 from support.domain import CMD, HOSTS, Domain, node, pool, router
+from support.hostile import mutated
 from support.legacy import LegacyAnchor
 from support.messages import answers, pbu, stamp, updates
 
@@ -326,14 +327,7 @@ def test_C128_mutated_messages_reach_no_exception_and_leave_memory_bounded() -> 
     domain = Domain(nodes=50, cmd={"nodes": 50})
     dice = random.Random(128)
     samples = [bytes(encode(message)) for _, _, message in _conversation()]
-    for _ in range(4_000):
-        octets = bytearray(dice.choice(samples))
-        for _ in range(dice.randrange(1, 6)):
-            octets[dice.randrange(len(octets))] = dice.randrange(256)
-        try:
-            message = decode(bytes(octets))
-        except DecodeError:
-            continue
+    for message in mutated(dice, samples, 4_000):
         receiver = dice.choice(["cmd", "ar1"])
         source = dice.choice([CMD, router(1), router(2), dice.randbytes(16)])
         domain.event(receiver, MessageReceived(message, source, CMD if receiver == "cmd" else router(1)))

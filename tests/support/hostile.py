@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 
 from sojourn.wire import (
     MESSAGES,
@@ -39,12 +40,11 @@ from sojourn.wire.units import SECOND, ticks
 from support.domain import CMD, EPOCH, HOSTS, Domain, pool, router
 
 
-class Attacker:
-    """A seeded source of messages."""
+class Malice(ABC):
+    """A seeded source of messages; whose addresses and prefixes are plausible is for those who inherit."""
 
-    def __init__(self, seed: int, domain: Domain) -> None:
+    def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
-        self.domain = domain
         self._options: list[Callable[[], MobilityOption]] = [
             lambda: MobileNodeIdentifier(5, self.host()),
             lambda: MobileNodeIdentifier(self.dice.randrange(256), self.octets(40)),
@@ -74,10 +74,21 @@ class Attacker:
             except (DecodeError, EncodeError):
                 continue
 
+    @abstractmethod
     def source(self) -> Address:
         """Somebody known, or anybody."""
-        known = [CMD, *(router(number) for number in self.domain.numbers)]
-        return self.dice.choice([*known, self.dice.randbytes(16)])
+
+    @abstractmethod
+    def prefix(self) -> Prefix:
+        """Of a pool, a whole pool, everything, or nonsense."""
+
+    @abstractmethod
+    def address(self) -> Address:
+        """Of somebody known, or nonsense."""
+
+    @abstractmethod
+    def timestamp(self) -> int:
+        """Now, of a session that exists, or nonsense."""
 
     def _plausible(self) -> MobilityMessage:
         dice = self.dice
@@ -114,6 +125,19 @@ class Attacker:
         """Up to `most` random octets."""
         return self.dice.randbytes(self.dice.randrange(most + 1))
 
+
+class Attacker(Malice):
+    """Against a domain of RFC 8885."""
+
+    def __init__(self, seed: int, domain: Domain) -> None:
+        super().__init__(seed)
+        self.domain = domain
+
+    def source(self) -> Address:
+        """Somebody known, or anybody."""
+        known = [CMD, *(router(number) for number in self.domain.numbers)]
+        return self.dice.choice([*known, self.dice.randbytes(16)])
+
     def prefix(self) -> Prefix:
         """Of a pool, a whole pool, everything, or nonsense."""
         dice = self.dice
@@ -145,3 +169,15 @@ class Attacker:
             for session in self.domain.maar(name).sessions.values()
         ]
         return dice.choice([now, now + dice.randrange(-70_000, 70_000), *known[:4], dice.randrange(1 << 64), 0])
+
+
+def mutated(dice: random.Random, samples: Sequence[bytes], count: int) -> Iterator[MobilityMessage]:
+    """`count` of the samples with some octets changed, of which those that still decode."""
+    for _ in range(count):
+        octets = bytearray(dice.choice(samples))
+        for _ in range(dice.randrange(1, 6)):
+            octets[dice.randrange(len(octets))] = dice.randrange(256)
+        try:
+            yield decode(bytes(octets))
+        except DecodeError:
+            continue

@@ -17,10 +17,11 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import SECOND, Duration, ticks
-from support.domain import EPOCH, Domain, node
+from support.domain import Domain
+from support.table import EPOCH, Table, node
 
 
-def stamp(domain: Domain, ahead: Duration = 0) -> int:
+def stamp(domain: Table, ahead: Duration = 0) -> int:
     """The Timestamp of an attachment at this moment."""
     return ticks(EPOCH + domain.now + ahead)
 
@@ -75,7 +76,7 @@ def about(message: MobilityMessage) -> str | None:
     return None if option is None else option.identifier.hex()
 
 
-def answers(domain: Domain, receiver: str) -> list[BindingAcknowledgement]:
+def answers(domain: Table, receiver: str) -> list[BindingAcknowledgement]:
     """Acknowledgements that were sent to `receiver` since the last `clear`."""
     return [
         message
@@ -84,7 +85,7 @@ def answers(domain: Domain, receiver: str) -> list[BindingAcknowledgement]:
     ]
 
 
-def updates(domain: Domain, source: str, receiver: str) -> list[BindingUpdate]:
+def updates(domain: Table, source: str, receiver: str) -> list[BindingUpdate]:
     """Updates that `source` sent to `receiver` since the last `clear`."""
     return [
         message

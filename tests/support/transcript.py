@@ -12,7 +12,8 @@
     untraced / traced           what happens in between is not in the trace
     check                       routes are what the bindings say, one owner for a prefix, no loop
 
-``ar1#0`` is the first prefix of ar1's pool. Times are seconds since the domain came up.
+``domain pmip`` begins a domain of RFC 5213 (`support.pmip_words`): lma, mag1, mag2 ...; ``home#0`` is the first prefix
+that the LMA gives away, ``ar1#0`` is the first prefix of ar1's pool. Times are seconds since the domain came up.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ from sojourn.wire import (
     Handoff,
     HandoffIndicator,
     HomeNetworkPrefix,
+    LinkLocalAddress,
     LocalPrefix,
     MobileNodeIdentifier,
     MobilityMessage,
@@ -71,9 +73,11 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, address, prefix, text
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
-from support import checkers
+from support import checkers, pmip_checkers
 from support.domain import CMD, HOSTS, Domain, pool, router
 from support.legacy import LegacyAnchor
+from support.pmip import LMA, LMA2, START, ProxyDomain, gateway
+from support.pmip_words import proxy_domain
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE}
 _NAMES = {link_layer: host for host, link_layer in HOSTS.items()}
@@ -102,7 +106,7 @@ class _Stage:
     """One scenario being played."""
 
     def __init__(self) -> None:
-        self.domain: Domain | None = None
+        self.domain: Domain | ProxyDomain | None = None
         self.lines: list[str] = []
         self.places: dict[str, str] = {}
         self.deaf: set[str] = set()
@@ -133,7 +137,11 @@ class _Stage:
     # --- the script -------------------------------------------------------------------------------------------------
 
     def _domain(self, words: list[str]) -> None:
-        mode, options = Mode(words[0]), dict(word.split("=", 1) for word in words[1:])
+        options = dict(word.split("=", 1) for word in words[1:])
+        if words[0] == "pmip":
+            self._begin(proxy_domain(options))
+            return
+        mode = Mode(words[0])
         settings: dict[str, object] = {}
         cmd: dict[str, object] = {}
         for key, value in options.items():
@@ -141,7 +149,7 @@ class _Stage:
                 (cmd if key.startswith("cmd.") else settings)[key.removeprefix("cmd.")] = _value(value)
         if "multicast" in options:
             settings["multicast"] = MulticastConfiguration(options["multicast"], ("acc0",))
-        self.domain = domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)  # type: ignore[arg-type]
+        domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)  # type: ignore[arg-type]
         if "legacy" in options:
             domain.replace_cmd(LegacyAnchor(CMD, _HOME, strict=options["legacy"] == "strict"))
         for name in options.get("routes", "").split(",") if "routes" in options else []:
@@ -149,6 +157,10 @@ class _Stage:
             domain.reconfigure(name, routes=(network,))
         if "pool" in options:
             domain.reconfigure("ar1", pool=prefix(f"2001:db8:a100::/{options['pool']}"))
+        self._begin(domain)
+
+    def _begin(self, domain: Domain | ProxyDomain) -> None:
+        self.domain = domain
         domain.lose = self._lost
         domain.on_probe = self._on_probe
         domain.on_query = self._on_query
@@ -209,6 +221,10 @@ class _Stage:
     def _do_check(self) -> None:
         assert self.domain is not None
         self._write()
+        if isinstance(self.domain, ProxyDomain):
+            faults = pmip_checkers.faults(self.domain)
+            self.lines += [f"checked: {fault}" for fault in faults] or ["checked: routes are what the bindings say"]
+            return
         faults = checkers.owners(self.domain) + checkers.loops(self.domain)
         faults += checkers.routes_equal_bindings(self.domain)
         self.lines += [f"checked: {fault}" for fault in faults] or ["checked: routes are what the bindings say"]
@@ -358,6 +374,9 @@ def describe(effect: Effect) -> str:
             return f"join {text(group)} upstream: {' '.join([which, *map(text, sources)])}"
         case WithdrawMembership(group):
             return f"leave {text(group)} upstream"
+        case StoreBinding(key) | DeleteBinding(key) if len(key) == 4:
+            verb = "store" if isinstance(effect, StoreBinding) else "delete"
+            return f"{verb} session {int.from_bytes(key, 'big')}"
         case StoreBinding(key):
             return f"store {_host(key[1:])}"
         case DeleteBinding(key):
@@ -376,12 +395,22 @@ def _message(message: MobilityMessage) -> str:
             return "refresh request"
         case BindingUpdate(sequence, flags, lifetime):
             kind = "PBU" if flags & BindingUpdateFlags.D else "plain PBU"
-            return f"{kind} {sequence}{_options(message)} lifetime {lifetime // SECOND}s"
+            hint = "" if flags & BindingUpdateFlags.D else _hint(message)
+            return f"{kind} {sequence}{_options(message)}{hint} lifetime {lifetime // SECOND}s"
         case BindingAcknowledgement(status, flags, sequence, lifetime):
             kind = "PBA" if flags & BindingAcknowledgementFlags.D else "plain PBA"
             outcome = f"lifetime {lifetime // SECOND}s" if status < 128 else f"refused: {_status(status)}"
             return f"{kind} {sequence}{_options(message)} {outcome}"
     return type(message).__name__
+
+
+def _hint(update: BindingUpdate) -> str:
+    """What a MAG knows of a handoff."""
+    option = update.first(HandoffIndicator)
+    known = (Handoff.NEW_INTERFACE, Handoff.BETWEEN_INTERFACES, Handoff.BETWEEN_GATEWAYS)
+    if option is None or option.indicator not in known:
+        return ""
+    return f" {Handoff(option.indicator).name.lower().replace('_', ' ')}"
 
 
 def _options(message: MobilityMessage) -> str:
@@ -402,6 +431,8 @@ def _options(message: MobilityMessage) -> str:
                 words += f" previous {_prefix(option.prefix)} at {_name(option.maar)}"
             case ServingMaar(serving):
                 words += f" serving {_name(serving)}"
+            case LinkLocalAddress(identity):
+                words += " link-local" + (" ?" if not any(identity) else "")
             case DlifLinkLocalAddress(identity):
                 words += f" identity {_identity(identity)}"
     return words
@@ -432,6 +463,10 @@ def _name_of_text(value: str) -> str:
         pool_start = str(pool(number))[: -len("::/48")]
         if value.startswith(pool_start) and value.endswith("/64"):
             return _prefix(prefix(value))
+        if value == text(gateway(number)):
+            return f"mag{number}"
+    if value in (text(LMA), text(LMA2)):
+        return "lma" if value == text(LMA) else "lma2"
     return "cmd" if value == text(CMD) else value.replace(" ", "_")
 
 
@@ -459,5 +494,6 @@ def _prefix(network: Prefix) -> str:
         if pool(number).contains(network):
             return f"ar{number}#{pool(number).index(network)}"
     if _HOME.contains(network):
-        return f"home#{_HOME.index(network)}"
+        index = _HOME.index(network)
+        return f"home#{index - START if index >= START else index}"
     return str(network)

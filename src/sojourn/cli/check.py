@@ -39,6 +39,7 @@ def check(
 
     from sojourn.daemon import machine
     from sojourn.daemon.configuration import Configuration, load
+    from sojourn.daemon.model import ARTICLES, ROLES
     from sojourn.daemon.reference import json_schema
     from sojourn.files.toml import ConfigurationError, Problem
 
@@ -71,6 +72,6 @@ def check(
         for line in [*problems, *notes]:
             print(line.text(str(file)))
         if configuration and not problems:
-            roles = " and ".join(role for role in ("maar", "cmd") if getattr(configuration.file, role))
-            print(f"{file}: a {roles} that can be started" if not offline else f"{file}: a {roles}, well described")
+            roles = " and ".join(f"{ARTICLES[role]} {role}" for role in ROLES if getattr(configuration.file, role))
+            print(f"{file}: {roles} that can be started" if not offline else f"{file}: {roles}, well described")
     return WRONG_USAGE if problems else DONE

@@ -107,7 +107,8 @@ def _lab_hint(topic: str) -> str:
         labs = sessions.running()
         for name in labs:
             nodes = sessions.ask(name, {"verb": "status"})["nodes"]
-            router = next((row["node"] for row in nodes if "control" in row and row["kind"] == "access-router"), None)
+            kinds = ("access-router", "mag")
+            router = next((row["node"] for row in nodes if "control" in row and row["kind"] in kinds), None)
             if router is not None:
                 which = f" --lab {name}" if len(labs) > 1 else ""
                 return f"a lab is up: sojourn show {topic} --node {router}{which}"

@@ -150,11 +150,13 @@ class WithdrawMembership(Struct, gc=False):
 
 
 class AdvertisedPrefix(Struct, gc=False):
-    """One Prefix Information option: off-link, autonomous (RFC 8273). Preferred lifetime 0 deprecates."""
+    """One Prefix Information option: autonomous. Preferred lifetime 0 deprecates."""
 
     prefix: Prefix
     preferred: Duration
     valid: Duration
+    on_link: bool = False
+    """Whether the node may take it for the prefix of its link (RFC 5213 6.9.1.2), which RFC 8273 advises against."""
 
 
 class Advertise(Struct, gc=False):

@@ -14,12 +14,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Maar, Multicast, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
     Dhcpv6,
+    Gateway,
+    GatewayProfile,
+    HomeProfile,
+    LmaConfiguration,
     MaarConfiguration,
+    MagConfiguration,
     Mode,
     MulticastConfiguration,
     RetransmissionConstants,
@@ -29,6 +34,7 @@ from sojourn.engines.configuration import Peer as PeerOfMaar
 from sojourn.files import toml
 from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
+from sojourn.wire.addresses import Address
 
 N = TypeVar("N", Tables, Priorities)
 
@@ -95,41 +101,109 @@ def cmd_configuration(section: Cmd) -> CmdConfiguration:
     )
 
 
+def mag_configuration(section: Mag) -> MagConfiguration:
+    """What the MAG engine is told; keys and fields have the same names."""
+    return MagConfiguration(
+        **_same_names(MagConfiguration, section),
+        profiles=tuple(
+            GatewayProfile(known.link_layer, known.identifier or b"", known.lma, known.service, known.prefixes)
+            for known in section.profiles
+        ),
+        everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
+        technologies=tuple(section.technologies.items()),
+        retransmission=_retransmission(section.retransmission),
+        multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
+    )
+
+
+def lma_configuration(section: Lma) -> LmaConfiguration:
+    """What the LMA engine is told; keys and fields have the same names."""
+    everybody = None if section.known_only else HomeProfile(**section.everybody.model_dump())
+    return LmaConfiguration(
+        **_same_names(LmaConfiguration, section),
+        gateways=tuple(Gateway(known.address, known.name, known.care_of) for known in section.gateways),
+        profiles=tuple(
+            HomeProfile(node=known.identifier, **_without(known, "identifier")) for known in section.profiles
+        ),
+        everybody=everybody,
+    )
+
+
+def _without(section: BaseModel, name: str) -> dict[str, Any]:
+    return {key: value for key, value in section if key != name}
+
+
 def speaks_ipv4(section: Maar) -> bool:
     """Whether nodes there may have IPv4 addresses, from this router or from another."""
     return section.ipv4_pool is not None or any(peer.ipv4_pool is not None for peer in section.peers)
 
 
-def linux_settings(section: Maar) -> LinuxSettings:
+def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
     """What the data plane in the kernel is told."""
-    kernel = section.kernel
-    return LinuxSettings(
-        address=section.address,
-        pool=section.pool,
-        # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
-        peers=(*(peer.address for peer in section.peers), section.cmd),
-        access=section.access,
-        buffer=section.buffer,
-        upstream=section.multicast.upstream if section.multicast else "",
-        mtu=section.mtu,
-        prefix_length=section.prefix_length,
-        counters=section.counters,
-        delegated_length=0 if section.dhcpv6 != "stateful" else section.delegated_length,
-        ipv4=speaks_ipv4(section),
-        ipv4_pool=section.ipv4_pool,
-        link_layer=section.link_layer,
-        link_local=section.link_local,
-        loop=kernel.loop,
-        tunnels=kernel.tunnels,
-        backend=section.backend,
-        tables=_moved(Tables(), kernel.first_table - Tables.decapsulation),
-        priorities=_moved(Priorities(), kernel.first_priority - Priorities.inner_spoofing),
-        nexthops=kernel.nexthops,
-        mark=kernel.mark,
-        mark_mask=kernel.mark_mask,
-        hold_octets=kernel.hold_octets,
-        hold_seconds=kernel.hold_seconds,
-    )
+    match section:
+        case Maar():
+            # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
+            peers = (*(peer.address for peer in section.peers), section.cmd)
+            settings = LinuxSettings(
+                section.address,
+                section.pool,
+                peers,
+                section.access,
+                delegated_length=0 if section.dhcpv6 != "stateful" else section.delegated_length,
+                ipv4=speaks_ipv4(section),
+                ipv4_pool=section.ipv4_pool,
+                **_of_access(section),
+            )
+        case Mag():
+            peers = anchors_of(section)
+            settings = LinuxSettings(
+                section.address,
+                section.visitors,
+                peers,
+                section.access,
+                local_routing=section.local_routing,
+                drop_strays=section.counters,
+                **_of_access(section),
+            )
+            if section.link_local_of_lma:
+                settings = replace(settings, link_local=None)
+        case Lma():
+            ends = tuple(end for gateway in section.gateways for end in (gateway.address, *gateway.care_of))
+            owned = (*section.pools, *(prefix for known in section.profiles for prefix in known.prefixes))
+            settings = LinuxSettings(
+                section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
+            )
+    settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
+    return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))
+
+
+def _of_access(section: Maar | Mag) -> dict[str, Any]:
+    return {
+        "buffer": section.buffer,
+        "upstream": section.multicast.upstream if section.multicast else "",
+        "link_layer": section.link_layer,
+        "link_local": section.link_local,
+    }
+
+
+def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
+    return {
+        "loop": kernel.loop,
+        "tunnels": kernel.tunnels,
+        "tables": _moved(Tables(), kernel.first_table - Tables.decapsulation),
+        "priorities": _moved(Priorities(), kernel.first_priority - Priorities.inner_spoofing),
+        "nexthops": kernel.nexthops,
+        "mark": kernel.mark,
+        "mark_mask": kernel.mark_mask,
+        "hold_octets": kernel.hold_octets,
+        "hold_seconds": kernel.hold_seconds,
+    }
+
+
+def anchors_of(section: Mag) -> tuple[Address, ...]:
+    """The LMAs that a gateway's nodes may have."""
+    others = (known.lma for known in (section.everybody, *section.profiles))
+    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None))))
 
 
 def _moved(numbers: N, distance: int) -> N:
@@ -140,6 +214,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access"}
+    made_here |= {"gateways", "profiles", "everybody", "technologies"}
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 

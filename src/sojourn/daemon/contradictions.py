@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from sojourn.daemon import contradictions_proxy as proxy
 from sojourn.dataplane.multicast import INTERFACES
 from sojourn.dataplane.settings import LinuxSettings, marks
 from sojourn.engines.configuration import MulticastConfiguration
@@ -21,9 +22,8 @@ from sojourn.files.fields import (
     parse_name_server,
     parse_pool,
 )
-from sojourn.files.raw import readable as _read
-from sojourn.files.raw import table as _table
-from sojourn.files.raw import tables as _tables
+from sojourn.files.raw import readable, tables
+from sojourn.files.raw import table as table_of
 from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, is_ipv4, text
 from sojourn.wire.units import MILLISECOND, SECOND
@@ -41,20 +41,26 @@ RESPONSE_MAX = 32 * SECOND
 
 def find(data: Mapping[str, Any]) -> list[Fault]:
     """All contradictions and notes of a parsed file."""
-    maar, cmd = _table(data.get("maar")), _table(data.get("cmd"))
+    maar, cmd, mag, lma = (table_of(data.get(role)) for role in ("maar", "cmd", "mag", "lma"))
     faults: list[Fault] = []
-    if "maar" not in data and "cmd" not in data:
-        faults.append(Fault((), "has neither a table [maar] nor a table [cmd]", "name at least one role"))
+    if not {"maar", "cmd", "mag", "lma"} & data.keys():
+        faults.append(Fault((), "has none of the tables [maar], [cmd], [mag] and [lma]", "name at least one role"))
+    faults += _forwarding(data)
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
     faults += _peers(maar)
-    faults += _access(maar)
-    faults += _access_points(maar)
-    faults += _lifetime(("maar", "lifetime"), maar.get("lifetime"))
-    faults += _lifetime(("cmd", "lifetime_max"), cmd.get("lifetime_max"))
-    faults += _advertised(maar)
-    faults += _multicast(maar)
-    faults += _kernel(_table(maar.get("kernel")))
+    faults += proxy.gateway(mag)
+    faults += proxy.anchor(lma)
+    for role, table in (("maar", maar), ("mag", mag)):
+        faults += _access(role, table)
+        faults += _access_points(role, table)
+        faults += _lifetime((role, "lifetime"), table.get("lifetime"))
+        faults += _advertised(role, table)
+        faults += _multicast(role, table)
+    for role, table in (("cmd", cmd), ("lma", lma)):
+        faults += _lifetime((role, "lifetime_max"), table.get("lifetime_max"))
+    for role, table in (("maar", maar), ("mag", mag), ("lma", lma)):
+        faults += _kernel(role, table_of(table.get("kernel")))
     faults += _dhcp(maar)
     faults += _delegation(maar)
     faults += _ipv4(maar)
@@ -62,19 +68,26 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     return faults
 
 
+def _forwarding(data: Mapping[str, Any]) -> Iterator[Fault]:
+    """The forwarding of a machine is one role's."""
+    roles = [role for role in ("maar", "mag", "lma") if role in data]
+    for role in roles[1:]:
+        yield Fault((role,), f"[{roles[0]}] forwards on this machine already", "expected one of [maar], [mag], [lma]")
+
+
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
 def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fault]:
-    own, pool = _read(parse_address, maar.get("address")), _read(parse_pool, maar.get("pool"))
+    own, pool = readable(parse_address, maar.get("address")), readable(parse_pool, maar.get("pool"))
     if own and pool and pool.covers(own):
         yield Fault(
             ("maar", "address"),
             f"{text(own)} lies inside the router's own pool {pool}, so that a node could be given its /64",
             "expected an address outside of every pool",
         )
-    database = _read(parse_address, cmd.get("address"))
+    database = readable(parse_address, cmd.get("address"))
     if database and pool and pool.covers(database):
         yield Fault(
             ("cmd", "address"),
@@ -90,8 +103,8 @@ def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fa
 
 
 def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Fault]:
-    own, used = _read(parse_address, maar.get("address")), _read(parse_address, maar.get("cmd"))
-    pool = _read(parse_pool, maar.get("pool"))
+    own, used = readable(parse_address, maar.get("address")), readable(parse_address, maar.get("cmd"))
+    pool = readable(parse_pool, maar.get("pool"))
     if own and own == used and not isinstance(data.get("cmd"), dict):
         yield Fault(
             ("maar", "cmd"),
@@ -111,12 +124,12 @@ def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str
 
 
 def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
-    own, used = _read(parse_address, maar.get("address")), _read(parse_address, maar.get("cmd"))
-    pool = _read(parse_pool, maar.get("pool"))
+    own, used = readable(parse_address, maar.get("address")), readable(parse_address, maar.get("cmd"))
+    pool = readable(parse_pool, maar.get("pool"))
     seen: dict[Address, int] = {}
-    for index, peer in enumerate(_tables(maar.get("peers"))):
+    for index, peer in enumerate(tables(maar.get("peers"))):
         key = ("maar", "peers", index, "address")
-        address = _read(parse_address, peer.get("address"))
+        address = readable(parse_address, peer.get("address"))
         if address is None:
             continue
         if address == own:
@@ -134,31 +147,31 @@ def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
         seen.setdefault(address, index)
 
 
-def _access(maar: Mapping[str, Any]) -> Iterator[Fault]:
-    names = maar.get("access")
+def _access(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    names = table.get("access")
     if not isinstance(names, list):
         return
     if not names:
-        yield Fault(("maar", "access"), "is empty", 'expected at least one interface (for example ["acc0"])')
+        yield Fault((role, "access"), "is empty", 'expected at least one interface (for example ["acc0"])')
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Fault(("maar", "access", index), f"{name!r} is there twice", "expected every interface once")
+            yield Fault((role, "access", index), f"{name!r} is there twice", "expected every interface once")
 
 
-def _access_points(maar: Mapping[str, Any]) -> Iterator[Fault]:
-    access, seen = maar.get("access"), set[str]()
-    for index, point in enumerate(_tables(maar.get("hostapd"))):
+def _access_points(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    access, seen = table.get("access"), set[str]()
+    for index, point in enumerate(tables(table.get("hostapd"))):
         interface, control = point.get("interface"), point.get("control")
         if isinstance(access, list) and isinstance(interface, str) and interface not in access:
-            yield Fault(("maar", "hostapd", index, "interface"), f"{interface!r} is not in maar.access", "expected one")
+            yield Fault((role, "hostapd", index, "interface"), f"{interface!r} is not in {role}.access", "expected one")
         if isinstance(control, str) and control in seen:
-            yield Fault(("maar", "hostapd", index, "control"), f"{control!r} is there twice", "expected each once")
+            yield Fault((role, "hostapd", index, "control"), f"{control!r} is there twice", "expected each once")
         seen.add(str(control))
 
 
 def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
     """The wire counts 4 s; a number that it cannot say becomes another one."""
-    duration = None if value is None else _read(parse_duration, value)
+    duration = None if value is None else readable(parse_duration, value)
     if duration is None:
         return
     longest = duration_text(LIFETIME_MAX - LIFETIME_UNIT)
@@ -171,59 +184,59 @@ def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
         yield Fault(key, f"{value!r} is not a multiple of 4 s", f'it becomes "{becomes}" (RFC 6275 6.1.7)', note=True)
 
 
-def _advertised(maar: Mapping[str, Any]) -> Iterator[Fault]:
+def _advertised(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
     """Times and lengths that a node is told."""
-    preferred, valid = (_read(parse_duration, maar.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
+    preferred, valid = (readable(parse_duration, table.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
     if preferred is not None and valid is not None and preferred > valid:
         yield Fault(
-            ("maar", "preferred_lifetime"),
-            f"{maar['preferred_lifetime']!r} is more than the valid_lifetime {maar['valid_lifetime']!r}",
+            (role, "preferred_lifetime"),
+            f"{table['preferred_lifetime']!r} is more than the valid_lifetime {table['valid_lifetime']!r}",
             "expected at most that (RFC 4861 4.6.2)",
         )
-    router = _read(parse_duration, maar.get("router_lifetime"))
+    router = readable(parse_duration, table.get("router_lifetime"))
     if router is not None and router > ROUTER_LIFETIME_MAX:
         yield Fault(
-            ("maar", "router_lifetime"),
-            f"{maar['router_lifetime']!r} is too long",
+            (role, "router_lifetime"),
+            f"{table['router_lifetime']!r} is too long",
             'expected at most "9000s" (RFC 4861)',
         )
-    length, pool = maar.get("prefix_length", 64), _read(parse_pool, maar.get("pool"))
+    length, pool = table.get("prefix_length", 64), readable(parse_pool, table.get("pool"))
     if isinstance(length, int) and pool and pool.length > length:
-        yield Fault(("maar", "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool")
+        yield Fault((role, "pool"), f"{pool} has no room for a /{length} (prefix_length)", "expected a larger pool")
     if isinstance(length, int) and 48 <= length < 64:
         yield Fault(
-            ("maar", "prefix_length"),
+            (role, "prefix_length"),
             f"hosts make no addresses from a /{length}",
             "they do from a /64 only",
             note=True,
         )
 
 
-def _multicast(maar: Mapping[str, Any]) -> Iterator[Fault]:
+def _multicast(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
     """Which way is up, and times that MLD can say."""
-    multicast, access = _table(maar.get("multicast")), maar.get("access")
+    multicast, access = table_of(table.get("multicast")), table.get("access")
     upstream = multicast.get("upstream")
     if isinstance(access, list) and upstream in access:
         yield Fault(
-            ("maar", "multicast", "upstream"),
-            f"{upstream!r} is one of maar.access",
+            (role, "multicast", "upstream"),
+            f"{upstream!r} is one of {role}.access",
             "expected an interface towards the core: groups come from there and go to the nodes",
         )
-    if "multicast" in maar and isinstance(access, list) and len(access) >= INTERFACES:
+    if "multicast" in table and isinstance(access, list) and len(access) >= INTERFACES:
         yield Fault(
-            ("maar", "access"),
+            (role, "access"),
             f"names {len(access)} interfaces",
             f"expected at most {INTERFACES - 1}, between which the kernel routes multicast",
         )
     written = {key: value for key, value in multicast.items() if str(key).endswith("_interval")}
-    times = {key: _read(parse_duration, value) for key, value in written.items()}
+    times = {key: readable(parse_duration, value) for key, value in written.items()}
     interval = times.pop("query_interval", None) or MulticastConfiguration("", ()).query_interval
     for key, duration in times.items():
         if duration is not None and not MILLISECOND <= duration <= RESPONSE_MAX:
-            yield Fault(("maar", "multicast", key), f"{written[key]!r} is not possible here", 'expected "1ms" to "32s"')
+            yield Fault((role, "multicast", key), f"{written[key]!r} is not possible here", 'expected "1ms" to "32s"')
         elif duration is not None and duration >= interval:
             yield Fault(
-                ("maar", "multicast", key),
+                (role, "multicast", key),
                 f"{written[key]!r} is not less than the query_interval of {duration_text(interval)}",
                 "expected less, so that nodes have answered before they are asked again (RFC 3810 9.3)",
             )
@@ -238,7 +251,7 @@ def _dhcp(maar: Mapping[str, Any]) -> Iterator[Fault]:
             f"false, while dhcpv6 is {dhcpv6!r}, so that no node gets an address",
             'expected dhcpv6 = "stateful", or slaac = true',
         )
-    servers = [_read(parse_name_server, item) for item in _list(maar.get("dns"))]
+    servers = [readable(parse_name_server, item) for item in _list(maar.get("dns"))]
     for wanted, unheard, how in (
         (True, "ipv4_pool" not in maar, "an ipv4_pool"),
         (False, dhcpv6 == "off", 'dhcpv6 = "stateless" or "stateful"'),
@@ -246,7 +259,7 @@ def _dhcp(maar: Mapping[str, Any]) -> Iterator[Fault]:
         if unheard and any(server is not None and is_ipv4(server) is wanted for server in servers):
             family = "IPv4" if wanted else "IPv6"
             yield Fault(("maar", "dns"), f"no node is told of the {family} ones", f"it takes {how}", note=True)
-    lease = _read(parse_duration, maar["dhcp_lease"]) if "dhcp_lease" in maar else None
+    lease = readable(parse_duration, maar["dhcp_lease"]) if "dhcp_lease" in maar else None
     if lease is not None and lease < LEASE_MIN:
         shortest = duration_text(LEASE_MIN)
         yield Fault(("maar", "dhcp_lease"), f"{maar['dhcp_lease']!r} is too short", f'expected at least "{shortest}"')
@@ -254,7 +267,7 @@ def _dhcp(maar: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _delegation(maar: Mapping[str, Any]) -> Iterator[Fault]:
     """The part of the pool that is for nodes which are routers."""
-    delegated, pool = _read(parse_pool, maar.get("delegated_pool")), _read(parse_pool, maar.get("pool"))
+    delegated, pool = readable(parse_pool, maar.get("delegated_pool")), readable(parse_pool, maar.get("pool"))
     if delegated is None:
         return
     key = ("maar", "delegated_pool")
@@ -276,11 +289,11 @@ def _delegation(maar: Mapping[str, Any]) -> Iterator[Fault]:
 def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
     """IPv4 addresses of nodes: pools that do not overlap, and the means to forward them."""
     pools: list[tuple[tuple[str | int, ...], Prefix]] = []
-    peers = _tables(maar.get("peers"))
+    peers = tables(maar.get("peers"))
     entries: list[tuple[tuple[str | int, ...], object]] = [(("maar", "ipv4_pool"), maar.get("ipv4_pool"))]
     entries += [(("maar", "peers", index, "ipv4_pool"), peer.get("ipv4_pool")) for index, peer in enumerate(peers)]
     for key, value in entries:
-        pool = _read(parse_ipv4_pool, value)
+        pool = readable(parse_ipv4_pool, value)
         if pool is None:
             continue
         if any(pool.contains(other) or other.contains(pool) for _, other in pools):
@@ -294,7 +307,7 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(
             ("maar", "backend"), "'ip6tnl' leads no IPv4, and there is an ipv4_pool", 'expected "auto" or "seg6"'
         )
-    kernel = _table(maar.get("kernel"))
+    kernel = table_of(maar.get("kernel"))
     mask, mark = kernel.get("mark_mask", LinuxSettings.mark_mask), kernel.get("mark", LinuxSettings.mark)
     if isinstance(mask, int) and isinstance(mark, int) and 0 < mask < 1 << 32:
         room = len(list(islice(marks(mark, mask), len(peers) + 1)))
@@ -306,44 +319,44 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
             )
 
 
-def _kernel(kernel: Mapping[str, Any]) -> Iterator[Fault]:
+def _kernel(role: str, kernel: Mapping[str, Any]) -> Iterator[Fault]:
     """Numbers of the kernel that are taken, or that do not go together."""
     first, mark, mask = (kernel.get(key) for key in ("first_table", "mark", "mark_mask"))
     if isinstance(first, int) and any(table in range(first, first + 6) for table in _RESERVED_TABLES):
         yield Fault(
-            ("maar", "kernel", "first_table"), f"{first} to {first + 5} holds tables of the kernel", "not 248 to 255"
+            (role, "kernel", "first_table"), f"{first} to {first + 5} holds tables of the kernel", "not 248 to 255"
         )
     mark, mask = (LinuxSettings.mark if mark is None else mark), (LinuxSettings.mark_mask if mask is None else mask)
     if isinstance(mark, int) and isinstance(mask, int) and mark & ~mask:
         yield Fault(
-            ("maar", "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
+            (role, "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
         )
     seen: set[str] = set()
     for key, standard in (("loop", LinuxSettings.loop), ("tunnels", LinuxSettings.tunnels)):
         names = kernel.get(key, list(standard))
         for name in names if isinstance(names, list) else ():
             if name in seen:
-                yield Fault(("maar", "kernel", key), f"{name!r} is there twice", "expected four names")
+                yield Fault((role, "kernel", key), f"{name!r} is there twice", "expected four names")
             seen.add(str(name))
 
 
 def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
     """Every prefix has one owner, every router is there once."""
-    own = _read(parse_address, cmd.get("address"))
+    own = readable(parse_address, cmd.get("address"))
     pools: list[tuple[int, Prefix]] = []
     ipv4_pools: list[tuple[int, Prefix]] = []
     addresses: dict[Address, int] = {}
-    entries = _tables(cmd.get("maars"))
+    entries = tables(cmd.get("maars"))
     if isinstance(cmd.get("maars"), list) and not entries:
         yield Fault(("cmd", "maars"), "is empty", "expected the routers that may register nodes")
     for index, entry in enumerate(entries):
-        address, pool = _read(parse_address, entry.get("address")), _read(parse_pool, entry.get("pool"))
+        address, pool = readable(parse_address, entry.get("address")), readable(parse_pool, entry.get("pool"))
         if address:
             yield from _domain_address(index, address, own, addresses)
         if pool:
             yield from _domain_pool(("cmd", "maars", index, "pool"), pool, pools)
             pools.append((index, pool))
-        ipv4_pool = _read(parse_ipv4_pool, entry.get("ipv4_pool"))
+        ipv4_pool = readable(parse_ipv4_pool, entry.get("ipv4_pool"))
         if ipv4_pool:
             yield from _domain_pool(("cmd", "maars", index, "ipv4_pool"), ipv4_pool, ipv4_pools)
             ipv4_pools.append((index, ipv4_pool))

@@ -25,7 +25,7 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
 from sojourn.daemon.observed import Listener
-from sojourn.daemon.roles import Role, StartError, described, make_roles, open_store, refusals
+from sojourn.daemon.roles import Role, StartError, access_interfaces, described, make_roles, open_store, refusals
 from sojourn.daemon.service import Service
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.files.toml import ConfigurationError
@@ -207,7 +207,7 @@ class Daemon:
         """An access interface came back: perhaps it is another one now, without our addresses."""
         for role in self.roles:
             if role.name == role_name and isinstance(role.dataplane, LinuxDataplane):
-                if self.file.maar is None or interface not in self.file.maar.access:
+                if interface not in access_interfaces(self.file):
                     return
                 try:
                     role.dataplane.reassert()

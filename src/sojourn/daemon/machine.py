@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 from sojourn.daemon.configuration import Configuration, speaks_ipv4
+from sojourn.daemon.model import ROLES
 from sojourn.files.sections import Key
 from sojourn.files.toml import ConfigurationError, Problem
 from sojourn.wire.addresses import Address, text
@@ -27,16 +28,16 @@ def look(configuration: Configuration) -> list[Problem]:
         problems.append(Problem(0, "", "this machine has IPv6 switched off", "boot without ipv6.disable=1"))
         return problems
     addresses = addresses_here()
-    if file.maar:
-        problems += _address(configuration, ("maar", "address"), file.maar.address, addresses)
-        for index, interface in enumerate(file.maar.access):
-            problems += _interface(configuration, ("maar", "access", index), interface)
-        if file.maar.multicast:
-            problems += _interface(configuration, ("maar", "multicast", "upstream"), file.maar.multicast.upstream)
-        if speaks_ipv4(file.maar):
-            problems += _reverse_path(configuration, {*file.maar.access, *file.maar.kernel.loop, LOOPBACK})
-    if file.cmd:
-        problems += _address(configuration, ("cmd", "address"), file.cmd.address, addresses)
+    for role in ROLES:
+        section = getattr(file, role)
+        if section is not None:
+            problems += _address(configuration, (role, "address"), section.address, addresses)
+            for index, interface in enumerate(getattr(section, "access", ())):
+                problems += _interface(configuration, (role, "access", index), interface)
+            if getattr(section, "multicast", None):
+                problems += _interface(configuration, (role, "multicast", "upstream"), section.multicast.upstream)
+    if file.maar and speaks_ipv4(file.maar):
+        problems += _reverse_path(configuration, {*file.maar.access, *file.maar.kernel.loop, LOOPBACK})
     for key in ("control", "store", "events"):
         problems += _directory(configuration, key, getattr(file, key))
     return problems

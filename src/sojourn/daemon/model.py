@@ -14,7 +14,9 @@ from pydantic import Field, Strict
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
+    LmaConfiguration,
     MaarConfiguration,
+    MagConfiguration,
     MulticastConfiguration,
     RetransmissionConstants,
 )
@@ -23,6 +25,7 @@ from sojourn.files.fields import (
     DomainsField,
     DurationField,
     Expected,
+    IdentifierField,
     InterfaceField,
     Ipv4PoolField,
     LinkLayerField,
@@ -128,6 +131,14 @@ def _cmd(name: str, about: str, example: object = None) -> Any:
 
 def _multicast(name: str, about: str) -> Any:
     return _as_the_engine(MulticastConfiguration, name, about, None)
+
+
+def _mag(name: str, about: str, example: object = None) -> Any:
+    return _as_the_engine(MagConfiguration, name, about, example)
+
+
+def _lma(name: str, about: str, example: object = None) -> Any:
+    return _as_the_engine(LmaConfiguration, name, about, example)
 
 
 class Retransmission(Section):
@@ -363,6 +374,201 @@ class Cmd(Section):
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
 
 
+class MagEverybody(Section):
+    """Nodes without a table `[[mag.profiles]]` of their own."""
+
+    service: SwitchField = setting("Mobility service: their home network everywhere. If not, they are visitors.", True)
+    lma: AddressField | None = setting("Their LMA, if not that of the gateway.", None, example="2001:db8:f::2")
+
+
+class MagProfile(MagEverybody):
+    """What this gateway knows of a node (RFC 5213 6.2)."""
+
+    link_layer: LinkLayerField = setting("By what it is known on the access link.", example="02:00:00:00:00:01")
+    identifier: IdentifierField | None = setting(
+        "By what its LMA knows it, the same at every gateway; absent: its link-layer address.", None
+    )
+    prefixes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:f000::/64"])] = setting(
+        "Home network prefixes to ask for; absent: the LMA assigns them.", ()
+    )
+
+
+class Mag(Section):
+    """The role of a Mobile Access Gateway (RFC 5213 section 6)."""
+
+    address: AddressField = setting("An address of this router: its Proxy-CoA and tunnel end point.")
+    lma: AddressField = setting("The Local Mobility Anchor.", example="2001:db8:f::1")
+    access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
+        "The interfaces on which nodes attach."
+    )
+    hostapd: tuple[AccessPoint, ...] = setting(
+        "Access points on this machine, as tables `[[mag.hostapd]]`: their stations are known before their first "
+        "frame, and their leaving at once.",
+        (),
+    )
+    profiles: tuple[MagProfile, ...] = setting("Nodes that are known, as tables `[[mag.profiles]]`.", ())
+    everybody: MagEverybody = setting("Table `[mag.everybody]`.", MagEverybody())
+    visitors: PoolField | None = setting(
+        "Nodes without mobility service get a prefix from here, which the network routes to this router; absent: "
+        "they get nothing.",
+        None,
+        example="2001:db8:b100::/48",
+    )
+    dedicated: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc1"])] = setting(
+        "Access interfaces with one node at a time: who comes takes the place of who was there.", ()
+    )
+    technologies: Annotated[
+        dict[InterfaceField, OctetField], Expected("a table of interfaces and numbers", {"acc1": 3})
+    ] = setting("Access technologies of interfaces that differ from `access_technology`.", {})
+    local_routing: SwitchField = setting(
+        "EnableMAGLocalRouting: nodes of this gateway reach each other directly instead of by way of the LMA.", False
+    )
+    timestamp_based_approach_in_use: SwitchField = _mag(
+        "timestamp_based_approach_in_use",
+        "Timestamps order registrations, else sequence numbers do; the same in the whole domain.",
+    )
+    link_local_of_lma: SwitchField = _mag(
+        "link_local_of_lma",
+        "The LMA says what this router is called on each node's link, instead of `link_local`.",
+    )
+    tolerate: ToleranceField = setting(
+        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
+        None,
+        example="oai-pmipv6",
+    )
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
+    counters: SwitchField = setting(
+        "Use nf_tables. Without it packets too big for a tunnel are lost in silence, and those for nodes that left are "
+        "routed on.",
+        True,
+    )
+    keep_forwarding: SwitchField = setting(
+        "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
+        False,
+    )
+    lifetime: DurationField = _mag("lifetime", "Lifetime of a registration; refreshed at half of it. Multiple of 4 s.")
+    presence_trust: DurationField = _mag(
+        "presence_trust", "A node that was seen within this time is not asked before it is registered again."
+    )
+    mtu: MtuField = _mag("mtu", "MTU of the core. Nodes are told 40 octets less, so that tunnelled packets fit.")
+    buffer: SwitchField = _mag("buffer", "Keep packets of a node that left in the kernel, for if it comes back.")
+    buffer_time: DurationField = _mag("buffer_time", "At most for this long.")
+    prefixes_per_node: FewField = _mag("prefixes_per_node", "Most home network prefixes for one node.")
+    nodes: CountField = _mag("nodes", "Most nodes known at a time.")
+    new_nodes_per_second: CountField = _mag(
+        "new_nodes_per_second", "Unknown nodes accepted per second and access link.", 200
+    )
+    preferred_lifetime: DurationField = _mag("preferred_lifetime", "Of the announced prefixes.")
+    valid_lifetime: DurationField = _mag("valid_lifetime", "The same; hosts do not let it be cut later.")
+    router_lifetime: DurationField = _mag("router_lifetime", "How long a node uses this router without hearing of it.")
+    advertisement_interval: DurationField = _mag("advertisement_interval", "Between two unsolicited advertisements.")
+    reattach_guard: DurationField = _mag("reattach_guard", "Late frames after a departure are no return for this long.")
+    quarantine: DurationField = _mag("quarantine", "A visitor's prefix is given to nobody else for this long.")
+    clock_window: DurationField = _mag("clock_window", "A larger difference to the LMA's clock is corrected.")
+    prefix_length: LengthField = _mag("prefix_length", "Length of a visitor's prefix, and of every prefix counted.")
+    access_technology: OctetField = _mag("access_technology", "As told to the LMA (RFC 5213 8.5); 4 is Wi-Fi.")
+    link_local: LinkLocalField = _mag(
+        "link_local",
+        "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
+    )
+    link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
+    multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
+    retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
+    kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
+
+
+class LmaGateway(Section):
+    """A gateway that may register nodes."""
+
+    name: NameField = setting("For people.", "", example="mag1")
+    address: AddressField = setting("Its Proxy-CoA: where its registrations come from.", example="2001:db8:b1::1")
+    care_of: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::2"])] = setting(
+        "More tunnel ends of it, which it may name in an Alternate Care-of Address option.", ()
+    )
+
+
+class LmaEverybody(Section):
+    """Nodes without a table `[[lma.profiles]]` of their own."""
+
+    service: SwitchField = setting("Whether they are served; if not, they are refused with status 152.", True)
+    dynamic: SwitchField = setting("Sessions get prefixes from the pools, and may ask for a free one by name.", True)
+    count: FewField = setting("Prefixes that a session gets from the pools.", 1)
+
+
+class LmaProfile(LmaEverybody):
+    """What this LMA knows of a node (RFC 5213 6.2)."""
+
+    identifier: IdentifierField = setting("By what the gateways know it.")
+    prefixes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:f000::/64"])] = setting(
+        "Its own: its first session gets all of them, and nobody else ever gets one.", ()
+    )
+    gateways: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::1"])] = setting(
+        "The gateways that may register it; absent: all of them.", ()
+    )
+    lifetime_max: DurationField = setting("Longest lifetime granted, if not that of the LMA.", 0, example="5m")
+
+
+class Lma(Section):
+    """The role of a Local Mobility Anchor (RFC 5213 section 5)."""
+
+    address: AddressField = setting(
+        "LMAA: where gateways register, and the end of all tunnels.", example="2001:db8:f::1"
+    )
+    pools: Annotated[tuple[PoolField, ...], Expected("a list of prefixes", ["2001:db8:f000::/48"])] = setting(
+        "Home network prefixes are taken from here; the network routes them to this machine.", ()
+    )
+    gateways: tuple[LmaGateway, ...] = setting("The gateways of the domain, as tables `[[lma.gateways]]`.")
+    profiles: tuple[LmaProfile, ...] = setting("Nodes that are known, as tables `[[lma.profiles]]`.", ())
+    everybody: LmaEverybody = setting("Table `[lma.everybody]`.", LmaEverybody())
+    known_only: SwitchField = setting("Nodes without a profile are unknown here (status 153).", False)
+    lifetime_max: DurationField = _lma("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
+    min_delay_before_bce_delete: DurationField = _lma(
+        "min_delay_before_bce_delete",
+        "MinDelayBeforeBCEDelete: how long a node that left may take to turn up elsewhere.",
+    )
+    max_delay_before_new_bce_assign: DurationField = _lma(
+        "max_delay_before_new_bce_assign",
+        "MaxDelayBeforeNewBCEAssign: how long a node's new session waits for the end of its other one; 0: not at all.",
+    )
+    timestamp_validity_window: DurationField = _lma(
+        "timestamp_validity_window", "TimestampValidityWindow: how far a timestamp may be off, on both sides."
+    )
+    mobile_node_generated_timestamp_in_use: SwitchField = _lma(
+        "mobile_node_generated_timestamp_in_use",
+        "Timestamps are the nodes' own and only have to increase; the same in the whole domain.",
+    )
+    refuse_distributed: SwitchField = _lma(
+        "refuse_distributed", "Refuse registrations of a MAAR (flag D, RFC 8885 4.1) instead of ignoring the flag."
+    )
+    nodes: CountField = _lma("nodes", "Most sessions at a time.", 1_000_000)
+    nodes_per_gateway: CountField = _lma("nodes_per_gateway", "Most sessions of one gateway.", 500_000)
+    sessions_per_node: FewField = _lma("sessions_per_node", "Most sessions of one node, one for each interface.")
+    prefixes_per_session: FewField = _lma("prefixes_per_session", "Most prefixes that a session may ask for by name.")
+    prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
+    quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
+    mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
+    tolerate: ToleranceField = setting(
+        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
+        None,
+        example="oai-pmipv6",
+    )
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
+    counters: SwitchField = setting("Use nf_tables. Without it packets too big for a tunnel are lost in silence.", True)
+    keep_forwarding: SwitchField = setting(
+        "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
+        False,
+    )
+    kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
+
+
 class File(Section):
     """What is true of the whole daemon."""
 
@@ -384,6 +590,13 @@ class File(Section):
     )
     maar: Maar | None = setting("The role of an access router.", None)
     cmd: Cmd | None = setting("The role of the database.", None)
+    mag: Mag | None = setting("The role of a gateway of Proxy Mobile IPv6.", None)
+    lma: Lma | None = setting("The role of an anchor of Proxy Mobile IPv6.", None)
+
+
+ROLES = ("maar", "cmd", "mag", "lma")
+"""The tables of the file that make the daemon do something."""
+ARTICLES = {"maar": "a", "cmd": "a", "mag": "a", "lma": "an"}
 
 
 LAYOUT = Layout(
@@ -399,5 +612,17 @@ LAYOUT = Layout(
         ("[cmd]", Cmd),
         ("[[cmd.maars]]", CmdMaar),
         ("[cmd.retransmission]", Retransmission),
+        ("[mag]", Mag),
+        ("[[mag.profiles]]", MagProfile),
+        ("[mag.everybody]", MagEverybody),
+        ("[[mag.hostapd]]", AccessPoint),
+        ("[mag.retransmission]", Retransmission),
+        ("[mag.multicast]", Multicast),
+        ("[mag.kernel]", Kernel),
+        ("[lma]", Lma),
+        ("[[lma.gateways]]", LmaGateway),
+        ("[[lma.profiles]]", LmaProfile),
+        ("[lma.everybody]", LmaEverybody),
+        ("[lma.kernel]", Kernel),
     ),
 )

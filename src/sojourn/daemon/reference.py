@@ -27,6 +27,14 @@ The database:
 
 ```toml
 {cmd}```
+
+A gateway and an anchor of Proxy Mobile IPv6 (RFC 5213):
+
+```toml
+{mag}```
+
+```toml
+{lma}```
 """
 
 MAAR_EXAMPLE = """\
@@ -64,6 +72,44 @@ pool = "2001:db8:a200::/48"
 """
 
 
+MAG_EXAMPLE = """\
+name = "mag1"
+control = "/run/sojourn/mag1.sock"
+store = "/var/lib/sojourn/mag1.sqlite"
+
+[mag]
+address = "2001:db8:b1::1"
+lma = "2001:db8:f::1"
+access = ["acc0"]
+
+[[mag.profiles]]
+link_layer = "02:00:00:00:00:01"
+identifier = "ann@example.net"
+"""
+
+LMA_EXAMPLE = """\
+name = "lma"
+control = "/run/sojourn/lma.sock"
+store = "/var/lib/sojourn/lma.sqlite"
+
+[lma]
+address = "2001:db8:f::1"
+pools = ["2001:db8:f000::/48"]
+
+[[lma.gateways]]
+name = "mag1"
+address = "2001:db8:b1::1"
+
+[[lma.gateways]]
+name = "mag2"
+address = "2001:db8:b2::1"
+
+[[lma.profiles]]
+identifier = "ann@example.net"
+prefixes = ["2001:db8:f000:77::/64"]
+"""
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the file."""
     return reference.json_schema(LAYOUT, "sojourn configuration")
@@ -71,7 +117,8 @@ def json_schema() -> dict[str, Any]:
 
 def markdown() -> str:
     """The whole page."""
-    return "\n".join([_HEAD.format(maar=MAAR_EXAMPLE, cmd=CMD_EXAMPLE), reference.markdown(LAYOUT)])
+    head = _HEAD.format(maar=MAAR_EXAMPLE, cmd=CMD_EXAMPLE, mag=MAG_EXAMPLE, lma=LMA_EXAMPLE)
+    return "\n".join([head, reference.markdown(LAYOUT)])
 
 
 if __name__ == "__main__":

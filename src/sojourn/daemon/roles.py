@@ -8,20 +8,32 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from sojourn.control.locks import FileLock, Held, NamespaceLock
 from sojourn.core.effects import Report, StoreEffect
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event
-from sojourn.daemon.configuration import cmd_configuration, linux_settings, maar_configuration, speaks_ipv4
-from sojourn.daemon.model import Cmd, File, Maar
+from sojourn.daemon.configuration import (
+    anchors_of,
+    cmd_configuration,
+    linux_settings,
+    lma_configuration,
+    maar_configuration,
+    mag_configuration,
+    speaks_ipv4,
+)
+from sojourn.daemon.model import ROLES, Cmd, File, Lma, Maar, Mag
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
-from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
+from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
 from sojourn.host.recorder import Recorder
@@ -33,6 +45,7 @@ _STRANGERS = 50
 
 
 Lock: TypeAlias = FileLock | NamespaceLock
+Section: TypeAlias = Maar | Cmd | Mag | Lma
 
 
 class StartError(Exception):
@@ -44,7 +57,7 @@ class Role:
     """A role that can be started."""
 
     name: str
-    """``maar`` or ``cmd``."""
+    """``maar``, ``cmd``, ``mag`` or ``lma``."""
     engine: Observed
     host: Host
     dataplane: Dataplane
@@ -109,7 +122,8 @@ def make_roles(file: File, store: Store, listener: Callable[[str], Listener]) ->
     """
     roles: list[Role] = []
     with ExitStack() as opened:
-        for name, section in (("maar", file.maar), ("cmd", file.cmd)):
+        for name in ROLES:
+            section: Section | None = getattr(file, name)
             if section is not None:
                 role = _make(name, section, file, RoleStore(store, name), listener(name))
                 opened.callback(role.close, False)
@@ -118,38 +132,63 @@ def make_roles(file: File, store: Store, listener: Callable[[str], Listener]) ->
     return roles
 
 
-def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Listener) -> Role:
+@dataclass(frozen=True)
+class _Parts:
+    """What a table of the file asks for."""
+
+    engine: Engine
+    peers: frozenset[Address]
+    """Whose messages are taken."""
+    forwarding: LinuxSettings | None = None
+    """None: this role forwards nothing, or only pretends to."""
+    access: tuple[str, ...] = ()
+    points: tuple[tuple[str, str], ...] = ()
+    """Access interfaces with the control sockets of their hostapds."""
+    ipv4: bool = False
+    """Nodes are heard in IPv4 too."""
+    strangers: int = 0
+    """Messages a second of others that are taken, so that they can be refused."""
+
+
+def _parts(section: Section) -> _Parts:
+    epoch = time.time_ns() - time.monotonic_ns()
+    forwarding = None if isinstance(section, Cmd) or section.backend == "memory" else linux_settings(section)
+    match section:
+        case Maar():
+            maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
+            peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
+            return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
+        case Mag():
+            mag = MobileAccessGateway(mag_configuration(section), epoch)
+            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access, _points(section))
+        case Lma():
+            lma = LocalMobilityAnchor(lma_configuration(section), epoch)
+            peers = frozenset(gateway.address for gateway in section.gateways)
+            return _Parts(lma, peers, forwarding, strangers=_STRANGERS)
+        case Cmd():
+            cmd = CentralMobilityDatabase(cmd_configuration(section), epoch)
+            return _Parts(cmd, frozenset(maar.address for maar in section.maars), strangers=_STRANGERS)
+
+
+def _points(section: Maar | Mag) -> tuple[tuple[str, str], ...]:
+    return tuple((point.interface, point.control) for point in section.hostapd)
+
+
+def _make(name: str, section: Section, file: File, store: Store, listener: Listener) -> Role:
     lock = _lock(name, section, Path(file.control).parent)
     with ExitStack() as opened:
         opened.callback(lock.close)
         recorder = _recorder(file, name)
         if recorder is not None:
             opened.callback(recorder.close)
-        epoch = time.time_ns() - time.monotonic_ns()
-        engine: Engine
+        parts = _parts(section)
         dataplane: Dataplane = MemoryDataplane()
-        peers: frozenset[Address]
-        access: tuple[str, ...] = ()
-        points: tuple[tuple[str, str], ...] = ()
-        ipv4 = False
         fresh = True
-        strangers = 0
-        if isinstance(section, Maar):
-            engine = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
-            peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
-            access = section.access
-            ipv4 = speaks_ipv4(section)
-            points = tuple((point.interface, point.control) for point in section.hostapd)
-            if section.backend != "memory":
-                settings = linux_settings(section)
-                fresh = not _exists(settings.loop[0])
-                with refusals("open netlink", "sojourn doctor says what this kernel can do"):
-                    dataplane = LinuxDataplane(settings)
-        else:
-            engine = CentralMobilityDatabase(cmd_configuration(section), epoch)
-            peers = frozenset(maar.address for maar in section.maars)
-            strangers = _STRANGERS
-        observed = Observed(engine, listener)
+        if parts.forwarding is not None:
+            fresh = not _exists(parts.forwarding.loop[0])
+            with refusals("open netlink", "sojourn doctor says what this kernel can do"):
+                dataplane = LinuxDataplane(parts.forwarding)
+        observed = Observed(parts.engine, listener)
         with refusals(
             f"open the sockets of {text(section.address)}", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
         ):
@@ -158,26 +197,32 @@ def _make(name: str, section: Maar | Cmd, file: File, store: Store, listener: Li
                 dataplane,
                 store,
                 address=section.address,
-                peers=peers,
-                access=access,
-                access_points=points,
-                ipv4=ipv4,
-                untrusted=file.maar.access if file.maar else (),
-                strangers=strangers,
+                peers=parts.peers,
+                access=parts.access,
+                access_points=parts.points,
+                ipv4=parts.ipv4,
+                untrusted=access_interfaces(file),
+                strangers=parts.strangers,
                 profile=section.tolerate,
                 recorder=recorder,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
-        keep = isinstance(section, Maar) and section.keep_forwarding
+        keep = not isinstance(section, Cmd) and section.keep_forwarding
         return Role(name, observed, host, dataplane, keep, fresh, lock)
+
+
+def access_interfaces(file: File) -> tuple[str, ...]:
+    """Interfaces with nodes on them, of any role: no router speaks there."""
+    return tuple(name for section in (file.maar, file.mag) if section is not None for name in section.access)
 
 
 def _recorder(file: File, role: str) -> Recorder | None:
     """With two roles in one file, each has a recording of its own: that is what can be replayed."""
     if not file.events:
         return None
-    path = f"{file.events}.{role}" if file.maar and file.cmd else file.events
+    several = sum(getattr(file, name) is not None for name in ROLES) > 1
+    path = f"{file.events}.{role}" if several else file.events
     with refusals("open the recording", "name a path for events that this user may write to"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return Recorder(path, identifiers=file.identifiers)
@@ -187,20 +232,21 @@ def _exists(interface: str) -> bool:
     return any(name == interface for _, name in socket.if_nameindex())
 
 
-def _lock(role: str, section: Maar | Cmd, directory: Path) -> Lock:
+def _lock(role: str, section: Section, directory: Path) -> Lock:
     """What only one daemon of this network namespace can have; the kernel takes it from one that dies.
 
-    Two access routers in one namespace would fight over its routes; two databases at one address would both answer.
+    Two roles that forward in one namespace would fight over its routes; two databases at one address would both answer.
     Where the namespace itself has no lock for us, daemons whose control sockets are in one directory see each other.
     """
-    who = "an access router (maar)" if role == "maar" else f"a database (cmd) at {text(section.address)}"
-    place = text(section.address).replace(":", "-") if role == "cmd" else "router"
+    database = role == "cmd"
+    who = f"a database (cmd) at {text(section.address)}" if database else "a role that forwards (maar, mag or lma)"
+    place = f"cmd-{text(section.address).replace(':', '-')}" if database else "maar-router"
     try:
-        if role == "maar":
+        if not database:
             with suppress(OSError):
                 return NamespaceLock()
         with refusals("take the lock", "name a directory for control that this user may write to"):
-            return FileLock(directory / f".{role}-{place}-{os.stat('/proc/self/ns/net').st_ino}.lock")
+            return FileLock(directory / f".{place}-{os.stat('/proc/self/ns/net').st_ino}.lock")
     except Held:
         raise StartError(f"{who} is running on this machine already; stop that daemon first") from None
 

@@ -7,9 +7,9 @@
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
       from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
-      IPv6-in-IPv6 from a peer to us            count by the inner source
+      IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
       to a prefix in `far` or `routers`         mark if not TCP and too big
-      to our pool                               clamp the TCP segment size
+      to our pools                              clamp the TCP segment size
     forward, where only those are who may send
       from an access interface                  count by source, by the inner one in a tunnel of ours
     output
@@ -76,7 +76,8 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     for inner in (_IPV6, _IPV4):
         yield "access", (protocol(inner), *to_us, nft.verdict(nft.DROP))
     yield "access", clamp
-    yield "access", (*oversize, *_within(_SOURCE, settings.pool, nft.NOT_EQUAL), *mark)
+    elsewhere = () if settings.pool is None else _within(_SOURCE, settings.pool, nft.NOT_EQUAL)
+    yield "access", (*oversize, *elsewhere, *mark)
 
     yield "away", (*oversize, *mark)
 
@@ -84,18 +85,21 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "prerouting", (interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
     for name in settings.access:
         yield "prerouting", (interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
-    if settings.upstream:
+    if settings.upstream and settings.pool is not None:
         own_nodes = _within(_SOURCE, settings.pool, nft.EQUAL)
         to_group = (nft.load(nft.NETWORK, _DESTINATION, 1), nft.compare(nft.EQUAL, b"\xff"))
         heard = interface(nft.META_INPUT, settings.upstream)
         yield "prerouting", (heard, *to_group, *own_nodes, nft.verdict(nft.DROP))
+    if settings.drop_strays:
+        yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, *change_mark(settings, settings.stray_mark))
     yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
     far = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, nft.FAR)
     yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))
     if settings.delegated_length:
         routers = _member(settings.delegated_length, nft.NETWORK, _DESTINATION, nft.ROUTERS)
         yield "prerouting", (*routers, nft.verdict(nft.JUMP, "away"))
-    yield "prerouting", (*_within(_DESTINATION, settings.pool, nft.EQUAL), *clamp)
+    for pool in settings.pools:
+        yield "prerouting", (*_within(_DESTINATION, pool, nft.EQUAL), *clamp)
 
     # What leaves through a tunnel is in it already. In a chain of its own: nft fails on a rule that has both.
     yield "used", (protocol(_IPV6), *own, nft.verdict(nft.GOTO, "tunnelled"))

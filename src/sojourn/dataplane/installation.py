@@ -35,7 +35,7 @@ from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
 from sojourn.wire.addresses import ANY, ANY_IPV4, Address, Prefix, prefix
 
-_LOCAL_TABLE = 255
+_LOCAL_TABLE, _MAIN_TABLE = 255, 254
 _PROTOCOL_KERNEL = 2
 _IPV4_IN_IPV6, _IPV6_IN_IPV6 = 4, 41
 _ALIAS_OCTETS = 255
@@ -160,6 +160,10 @@ class Installation:
             yield from self._multicast_objects()
         for name in (*settings.access, settings.loop[1]):
             yield Rule(priorities.uplinks, tables.uplinks, name)
+            if not settings.local_routing:
+                yield Rule(priorities.uplinks_first, tables.uplinks, name)
+                yield Rule(priorities.plain, _MAIN_TABLE, name)
+        yield from self._drops()
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():
@@ -172,8 +176,8 @@ class Installation:
         )
 
     def _multicast_objects(self) -> Iterator[KernelObject]:
-        """Who may send to groups: nodes, with an address of our pool. No route can say so, as the kernel passes over
-        routes that drop when it looks for a group.
+        """Who may send to groups: nodes, with an address of our pool; at a MAG nobody. No route can say so, as the
+        kernel passes over routes that drop when it looks for a group.
 
         A packet that goes upstream is heard by this router too, where it is a listener, and would come down once
         more. The packet filter drops that copy; without one, nodes may not send to groups.
@@ -181,9 +185,9 @@ class Installation:
         settings, priorities = self._settings, self._settings.priorities
         for name in settings.access:
             yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, _ON_LINK)
-            if settings.counters:
+            if settings.counters and settings.pool is not None:
                 yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, GROUPS, settings.pool)
-            yield _to_groups(priorities.strays, 0, name, GROUPS)
+            yield _to_groups(priorities.stray_groups, 0, name, GROUPS)
 
     def _ipv4_objects(self) -> Iterator[KernelObject]:
         """The same for packets of IPv4, whose tunnels are of IPv6. Sources are the filter's business."""
@@ -197,6 +201,15 @@ class Installation:
         yield Rule(priorities.nodes, tables.nodes, family=AF_INET)
         to_us, inner = settings.address, _IPV4_IN_IPV6
         yield Rule(priorities.decapsulation, tables.decapsulation_ipv4, destination=to_us, ip_protocol=inner)
+
+    def _drops(self) -> Iterator[KernelObject]:
+        """What nobody has a way for and must not go round in circles."""
+        settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
+        if settings.drop_unassigned:
+            for pool in settings.pools:
+                yield Route(tables.nodes, pool, kind=RTN_BLACKHOLE)
+        if settings.drop_strays:
+            yield Rule(priorities.strays, 0, mark=settings.stray_mark, mask=settings.mark_mask)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""

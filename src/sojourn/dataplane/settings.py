@@ -51,12 +51,15 @@ class Priorities:
     inner_spoofing: int = 9
     decapsulation: int = 10
     multicast: int = 11
-    strays: int = 12
+    stray_groups: int = 12
     local: int = 100
     sources: int = 105
     oversize: int = 106
+    uplinks_first: int = 108
+    plain: int = 109
     nodes: int = 110
     uplinks: int = 111
+    strays: int = 112
 
 
 def marks(taken: int, mask: int) -> Iterator[int]:
@@ -73,7 +76,7 @@ class LinuxSettings:
 
     address: Address
     """Proxy-CoA: the end of all tunnels here."""
-    pool: Prefix
+    pool: Prefix | None
     """The prefixes of nodes that are anchored here lie in it."""
     peers: tuple[Address, ...]
     """The far ends of tunnels; nobody else's packets are taken out of a tunnel."""
@@ -93,6 +96,14 @@ class LinuxSettings:
     """Those that are anchored here lie in it."""
     counters: bool = True
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
+    other_pools: tuple[Prefix, ...] = ()
+    """More prefixes like `pool`."""
+    drop_unassigned: bool = False
+    """Packets to these pools that no node has a way for are dropped, instead of following the other routes."""
+    local_routing: bool = True
+    """Nodes here reach each other directly, not by way of their anchors (EnableMAGLocalRouting, RFC 5213 9.2)."""
+    drop_strays: bool = False
+    """Packets out of a tunnel to nobody who is here are dropped in silence (RFC 5213 6.10.5). Needs `counters`."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL
@@ -126,6 +137,16 @@ class LinuxSettings:
         """
         numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
         return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
+
+    @property
+    def pools(self) -> tuple[Prefix, ...]:
+        """All prefixes of nodes that are anchored here."""
+        return (*(() if self.pool is None else (self.pool,)), *self.other_pools)
+
+    @property
+    def stray_mark(self) -> int:
+        """The packet mark of what came out of a tunnel."""
+        return self.mark ^ (self.mark_mask & -self.mark_mask)
 
     @property
     def tunnel_mtu(self) -> int:

@@ -90,31 +90,16 @@ class Peers(tuple[Peer, ...]):
         return {peer.address: peer for peer in self}
 
 
-@dataclass(frozen=True, slots=True)
-class MaarConfiguration:
-    """One MAAR."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessConfiguration:
+    """What a router with access links is told, whatever its protocol."""
 
     address: Address
     """Proxy Care-of Address and tunnel end point."""
-    pool: Prefix
-    """Prefixes for nodes are taken from here."""
-    cmd: Address
-    peers: tuple[Peer, ...] = ()
-    mode: Mode = Mode.PROXY
-    routes: tuple[Prefix, ...] = ()
-    """Local networks that can be reached through this router only: told in Local Prefix options, and advertised by
-    whoever serves one of our nodes, on our DLIF (RFC 8885 3.7, 4.4)."""
-    prefix_length: int = 64
     access_technology: int = 4
     """RFC 5213 8.5; 4 is IEEE 802.11."""
     lifetime: Duration = 5 * MINUTE
     """Lifetime asked for; refreshed at half of what was granted."""
-    idle_hold: Duration = 1 * MINUTE
-    """A prefix whose node is elsewhere retires after this time without a packet."""
-    watch: bool = True
-    """Count these packets. Without it a prefix retires when that is commanded, or with its node."""
-    advertise_confirmed: bool = False
-    """Advertise a new prefix only after the CMD accepted it (RFC 5213 6.9.1.2) instead of at once."""
     preferred_lifetime: Duration = 5 * MINUTE
     valid_lifetime: Duration = 10 * MINUTE
     """Short from the start: a host will not let it be cut below two hours later (RFC 4862 5.5.3)."""
@@ -126,20 +111,47 @@ class MaarConfiguration:
     buffer: bool = False
     """Keep a detached node's packets in the kernel until its new place is known."""
     buffer_time: Duration = 2 * SECOND
-    forward_grace: Duration = 1 * SECOND
-    """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     reattach_guard: Duration = 100 * MILLISECOND
     """After a detachment, late frames do not count as a return; a new station event does."""
-    quarantine: Duration = 1 * MINUTE
-    """A retired prefix is not given to another node for this long."""
     clock_window: Duration = 300 * MILLISECOND
-    """A larger difference to the CMD's clock is corrected (TimestampValidityWindow, RFC 5213 9.2)."""
+    """A larger difference to the clock of whom we ask is corrected (TimestampValidityWindow, RFC 5213 9.2)."""
     nodes: int = 10_000
     """Most nodes known at a time, served and anchored together."""
     new_nodes_per_second: int = 200
     """Unknown identifiers accepted per second and access link; as many may come at once."""
     prefixes_per_node: int = 16
     """Most prefixes of other anchors accepted for one node."""
+    link_local: Address = FIXED_LINK_LOCAL
+    link_layer: LinkLayer = FIXED_LINK_LAYER
+    retransmission: RetransmissionConstants = RetransmissionConstants()
+    multicast: MulticastConfiguration | None = None
+    """None: no multicast beyond the access links."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaarConfiguration(AccessConfiguration):
+    """One MAAR."""
+
+    address: Address
+    pool: Prefix
+    """Prefixes for nodes are taken from here."""
+    cmd: Address
+    peers: tuple[Peer, ...] = ()
+    mode: Mode = Mode.PROXY
+    routes: tuple[Prefix, ...] = ()
+    """Local networks that can be reached through this router only: told in Local Prefix options, and advertised by
+    whoever serves one of our nodes, on our DLIF (RFC 8885 3.7, 4.4)."""
+    prefix_length: int = 64
+    idle_hold: Duration = 1 * MINUTE
+    """A prefix whose node is elsewhere retires after this time without a packet."""
+    watch: bool = True
+    """Count these packets. Without it a prefix retires when that is commanded, or with its node."""
+    advertise_confirmed: bool = False
+    """Advertise a new prefix only after the CMD accepted it (RFC 5213 6.9.1.2) instead of at once."""
+    forward_grace: Duration = 1 * SECOND
+    """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
+    quarantine: Duration = 1 * MINUTE
+    """A retired prefix is not given to another node for this long."""
     dhcpv6: Dhcpv6 = Dhcpv6.OFF
     slaac: bool = True
     """Whether hosts make addresses of their prefixes by themselves (A flag)."""
@@ -155,11 +167,6 @@ class MaarConfiguration:
     """IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
     dhcp_lease: Duration = 10 * MINUTE
     """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
-    link_local: Address = FIXED_LINK_LOCAL
-    link_layer: LinkLayer = FIXED_LINK_LAYER
-    retransmission: RetransmissionConstants = RetransmissionConstants()
-    multicast: MulticastConfiguration | None = None
-    """None: no multicast beyond the access links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +219,111 @@ def logical_link_local(anchor: Address) -> Address:
     identifier = bytearray(sha256(b"sojourn DLIF" + anchor).digest()[:8])
     identifier[0] &= 0xFD  # not a universally administered identifier (RFC 4291 2.5.1)
     return b"\xfe\x80" + bytes(6) + bytes(identifier)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A MAG, as an LMA sees it."""
+
+    address: Address
+    """Where its registrations come from; its Proxy-CoA, unless an update names another one."""
+    name: str = ""
+    care_of: tuple[Address, ...] = ()
+    """More tunnel ends, which it may name in an Alternate Care-of Address option (RFC 5213 6.9.1.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeProfile:
+    """What an LMA knows of a mobile node (RFC 5213 6.2)."""
+
+    node: bytes = b""
+    """Subtype and identifier; empty in the profile of all nodes that have none of their own."""
+    service: bool = True
+    """Whether the node is served at all."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Its own, in the order in which they are listed; the first session gets all of them."""
+    dynamic: bool = True
+    """A session beyond that gets prefixes from the pools, and may ask for a free one by name."""
+    count: int = 1
+    """Prefixes that a session gets from the pools."""
+    gateways: tuple[Address, ...] = ()
+    """The MAGs that may register it; none: all of them (RFC 5213 4)."""
+    lifetime_max: Duration = 0
+    """Longest lifetime granted; 0: that of the LMA."""
+
+
+@dataclass(frozen=True, slots=True)
+class LmaConfiguration:
+    """A Local Mobility Anchor. The names of RFC 5213 section 9 are kept."""
+
+    address: Address
+    """LMAA: where MAGs register, and the end of all tunnels."""
+    gateways: tuple[Gateway, ...]
+    pools: tuple[Prefix, ...] = ()
+    """Home network prefixes are taken from the first of these that has one."""
+    profiles: tuple[HomeProfile, ...] = ()
+    everybody: HomeProfile | None = HomeProfile()
+    """The profile of nodes without one of their own; None: they are not served."""
+    prefix_length: int = 64
+    lifetime_max: Duration = 1 * HOUR
+    """Longest lifetime granted."""
+    min_delay_before_bce_delete: Duration = 10 * SECOND
+    """A binding that was de-registered waits so long for the node to turn up elsewhere (RFC 5213 9.1)."""
+    max_delay_before_new_bce_assign: Duration = 1500 * MILLISECOND
+    """How long the end of another session is waited for before a node gets a new one (RFC 5213 9.1); 0: not at all."""
+    timestamp_validity_window: Duration = 300 * MILLISECOND
+    """How far a Timestamp may be off our clock, on both sides (RFC 5213 9.1)."""
+    mobile_node_generated_timestamp_in_use: bool = False
+    """Timestamps are the nodes' own: they only have to increase (RFC 5213 9.3)."""
+    refuse_distributed: bool = False
+    """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
+    nodes: int = 1_000_000
+    """Most sessions at a time."""
+    nodes_per_gateway: int = 500_000
+    """Most sessions that one MAG may have, so that one that is flooded does not take all the room."""
+    sessions_per_node: int = 8
+    prefixes_per_session: int = 8
+    quarantine: Duration = 1 * MINUTE
+    """A prefix that came back is not given to another node for this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProfile:
+    """What a MAG knows of a mobile node (RFC 5213 6.2)."""
+
+    link_layer: LinkLayer = b""
+    """By what the node is known on the access link; empty in the profile of all nodes without one of their own."""
+    node: bytes = b""
+    """Subtype and identifier that the LMA knows it by; empty: its link-layer address (RFC 8371)."""
+    lma: Address | None = None
+    """Its LMA; None: that of the MAG."""
+    service: bool = True
+    """Whether it gets mobility service. If not, it gets a prefix of the visitors' pool, where there is one (6.14)."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Home network prefixes to ask for; none: the LMA assigns."""
+
+
+@dataclass(frozen=True, slots=True)
+class MagConfiguration(AccessConfiguration):
+    """A Mobile Access Gateway. The names of RFC 5213 section 9 are kept where they say enough."""
+
+    address: Address
+    lma: Address
+    profiles: tuple[GatewayProfile, ...] = ()
+    everybody: GatewayProfile = GatewayProfile()
+    timestamp_based_approach_in_use: bool = True
+    """False: sequence numbers order registrations; the LMA tells a new MAG the last one (RFC 5213 5.5, 9.3)."""
+    link_local_of_lma: bool = False
+    """The LMA says what this router is called on each node's link, instead of the fixed `link_local` (6.8)."""
+    dedicated: tuple[str, ...] = ()
+    """Access interfaces with one node at a time: who comes takes the place of who was there."""
+    technologies: tuple[tuple[str, int], ...] = ()
+    """Access technologies of interfaces that are not `access_technology`."""
+    visitors: Prefix | None = None
+    """Nodes without mobility service get a prefix from here (RFC 5213 6.14); None: they get nothing."""
+    prefix_length: int = 64
+    """Of the prefixes of visitors."""
+    quarantine: Duration = 1 * MINUTE
+    """A visitor's prefix is not given to another one for this long."""
+    presence_trust: Duration = 10 * SECOND
+    """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sojourn.core.effects import SendMessage
 from sojourn.core.sequence import MODULUS
-from sojourn.engines.base import OutboxEngine, TokenBucket
+from sojourn.engines.answering import Answering
+from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover, leased
 from sojourn.engines.registration import (
@@ -43,7 +43,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
-from sojourn.wire.units import Duration, Instant, WallClock
+from sojourn.wire.units import Duration, WallClock
 
 _ACCEPTED = int(Status.ACCEPTED)
 IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
@@ -52,15 +52,14 @@ _MESSAGE_OCTETS = 1900
 """Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
 
 
-class Notices(OutboxEngine):
+class Notices(Answering):
     """The half of the CMD that speaks."""
 
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
-        super().__init__(epoch)
+        self._maars: dict[Address, Maar] = {maar.address: maar for maar in configuration.maars}
+        super().__init__(configuration.address, self._maars, configuration.lifetime_max, epoch)
         self.configuration = configuration
         self.entries: dict[bytes, BindingCacheEntry] = {}
-        self.heard: dict[Address, Instant] = {}
-        self._maars: dict[Address, Maar] = {maar.address: maar for maar in configuration.maars}
         self._identities: dict[Address, tuple[MobilityOption, ...]] = {}
         """Per MAAR what the serving MAAR needs for its DLIF: options 69 and 70, and 66 for its local networks."""
         self._sequence = 0
@@ -349,9 +348,6 @@ class Notices(OutboxEngine):
     def _acknowledgement(self, update: BindingUpdate, lifetime: Duration) -> BindingAcknowledgement:
         options = tuple(echo(update))
         return BindingAcknowledgement(_ACCEPTED, ACKNOWLEDGED_DMM, update.sequence, lifetime, options)
-
-    def _send(self, message: BindingAcknowledgement, destination: Address) -> None:
-        self._do(SendMessage(message, self.configuration.address, destination))
 
     # What the other half provides.
 

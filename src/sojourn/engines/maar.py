@@ -6,7 +6,7 @@ working through tunnels to these. It leaves: what we anchor follows it through a
 to it any more.
 
 The procedures are in modules of their own: `maar_access` (nodes come and go), `maar_registration` (we ask the CMD),
-`maar_anchor` (the CMD tells us, prefixes retire), `maar_dhcp` (addresses for hosts that ask), `maar_multicast` (what
+`maar_anchor` (the CMD tells us, prefixes retire), `maar_dhcp` (addresses for hosts that ask), `access_multicast` (what
 nodes listen to), all on `maar_state`. Left out: fast handover (RFC 5949), direct signalling between MAARs without a
 CMD.
 """
@@ -15,21 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import (
-    Advertise,
-    DeleteBinding,
-    Effect,
-    EnsureCounter,
-    EnsureDelivery,
-    EnsureHold,
-    EnsureLogicalInterface,
-    EnsureMembership,
-    EnsureMulticastRoute,
-    EnsurePrefix,
-    EnsureTunnel,
-    EnsureUplink,
-    StoreBinding,
-)
+from sojourn.core.effects import DeleteBinding, Effect
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -45,26 +31,26 @@ from sojourn.core.events import (
     TrafficCounted,
 )
 from sojourn.core.sequence import following
+from sojourn.engines.access_multicast import MulticastProcedures
+from sojourn.engines.access_session import AWAY, SERVED, Presence
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MaarConfiguration
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
-from sojourn.engines.maar_multicast import MulticastProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
-from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
+from sojourn.engines.maar_session import Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
 from sojourn.wire.units import SECOND, Instant, WallClock
 
-_REPAIR_AFTER = 1 * SECOND
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
 
 
 class MobilityAnchorAccessRouter(
-    DhcpProcedures, AccessProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures
+    DhcpProcedures, AccessProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures[Session]
 ):
     """The engine of the role ``maar``."""
 
@@ -92,9 +78,7 @@ class MobilityAnchorAccessRouter(
                 continue
             resumed += 1
             self._resume(session, resumed)
-        used = {session.slot for session in self.sessions.values()}
-        self._next_slot = max(used, default=0) + 1
-        self._free_slots = [slot for slot in range(1, self._next_slot) if slot not in used]
+        self._slots.restore(session.slot for session in self.sessions.values())
         if forgetful or not self.sessions:  # the first life, or one without memory
             self._forget()
         self._begin_multicast()
@@ -215,6 +199,8 @@ class MobilityAnchorAccessRouter(
                 self._on_hold_over(session)
             case "expiry":
                 self._on_expiry(session)
+            case "gone":
+                self._on_gone(session)
             case "grace":
                 self._on_grace_over(session)
             case "retry":
@@ -223,56 +209,6 @@ class MobilityAnchorAccessRouter(
                 self._on_patience_over(session.node)
             case "repair":
                 self._repair(session)
-
-    # --- the machine under us ---------------------------------------------------------------------------------------
-
-    def _on_link_changed(self, interface: str, up: bool) -> None:
-        """The kernel forgets nexthops and routes of an interface that goes down: they are asserted when it is back."""
-        self._report("link-changed", interface=interface, up=int(up))
-        if not up:
-            return
-        self._on_multicast_link_up(interface)
-        for session in self.sessions.values():
-            if session.interface == interface and session.presence is not AWAY:
-                self._reassert(session)
-
-    def _on_effect_failed(self, event: EffectFailed) -> None:
-        """The kernel refused. Counted, and tried again for the session that it concerns, every second."""
-        effect = event.effect
-        self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
-        match effect:
-            case StoreBinding(key) | DeleteBinding(key):
-                self._after(_REPAIR_AFTER, "store", key)
-            case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | EnsurePrefix(_, slot):
-                self._mend(self._by_slot.get(slot))
-            case EnsureUplink(prefix) | EnsureCounter(prefix):
-                self._mend(self._foreign.get(prefix) or self._anchored_for.get(prefix))
-            case EnsureLogicalInterface(interface) | Advertise(interface):
-                for session in self.sessions.values():
-                    if session.interface == interface and session.presence is SERVED:
-                        self._mend(session.node)
-            case EnsureMulticastRoute() | EnsureMembership():
-                self._on_multicast_failed(effect)
-            case _:
-                pass  # what should be gone is removed by the next reconciliation
-
-    def _mend(self, node: bytes | None) -> None:
-        if node is not None and ("repair", node) not in self._timers:
-            self._after(_REPAIR_AFTER, "repair", node)
-
-    def _repair(self, session: Session) -> None:
-        """All that should hold for a session for which something was refused, once more."""
-        self._reassert(session)
-        if session.presence is SERVED:
-            self._advertise(session)
-
-    def _store_again(self, node: bytes) -> None:
-        """The disk refused this binding: what is true of it now."""
-        session = self.sessions.get(node)
-        if session is None:
-            self._do(DeleteBinding(node))
-        else:
-            self._keep(session)
 
     def _on_command(self, event: Commanded) -> None:
         """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
 from sojourn.core.sequence import following
+from sojourn.engines.access_session import AWAY, SERVED
 from sojourn.engines.configuration import Mode, logical_link_local
-from sojourn.engines.maar_session import AWAY, SERVED, Session
+from sojourn.engines.maar_session import Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
@@ -17,6 +18,7 @@ from sojourn.engines.registration import (
     LOCAL_PREFIXES,
     PROXY_DMM,
     REFUSING,
+    TECHNOLOGIES,
     Refused,
     Registration,
     echo,
@@ -66,7 +68,7 @@ class AnchorProcedures(MaarState):
         except Refused as refused:
             self._report("update-refused", source=source, status=int(refused.status), reason=refused.reason)
             if known and update.flags & BindingUpdateFlags.A:
-                self._send(refusal(update, refused.status, self._ticks()), source)
+                self._send(refusal(update, refused, self._ticks()), source)
 
     def _moved(self, request: Registration, update: BindingUpdate, serving: Address) -> None:
         """RFC 8885 3.2 step 3: the node is served elsewhere. Tunnel, then route, and only then the answer."""
@@ -102,7 +104,7 @@ class AnchorProcedures(MaarState):
         if len(self.sessions) >= self.configuration.nodes:
             self._release(claimed)
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
-        session = Session(request.node, self._take_slot(), self.configuration_interface, request.node[-6:], 0)
+        session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
         self._give(session, ours[0] if ours else None)
         for prefix in claimed[len(ours[:1]) :]:
             self._lease(session, prefix)
@@ -262,7 +264,7 @@ class AnchorProcedures(MaarState):
             identifier_option(session.node),
             HomeNetworkPrefix.of(prefix),
             HANDOFFS[Handoff.NOT_CHANGED],
-            self._technology,
+            TECHNOLOGIES[self.configuration.access_technology],
             Timestamp(session.attached),
             AnchoredPrefix.of(prefix),
         )

@@ -22,28 +22,23 @@ from sojourn.core.effects import DeleteBinding, Effect, SendMessage, StoreBindin
 from sojourn.core.engine import Row
 from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
 from sojourn.core.sequence import newer
-from sojourn.engines.base import TimerName, TokenBucket
+from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
 from sojourn.engines.database_notices import IDENTITIES, Notices
-from sojourn.engines.registration import PROXY_DMM, Refused, Registration, refusal
+from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
     BindingRefreshRequest,
     BindingUpdate,
-    BindingUpdateFlags,
-    MobileNodeIdentifier,
     Status,
-    encode,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
 _REPAIR_AFTER = 1 * SECOND
 _TOLD_ANEW_INTERVAL = 10 * SECOND
-_STRANGER_RATE = 50
-"""Answers a second to sources that are not in the configuration, all together."""
 
 
 class CentralMobilityDatabase(Notices):
@@ -51,9 +46,7 @@ class CentralMobilityDatabase(Notices):
 
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
-        self._strangers = TokenBucket(_STRANGER_RATE, _STRANGER_RATE)
         self._owners: dict[Prefix, bytes] = {}
-        self._serves: Counter[Address] = Counter()
         self._settled: Instant = 0
         self._forgetful: set[Address] = set()
         """MAARs that asked again, too soon, what they anchor."""
@@ -175,21 +168,6 @@ class CentralMobilityDatabase(Notices):
         except Refused as refused:
             self._refuse(update, source, refused)
 
-    def _refuse(self, update: BindingUpdate, source: Address, refused: Refused) -> None:
-        identifier = update.first(MobileNodeIdentifier)
-        self._report(
-            "update-refused",
-            source=source,
-            status=int(refused.status),
-            reason=refused.reason,
-            node=identifier.key() if identifier else "",
-        )
-        if not update.flags & BindingUpdateFlags.A:
-            return
-        answer = refusal(update, refused.status, self._ticks())
-        if source in self._maars or len(encode(answer)) <= len(encode(update)):  # nobody is hit harder through us
-            self._send(answer, source)
-
     def _register(self, request: Registration, update: BindingUpdate, maar: Maar) -> None:
         own = self._own_prefixes(request, maar)
         entry = self.entries.get(request.node)
@@ -237,7 +215,7 @@ class CentralMobilityDatabase(Notices):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         if self._serves[request.source] >= self.configuration.nodes_per_maar:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes of this MAAR")
-        lifetime = self._granted(request)
+        lifetime = self._granted(request.lifetime)
         entry = BindingCacheEntry(
             request.node,
             request.source,
@@ -269,7 +247,7 @@ class CentralMobilityDatabase(Notices):
         """
         if newer(request.sequence, entry.sequence):
             entry.sequence = request.sequence
-        self._extend(entry, self._granted(request))
+        self._extend(entry, self._granted(request.lifetime))
         before = sorted(entry.anchors)
         self._add_listed(entry, request, own)
         if sorted(entry.anchors) != before:
@@ -297,7 +275,7 @@ class CentralMobilityDatabase(Notices):
         entry.timestamp = request.timestamp
         entry.sequence = request.sequence
         entry.technology = request.technology
-        self._extend(entry, self._granted(request))
+        self._extend(entry, self._granted(request.lifetime))
         self._add_listed(entry, request, own)
         if len(entry.anchors) > self.configuration.prefixes_per_node:
             self._limit(entry)
@@ -484,10 +462,6 @@ class CentralMobilityDatabase(Notices):
         return max(entry.expires - self._now, 4 * SECOND)
 
     # --- bookkeeping ----------------------------------------------------------------------------------------------
-
-    def _granted(self, request: Registration) -> Duration:
-        longest = self.configuration.lifetime_max
-        return request.lifetime if request.lifetime < longest else longest
 
     def _extend(self, entry: BindingCacheEntry, lifetime: Duration) -> None:
         entry.lifetime = lifetime

@@ -69,6 +69,10 @@ class PrefixPool:
         self._next = (self._next + self._leap) % self._size
         self._leap = min(_LEAP_FACTOR * self._leap, self._size)
 
+    def skip(self, number: int) -> None:
+        """Go on with the prefix of this number, modulo their count."""
+        self._next = number % self._size
+
     def claim(self, prefix: Prefix) -> bool:
         """Take this very prefix; False when it is in use or not of this pool."""
         if not self.owns(prefix) or prefix in self._used:

@@ -77,10 +77,12 @@ ACKNOWLEDGED_DMM = int(BindingAcknowledgementFlags.P | BindingAcknowledgementFla
 class Refused(Exception):
     """The request ends here; the peer learns `status` (RFC 5213 8.9)."""
 
-    def __init__(self, status: Status, reason: str) -> None:
+    def __init__(self, status: Status, reason: str, sequence: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.sequence = sequence
+        """The last accepted sequence number, where the answer is to tell it (RFC 6275 9.5.1)."""
 
 
 class Registration(Struct, gc=False):
@@ -151,6 +153,26 @@ TECHNOLOGIES = [AccessTechnologyType(number) for number in range(256)]
 """The option for each `AccessTechnology`, known or not."""
 
 
+def node_of(update: BindingUpdate) -> bytes:
+    """Subtype and identifier of the node that `update` is about. Raises `Refused` (RFC 5213 5.3.1, 4.)."""
+    identifier = update.first(MobileNodeIdentifier)
+    if identifier is None:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
+    if not identifier.identifier:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
+    return identifier.key()
+
+
+def mandatory(update: BindingUpdate) -> tuple[tuple[Prefix, ...], int, int]:
+    """Prefixes, Handoff Indicator and Access Technology Type. Raises `Refused` (RFC 5213 5.3.1, 10. to 12.)."""
+    firsts = update.firsts()
+    for kind, refusal in _MANDATORY.items():
+        if kind is not Timestamp and kind not in firsts:
+            raise Refused(*refusal)
+    prefixes = tuple(option.prefix for option in update.all(HomeNetworkPrefix))
+    return prefixes, firsts[HandoffIndicator].indicator, firsts[AccessTechnologyType].technology
+
+
 def identifier_option(node: bytes) -> MobileNodeIdentifier:
     """The inverse of `Registration.node`."""
     return MobileNodeIdentifier(node[0], node[1:])
@@ -179,10 +201,12 @@ def _limited(options: Iterable[MobilityOption]) -> Iterator[MobilityOption]:
             yield option
 
 
-def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAcknowledgement:
+def refusal(
+    update: BindingUpdate, refused: Refused, now_ticks: int, *, distributed: bool = True
+) -> BindingAcknowledgement:
     """The answer to a refused update (RFC 5213 5.3.6): mandatory options that it lacks are empty.
 
-    The Timestamp is ours, and there is none where none was sent.
+    The Timestamp is ours, and there is none where none was sent. `distributed`: we know what the D flag means.
     """
     kept = [Timestamp(now_ticks) if isinstance(option, Timestamp) else option for option in echo(update)]
     present = {type(option) for option in kept}
@@ -194,5 +218,8 @@ def refusal(update: BindingUpdate, status: Status, now_ticks: int) -> BindingAck
         kept.append(HandoffIndicator(0))
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
-    flags = ACKNOWLEDGED_DMM if update.flags & int(BindingUpdateFlags.D) else int(BindingAcknowledgementFlags.P)
-    return BindingAcknowledgement(int(status), flags, update.sequence, 0, tuple(kept))
+    flags = int(BindingAcknowledgementFlags.P)
+    if distributed and update.flags & int(BindingUpdateFlags.D):
+        flags = ACKNOWLEDGED_DMM
+    sequence = update.sequence if refused.sequence is None else refused.sequence
+    return BindingAcknowledgement(int(refused.status), flags, sequence, 0, tuple(kept))

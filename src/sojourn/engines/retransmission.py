@@ -47,8 +47,8 @@ class Retransmission:
     """All outstanding requests of one engine, which speaks from the address `source`.
 
     `do(effect)` asks for a transmission; `wake(name, instant)` asks for a call of `due(key)` then, `sleep(name)` takes
-    that back; `name` is ``("request", key)``. Round trips are kept per destination and purpose, because a relayed
-    answer takes longer.
+    that back; `name` is ``("request", key)``. `renew(update)` is what goes out in its place, as an update may have to
+    tell the latest time. Round trips are kept per destination and purpose, because a relayed answer takes longer.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Retransmission:
         attempts: int | None = None,
         pacer: TokenBucket | None = None,
         bulk_pacer: TokenBucket | None = None,
+        renew: Callable[[BindingUpdate], BindingUpdate] | None = None,
     ) -> None:
         self._constants = constants
         self._longest = constants.initial_bindack_timeout
@@ -73,6 +74,7 @@ class Retransmission:
         self._attempts = attempts
         self._pacer = pacer
         self._bulk_pacer = bulk_pacer
+        self._renew = renew
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
         self._recent: dict[About, tuple[Instant, ...]] = {}
@@ -152,6 +154,8 @@ class Retransmission:
         request.turn = -1
         request.attempts += 1
         self._recent[about] = (*earlier[1 - self._constants.max_update_rate :], now) if earlier else (now,)
+        if self._renew is not None:
+            request.update = self._renew(request.update)
         self._do(SendMessage(request.update, self._source, key[2]))
         self._wake(("request", key), now + request.timeout)
 

@@ -20,6 +20,8 @@ from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, D
 
 _UNITS = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)")
+_NAI, _EUI_48 = 1, 5
+"""Subtypes of the Mobile Node Identifier option (RFC 4283, RFC 8371)."""
 _LONGEST = 1000 * 365 * 24 * HOUR
 
 
@@ -188,6 +190,20 @@ def duration_text(duration: Duration) -> str:
     return f"{duration / SECOND:g}s"
 
 
+def parse_identifier(value: object) -> bytes:
+    """Subtype and identifier of a Mobile Node Identifier option (RFC 4283): a link-layer address or any other text."""
+    if isinstance(value, bytes) and len(value) > 1:
+        return value
+    if not isinstance(value, str):
+        raise wrong(f"{value!r} is not a text")
+    if re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", value):
+        return bytes((_EUI_48,)) + parse_link_layer(value)
+    octets = value.encode()
+    if not 0 < len(octets) <= 253 or not value.isprintable() or value != value.strip():
+        raise wrong(f"{value[:60]!r} is not an identifier of 1 to 253 octets")
+    return bytes((_NAI,)) + octets
+
+
 def _parse_interface(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value.encode()) < 16 or re.search(r"[\s/:%]", value):
         raise wrong(f"{value!r} is not the name of an interface")
@@ -234,6 +250,12 @@ LinkLocalField: TypeAlias = Annotated[
 ]
 LinkLayerField: TypeAlias = Annotated[
     LinkLayer, PlainValidator(parse_link_layer), _text(), Expected("an Ethernet address", "00:00:5e:00:52:13")
+]
+IdentifierField: TypeAlias = Annotated[
+    bytes,
+    PlainValidator(parse_identifier),
+    _text(),
+    Expected("an identifier as user@realm, or an Ethernet address", "user@example.net"),
 ]
 PrefixField: TypeAlias = Annotated[
     Prefix, PlainValidator(parse_prefix), _text("/"), Expected("an IPv6 prefix", "2001:db8:a100::/48")

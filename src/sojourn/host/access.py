@@ -20,6 +20,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from sojourn.core.effects import AccessEffect, Advertise, ProbeNode, QueryListeners, SendDhcp
 from sojourn.core.events import Event
 from sojourn.host import frames, ipv4_frames, packet_filter
@@ -43,6 +45,7 @@ _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_ALLMULTI, _PACKET_AUXDATA = 263,
 _AUXDATA = socket.CMSG_SPACE(20)
 _CHECKSUM_NOT_READY = 8
 _SIOCGIFINDEX = 0x8933
+_SIOCGIFMTU = 0x8921
 _FRAME = 2_048
 
 
@@ -76,7 +79,7 @@ class AccessLink:
             raise OSError(errno.ENODEV, f"{effect.interface} is not an access interface of this role")
         match effect:
             case Advertise():
-                packet = self._advertisement(effect)
+                packet = self._advertisement(port.fitting(effect))
                 port.send(frames.ethernet(effect.link_layer, effect.router_link_layer, packet))
                 self.counters["advertised"] += 1
             case ProbeNode():
@@ -120,7 +123,7 @@ class AccessLink:
             effect.other,
             effect.autonomous,
             effect.routes,
-            *[(p.prefix, p.preferred, p.valid) for p in effect.prefixes],
+            *[(p.prefix, p.preferred, p.valid, p.on_link) for p in effect.prefixes],
         )
         packet = self._packets.get(key)
         if packet is None:
@@ -140,6 +143,7 @@ class AccessPort:
         self.interface = interface
         self.link_layer: LinkLayer = b""
         """Our own link-layer address there."""
+        self.mtu = 0
         self.counters = counters
         self._clock = clock
         self._index = 0
@@ -206,6 +210,10 @@ class AccessPort:
     def _events(self, frame: bytes, sealed: bool) -> list[Event]:
         return frames.events(self.interface, frame, sealed)
 
+    def fitting(self, effect: Advertise) -> Advertise:
+        """`effect` with an MTU that this link has (RFC 5213 6.9.5: "the MTU of the access link MUST be used")."""
+        return replace(effect, mtu=self.mtu) if effect.mtu > self.mtu > 0 else effect
+
     def probe(self, effect: ProbeNode) -> None:
         """Ask a node for a sign of life. Raises OSError."""
         router = eui64_link_local(self.link_layer)
@@ -239,6 +247,7 @@ class AccessPort:
         """Hosts report their groups to ff02::16, and ask DHCP at ff02::1:2, which no router of ours has joined."""
         named = struct.pack("=16s24x", self.interface.encode())
         index = struct.unpack_from("=i", fcntl.ioctl(self._socket, _SIOCGIFINDEX, named), 16)[0]
+        self.mtu = struct.unpack_from("=i", fcntl.ioctl(self._socket, _SIOCGIFMTU, named), 16)[0]
         if index != self._index:
             request = struct.pack("=iHH8s", index, _PACKET_MR_ALLMULTI, 0, b"")
             self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)

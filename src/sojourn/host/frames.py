@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from sojourn.core.effects import Advertise, QueryListeners, SendDhcp
+from sojourn.core.effects import Advertise, AdvertisedPrefix, QueryListeners, SendDhcp
 from sojourn.core.events import DhcpReceived, Event, GroupsReported, NodeSeen, Sighting
 from sojourn.wire.addresses import ALL_NODES, UNSPECIFIED, Address, LinkLayer
 from sojourn.wire.checksum import internet_checksum
@@ -83,9 +83,9 @@ def ethernet(destination: LinkLayer, source: LinkLayer, packet: bytes) -> bytes:
 
 def advertisement(effect: Advertise) -> bytes:
     """The IPv6 packet of a Router Advertisement: to all nodes, whoever gets the frame (RFC 6085)."""
-    autonomous = int(PrefixInformationFlags.AUTONOMOUS) * effect.autonomous  # and not on-link: RFC 8273
+    autonomous = int(PrefixInformationFlags.AUTONOMOUS) * effect.autonomous
     options: list[NdOption] = [SourceLinkLayerAddress(effect.router_link_layer)]
-    options += [PrefixInformation.of(p.prefix, autonomous, p.valid, p.preferred) for p in effect.prefixes]
+    options += [PrefixInformation.of(p.prefix, autonomous | _on_link(p), p.valid, p.preferred) for p in effect.prefixes]
     options += [RouteInformation.of(route, effect.lifetime) for route in effect.routes]
     if effect.mtu:
         options.append(Mtu(effect.mtu))
@@ -103,6 +103,10 @@ def dhcp(effect: SendDhcp, link_layer: LinkLayer) -> bytes:
     header = _IPV6.pack(6 << 28, length, _PROTOCOL_UDP, _HOP_LIMIT_DHCP, effect.source, effect.destination)
     packet = b"".join((header, bare[:6], checksum.to_bytes(2, "big"), effect.payload))
     return ethernet(effect.link_layer, link_layer, packet)
+
+
+def _on_link(advertised: AdvertisedPrefix) -> int:
+    return int(PrefixInformationFlags.ON_LINK) if advertised.on_link else 0
 
 
 def solicitation(router: Address, router_link_layer: LinkLayer, target: Address) -> bytes:

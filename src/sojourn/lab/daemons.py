@@ -3,17 +3,17 @@ ready."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.dataplane import nftables
+from sojourn.files.sections import written
 from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
@@ -42,7 +42,17 @@ class Daemon:
         for path in (self.log, self.events, self.store, self.file):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._forget_earlier_runs()
-        self.file.write_text(configuration(self, topology))
+        self.file.write_text(configuration(topology, node.name, self._places()))
+
+    def _places(self) -> dict[str, Setting]:
+        """What is at the top of its file."""
+        return {
+            "name": self.node.name,
+            "control": str(self.control),
+            "store": str(self.store.absolute()),
+            "events": str(self.events.absolute()),
+            "identifiers": "plain",  # nobody's privacy is at stake in a lab, and only plain recordings replay
+        }
 
     def _forget_earlier_runs(self) -> None:
         for old in (self.log, self.events, self.control, *self.store.parent.glob(self.store.name + "*")):
@@ -124,51 +134,75 @@ def control_directory(output: Path, names: list[str]) -> tuple[Path, bool]:
 # --- configuration ----------------------------------------------------------------------------------------------
 
 
-def configuration(daemon: Daemon, topology: Topology) -> str:
-    """The text of the file for `daemon`: what the topology implies, then what it says."""
-    node = daemon.node
-    top: dict[str, Setting] = {
-        "name": node.name,
-        "control": str(daemon.control),
-        "store": str(daemon.store.absolute()),
-        "events": str(daemon.events.absolute()),
-        "identifiers": "plain",  # nobody's privacy is at stake in a lab, and only plain recordings replay
-    }
-    own = topology.nodes[node.name].settings
-    if node.kind == "cmd":
-        table: dict[str, Any] = {"address": node.address, "mode": topology.mode} | dict(topology.cmd) | dict(own)
-        maars = [
-            {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
-            for name in topology.access_routers
-        ]
-        return _toml(top, "cmd", table, "maars", maars)
-    table = {
-        "address": node.address,
-        "pool": str(topology.nodes[node.name].pool),
+def configuration(topology: Topology, name: str, top: Mapping[str, Setting]) -> str:
+    """The text of the file of `name`'s daemon: `top`, what the topology implies, and over it what that says."""
+    section, table, lists = _ROLES[topology.nodes[name].kind](topology, name)
+    if section in _FORWARDING and not nftables.usable():
+        table["counters"] = False  # no prefix is found idle then
+    if section in _ACCESS and topology.multicast is not None:
+        table["multicast.upstream"] = f"to-{topology.path(name, topology.multicast)[1]}"
+    given: Mapping[str, Setting] = getattr(topology, section)
+    return _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
+
+
+Tables: TypeAlias = dict[str, list[dict[str, Setting]]]
+"""The lists of tables in a section, by their keys."""
+
+
+def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
+    database = topology.of_kind("cmd") or topology.of_kind("lma")
+    table: dict[str, Setting] = {
+        "address": topology.address(name),
+        "pool": str(topology.nodes[name].pool),
         "access": ["acc0"],
-        "cmd": topology.address(topology.of_kind("cmd")[0]),
+        "cmd": topology.address(database[0]),
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
-    if topology.multicast is not None:
-        table["multicast.upstream"] = f"to-{topology.path(node.name, topology.multicast)[1]}"
-    if not nftables.usable():
-        table["counters"] = False  # no prefix is found idle then
-    table |= dict(topology.maar) | dict(own)
-    peers = [
-        {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
-        for name in topology.access_routers
-        if name != node.name
+    others = [other for other in topology.of_kind("access-router") if other != name]
+    return "maar", table, {"peers": [_with_pool(topology, other) for other in others]}
+
+
+def _cmd(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
+    table: dict[str, Setting] = {"address": topology.address(name), "mode": topology.mode}
+    return "cmd", table, {"maars": [_with_pool(topology, maar) for maar in topology.of_kind("access-router")]}
+
+
+def _mag(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
+    table: dict[str, Setting] = {
+        "address": topology.address(name),
+        "lma": topology.address(topology.of_kind("lma")[0]),
+        "access": ["acc0"],
+        "visitors": str(topology.nodes[name].pool),
+        "mtu": topology.mtu,
+    }
+    return "mag", table, {}
+
+
+def _lma(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
+    table: dict[str, Setting] = {
+        "address": topology.address(name),
+        "pools": [str(topology.nodes[name].pool)],
+        "mtu": topology.mtu,
+    }
+    gateways: list[dict[str, Setting]] = [
+        {"name": gateway, "address": topology.address(gateway)} for gateway in topology.access_routers
     ]
-    return _toml(top, "maar", table, "peers", peers)
+    return "lma", table, {"gateways": gateways}
 
 
-def _toml(
-    top: Mapping[str, Setting], section: str, table: Mapping[str, Any], key: str, rows: list[dict[str, str]]
-) -> str:
-    # TOML's basic strings, arrays, numbers and booleans are those of JSON.
-    lines = [f"{name} = {json.dumps(value)}" for name, value in top.items()]
-    lines += ["", f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
-    for row in rows:
-        lines += ["", f"[[{section}.{key}]]", *(f"{name} = {json.dumps(value)}" for name, value in row.items())]
+_FORWARDING, _ACCESS = ("maar", "mag", "lma"), ("maar", "mag")
+_ROLES = {"access-router": _maar, "cmd": _cmd, "mag": _mag, "lma": _lma}
+
+
+def _with_pool(topology: Topology, name: str) -> dict[str, Setting]:
+    return {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
+
+
+def _toml(top: Mapping[str, Setting], section: str, table: Mapping[str, Setting], lists: Tables) -> str:
+    lines = [f"{name} = {written(value)}" for name, value in top.items()]
+    lines += ["", f"[{section}]", *(f"{name} = {written(value)}" for name, value in table.items())]
+    for key, rows in lists.items():
+        for row in rows if key not in table else ():
+            lines += ["", f"[[{section}.{key}]]", *(f"{name} = {written(value)}" for name, value in row.items())]
     return "\n".join(lines) + "\n"

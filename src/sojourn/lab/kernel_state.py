@@ -95,6 +95,11 @@ class KernelState:
         return sorted(came + went, key=lambda line: line[2:])
 
 
+def configured(difference: list[str]) -> list[str]:
+    """Without what the kernel's own neighbour cache learned from packets; it forgets that by itself."""
+    return [line for line in difference if not line.startswith("+ neighbour") or line.endswith(" permanent")]
+
+
 def host_addresses(namespace: NetworkNamespace) -> list[HostAddress]:
     """The global addresses in `namespace`, in the kernel's order."""
     netlink = RouteNetlink(namespace)

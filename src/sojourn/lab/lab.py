@@ -226,7 +226,7 @@ class Lab:
     def _start_daemons(self) -> None:
         if not self._with_daemons:
             return
-        names = [*self.topology.of_kind("cmd"), *self.topology.access_routers]
+        names = self.topology.daemons
         directory, temporary = control_directory(self.output, names)
         if temporary:
             self._temporary = directory

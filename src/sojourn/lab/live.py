@@ -68,6 +68,8 @@ class Stage:
     routers: Sequence[str]
     host: str
     mobility: bool
+    registry: str = "cmd"
+    """Where routers register hosts, if they do."""
     began: Instant = field(default_factory=time.monotonic_ns)
     at: str | None = None
     phase: str = ""
@@ -236,7 +238,9 @@ def _map(stage: Stage) -> Text:
     """Server and database above, the core, the access routers, and the host under one of them."""
     width = 10
     picture = Text()
-    picture.append("server".center(width * 3 // 2) + ("cmd" if stage.mobility else "").center(width * 3 // 2) + "\n")
+    picture.append(
+        "server".center(width * 3 // 2) + (stage.registry if stage.mobility else "").center(width * 3 // 2) + "\n"
+    )
     picture.append("\\".center(width * 3 // 2) + ("/" if stage.mobility else "").center(width * 3 // 2) + "\n", "dim")
     picture.append("core".center(width * 3) + "\n")
     picture.append("/".center(width) + "|".center(width) + "\\".center(width) + "\n", "dim")

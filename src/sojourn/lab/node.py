@@ -15,7 +15,7 @@ Stream: TypeAlias = int | IO[bytes] | None
 
 
 class Node:
-    """A router, access router, database, server or host."""
+    """A router, access router, database, anchor, server or host."""
 
     def __init__(self, name: str, kind: Kind, address: str) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Node:
     @property
     def interface(self) -> str:
         """``wlan0`` of a host, ``acc0`` of an access router, the first core interface of the others."""
-        return {"host": "wlan0", "access-router": "acc0"}.get(self.kind) or next(iter(self.ends), "lo")
+        return {"host": "wlan0", "access-router": "acc0", "mag": "acc0"}.get(self.kind) or next(iter(self.ends), "lo")
 
     def spawn(
         self,

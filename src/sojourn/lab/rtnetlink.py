@@ -92,12 +92,16 @@ class RouteNetlink:
         information = nested(IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"bridge\0") + data)
         self.request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, end.link(up=True) + end.attributes(mtu) + information)
 
-    def set_link(self, index: int, *, up: bool | None = None, master: int | None = None) -> None:
-        """Up or down; member of the bridge `master` (0: of none)."""
+    def set_link(
+        self, index: int, *, up: bool | None = None, master: int | None = None, mtu: int | None = None
+    ) -> None:
+        """Up or down; member of the bridge `master` (0: of none); its MTU."""
         change = IFF_UP if up is not None else 0
         body = _LINK.pack(0, 0, index, IFF_UP if up else 0, change)
         if master is not None:
             body += attribute(IFLA_MASTER, struct.pack("=I", master))
+        if mtu is not None:
+            body += attribute(IFLA_MTU, struct.pack("=I", mtu))
         self.request(RTM_SETLINK, 0, body)
 
     def set_learning(self, port: int, learns: bool) -> None:

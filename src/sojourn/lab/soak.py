@@ -26,7 +26,7 @@ from typing import Literal, cast
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.daemons import DaemonFailed
 from sojourn.lab.interruption import interruptible
-from sojourn.lab.kernel_state import KernelState
+from sojourn.lab.kernel_state import KernelState, configured
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure import Window
 from sojourn.lab.measure_run import Anchors, Evidence
@@ -272,7 +272,7 @@ class Soak:
         """What is still different when bindings and prefixes had all the time they may take."""
         deadline = time.monotonic() + 3 * self._options.lifetime
         while True:
-            left = {name: _configured(lab.state(name).difference(state)) for name, state in before.items()}
+            left = {name: configured(lab.state(name).difference(state)) for name, state in before.items()}
             left = {name: lines for name, lines in left.items() if lines}
             if not left or time.monotonic() > deadline:
                 return left
@@ -302,11 +302,6 @@ class Soak:
             outage=OUTAGE if self._options.buffer else 0,
             reach=_JUDGED,
         )
-
-
-def _configured(difference: list[str]) -> list[str]:
-    """Without what the kernel's own neighbour cache learned from packets; it forgets that by itself."""
-    return [line for line in difference if not line.startswith("+ neighbour") or line.endswith(" permanent")]
 
 
 # --- the command line ---------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ A whole topology with three access routers is short, because every address has a
     core.cmd = { delay = "10ms", loss = "1%" }
     core.server = "5ms"
 
-Links are between routers, access routers, databases and servers; hosts have no link but the air, where they
-roam. Every mistake is reported at once, with file, key and what was expected (`TopologyError`).
+An access router is a MAAR (``access-router``, of a domain with a ``cmd``) or a gateway of Proxy Mobile IPv6 (``mag``,
+of a domain with an ``lma``); MAARs without a ``cmd`` register with the ``lma`` as gateways do. Links are between
+routers, access routers, databases, anchors and servers; hosts have no link but the air, where they roam. Every
+mistake is reported at once, with file, key and what was expected (`TopologyError`).
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationError,
     field_validator,
     model_validator,
@@ -43,11 +46,15 @@ from sojourn.lab.quantities import DurationField, RateField, ShareField
 from sojourn.lab.shortest import Graph, shortest_path
 from sojourn.wire.units import Duration
 
-Kind = Literal["router", "access-router", "cmd", "server", "host"]
-Setting = str | int | float | bool
+Kind = Literal["router", "access-router", "mag", "cmd", "lma", "server", "host"]
+Setting = JsonValue
+"""A value in the configuration of a daemon, which may be a list or a table."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 _NICE_INDEXES = 15
+_ACCESS: tuple[Kind, ...] = ("access-router", "mag")
+_WITH_POOL: tuple[Kind, ...] = (*_ACCESS, "lma")
+_WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma")
 
 
 class TopologyError(ValueError):
@@ -94,13 +101,13 @@ class Node(_Strict):
     address: AddressField | None = None
     """Global address; every node but a host has one, given or by default. Hosts make theirs (SLAAC)."""
     pool: PoolField | None = None
-    """Access routers only: nodes get /64s of this."""
+    """Access routers and LMAs only: nodes get /64s of this; from a MAG only nodes without mobility service do."""
     at: str | None = None
     """Hosts only: the access router in whose cell the host starts; None: nowhere."""
     dad: Literal["default", "optimistic", "off"] = "default"
     """Hosts only: duplicate address detection. ``default`` is what a stock Linux host does."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
-    """Access routers and cmd: configuration of this node's daemon, over that of ``[maar]`` or ``[cmd]``."""
+    """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]``, ``[mag]`` or ``[lma]``."""
 
 
 class Link(_Strict):
@@ -161,6 +168,8 @@ class Topology(_Strict):
     maar: Mapping[str, Setting] = Field(default_factory=dict)
     """Over the defaults in the ``[maar]`` table of every access router's daemon."""
     cmd: Mapping[str, Setting] = Field(default_factory=dict)
+    mag: Mapping[str, Setting] = Field(default_factory=dict)
+    lma: Mapping[str, Setting] = Field(default_factory=dict)
     roam: tuple[Roam, ...] = ()
 
     @field_validator("name")
@@ -177,12 +186,17 @@ class Topology(_Strict):
 
     @property
     def access_routers(self) -> list[str]:
-        """Names of the access routers, in the file's order."""
-        return self.of_kind("access-router")
+        """Names of the access routers, MAARs and MAGs, in the file's order."""
+        return self.of_kind(*_ACCESS)
 
-    def of_kind(self, kind: Kind) -> list[str]:
-        """Names of the nodes of one kind, in the file's order."""
-        return [name for name, node in self.nodes.items() if node.kind == kind]
+    @property
+    def daemons(self) -> list[str]:
+        """Names of the nodes with a daemon: whom others register with first."""
+        return [*self.of_kind("cmd", "lma"), *self.access_routers]
+
+    def of_kind(self, *kinds: Kind) -> list[str]:
+        """Names of the nodes of these kinds, in the file's order."""
+        return [name for name, node in self.nodes.items() if node.kind in kinds]
 
     def address(self, name: str) -> str:
         """Text of the address of a node that is not a host. Raises KeyError."""
@@ -325,8 +339,14 @@ def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
         kind = node.get("kind")
         index = counts[kind] = counts.get(kind, 0) + 1 if isinstance(kind, str) else 0
         if kind == "access-router":
-            node.setdefault("address", _router_address(index))
-            node.setdefault("pool", _router_pool(index))
+            node.setdefault("address", _router_address(index, 0xA0, 0x2000))
+            node.setdefault("pool", _router_pool(index, 0xA000, 0x1000))
+        elif kind == "mag":
+            node.setdefault("address", _router_address(index, 0xB0, 0x4000))
+            node.setdefault("pool", _router_pool(index, 0xB000, 0x3000))
+        elif kind == "lma":
+            node.setdefault("address", f"2001:db8:f::{index:x}")
+            node.setdefault("pool", _router_pool(index, 0xF000, 0x5000))
         elif kind == "cmd":
             node.setdefault("address", f"2001:db8:c::{index:x}")
         elif kind == "server":
@@ -335,13 +355,13 @@ def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
             node.setdefault("address", f"2001:db8:e:{index:x}::1")
 
 
-def _router_address(index: int) -> str:
-    group = 0xA0 + index if index <= _NICE_INDEXES else 0x2000 + index
+def _router_address(index: int, nice: int, others: int) -> str:
+    group = nice + index if index <= _NICE_INDEXES else others + index
     return f"2001:db8:{group:x}::1"
 
 
-def _router_pool(index: int) -> str:
-    group = 0xA000 + 0x100 * index if index <= _NICE_INDEXES else 0x1000 + index
+def _router_pool(index: int, nice: int, others: int) -> str:
+    group = nice + 0x100 * index if index <= _NICE_INDEXES else others + index
     return f"2001:db8:{group:x}::/48"
 
 
@@ -368,14 +388,23 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.address", "expected none: a host makes its own addresses"
         if node.kind != "host" and (node.at is not None or node.dad != "default"):
             yield key, 'expected "at" and "dad" on hosts only'
-        if node.kind != "access-router" and node.pool is not None:
-            yield f"{key}.pool", "expected on access routers only"
-        if node.kind not in ("access-router", "cmd") and node.settings:
-            yield f"{key}.settings", "expected on access routers and cmd only"
+        if node.kind not in _WITH_POOL and node.pool is not None:
+            yield f"{key}.pool", "expected on access routers and LMAs only"
+        if node.kind not in _WITH_DAEMON and node.settings:
+            yield f"{key}.settings", "expected on access routers, cmd and LMAs only"
         if node.at is not None and node.at not in topology.access_routers:
             yield f"{key}.at", _expected_access_router(topology, node.at)
-    if topology.access_routers and topology.mobility and len(topology.of_kind("cmd")) != 1:
-        yield "nodes", f'expected exactly one node of kind "cmd", found {len(topology.of_kind("cmd"))}'
+    if topology.mobility:
+        yield from _check_anchors(topology)
+
+
+def _check_anchors(topology: Topology) -> Iterable[tuple[str, str]]:
+    """Whom access routers register with: MAARs with one database, MAGs with the first LMA."""
+    databases, anchors = topology.of_kind("cmd"), topology.of_kind("lma")
+    if topology.of_kind("access-router") and len(databases) != 1 and (databases or not anchors):
+        yield "nodes", f'expected exactly one node of kind "cmd", found {len(databases)}'
+    if topology.of_kind("mag") and not anchors:
+        yield "nodes", 'expected a node of kind "lma", where those of kind "mag" register'
 
 
 def _expected_access_router(topology: Topology, found: str) -> str:

@@ -18,8 +18,8 @@ from sojourn.core.clock import Timers
 from sojourn.core.effects import Advertise, Effect, EnsureTunnel, EnsureUplink, ProbeNode, Report, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import Commanded, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
+from sojourn.engines.access_session import SERVED
 from sojourn.engines.maar import MobilityAnchorAccessRouter
-from sojourn.engines.maar_session import SERVED
 from sojourn.sim.kernel import Action
 from sojourn.sim.ledger import LOST, PURPOSE_BITS, Purpose
 from sojourn.wire import BindingUpdate, Handoff, HandoffIndicator, IdentifierType, MobileNodeIdentifier, MobilityMessage

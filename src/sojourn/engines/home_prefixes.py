@@ -1,0 +1,83 @@
+"""The prefixes that an LMA owns: pools to give from, and those that belong to certain nodes (RFC 5213 5.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sojourn.engines.configuration import HomeProfile, LmaConfiguration
+from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.wire.addresses import Prefix
+from sojourn.wire.units import Instant
+
+_SCATTER = 0x9E3779B1
+"""An odd number without a pattern: what it is multiplied with lies far from its neighbours (Knuth, TAOCP 3, 6.4)."""
+
+
+class HomePrefixes:
+    """Gives each prefix to one session at a time. `in_use` says whether a session has it."""
+
+    def __init__(self, configuration: LmaConfiguration, in_use: Callable[[Prefix], bool]) -> None:
+        length, quarantine = configuration.prefix_length, configuration.quarantine
+        self._pools = [PrefixPool(pool, length, quarantine) for pool in configuration.pools]
+        self._in_use = in_use
+        self._most = configuration.prefixes_per_session
+        self._reserved = {prefix for profile in configuration.profiles for prefix in profile.prefixes}
+        for prefix in self._reserved:
+            for pool in self._pools:
+                pool.claim(prefix)
+
+    def assign(self, profile: HomeProfile, now: Instant) -> tuple[Prefix, ...]:
+        """Prefixes for a new session (5.3.2, 1.); none when there are none."""
+        if profile.prefixes and not any(map(self._in_use, profile.prefixes)):
+            return profile.prefixes
+        if not profile.dynamic:
+            return ()
+        given: list[Prefix] = []
+        while len(given) < profile.count:
+            prefix = self._allocate(now)
+            if prefix is None:
+                self.release(given, now)
+                return ()
+            given.append(prefix)
+        return tuple(given)
+
+    def claim(self, profile: HomeProfile, wanted: tuple[Prefix, ...], now: Instant) -> bool:
+        """Whether a new session may have these very prefixes, which are taken then (5.3.2, 3.)."""
+        if len(wanted) > self._most or len(set(wanted)) < len(wanted) or any(map(self._in_use, wanted)):
+            return False
+        own = profile.prefixes
+        dynamic = [prefix for prefix in wanted if prefix not in own]
+        return (profile.dynamic or not dynamic) and self._take(dynamic, now)
+
+    def reclaim(self, prefixes: Iterable[Prefix], now: Instant) -> bool:
+        """After a restart: whether a session may keep what it had. A prefix may not be ours any more."""
+        return self._take([prefix for prefix in prefixes if prefix not in self._reserved], now)
+
+    def _take(self, prefixes: Iterable[Prefix], now: Instant) -> bool:
+        """All of them or none."""
+        taken: list[Prefix] = []
+        for prefix in prefixes:
+            if not any(pool.claim(prefix) for pool in self._pools):
+                self.release(taken, now)
+                return False
+            taken.append(prefix)
+        return True
+
+    def release(self, prefixes: Iterable[Prefix], now: Instant) -> None:
+        """Nobody uses these any more."""
+        for prefix in prefixes:
+            if prefix not in self._reserved:
+                for pool in self._pools:
+                    pool.release(prefix, now)
+
+    def begin_elsewhere(self, number: int) -> None:
+        """We gave out some and do not know which: the next ones come from somewhere else, and far away."""
+        for pool in self._pools:
+            pool.skip(number * _SCATTER)
+
+    def _allocate(self, now: Instant) -> Prefix | None:
+        for pool in self._pools:
+            prefix = pool.allocate(now)
+            if prefix is not None:
+                return prefix
+        return None

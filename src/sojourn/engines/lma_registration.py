@@ -1,0 +1,295 @@
+"""An LMA answers Proxy Binding Updates (RFC 5213 5.3 to 5.5).
+
+The steps are taken in the order of 5.3.1. A request that may be about another session of the node waits for the end of
+that one (5.4.1.2, 4. and 5.4.1.3, 3.); only the latest such request of a node is kept, as its MAG repeats it anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sojourn.core.sequence import newer
+from sojourn.engines.configuration import Gateway, HomeProfile
+from sojourn.engines.lma_entry import BindingCacheEntry
+from sojourn.engines.lma_request import HomeRequest
+from sojourn.engines.lma_state import LmaState
+from sojourn.engines.registration import PROXY, Refused, identifier_option
+from sojourn.wire import (
+    AccessTechnologyType,
+    BindingAcknowledgement,
+    BindingAcknowledgementFlags,
+    BindingUpdate,
+    BindingUpdateFlags,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    LinkLocalAddress,
+    MobileNodeLinkLayerIdentifier,
+    MobilityOption,
+    Status,
+    Timestamp,
+)
+from sojourn.wire.addresses import Address, text
+from sojourn.wire.units import ticks
+
+IDENTIFIER_MAX = 253
+"""Longest identifier accepted, in octets (RFC 4282 2.2: the longest NAI that other protocols can carry)."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A request that waits for the end of another session."""
+
+    request: HomeRequest
+    profile: HomeProfile
+
+
+class LmaRegistration(LmaState):
+    """The LMA as the one that is asked."""
+
+    _pending: dict[bytes, Pending]
+
+    def _on_update(self, update: BindingUpdate, source: Address) -> None:
+        """RFC 5213 5.3.1."""
+        gateway = self._gateways.get(source)
+        if gateway is not None:
+            self.heard[source] = self._now
+        elif not self._strangers.take(self._now):
+            return
+        try:
+            self._check_kind(update)
+            request = HomeRequest.of(update, source)
+            profile = self._admit(request, gateway)
+            self._check_time(request)
+            request.complete()
+            entry, doubtful = self.cache.find(request)
+            self._check_sequence(request, entry)
+            self._associate(request, profile, entry, doubtful)
+        except Refused as refused:
+            self._refuse(update, source, refused)
+
+    # --- 5.3.1, step by step ----------------------------------------------------------------------------------------
+
+    def _check_kind(self, update: BindingUpdate) -> None:
+        """We are no home agent for hosts, and no CMD."""
+        if not update.flags & BindingUpdateFlags.P:
+            raise Refused(Status.HOME_REGISTRATION_NOT_SUPPORTED, "not a proxy registration (flag P)")
+        if update.flags & BindingUpdateFlags.D and self.configuration.refuse_distributed:
+            raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "a distributed registration (flag D)")
+
+    def _admit(self, request: HomeRequest, gateway: Gateway | None) -> HomeProfile:
+        """Steps 5 to 8: who asks, for whom, and whether that one is served."""
+        if gateway is None:
+            raise Refused(Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG, "source is not a MAG of this domain")
+        if request.gateway != request.source and request.gateway not in gateway.care_of:
+            raise Refused(Status.INVALID_CARE_OF_ADDRESS, "Alternate Care-of Address is not one of this MAG")
+        profile = None if len(request.node) > 1 + IDENTIFIER_MAX else self._profile(request.node)
+        if profile is None:
+            raise Refused(Status.NOT_LMA_FOR_THIS_MOBILE_NODE, "unknown node")
+        if profile.gateways and request.source not in profile.gateways:
+            raise Refused(Status.MAG_NOT_AUTHORIZED_FOR_PROXY_REG, "this MAG may not register this node")
+        if not profile.service:
+            raise Refused(Status.PROXY_REG_NOT_ENABLED, "node without mobility service")
+        return profile
+
+    def _check_time(self, request: HomeRequest) -> None:
+        """Step 9, RFC 5213 5.5: within the window, and later than all that was accepted for this node."""
+        stamp = request.timestamp
+        if stamp is None:
+            return
+        accepted = max((entry.timestamp for entry in self.cache.of(request.node)), default=0)
+        if stamp < accepted:
+            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later update was accepted")
+        own_clock = not self.configuration.mobile_node_generated_timestamp_in_use
+        if own_clock and abs(stamp - self._ticks()) > ticks(self.configuration.timestamp_validity_window):
+            raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp outside of the window")
+        if stamp == accepted:
+            raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp accepted already")
+
+    def _check_sequence(self, request: HomeRequest, entry: BindingCacheEntry | None) -> None:
+        """Without a Timestamp the sequence numbers of a session order its updates (RFC 6275 9.5.1)."""
+        if request.timestamp is None and entry is not None and not newer(request.sequence, entry.sequence):
+            raise Refused(Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, "sequence number used already", entry.sequence)
+
+    def _associate(
+        self, request: HomeRequest, profile: HomeProfile, entry: BindingCacheEntry | None, doubtful: bool
+    ) -> None:
+        """Step 13: a new session, or what happens to one that there is."""
+        if request.lifetime == 0:
+            self._deregister(request, entry)
+        elif entry is None:
+            self._open(request, profile)
+        elif not doubtful or entry.waiting:
+            self._extend(entry, request, profile)
+        elif self.configuration.max_delay_before_new_bce_assign > 0:
+            self._wait(request, profile)
+        else:
+            self._open(request, profile)
+
+    # --- sessions ---------------------------------------------------------------------------------------------------
+
+    def _open(self, request: HomeRequest, profile: HomeProfile) -> None:
+        """RFC 5213 5.3.2: a new session."""
+        self._check_room(request)
+        if request.any_prefix or not request.prefixes:
+            prefixes = self.prefixes.assign(profile, self._now)
+            if not prefixes:
+                raise Refused(Status.INSUFFICIENT_RESOURCES, "no prefix is free")
+        else:
+            prefixes = request.prefixes
+            if not self.prefixes.claim(profile, prefixes, self._now):
+                raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not a prefix for this node")
+        slot = self._slots.take()
+        entry = BindingCacheEntry(
+            slot,
+            request.node,
+            request.link_layer,
+            request.technology,
+            request.gateway,
+            request.source,
+            prefixes,
+            0,
+            0,
+            0,
+            0,
+        )
+        self._enter(entry)
+        self._accept(entry, request, profile)
+        self._forward(entry)
+        self._keep(entry)
+        self._report("registered", node=entry.node, gateway=self._name(entry.source))
+        self._answer(entry, request, entry.lifetime)
+
+    def _check_room(self, request: HomeRequest) -> None:
+        configuration = self.configuration
+        if len(self.cache) >= configuration.nodes:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many sessions")
+        if len(self.cache.of(request.node)) >= configuration.sessions_per_node:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many sessions of this node")
+        self._check_room_of(request.source)
+
+    def _check_room_of(self, source: Address) -> None:
+        if self._serves[source] >= self.configuration.nodes_per_gateway:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many sessions of this MAG")
+
+    def _extend(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
+        """RFC 5213 5.3.3 and 5.3.4: the same session again, from the same MAG or from another one."""
+        if entry.source != request.source:
+            self._check_room_of(request.source)
+            self._serves[entry.source] -= 1
+            self._serves[request.source] += 1
+        left, revived = entry.gateway, entry.waiting
+        stored = entry.gateway, entry.source, entry.link_layer, entry.technology, entry.link_local, entry.waiting
+        entry.gateway, entry.source = request.gateway, request.source
+        entry.link_layer, entry.technology = request.link_layer, request.technology
+        entry.waiting = False
+        self._accept(entry, request, profile)
+        if left != entry.gateway or revived:
+            self._forward(entry)
+        if stored != (
+            entry.gateway, entry.source, entry.link_layer, entry.technology, entry.link_local, entry.waiting,
+        ):  # fmt: skip
+            self._keep(entry)
+        if left != entry.gateway:
+            self._report("handover", node=entry.node, gateway=self._name(entry.source), left=left)
+        self._answer(entry, request, entry.lifetime)
+
+    def _accept(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
+        """The accepted values of a registration."""
+        self._take_note(entry, request)
+        entry.lifetime = self._granted(min(request.lifetime, profile.lifetime_max or request.lifetime))
+        entry.expires = self._now + entry.lifetime
+        wanted = request.link_local
+        if wanted is not None and any(wanted):
+            entry.link_local = wanted
+        elif wanted is not None and entry.link_local is None:
+            entry.link_local = self._link_local(entry.node, entry.link_layer)
+        self._timers.start(("expiry", entry.slot), entry.expires)
+
+    def _take_note(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
+        """What orders the next update after this one."""
+        entry.timestamp = request.timestamp or 0
+        entry.sequence = request.sequence
+
+    # --- the two delays -----------------------------------------------------------------------------------------------
+
+    def _wait(self, request: HomeRequest, profile: HomeProfile) -> None:
+        """RFC 5213 5.4.1.2, 4.: for the de-registration of the other session, MaxDelayBeforeNewBCEAssign at most."""
+        known = self._pending.get(request.node)
+        if known is None or known.request.source != request.source:
+            self._after(self.configuration.max_delay_before_new_bce_assign, "assign", request.node)
+            self._report("waiting-for-deregistration", node=request.node, gateway=self._name(request.source))
+        self._pending[request.node] = Pending(request, profile)
+
+    def _on_assign_due(self, node: bytes) -> None:
+        """Nobody de-registered: a new session."""
+        pending = self._pending.pop(node, None)
+        if pending is None:
+            return
+        try:
+            self._open(pending.request, pending.profile)
+        except Refused as refused:
+            self._refuse(pending.request.update, pending.request.source, refused)
+
+    def _deregister(self, request: HomeRequest, entry: BindingCacheEntry | None) -> None:
+        """RFC 5213 5.3.5. Not of a session that we know, or that is elsewhere by now: ignored."""
+        if entry is None or entry.gateway != request.gateway:
+            self._report("deregistration-ignored", node=request.node, gateway=self._name(request.source))
+            return
+        self._take_note(entry, request)
+        if not entry.waiting:
+            self._drop_traffic(entry)
+            entry.waiting = True
+            self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
+            self._keep(entry)
+            self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+        self._answer(entry, request, 0)
+        self._take_up(entry)
+
+    def _take_up(self, entry: BindingCacheEntry) -> None:
+        """Somebody waited for the end of this session: it goes on there."""
+        pending = self._pending.pop(entry.node, None)
+        if pending is None:
+            return
+        self._timers.stop(("assign", entry.node))
+        later = entry.timestamp
+        try:
+            self._extend(entry, pending.request, pending.profile)
+            entry.timestamp = max(entry.timestamp, later)
+        except Refused as refused:
+            self._refuse(pending.request.update, pending.request.source, refused)
+
+    def _on_expiry(self, entry: BindingCacheEntry) -> None:
+        """The lifetime is over, or the wait after a de-registration."""
+        self._report("binding-deleted" if entry.waiting else "binding-expired", node=entry.node)
+        self._remove(entry)
+        if entry.node in self._pending:
+            self._timers.stop(("assign", entry.node))
+            self._on_assign_due(entry.node)
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def _answer(self, entry: BindingCacheEntry, request: HomeRequest, lifetime: int) -> None:
+        """RFC 5213 5.3.6, in the order of figure 6; to where the request came from."""
+        update = request.update
+        if update.flags & PROXY != PROXY:
+            return  # nobody asked for an answer (flag A)
+        options: list[MobilityOption] = [
+            identifier_option(entry.node),
+            *[HomeNetworkPrefix.of(prefix) for prefix in entry.prefixes],
+            HandoffIndicator(request.handoff),
+            AccessTechnologyType(request.technology),
+        ]
+        if request.timestamp is not None:
+            options.append(Timestamp(request.timestamp))
+        link_layer = update.first(MobileNodeLinkLayerIdentifier)
+        if link_layer is not None:
+            options.append(link_layer)
+        if request.link_local is not None:
+            options.append(LinkLocalAddress(entry.link_local or request.link_local))
+        flags = int(BindingAcknowledgementFlags.P)
+        answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
+        self._send(answer, request.source)
+
+    def _name(self, source: Address) -> str:
+        known = self._gateways.get(source)
+        return known.name if known is not None and known.name else text(source)

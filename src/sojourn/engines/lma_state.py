@@ -1,0 +1,87 @@
+"""State and vocabulary of the LMA: its Binding Cache, its prefixes, and the effects that make a session hold."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from sojourn.core.effects import (
+    DeleteBinding,
+    EnsureCounter,
+    EnsurePrefix,
+    EnsureTunnel,
+    StoreBinding,
+    WithdrawCounter,
+    WithdrawPrefix,
+    WithdrawSlot,
+)
+from sojourn.engines.answering import Answering
+from sojourn.engines.configuration import Gateway, HomeProfile, LmaConfiguration
+from sojourn.engines.home_prefixes import HomePrefixes
+from sojourn.engines.lma_entry import BindingCache, BindingCacheEntry
+from sojourn.engines.slots import Slots
+from sojourn.wire.addresses import Address
+from sojourn.wire.units import WallClock
+
+
+class LmaState(Answering):
+    """What all procedures of an LMA share."""
+
+    _distributed = False
+
+    def __init__(self, configuration: LmaConfiguration, epoch: WallClock) -> None:
+        self._gateways: dict[Address, Gateway] = {gateway.address: gateway for gateway in configuration.gateways}
+        super().__init__(configuration.address, self._gateways, configuration.lifetime_max, epoch)
+        self.configuration = configuration
+        self.cache = BindingCache()
+        self.prefixes = HomePrefixes(configuration, lambda prefix: self.cache.with_prefix(prefix) is not None)
+        self._profiles = {profile.node: profile for profile in configuration.profiles}
+        self._slots = Slots()
+
+    def _profile(self, node: bytes) -> HomeProfile | None:
+        """What is known of a node (RFC 5213 6.2)."""
+        return self._profiles.get(node, self.configuration.everybody)
+
+    # --- what must hold for a session -------------------------------------------------------------------------------
+
+    def _forward(self, entry: BindingCacheEntry) -> None:
+        """RFC 5213 5.3.2, 5. and 6.: its prefixes are reached through the tunnel to its MAG."""
+        self._do(EnsureTunnel(entry.slot, entry.gateway))
+        for prefix in entry.prefixes:
+            self._do(EnsurePrefix(prefix, entry.slot))
+            if prefix.length == self.configuration.prefix_length:
+                self._do(EnsureCounter(prefix))
+
+    def _drop_traffic(self, entry: BindingCacheEntry) -> None:
+        """Packets to it are dropped (5.3.5, 2.): there is no way for its prefixes, and what we own is not passed on."""
+        for prefix in entry.prefixes:
+            self._do(WithdrawPrefix(prefix))
+
+    def _keep(self, entry: BindingCacheEntry) -> None:
+        self._do(StoreBinding(entry.key, entry.record()))
+
+    def _enter(self, entry: BindingCacheEntry) -> None:
+        """A session of ours from now on."""
+        self.cache.add(entry)
+        self._serves[entry.source] += 1
+
+    def _remove(self, entry: BindingCacheEntry) -> None:
+        """Nothing is left of this session; its prefixes may be given to others, after a while."""
+        if not entry.waiting:
+            self._drop_traffic(entry)
+        for prefix in entry.prefixes:
+            if prefix.length == self.configuration.prefix_length:
+                self._do(WithdrawCounter(prefix))
+        self._do(WithdrawSlot(entry.slot))
+        for kind in ("expiry", "repair"):
+            self._timers.stop((kind, entry.slot))
+        self.cache.remove(entry)
+        self._serves[entry.source] -= 1
+        self.prefixes.release(entry.prefixes, self._now)
+        self._slots.give_back(entry.slot)
+        self._do(DeleteBinding(entry.key))
+
+    def _link_local(self, node: bytes, link_layer: bytes) -> Address:
+        """What the MAG is to be called on this node's link, wherever that is (RFC 5213 6.8)."""
+        identifier = bytearray(sha256(b"sojourn MAG" + self._address + node + link_layer).digest()[:8])
+        identifier[0] &= 0xFD  # not a universally administered identifier, so not that of the node (RFC 4291 2.5.1)
+        return b"\xfe\x80" + bytes(6) + bytes(identifier)

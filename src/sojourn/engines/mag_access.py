@@ -1,0 +1,174 @@
+"""What an attachment and a detachment lead to at a MAG (RFC 5213 6.2, 6.9.1.1, 6.9.1.4, 6.13, 6.14).
+
+An attachment is registered, and the node hears of its home prefixes when that was accepted. A detachment is told at
+once.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import AdvertisedPrefix, EnsurePrefix, EnsureUplink, WithdrawPrefix, WithdrawUplink
+from sojourn.core.events import NodeSeen
+from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
+from sojourn.engines.access_state import AccessState
+from sojourn.engines.configuration import GatewayProfile, MagConfiguration
+from sojourn.engines.gateway_registration import GatewayRegistration
+from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.wire import Handoff
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.units import SECOND, Duration, Instant, WallClock
+
+_HINT_KEPT = 10 * SECOND
+"""A hint about a handoff is for an attachment that is about to come."""
+_HINTS = 1024
+
+
+class MagState(AccessState[BindingUpdateListEntry]):
+    """State and vocabulary of the MAG engine."""
+
+    configuration: MagConfiguration
+
+    def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch, configuration.retransmission)
+        self.pool: PrefixPool | None = None
+        if configuration.visitors is not None:
+            self.pool = PrefixPool(configuration.visitors, configuration.prefix_length, configuration.quarantine)
+        self._profiles = {profile.link_layer: profile for profile in configuration.profiles}
+        profiles = (configuration.everybody, *configuration.profiles)
+        self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
+        self._technologies = dict(configuration.technologies)
+        self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
+        """What somebody who knows said of attachments to come, oldest first."""
+
+    def _profile(self, link_layer: LinkLayer) -> GatewayProfile:
+        return self._profiles.get(link_layer, self.configuration.everybody)
+
+    def _asked_about(self, session: BindingUpdateListEntry) -> Address:
+        return session.lma
+
+    def _trouble_with(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address) -> str:
+        visitors = self.configuration.visitors
+        if visitors is not None and (visitors.contains(prefix) or prefix.contains(visitors)):
+            return "prefix of our own pool"
+        return super()._trouble_with(session, prefix, anchor)
+
+    # --- what must hold for a session -------------------------------------------------------------------------------
+
+    def _serve(self, session: BindingUpdateListEntry) -> None:
+        super()._serve(session)
+        if session.visitor is not None:
+            self._do(EnsurePrefix(session.visitor, session.slot))
+            self._do(EnsureUplink(session.visitor, None))
+
+    def _remove_prefixes(self, session: BindingUpdateListEntry) -> None:
+        super()._remove_prefixes(session)
+        if session.visitor is not None and self.pool is not None:
+            self._do(WithdrawUplink(session.visitor))
+            self._do(WithdrawPrefix(session.visitor))
+            self.pool.release(session.visitor, self._now)
+            session.visitor = None
+
+    # --- router advertisements (6.7, 6.9.2) ---------------------------------------------------------------------------
+
+    def _advertise(self, session: BindingUpdateListEntry, gone: tuple[Prefix, ...] = ()) -> None:
+        """Nothing before the registration is complete (6.9.2, 1.), unless something ends."""
+        if session.confirmed or session.visitor is not None or gone:
+            super()._advertise(session, gone)
+
+    def _advertised(self, session: BindingUpdateListEntry) -> list[AdvertisedPrefix]:
+        """The home prefixes, as those of the link."""
+        configuration = self.configuration
+        mine = [*session.anchored] if session.confirmed else []
+        if session.visitor is not None:
+            mine.append(session.visitor)
+        preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
+        return [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine]
+
+    def _router_for(self, session: BindingUpdateListEntry) -> Address:
+        return session.link_local or super()._router_for(session)
+
+    def _router_lifetime(self, session: BindingUpdateListEntry) -> Duration:
+        served = session.confirmed or session.visitor is not None
+        return super()._router_lifetime(session) if served else 0
+
+
+class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
+    """Attachment and detachment, as a MAG takes them."""
+
+    _displaceable = frozenset({SERVED, DEPARTED, REFUSED})
+
+    def _open(self, node: bytes, event: NodeSeen) -> BindingUpdateListEntry | None:
+        """RFC 5213 6.6, 6.14: who it is, and whether it gets mobility service."""
+        profile = self._profile(event.link_layer)
+        visitor = None
+        if not profile.service:
+            visitor = self.pool.allocate(self._now) if self.pool is not None else None
+            if visitor is None:
+                self._report("node-without-service", node=node, interface=event.interface)
+                return None
+        return BindingUpdateListEntry(
+            node,
+            self._slots.take(),
+            event.interface,
+            event.link_layer,
+            attached=0,
+            identity=profile.node or node,
+            lma=profile.lma or self.configuration.lma,
+            wanted=profile.prefixes,
+            visitor=visitor,
+        )
+
+    def _attach(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        """RFC 5213 6.9.1.1: a way on the access link, and the registration; the advertisement follows the answer."""
+        if session.interface in self.configuration.dedicated:
+            self._vacate(session)
+        self._begin(session, event)
+        session.attached = max(self._clock(), session.attached + 1)
+        self._register(session, self._hint(session))
+        self._serve(session)
+        self._advertise(session)
+        self._ask_listener(session)
+        self._keep(session)
+        self._report("attached", node=session.node, interface=event.interface, sighting=event.sighting.value)
+
+    def _vacate(self, newcomer: BindingUpdateListEntry) -> None:
+        """A link for one node: who was on it left."""
+        for other in list(self.sessions.values()):
+            here = other.interface == newcomer.interface and other.presence is SERVED
+            if here and other is not newcomer:
+                self._detach(other)
+
+    def _detached(self, session: BindingUpdateListEntry) -> None:
+        """RFC 5213 6.9.1.4: the LMA is told; a visitor is nobody's business."""
+        if session.visitor is None:
+            self._deregister(session)
+        else:
+            self._remove(session)
+
+    def _trust_in_sight(self, session: BindingUpdateListEntry) -> Duration:
+        """RFC 5213 6.13: "MUST make sure the mobile node is still attached", so it is asked unless it just spoke."""
+        return min(session.lifetime // 2, self.configuration.presence_trust)
+
+    # --- what kind of attachment it is (6.9.1.1, 5.) ------------------------------------------------------------------
+
+    def _expect(self, link_layer: LinkLayer, handoff: Handoff) -> None:
+        """Somebody who knows, such as an access point, says what the next attachment of this node will be."""
+        self._hints.pop(link_layer, None)
+        self._hints[link_layer] = (handoff, self._now + _HINT_KEPT)
+        while len(self._hints) > _HINTS:
+            del self._hints[next(iter(self._hints))]
+
+    def _hint(self, session: BindingUpdateListEntry) -> Handoff:
+        """Unknown, unless somebody said so, or the same node is here with another interface as well."""
+        handoff, until = self._hints.pop(session.link_layer, (Handoff.UNKNOWN, self._now))
+        if until > self._now:
+            return handoff
+        return Handoff.NEW_INTERFACE if self._has_another(session) else Handoff.UNKNOWN
+
+    def _has_another(self, session: BindingUpdateListEntry) -> bool:
+        if session.identity == session.node:
+            return False  # known by this interface only
+        return any(
+            other.identity == session.identity and other is not session and other.presence is SERVED
+            for other in self.sessions.values()
+        )

@@ -1,0 +1,53 @@
+"""The first line of a transcript of RFC 5213: ``domain pmip`` and its options.
+
+gateways=3  anchors=2         how many MAGs and LMAs
+count=2                       prefixes of a session
+pool=63                       length of the LMA's pool
+same=mn1,mn2                  interfaces of one node, which has the identifier "both"
+known=mn1                     the LMA knows nobody else
+denied=mn2                    nodes that the LMA does not serve
+lma.nodes=1  lifetime=20s     other settings of the LMA, and of all MAGs
+"""
+
+from __future__ import annotations
+
+from sojourn.engines.configuration import GatewayProfile, HomeProfile
+from sojourn.wire.addresses import Prefix
+from sojourn.wire.units import MILLISECOND, SECOND
+from support.pmip import HOME, ProxyDomain
+from support.table import HOSTS, node
+
+_BOTH = b"\x01both"
+
+
+def proxy_domain(options: dict[str, str]) -> ProxyDomain:
+    """The domain that the options describe."""
+    lma: dict[str, object] = {}
+    settings: dict[str, object] = {}
+    for key, words in options.items():
+        match key:
+            case "gateways" | "anchors":
+                settings[key] = int(words)
+            case "count":
+                lma["everybody"] = HomeProfile(count=int(words))
+            case "pool":
+                lma["pools"] = (Prefix(HOME.address, int(words)),)
+            case "same":
+                settings["profiles"] = tuple(GatewayProfile(HOSTS[host], _BOTH) for host in words.split(","))
+            case "known":
+                lma["everybody"] = None
+                lma["profiles"] = tuple(HomeProfile(node(host)) for host in words.split(","))
+            case "denied":
+                lma["profiles"] = tuple(HomeProfile(node(host), service=False) for host in words.split(","))
+            case _:
+                (lma if key.startswith("lma.") else settings)[key.removeprefix("lma.")] = _value(words)
+    return ProxyDomain(lma=lma, **settings)  # type: ignore[arg-type]
+
+
+def _value(words: str) -> object:
+    if words in ("true", "false"):
+        return words == "true"
+    for unit, length in (("ms", MILLISECOND), ("s", SECOND)):
+        if words.endswith(unit):
+            return int(words.removesuffix(unit)) * length
+    return int(words)
