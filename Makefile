@@ -2,7 +2,9 @@
 # make test   set up, and run every test (CI does the same)
 # make check  format, lint, types, layers and the fast tests: under a minute, for every commit
 # make test-kernels  those tests that another kernel runs, in user-mode Linux: part of make test
+# make deb    a Debian package for the release that this machine runs, in dist/
 # make bench  the figures, each beside its comparison
+# make sim    as many seeds of the fault simulation as fit into SECONDS; SEED=n replays one, with all that happens
 # make fuzz   mutated octets into the decoders, a fixed number of times, and the slowest inputs timed
 
 SHELL := /bin/sh
@@ -11,11 +13,13 @@ BIN := $(VENV)/bin
 SANDBOX := $(BIN)/python -m sojourn.lab.sandbox
 PYTEST := $(BIN)/python -m pytest -q
 JOBS ?= 2
+# Episodes of the fault simulation in `make test`; `make check` plays a few only.
+SEEDS ?= 2000
 
-.PHONY: help demo test test-kernels deb check fast lab format bench fuzz tools clean
+.PHONY: help demo test test-kernels deb check fast lab format bench sim fuzz tools clean
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 
@@ -38,7 +42,7 @@ demo: $(VENV)/.ready-run
 	@$(BIN)/sojourn demo $(DEMO)
 
 test: $(VENV)/.ready-dev tools deb
-	$(PYTEST) -n $(JOBS) -m "not lab"
+	$(PYTEST) -n $(JOBS) -m "not lab" --seeds $(SEEDS)
 	$(SANDBOX) $(PYTEST) -n 3 --dist loadfile -m "lab and not ip6tnl" || { \
 	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
 	  $(SANDBOX) $(PYTEST) -m "lab and not ip6tnl" --lf --lfnf=none; }
@@ -52,7 +56,7 @@ test-kernels: $(VENV)/.ready-dev tools
 	@$(BIN)/python -m compileall -q src tests
 	$(BIN)/python tests/kernels/run.py sh tests/kernels/tests.sh $(BIN)/python $(KERNEL_TESTS)
 
-# A Debian package for the release that this machine runs, in dist/.
+# With the dependencies inside, for the Python of the distribution.
 deb: $(VENV)/.ready-run
 	@sh contrib/make-deb $(BIN)/python dist
 
@@ -79,6 +83,11 @@ bench: $(VENV)/.ready-dev
 	for script in routes signalling throughput handover ipv4_sources; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo; echo "goals missed:$$missed"; exit 1; fi
+
+# SECONDS=600, or SEED=n with SHRINK=1 (the short episode that fails alike) or DEBUG=1 (stop in pdb where it fails).
+sim: $(VENV)/.ready-dev
+	@PYTHONPATH=tests $(BIN)/python -m sim $(if $(SEED),--seed $(SEED)) $(if $(SHRINK),--shrink) $(if $(DEBUG),--debug) \
+	  $(if $(CAST),--cast $(CAST)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FIRST),--first $(FIRST))
 
 fuzz: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3,<4" || \

@@ -9,9 +9,9 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update` writes the traces of tests/scenarios anew; `--seeds` takes more random walks."""
+    """`--update` writes the traces of tests/scenarios anew; `--seeds` takes more episodes of tests/sim."""
     parser.addoption("--update", action="store_true", help="rewrite the expected traces of tests/scenarios")
-    parser.addoption("--seeds", type=int, default=200, help="random walks of tests/scenarios/test_random_walk.py")
+    parser.addoption("--seeds", type=int, default=60, help="episodes of tests/sim/test_episodes.py")
 
 
 @pytest.hookimpl(wrapper=True)

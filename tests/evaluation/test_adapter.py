@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def test_the_scenario_says_what_is_supposed() -> None:
     found = adapter.inputs(EXAMPLES / "campus", None, None, simulation=False)
-    assert (found.name, found.placement, found.population, found.nodes) == ("campus", "given", 20_000, 500)
+    assert (found.name, found.placement, found.population, found.nodes) == ("campus", "given", 20_000, 400)
     assert found.topology.places[found.assumptions.central] == "core1"
     assert found.assumptions.session_rate == 0.5
     assert found.assumptions.message_cost == 25

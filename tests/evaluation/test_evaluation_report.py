@@ -113,7 +113,9 @@ def test_the_document_is_json_with_intervals(tmp_path: Path) -> None:
     one = study()
     write(one, [], tmp_path)
     data = json.loads((tmp_path / "report.json").read_text())
-    assert data == json.loads(json.dumps(document(one)))
+    again = json.loads(json.dumps(document(one)))
+    assert data.pop("machine").keys() == again.pop("machine").keys()  # its load changes from one second to the next
+    assert data == again
     assert set(data["ways"]) == {"central", "relay", "proxy", "locator", "direct", "relocation", "host"}
     assert data["ways"]["proxy"]["messages"]["half"] > 0
     assert data["ways"]["host"]["registered_ms"]["mean"] is None

@@ -100,6 +100,16 @@ def test_sessions_end_with_their_node_and_the_same_place_again_is_no_move() -> N
     assert found.node_seconds == 10 + 50 + 100
 
 
+def test_old_prefixes_of_a_node_that_left_retire_and_its_last_one_only_when_it_comes_back_elsewhere() -> None:
+    away = stream((0, 0, "attach", 0), (10, 0, "attach", 1), (12, 0, "leave"))
+    assert walked(away, hold=5).retired == 1
+    back = stream((0, 0, "attach", 0), (10, 0, "attach", 1), (12, 0, "leave"), (30, 0, "attach", 2))
+    assert walked(back, hold=5).retired == 2
+    assert len(walked(back, hold=5).handovers) == 1
+    same = stream((0, 0, "attach", 0), (12, 0, "leave"), (30, 0, "attach", 0))
+    assert walked(same, hold=5).retired == 0
+
+
 @pytest.mark.parametrize(("dwell", "session", "inter_arrival"), [(60, 60, 30), (20, 60, 60), (120, 30, 30)])
 def test_exponential_times_give_the_closed_forms(dwell: float, session: float, inter_arrival: float) -> None:
     """Many places, so that nobody comes back. At these numbers samples are off by up to 5 %."""

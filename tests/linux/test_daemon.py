@@ -277,7 +277,7 @@ def test_a_bug_ends_the_process_and_not_the_forwarding(world: Domain) -> None:
     assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
     broken = (
         "import sys, sojourn.engines.maar as maar\n"
-        "def fail(self, verb, arguments): raise ZeroDivisionError('a bug')\n"
+        "def fail(self, *asked): raise ZeroDivisionError('a bug')\n"
         "maar.MobilityAnchorAccessRouter._on_command = fail\n"
         "from sojourn.cli.main import main\n"
         f"sys.exit(main(['run', {str(daemon.file)!r}]))\n"

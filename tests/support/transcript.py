@@ -329,7 +329,7 @@ def describe(effect: Effect) -> str:
     """One effect for people."""
     match effect:
         case SendMessage(message, _, destination):
-            return f"{_message(message)} -> {_name(destination)}"
+            return f"{message_words(message)} -> {_name(destination)}"
         case EnsureDelivery(slot, interface, link_layer):
             return f"slot {slot}: to {_host(link_layer)} on {interface}"
         case EnsureTunnel(slot, remote):
@@ -389,7 +389,7 @@ def _flow(group: Address, source: Address | None) -> str:
     return f"{text(group)} from {'anybody' if source is None else text(source)}"
 
 
-def _message(message: MobilityMessage) -> str:
+def message_words(message: MobilityMessage) -> str:
     match message:
         case BindingRefreshRequest():
             return "refresh request"

@@ -42,9 +42,9 @@ class Timers(Generic[Name]):
         """The stamps of those that run."""
         self._heap: list[tuple[int, Name]] = []
         self._later: dict[int, list[Name]] = {}
-        """By span; all are after `_span`."""
-        self._span = -1
-        """The last one whose timers are in the heap."""
+        """By span, from `_edge` on."""
+        self._edge = 0
+        """Stamps below this are in the heap."""
         self._queued = 0
         """Entries in the heap and in the lists."""
         self._most = _FEW
@@ -68,17 +68,15 @@ class Timers(Generic[Name]):
             self.soonest = deadline
         self._order = order = self._order + 1
         stamp = deadline << _ORDER_BITS | order
-        span = stamp >> _SPAN_BITS
-        before = self._live.get(name)
-        self._live[name] = stamp
-        if span <= self._span:
+        live = self._live
+        before = live.get(name)
+        live[name] = stamp
+        if stamp < self._edge:
             heappush(self._heap, (stamp, name))
-        elif before is not None and self._span < before >> _SPAN_BITS <= span:
+        elif before is not None and self._edge <= before <= stamp:
             return  # in the list of that span, or of an earlier one, and taken along when its time comes
-        elif span in self._later:
-            self._later[span].append(name)
         else:
-            self._later[span] = [name]
+            self._later.setdefault(stamp >> _SPAN_BITS, []).append(name)
         self._queued = queued = self._queued + 1
         if queued > self._most:
             self._compact()
@@ -127,8 +125,9 @@ class Timers(Generic[Name]):
         False when there are none.
         """
         while self._later and not self._heap:
-            self._span = min(self._later)
-            names = self._later.pop(self._span)
+            span = min(self._later)
+            self._edge = (span + 1) << _SPAN_BITS
+            names = self._later.pop(span)
             self._queued -= len(names)
             self._enter(dict.fromkeys(names))
         return bool(self._heap)
@@ -148,9 +147,8 @@ class Timers(Generic[Name]):
             if stamp is None:
                 continue
             self._queued += 1
-            span = stamp >> _SPAN_BITS
-            if span <= self._span:
+            if stamp < self._edge:
                 heap.append((stamp, name))
             else:
-                later.setdefault(span, []).append(name)
+                later.setdefault(stamp >> _SPAN_BITS, []).append(name)
         heapify(heap)

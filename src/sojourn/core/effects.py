@@ -17,9 +17,8 @@ The forwarding model, in the words of the effects:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
-
-from msgspec import Struct, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import Duration
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
 # --- signalling ---------------------------------------------------------------------------------------------------
 
 
-class SendMessage(Struct, gc=False):
+@dataclass(slots=True)
+class SendMessage:
     """Send a Mobility Header from one of our addresses."""
 
     message: MobilityMessage
@@ -42,7 +42,8 @@ class SendMessage(Struct, gc=False):
 # --- forwarding ---------------------------------------------------------------------------------------------------
 
 
-class EnsureDelivery(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureDelivery:
     """The slot points to the node itself, on the access link `interface`, at `link_layer`. No neighbour discovery."""
 
     slot: int
@@ -50,71 +51,82 @@ class EnsureDelivery(Struct, gc=False):
     link_layer: LinkLayer
 
 
-class EnsureTunnel(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureTunnel:
     """The slot points through IPv6-in-IPv6 (RFC 2473) to `remote`. What `EnsureHold` kept goes there too."""
 
     slot: int
     remote: Address
 
 
-class EnsureHold(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureHold:
     """Packets to the slot wait in the kernel until it points somewhere again (at most a few seconds)."""
 
     slot: int
 
 
-class WithdrawSlot(Struct, gc=False):
+@dataclass(slots=True)
+class WithdrawSlot:
     """The slot is free: nothing in the kernel has its number."""
 
     slot: int
 
 
-class EnsurePrefix(Struct, gc=False):
+@dataclass(slots=True)
+class EnsurePrefix:
     """Packets to `prefix` take the way of `slot`."""
 
     prefix: Prefix
     slot: int
 
 
-class WithdrawPrefix(Struct, gc=False):
+@dataclass(slots=True)
+class WithdrawPrefix:
     """No special way for packets to `prefix`."""
 
     prefix: Prefix
 
 
-class EnsureUplink(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureUplink:
     """Packets from `prefix` off an access link go to `anchor` through a tunnel; plainly when `anchor` is None."""
 
     prefix: Prefix
     anchor: Address | None
 
 
-class WithdrawUplink(Struct, gc=False):
+@dataclass(slots=True)
+class WithdrawUplink:
     """Packets from `prefix` off an access link are dropped again."""
 
     prefix: Prefix
 
 
-class EnsureCounter(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureCounter:
     """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
     prefix: Prefix
 
 
-class WithdrawCounter(Struct, gc=False):
+@dataclass(slots=True)
+class WithdrawCounter:
     """`prefix` is no longer counted."""
 
     prefix: Prefix
 
 
-class CountTraffic(Struct, gc=False):
+@dataclass(slots=True)
+class CountTraffic:
     """Read the counters; the answer is the event `TrafficCounted`."""
 
 
 # --- multicast ----------------------------------------------------------------------------------------------------
 
 
-class EnsureMulticastRoute(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureMulticastRoute:
     """Packets to `group` that come from upstream go out on the access links `interfaces`, each once.
 
     Those from `source` alone, or from every source without a route of its own. No interface: they are dropped.
@@ -125,14 +137,16 @@ class EnsureMulticastRoute(Struct, gc=False):
     interfaces: tuple[str, ...]
 
 
-class WithdrawMulticastRoute(Struct, gc=False):
+@dataclass(slots=True)
+class WithdrawMulticastRoute:
     """No such way for packets to `group` from `source`."""
 
     group: Address
     source: Address | None
 
 
-class EnsureMembership(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureMembership:
     """This router is a listener of `group` upstream: of `sources` alone, or, if `excluding`, of all but these."""
 
     group: Address
@@ -140,7 +154,8 @@ class EnsureMembership(Struct, gc=False):
     sources: tuple[Address, ...]
 
 
-class WithdrawMembership(Struct, gc=False):
+@dataclass(slots=True)
+class WithdrawMembership:
     """This router is no listener of `group` upstream."""
 
     group: Address
@@ -149,7 +164,8 @@ class WithdrawMembership(Struct, gc=False):
 # --- the access link ----------------------------------------------------------------------------------------------
 
 
-class AdvertisedPrefix(Struct, gc=False):
+@dataclass(slots=True)
+class AdvertisedPrefix:
     """One Prefix Information option: autonomous. Preferred lifetime 0 deprecates."""
 
     prefix: Prefix
@@ -159,7 +175,8 @@ class AdvertisedPrefix(Struct, gc=False):
     """Whether the node may take it for the prefix of its link (RFC 5213 6.9.1.2), which RFC 8273 advises against."""
 
 
-class Advertise(Struct, gc=False):
+@dataclass(slots=True)
+class Advertise:
     """Send a Router Advertisement to one node (RFC 4861; all-nodes destination in a unicast frame, RFC 6085).
 
     `router` is the link-local address to speak from: the one that all routers of the domain share (RFC 6543), or the
@@ -184,7 +201,8 @@ class Advertise(Struct, gc=False):
     """Hosts make addresses of `prefixes` by themselves (A flag)."""
 
 
-class EnsureLogicalInterface(Struct, gc=False):
+@dataclass(slots=True)
+class EnsureLogicalInterface:
     """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7).
 
     Also an IPv4 address: the default router of nodes that have one from there (RFC 5844 3.4).
@@ -194,14 +212,16 @@ class EnsureLogicalInterface(Struct, gc=False):
     link_local: Address
 
 
-class WithdrawLogicalInterface(Struct, gc=False):
+@dataclass(slots=True)
+class WithdrawLogicalInterface:
     """This router no longer answers to `link_local` on `interface`."""
 
     interface: str
     link_local: Address
 
 
-class ProbeNode(Struct, gc=False):
+@dataclass(slots=True)
+class ProbeNode:
     """Ask the node for a sign of life; the answer is an event `NodeSeen`. `address` is one that it was seen with."""
 
     interface: str
@@ -209,7 +229,8 @@ class ProbeNode(Struct, gc=False):
     address: Address | None
 
 
-class QueryListeners(Struct, gc=False):
+@dataclass(slots=True)
+class QueryListeners:
     """Send a Multicast Listener Query (RFC 3810 5.1); who listens answers with an event `GroupsReported`.
 
     To one node alone, or to all on the link; about one group, or about all of them.
@@ -225,7 +246,8 @@ class QueryListeners(Struct, gc=False):
     """Between general queries."""
 
 
-class SendDhcp(Struct, gc=False):
+@dataclass(slots=True)
+class SendDhcp:
     """Send `payload` from the DHCP server's port to the client's, in a frame to `link_layer`."""
 
     interface: str
@@ -235,7 +257,8 @@ class SendDhcp(Struct, gc=False):
     payload: bytes
 
 
-class ForgetStation(Struct, gc=False):
+@dataclass(slots=True)
+class ForgetStation:
     """The node is served elsewhere: drop what the link remembers of it, so that its return is noticed at once."""
 
     interface: str
@@ -245,14 +268,16 @@ class ForgetStation(Struct, gc=False):
 # --- what must survive a restart ----------------------------------------------------------------------------------
 
 
-class StoreBinding(Struct, gc=False):
+@dataclass(slots=True)
+class StoreBinding:
     """Keep `record` under `key`. It is safe before any later effect of the same answer reaches another machine."""
 
     key: bytes
     record: bytes
 
 
-class DeleteBinding(Struct, gc=False):
+@dataclass(slots=True)
+class DeleteBinding:
     """Forget what is kept under `key`."""
 
     key: bytes
@@ -261,7 +286,8 @@ class DeleteBinding(Struct, gc=False):
 # --- for people ---------------------------------------------------------------------------------------------------
 
 
-class Report(Struct, gc=False):
+@dataclass(slots=True)
+class Report:
     """Something worth counting and logging: a refusal, a handover that finished, a prefix that retired.
 
     `name` is from a small fixed set, lower case with hyphens; it becomes a counter.

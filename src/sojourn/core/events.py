@@ -1,17 +1,15 @@
 """All that can happen to an engine.
 
 Events are past participles. They are made by the host layer (`sojourn.host`), by a simulator or by a test, handed to
-`Engine.handle` and never changed afterwards. They are structures of `msgspec`, as effects are, because making one takes
-a third of the time that a dataclass takes; a simulation makes a thousand for each of a million nodes.
+`Engine.handle` and never changed afterwards (they are not frozen only because freezing costs a microsecond an object).
 A new event is added to the union at the end, and the type checker names the places that must learn of it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
-
-from msgspec import Struct, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.listeners import MulticastAddressRecord
@@ -22,7 +20,8 @@ if TYPE_CHECKING:
     from sojourn.wire.mobility import MobilityMessage
 
 
-class MessageReceived(Struct, gc=False):
+@dataclass(slots=True)
+class MessageReceived:
     """A Mobility Header arrived whole, with a right checksum, and was decoded."""
 
     message: MobilityMessage
@@ -52,7 +51,8 @@ class Sighting(Enum):
     """There is one object of each; the hash of `Enum` is a Python function."""
 
 
-class NodeSeen(Struct, gc=False):
+@dataclass(slots=True)
+class NodeSeen:
     """A node showed itself on an access link. Whether that is an attachment is for the engine to say."""
 
     interface: str
@@ -64,14 +64,16 @@ class NodeSeen(Struct, gc=False):
     """Who it authenticated as on the link, when the sighting shows it: a Network Access Identifier (RFC 7542)."""
 
 
-class NodeDetached(Struct, gc=False):
+@dataclass(slots=True)
+class NodeDetached:
     """The link says that the node is gone: its station entry was removed, its port lost the carrier."""
 
     interface: str
     link_layer: LinkLayer
 
 
-class DhcpReceived(Struct, gc=False):
+@dataclass(slots=True)
+class DhcpReceived:
     """A host on an access link speaks to the DHCP server there: IPv6 (RFC 8415), or IPv4 when its address is."""
 
     interface: str
@@ -83,26 +85,30 @@ class DhcpReceived(Struct, gc=False):
     """What UDP carried; nobody looked at it."""
 
 
-class TrafficCounted(Struct, gc=False):
+@dataclass(slots=True)
+class TrafficCounted:
     """The answer to `CountTraffic`: packets that came from each counted prefix so far."""
 
     packets: dict[Prefix, int]
 
 
-class LinkChanged(Struct, gc=False):
+@dataclass(slots=True)
+class LinkChanged:
     """An interface of this router went up or down; the kernel forgets nexthops and routes of one that went down."""
 
     interface: str
     up: bool
 
 
-class ClockStepped(Struct, gc=False):
+@dataclass(slots=True)
+class ClockStepped:
     """The wall clock was set: from now on ``epoch + now`` is the wall-clock time of the monotonic instant `now`."""
 
     epoch: WallClock
 
 
-class EffectFailed(Struct, gc=False):
+@dataclass(slots=True)
+class EffectFailed:
     """The host could not make `effect` hold; `reason` is for people, `error` an errno."""
 
     effect: Effect
@@ -110,14 +116,16 @@ class EffectFailed(Struct, gc=False):
     reason: str
 
 
-class Commanded(Struct, gc=False):
+@dataclass(slots=True)
+class Commanded:
     """An operator asks for something over the control socket: ``detach``, ``retire`` ..., as the role defines."""
 
     verb: str
     arguments: dict[str, str] = field(default_factory=dict)
 
 
-class GroupsReported(Struct, gc=False):
+@dataclass(slots=True)
+class GroupsReported:
     """A node on an access link said which multicast groups it listens to (RFC 2710, RFC 3810).
 
     The report was as RFC 3810 5 asks: checksum, hop limit 1, router alert, a link-local source address.

@@ -8,11 +8,9 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
-
-from msgspec.structs import replace
 
 from sojourn.control.locks import FileLock, Held, NamespaceLock
 from sojourn.core.effects import Report, StoreEffect

@@ -30,6 +30,7 @@ from sojourn.core.sequence import following
 from sojourn.engines.access_session import AWAY, DEPARTED, SERVED, AccessSession
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
+from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.engines.slots import Slots
 from sojourn.wire import BindingUpdate, Handoff
@@ -38,6 +39,8 @@ from sojourn.wire.units import SECOND, Duration, Instant, WallClock
 
 S = TypeVar("S", bound=AccessSession)
 
+_SHORTEST = 48
+"""Length of a prefix for a node, at least."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
 _REPAIR_AFTER = 1 * SECOND
@@ -61,6 +64,7 @@ class AccessState(OutboxEngine, Generic[S]):
         super().__init__(epoch)
         self.configuration = configuration
         self.sessions: dict[bytes, S] = {}
+        self._technology = TECHNOLOGIES[configuration.access_technology]
         self.heard: dict[Address, Instant] = {}
         self._foreign: dict[Prefix, bytes] = {}
         self._logical_users: dict[tuple[str, Address], set[bytes]] = {}
@@ -70,12 +74,7 @@ class AccessState(OutboxEngine, Generic[S]):
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
         self._slots = Slots()
         self._requests = Retransmission(
-            constants,
-            configuration.address,
-            self._do,
-            self._timers.start,
-            self._timers.stop,
-            renew=self._renewed,
+            constants, configuration.address, self._do, self._timers.start, self._timers.stop, renew=self._renewed
         )
 
     # --- numbers --------------------------------------------------------------------------------------------------
@@ -140,7 +139,7 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _is_for_nodes(self, session: S, prefix: Prefix) -> bool:
         """Whether a node can have such a prefix."""
-        return prefix.length >= 48 and prefix.address[0] not in (0, 0xFE, 0xFF)
+        return prefix.length >= _SHORTEST and prefix.address[0] not in (0, 0xFE, 0xFF)
 
     def _serves_another(self, prefix: Prefix, session: S) -> bool:
         """Whether `prefix` belongs to another node that is here."""
@@ -213,16 +212,16 @@ class AccessState(OutboxEngine, Generic[S]):
     def _advertise(self, session: S, gone: tuple[Prefix, ...] = ()) -> None:
         """Tell the node its prefixes, and `gone` at their end. Unicast: each node has its prefixes to itself."""
         configuration = self.configuration
-        prefixes = self._advertised(session)
+        router, lifetime, prefixes = self._advertised(session)
         if gone:
-            prefixes = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone] + prefixes
+            prefixes[:0] = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
         self._do(
             Advertise(
                 session.interface,
                 session.link_layer,
-                self._router_for(session),
+                router,
                 configuration.link_layer,
-                self._router_lifetime(session),
+                lifetime,
                 tuple(prefixes),
                 mtu=configuration.mtu - TUNNEL_OVERHEAD,
                 managed=self._managed,
@@ -232,14 +231,6 @@ class AccessState(OutboxEngine, Generic[S]):
         )
         if configuration.advertisement_interval:
             self._after(configuration.advertisement_interval, "advertise", session.node)
-
-    def _router_for(self, session: S) -> Address:
-        """The link-local address by which the node knows its default router."""
-        return self.configuration.link_local
-
-    def _router_lifetime(self, session: S) -> Duration:
-        """How long the node may take us for its default router."""
-        return self.configuration.router_lifetime
 
     # --- the machine under us ---------------------------------------------------------------------------------------
 
@@ -297,8 +288,8 @@ class AccessState(OutboxEngine, Generic[S]):
         """Where this node is registered."""
         raise NotImplementedError
 
-    def _advertised(self, session: S) -> list[AdvertisedPrefix]:
-        """What the node is told of its prefixes."""
+    def _advertised(self, session: S) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
+        """By which address the node knows us, how long it may take us for its default router, and its prefixes."""
         raise NotImplementedError
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:

@@ -21,6 +21,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import Duration, Instant, WallClock
 
+_ACKNOWLEDGE = int(BindingUpdateFlags.A)
 _STRANGER_RATE = 50
 """Answers a second to sources that are not in the configuration, all together."""
 
@@ -50,7 +51,7 @@ class Answering(OutboxEngine):
             reason=refused.reason,
             node=identifier.key() if identifier else "",
         )
-        if not update.flags & BindingUpdateFlags.A:
+        if not update.flags & _ACKNOWLEDGE:
             return
         answer = refusal(update, refused, self._ticks(), distributed=self._distributed)
         if source in self._askers or len(encode(answer)) <= len(encode(update)):  # nobody is hit harder through us

@@ -11,7 +11,7 @@ from typing import Any
 from sojourn.core.sequence import MODULUS
 from sojourn.engines.answering import Answering
 from sojourn.engines.base import TokenBucket
-from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
+from sojourn.engines.configuration import LOCATOR, PROXY, RELAY, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, Handover, leased
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
@@ -63,6 +63,7 @@ class Notices(Answering):
         self._identities: dict[Address, tuple[MobilityOption, ...]] = {}
         """Per MAAR what the serving MAAR needs for its DLIF: options 69 and 70, and 66 for its local networks."""
         self._sequence = 0
+        rate = configuration.pace_rate
         self._requests = Retransmission(
             configuration.retransmission,
             configuration.address,
@@ -70,8 +71,8 @@ class Notices(Answering):
             self._timers.start,
             self._timers.stop,
             attempts=configuration.attempts,
-            pacer=TokenBucket(configuration.pace_rate, configuration.pace_burst),
-            bulk_pacer=TokenBucket(max(configuration.pace_rate // 4, 1), configuration.pace_burst),
+            pacer=TokenBucket(rate, configuration.pace_burst) if rate else None,
+            bulk_pacer=TokenBucket(max(rate // 4, 1), configuration.pace_burst) if rate else None,
         )
 
     # --- to previous MAARs ----------------------------------------------------------------------------------------
@@ -87,11 +88,11 @@ class Notices(Answering):
         entry.handover = Handover(update, set(targets)) if targets else None
         entry.untold = ()
         self._keep(entry)
-        if mode is Mode.PROXY or not targets or (mode is Mode.LOCATOR and not entry.previous()):
+        if mode is PROXY or not targets or (mode is LOCATOR and not entry.previous()):
             self._accept(entry, update)
         for maar, prefixes in targets.items():
             self._tell_moved(entry, maar, prefixes)
-        if mode is Mode.RELAY and targets:
+        if mode is RELAY and targets:
             self._after(self.configuration.relay_flush, "flush", entry.node)
 
     def _announce(self, entry: BindingCacheEntry, maars: Iterable[Address]) -> None:
@@ -135,9 +136,10 @@ class Notices(Answering):
         self._requests.start(("notify", entry.node, maar, None), update, self._now, bulk=bulk)
 
     def _doubt(self, entry: BindingCacheEntry, maar: Address) -> None:
-        """`maar` may not know where the node is."""
-        if maar not in entry.untold:
+        """`maar` may not know where the node is; the one that serves it does."""
+        if maar not in entry.untold and maar != entry.serving:
             entry.untold = (*entry.untold, maar)
+            self._keep(entry)
 
     def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
         """`maar` does not know where the node is: tell it, outside any handover."""
@@ -145,14 +147,17 @@ class Notices(Answering):
         if self._requests.get(("notify", entry.node, maar, None)) is None:
             self._tell_moved(entry, maar, entry.by_maar().get(maar, []), bulk=True)
 
-    def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address) -> None:
-        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix."""
+    def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address, stamp: int = 0) -> None:
+        """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix.
+
+        `stamp` as in `_tell_moved`.
+        """
         options = (
             identifier_option(entry.node),
             HomeNetworkPrefix.of(prefix),
             HANDOFFS[Handoff.NOT_CHANGED],
             TECHNOLOGIES[entry.technology],
-            Timestamp(entry.timestamp),
+            Timestamp(max(entry.timestamp, stamp)),
             AnchoredPrefix.of(prefix),
         )
         update = BindingUpdate(self._next_sequence(), PROXY_DMM, 0, options)
@@ -194,26 +199,33 @@ class Notices(Answering):
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
-        if self._requests.answered(key, acknowledgement.sequence, self._now) is None:
-            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
-            return
+        expected = self._requests.answered(key, acknowledgement.sequence, self._now) is not None
         entry = self.entries.get(node)
+        refused = acknowledgement.status >= REFUSING
+        if not expected:
+            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         if entry is None or purpose == "retire":
+            return
+        anchored_there = [] if refused else prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
+        surplus = [prefix for prefix in anchored_there if entry.anchor_of(prefix) is None]
+        more = [prefix for prefix in surplus if leased(prefix)] if surplus else []
+        if len(more) < len(surplus) and source != entry.serving:
+            # Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over.
+            option: Timestamp | None = firsts.get(Timestamp)
+            over = [prefix for prefix in surplus if prefix not in more]
+            self._anchored_beyond(entry, over, source, 0 if option is None else option.ticks)
+        if not expected:
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
             self._learn_identity(firsts, acknowledgement, source)
-        refused = acknowledgement.status >= REFUSING
         if refused:
             self._refused_by_anchor(entry, source, acknowledgement.status)
         else:
-            anchored_there = prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
             lost = [prefix for prefix, maar in entry.anchors if maar == source and prefix not in anchored_there]
             if lost and source != entry.serving:
                 self._not_anchored(entry, lost, source)
-            # Others that it lists may have retired since, at its own request; what is leased does not.
-            more = {prefix for prefix in anchored_there if leased(prefix) and entry.anchor_of(prefix) is None}
-            if more:
-                self._anchored_too(entry, sorted(more), source)
+            if more:  # what is leased does not end by silence
+                self._anchored_too(entry, sorted(set(more)), source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
         elif source in entry.untold:
@@ -221,7 +233,7 @@ class Notices(Answering):
             self._keep(entry)
         late = entry.handover is None or source not in entry.handover.waiting
         self._confirmed(entry, source, answered=not refused)
-        if late and not refused and self.configuration.mode is Mode.RELAY:
+        if late and not refused and self.configuration.mode is RELAY:
             # It was given up when the answers were gathered, so that the serving MAAR does not know of it.
             self._inform(entry, [pair for pair in entry.previous() if pair[1] == source])
 
@@ -249,14 +261,14 @@ class Notices(Answering):
         handover.waiting.discard(maar)
         if answered:
             handover.answered.append(maar)
-        if self.configuration.mode is Mode.RELAY:
+        if self.configuration.mode is RELAY:
             self._relay(entry, handover)
         if handover.waiting:
             return
         self._timers.stop(("flush", entry.node))
         entry.handover = None
         self._keep(entry)
-        if self.configuration.mode is Mode.LOCATOR and not handover.answered and not handover.flushed:
+        if self.configuration.mode is LOCATOR and not handover.answered and not handover.flushed:
             self._accept(entry, handover.update)  # no previous MAAR answered the serving one
 
     def _relay(self, entry: BindingCacheEntry, handover: Handover) -> None:
@@ -302,7 +314,7 @@ class Notices(Answering):
         previous: Iterable[tuple[Prefix, Address]] | None = None,
     ) -> None:
         """The Proxy Binding Acknowledgement with a Previous MAAR option per old prefix (RFC 8885 4.5)."""
-        if self.configuration.mode is Mode.LOCATOR and self._locator_answers(entry):
+        if self.configuration.mode is LOCATOR and self._locator_answers(entry):
             return
         self._send_accepted(entry, update.sequence, echo(update), entry.previous() if previous is None else previous)
 
@@ -358,4 +370,7 @@ class Notices(Answering):
         raise NotImplementedError
 
     def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
+        raise NotImplementedError
+
+    def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
         raise NotImplementedError

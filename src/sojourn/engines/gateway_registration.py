@@ -10,20 +10,18 @@ difference is kept and added to later timestamps; the system's clock stays as it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
-from sojourn.engines.registration import HANDOFFS, PROXY, TECHNOLOGIES, identifier_option
+from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option, prefixes_in
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     AccessTechnologyType,
     BindingAcknowledgement,
     BindingUpdate,
-    BindingUpdateFlags,
     Handoff,
     HandoffIndicator,
     HomeNetworkPrefix,
@@ -35,10 +33,9 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import SECOND, Duration, WallClock, ticks, wall_clock
 
-_CORRECTIONS_MAX = 3
-_DISTRIBUTED = int(BindingUpdateFlags.D)
 _IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
 """Options of every registration that its answer returns, if it returns them, as they were."""
+_CORRECTIONS_MAX = 3
 _OTHER_PREFIXES = (Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH)
 RETRY_AFTER = 30 * SECOND
 """A node that was refused may try again then."""
@@ -66,18 +63,26 @@ class GatewayRegistration(PresenceProcedures[S]):
         self._request("deregister", session, self._home_update(session, Handoff.UNKNOWN, 0))
 
     def _home_update(self, session: S, handoff: Handoff, lifetime: Duration) -> BindingUpdate:
-        options = self._options(session, self._home_prefixes(session), handoff, *self._home_options(session))
+        node, technology = self._identifier_of(session), self._technology_of(session)
+        networks, more = self._home_prefixes(session), self._home_options(session)
+        options = self._options(session, node, networks, handoff, technology, *more)
         return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
 
     def _options(
-        self, session: S, networks: Sequence[Prefix], handoff: Handoff, *more: MobilityOption
+        self,
+        session: S,
+        node: bytes,
+        networks: tuple[Prefix, ...],
+        handoff: Handoff,
+        technology: AccessTechnologyType,
+        *more: MobilityOption,
     ) -> tuple[MobilityOption, ...]:
         """What every update carries (RFC 5213 6.9.1.5)."""
         return (
-            identifier_option(self._identifier_of(session)),
+            identifier_option(node),
             *[HomeNetworkPrefix.of(prefix) for prefix in networks or (ANY,)],
             HANDOFFS[handoff],
-            TECHNOLOGIES[self._technology(session)],
+            technology,
             MobileNodeLinkLayerIdentifier(session.link_layer),
             *more,
         )
@@ -88,7 +93,7 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:
         """RFC 5213 6.9.4, 4.: "MUST use the latest timestamp". To a CMD the one of the attachment says more."""
-        if update.flags & _DISTRIBUTED or update.first(Timestamp) is None:
+        if update.flags == PROXY_DMM or update.first(Timestamp) is None:
             return update
         now = Timestamp(self._clock())
         options = tuple(now if isinstance(option, Timestamp) else option for option in update.options)
@@ -125,7 +130,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         """RFC 5213 6.9.1.2, 12. to 14., and 6.12: ways for the home prefixes; those that are no longer listed end."""
         first = not session.confirmed
         self._confirm(session, answer.lifetime)
-        prefixes = [option.prefix for option in answer.all(HomeNetworkPrefix) if option.prefix != ANY]
+        prefixes = prefixes_in(HomeNetworkPrefix, answer, answer.firsts())
         before = self._prefixes_of(session)
         gone = tuple(prefix for prefix in before if prefix not in prefixes)
         for prefix in gone:
@@ -167,7 +172,7 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _on_refused(self, session: S, request: BindingUpdate, answer: BindingAcknowledgement) -> None:
         """RFC 5213 6.9.1.2, 7. to 11."""
         status = answer.status
-        handoff = Handoff(handoff_of(request)) if self._has_lma(session) else Handoff.UNKNOWN
+        handoff = Handoff(handoff_of(request)) if self._is_home(session) else Handoff.UNKNOWN
         self._report("registration-refused", node=session.node, status=status)
         corrected = self._correct_clock(answer)
         session.corrections += 1
@@ -186,6 +191,7 @@ class GatewayRegistration(PresenceProcedures[S]):
             ahead = status == Status.TIMESTAMP_MISMATCH  # then ours was never accepted, and need not be surpassed
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, handoff)
+            self._keep(session)
         elif status in _OTHER_PREFIXES and self._ask_for_others(session):
             pass
         elif status == Status.INSUFFICIENT_RESOURCES:
@@ -240,7 +246,7 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     # --- what the role provides -------------------------------------------------------------------------------------
 
-    def _has_lma(self, session: S) -> bool:
+    def _is_home(self, session: S) -> bool:
         """Whether an LMA anchors this node, so that we are its MAG."""
         raise NotImplementedError
 
@@ -252,9 +258,9 @@ class GatewayRegistration(PresenceProcedures[S]):
         """Subtype and identifier of the Mobile Node Identifier option."""
         return session.node
 
-    def _technology(self, session: S) -> int:
-        """What the Access Technology Type option says."""
-        return self.configuration.access_technology
+    def _technology_of(self, session: S) -> AccessTechnologyType:
+        """The Access Technology Type option."""
+        return self._technology
 
     def _home_prefixes(self, session: S) -> tuple[Prefix, ...]:
         """The prefixes to ask an LMA for; none asks for any."""
@@ -290,7 +296,10 @@ def handoff_of(update: BindingUpdate) -> int:
 
 
 def echoes(request: BindingUpdate, answered: dict[type, Any]) -> bool:
-    """RFC 5213 6.9.1.2, 6.: an answer that returns other identifying options than the request had is not one to it."""
+    """Whether an answer, of which these are the first options of each class, returns what the request had.
+
+    RFC 5213 6.9.1.2, 6.: one with other identifying options is not an answer to it.
+    """
     for option in request.options:
         if type(option) in _IDENTIFYING:
             returned = answered.get(type(option), option)

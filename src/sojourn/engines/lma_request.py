@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
-from sojourn.engines.registration import mandatory, node_of
+from msgspec import Struct
+
+from sojourn.engines.registration import demand, node_in
 from sojourn.wire import (
+    AccessTechnologyType,
     AlternateCareOfAddress,
     BindingUpdate,
+    HandoffIndicator,
+    HomeNetworkPrefix,
     LinkLocalAddress,
     MobileNodeLinkLayerIdentifier,
     Timestamp,
@@ -19,11 +24,12 @@ ALL_ZERO = b"\0\0"
 """The link-layer identifier of an interface that nobody named (5.1)."""
 
 
-@dataclass(slots=True)
-class HomeRequest:
+class HomeRequest(Struct):
     """What an update asks for. Before `complete` what only complete updates have is empty."""
 
     update: BindingUpdate
+    firsts: dict[type, Any]
+    """The first of its options of each class."""
     source: Address
     node: bytes
     gateway: Address
@@ -43,14 +49,16 @@ class HomeRequest:
     @classmethod
     def of(cls, update: BindingUpdate, source: Address) -> HomeRequest:
         """Raises `Refused` when nobody is identified (5.3.1, 4.)."""
-        other = update.first(AlternateCareOfAddress)
-        stamp = update.first(Timestamp)
-        link_layer = update.first(MobileNodeLinkLayerIdentifier)
+        firsts = update.firsts()
+        other: AlternateCareOfAddress | None = firsts.get(AlternateCareOfAddress)
+        stamp: Timestamp | None = firsts.get(Timestamp)
+        link_layer: MobileNodeLinkLayerIdentifier | None = firsts.get(MobileNodeLinkLayerIdentifier)
         named = link_layer is not None and any(link_layer.identifier)
         return cls(
             update,
+            firsts,
             source,
-            node_of(update),
+            node_in(firsts),
             source if other is None else other.address,
             update.sequence,
             update.lifetime,
@@ -60,12 +68,15 @@ class HomeRequest:
 
     def complete(self) -> None:
         """Raises `Refused` for what is missing (5.3.1, 10. to 12.)."""
-        prefixes, self.handoff, self.technology = mandatory(self.update)
-        self.prefixes = tuple(prefix for prefix in prefixes if any(prefix.address))
-        self.any_prefix = len(self.prefixes) < len(prefixes)
+        demand(self.firsts)
+        self.handoff = self.firsts[HandoffIndicator].indicator
+        self.technology = self.firsts[AccessTechnologyType].technology
+        asked = [option.prefix for option in self.update.all(HomeNetworkPrefix)]
+        self.prefixes = tuple([prefix for prefix in asked if any(prefix.address)])
+        self.any_prefix = len(self.prefixes) < len(asked)
 
     @property
     def link_local(self) -> Address | None:
         """Of the Link-local Address option; all zeros asks for one."""
-        option = self.update.first(LinkLocalAddress)
+        option: LinkLocalAddress | None = self.firsts.get(LinkLocalAddress)
         return None if option is None else option.address

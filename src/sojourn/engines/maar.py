@@ -32,14 +32,13 @@ from sojourn.core.events import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.access_multicast import MulticastProcedures
-from sojourn.engines.access_session import AWAY, SERVED, Presence
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MaarConfiguration
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
-from sojourn.engines.maar_session import Session
+from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
@@ -93,14 +92,18 @@ class MobilityAnchorAccessRouter(
             session.slot = max(self._by_slot) + 1
         self._enter(session)
         self._give(session, session.own)
-        for prefix in session.leased[:]:
+        for prefix in session.leased:
             if self._claim(prefix):
                 self._anchored_for[prefix] = session.node
             else:
-                session.leased.remove(prefix)
+                session.leased = tuple([one for one in session.leased if one != prefix])
                 self._report("record-refused", node=session.node, prefix=prefix)
-        for prefix in session.anchored:
-            self._foreign[prefix] = session.node
+        for prefix in list(session.anchored):
+            if self._is_for_nodes(session, prefix):
+                self._foreign[prefix] = session.node
+            else:  # it was leased, and nobody leases any more
+                del session.anchored[prefix]
+                self._report("record-refused", node=session.node, prefix=prefix)
         return True
 
     def _resume(self, session: Session, order: int) -> None:
@@ -281,7 +284,7 @@ class MobilityAnchorAccessRouter(
             rows.append((session.own, "anchored" if away else "preferred", None))
         rows += [(prefix, "anchored" if away else "leased", None) for prefix in session.leased]
         for prefix, anchor in session.anchored.items():
-            deprecated = "deprecated" if self._is_home(session, prefix) else "leased"
+            deprecated = "deprecated" if self._is_autoconfigured(session, prefix) else "leased"
             role = "passed on" if away else "preferred" if session.legacy else deprecated
             rows.append((prefix, role, anchor))
         return rows

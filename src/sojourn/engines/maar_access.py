@@ -9,8 +9,7 @@ from __future__ import annotations
 from sojourn.core.effects import WithdrawCounter
 from sojourn.core.events import NodeSeen
 from sojourn.engines.access_presence import PresenceProcedures
-from sojourn.engines.access_session import AWAY, DEPARTED
-from sojourn.engines.maar_session import Session
+from sojourn.engines.maar_session import AWAY, DEPARTED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.wire import Handoff
 
@@ -31,8 +30,9 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
     def _attach(self, session: Session, event: NodeSeen) -> None:
         """RFC 8885 3.1 step 1 to 5, 3.2 step 1: prefix, way, advertisement, registration."""
         returned = session.presence is AWAY
-        if returned:
-            for prefix in list(session.anchored):  # passed on until a moment ago; the CMD says what is still alive
+        if returned or self._now - session.left >= self.configuration.quarantine:
+            # Passed on until a moment ago, or known for so long that it may be somebody else's by now: the CMD knows.
+            for prefix in list(session.anchored):
                 self._remove_foreign(session, prefix)
             self._timers.stop(("grace", session.node))
         session.serving = None

@@ -8,9 +8,8 @@ from __future__ import annotations
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
 from sojourn.core.sequence import following
-from sojourn.engines.access_session import AWAY, SERVED
-from sojourn.engines.configuration import Mode, logical_link_local
-from sojourn.engines.maar_session import Session
+from sojourn.engines.configuration import LOCATOR, logical_link_local
+from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
@@ -18,7 +17,6 @@ from sojourn.engines.registration import (
     LOCAL_PREFIXES,
     PROXY_DMM,
     REFUSING,
-    TECHNOLOGIES,
     Refused,
     Registration,
     echo,
@@ -79,12 +77,21 @@ class AnchorProcedures(MaarState):
         session = self.sessions.get(request.node) or self._adopt(request)
         if session is not None:
             if request.timestamp < session.attached:
-                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+                raise self._earlier(session)
             self._give_up(session, request, serving)
-        ours = [] if session is None else self._anchored_here(session)
+        ours = () if session is None else self._anchored_here(session)
         self._acknowledge(update, request, serving, ours)
         if session is not None and not ours and not session.anchored:
             self._remove(session)
+
+    def _earlier(self, session: Session) -> Refused:
+        """We know of a later attachment. While the node is away that may be a mistake, and not a late message.
+
+        The clock of the CMD went back, or ours had been ahead. Then we ask where the node is (RFC 8885 3.5).
+        """
+        if session.presence is AWAY:
+            self._after(0, "expiry", session.node)
+        return Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
 
     def _adopt(self, request: Registration) -> Session | None:
         """We lost our memory, the CMD did not: anchor again what is ours; nothing to do where nothing is ours."""
@@ -125,6 +132,7 @@ class AnchorProcedures(MaarState):
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
         """From serving (or nothing) to anchoring."""
         was_here = session.presence is not AWAY
+        news = was_here or session.serving != serving
         doubtful = session.presence is SERVED and (session.contested or not session.confirmed)
         self._quiet(session)
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
@@ -141,7 +149,8 @@ class AnchorProcedures(MaarState):
         session.contested = False
         session.confirmed = False
         session.lifetime = max(request.lifetime, 4 * SECOND)
-        session.active = self._now
+        if news:  # to be told again what is known is no use of the prefix
+            session.active = self._now
         if was_here:
             self._forget_listener(session)
             self._forget_station(session)
@@ -157,20 +166,22 @@ class AnchorProcedures(MaarState):
         self._keep(session)
         self._report("anchoring", node=session.node, serving=serving)
 
-    def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address, ours: list[Prefix]) -> None:
+    def _acknowledge(
+        self, update: BindingUpdate, request: Registration, serving: Address, ours: tuple[Prefix, ...]
+    ) -> None:
         """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3).
 
         "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
         anchor, whatever was asked for.
         """
-        echoed = [option for option in echo(update) if type(option) is not HomeNetworkPrefix]
-        echoed += [HomeNetworkPrefix.of(prefix) for prefix in ours or [ANY]]
+        echoed = echo(update, prefixes=False)
+        echoed += [HomeNetworkPrefix.of(prefix) for prefix in ours or (ANY,)]
         identity = self._identity()
         self._send(
             self._acceptance(update.sequence, request.lifetime, (*echoed, ServingMaar(serving), *identity)),
             self.configuration.cmd,
         )
-        if self.configuration.mode is Mode.LOCATOR and ours:
+        if self.configuration.mode is LOCATOR and ours:
             self._send(self._acceptance(update.sequence, request.lifetime, (*echoed, *identity)), serving)
 
     def _identity(self) -> tuple[MobilityOption, ...]:
@@ -190,7 +201,7 @@ class AnchorProcedures(MaarState):
         if session is not None:
             for prefix in request.anchored_prefixes or request.home_network_prefixes:
                 if (prefix == session.own or prefix in session.leased) and request.timestamp < session.attached:
-                    raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+                    raise self._earlier(session)
                 self._let_go_of(session, prefix)
         self._send(self._acceptance(update.sequence, 0, tuple(echo(update))), self.configuration.cmd)
 
@@ -264,7 +275,7 @@ class AnchorProcedures(MaarState):
             identifier_option(session.node),
             HomeNetworkPrefix.of(prefix),
             HANDOFFS[Handoff.NOT_CHANGED],
-            TECHNOLOGIES[self.configuration.access_technology],
+            self._technology,
             Timestamp(session.attached),
             AnchoredPrefix.of(prefix),
         )

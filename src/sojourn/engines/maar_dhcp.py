@@ -9,17 +9,15 @@ lease runs out at the serving MAAR, which then asks the database to retire them.
 
 from __future__ import annotations
 
-from sojourn.core.effects import AdvertisedPrefix
 from sojourn.core.events import DhcpReceived, NodeSeen, Sighting
 from sojourn.engines.access_presence import identifier
-from sojourn.engines.access_session import AWAY, SERVED
 from sojourn.engines.access_state import TUNNEL_OVERHEAD
 from sojourn.engines.configuration import Dhcpv6, Mode
 from sojourn.engines.dhcp_service import DhcpService
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
 from sojourn.engines.dhcpv6 import Dhcpv6Server, Dhcpv6Settings, Holdings
 from sojourn.engines.maar_access import AccessProcedures
-from sojourn.engines.maar_session import Session
+from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import ANY_IPV4, Prefix
 from sojourn.wire.dhcpv6 import link_layer_duid
@@ -73,9 +71,8 @@ class DhcpProcedures(DhcpService, AccessProcedures):
 
     def _dhcp_holdings(self, node: bytes) -> Holdings:
         session = self.sessions[node]
-        prefixes = [AdvertisedPrefix(*told) for told in self._told_prefixes(session)]
         delegated = [prefix for prefix in self._leased(session) if not prefix.is_ipv4]
-        return Holdings(tuple(prefixes), tuple(delegated), self._is_settled(session))
+        return Holdings(tuple(self._told_prefixes(session)), tuple(delegated), self._is_settled(session))
 
     def _dhcp_home(self, node: bytes) -> tuple[Home | None, bool]:
         session = self.sessions[node]

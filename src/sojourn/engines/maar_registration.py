@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
-from sojourn.engines.access_session import DEPARTED, SERVED
-from sojourn.engines.configuration import Mode, logical_link_local
+from sojourn.engines.configuration import LOCATOR, logical_link_local
 from sojourn.engines.gateway_registration import RETRY_AFTER, GatewayRegistration, echoes, handoff_of, timestamp_of
-from sojourn.engines.maar_session import Session
+from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     DISTRIBUTED,
@@ -22,7 +21,6 @@ from sojourn.engines.registration import (
     LOCAL_PREFIXES,
     PROXY_DMM,
     REFUSING,
-    TECHNOLOGIES,
     identifier_option,
 )
 from sojourn.wire import (
@@ -37,6 +35,7 @@ from sojourn.wire import (
     MobileNodeIdentifier,
     MobilityOption,
     PreviousMaar,
+    Status,
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
@@ -69,7 +68,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         more: list[MobilityOption] = [Timestamp(session.attached)]
         more += [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
         more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
-        options = self._options(session, networks, handoff, *more)
+        options = self._options(session, session.node, networks, handoff, self._technology, *more)
         update = BindingUpdate(self._next_sequence(session), PROXY_DMM, self.configuration.lifetime, options)
         self._request("register", session, update)
 
@@ -80,9 +79,9 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             return
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in self._anchored_here(session) or (ANY,)),
+            *[HomeNetworkPrefix.of(prefix) for prefix in self._anchored_here(session) or (ANY,)],
             HANDOFFS[Handoff.UNKNOWN],
-            TECHNOLOGIES[self.configuration.access_technology],
+            self._technology,
             Timestamp(session.attached),
         )
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
@@ -170,14 +169,31 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._on_deregistered(session, answer)
             return
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
-        if session.presence is not SERVED:
-            return  # it left meanwhile; what the CMD granted runs out
-        if request is not None and not echoes(request, firsts):
+        if session.presence is DEPARTED and (request is not None or timestamp_of(answer) == session.attached):
+            self._on_answered_too_late(session, answer)
+        elif session.presence is not SERVED:
+            pass  # it is elsewhere
+        elif request is not None and not echoes(request, firsts):
             self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
         elif request is not None or timestamp_of(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
             self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
+
+    def _on_answered_too_late(self, session: Session, answer: BindingAcknowledgement) -> None:
+        """It left meanwhile, and what was granted runs out. Until then its anchors send here what is for it.
+
+        That ends here: without a way of its own it would go back to the anchor, to and fro (RFC 8885 3.2).
+        """
+        if answer.status < Status.REASON_UNSPECIFIED and not session.legacy:
+            self._learn_absent(session, answer.options)
+            self._after(max(answer.lifetime, 4 * SECOND), "expiry", session.node)
+
+    def _learn_absent(self, session: Session, options: Iterable[MobilityOption]) -> None:
+        before = set(session.anchored)
+        self._learn_previous(session, options)
+        if set(session.anchored) != before:
+            self._keep(session)
 
     def _on_registration_answered(
         self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement
@@ -207,7 +223,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
-        self._on_settled(session.node)
+        if self._questions:
+            self._on_settled(session.node)
 
     def _learn_previous(self, session: Session, options: Iterable[MobilityOption]) -> None:
         """Previous MAAR options, each followed by what belongs to that MAAR: its DLIF and its local networks."""
@@ -242,20 +259,23 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
     def _on_answer_of_anchor(self, session: Session, answer: BindingAcknowledgement, anchor: Address) -> None:
         """RFC 8885 3.3: a previous MAAR answers us; its address is the source, its prefix the Home Network Prefix."""
         if (
-            session.presence is not SERVED
-            or self.configuration.mode is not Mode.LOCATOR
+            session.presence not in (SERVED, DEPARTED)
+            or self.configuration.mode is not LOCATOR
             or timestamp_of(answer) != session.attached
             or answer.status >= REFUSING
         ):
             self._report("acknowledgement-unexpected", source=anchor, sequence=answer.sequence)
             return
-        self._requests.cancel(("register", session.node, self.configuration.cmd, None))
-        first = not session.confirmed
         options: list[MobilityOption] = []
         for option in answer.all(HomeNetworkPrefix):
             if option.prefix != ANY:
                 options.append(PreviousMaar.of(option.prefix, anchor))
         options += [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
+        if session.presence is DEPARTED:
+            self._learn_absent(session, options)  # see `_on_answered_too_late`
+            return
+        self._requests.cancel(("register", session.node, self.configuration.cmd, None))
+        first = not session.confirmed
         self._confirm(session, answer.lifetime or self.configuration.lifetime)
         self._after(_LOCATOR_CHECK, "refresh", session.node)
         session.seen = self._now
@@ -266,7 +286,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
-        self._on_settled(session.node)
+        if self._questions:
+            self._on_settled(session.node)
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
@@ -300,13 +321,19 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         Its connectivity here needs no CMD and stays.
         """
         self._after(RETRY_AFTER, "refresh", session.node)
-        session.seen = self._now
         session.lifetime = self.configuration.lifetime
         session.corrections = 0
 
     # --- de-registration --------------------------------------------------------------------------------------------
 
     def _on_deregistered(self, session: Session, answer: BindingAcknowledgement) -> None:
+        if session.presence is not SERVED and answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
+            # To the CMD the node came here, and is here. We died before we stored that, or we would know.
+            self._correct_clock(answer)
+            session.attached = max(self._clock(), session.attached + 1)
+            self._deregister(session)
+            self._keep(session)
+            return
         refused = answer.status >= REFUSING
         if session.presence is not SERVED and not session.legacy and (refused or answer.lifetime > 0):
             # RFC 8885 3.5: the node is still in the domain, so what we anchor for it stays.
@@ -319,13 +346,12 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
     def _on_legacy_answer(self, session: Session, request: BindingUpdate, answer: BindingAcknowledgement) -> None:
         """No D flag in the answer: for this node we are a MAG, and the LMA assigns and anchors (RFC 5213 6.9.1.2)."""
-        cmd = self.configuration.cmd
         self._remember()  # it does not know what we ask for
         if answer.status >= REFUSING:
             if session.legacy:
                 self._on_refused(session, request, answer)
                 return
-            self._report("legacy-lma", lma=cmd, status=answer.status)
+            self._report("legacy-lma", lma=self.configuration.cmd, status=answer.status)
             session.legacy = True
             self._register(session, Handoff.UNKNOWN)
             return
@@ -333,7 +359,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._on_home_accepted(session, answer)
         self._on_settled(session.node)
 
-    def _has_lma(self, session: Session) -> bool:
+    def _is_home(self, session: Session) -> bool:
         return session.legacy
 
     def _about_registration(self, session: Session) -> dict[str, int]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sojourn.engines.access_session import AccessSession, Presence
+from sojourn.engines.access_session import AWAY, DEPARTED, REFUSED, SERVED, AccessSession, Presence
 from sojourn.engines.records import well_formed
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Instant
+
+__all__ = ["AWAY", "DEPARTED", "REFUSED", "SERVED", "Presence", "Session"]
 
 
 @dataclass(slots=True)
@@ -18,7 +20,7 @@ class Session(AccessSession):
 
     own: Prefix | None = None
     """The prefix that we anchor for it."""
-    leased: list[Prefix] = field(default_factory=list)
+    leased: tuple[Prefix, ...] = ()
     """What else we anchor for it, and gave it by DHCP: an IPv4 home address, a prefix to delegate."""
     routes: dict[Address, tuple[Prefix, ...]] = field(default_factory=dict)
     """The local networks of the anchors that have an identity of their own (DLIF)."""
@@ -68,7 +70,7 @@ class Session(AccessSession):
             attached=kept.attached,
             presence=Presence(kept.presence),
             own=None if kept.own is None else Prefix(*kept.own),
-            leased=[Prefix(address, length) for address, length in kept.leased],
+            leased=tuple([Prefix(address, length) for address, length in kept.leased]),
             anchored={Prefix(address, length): anchor for address, length, anchor in kept.anchored},
             serving=kept.serving,
             sequence=kept.sequence,

@@ -23,10 +23,9 @@ from sojourn.core.effects import (
     WithdrawUplink,
 )
 from sojourn.core.events import DhcpReceived
-from sojourn.engines.access_session import AWAY
 from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState
-from sojourn.engines.configuration import Dhcpv6, MaarConfiguration, Mode, Peer, Peers
-from sojourn.engines.maar_session import Session
+from sojourn.engines.configuration import RELAY, Dhcpv6, MaarConfiguration, Peer, Peers
+from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import MILLISECOND, Duration, WallClock
@@ -62,7 +61,7 @@ class MaarState(AccessState[Session]):
 
     def __init__(self, configuration: MaarConfiguration, epoch: WallClock) -> None:
         constants = configuration.retransmission
-        if configuration.mode is Mode.RELAY:
+        if configuration.mode is RELAY:
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         super().__init__(configuration, epoch, constants)
@@ -80,6 +79,8 @@ class MaarState(AccessState[Session]):
         self._managed = configuration.dhcpv6 is Dhcpv6.STATEFUL
         self._other = configuration.dhcpv6 is not Dhcpv6.OFF
         self._autonomous = configuration.slaac
+        self._leases = self._other or bool(self._ipv4_subnets())
+        """Nodes may have more than prefixes that they make addresses of, from us or from others."""
 
     def _asked_about(self, session: Session) -> Address:
         return self.configuration.cmd
@@ -108,9 +109,11 @@ class MaarState(AccessState[Session]):
 
     def _serve_one(self, session: Session, prefix: Prefix, anchor: Address | None) -> None:
         super()._serve_one(session, prefix, anchor)
+        if not self._leases:
+            return
         if prefix.is_ipv4:
             self._show_router(session, prefix)
-        if prefix in session.leased or not self._is_home(session, prefix):
+        if prefix in session.leased or not self._is_autoconfigured(session, prefix):
             lease = ("lease", (session.node, prefix))
             if lease not in self._timers:
                 self._timers.start(lease, self._now + self.configuration.dhcp_lease)
@@ -125,8 +128,10 @@ class MaarState(AccessState[Session]):
         for prefix in session.leased:
             self._do(EnsurePrefix(prefix, session.slot))
             self._do(EnsureCounter(prefix))
-        for prefix in (*session.leased, *session.anchored):
             self._do(WithdrawUplink(prefix))
+        for prefix in session.anchored:
+            self._do(WithdrawUplink(prefix))
+        for prefix in self._leased(session):
             self._hide_router(session, prefix)
 
     def _reassert(self, session: Session) -> None:
@@ -141,53 +146,59 @@ class MaarState(AccessState[Session]):
     # --- prefixes -------------------------------------------------------------------------------------------------
 
     def _trouble_with(self, session: Session, prefix: Prefix, anchor: Address) -> str:
+        configuration = self.configuration
         peer = self._peers.get(anchor)
-        if peer is None and anchor != self.configuration.cmd:
+        if peer is None and anchor != configuration.cmd:
             return "anchor is not a configured peer"
         if not _may_anchor(peer, prefix):
             return "not of the pool of its anchor"
-        if self._overlaps_ours(prefix):
+        if configuration.pool.overlaps(prefix) or (self._leases and self._is_our_ipv4(prefix)):
             return "prefix of our own pool"
         return super()._trouble_with(session, prefix, anchor)
 
     def _is_for_nodes(self, session: Session, prefix: Prefix) -> bool:
         """Whether a node can have such a prefix: its own, an IPv4 address, one to delegate, or what an LMA gave it."""
-        if prefix.is_ipv4:
-            return prefix.length == 128
         configuration = self.configuration
-        delegated = configuration.dhcpv6 is Dhcpv6.STATEFUL and prefix.length == configuration.delegated_length
-        known = prefix.length >= 48 if session.legacy else prefix.length == configuration.prefix_length
-        return (known or delegated) and prefix.address[0] not in (0, 0xFE, 0xFF)
+        known = prefix.length == configuration.prefix_length or session.legacy
+        if self._leases:
+            if prefix.is_ipv4:
+                return prefix.length == 128
+            known |= configuration.dhcpv6 is Dhcpv6.STATEFUL and prefix.length == configuration.delegated_length
+        return known and super()._is_for_nodes(session, prefix)
 
-    def _overlaps_ours(self, prefix: Prefix) -> bool:
-        ipv4_pool = self.configuration.ipv4_pool
-        return self.configuration.pool.overlaps(prefix) or (ipv4_pool is not None and ipv4_pool.overlaps(prefix))
+    def _is_our_ipv4(self, prefix: Prefix) -> bool:
+        pool = self.configuration.ipv4_pool
+        return pool is not None and pool.overlaps(prefix)
 
-    def _is_home(self, session: Session, prefix: Prefix) -> bool:
+    def _is_autoconfigured(self, session: Session, prefix: Prefix) -> bool:
         """Whether the node makes addresses of an anchored prefix, which is not so of what is leased."""
-        return not prefix.is_ipv4 and (session.legacy or prefix.length == self.configuration.prefix_length)
+        return not self._leases or (
+            not prefix.is_ipv4 and (session.legacy or prefix.length == self.configuration.prefix_length)
+        )
 
     def _known_address(self, session: Session) -> Address | None:
         """One to ask it at: it was seen with it, or was given it."""
         leased = (prefix.address for prefix in self._leased(session) if prefix.is_ipv4)
         return session.address or next(leased, None)
 
-    def _anchored_here(self, session: Session) -> list[Prefix]:
+    def _anchored_here(self, session: Session) -> tuple[Prefix, ...]:
         """All that we anchor for it."""
-        return ([] if session.own is None else [session.own]) + session.leased
+        return session.leased if session.own is None else (session.own, *session.leased)
 
-    def _leased(self, session: Session) -> list[Prefix]:
+    def _leased(self, session: Session) -> tuple[Prefix, ...]:
         """What it has by DHCP beside addresses in its prefixes, whoever anchors it."""
-        return session.leased + [prefix for prefix in session.anchored if not self._is_home(session, prefix)]
+        if not self._leases:
+            return session.leased
+        others = [prefix for prefix in session.anchored if not self._is_autoconfigured(session, prefix)]
+        return (*session.leased, *others)
 
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.get(prefix)
-        if anchor is None:
-            return
-        self._timers.stop(("lease", (session.node, prefix)))
-        self._hide_router(session, prefix)
+        if self._leases:
+            self._timers.stop(("lease", (session.node, prefix)))
+            self._hide_router(session, prefix)
         super()._remove_foreign(session, prefix)
-        if anchor not in session.anchored.values():
+        if anchor in session.logical and anchor not in session.anchored.values():
             self._release_logical(session, anchor)
 
     def _remove_own(self, session: Session) -> None:
@@ -203,12 +214,12 @@ class MaarState(AccessState[Session]):
 
     def _lease(self, session: Session, prefix: Prefix) -> None:
         """We anchor `prefix` too for this node."""
-        session.leased.append(prefix)
+        session.leased = (*session.leased, prefix)
         self._anchored_for[prefix] = session.node
 
     def _take_back(self, session: Session, prefix: Prefix, *, rest: bool = True) -> None:
         """What we leased is free again."""
-        session.leased.remove(prefix)
+        session.leased = tuple([one for one in session.leased if one != prefix])
         self._anchored_for.pop(prefix, None)
         self._offers.pop(prefix, None)
         self._timers.stop(("lease", (session.node, prefix)))
@@ -221,7 +232,7 @@ class MaarState(AccessState[Session]):
             pool.release(prefix, self._now, rest=rest)
 
     def _take_all_back(self, session: Session) -> None:
-        for prefix in list(session.leased):
+        for prefix in session.leased:
             self._take_back(session, prefix)
 
     def _pool_of(self, prefix: Prefix) -> PrefixPool | None:
@@ -241,8 +252,9 @@ class MaarState(AccessState[Session]):
 
     def _quiet(self, session: Session) -> None:
         super()._quiet(session)
-        self._timers.stop_all(("lease", (session.node, prefix)) for prefix in self._leased(session))
-        self._questions.pop(session.node, None)
+        if self._leases:
+            self._timers.stop_all(("lease", (session.node, prefix)) for prefix in self._leased(session))
+            self._questions.pop(session.node, None)
 
     # --- logical interfaces (RFC 8885 3.7) --------------------------------------------------------------------------
 
@@ -291,32 +303,35 @@ class MaarState(AccessState[Session]):
     # --- router advertisements --------------------------------------------------------------------------------------
 
     def _advertise(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
-        super()._advertise(session, tuple([prefix for prefix in gone if self._is_home(session, prefix)]))
+        if gone and self._leases:
+            gone = tuple([prefix for prefix in gone if self._is_autoconfigured(session, prefix)])
+        super()._advertise(session, gone)
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
 
-    def _advertised(self, session: Session) -> list[AdvertisedPrefix]:
+    def _advertised(self, session: Session) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """Of prefixes of anchors with identities of their own the node hears under these."""
-        return [
-            AdvertisedPrefix(*told)
-            for told in self._told_prefixes(session)
-            if session.anchored.get(told[0]) not in session.logical
-        ]
+        told = self._told_prefixes(session)
+        if session.logical:
+            told = [one for one in told if session.anchored.get(one.prefix) not in session.logical]
+        return self.configuration.link_local, self.configuration.router_lifetime, told
 
-    def _told_prefixes(self, session: Session) -> list[tuple[Prefix, Duration, Duration]]:
-        """The prefixes that the node makes addresses of, with preferred and valid lifetime.
+    def _told_prefixes(self, session: Session) -> list[AdvertisedPrefix]:
+        """The prefixes that the node makes addresses of.
 
         Its own prefix preferred, those of previous anchors deprecated. A legacy LMA's prefix is the home prefix and
         stays preferred (RFC 5213 6.9.1.2).
         """
         configuration = self.configuration
         valid = configuration.valid_lifetime
-        found = []
+        told = []
         if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
-            found.append((session.own, configuration.preferred_lifetime, valid))
+            told.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
         preferred = configuration.preferred_lifetime if session.legacy else 0
-        found += [(prefix, preferred, valid) for prefix in session.anchored if self._is_home(session, prefix)]
-        return found
+        for prefix in session.anchored:
+            if self._is_autoconfigured(session, prefix):
+                told.append(AdvertisedPrefix(prefix, preferred, valid))
+        return told
 
     def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """The same router under the identity of `anchor`: no default router, but the way to its own networks."""
@@ -324,7 +339,7 @@ class MaarState(AccessState[Session]):
         prefixes = [
             AdvertisedPrefix(prefix, 0, valid)
             for prefix, owner in session.anchored.items()
-            if owner == anchor and self._is_home(session, prefix)
+            if owner == anchor and self._is_autoconfigured(session, prefix)
         ]
         self._do(
             Advertise(

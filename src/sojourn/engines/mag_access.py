@@ -14,6 +14,7 @@ from sojourn.engines.configuration import GatewayProfile, MagConfiguration
 from sojourn.engines.gateway_registration import GatewayRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock
@@ -36,7 +37,7 @@ class MagState(AccessState[BindingUpdateListEntry]):
         self._profiles = {profile.link_layer: profile for profile in configuration.profiles}
         profiles = (configuration.everybody, *configuration.profiles)
         self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
-        self._technologies = dict(configuration.technologies)
+        self._technologies = {interface: TECHNOLOGIES[number] for interface, number in configuration.technologies}
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""
 
@@ -48,7 +49,7 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _trouble_with(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address) -> str:
         visitors = self.configuration.visitors
-        if visitors is not None and (visitors.contains(prefix) or prefix.contains(visitors)):
+        if visitors is not None and visitors.overlaps(prefix):
             return "prefix of our own pool"
         return super()._trouble_with(session, prefix, anchor)
 
@@ -75,21 +76,19 @@ class MagState(AccessState[BindingUpdateListEntry]):
         if session.confirmed or session.visitor is not None or gone:
             super()._advertise(session, gone)
 
-    def _advertised(self, session: BindingUpdateListEntry) -> list[AdvertisedPrefix]:
+    def _advertised(self, session: BindingUpdateListEntry) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """The home prefixes, as those of the link."""
         configuration = self.configuration
         mine = [*session.anchored] if session.confirmed else []
         if session.visitor is not None:
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
-        return [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine]
-
-    def _router_for(self, session: BindingUpdateListEntry) -> Address:
-        return session.link_local or super()._router_for(session)
-
-    def _router_lifetime(self, session: BindingUpdateListEntry) -> Duration:
         served = session.confirmed or session.visitor is not None
-        return super()._router_lifetime(session) if served else 0
+        return (
+            session.link_local or configuration.link_local,
+            configuration.router_lifetime if served else 0,
+            [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+        )
 
 
 class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):

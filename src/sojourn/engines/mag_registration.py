@@ -5,16 +5,19 @@ What a MAAR does as well is in `gateway_registration`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sojourn.core.effects import SendMessage
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import SERVED
 from sojourn.engines.gateway_registration import echoes
 from sojourn.engines.mag_access import MagAccess
 from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.engines.registration import DISTRIBUTED, REFUSING
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
+    AccessTechnologyType,
     BindingAcknowledgement,
-    BindingAcknowledgementFlags,
     BindingError,
     BindingErrorStatus,
     BindingUpdate,
@@ -53,7 +56,7 @@ class MagRegistration(MagAccess):
     def _deregister(self, session: BindingUpdateListEntry) -> None:
         self._deregister_home(session)
 
-    def _has_lma(self, session: BindingUpdateListEntry) -> bool:
+    def _is_home(self, session: BindingUpdateListEntry) -> bool:
         return True
 
     def _is_certain(self, session: BindingUpdateListEntry) -> bool:
@@ -63,8 +66,8 @@ class MagRegistration(MagAccess):
     def _identifier_of(self, session: BindingUpdateListEntry) -> bytes:
         return session.identity
 
-    def _technology(self, session: BindingUpdateListEntry) -> int:
-        return self._technologies.get(session.interface, self.configuration.access_technology)
+    def _technology_of(self, session: BindingUpdateListEntry) -> AccessTechnologyType:
+        return self._technologies.get(session.interface, self._technology)
 
     def _home_prefixes(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
         return tuple(session.anchored) or session.wanted
@@ -114,25 +117,28 @@ class MagRegistration(MagAccess):
     # --- answers (6.9.1.2) ------------------------------------------------------------------------------------------
 
     def _on_acknowledgement(self, answer: BindingAcknowledgement, source: Address) -> None:
-        session = self._session_of(answer)
+        firsts = answer.firsts()
+        session = self._session_of(firsts)
         if source in self._anchors:
             self.heard[source] = self._now
         if session is None or source != session.lma:
             self._report("acknowledgement-unexpected", source=source, sequence=answer.sequence)
-        elif answer.flags & BindingAcknowledgementFlags.D:
+        elif answer.flags & DISTRIBUTED:
             self._refuse_distributed(source)
         elif self._requests.answered(("deregister", session.node, source, None), answer.sequence, self._now):
             self._on_deregistered(session, answer)
         else:
-            self._on_registration_answered(session, answer)
+            self._on_registration_answered(session, answer, firsts)
 
-    def _on_registration_answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
+    def _on_registration_answered(
+        self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> None:
         request = self._answered(session, answer)
         if request is None or session.presence is not SERVED:
             self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
-        elif not echoes(request, answer.firsts()) or _identity(answer) != session.identity:
+        elif not echoes(request, firsts) or _identity(firsts) != session.identity:
             self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
-        elif answer.status >= Status.REASON_UNSPECIFIED:
+        elif answer.status >= REFUSING:
             self._on_refused(session, request, answer)
         else:
             before = session.link_local if session.confirmed else None
@@ -155,12 +161,12 @@ class MagRegistration(MagAccess):
         self._requests.cancel(key)
         return outstanding.update
 
-    def _session_of(self, answer: BindingAcknowledgement) -> BindingUpdateListEntry | None:
+    def _session_of(self, firsts: dict[type, Any]) -> BindingUpdateListEntry | None:
         """5.: by the interface, if the answer returns it, else by the node."""
-        option = answer.first(MobileNodeLinkLayerIdentifier)
+        option: MobileNodeLinkLayerIdentifier | None = firsts.get(MobileNodeLinkLayerIdentifier)
         if option is not None:
             return self.sessions.get(identifier(option.identifier))
-        identity = _identity(answer)
+        identity = _identity(firsts)
         return next((session for session in self.sessions.values() if session.identity == identity), None)
 
     def _refuse_distributed(self, source: Address) -> None:
@@ -201,9 +207,9 @@ class MagRegistration(MagAccess):
         return taken
 
 
-def _identity(answer: BindingAcknowledgement) -> bytes:
-    option = answer.first(MobileNodeIdentifier)
-    return b"" if option is None else bytes((option.subtype,)) + option.identifier
+def _identity(firsts: dict[type, Any]) -> bytes:
+    option: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+    return b"" if option is None else option.key()
 
 
 def _neighbouring(link_local: Address) -> Address:

@@ -23,7 +23,7 @@ from sojourn.core.engine import Row
 from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
 from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName
-from sojourn.engines.configuration import CmdConfiguration, Maar, Mode
+from sojourn.engines.configuration import LOCATOR, RELAY, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
 from sojourn.engines.database_notices import IDENTITIES, Notices
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
@@ -34,11 +34,18 @@ from sojourn.wire import (
     BindingUpdate,
     Status,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall_clock
 
 _REPAIR_AFTER = 1 * SECOND
 _TOLD_ANEW_INTERVAL = 10 * SECOND
+_RACE = ticks(10 * SECOND)
+"""An attachment that is no older than this, and late, is the one before the latest; an older one is the oldest."""
+_LINGER = 2 * SECOND
+"""A binding is forgotten so long after its end: the MAAR ends it in time, and a message needs some.
+
+Then the anchors are told, which would go on sending to that MAAR what comes for the node until their own time is over.
+"""
 
 
 class CentralMobilityDatabase(Notices):
@@ -48,6 +55,8 @@ class CentralMobilityDatabase(Notices):
         super().__init__(configuration, epoch)
         self._owners: dict[Prefix, bytes] = {}
         self._settled: Instant = 0
+        self._dropped: set[Prefix] = set()
+        """Prefixes that came to their end before that: they are not learnt again."""
         self._forgetful: set[Address] = set()
         """MAARs that asked again, too soon, what they anchor."""
 
@@ -66,7 +75,7 @@ class CentralMobilityDatabase(Notices):
             self._serves[entry.serving] += 1
             for prefix, _ in entry.anchors:
                 self._owners[prefix] = node
-            self._timers.start(("expiry", node), entry.expires)
+            self._timers.start(("expiry", node), entry.expires + _LINGER)
             self._epoch = max(self._epoch, wall_clock(entry.timestamp) - now)
             for maar_address in entry.untold:
                 self._tell_again(entry, maar_address)
@@ -199,7 +208,7 @@ class CentralMobilityDatabase(Notices):
                 )
             if self._owners.get(prefix, request.node) != request.node:
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} belongs to another node")
-        if any(self._surplus(own)):
+        if len(own) > self.configuration.prefixes_per_node and any(self._surplus(own)):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
         return own
 
@@ -230,8 +239,9 @@ class CentralMobilityDatabase(Notices):
         self._serves[request.source] += 1
         self._adopt(entry, request.anchored_prefixes)
         self._add_own(entry, own, request.source)
+        self._limit(entry)
         entry.untold = tuple(entry.by_maar())
-        self._timers.start(("expiry", entry.node), entry.expires)
+        self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
         self._keep(entry)
         self._report("registered", node=entry.node, serving=entry.serving)
         self._accept(entry, update)
@@ -250,6 +260,7 @@ class CentralMobilityDatabase(Notices):
         self._extend(entry, self._granted(request.lifetime))
         before = sorted(entry.anchors)
         self._add_listed(entry, request, own)
+        self._limit(entry)
         if sorted(entry.anchors) != before:
             self._keep(entry)
         for silent in entry.untold:
@@ -257,9 +268,9 @@ class CentralMobilityDatabase(Notices):
         handover = entry.handover
         if handover is not None and not request.refreshes:
             handover.update = update
-            if self.configuration.mode is Mode.RELAY and not handover.flushed:
+            if self.configuration.mode is RELAY and not handover.flushed:
                 return  # the gathered answer is still to come
-        if handover is not None and self.configuration.mode is Mode.LOCATOR:
+        if handover is not None and self.configuration.mode is LOCATOR:
             handover.flushed = True  # no previous MAAR was heard, so the CMD answers itself
         self._accept(entry, update)
 
@@ -297,6 +308,8 @@ class CentralMobilityDatabase(Notices):
 
     def _limit(self, entry: BindingCacheEntry) -> list[tuple[Prefix, Address]]:
         """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
+        if len(entry.anchors) <= self.configuration.prefixes_per_node:
+            return []
         dropped: list[tuple[Prefix, Address]] = []
         for by_dhcp, surplus in enumerate(self._surplus(prefix for prefix, _ in entry.anchors)):
             dropped += [pair for pair in entry.previous() if leased(pair[0]) is bool(by_dhcp)][:surplus]
@@ -318,9 +331,10 @@ class CentralMobilityDatabase(Notices):
         Its own prefix is one that the node has had for a moment; of others' it knows more than a restarted CMD only.
         """
         before = {prefix for prefix, _ in entry.anchors}
+        raced = entry.timestamp - request.timestamp < _RACE
         for prefix in merged(before, own):
             if self._requests.get(("retire", entry.node, request.source, prefix)) is None:
-                entry.anchors.insert(0, (prefix, request.source))
+                entry.anchors.insert(-1 if raced else 0, (prefix, request.source))
                 self._owners[prefix] = entry.node
         if self._now < self._settled:
             self._adopt(entry, request.anchored_prefixes)
@@ -357,7 +371,7 @@ class CentralMobilityDatabase(Notices):
             anchor = self._owner_of(prefix)
             if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
                 self._report("prefix-unknown", node=entry.node, prefix=prefix)
-            elif self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
+            elif prefix in self._dropped or self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
                 pass  # its end is being told
             elif not any(self._surplus([prefix, *(known for known, _ in entry.anchors)])):
                 entry.anchors.insert(0, (prefix, anchor))
@@ -368,8 +382,7 @@ class CentralMobilityDatabase(Notices):
         news = [
             prefix
             for prefix in prefixes
-            if prefix != ANY
-            and self._maars[maar].owns(prefix)
+            if self._maars[maar].owns(prefix)
             and self._owners.get(prefix, entry.node) == entry.node
             and self._requests.get(("retire", entry.node, maar, prefix)) is None
         ]
@@ -383,10 +396,23 @@ class CentralMobilityDatabase(Notices):
             self._keep(entry)
             self._inform(entry, [(prefix, maar) for prefix in news])
 
+    def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
+        """`maar` anchors prefixes that we let go of.
+
+        It would not, as long as it thought that the node is there, or a late notice brought them back.
+
+        As nobody serves them, packets to them would go to and fro between two MAARs. `stamp` is the Timestamp that it
+        accepted. A CMD without memory may yet learn of others (3.5), so it leaves these alone.
+        """
+        for prefix in prefixes:
+            if self._now >= self._settled or prefix in self._dropped:
+                self._tell_retired(entry, prefix, maar, stamp)
+
     def _add_own(self, entry: BindingCacheEntry, own: list[Prefix], maar: Address) -> None:
         for prefix in own:
             entry.add(prefix, maar)
             self._owners[prefix] = entry.node
+            self._dropped.discard(prefix)
             self._requests.cancel(("retire", entry.node, maar, prefix))  # it lives again
 
     def _owner_of(self, prefix: Prefix) -> Address | None:
@@ -431,8 +457,8 @@ class CentralMobilityDatabase(Notices):
             lifetime = max(self._settled - self._now, 4 * SECOND) if self._now < self._settled else 0
         elif entry.serving != request.source:
             lifetime = self._still_elsewhere(entry, request)
-        elif request.timestamp < entry.timestamp:
-            lifetime = max(entry.expires - self._now, 4 * SECOND)
+        elif request.timestamp < entry.timestamp:  # it is late; or from a MAAR that forgot that the node came to it
+            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
         else:
             lifetime = 0
             for maar, prefixes in entry.by_maar().items():
@@ -466,7 +492,7 @@ class CentralMobilityDatabase(Notices):
     def _extend(self, entry: BindingCacheEntry, lifetime: Duration) -> None:
         entry.lifetime = lifetime
         entry.expires = self._now + lifetime
-        self._timers.start(("expiry", entry.node), entry.expires)
+        self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         if self.stores:
@@ -475,6 +501,10 @@ class CentralMobilityDatabase(Notices):
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)
         self._owners.pop(prefix, None)
+        if self._now < self._settled:
+            self._dropped.add(prefix)
+        else:
+            self._dropped.clear()
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         self._stop_telling(entry)

@@ -55,6 +55,7 @@ _ECHOED = frozenset(
     }
 )
 """Options that an answer returns as they came (RFC 5213 5.3.6)."""
+_ECHOED_BUT_PREFIXES = _ECHOED - {HomeNetworkPrefix}
 _ECHOED_AT_THE_END = _ECHOED | {AnchoredPrefix}
 """With the one that says which retirement is answered."""
 
@@ -62,9 +63,8 @@ _MANDATORY = {
     HomeNetworkPrefix: (Status.MISSING_HOME_NETWORK_PREFIX_OPTION, "no Home Network Prefix option"),
     HandoffIndicator: (Status.MISSING_HANDOFF_INDICATOR_OPTION, "no Handoff Indicator option"),
     AccessTechnologyType: (Status.MISSING_ACCESS_TECH_TYPE_OPTION, "no Access Technology Type option"),
-    Timestamp: (Status.TIMESTAMP_MISMATCH, "no Timestamp option"),
 }
-"""What an update must have besides, in the order of RFC 5213 5.3.1, and how one without it is refused."""
+"""What an update must have besides, in the order of RFC 5213 5.3.1 (10. to 12.), and how one without it is refused."""
 PROXY_DMM = int(BindingUpdateFlags.A | BindingUpdateFlags.P | BindingUpdateFlags.D)
 PROXY = int(BindingUpdateFlags.A | BindingUpdateFlags.P)
 DISTRIBUTED = int(BindingAcknowledgementFlags.D)
@@ -107,17 +107,17 @@ class Registration(Struct, gc=False):
     def of(cls, update: BindingUpdate, source: Address) -> Registration:
         """Take `update` apart. Raises `Refused` as RFC 5213 5.3.1 and 8.9 say."""
         firsts = update.firsts()
-        identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
-        if identifier is None:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
-        if not 0 < len(identifier.identifier) <= IDENTIFIER_MAX:
-            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier empty or too long")
+        node = node_in(firsts)
+        if len(node) > 1 + IDENTIFIER_MAX:
+            raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "identifier too long")
         if not firsts.keys() >= _MANDATORY.keys():
-            raise next(Refused(*refusal) for kind, refusal in _MANDATORY.items() if kind not in firsts)
+            demand(firsts)
+        if Timestamp not in firsts:
+            raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
         serving: ServingMaar | None = firsts.get(ServingMaar)
         return cls(
             firsts,
-            identifier.key(),
+            node,
             source,
             update.sequence,
             update.lifetime,
@@ -133,6 +133,26 @@ class Registration(Struct, gc=False):
     def refreshes(self) -> bool:
         """Whether the node did not move (handoff state not changed, RFC 5213 8.4)."""
         return self.handoff == Handoff.NOT_CHANGED
+
+
+def node_in(firsts: dict[type, Any]) -> bytes:
+    """Subtype and identifier of the node that an update is about; `firsts` is ``update.firsts()``.
+
+    Raises `Refused` (RFC 5213 5.3.1, 4.).
+    """
+    identifier: MobileNodeIdentifier | None = firsts.get(MobileNodeIdentifier)
+    if identifier is None:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
+    if not identifier.identifier:
+        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
+    return identifier.key()
+
+
+def demand(firsts: dict[type, Any]) -> None:
+    """Raises `Refused` for the first mandatory option that is not there (RFC 5213 5.3.1, 10. to 12.)."""
+    for kind, refusal in _MANDATORY.items():
+        if kind not in firsts:
+            raise Refused(*refusal)
 
 
 def prefixes_in(
@@ -153,37 +173,17 @@ TECHNOLOGIES = [AccessTechnologyType(number) for number in range(256)]
 """The option for each `AccessTechnology`, known or not."""
 
 
-def node_of(update: BindingUpdate) -> bytes:
-    """Subtype and identifier of the node that `update` is about. Raises `Refused` (RFC 5213 5.3.1, 4.)."""
-    identifier = update.first(MobileNodeIdentifier)
-    if identifier is None:
-        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "no Mobile Node Identifier option")
-    if not identifier.identifier:
-        raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
-    return identifier.key()
-
-
-def mandatory(update: BindingUpdate) -> tuple[tuple[Prefix, ...], int, int]:
-    """Prefixes, Handoff Indicator and Access Technology Type. Raises `Refused` (RFC 5213 5.3.1, 10. to 12.)."""
-    firsts = update.firsts()
-    for kind, refusal in _MANDATORY.items():
-        if kind is not Timestamp and kind not in firsts:
-            raise Refused(*refusal)
-    prefixes = tuple(option.prefix for option in update.all(HomeNetworkPrefix))
-    return prefixes, firsts[HandoffIndicator].indicator, firsts[AccessTechnologyType].technology
-
-
 def identifier_option(node: bytes) -> MobileNodeIdentifier:
     """The inverse of `Registration.node`."""
     return MobileNodeIdentifier(node[0], node[1:])
 
 
-def echo(update: BindingUpdate) -> list[MobilityOption]:
+def echo(update: BindingUpdate, prefixes: bool = True) -> list[MobilityOption]:
     """What an answer returns as it came (RFC 5213 5.3.6), within limits that keep the answer one message.
 
-    Each option once, Home Network Prefixes as often as they fit.
+    Each option once, Home Network Prefixes (unless they are not asked for) as often as they fit.
     """
-    echoed = _ECHOED if update.lifetime else _ECHOED_AT_THE_END
+    echoed = _ECHOED_AT_THE_END if not update.lifetime else _ECHOED if prefixes else _ECHOED_BUT_PREFIXES
     kinds = set(map(type, update.options))
     if len(kinds) < len(update.options):  # some are there twice
         return list(_limited(option for option in update.options if type(option) in echoed))

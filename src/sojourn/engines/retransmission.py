@@ -143,8 +143,8 @@ class Retransmission:
             self._before = self._recent if now - self._since < 2 * SECOND else {}
             self._recent = {}
             self._since = now
-        earlier = self._recent.get(about) or self._before.get(about, ())
-        allowed = self._allowed(request, earlier, now)
+        earlier = self._recent.get(about) or self._before.get(about)
+        allowed = now if earlier is None and self._pacer is None else self._allowed(request, earlier or (), now)
         if allowed > now:
             self._wake(("request", key), allowed)
             if request.sent >= 0:  # keep the sequence number for the transmission that is still to come
@@ -153,9 +153,9 @@ class Retransmission:
         request.sent = now
         request.turn = -1
         request.attempts += 1
-        self._recent[about] = (*earlier[1 - self._constants.max_update_rate :], now) if earlier else (now,)
         if self._renew is not None:
             request.update = self._renew(request.update)
+        self._recent[about] = (*earlier[1 - self._constants.max_update_rate :], now) if earlier else (now,)
         self._do(SendMessage(request.update, self._source, key[2]))
         self._wake(("request", key), now + request.timeout)
 

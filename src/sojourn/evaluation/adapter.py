@@ -20,7 +20,7 @@ from sojourn.sim.topology import Topology
 from sojourn.sim.workload import Workload
 from sojourn.wire.units import MICROSECOND, MILLISECOND
 
-_NODES = 500
+_NODES = 400
 """Looked at by default: intervals of a few percent, in less than a minute with the engines."""
 
 

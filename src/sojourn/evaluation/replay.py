@@ -184,7 +184,7 @@ class _Walk:
         self._clear()
 
     def _clear(self) -> None:
-        self.place = self.move = _NOWHERE
+        self.place = self.move = self.departed = _NOWHERE
         self.since = self.last = 0.0
         self.open: dict[int, list[Any]] = {}
         """Session: anchor, correspondent, beginning of its current stretch, its beginning."""
@@ -220,10 +220,8 @@ class _Walk:
         elif kind == Happening.LEAVE:
             for number in list(self.open):
                 self._end(now, number)
-            self.live.clear()
-            self.idle.clear()
             self._stayed(now)
-            self.place = _NOWHERE
+            self.departed, self.place = self.place, _NOWHERE
 
     def _pass(self, now: float) -> None:
         """Time goes on at this place, with these prefixes."""
@@ -244,8 +242,9 @@ class _Walk:
         self._expire(now)
         self._stayed(now)
         left, self.place, self.since = self.place, place, now
-        if left != _NOWHERE and not self.live[left]:
-            self.idle[left] = now + self.hold
+        before = self.departed if left == _NOWHERE else left
+        if before != _NOWHERE and not self.live[before]:
+            self.idle[before] = now + self.hold
         if left != _NOWHERE and now >= self.start:
             self._note_handover(now, left, place)
         for session in self.open.values():

@@ -124,7 +124,8 @@ def engines(study: Study) -> Table | None:
         for title, name in _MEASURED
         if name in study.simulated[way]
     ]
-    return Table("Engines in the simulator", ("", "formula on the same moves", "engines"), rows)
+    note = "Of nodes that leave the domain the engines' messages hold the end of their binding too (2)."
+    return Table("Engines in the simulator", ("", "formula on the same moves", "engines"), rows, note)
 
 
 _MEASURED = (

@@ -18,9 +18,8 @@ import struct
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import assert_never
-
-from msgspec.structs import replace
 
 from sojourn.core.effects import AccessEffect, Advertise, ProbeNode, QueryListeners, SendDhcp
 from sojourn.core.events import Event

@@ -18,6 +18,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -293,9 +294,7 @@ def _codec(name: str, annotation: str) -> _Codec:
 
 def _shapes() -> dict[type, _Shape]:
     return {
-        cls: _Shape(
-            cls, cls.__name__, side, tuple((name, _codec(name, kind)) for name, kind in cls.__annotations__.items())
-        )
+        cls: _Shape(cls, cls.__name__, side, tuple((f.name, _codec(f.name, str(f.type))) for f in fields(cls)))
         for side, union in (("event", Event), ("effect", Effect))
         for cls in get_args(union)
     }

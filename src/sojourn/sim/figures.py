@@ -8,6 +8,7 @@ is counted that begins before the warm-up is over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -143,13 +144,19 @@ class Rows(Struct):
     messages: NDArray[np.uint16]
     octets: NDArray[np.uint32]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """One after the other."""
+        columns = [part.columns() for part in parts]
+        return cls(**{name: np.concatenate([each[name] for each in columns]) for name in columns[0]})
+
     def columns(self) -> dict[str, Any]:
         """By name."""
         return {entry.name: getattr(self, entry.name) for entry in fields(type(self))}
 
 
 class Reckoning:
-    """Of one shard: `figures` and `rows`."""
+    """Of some nodes, simulated together: fills `figures`."""
 
     def __init__(
         self,
@@ -251,8 +258,8 @@ class Reckoning:
 
     # --- what the engines did ---------------------------------------------------------------------------------------
 
-    def engines(self, ledger: Ledger, seen: Seen) -> None:
-        """Messages, and when what worked again."""
+    def engines(self, ledger: Ledger, seen: Seen) -> Rows:
+        """Messages, and when what worked again; answers with a row for each handover."""
         figures, turns = self.figures, self._turns
         figures.messages, figures.lost = ledger.messages, ledger.lost
         figures.digest = (figures.digest + ledger.digest) % 2**64
@@ -268,7 +275,7 @@ class Reckoning:
         figures.registration.add(registered[turns][registered[turns] >= 0])
         figures.unregistered = int(np.count_nonzero(registered[turns] < 0))
         restored = self._restored(seen)
-        self.rows = self._rows(new, registered, restored, np.asarray(seen.contacted), ledger)
+        return self._rows(new, registered, restored, np.asarray(seen.contacted), ledger)
 
     def _since(self, instants: Any) -> Numbers:
         """Times from the beginning of each turn; -1 for what did not happen."""

@@ -1,12 +1,11 @@
 """All messages of a shard: written down as they are sent, in two numbers each, and summed up by numpy now and then.
 
-A counter in Python costs as much as an entry in an array; so there are no counters, and everything that is counted
+A counter in Python costs as much as an entry in a list; so there are no counters, and everything that is counted
 (messages and octets per place, per attachment, per purpose, and the hash of the event log) comes from the entries.
 """
 
 from __future__ import annotations
 
-from array import array
 from enum import IntEnum
 
 import numpy as np
@@ -50,11 +49,11 @@ class Ledger:
 
     def __init__(self, places: int, node: Numbers, warm_up: Instant, *, counts_octets: bool) -> None:
         turns = len(node)
-        self.times = array("q")
+        self.times: list[Instant] = []
         """When each message arrives, or would."""
-        self.codes = array("q")
+        self.codes: list[int] = []
         """`way`, and the cause."""
-        self.sizes = array("q")
+        self.sizes: list[int] = []
         """Octets of each, if these are counted."""
         self.messages = 0
         """All, from time 0 on."""
@@ -89,7 +88,7 @@ class Ledger:
         time, code = np.array(self.times, np.int64), np.array(self.codes, np.int64)
         size = np.array(self.sizes, np.int64) if self._counts_octets else np.zeros(len(time), np.int64)
         for column in (self.times, self.codes, self.sizes):
-            del column[:]
+            column.clear()
         real = time >= 0  # before that the engines found each other
         time, code, size = time[real], code[real], size[real]
         lost = code & LOST != 0

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TIME = -1
 """The cause of what happens because time has passed."""
 INTERFACE = "access"
-REGISTERED, REFUSED_COMMAND, REFUSED_RETIREMENT = "registered", "command-refused", "retirement-refused"
-_READ = frozenset({REGISTERED, REFUSED_COMMAND, REFUSED_RETIREMENT})
+_KIND = bytes((int(IdentifierType.EUI_48),))
+_READ = frozenset({"command-refused", "retirement-refused"})
 """Reports of a MAAR that mean something here."""
 _NEVER: Instant = 1 << 62
 
@@ -48,7 +48,7 @@ def link_layer(node: int) -> LinkLayer:
 
 def identifier(node: int) -> bytes:
     """Its key in the tables of engines."""
-    return bytes((int(IdentifierType.EUI_48),)) + link_layer(node)
+    return _KIND + link_layer(node)
 
 
 def node_of(address: LinkLayer) -> int:
@@ -134,7 +134,7 @@ class Role:
     def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
         notes = self.notes
         for effect in effects:
-            if isinstance(effect, SendMessage):
+            if type(effect) is SendMessage:
                 self._transmit(effect, now, cause)
             elif effect.__class__ in notes:
                 notes[effect.__class__](effect, now, cause)
@@ -150,14 +150,16 @@ class Role:
         if cause < 0:
             cause = self._cause_of(message)
         at = now + delay
-        lost = self._loses is not None and self._loses()
         self._write_time(at)
-        self._write_code(way | cause | LOST if lost else way | cause)
+        if self._loses is not None and self._loses():
+            self._write_code(way | cause | LOST)
+            if self._weigh is not None:
+                self._write_size(self._weigh(message)[1])
+            return
+        self._write_code(way | cause)
         if self._weigh is not None:
             message, octets = self._weigh(message)
             self._write_size(octets)
-        if lost:
-            return
         event = MessageReceived(message, effect.source, destination)
         if at < kernel.edge:  # what `Kernel.schedule` does, without the call
             heappush(kernel.heap, (at, next(kernel.order), arrive, event, cause))
@@ -218,9 +220,12 @@ class Router:
             self._tell(now, Commanded("retire", {"node": key.hex()}), cause)
 
     def _note_advertisement(self, effect: Advertise, now: Instant, cause: int) -> None:
-        advertised, turn = self.world.seen.advertised, cause >> PURPOSE_BITS
-        if advertised[turn] < 0 and any(prefix.preferred for prefix in effect.prefixes):
-            advertised[turn] = now
+        """A MAAR announces at an attachment, and again when that is confirmed (RFC 8885 3.2 step 4)."""
+        seen, turn = self.world.seen, cause >> PURPOSE_BITS
+        if seen.advertised[turn] < 0 and any(prefix.preferred for prefix in effect.prefixes):
+            seen.advertised[turn] = now
+        if seen.registered[turn] < 0 and self._sessions[_KIND + effect.link_layer].confirmed:
+            seen.registered[turn] = now
 
     def _note_tunnel(self, effect: EnsureTunnel, now: Instant, cause: int) -> None:
         delay, _, _ = self.world.way(self.place, effect.remote)
@@ -231,11 +236,9 @@ class Router:
             self.world.seen.served(cause >> PURPOSE_BITS, self.world.places_of[effect.anchor], now)
 
     def _note_report(self, report: Report, now: Instant, cause: int) -> None:
-        if report.name == REGISTERED:
-            self.world.seen.registered[cause >> PURPOSE_BITS] = now
-        else:  # the prefix cannot retire now: the node has just moved on, and not everybody knows
-            node = self.world.node_of_turn(cause >> PURPOSE_BITS)
-            self._kernel.schedule(now + max(self.world.settings.idle_hold, 1), self.retire, node, TIME)
+        """The prefix cannot retire now: the node has just moved on, and not everybody knows."""
+        node = self.world.node_of_turn(cause >> PURPOSE_BITS)
+        self._kernel.schedule(now + max(self.world.settings.idle_hold, 1), self.retire, node, TIME)
 
     def _answer_probe(self, effect: ProbeNode, now: Instant, cause: int) -> None:
         if self.world.is_at(node_of(effect.link_layer), self.place):

@@ -33,7 +33,9 @@ from sojourn.sim.world import World, independent
 from sojourn.wire.units import Duration
 
 NODES = 10_000
-"""In a shard, at most: more do not fit into the caches of a processor."""
+"""In a shard, at most."""
+_NODES_OF_A_ROUTER = 7
+"""That are simulated together, at most."""
 RECORDS = 2_000_000
 """The same for rows of the stream, where that is known beforehand."""
 _ATTEMPTS = 2
@@ -239,32 +241,60 @@ def perform(part: Part) -> Figures:
 
 
 def one_shard(job: Job, shard: Shard, within: Callable[[float], None] | None = None) -> tuple[Figures, Rows | None]:
-    """Simulate some nodes; `within` is told which share of the time has passed. Rows: only with mobility."""
+    """Simulate some nodes; `within` is told which share is done. Rows: only with mobility."""
     begin = time.process_time_ns()
+    figures, rows = Figures(), []
+    batches = _batches(job, shard)
+    with _without_collector():
+        for number, batch in enumerate(batches):
+
+            def progress(share: float, number: int = number) -> None:
+                if within is not None:
+                    within((number + share) / len(batches))
+
+            found, table = _one_batch(job, batch, progress)
+            figures.join(found)
+            rows += table
+    figures.cpu = time.process_time_ns() - begin
+    figures.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return figures, Rows.joined(rows) if rows else None
+
+
+def _batches(job: Job, shard: Shard) -> list[Shard]:
+    """Parts of a shard for which one world each is made: small enough for the caches of a processor.
+
+    But not so small that most of the time goes into making routers.
+    """
+    first, last = shard
+    if not independent(job.topology, job.settings):
+        return [shard]
+    size = -(-_NODES_OF_A_ROUTER * len(job.topology.attachable()) // BLOCK) * BLOCK
+    return [(at, min(at + size, last)) for at in range(first, last, size)]
+
+
+def _one_batch(job: Job, batch: Shard, progress: Callable[[float], None]) -> tuple[Figures, list[Rows]]:
     end = job.workload.duration
-    stream = job.workload.shard(*shard)
+    stream = job.workload.shard(*batch)
     itinerary = understand(stream, end, job.settings.idle_hold)
     mobility = job.settings.mode != "none"
     reckoning = Reckoning(itinerary, job.topology, warm_up=job.warm_up, end=end, mobility=mobility)
-    reckoning.nodes(stream, shard[1] - shard[0])
-    del stream
+    reckoning.nodes(stream, batch[1] - batch[0])
     reckoning.sessions()
     reckoning.anchors()
-    figures = reckoning.figures
-    if mobility:
-        with _without_collector():
-            world = World(job.topology, job.settings, itinerary, seed=job.seed, wire=job.wire, warm_up=job.warm_up)
-            world.run(end, None if within is None else lambda now: within(min(now / end, 1.0)))
-            reckoning.engines(world.ledger, world.seen)
-            figures.alarms, figures.holds = world.alarms, world.holds
-    figures.cpu = time.process_time_ns() - begin
-    figures.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return figures, reckoning.rows if mobility else None
+    if not mobility:
+        return reckoning.figures, []
+    world = World(job.topology, job.settings, itinerary, seed=job.seed, wire=job.wire, warm_up=job.warm_up)
+    world.run(end, lambda now: progress(now / end))
+    rows = reckoning.engines(world.ledger, world.seen)
+    reckoning.figures.alarms, reckoning.figures.holds = world.alarms, world.holds
+    del world
+    gc.collect()  # roles and engines know each other
+    return reckoning.figures, [rows]
 
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """What a shard makes lives until its end; looking for cycles in it takes a fifth of the time."""
+    """What is made lives until its end; looking for cycles in it takes a fifth of the time."""
     enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -287,7 +287,7 @@ class EvaluateTable(Section):
     """What `sojourn evaluate` needs besides: the rest follows from the scenario."""
 
     population: NodesField | None = setting("Nodes of the real network; absent: `mobility.nodes`.", None)
-    nodes: NodesField | None = setting("So many are looked at, and figures scaled up; absent: at most 500.", None)
+    nodes: NodesField | None = setting("So many are looked at, and figures scaled up; absent: at most 400.", None)
     seeds: Annotated[int, Whole(1, 1_000, 5)] = setting("Independent runs, for confidence intervals.", 5)
     placement: PlacementField = setting("Of the central anchor, where `protocol.database` names none.", "best")
     edge: ShareField | None = setting(

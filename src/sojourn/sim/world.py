@@ -3,10 +3,10 @@
 The engines are those of the daemon, with these settings: what a scenario says (mode, lifetime); no limit of the number
 of nodes and no pace, as a shard is a part of a population; no advertisement that nothing asks for and no counting of
 packets, because the workload says when the last session on a prefix is over (`MobilityAnchorAccessRouter` retires on
-command). Everything else is their default, repetitions and refreshes included.
+command). Everything else is their default, refreshes included.
 
 Nodes meet nowhere but in queues and in what the engines learn about round trips. Without processing times and losses
-nobody waits and nothing is repeated (`independent`), so that shards are exact.
+nobody waits and nothing is repeated (`independent`), so that shards are exact and repetitions need not be planned.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from random import Random
 
 import numpy as np
 
-from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration, Mode, Peer, Peers
+from sojourn.engines.configuration import (
+    CmdConfiguration,
+    Maar,
+    MaarConfiguration,
+    Mode,
+    Peer,
+    Peers,
+    RetransmissionConstants,
+)
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.sim.itinerary import Itinerary
@@ -39,6 +47,8 @@ _PREFIXES = 32
 _MANY = 1 << 30
 _RATE = SECOND
 """A second: more than the engines can tell apart."""
+_NEVER = RetransmissionConstants(initial_bindack_timeout=_MANY * SECOND, min_bindack_timeout=_MANY * SECOND)
+"""Where every request is answered within a second, its repetition need not be planned."""
 _FARTHEST: Duration = 400 * MILLISECOND
 """From one place to another, for requests to be answered before they are repeated."""
 
@@ -88,6 +98,7 @@ class World:
         settings, database = self.settings, _database(len(self._topology.places))
         peers = Peers(Peer(_address(place)) for place in places)
         mode = Mode(settings.mode)
+        repeats = _NEVER if independent(self._topology, settings) else RetransmissionConstants()
         for place in places:
             configuration = MaarConfiguration(
                 _address(place),
@@ -102,6 +113,7 @@ class World:
                 nodes=_MANY,
                 new_nodes_per_second=_RATE,
                 prefixes_per_node=_PREFIXES,
+                retransmission=repeats,
             )
             engine = MobilityAnchorAccessRouter(configuration, EPOCH)
             router = self.routers[place] = Router(self, engine, _address(place), place)
@@ -114,9 +126,9 @@ class World:
             nodes=_MANY,
             nodes_per_maar=_MANY,
             prefixes_per_node=_PREFIXES,
-            pace_rate=_RATE,
-            pace_burst=_RATE,
+            pace_rate=0,
             warm_up=0,
+            retransmission=repeats,
         )
         place = settings.database if settings.database is not None else self._topology.best_place()
         self._enter(Role(self, CentralMobilityDatabase(told, EPOCH), database, place))

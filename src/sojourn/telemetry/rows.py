@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -34,8 +35,9 @@ def row_of(item: Event | Report) -> dict[str, Any]:
             return {"event": _hyphenated(type(item).__name__), **_details(item)}
 
 
-def _details(item: Event) -> dict[str, Any]:
-    pairs = ((name, _plain(getattr(item, name))) for name in item.__struct_fields__)
+def _details(item: object) -> dict[str, Any]:
+    assert is_dataclass(item)
+    pairs = ((field.name, _plain(getattr(item, field.name))) for field in fields(item))
     return {name: value for name, value in pairs if value is not None}
 
 

@@ -1,0 +1,87 @@
+"""What an episode needs to know of the roles that play in it. A new role joins by a module with one of these.
+
+The world, the air, the happenings, the stage, the shrinking and the commands know nothing of roles. A cast says which
+engines exist, how events reach them (mostly by handing `Air` and `Network` what they need), and what must be true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sim.air import Air, Node
+from sim.flows import Flows
+from sim.world import Machine, World
+from sojourn.wire.units import Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long it may take until everything is right."""
+
+    quiet: Duration
+    """After the last fault, with nodes that stay and show themselves."""
+    stays: Duration
+    """And for so long it has to stay right."""
+    idle: Duration
+    """After the last packet."""
+    empty: Duration
+    """After the last node left."""
+
+
+class Truth(Protocol):
+    """What must be true of the roles. Each answer is a list of faults as sentences; none is good news."""
+
+    def now(self, calm: bool) -> list[str]:
+        """What must never be true, and is; `calm`: nothing went wrong for a while."""
+        ...
+
+    def passing(self, calm: bool) -> set[str]:
+        """What may be true for a moment only, and is."""
+        ...
+
+    def quiet(self) -> list[str]:
+        """What may not be true any more after some quiet with nodes in their places, and is."""
+        ...
+
+    def idle(self) -> list[str]:
+        """The same, after nobody sent anything for a while."""
+        ...
+
+    def empty(self) -> list[str]:
+        """The same, after all nodes have been gone for a while."""
+        ...
+
+
+class Cast(Protocol):
+    """The roles of one episode on their machines, drawn from a seed."""
+
+    name: str
+    world: World
+    air: Air
+    """How nodes move and are noticed. Nodes with an engine of their own get a subclass that tells their machine."""
+    flows: Flows
+    truth: Truth
+    places: tuple[str, ...]
+    """Machines with access links."""
+    centres: tuple[str, ...]
+    """Machines that others ask: databases, anchors."""
+    patience: Patience
+    temper: str
+    """What kind of happenings the seed asks for: a key of `sim.script.TEMPERS`."""
+
+    def start(self) -> None:
+        """Everything is switched on."""
+        ...
+
+    def moved(self, node: Node) -> None:
+        """A node came to a place, or left one."""
+        ...
+
+    def forgot(self, machine: Machine) -> None:
+        """A machine begins without what it knew."""
+        ...
+
+    def settings(self) -> str:
+        """What the seed chose, in a line for people."""
+        ...

@@ -1,0 +1,203 @@
+"""The cast of RFC 8885: a CMD and MAARs. What must be true of them is in `sim.dmm_truth`.
+
+What a session of a node may expect, in the model's words (see `_excuse`): it goes on wherever the node goes, as long as
+packets pass every now and then, the node is registered, and nobody who has to remember its prefix loses memory at the
+one moment when nobody else could tell.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+from sim.air import Air, Node
+from sim.cast import Patience
+from sim.dmm_truth import DmmTruth
+from sim.domain import HOSTS, CmdEngine, DmmDomain, MaarEngine
+from sim.flows import Flow, Flows
+from sim.paths import Paths
+from sim.topology import SHAPES
+from sim.world import Machine
+from sojourn.engines.configuration import Mode
+from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.wire import BindingUpdate, MobileNodeIdentifier
+from sojourn.wire.addresses import prefix
+from sojourn.wire.mobility import MobilityMessage
+from sojourn.wire.units import SECOND, Duration, Instant
+
+_STAY = 2 * SECOND
+"""After which a node is registered, if nothing is wrong."""
+_AFTERMATH = 60 * SECOND
+"""How long after the last trouble something may still come of it: a retransmission takes half of that."""
+
+
+class Dmm:
+    """One domain; see `sim.cast.Cast`."""
+
+    name = "dmm"
+
+    def __init__(
+        self,
+        seed: int,
+        maar_engine: MaarEngine = MobilityAnchorAccessRouter,
+        cmd_engine: CmdEngine = CentralMobilityDatabase,
+    ) -> None:
+        dice = random.Random(f"dmm {seed}")
+        self.temper = dice.choice(("calm", "lossy", "cut", "mortal", "stubborn", "untimely", "all", "all"))
+        self.lifetime = dice.choice((20, 20, 60)) * SECOND
+        self.idle_hold = dice.choice((8, 30, 60)) * SECOND
+        self.tight = dice.random() < 0.1
+        self.cap = dice.choice((2, 3, 8, 8))
+        self.domain = DmmDomain(
+            dice.choice(list(Mode)),
+            dice.randint(2, 6),
+            self._database(dice),
+            self._routers(dice),
+            maar_engine,
+            cmd_engine,
+        )
+        self._particulars(dice)
+        self.world = self.domain.world
+        self.shape = dice.choice(SHAPES)
+        self.world.network.delays = self.shape(list(self.domain.members), dice)
+        self.world.network.on_arrived.append(self._on_arrived)
+        self.places = tuple(machine.name for machine in self.domain.routers)
+        self.centres = ("cmd",)
+        self.air = Air(self.world, {host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]})
+        paths = Paths(self.world, self.air, self.domain.home)
+        self.flows = Flows(self.world, self.air, paths, self._excuse)
+        self.truth = DmmTruth(self.domain, self.air, paths, claims=not self.tight)
+        self.patience = Patience(
+            quiet=2 * self.lifetime + 60 * SECOND,
+            stays=self.lifetime // 2 + 5 * SECOND,
+            idle=4 * self.idle_hold + 20 * SECOND,
+            empty=6 * self.lifetime + 60 * SECOND,
+        )
+        self._registered: dict[tuple[str, str], Instant] = {}
+        """When an update of a router about a node last reached a CMD that was alive."""
+        self._reminded: dict[tuple[str, str], Instant] = {}
+        """When the CMD last told a router of a node."""
+        self._forgot: dict[str, Instant] = {}
+        """When a machine last began without what it knew."""
+        self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
+        """Where every node was, and since when."""
+
+    # --- what the seed chooses ------------------------------------------------------------------------------------
+
+    def _database(self, dice: random.Random) -> dict[str, object]:
+        settings: dict[str, object] = {
+            "warm_up": self.lifetime,
+            "prefixes_per_node": self.cap,
+            "lifetime_max": dice.choice((self.lifetime, self.lifetime, self.lifetime // 2)),
+            "pace_rate": dice.choice((2000, 2000, 20)),
+        }
+        self.granted: Duration = min(self.lifetime, settings["lifetime_max"])  # type: ignore[type-var,assignment]
+        if self.tight:
+            settings["nodes"] = dice.choice((1, 2, 100))
+            settings["nodes_per_maar"] = dice.choice((1, 2, 100))
+        return settings
+
+    def _routers(self, dice: random.Random) -> dict[str, object]:
+        settings: dict[str, object] = {
+            "lifetime": self.lifetime,
+            "idle_hold": self.idle_hold,
+            "quarantine": 5 * SECOND,
+            "buffer": dice.random() < 0.5,
+            "advertise_confirmed": dice.random() < 0.25,
+            "advertisement_interval": dice.choice((10, 100)) * SECOND,
+        }
+        if self.tight:
+            settings["nodes"] = dice.choice((1, 2, 100))
+            settings["prefixes_per_node"] = dice.choice((1, 2, 16))
+            settings["new_nodes_per_second"] = dice.choice((1, 200))
+        return settings
+
+    def _particulars(self, dice: random.Random) -> None:
+        """What only some routers have: local networks, and a pool that is soon exhausted."""
+        with_networks = dice.random() < 0.3
+        for number in self.domain.numbers:
+            changes: dict[str, object] = {}
+            if with_networks and dice.random() < 0.6:
+                changes["routes"] = (prefix(f"fd00:{number}::/32"),)
+            if self.tight and dice.random() < 0.5:
+                changes["pool"] = prefix(f"2001:db8:a{number}00::/{dice.choice((62, 63, 64))}")
+            if changes:
+                self.domain.adjust(f"ar{number}", changes)
+
+    def settings(self) -> str:
+        """See `Cast`."""
+        domain = self.domain
+        return (
+            f"{domain.mode.value} mode, {len(self.places)} MAARs in a {self.shape.__name__}, "
+            f"{len(self.air.nodes)} nodes, "
+            f"lifetime {self.lifetime // SECOND} s, idle hold {self.idle_hold // SECOND} s, cap {self.cap}, "
+            f"{self.temper}{', tight limits' if self.tight else ''}"
+        )
+
+    # --- what happens ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """See `Cast`."""
+        for machine in self.domain.members.values():
+            machine.on_access = self.air.on_access
+            machine.on_forget = self.air.forget
+            machine.start()
+
+    def forgot(self, machine: Machine) -> None:
+        """See `Cast`. What its nodes were promised there is worth nothing any more."""
+        self._forgot[machine.name] = self.world.now
+        for each in self.air.on_link(machine.name):
+            each.promises.clear()
+            each.preferred = None
+
+    def moved(self, each: Node) -> None:
+        """See `Cast`."""
+        self._visits[each.name].append((self.world.now, each.place))
+
+    def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:
+        option = message.first(MobileNodeIdentifier)
+        if option is None or self.world.machines[receiver].driver is None:
+            return
+        if receiver == "cmd" and isinstance(message, BindingUpdate) and message.lifetime:
+            self._registered[sender, option.identifier.hex()] = self.world.now
+        elif sender == "cmd":
+            self._reminded[receiver, option.identifier.hex()] = self.world.now
+
+    # --- what a session may expect --------------------------------------------------------------------------------
+
+    def _excuse(self, flow: Flow, calm_since: Instant) -> str:
+        """Why a flow that does not work need not work any more; empty: it has to."""
+        now, place, who = self.world.now, flow.node.place, flow.node.link_layer.hex()
+        troubled = place is None or now - calm_since < _AFTERMATH + self.granted
+        if troubled and now - flow.worked > min(self.idle_hold - 3 * SECOND, self.granted // 2 - SECOND):
+            return "idle for too long"
+        if self.tight:
+            return "limits"
+        if self._too_many(flow):
+            return "too many prefixes"
+        if place is not None and troubled:
+            registered = max(self._registered.get((place, who), 0), flow.node.arrived)
+            if now - registered > self.granted - SECOND:
+                return "its binding ran out"
+        forgot = self._forgot.get(flow.home, -1)
+        if forgot >= flow.begun and self._reminded.get((flow.home, who), -1) < forgot:
+            return "its anchor forgot"
+        return ""
+
+    def _too_many(self, flow: Flow) -> bool:
+        """Whether its node was at as many other places as it may have prefixes, without a stay at home in between.
+
+        A stay too short to be registered in time is none; and a place left just before may be registered just after.
+        """
+        others: set[str] = set()
+        visits = [visit for visit in self._visits[flow.node.name] if visit[0] >= flow.begun - _STAY]
+        ends = [*(when for when, _ in visits[1:]), self.world.now]
+        for (when, place), end in zip(visits, ends, strict=False):
+            if place not in (flow.home, None):
+                others.add(place)
+            elif place is not None and end - when >= _STAY:
+                others.clear()
+            if len(others) >= self.cap:
+                return True
+        return False

@@ -1,0 +1,230 @@
+"""What must be true of a domain of RFC 8885: at any moment, after some quiet, with nothing sent, and with nobody left.
+
+The truth about the nodes is theirs (`sim.air`); what the routers make of it is read from their data planes and tables.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+
+from sim import ledgers
+from sim.air import Air, Node
+from sim.domain import DmmDomain
+from sim.paths import Loop, Paths
+from sim.world import Machine
+from sojourn.core.effects import Advertise
+from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.maar_session import Presence
+from sojourn.wire import BindingUpdate, MobileNodeIdentifier
+from sojourn.wire.addresses import Prefix
+from sojourn.wire.mobility import MobilityMessage
+from sojourn.wire.units import SECOND, Instant
+from support import checkers
+
+_UPDATE_RATE = 3
+"""MAX_UPDATE_RATE (RFC 8885 3.6)."""
+_SECOND = SECOND * 99 // 100
+"""By a clock that runs a little too fast."""
+
+
+class DmmTruth:
+    """The checkers of one domain. Without `claims` nobody has a right to service: the limits are too tight for that."""
+
+    def __init__(self, domain: DmmDomain, air: Air, paths: Paths, *, claims: bool) -> None:
+        self._domain, self._air, self._paths, self._claims = domain, air, paths, claims
+        self._holders: dict[Prefix, list[Node]] = defaultdict(list)
+        """Nodes that were given a prefix by its anchor and not told its end."""
+        self._updates: dict[tuple[str, bytes, str], deque[Instant]] = defaultdict(lambda: deque(maxlen=_UPDATE_RATE))
+        self._too_fast: list[str] = []
+        self._entries: list[BindingCacheEntry] = []
+        """Those of the CMD at the last look, and what they said then of the time of the attachment."""
+        self._stamps: dict[int, int] = {}
+        self._examined: dict[str, tuple[object, int]] = {}
+        air.on_advertised = self._on_advertised
+        domain.world.network.on_sent.append(self._on_sent)
+
+    # --- what is noted --------------------------------------------------------------------------------------------
+
+    def _on_advertised(self, machine: Machine, each: Node, effect: Advertise) -> None:
+        for advertised in effect.prefixes:
+            holders = self._holders[advertised.prefix]
+            if not advertised.valid:
+                if each in holders:
+                    holders.remove(each)
+            elif self._domain.home(advertised.prefix) is machine and each not in holders:
+                holders.append(each)
+
+    def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
+        option = message.first(MobileNodeIdentifier) if isinstance(message, BindingUpdate) else None
+        if option is None:
+            return
+        life = f"{sender} {self._domain.members[sender].lives}"  # nobody remembers what an earlier life sent
+        recent = self._updates[life, option.identifier, receiver]
+        now = self._domain.now
+        if len(recent) == _UPDATE_RATE and now - recent[0] < _SECOND:
+            self._too_fast.append(f"{sender} sends {receiver} more than 3 updates a second about one node")
+        recent.append(now)
+
+    # --- at any moment --------------------------------------------------------------------------------------------
+
+    def now(self, calm: bool) -> list[str]:
+        """See `sim.cast.Truth`."""
+        faults = list(self._too_fast)
+        for machine in self._domain.members.values():
+            if machine.driver is None or machine.paused:
+                continue
+            mark = (machine.driver, sum(machine.driver.counters.values()))
+            if self._examined.get(machine.name) != mark:
+                self._examined[machine.name] = mark
+                faults += [f"{machine.name}: {fault}" for fault in self._examine(machine)]
+        return faults or [*self._never_back(), *self._twice_owned(), *(self._astray() if calm else [])]
+
+    def passing(self, calm: bool) -> set[str]:
+        """See `sim.cast.Truth`: packets go round while two routers learn the news one after the other.
+
+        A loop of tunnels alone needs routers that both take the other for the one that serves. One that leads through
+        the ordinary way back to the anchor lasts until the serving router is registered, however long that takes.
+        """
+        calm = calm and self._claims  # a router that is full refuses what the anchor sends it
+        return {str(loop) for _, loop in self._loops() if calm or (loop.tunnels and self._all_obey())}
+
+    def _examine(self, machine: Machine) -> Iterator[str]:
+        machines = len(self._domain.members)
+        if machine.name == "cmd":
+            yield from ledgers.database(machine.engine, machines)
+            if not machine.disk_is_behind:
+                yield from ledgers.disk_of_database(machine, machine.engine)
+            return
+        yield from ledgers.maar(machine.engine, machines)
+        if not machine.disk_is_behind:
+            yield from ledgers.disk_of_maar(machine, machine.engine)
+        if not machine.kernel_is_behind:
+            yield from ledgers.kernel(machine, machine.engine)
+
+    def _never_back(self) -> Iterator[str]:
+        """The latest attachment wins: what the CMD took for the latest is never replaced by an earlier one."""
+        cmd = self._domain.members["cmd"]
+        stamps = {} if cmd.driver is None else {id(entry): entry.timestamp for entry in cmd.engine.entries.values()}
+        self._entries, before = [] if cmd.driver is None else list(cmd.engine.entries.values()), self._entries
+        for entry in before:
+            if stamps.get(id(entry), entry.timestamp) < self._stamps[id(entry)]:
+                yield f"cmd: an earlier attachment of {entry.node.hex()} replaced a later one"
+        self._stamps = stamps
+
+    def _twice_owned(self) -> Iterator[str]:
+        owners: dict[Prefix, str] = {}
+        for machine in self._domain.routers:
+            if machine.driver is None:
+                continue
+            for each in machine.engine._anchored_for:
+                if each in owners:
+                    yield f"{each} is anchored by {owners[each]} and {machine.name}"
+                owners[each] = machine.name
+
+    def _astray(self) -> Iterator[str]:
+        """No packet reaches a node that was never given its prefix while another one is there that was.
+
+        Only when all is calm: a router that forgot gives a prefix again, one that is dead cannot say that it is over.
+        """
+        for network in self._anchored():
+            try:
+                reached = self._paths.down(network)
+            except Loop:
+                continue
+            if reached is None or reached in self._holders[network]:
+                continue
+            for each in self._air.nodes.values():
+                if each is not reached and network in each.usable:
+                    yield f"packets to {network} of {each.name} reach {reached.name}"
+
+    def _loops(self) -> Iterator[tuple[Prefix, Loop]]:
+        for network in self._anchored():
+            try:
+                self._paths.down(network)
+            except Loop as loop:
+                yield network, loop
+
+    def _anchored(self) -> list[Prefix]:
+        return [
+            network
+            for machine in self._domain.routers
+            if machine.powered
+            for network in machine.plane.state.prefixes
+            if self._domain.home(network) is machine
+        ]
+
+    def _all_obey(self) -> bool:
+        """Whether every engine is awake, and every kernel does what it is asked."""
+        machines = self._domain.members.values()
+        return not any(each.driver is None or each.paused or each.kernel_is_behind for each in machines)
+
+    # --- after some quiet -----------------------------------------------------------------------------------------
+
+    def quiet(self) -> list[str]:
+        """Everybody is known where he is, and what is forwarded is what the bindings say."""
+        domain = self._domain
+        faults = checkers.owners(domain)
+        if not self._claims:
+            return faults
+        faults += self._served_nowhere_else() + self._nobody_shares() + checkers.routes_equal_bindings(domain)
+        faults += [f"{network}: {loop}" for network, loop in self._loops()]
+        faults += checkers.latest_wins(domain, {each.name: each.place for each in self._air.nodes.values()})
+        return faults + self._promises_kept()
+
+    def _promises_kept(self) -> list[str]:
+        """Every node has a prefix of its router, and can be reached on all that it is promised."""
+        faults = []
+        for each in self._air.nodes.values():
+            if each.place is None:
+                continue
+            if each.preferred is None or self._domain.home(each.preferred) is not self._domain.members[each.place]:
+                faults.append(f"{each.name} at {each.place} prefers {each.preferred}")
+            for network in sorted(each.usable):
+                if not self._paths.up(each, network, sent=False):
+                    faults.append(f"{each.name} at {each.place} cannot send from {network}")
+                elif self._reached(network) is not each:
+                    faults.append(f"{each.name} at {each.place} cannot be reached at {network}")
+        return faults
+
+    def _reached(self, network: Prefix) -> Node | None:
+        try:
+            return self._paths.down(network)
+        except Loop:
+            return None
+
+    def _served_nowhere_else(self) -> list[str]:
+        faults = []
+        for each in self._air.nodes.values():
+            for machine in self._domain.routers:
+                session = self._domain.session(machine.name, each.name)
+                if session is not None and session.presence is Presence.SERVED and machine.name != each.place:
+                    faults.append(f"{each.name} is served by {machine.name}, and is at {each.place}")
+        return faults
+
+    def _nobody_shares(self) -> list[str]:
+        users: dict[Prefix, str] = {}
+        faults = []
+        for each in self._air.nodes.values():
+            for network in each.usable:
+                if network in users:
+                    faults.append(f"{network} is promised to {users[network]} and {each.name}")
+                users[network] = each.name
+        return faults
+
+    # --- with nothing sent, and with nobody left ------------------------------------------------------------------
+
+    def idle(self) -> list[str]:
+        """What nobody uses is over: every node is left with the prefix of its place."""
+        faults = self.quiet()
+        for entry in self._domain.cmd.entries.values():
+            if entry.previous():
+                faults.append(f"{entry.node.hex()} keeps {len(entry.previous())} idle prefixes")
+        for each in self._air.nodes.values():
+            if self._claims and each.place is not None and len(each.usable) != 1:
+                faults.append(f"{each.name} at {each.place} is promised {len(each.usable)} prefixes")
+        return faults
+
+    def empty(self) -> list[str]:
+        """Nobody was ever here."""
+        return checkers.nothing_left(self._domain)

@@ -1,0 +1,144 @@
+"""A domain of RFC 8885 as machines of a `World`: one CMD and some MAARs, with addresses that read well.
+
+What the simulation (`sim.dmm`), the tests of the engines and the transcripts (`support.domain`) share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any, TypeAlias
+
+from sim.world import Machine, World
+from sojourn.core.engine import Engine
+from sojourn.engines.configuration import CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
+from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_session import Session
+from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.wire.addresses import Address, Prefix, address, link_layer, prefix
+from sojourn.wire.units import Duration, Instant, WallClock
+
+CMD = address("2001:db8:c::1")
+HOSTS = {f"mn{n}": link_layer(f"02:00:00:00:01:{n:02x}") for n in range(1, 100)}
+
+MaarEngine: TypeAlias = Callable[[MaarConfiguration, WallClock], Engine]
+CmdEngine: TypeAlias = Callable[[CmdConfiguration, WallClock], Engine]
+
+
+@cache
+def router(number: int) -> Address:
+    """The address of ``arN``."""
+    return address(f"2001:db8:a{number}::1")
+
+
+@cache
+def pool(number: int) -> Prefix:
+    """The pool of ``arN``."""
+    return prefix(f"2001:db8:a{number}00::/48")
+
+
+@cache
+def ipv4_pool(number: int) -> Prefix:
+    """The IPv4 addresses of ``arN``."""
+    return prefix(f"10.{number}.0.0/24")
+
+
+def node(host: str) -> bytes:
+    """The key of a host in the engines' tables."""
+    return b"\x05" + HOSTS[host]
+
+
+class DmmDomain:
+    """``cmd`` and ``ar1`` to ``arN``, not started yet. Every life is built from the same configurations."""
+
+    def __init__(
+        self,
+        mode: Mode,
+        maars: int,
+        cmd: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        maar_engine: MaarEngine = MobilityAnchorAccessRouter,
+        cmd_engine: CmdEngine = CentralMobilityDatabase,
+    ) -> None:
+        """`cmd` and `settings` replace defaults of the CMD's and of all MAARs' configuration."""
+        self.mode = mode
+        self._maar_engine, self._cmd_engine = maar_engine, cmd_engine
+        self.world = World()
+        self.numbers = range(1, maars + 1)
+        self.maar_configurations = {f"ar{n}": replace(self._maar(n), **settings) for n in self.numbers}
+        self.cmd_configuration = replace(
+            CmdConfiguration(CMD, tuple(Maar(router(n), pool(n), f"ar{n}") for n in self.numbers), mode), **cmd
+        )
+        self.names = self.world.network.names
+        self.members: dict[str, Machine] = self.world.machines
+        for name, where in [("cmd", CMD), *((f"ar{n}", router(n)) for n in self.numbers)]:
+            self._member(name, where)
+
+    def _maar(self, number: int) -> MaarConfiguration:
+        others = tuple(Peer(router(m), f"ar{m}") for m in self.numbers if m != number)
+        return MaarConfiguration(router(number), pool(number), CMD, others, self.mode)
+
+    def give_pools(self) -> None:
+        """Every MAAR has IPv4 addresses and prefixes to delegate, and all know of each other's; before they start."""
+        for number, (name, configuration) in zip(self.numbers, self.maar_configurations.items(), strict=True):
+            changes = {
+                "dhcpv6": Dhcpv6.STATEFUL,
+                "ipv4_pool": ipv4_pool(number),
+                "delegated_pool": pool(number).subnet(1, 49),
+                "peers": tuple(replace(peer, ipv4_pool=ipv4_pool(int(peer.name[2:]))) for peer in configuration.peers),
+            }
+            self.adjust(name, changes)
+        maars = tuple(replace(maar, ipv4_pool=ipv4_pool(int(maar.name[2:]))) for maar in self.cmd_configuration.maars)
+        self.cmd_configuration = replace(self.cmd_configuration, maars=maars)
+
+    def _member(self, name: str, where: Address) -> Machine:
+        return Machine(self.world, name, where, lambda epoch: self._engine(name, epoch))
+
+    def _engine(self, name: str, epoch: WallClock) -> Engine:
+        if name == "cmd":
+            return self._cmd_engine(self.cmd_configuration, epoch)
+        return self._maar_engine(self.maar_configurations[name], epoch)
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Instant:
+        return self.world.now
+
+    @property
+    def routers(self) -> list[Machine]:
+        """The MAARs."""
+        return [self.members[f"ar{number}"] for number in self.numbers]
+
+    @property
+    def cmd(self) -> CentralMobilityDatabase:
+        """The engine of the CMD."""
+        engine = self.members["cmd"].engine
+        assert isinstance(engine, CentralMobilityDatabase)
+        return engine
+
+    def maar(self, name: str) -> MobilityAnchorAccessRouter:
+        """The engine of a MAAR."""
+        engine = self.members[name].engine
+        assert isinstance(engine, MobilityAnchorAccessRouter)
+        return engine
+
+    def home(self, network: Prefix) -> Machine | None:
+        """The MAAR whose pool has that prefix."""
+        for number in self.numbers:
+            if pool(number).contains(network):
+                return self.members[f"ar{number}"]
+        return None
+
+    def session(self, name: str, host: str) -> Session | None:
+        """What `name` knows of `host`."""
+        return self.maar(name).sessions.get(node(host))
+
+    def adjust(self, name: str, changes: Mapping[str, Any]) -> None:
+        """The next life of a MAAR has other settings."""
+        self.maar_configurations[name] = replace(self.maar_configurations[name], **changes)
+
+    def run(self, duration: Duration) -> None:
+        """Let time pass."""
+        self.world.run(duration)

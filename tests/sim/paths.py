@@ -1,0 +1,82 @@
+"""What becomes of a packet, by the memory data planes: from a correspondent to a node, and from a node to the core.
+
+A correspondent may be anywhere in the core. The routing protocol carries a packet to the router whose pool has the
+prefix; from there on the data planes decide. What they have no special way for takes the ordinary one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.air import Air, Node
+from sim.world import Machine, World
+from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
+from sojourn.wire.addresses import Prefix
+
+Home = Callable[[Prefix], Machine | None]
+"""The machine to which ordinary routing carries packets to a prefix."""
+HOPS = 12
+"""A packet that met so many routers goes round."""
+
+
+class Loop(Exception):
+    """The packet goes round until its hop limit ends; the text says where."""
+
+    def __init__(self, prefix: Prefix, visited: list[str], *, tunnels: bool) -> None:
+        super().__init__(f"packets to {prefix} go round: {' '.join(visited)}")
+        self.tunnels = tunnels
+        """All the way round was through tunnels."""
+
+
+class Paths:
+    """Follows packets through one world."""
+
+    def __init__(self, world: World, air: Air, home: Home) -> None:
+        self._world = world
+        self._air = air
+        self._home = home
+
+    def down(self, prefix: Prefix) -> Node | None:
+        """The node that a packet to `prefix` reaches; None when it is lost. Raises `Loop`."""
+        at = self._home(prefix)
+        if at is None or not at.powered:
+            return None
+        visited, tunnels = [at.name], True
+        while True:
+            way = at.plane.way(prefix)
+            match way:
+                case EnsureDelivery(_, interface, link_layer):
+                    return self._air.node_at(at.name, interface, link_layer)
+                case EnsureTunnel(_, remote):
+                    following = self._world.machines[self._world.network.names[remote]]
+                case EnsureHold():
+                    return None
+                case _:
+                    home = self._home(prefix)
+                    if home is None or home is at:
+                        return None
+                    following, tunnels = home, False
+            if not self._world.network.passes(at.name, following.name):
+                return None
+            at = following
+            visited.append(at.name)
+            if len(visited) > HOPS:
+                raise Loop(prefix, visited, tunnels=tunnels)
+
+    def up(self, node: Node, prefix: Prefix, *, sent: bool) -> bool:
+        """Whether a packet of `node` from `prefix` reaches the core where it belongs. One that is `sent` is counted."""
+        if node.place is None or (node.place, node.interface) in self._air.down:
+            return False
+        place = self._world.machines[node.place]
+        if not place.powered or prefix not in place.plane.state.uplinks:
+            return False
+        anchor = place.plane.state.uplinks[prefix]
+        if anchor is None:
+            return self._home(prefix) is place
+        name = self._world.network.names.get(anchor)
+        if name is None or not self._world.network.passes(node.place, name):
+            return False
+        home = self._world.machines[name]
+        if sent:
+            home.plane.traffic(prefix)
+        return self._home(prefix) is home
