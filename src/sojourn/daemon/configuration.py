@@ -109,6 +109,7 @@ def mag_configuration(section: Mag) -> MagConfiguration:
             GatewayProfile(known.link_layer, known.identifier or b"", known.lma, known.service, known.prefixes)
             for known in section.profiles
         ),
+        dhcpv6=Dhcpv6(section.dhcpv6),
         everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),

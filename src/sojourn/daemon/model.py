@@ -422,6 +422,14 @@ class Mag(Section):
         "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
     )
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
+    dhcpv6: Dhcpv6Field = _mag(
+        "dhcpv6",
+        "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their home prefixes (IA_NA). All "
+        "gateways of the domain answer as one.",
+    )
+    slaac: SwitchField = _mag("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up.", ())
     multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())

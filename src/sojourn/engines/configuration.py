@@ -140,6 +140,13 @@ class AccessConfiguration:
     retransmission: RetransmissionConstants = RetransmissionConstants()
     multicast: MulticastConfiguration | None = None
     """None: no multicast beyond the access links."""
+    dhcpv6: Dhcpv6 = Dhcpv6.OFF
+    slaac: bool = True
+    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
+    dns: tuple[Address, ...] = ()
+    """Name servers that hosts are told of, of both families."""
+    domains: tuple[str, ...] = ()
+    """Domains that hosts search names in; the first is the one of IPv4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +173,6 @@ class MaarConfiguration(AccessConfiguration):
     """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     quarantine: Duration = 1 * MINUTE
     """A retired prefix is not given to another node for this long."""
-    dhcpv6: Dhcpv6 = Dhcpv6.OFF
-    slaac: bool = True
-    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
-    dns: tuple[Address, ...] = ()
-    """Name servers that hosts are told of, of both families."""
-    domains: tuple[str, ...] = ()
-    """Domains that hosts search names in; the first is the one of IPv4."""
     delegated_pool: Prefix | None = None
     """A part of `pool`: prefixes for hosts that are routers (IA_PD)."""
     delegated_length: int = 60

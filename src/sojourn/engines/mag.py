@@ -16,6 +16,7 @@ from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
     Commanded,
+    DhcpReceived,
     EffectFailed,
     Event,
     GroupsReported,
@@ -29,7 +30,8 @@ from sojourn.engines.access_multicast import MulticastProcedures
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.base import TimerName
-from sojourn.engines.mag_registration import MagRegistration
+from sojourn.engines.configuration import MagConfiguration
+from sojourn.engines.mag_dhcp import MagDhcp
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -38,7 +40,7 @@ from sojourn.wire import (
     Handoff,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer, link_layer_text, text
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
@@ -49,8 +51,12 @@ _HANDOFFS = {
 }
 
 
-class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateListEntry]):
+class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
     """The engine of the role ``mag``."""
+
+    def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self._open_dhcp()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -119,6 +125,8 @@ class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateList
                 self._on_command(verb, arguments)
             case GroupsReported():
                 self._on_groups_reported(event)
+            case DhcpReceived():
+                self._on_dhcp_received(event)
             case _:
                 pass  # nothing is counted here
 
@@ -152,6 +160,8 @@ class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateList
                 self._on_refresh_due(session)
             case "probe":
                 self._probe(session)
+            case "dhcp":
+                self._on_patience_over(session.node)
             case "advertise":
                 if session.presence is SERVED:
                     self._advertise(session)

@@ -148,6 +148,7 @@ class MagRegistration(MagAccess):
                 self._advertise(session)
             if upload:
                 self._register(session, Handoff.NOT_CHANGED)
+            self._on_settled(session.node)
 
     def _answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> BindingUpdate | None:
         """The registration that `answer` belongs to. Status 135 comes with another sequence number (RFC 6275 9.5.1)."""
