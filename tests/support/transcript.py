@@ -7,6 +7,8 @@
     delay ar1 cmd 10ms          skew ar1 -400ms            traffic ar1#0 5
     refuse ar1 EnsurePrefix     the kernel refuses that from now on, until `accept ar1`
     mn1 is deaf                 it answers no probe any more
+    mn1 joins ff0e::1           wherever it is: it says so now, and when it is asked
+    mn1 quits ff0e::1           the opposite of it
     untraced / traced           what happens in between is not in the trace
     check                       routes are what the bindings say, one owner for a prefix, no loop
 
@@ -28,22 +30,27 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     ProbeNode,
+    QueryListeners,
     Report,
     SendMessage,
     StoreBinding,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawSlot,
     WithdrawUplink,
 )
-from sojourn.core.events import NodeSeen, Sighting
-from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, logical_link_local
+from sojourn.core.events import GroupsReported, NodeSeen, Sighting
+from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, MulticastConfiguration, logical_link_local
 from sojourn.wire import (
     AnchoredPrefix,
     BindingAcknowledgement,
@@ -63,7 +70,8 @@ from sojourn.wire import (
     ServingMaar,
     Status,
 )
-from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, prefix, text
+from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, address, prefix, text
+from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 from support import checkers, pmip_checkers
 from support.domain import CMD, HOSTS, Domain, pool, router
@@ -102,6 +110,7 @@ class _Stage:
         self.lines: list[str] = []
         self.places: dict[str, str] = {}
         self.deaf: set[str] = set()
+        self.groups: dict[str, list[Address]] = {}
         self._losses: dict[tuple[str, str], int] = {}
         self._last = ("", "")
         self._traced = True
@@ -136,8 +145,10 @@ class _Stage:
         settings: dict[str, object] = {}
         cmd: dict[str, object] = {}
         for key, value in options.items():
-            if key not in ("maars", "legacy", "routes", "pool"):
+            if key not in ("maars", "legacy", "routes", "pool", "multicast"):
                 (cmd if key.startswith("cmd.") else settings)[key.removeprefix("cmd.")] = _value(value)
+        if "multicast" in options:
+            settings["multicast"] = MulticastConfiguration(options["multicast"], ("acc0",))
         domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)  # type: ignore[arg-type]
         if "legacy" in options:
             domain.replace_cmd(LegacyAnchor(CMD, _HOME, strict=options["legacy"] == "strict"))
@@ -152,6 +163,7 @@ class _Stage:
         self.domain = domain
         domain.lose = self._lost
         domain.on_probe = self._on_probe
+        domain.on_query = self._on_query
         domain.clear()
         self._born = domain.now
 
@@ -249,6 +261,19 @@ class _Stage:
         assert self.domain is not None
         self.domain.event(name, NodeSeen("acc0", HOSTS[host], Sighting.ROUTER_SOLICITATION))
 
+    def _node_joins(self, host: str, group: str) -> None:
+        self.groups.setdefault(host, []).append(address(group))
+        self._say(host, self.places[host], RecordType.CHANGE_TO_EXCLUDE_MODE, address(group))
+
+    def _node_quits(self, host: str, group: str) -> None:
+        self.groups[host].remove(address(group))
+        self._say(host, self.places[host], RecordType.CHANGE_TO_INCLUDE_MODE, address(group))
+
+    def _say(self, host: str, name: str, kind: RecordType, group: Address) -> None:
+        assert self.domain is not None
+        record = MulticastAddressRecord(kind, group)
+        self.domain.event(name, GroupsReported("acc0", HOSTS[host], (record,), False))
+
     def _node_is(self, host: str, what: str) -> None:
         assert what == "deaf"
         self.deaf.add(host)
@@ -265,6 +290,17 @@ class _Stage:
         host = _NAMES[probe.link_layer]
         if self.places.get(host) == name and host not in self.deaf:
             self.domain.later(MILLISECOND, name, NodeSeen("acc0", probe.link_layer, Sighting.NEIGHBOUR))
+
+    def _on_query(self, name: str, query: QueryListeners) -> None:
+        """Who is asked and hears it says all that it listens to, some milliseconds later."""
+        assert self.domain is not None
+        for host, place in self.places.items():
+            asked = query.link_layer in (None, HOSTS[host]) and place == name and host not in self.deaf
+            said = [group for group in self.groups.get(host, []) if query.group in (None, group)]
+            if asked and said:
+                records = [MulticastAddressRecord(RecordType.MODE_IS_EXCLUDE, group) for group in said]
+                event = GroupsReported("acc0", HOSTS[host], tuple(records), False)
+                self.domain.later(10 * MILLISECOND, name, event)
 
     # --- the trace ----------------------------------------------------------------------------------------------------
 
@@ -326,6 +362,18 @@ def describe(effect: Effect) -> str:
             return f"probe {_host(link_layer)} on {interface}"
         case ForgetStation(interface, link_layer):
             return f"forget {_host(link_layer)} on {interface}"
+        case QueryListeners(interface, link_layer, group):
+            asked = "all" if link_layer is None else _host(link_layer)
+            return f"ask {asked} on {interface} about {'all groups' if group is None else text(group)}"
+        case EnsureMulticastRoute(group, source, interfaces):
+            return f"{_flow(group, source)}: to {' '.join(interfaces) or 'nowhere'}"
+        case WithdrawMulticastRoute(group, source):
+            return f"{_flow(group, source)}: nothing"
+        case EnsureMembership(group, excluding, sources):
+            which = "all but" if excluding and sources else "all" if excluding else "only"
+            return f"join {text(group)} upstream: {' '.join([which, *map(text, sources)])}"
+        case WithdrawMembership(group):
+            return f"leave {text(group)} upstream"
         case StoreBinding(key) | DeleteBinding(key) if len(key) == 4:
             verb = "store" if isinstance(effect, StoreBinding) else "delete"
             return f"{verb} session {int.from_bytes(key, 'big')}"
@@ -335,6 +383,10 @@ def describe(effect: Effect) -> str:
             return f"delete {_host(key[1:])}"
         case Report(name, detail):
             return f"* {name}{''.join(_detail(key, value) for key, value in sorted(detail.items()))}"
+
+
+def _flow(group: Address, source: Address | None) -> str:
+    return f"{text(group)} from {'anybody' if source is None else text(source)}"
 
 
 def message_words(message: MobilityMessage) -> str:

@@ -15,10 +15,10 @@ from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
 
 WIDTH = 80
 """Columns that a table may take where nobody says how many there are."""
-_TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)"}
+_TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)", "expires": "left (s)"}
 """Shorter, and with units: seconds."""
 
-Topic = Literal["sessions", "bindings", "routes", "peers", "events", "counters"]
+Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "events", "counters"]
 
 
 def show(
@@ -43,7 +43,8 @@ def show(
     topic:
         sessions: nodes, where they are and their prefixes. bindings: what is registered. routes: what holds
         in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
-        leads. peers: the other routers. events: what happened lately. counters: all that is counted.
+        leads. peers: the other routers. groups: who listens to which multicast groups. events: what happened
+        lately. counters: all that is counted.
     daemon:
         The configuration file that the daemon runs with (TOML).
     socket:

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
+    Dhcpv6,
     Gateway,
     GatewayProfile,
     HomeProfile,
@@ -25,6 +26,7 @@ from sojourn.engines.configuration import (
     MaarConfiguration,
     MagConfiguration,
     Mode,
+    MulticastConfiguration,
     RetransmissionConstants,
 )
 from sojourn.engines.configuration import Maar as MaarOfDomain
@@ -77,18 +79,20 @@ def parse(octets: bytes, name: str) -> Configuration:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool) for peer in section.peers)
+    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool) for peer in section.peers)
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),
+        dhcpv6=Dhcpv6(section.dhcpv6),
         peers=peers,
         retransmission=_retransmission(section.retransmission),
+        multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
 
 
 def cmd_configuration(section: Cmd) -> CmdConfiguration:
     """What the CMD engine is told; keys and fields have the same names."""
-    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name) for maar in section.maars)
+    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name, maar.ipv4_pool) for maar in section.maars)
     return CmdConfiguration(
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
@@ -105,9 +109,11 @@ def mag_configuration(section: Mag) -> MagConfiguration:
             GatewayProfile(known.link_layer, known.identifier or b"", known.lma, known.service, known.prefixes)
             for known in section.profiles
         ),
+        dhcpv6=Dhcpv6(section.dhcpv6),
         everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),
+        multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
 
 
@@ -128,13 +134,27 @@ def _without(section: BaseModel, name: str) -> dict[str, Any]:
     return {key: value for key, value in section if key != name}
 
 
+def speaks_ipv4(section: Maar) -> bool:
+    """Whether nodes there may have IPv4 addresses, from this router or from another."""
+    return section.ipv4_pool is not None or any(peer.ipv4_pool is not None for peer in section.peers)
+
+
 def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
     """What the data plane in the kernel is told."""
     match section:
         case Maar():
             # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
             peers = (*(peer.address for peer in section.peers), section.cmd)
-            settings = LinuxSettings(section.address, section.pool, peers, section.access, **_of_access(section))
+            settings = LinuxSettings(
+                section.address,
+                section.pool,
+                peers,
+                section.access,
+                delegated_length=0 if section.dhcpv6 != "stateful" else section.delegated_length,
+                ipv4=speaks_ipv4(section),
+                ipv4_pool=section.ipv4_pool,
+                **_of_access(section),
+            )
         case Mag():
             peers = anchors_of(section)
             settings = LinuxSettings(
@@ -155,16 +175,22 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
             )
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
-    return replace(settings, **_kernel_numbers(section.kernel))
+    return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))
 
 
 def _of_access(section: Maar | Mag) -> dict[str, Any]:
-    return {"buffer": section.buffer, "link_layer": section.link_layer, "link_local": section.link_local}
+    return {
+        "buffer": section.buffer,
+        "upstream": section.multicast.upstream if section.multicast else "",
+        "link_layer": section.link_layer,
+        "link_local": section.link_local,
+    }
 
 
 def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
     return {
         "loop": kernel.loop,
+        "tunnels": kernel.tunnels,
         "tables": _moved(Tables(), kernel.first_table - Tables.decapsulation),
         "priorities": _moved(Priorities(), kernel.first_priority - Priorities.inner_spoofing),
         "nexthops": kernel.nexthops,
@@ -188,19 +214,14 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {
-        "mode",
-        "peers",
-        "maars",
-        "retransmission",
-        "gateways",
-        "profiles",
-        "everybody",
-        "technologies",
-        "repeats",
-    }
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
+    made_here |= {"gateways", "profiles", "everybody", "technologies"}
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:
     return RetransmissionConstants(**_same_names(RetransmissionConstants, section))
+
+
+def _multicast(section: Multicast, access: tuple[str, ...]) -> MulticastConfiguration:
+    return MulticastConfiguration(**_same_names(MulticastConfiguration, section), access=access)

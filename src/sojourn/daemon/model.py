@@ -6,124 +6,85 @@ the engines' configuration has that field's name and default; a test walks the f
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
-from pydantic import Field, Strict
-
+from sojourn.daemon.kinds import (
+    BackendField,
+    CountField,
+    DelegatedField,
+    Dhcpv6Field,
+    FewField,
+    HoldField,
+    IdentifiersField,
+    LengthField,
+    LogField,
+    LogFormatField,
+    MarkField,
+    ModeField,
+    MtuField,
+    NexthopField,
+    OctetField,
+    PairField,
+    PriorityField,
+    RobustnessField,
+    SecondsField,
+    TableField,
+    ToleranceField,
+    as_the_engine,
+)
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
     LmaConfiguration,
     MaarConfiguration,
     MagConfiguration,
+    MulticastConfiguration,
     RetransmissionConstants,
 )
 from sojourn.files.fields import (
     AddressField,
+    DomainsField,
     DurationField,
     Expected,
     IdentifierField,
     InterfaceField,
+    Ipv4PoolField,
     LinkLayerField,
     LinkLocalField,
     NameField,
+    NameServersField,
     PathField,
     PoolField,
     PrefixField,
     SocketField,
     SwitchField,
     TextField,
-    duration_text,
 )
 from sojourn.files.sections import Layout, Section, setting
-from sojourn.wire.addresses import link_layer_text, text
-
-ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator"],
-    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), the same in the whole domain', "proxy"),
-]
-LogField: TypeAlias = Annotated[
-    Literal["debug", "info", "warning", "error"], Expected('"debug", "info", "warning" or "error"', "info")
-]
-LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
-IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
-ToleranceField: TypeAlias = Annotated[
-    Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
-    Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
-]
-BackendField: TypeAlias = Annotated[Literal["seg6", "memory"], Expected('"seg6" or "memory"', "seg6")]
-CountField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
-]
-FewField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=64), Expected("a whole number from 1 to 64", 8)]
-MtuField: TypeAlias = Annotated[
-    int,
-    Strict(),
-    Field(ge=1320, le=65535),
-    Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
-]
-LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)]
-LoopField: TypeAlias = Annotated[
-    tuple[InterfaceField, InterfaceField], Expected("two names of interfaces", ["sojourn0", "sojourn1"])
-]
-TableField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - 7), Expected("a whole number, and five after it, but not 253 to 255", 50)
-]
-PriorityField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=32_000), Expected("a whole number from 1 to 32000", 9)
-]
-NexthopField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - (1 << 24)), Expected("a whole number below 2^32 - 2^24", 0x8C000000)
-]
-MarkField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - 1), Expected("a whole number of 32 bits, not 0", 0x8C0000)
-]
-HoldField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=4096, le=1 << 30), Expected("a number of octets from 4096 to 2^30", 1 << 20)
-]
-SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected("a whole number from 1 to 60", 5)]
-OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
-
-
-def _default(configuration: type, name: str) -> Any:
-    """The engines' own default for `name`, as it is written in a file."""
-    field = next(field for field in fields(configuration) if field.name == name)
-    assert field.default is not MISSING
-    match field.type:
-        case "Duration":
-            return duration_text(field.default)
-        case "Address":
-            return text(field.default)
-        case "LinkLayer":
-            return link_layer_text(field.default)
-        case _:
-            return getattr(field.default, "value", field.default)
-
-
-def _as_the_engine(configuration: type, name: str, about: str, example: object) -> Any:
-    examples = None if example is None else [example]
-    return Field(_default(configuration, name), validate_default=True, description=about, examples=examples)
 
 
 def _retransmission(name: str, about: str) -> Any:
-    return _as_the_engine(RetransmissionConstants, name, about, None)
+    return as_the_engine(RetransmissionConstants, name, about, None)
 
 
 def _maar(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MaarConfiguration, name, about, example)
+    return as_the_engine(MaarConfiguration, name, about, example)
 
 
 def _cmd(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(CmdConfiguration, name, about, example)
+    return as_the_engine(CmdConfiguration, name, about, example)
+
+
+def _multicast(name: str, about: str) -> Any:
+    return as_the_engine(MulticastConfiguration, name, about, None)
 
 
 def _mag(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MagConfiguration, name, about, example)
+    return as_the_engine(MagConfiguration, name, about, example)
 
 
 def _lma(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(LmaConfiguration, name, about, example)
+    return as_the_engine(LmaConfiguration, name, about, example)
 
 
 class Retransmission(Section):
@@ -145,12 +106,55 @@ class Peer(Section):
     pool: PoolField | None = setting(
         "Its pool: prefixes outside of it are not believed to be anchored there.", None, example="2001:db8:a200::/48"
     )
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
+    )
+
+
+class Multicast(Section):
+    """Multicast to the nodes (RFC 4605), switched on by this table. Times and robustness as in RFC 3810 9."""
+
+    upstream: InterfaceField = setting(
+        "The interface towards multicast routers: groups are joined there, and their packets come from there.",
+        example="core0",
+    )
+    query_interval: DurationField = _multicast("query_interval", "Between two questions to all nodes of a link.")
+    query_response_interval: DurationField = _multicast(
+        "query_response_interval", "So long nodes may take to answer these."
+    )
+    last_listener_query_interval: DurationField = _multicast(
+        "last_listener_query_interval",
+        "The same, when a group seems to have lost its last listener; and until a node "
+        "that attached and did not answer is asked again.",
+    )
+    robustness: RobustnessField = _multicast("robustness", "So many messages in a row, but one, may get lost.")
+    groups: CountField = _multicast("groups", "Most groups that all nodes together listen to.")
+    groups_per_node: CountField = _multicast("groups_per_node", "Most groups of one node.")
+    sources_per_node: CountField = _multicast(
+        "sources_per_node", "Most sources that one node names, in all its groups together."
+    )
+
+
+class AccessPoint(Section):
+    """A hostapd in the daemon's network namespace: it says which stations came, who they are, and which left."""
+
+    control: SocketField = setting(
+        "Its control socket for one interface (`ctrl_interface` of hostapd.conf).", example="/run/hostapd/wlan0"
+    )
+    interface: InterfaceField = setting(
+        "The access interface on which its stations are: its own, or the bridge that it is in.", example="br-lan"
+    )
 
 
 class Kernel(Section):
     """Numbers and names in the kernel that are the daemon's own; to be changed where something else uses them."""
 
-    loop: LoopField = setting("A veth pair of the daemon's own.", ("sojourn0", "sojourn1"))
+    loop: PairField = setting("A veth pair of the daemon's own.", LinuxSettings.loop)
+    tunnels: PairField = setting(
+        "Its two ip6tnl devices, where the backend is that: into tunnels, out of tunnels.",
+        LinuxSettings.tunnels,
+        example=["sojourn2", "sojourn3"],
+    )
     first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
         "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
@@ -171,6 +175,11 @@ class Maar(Section):
     access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
         "The interfaces on which nodes attach."
     )
+    hostapd: tuple[AccessPoint, ...] = setting(
+        "Access points on this machine, as tables `[[maar.hostapd]]`: their stations are known before their first "
+        "frame, and their leaving at once.",
+        (),
+    )
     cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
     mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
@@ -182,9 +191,15 @@ class Maar(Section):
         None,
         example="mad-pmipv6",
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
     counters: SwitchField = setting(
-        "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
+        "Use nf_tables. Without it no prefix is found idle, and with seg6 packets too big for a tunnel are lost in "
+        "silence.",
+        True,
     )
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
@@ -233,12 +248,37 @@ class Maar(Section):
     clock_window: DurationField = _maar("clock_window", "A larger difference to the database's clock is corrected.")
     prefix_length: LengthField = _maar("prefix_length", "Length of a node's prefix. Hosts make addresses from 64 only.")
     access_technology: OctetField = _maar("access_technology", "As told to the database (RFC 5213 8.5); 4 is Wi-Fi.")
+    dhcpv6: Dhcpv6Field = _maar(
+        "dhcpv6",
+        "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their own prefixes (IA_NA) and, "
+        "with a `delegated_pool`, prefixes for what is behind them (IA_PD). All routers of the domain answer as one.",
+    )
+    slaac: SwitchField = _maar("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
+    delegated_pool: PoolField | None = setting(
+        "A part of `pool`: a node that is a router gets a prefix from here and keeps it wherever it is.",
+        None,
+        example="2001:db8:a100:8000::/49",
+    )
+    delegated_length: DelegatedField = _maar("delegated_length", "Length of such a prefix, the same in the domain.")
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "A node that asks by DHCPv4 gets an address from here and keeps it wherever it is. The first address is the "
+        "default router of all of them. The network routes the pool to this router.",
+        None,
+        example="10.1.0.0/16",
+    )
+    dhcp_lease: DurationField = _maar(
+        "dhcp_lease",
+        "Of IPv4 addresses and delegated prefixes; nodes renew at half of it. What is not renewed ends with it.",
+    )
     link_local: LinkLocalField = _maar(
         "link_local",
         "What all routers of the domain are called on access links (RFC 6543); the same everywhere.",
     )
     link_layer: LinkLayerField = _maar("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[maar.retransmission]`.", Retransmission())
+    multicast: Multicast | None = setting("Table `[maar.multicast]`; without it no multicast is forwarded.", None)
     kernel: Kernel = setting("Table `[maar.kernel]`.", Kernel())
 
 
@@ -248,6 +288,7 @@ class CmdMaar(Section):
     name: NameField = setting("For people.", "", example="ar1")
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
     pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
+    ipv4_pool: Ipv4PoolField | None = setting("Its pool of IPv4 addresses, likewise.", None, example="10.1.0.0/16")
 
 
 class Cmd(Section):
@@ -306,6 +347,11 @@ class Mag(Section):
     access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
         "The interfaces on which nodes attach."
     )
+    hostapd: tuple[AccessPoint, ...] = setting(
+        "Access points on this machine, as tables `[[mag.hostapd]]`: their stations are known before their first "
+        "frame, and their leaving at once.",
+        (),
+    )
     profiles: tuple[MagProfile, ...] = setting("Nodes that are known, as tables `[[mag.profiles]]`.", ())
     everybody: MagEverybody = setting("Table `[mag.everybody]`.", MagEverybody())
     visitors: PoolField | None = setting(
@@ -336,7 +382,11 @@ class Mag(Section):
         None,
         example="oai-pmipv6",
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
     counters: SwitchField = setting(
         "Use nf_tables. Without it packets too big for a tunnel are lost in silence, and those for nodes that left are "
         "routed on.",
@@ -372,6 +422,15 @@ class Mag(Section):
         "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
     )
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
+    dhcpv6: Dhcpv6Field = _mag(
+        "dhcpv6",
+        "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their home prefixes (IA_NA). All "
+        "gateways of the domain answer as one.",
+    )
+    slaac: SwitchField = _mag("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up.", ())
+    multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
@@ -451,7 +510,11 @@ class Lma(Section):
         None,
         example="oai-pmipv6",
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
     counters: SwitchField = setting("Use nf_tables. Without it packets too big for a tunnel are lost in silence.", True)
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
@@ -496,7 +559,9 @@ LAYOUT = Layout(
         ("the top", File),
         ("[maar]", Maar),
         ("[[maar.peers]]", Peer),
+        ("[[maar.hostapd]]", AccessPoint),
         ("[maar.retransmission]", Retransmission),
+        ("[maar.multicast]", Multicast),
         ("[maar.kernel]", Kernel),
         ("[cmd]", Cmd),
         ("[[cmd.maars]]", CmdMaar),
@@ -504,7 +569,9 @@ LAYOUT = Layout(
         ("[mag]", Mag),
         ("[[mag.profiles]]", MagProfile),
         ("[mag.everybody]", MagEverybody),
+        ("[[mag.hostapd]]", AccessPoint),
         ("[mag.retransmission]", Retransmission),
+        ("[mag.multicast]", Multicast),
         ("[mag.kernel]", Kernel),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),

@@ -23,6 +23,7 @@ from sojourn.daemon.configuration import (
     lma_configuration,
     maar_configuration,
     mag_configuration,
+    speaks_ipv4,
 )
 from sojourn.daemon.model import ROLES, Cmd, File, Lma, Maar, Mag
 from sojourn.daemon.observed import Listener, Observed
@@ -139,21 +140,25 @@ class _Parts:
     forwarding: LinuxSettings | None = None
     """None: this role forwards nothing, or only pretends to."""
     access: tuple[str, ...] = ()
+    points: tuple[tuple[str, str], ...] = ()
+    """Access interfaces with the control sockets of their hostapds."""
+    ipv4: bool = False
+    """Nodes are heard in IPv4 too."""
     strangers: int = 0
     """Messages a second of others that are taken, so that they can be refused."""
 
 
 def _parts(section: Section) -> _Parts:
     epoch = time.time_ns() - time.monotonic_ns()
-    forwarding = None if isinstance(section, Cmd) or section.backend != "seg6" else linux_settings(section)
+    forwarding = None if isinstance(section, Cmd) or section.backend == "memory" else linux_settings(section)
     match section:
         case Maar():
             maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
             peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
-            return _Parts(maar, peers, forwarding, section.access)
+            return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
-            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access)
+            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access, _points(section))
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             peers = frozenset(gateway.address for gateway in section.gateways)
@@ -161,6 +166,10 @@ def _parts(section: Section) -> _Parts:
         case Cmd():
             cmd = CentralMobilityDatabase(cmd_configuration(section), epoch)
             return _Parts(cmd, frozenset(maar.address for maar in section.maars), strangers=_STRANGERS)
+
+
+def _points(section: Maar | Mag) -> tuple[tuple[str, str], ...]:
+    return tuple((point.interface, point.control) for point in section.hostapd)
 
 
 def _make(name: str, section: Section, file: File, store: Store, listener: Listener) -> Role:
@@ -188,6 +197,8 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
                 address=section.address,
                 peers=parts.peers,
                 access=parts.access,
+                access_points=parts.points,
+                ipv4=parts.ipv4,
                 untrusted=access_interfaces(file),
                 strangers=parts.strangers,
                 profile=section.tolerate,

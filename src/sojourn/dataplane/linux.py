@@ -1,16 +1,19 @@
-"""The forwarding effects in a Linux kernel: SRv6 code as RFC 2473 tunnels, no device per tunnel (design.md 3).
+"""The forwarding effects in a Linux kernel: RFC 2473 tunnels, no device per tunnel (design.md 3).
 
-    slot            nexthop object: via a permanent neighbour on the access link; or `encap.red` to the serving router;
+    slot            nexthop object: via a permanent neighbour on the access link; or in a tunnel to the serving router;
                     or via a neighbour on the loop that nobody answers for, so that packets wait in its queue
     prefix          route to the nexthop object, table `nodes`
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
-                    `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
-                    use a nexthop object)
+                    `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
+                    nexthop object)
     counter         element of the nf_tables sets `away` and `far`
+    multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
+    IPv4            routes to the same nexthop objects; sources in the nf_tables sets of `ipv4_filter`
 
-Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
-changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
-along, those their routes) is put back when an effect meets the gap, and by `reassert`.
+Rules, loop and access interfaces are in `installation`, the two ways to tunnel in `tunnels`, the packet filter in
+`filters`, restarts in `reconcile`. All changes replace; nothing is deleted and added. What the kernel forgot (an
+interface that went down takes its nexthops along, those their routes) is put back when an effect meets the gap, and by
+`reassert`.
 
 Opening, starting and closing must run in the network namespace that is meant; `apply` may run anywhere.
 """
@@ -26,6 +29,8 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
@@ -33,16 +38,20 @@ from sojourn.core.effects import (
     ForwardingEffect,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawSlot,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
 from sojourn.dataplane import filters, reconcile
-from sojourn.dataplane.installation import SLOTS, Installation, station
+from sojourn.dataplane.installation import Installation, station
+from sojourn.dataplane.ipv4_filter import Ipv4Filter
 from sojourn.dataplane.links import forget_station
+from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
-from sojourn.dataplane.nftables import Nftables
+from sojourn.dataplane.nftables import ROUTERS, Nftables
 from sojourn.dataplane.objects import (
     REPLACE_OR_CREATE,
     RTN_THROW,
@@ -52,7 +61,7 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
-from sojourn.dataplane.settings import LinuxSettings
+from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.state import ForwardingState, Way
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
@@ -77,10 +86,17 @@ class LinuxDataplane:
         self._peers = frozenset(settings.peers)
         self._netlink = netlink or Netlink()
         self._filter = Nftables() if settings.counters else None
+        self._multicast = MulticastRouting(settings.upstream, settings.access) if settings.upstream else None
+        self._ipv4 = Ipv4Filter(settings) if settings.ipv4 else None
         self._installation = Installation(self._netlink, settings)
         self._snapshot: reconcile.Snapshot | None = None
         self._released: dict[int, float] = {}
         self._started = False
+
+    @property
+    def backend(self) -> str:
+        """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
+        return self._installation.tunnels.name
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -89,8 +105,12 @@ class LinuxDataplane:
         self._installation.prepare()
         if self._filter is not None:
             self._install_filter(self._filter)
+        if self._ipv4 is not None:
+            self._ipv4.install()
         self._ensure(*self._installation.objects())
         self._installation.move_local()
+        if self._multicast is not None:
+            self._multicast.start()
         self._started = True
 
     def _install_filter(self, table: Nftables) -> None:
@@ -111,6 +131,8 @@ class LinuxDataplane:
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
         self.start()
+        if self._ipv4 is not None:
+            self._ipv4.begin()
         round_trip = self._installation.round_trip
         for neighbour in reconcile.stale_releases(snapshot, self._installation.near, round_trip):
             self._withdraw(neighbour)
@@ -122,11 +144,13 @@ class LinuxDataplane:
         snapshot, self._snapshot = self._snapshot, None
         left = snapshot.left()
         self._netlink.request(*(thing.withdraw() for thing in left))
+        self._installation.remove_leftovers()
         length = self._settings.prefix_length
         prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
             self._filter_away(prefix, False)
-        return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes)]
+        sources = [] if self._ipv4 is None else self._ipv4.finish()
+        return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes), *sources]
 
     def reassert(self) -> None:
         """Everything is put into the kernel again: for an interface that came back. Raises the first refusal."""
@@ -146,9 +170,12 @@ class LinuxDataplane:
 
         Goes on after a refusal, and raises the first one at the end.
         """
-        steps = [self._installation.restore_local, self._withdraw_all, self._installation.restore]
+        installation = self._installation
+        steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all, installation.restore]
         if self._filter is not None:
-            steps.insert(2, self._filter.remove)
+            steps.insert(3, self._filter.remove)
+        if self._ipv4 is not None:
+            steps.insert(3, self._ipv4.remove)
         refusals = []
         for step in steps:
             try:
@@ -166,8 +193,9 @@ class LinuxDataplane:
     def leave(self) -> None:
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
         self._netlink.close()
-        if self._filter is not None:
-            self._filter.close()
+        for part in (self._filter, self._ipv4, self._multicast):
+            if part is not None:
+                part.close()
 
     # --- effects ------------------------------------------------------------------------------------------------
 
@@ -187,7 +215,7 @@ class LinuxDataplane:
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
-                self._withdraw(*self._uplink(prefix, None))
+                self._withdraw_uplink(prefix)
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -202,9 +230,28 @@ class LinuxDataplane:
                 device = self._installation.index(interface)
                 if interface in self._installation.bridges:  # nothing else remembers stations
                     forget_station(self._netlink, device, link_layer)
+            case EnsureMulticastRoute() | WithdrawMulticastRoute() | EnsureMembership() | WithdrawMembership():
+                self._apply_multicast(effect)
             case _:
                 assert_never(effect)
         self.state.record(effect)
+
+    def _apply_multicast(
+        self, effect: EnsureMulticastRoute | WithdrawMulticastRoute | EnsureMembership | WithdrawMembership
+    ) -> None:
+        if self._multicast is None:
+            raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
+        match effect:
+            case EnsureMulticastRoute(group, source, interfaces):
+                self._multicast.ensure_route(group, source, interfaces)
+            case WithdrawMulticastRoute(group, source):
+                self._multicast.withdraw_route(group, source)
+            case EnsureMembership(group, excluding, sources):
+                self._multicast.ensure_membership(group, excluding, sources)
+            case WithdrawMembership(group):
+                self._multicast.withdraw_membership(group)
+            case _:
+                assert_never(effect)
 
     def count(self) -> dict[Prefix, int]:
         """Packets from each counted prefix; empty without counters."""
@@ -216,7 +263,8 @@ class LinuxDataplane:
         except FileNotFoundError:
             self._restore_filter(self._filter)
             found = self._filter.counters()
-        keys = {prefix: filters.key(prefix) for prefix in self.state.counters}
+        counted = [prefix for prefix in self.state.counters if prefix.length == self._settings.prefix_length]
+        keys = {prefix: filters.key(prefix) for prefix in counted}
         return {prefix: found[key] for prefix, key in keys.items() if key in found}
 
     def show(self) -> list[Row]:
@@ -289,7 +337,7 @@ class LinuxDataplane:
                 return Nexthop(number, device, station(slot)), Neighbour(device, station(slot), link_layer)
             case EnsureTunnel(_, remote):
                 self._check_peer(remote)
-                return Nexthop(number, near, segment=remote), None
+                return Nexthop(number, *self._installation.tunnels.to(remote)), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
             case _:
@@ -340,10 +388,18 @@ class LinuxDataplane:
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables
-        tunnel = Route(tables.uplinks, ANY, prefix, device=self._installation.near, segment=anchor)
+        tunnel = Route(tables.uplinks, ANY, prefix)
+        if anchor is not None:
+            way = self._installation.tunnels.to(anchor)
+            tunnel = tunnel._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
+        if prefix.is_ipv4:
+            if anchor is not None:
+                self._check_peer(anchor)
+            self._speaks_ipv4(prefix).lead_source(prefix, anchor)
+            return
         source, tunnel = self._uplink(prefix, anchor)
         if anchor is None:
             self._ensure(source)
@@ -351,6 +407,17 @@ class LinuxDataplane:
         else:
             self._check_peer(anchor)
             self._ensure(tunnel, source)
+
+    def _withdraw_uplink(self, prefix: Prefix) -> None:
+        if prefix.is_ipv4:
+            self._speaks_ipv4(prefix).stop_source(prefix)
+        else:
+            self._withdraw(*self._uplink(prefix, None))
+
+    def _speaks_ipv4(self, prefix: Prefix) -> Ipv4Filter:
+        if self._ipv4 is None:
+            raise OSError(errno.EAFNOSUPPORT, f"{prefix}: this data plane was not set up for IPv4")
+        return self._ipv4
 
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
@@ -361,7 +428,13 @@ class LinuxDataplane:
             raise OSError(errno.EPERM, f"{text(remote)} is not a configured peer")
 
     def _filter_away(self, prefix: Prefix, wanted: bool) -> None:
+        if prefix.is_ipv4:
+            self._speaks_ipv4(prefix).set_far(prefix, wanted)
+            return
         if self._filter is None:
+            return
+        if prefix.length == self._settings.delegated_length:
+            self._filter_router(self._filter, prefix, wanted)
             return
         if prefix.length != self._settings.prefix_length:
             raise OSError(errno.EINVAL, f"{prefix} cannot be counted, only /{self._settings.prefix_length}")
@@ -381,11 +454,18 @@ class LinuxDataplane:
             self._restore_filter(self._filter)
             self._filter.add(key)
 
+    def _filter_router(self, table: Nftables, prefix: Prefix, wanted: bool) -> None:
+        """Packets to the network behind a node go through a tunnel, or no longer. Nobody counts them."""
+        if wanted:
+            table.put(prefix.address[:8], ROUTERS)
+        else:
+            table.drop(prefix.address[:8], ROUTERS)
+
     def _restore_filter(self, table: Nftables) -> None:
         """Somebody flushed the whole ruleset, ours with it, as a reload of nftables.service does."""
         self._install_filter(table)
         for prefix in self.state.counters:
-            table.add(filters.key(prefix))
+            self._filter_away(prefix, True)
 
     # --- kernel -------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
@@ -22,6 +24,8 @@ from sojourn.core.effects import (
     ForwardingEffect,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawSlot,
     WithdrawUplink,
@@ -42,6 +46,9 @@ class ForwardingState:
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
+    multicast_routes: dict[tuple[Address, Address | None], tuple[str, ...]] = field(default_factory=dict)
+    """By group and source."""
+    memberships: dict[Address, EnsureMembership] = field(default_factory=dict)
 
     def record(self, effect: ForwardingEffect) -> None:
         """`effect` should hold from now on."""
@@ -68,6 +75,14 @@ class ForwardingState:
                 self.logical_interfaces.add((interface, link_local))
             case WithdrawLogicalInterface(interface, link_local):
                 self.logical_interfaces.discard((interface, link_local))
+            case EnsureMulticastRoute(group, source, interfaces):
+                self.multicast_routes[group, source] = interfaces
+            case WithdrawMulticastRoute(group, source):
+                self.multicast_routes.pop((group, source), None)
+            case EnsureMembership():
+                self.memberships[effect.group] = effect
+            case WithdrawMembership(group):
+                self.memberships.pop(group, None)
             case ForgetStation():
                 pass  # an order, not a state
             case _:
@@ -84,6 +99,9 @@ class ForwardingState:
             yield EnsureUplink(prefix, anchor)
         for prefix in sorted(self.counters):
             yield EnsureCounter(prefix)
+        for (group, source), interfaces in self.multicast_routes.items():
+            yield EnsureMulticastRoute(group, source, interfaces)
+        yield from self.memberships.values()
 
     def surplus(self, asked: ForwardingState) -> list[ForwardingEffect]:
         """Effects that withdraw what is here and not in `asked`."""
@@ -94,6 +112,9 @@ class ForwardingState:
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
         identities = sorted(self.logical_interfaces - asked.logical_interfaces)
         withdrawals += [WithdrawLogicalInterface(*identity) for identity in identities]
+        withdrawals += [WithdrawMembership(group) for group in self.memberships if group not in asked.memberships]
+        routes = [route for route in self.multicast_routes if route not in asked.multicast_routes]
+        withdrawals += [WithdrawMulticastRoute(*route) for route in routes]
         return withdrawals
 
     def rows(self, counts: dict[Prefix, int]) -> list[Row]:

@@ -31,6 +31,19 @@ PROXY, RELAY, LOCATOR = Mode
 """The same without a look into the class, which takes longer than a comparison (CPython 3.11)."""
 
 
+class Dhcpv6(Enum):
+    """What a host gets by DHCPv6 (RFC 8415)."""
+
+    OFF = "off"
+    STATELESS = "stateless"
+    """What else it should know, as name servers."""
+    STATEFUL = "stateful"
+    """Addresses out of its own prefix too; and a prefix to delegate, where there is a pool for that."""
+
+
+OFF, STATELESS, STATEFUL = Dhcpv6
+
+
 @dataclass(frozen=True, slots=True)
 class RetransmissionConstants:
     """RFC 6275 12 and RFC 8885 3.6; the first timeout follows the measured round trip (design decision, section 5)."""
@@ -52,6 +65,28 @@ class Peer:
     name: str = ""
     pool: Prefix | None = None
     """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
+    ipv4_pool: Prefix | None = None
+    """The IPv4 addresses that it may anchor; the first one is the default router of all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MulticastConfiguration:
+    """Multicast for the nodes of an access router (RFC 4605). Times as in RFC 3810 9, with its defaults."""
+
+    upstream: str
+    """The interface towards the multicast network: groups are joined there, and packets come from there."""
+    access: tuple[str, ...]
+    """The interfaces with listeners."""
+    query_interval: Duration = 125 * SECOND
+    query_response_interval: Duration = 10 * SECOND
+    last_listener_query_interval: Duration = 1 * SECOND
+    robustness: int = 2
+    """So many messages in a row may get lost, but one."""
+    groups: int = 1024
+    """Most groups that anybody listens to, at a time."""
+    groups_per_node: int = 64
+    sources_per_node: int = 64
+    """Most sources that one node names, in all its groups together."""
 
 
 class Peers(tuple[Peer, ...]):
@@ -62,6 +97,11 @@ class Peers(tuple[Peer, ...]):
     def by_address(self) -> dict[Address, Peer]:
         """Each by its address."""
         return {peer.address: peer for peer in self}
+
+    @cached_property
+    def ipv4_pools(self) -> list[Prefix]:
+        """What they may anchor of IPv4."""
+        return [peer.ipv4_pool for peer in self if peer.ipv4_pool is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +138,15 @@ class AccessConfiguration:
     link_local: Address = FIXED_LINK_LOCAL
     link_layer: LinkLayer = FIXED_LINK_LAYER
     retransmission: RetransmissionConstants = RetransmissionConstants()
+    multicast: MulticastConfiguration | None = None
+    """None: no multicast beyond the access links."""
+    dhcpv6: Dhcpv6 = Dhcpv6.OFF
+    slaac: bool = True
+    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
+    dns: tuple[Address, ...] = ()
+    """Name servers that hosts are told of, of both families."""
+    domains: tuple[str, ...] = ()
+    """Domains that hosts search names in; the first is the one of IPv4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +173,14 @@ class MaarConfiguration(AccessConfiguration):
     """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     quarantine: Duration = 1 * MINUTE
     """A retired prefix is not given to another node for this long."""
+    delegated_pool: Prefix | None = None
+    """A part of `pool`: prefixes for hosts that are routers (IA_PD)."""
+    delegated_length: int = 60
+    """Of these prefixes, in the whole domain; less than `prefix_length`."""
+    ipv4_pool: Prefix | None = None
+    """IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
+    dhcp_lease: Duration = 10 * MINUTE
+    """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +190,11 @@ class Maar:
     address: Address
     pool: Prefix
     name: str = ""
+    ipv4_pool: Prefix | None = None
+
+    def owns(self, prefix: Prefix) -> bool:
+        """Whether it may anchor `prefix`."""
+        return self.pool.contains(prefix) or (self.ipv4_pool is not None and self.ipv4_pool.contains(prefix))
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,13 +249,14 @@ class GatewayRegistration(PresenceProcedures[S]):
         self._remove_prefixes(session)
         self._advertise(session, gone)
         self._quiet(session)
+        self._forget_listener(session)
         session.become(REFUSED)
         self._keep(session)
         self._after(RETRY_AFTER, "retry", session.node)
 
     def _on_retry(self, session: S) -> None:
         """Forget that it was refused; if it is still there, its answer makes it a newcomer."""
-        self._do(ProbeNode(session.interface, session.link_layer, session.address))
+        self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         self._remove(session)
 
     # --- what the role provides -------------------------------------------------------------------------------------

@@ -16,18 +16,22 @@ from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
     Commanded,
+    DhcpReceived,
     EffectFailed,
     Event,
+    GroupsReported,
     LinkChanged,
     MessageReceived,
     NodeDetached,
     NodeSeen,
 )
 from sojourn.core.sequence import following
+from sojourn.engines.access_multicast import MulticastProcedures
 from sojourn.engines.access_presence import identifier
-from sojourn.engines.access_session import Presence
+from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.base import TimerName
-from sojourn.engines.mag_registration import MagRegistration
+from sojourn.engines.configuration import MagConfiguration
+from sojourn.engines.mag_dhcp import MagDhcp
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -36,7 +40,7 @@ from sojourn.wire import (
     Handoff,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer, link_layer_text, text
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
@@ -47,8 +51,12 @@ _HANDOFFS = {
 }
 
 
-class MobileAccessGateway(MagRegistration):
+class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
     """The engine of the role ``mag``."""
+
+    def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self._open_dhcp()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -67,6 +75,7 @@ class MobileAccessGateway(MagRegistration):
                 self._report("record-refused", node=node)
                 self._do(DeleteBinding(node))
         self._slots.restore(session.slot for session in self.sessions.values())
+        self._begin_multicast()
         return self._flush()
 
     def _take_up(self, session: BindingUpdateListEntry) -> bool:
@@ -74,7 +83,7 @@ class MobileAccessGateway(MagRegistration):
         profile = self._profile(session.link_layer)
         same = session.lma == (profile.lma or self.configuration.lma) and session.slot not in self._by_slot
         visiting = session.visitor is not None
-        if not same or visiting == profile.service or session.presence is Presence.REFUSED:
+        if not same or visiting == profile.service or session.presence is REFUSED:
             return False
         if visiting and (self.pool is None or not self.pool.claim(session.visitor or Prefix(b"", 0))):
             return False
@@ -89,7 +98,7 @@ class MobileAccessGateway(MagRegistration):
         if session.link_local is not None:
             self._ensure_logical(session, session.lma, session.link_local)
         self._reassert(session)
-        if session.presence is Presence.DEPARTED:
+        if session.presence is DEPARTED:
             self._deregister(session)
             return
         session.confirmed = bool(session.anchored)
@@ -114,6 +123,10 @@ class MobileAccessGateway(MagRegistration):
                 self._on_effect_failed(event)
             case Commanded(verb, arguments):
                 self._on_command(verb, arguments)
+            case GroupsReported():
+                self._on_groups_reported(event)
+            case DhcpReceived():
+                self._on_dhcp_received(event)
             case _:
                 pass  # nothing is counted here
 
@@ -136,6 +149,9 @@ class MobileAccessGateway(MagRegistration):
         if kind == "store":
             self._store_again(key)
             return
+        if kind == "multicast":
+            self._on_multicast_due(key)
+            return
         session = self.sessions.get(key)
         if session is None:
             return
@@ -144,8 +160,10 @@ class MobileAccessGateway(MagRegistration):
                 self._on_refresh_due(session)
             case "probe":
                 self._probe(session)
+            case "dhcp":
+                self._on_patience_over(session.node)
             case "advertise":
-                if session.presence is Presence.SERVED:
+                if session.presence is SERVED:
                     self._advertise(session)
             case "hold":
                 self._on_hold_over(session)
@@ -162,7 +180,7 @@ class MobileAccessGateway(MagRegistration):
         super()._on_link_changed(interface, up)
         if not up and interface in self.configuration.dedicated:
             for session in list(self.sessions.values()):
-                if session.interface == interface and session.presence is Presence.SERVED:
+                if session.interface == interface and session.presence is SERVED:
                     self._detach(session)
 
     def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
@@ -171,7 +189,7 @@ class MobileAccessGateway(MagRegistration):
         The last one is for access points: what the next attachment of ``node`` will be, see `_HANDOFFS`.
         """
         if verb == "refresh":
-            for refused in [one for one in self.sessions.values() if one.presence is Presence.REFUSED]:
+            for refused in [one for one in self.sessions.values() if one.presence is REFUSED]:
                 self._on_retry(refused)
             self._on_refresh_request()
             return
@@ -180,7 +198,7 @@ class MobileAccessGateway(MagRegistration):
         session = self.sessions.get(identifier(octets)) if octets else None
         if verb == "handoff" and octets and kind is not None:
             self._expect(octets, kind)
-        elif verb == "detach" and session is not None and session.presence is Presence.SERVED:
+        elif verb == "detach" and session is not None and session.presence is SERVED:
             self._terminate(session)
         else:
             self._report("command-refused", verb=verb)
@@ -188,7 +206,7 @@ class MobileAccessGateway(MagRegistration):
     # --- for people -----------------------------------------------------------------------------------------------
 
     def show(self, topic: str, now: Instant) -> list[Row]:
-        """See `Engine.show`: ``sessions`` (one row a node), ``bindings`` (one row a prefix) and ``peers``."""
+        """See `Engine.show`: ``sessions`` (one row a node), ``bindings`` (one row a prefix), ``peers``, ``groups``."""
         if topic == "sessions":
             return [self._session_row(session, now) for session in self.sessions.values()]
         if topic == "bindings":
@@ -197,6 +215,8 @@ class MobileAccessGateway(MagRegistration):
             ]
         if topic == "peers":
             return [self._peer_row(anchor, now) for anchor in self._anchors]
+        if topic == "groups" and self.listeners is not None:
+            return self.listeners.rows(now)
         return []
 
     def _session_row(self, session: BindingUpdateListEntry, now: Instant) -> Row:

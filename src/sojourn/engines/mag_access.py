@@ -137,6 +137,7 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
         self._register(session, self._hint(session))
         self._serve(session)
         self._advertise(session)
+        self._ask_listener(session)
         self._keep(session)
         self._report("attached", node=session.node, interface=event.interface, sighting=event.sighting.value)
 

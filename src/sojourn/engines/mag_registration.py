@@ -149,6 +149,7 @@ class MagRegistration(MagAccess):
                 self._advertise(session)
             if upload:
                 self._register(session, Handoff.NOT_CHANGED)
+            self._on_settled(session.node)
 
     def _answered(
         self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, TypeAlias
 
 from pydantic import PlainValidator, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.addresses import Address, LinkLayer, Prefix, from_ipv4, prefix
 from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, Duration
 
 _UNITS = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR}
@@ -94,22 +94,65 @@ def parse_prefix(value: object) -> Prefix:
         raise wrong(f"{value!r} is not an IPv6 prefix") from None
     if "/" not in value:
         raise wrong(f"{value!r} has no length")
-    prefix = Prefix(network.network_address.packed, network.prefixlen)
+    found = Prefix(network.network_address.packed, network.prefixlen)
     if IPv6Address(value.split("/")[0]) != network.network_address:
-        raise wrong(f"{value!r} has bits set beyond its length; the prefix is {prefix}")
-    return prefix
+        raise wrong(f"{value!r} has bits set beyond its length; the prefix is {found}")
+    return found
 
 
 def parse_pool(value: object) -> Prefix:
     """A prefix from which /64s are taken."""
-    prefix = parse_prefix(value)
-    if prefix.length > 64:
-        raise wrong(f"{prefix} has no room for a /64")
-    if prefix.length < 16:
-        raise wrong(f"{prefix} is more than anybody's network")
-    if IPv6Address(prefix.address).is_link_local or IPv6Address(prefix.address).is_multicast:
-        raise wrong(f"{prefix} is not for addresses of nodes")
-    return prefix
+    found = parse_prefix(value)
+    if found.length > 64:
+        raise wrong(f"{found} has no room for a /64")
+    if found.length < 16:
+        raise wrong(f"{found} is more than anybody's network")
+    if IPv6Address(found.address).is_link_local or IPv6Address(found.address).is_multicast:
+        raise wrong(f"{found} is not for addresses of nodes")
+    return found
+
+
+def parse_ipv4_pool(value: object) -> Prefix:
+    """An IPv4 prefix from which addresses are taken."""
+    if isinstance(value, Prefix):
+        return value
+    if not isinstance(value, str):
+        raise wrong(f"{value!r} is not a text")
+    try:
+        network = IPv4Network(value, strict=False)
+    except ValueError:
+        raise wrong(f"{value!r} is not an IPv4 prefix") from None
+    if "/" not in value:
+        raise wrong(f"{value!r} has no length")
+    if IPv4Address(value.split("/")[0]) != network.network_address:
+        raise wrong(f"{value!r} has bits set beyond its length; the prefix is {network}")
+    if not 8 <= network.prefixlen <= 29:
+        raise wrong(f"{value!r} has no room for hosts, or is more than anybody's network")
+    if network.is_multicast or network.is_loopback or network.is_link_local or network.is_unspecified:
+        raise wrong(f"{value!r} is not for addresses of nodes")
+    return prefix(value)
+
+
+def parse_name_server(value: object) -> Address:
+    """An address of either family that hosts can reach."""
+    if isinstance(value, str) and ":" not in value:
+        try:
+            found = IPv4Address(value)
+        except ValueError:
+            raise wrong(f"{value!r} is not an address") from None
+        if found.is_multicast or found.is_unspecified or found.is_loopback or found.is_link_local:
+            raise wrong(f"{value!r} is not an address that hosts can reach")
+        return from_ipv4(found.packed)
+    return parse_address(value)
+
+
+def parse_domain(value: object) -> str:
+    """A domain name as it is written, without the dot at the end."""
+    if not isinstance(value, str) or not re.fullmatch(r"(?i)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", value):
+        raise wrong(f"{value!r} is not a domain name")
+    if len(value) > 253:
+        raise wrong(f"{value[:20]!r}... is too long for a domain name")
+    return value
 
 
 def parse_duration(value: object) -> Duration:
@@ -118,9 +161,9 @@ def parse_duration(value: object) -> Duration:
         raise wrong(f"{value!r} is not a length of time")
     if isinstance(value, str):
         return _parse_duration_text(value)
-    if not math.isfinite(value) or value < 0:
+    if (isinstance(value, float) and not math.isfinite(value)) or value < 0:
         raise wrong(f"{value!r} is not a length of time")
-    return _bounded(round(value * SECOND), value)
+    return _bounded(round(min(value, _LONGEST) * SECOND), value)  # a float may be too long even to be counted
 
 
 def _parse_duration_text(value: str) -> Duration:
@@ -222,6 +265,20 @@ PoolField: TypeAlias = Annotated[
     PlainValidator(parse_pool),
     _text("/"),
     Expected("an IPv6 prefix of 16 to 64 bits", "2001:db8:a100::/48"),
+]
+Ipv4PoolField: TypeAlias = Annotated[
+    Prefix,
+    PlainValidator(parse_ipv4_pool),
+    _text("/"),
+    Expected("an IPv4 prefix of 8 to 29 bits", "10.1.0.0/16"),
+]
+NameServersField: TypeAlias = Annotated[
+    tuple[Annotated[Address, PlainValidator(parse_name_server), _text()], ...],
+    Expected("a list of IPv4 or IPv6 addresses", ["2001:db8:53::1", "192.0.2.53"]),
+]
+DomainsField: TypeAlias = Annotated[
+    tuple[Annotated[str, PlainValidator(parse_domain), _text()], ...],
+    Expected("a list of domain names", ["example.net"]),
 ]
 DurationField: TypeAlias = Annotated[
     Duration,

@@ -23,7 +23,9 @@ from sojourn.core.effects import (
     DeleteBinding,
     Effect,
     ProbeNode,
+    QueryListeners,
     Report,
+    SendDhcp,
     SendMessage,
     StoreBinding,
     StoreEffect,
@@ -51,7 +53,7 @@ CLOCK_INTERVAL = 1 * SECOND
 """The clocks are compared at most this often."""
 
 
-_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode)
+_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode, QueryListeners, SendDhcp)
 """Effects that other machines notice: what a batch stores must be safe before."""
 
 
@@ -275,7 +277,7 @@ class Driver:
                 self._send(effect.message, effect.source, effect.destination)
             case StoreBinding() | DeleteBinding() | Report():
                 pass  # done in `_commit` and `_note`
-            case Advertise() | ProbeNode():
+            case Advertise() | ProbeNode() | QueryListeners() | SendDhcp():
                 self._access(effect)
             case CountTraffic():
                 self._follow_ups.append(TrafficCounted(self.dataplane.count()))

@@ -195,7 +195,10 @@ class Network:
 def _set(namespace: NetworkNamespace, values: Mapping[str, int]) -> None:
     def write() -> None:
         for name, value in values.items():
-            Path("/proc/sys", name).write_text(str(value))
+            try:
+                Path("/proc/sys", name).write_text(str(value))
+            except FileNotFoundError as error:
+                raise OSError(error.errno, f"this kernel has no setting {name}") from error
 
     if values:
         namespace.call(write)

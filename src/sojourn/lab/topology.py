@@ -161,6 +161,8 @@ class Topology(_Strict):
     """Of every link that does not say otherwise."""
     mobility: bool = True
     """False: access routers advertise nothing of ours; no daemon runs (for comparison)."""
+    multicast: str | None = None
+    """A server: routers pass on what it sends to groups, to whoever joins, and access routers are MLD proxies."""
     nodes: Mapping[str, Node]
     links: tuple[Link, ...]
     maar: Mapping[str, Setting] = Field(default_factory=dict)
@@ -375,6 +377,8 @@ def _check(topology: Topology) -> Iterable[tuple[str, str]]:
         yield from _check_connected(topology)
     yield from _check_addresses(topology)
     yield from _check_roam(topology)
+    if topology.multicast is not None and topology.multicast not in topology.of_kind("server"):
+        yield "multicast", f'expected a server ({", ".join(topology.of_kind("server"))}), found "{topology.multicast}"'
 
 
 def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
