@@ -63,7 +63,8 @@ class LmaRegistration(LmaState):
             request.complete()
             entry, doubtful = self.cache.find(request)
             self._check_sequence(request, entry)
-            self._associate(request, profile, entry, doubtful)
+            if not any(extension.takes_over(request, entry) for extension in self.extensions):
+                self._associate(request, profile, entry, doubtful)
         except Refused as refused:
             self._refuse(update, source, refused)
 
@@ -121,7 +122,7 @@ class LmaRegistration(LmaState):
         elif not doubtful or entry.waiting:
             self._extend(entry, request, profile)
         elif self.configuration.max_delay_before_new_bce_assign > 0:
-            self._wait(request, profile)
+            self._wait(request, profile, entry)
         else:
             self._open(request, profile)
 
@@ -204,6 +205,8 @@ class LmaRegistration(LmaState):
         elif wanted is not None and entry.link_local is None:
             entry.link_local = self._link_local(entry.node, entry.link_layer)
         self._timers.start(("expiry", entry.slot), entry.expires)
+        for extension in self.extensions:
+            extension.registered(entry, request)
 
     def _take_note(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """What orders the next update after this one."""
@@ -212,13 +215,15 @@ class LmaRegistration(LmaState):
 
     # --- the two delays -----------------------------------------------------------------------------------------------
 
-    def _wait(self, request: HomeRequest, profile: HomeProfile) -> None:
+    def _wait(self, request: HomeRequest, profile: HomeProfile, entry: BindingCacheEntry) -> None:
         """RFC 5213 5.4.1.2, 4.: for the de-registration of the other session, MaxDelayBeforeNewBCEAssign at most."""
         known = self._pending.get(request.node)
         if known is None or known.request.source != request.source:
             self._after(self.configuration.max_delay_before_new_bce_assign, "assign", request.node)
             self._report("waiting-for-deregistration", node=request.node, gateway=self._name(request.source))
-        self._pending[request.node] = Pending(request, profile)
+        self._pending[request.node] = pending = Pending(request, profile)
+        for extension in self.extensions:
+            extension.waiting(pending, entry)
 
     def _on_assign_due(self, node: bytes) -> None:
         """Nobody de-registered: a new session."""
@@ -286,6 +291,8 @@ class LmaRegistration(LmaState):
             options.append(link_layer)
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
+        for extension in self.extensions:
+            options += extension.answer(entry, request)
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
         self._send(answer, request.source)

@@ -16,6 +16,7 @@ from sojourn.core.effects import (
 )
 from sojourn.engines.answering import Answering
 from sojourn.engines.configuration import Gateway, HomeProfile, LmaConfiguration
+from sojourn.engines.extension import Extensions, LmaExtension
 from sojourn.engines.home_prefixes import HomePrefixes
 from sojourn.engines.lma_entry import BindingCache, BindingCacheEntry
 from sojourn.engines.slots import Slots
@@ -27,6 +28,7 @@ class LmaState(Answering):
     """What all procedures of an LMA share."""
 
     _distributed = False
+    extensions: Extensions[LmaExtension] = Extensions()
 
     def __init__(self, configuration: LmaConfiguration, epoch: WallClock) -> None:
         self._gateways: dict[Address, Gateway] = {gateway.address: gateway for gateway in configuration.gateways}
@@ -75,6 +77,8 @@ class LmaState(Answering):
         for kind in ("expiry", "repair"):
             self._timers.stop((kind, entry.slot))
         self.cache.remove(entry)
+        for extension in self.extensions:
+            extension.removed(entry)
         self._serves[entry.source] -= 1
         self.prefixes.release(entry.prefixes, self._now)
         self._slots.give_back(entry.slot)

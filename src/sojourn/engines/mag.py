@@ -27,6 +27,9 @@ from sojourn.core.sequence import following
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import Presence
 from sojourn.engines.base import TimerName
+from sojourn.engines.configuration import MagConfiguration
+from sojourn.engines.extension import Extensions, apart, merged, unrecognized
+from sojourn.engines.mag_extensions import mag_extensions
 from sojourn.engines.mag_registration import MagRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import (
@@ -34,9 +37,10 @@ from sojourn.wire import (
     BindingError,
     BindingRefreshRequest,
     Handoff,
+    MobilityMessage,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer, link_layer_text, text
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
@@ -50,12 +54,17 @@ _HANDOFFS = {
 class MobileAccessGateway(MagRegistration):
     """The engine of the role ``mag``."""
 
+    def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self.extensions = Extensions(mag_extensions(self))
+
     # --- life -----------------------------------------------------------------------------------------------------
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Every way is asserted, and every node asked whether it is still here."""
         self._now = now
-        for node, record in records:
+        sessions, kept = apart(records)
+        for node, record in sessions:
             try:
                 session = BindingUpdateListEntry.restored(node, record, now)
             except ValueError:
@@ -67,6 +76,7 @@ class MobileAccessGateway(MagRegistration):
                 self._report("record-refused", node=node)
                 self._do(DeleteBinding(node))
         self._slots.restore(session.slot for session in self.sessions.values())
+        self.extensions.begin(kept, lost=len(self.sessions) < len(sessions))
         return self._flush()
 
     def _take_up(self, session: BindingUpdateListEntry) -> bool:
@@ -117,7 +127,7 @@ class MobileAccessGateway(MagRegistration):
             case _:
                 pass  # nothing is counted here
 
-    def _on_message(self, message: object, source: Address) -> None:
+    def _on_message(self, message: MobilityMessage, source: Address) -> None:
         match message:
             case BindingAcknowledgement():
                 self._on_acknowledgement(message, source)
@@ -125,16 +135,22 @@ class MobileAccessGateway(MagRegistration):
                 self._on_refresh_request()
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
-            case _:
+                self.extensions.on_binding_error(message, source)
+            case _ if not self.extensions.on_message(message, source):
                 self._report("message-unexpected", source=source, type=type(message).__name__)
+                answer = unrecognized(message, self.configuration.address, source)
+                if answer is not None and source in self._anchors:
+                    self._do(answer)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
         if kind == "request":
             self._on_request_due(key)
             return
-        if kind == "store":
+        if kind == "store" and not self.extensions.store_again(key):
             self._store_again(key)
+            return
+        if self.extensions.on_timer(kind, key):
             return
         session = self.sessions.get(key)
         if session is None:
@@ -170,6 +186,8 @@ class MobileAccessGateway(MagRegistration):
 
         The last one is for access points: what the next attachment of ``node`` will be, see `_HANDOFFS`.
         """
+        if self.extensions.on_command(verb, arguments):
+            return
         if verb == "refresh":
             for refused in [one for one in self.sessions.values() if one.presence is Presence.REFUSED]:
                 self._on_retry(refused)
@@ -209,6 +227,7 @@ class MobileAccessGateway(MagRegistration):
             "confirmed": session.confirmed,
             "prefixes": [str(prefix) for prefix in _all(session)],
             "lifetime": max(session.expires - now, 0) // SECOND,
+            **merged(extension.row(session) for extension in self.extensions),
         }
 
     def _binding_row(self, session: BindingUpdateListEntry, prefix: Prefix) -> Row:
@@ -228,6 +247,7 @@ class MobileAccessGateway(MagRegistration):
             "role": "lma",
             "anchors": sum(list(session.anchored.values()).count(anchor) for session in self.sessions.values()),
             "heard": None if heard is None else (now - heard) // SECOND,
+            **merged(extension.peer_row(anchor) for extension in self.extensions),
         }
 
 

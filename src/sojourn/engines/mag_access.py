@@ -11,6 +11,7 @@ from sojourn.core.events import NodeSeen
 from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.access_state import AccessState
 from sojourn.engines.configuration import GatewayProfile, MagConfiguration
+from sojourn.engines.extension import Extensions, MagExtension
 from sojourn.engines.gateway_registration import GatewayRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.prefix_pool import PrefixPool
@@ -28,6 +29,7 @@ class MagState(AccessState[BindingUpdateListEntry]):
     """State and vocabulary of the MAG engine."""
 
     configuration: MagConfiguration
+    extensions: Extensions[MagExtension] = Extensions()
 
     def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch, configuration.retransmission)
@@ -60,6 +62,11 @@ class MagState(AccessState[BindingUpdateListEntry]):
         if session.visitor is not None:
             self._do(EnsurePrefix(session.visitor, session.slot))
             self._do(EnsureUplink(session.visitor, None))
+
+    def _remove(self, session: BindingUpdateListEntry) -> None:
+        super()._remove(session)
+        for extension in self.extensions:
+            extension.removed(session)
 
     def _remove_prefixes(self, session: BindingUpdateListEntry) -> None:
         super()._remove_prefixes(session)

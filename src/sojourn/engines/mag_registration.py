@@ -79,6 +79,8 @@ class MagRegistration(MagAccess):
             options.append(Timestamp(self._clock()))
         if self.configuration.link_local_of_lma:
             options.append(LinkLocalAddress(session.link_local or UNSPECIFIED))
+        for extension in self.extensions:
+            options += extension.options(session)
         return tuple(options)
 
     def _on_request_due(self, key: Key) -> None:
@@ -140,10 +142,12 @@ class MagRegistration(MagAccess):
             self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
         elif answer.status >= REFUSING:
             self._on_refused(session, request, answer)
-        else:
+        elif all(extension.acceptable(session, request, answer) for extension in self.extensions):
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)
             self._on_home_accepted(session, answer)
+            for extension in self.extensions:
+                extension.accepted(session, answer)
             if before is not None and before != session.link_local:
                 self._advertise(session)
             if upload:

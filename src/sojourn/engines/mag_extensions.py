@@ -1,0 +1,15 @@
+"""The extensions of a MAG: which of them are switched on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sojourn.engines.extension import MagExtension
+
+if TYPE_CHECKING:
+    from sojourn.engines.mag_registration import MagRegistration
+
+
+def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
+    """Those that the configuration asks for, in the order in which they are asked."""
+    return []
