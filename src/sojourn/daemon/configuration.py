@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
 from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Retransmission
+from sojourn.daemon.model_extensions import settings as engine_settings
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -189,7 +190,8 @@ def _moved(numbers: N, distance: int) -> N:
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "peers", "maars", "retransmission", "gateways", "profiles", "everybody", "technologies"}
-    return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
+    names = [field.name for field in fields(configuration) if field.name not in made_here]
+    return {name: engine_settings(getattr(section, name)) for name in names}
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:

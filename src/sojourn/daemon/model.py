@@ -6,11 +6,12 @@ the engines' configuration has that field's name and default; a test walks the f
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
+from sojourn.daemon import model_extensions as extensions
+from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -34,10 +35,8 @@ from sojourn.files.fields import (
     SocketField,
     SwitchField,
     TextField,
-    duration_text,
 )
 from sojourn.files.sections import Layout, Section, setting
-from sojourn.wire.addresses import link_layer_text, text
 
 ModeField: TypeAlias = Annotated[
     Literal["proxy", "relay", "locator"],
@@ -86,44 +85,24 @@ SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected(
 OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
 
 
-def _default(configuration: type, name: str) -> Any:
-    """The engines' own default for `name`, as it is written in a file."""
-    field = next(field for field in fields(configuration) if field.name == name)
-    assert field.default is not MISSING
-    match field.type:
-        case "Duration":
-            return duration_text(field.default)
-        case "Address":
-            return text(field.default)
-        case "LinkLayer":
-            return link_layer_text(field.default)
-        case _:
-            return getattr(field.default, "value", field.default)
-
-
-def _as_the_engine(configuration: type, name: str, about: str, example: object) -> Any:
-    examples = None if example is None else [example]
-    return Field(_default(configuration, name), validate_default=True, description=about, examples=examples)
-
-
 def _retransmission(name: str, about: str) -> Any:
-    return _as_the_engine(RetransmissionConstants, name, about, None)
+    return as_the_engine(RetransmissionConstants, name, about, None)
 
 
 def _maar(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MaarConfiguration, name, about, example)
+    return as_the_engine(MaarConfiguration, name, about, example)
 
 
 def _cmd(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(CmdConfiguration, name, about, example)
+    return as_the_engine(CmdConfiguration, name, about, example)
 
 
 def _mag(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MagConfiguration, name, about, example)
+    return as_the_engine(MagConfiguration, name, about, example)
 
 
 def _lma(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(LmaConfiguration, name, about, example)
+    return as_the_engine(LmaConfiguration, name, about, example)
 
 
 class Retransmission(Section):
@@ -373,6 +352,7 @@ class Mag(Section):
     )
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
+    heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -445,6 +425,7 @@ class Lma(Section):
     prefixes_per_session: FewField = _lma("prefixes_per_session", "Most prefixes that a session may ask for by name.")
     prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
+    heartbeat: extensions.Heartbeat | None = setting("Table `[lma.heartbeat]`; absent: none are sent.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -506,10 +487,12 @@ LAYOUT = Layout(
         ("[mag.everybody]", MagEverybody),
         ("[mag.retransmission]", Retransmission),
         ("[mag.kernel]", Kernel),
+        ("[mag.heartbeat]", extensions.Heartbeat),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
         ("[lma.kernel]", Kernel),
+        ("[lma.heartbeat]", extensions.Heartbeat),
     ),
 )

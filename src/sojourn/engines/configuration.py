@@ -10,6 +10,7 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
+from sojourn.engines.extension_settings import HeartbeatSettings
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -236,6 +237,8 @@ class LmaConfiguration:
     prefixes_per_session: int = 8
     quarantine: Duration = 1 * MINUTE
     """A prefix that came back is not given to another node for this long."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, an LMA does not have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,3 +281,5 @@ class MagConfiguration(AccessConfiguration):
     """A visitor's prefix is not given to another one for this long."""
     presence_trust: Duration = 10 * SECOND
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, a MAG does not have one."""

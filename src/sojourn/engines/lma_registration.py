@@ -242,13 +242,17 @@ class LmaRegistration(LmaState):
             return
         self._take_note(entry, request)
         if not entry.waiting:
-            self._drop_traffic(entry)
-            entry.waiting = True
-            self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
-            self._keep(entry)
-            self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+            self._suspend(entry)
         self._answer(entry, request, 0)
         self._take_up(entry)
+
+    def _suspend(self, entry: BindingCacheEntry) -> None:
+        """5.3.5: its traffic is dropped, and it ends after MinDelayBeforeBCEDelete unless somebody registers it."""
+        self._drop_traffic(entry)
+        entry.waiting = True
+        self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
+        self._keep(entry)
+        self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
 
     def _take_up(self, entry: BindingCacheEntry) -> None:
         """Somebody waited for the end of this session: it goes on there."""

@@ -1,0 +1,21 @@
+"""What the extensions of LMA and MAG are told: one class each; a role without it does not have the extension.
+
+Variables keep the names that their RFC prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sojourn.wire.units import SECOND, Duration
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatSettings:
+    """RFC 5847 5. An LMA may set them for its MAGs (RFC 8127)."""
+
+    heartbeat_interval: Duration = 60 * SECOND
+    missing_heartbeats_allowed: int = 3
+    """With one more request unanswered the peer is not reachable."""
+    retransmission_delay: Duration = 0
+    """After an unanswered request the next one follows so soon (RFC 8127 3.1.2); 0: an interval later."""
