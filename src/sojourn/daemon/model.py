@@ -353,6 +353,7 @@ class Mag(Section):
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -426,6 +427,7 @@ class Lma(Section):
     prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
     heartbeat: extensions.Heartbeat | None = setting("Table `[lma.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.LmaRevocation | None = setting("Table `[lma.revocation]`; absent: there is none.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -488,11 +490,14 @@ LAYOUT = Layout(
         ("[mag.retransmission]", Retransmission),
         ("[mag.kernel]", Kernel),
         ("[mag.heartbeat]", extensions.Heartbeat),
+        ("[mag.revocation]", extensions.MagRevocation),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
         ("[lma.kernel]", Kernel),
         ("[lma.heartbeat]", extensions.Heartbeat),
+        ("[lma.revocation]", extensions.LmaRevocation),
+        ("[[lma.revocation.authorized]]", extensions.Authorized),
     ),
 )

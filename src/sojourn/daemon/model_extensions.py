@@ -5,21 +5,25 @@ Keys and fields of the engines' settings have the same names; `settings` makes o
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, Strict
 
 from sojourn.daemon.engine_keys import as_the_engine
-from sojourn.engines.extension_settings import HeartbeatSettings
-from sojourn.files.fields import DurationField, Expected
-from sojourn.files.sections import Section
+from sojourn.engines.extension_settings import HeartbeatSettings, RevocationSettings
+from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField
+from sojourn.files.sections import Section, setting
 
 TimesField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=100), Expected("a whole number from 0 to 100", 3)]
 
 
 def _heartbeat(name: str, about: str) -> Any:
     return as_the_engine(HeartbeatSettings, name, about)
+
+
+def _revocation(name: str, about: str) -> Any:
+    return as_the_engine(RevocationSettings, name, about)
 
 
 class Heartbeat(Section):
@@ -36,13 +40,57 @@ class Heartbeat(Section):
     )
 
 
-_SETTINGS: dict[type[Section], type] = {Heartbeat: HeartbeatSettings}
+class Revocation(Section):
+    """What both sides of a revocation are told (RFC 5846 11)."""
+
+    bri_max_retries_number: TimesField = _revocation(
+        "bri_max_retries_number", "BRIMaxRetriesNumber: how often a request is repeated."
+    )
+    init_min_delay_bris: DurationField = _revocation(
+        "init_min_delay_bris", "InitMINDelayBRIs, before the first repetition; then it doubles."
+    )
+    max_brack_timeout: DurationField = _revocation("max_brack_timeout", "MAX_BRACK_TIMEOUT, the longest of these.")
+
+
+class Authorized(Section):
+    """A gateway that may end all of its bindings at once."""
+
+    identity: IdentifierField = setting("By what it names itself.", example="mag1@example.net")
+    address: AddressField = setting("Where it asks from.", example="2001:db8:b1::1")
+
+
+class LmaRevocation(Revocation):
+    """Binding revocation at an LMA (RFC 5846)."""
+
+    authorized: tuple[Authorized, ...] = setting(
+        "Gateways that may end all of their bindings, as tables `[[lma.revocation.authorized]]`.", ()
+    )
+
+
+class MagRevocation(Revocation):
+    """Binding revocation at a gateway (RFC 5846)."""
+
+    identity: IdentifierField | None = setting(
+        "By what it names itself to end all of its bindings; absent: it cannot.", None, example="mag1@example.net"
+    )
+
+
+_SETTINGS: dict[type[Section], Callable[..., object]] = {
+    Heartbeat: HeartbeatSettings,
+    LmaRevocation: RevocationSettings,
+    MagRevocation: RevocationSettings,
+    Authorized: lambda identity, address: (identity, address),
+}
 """What each table becomes."""
 
 
 def settings(value: object) -> object:
-    """What an engine is told in the place of a table; any other value is what it is."""
+    """What an engine is told in the place of a table, or of several; any other value is what it is.
+
+    A key that is absent, and has no default in the file, has that of the engine.
+    """
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple(map(settings, value))
     if not isinstance(value, Section) or type(value) not in _SETTINGS:
         return value
-    kind = _SETTINGS[type(value)]
-    return kind(**{field.name: settings(getattr(value, field.name)) for field in fields(kind)})
+    return _SETTINGS[type(value)](**{name: settings(one) for name, one in value if one is not None})

@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
-from sojourn.engines.extension_settings import HeartbeatSettings
+from sojourn.engines.extension_settings import HeartbeatSettings, RevocationSettings
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -239,6 +239,7 @@ class LmaConfiguration:
     """A prefix that came back is not given to another node for this long."""
     heartbeat: HeartbeatSettings | None = None
     """This and what follows are extensions; without its settings, an LMA does not have one."""
+    revocation: RevocationSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,3 +284,4 @@ class MagConfiguration(AccessConfiguration):
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
     heartbeat: HeartbeatSettings | None = None
     """This and what follows are extensions; without its settings, a MAG does not have one."""
+    revocation: RevocationSettings | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sojourn.wire.addresses import Address
 from sojourn.wire.units import SECOND, Duration
 
 
@@ -19,3 +20,19 @@ class HeartbeatSettings:
     """With one more request unanswered the peer is not reachable."""
     retransmission_delay: Duration = 0
     """After an unanswered request the next one follows so soon (RFC 8127 3.1.2); 0: an interval later."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationSettings:
+    """RFC 5846 11, of both roles."""
+
+    bri_max_retries_number: int = 1
+    """BRIMaxRetriesNumber."""
+    init_min_delay_bris: Duration = 1 * SECOND
+    """InitMINDelayBRIs, at least half a second."""
+    max_brack_timeout: Duration = 2 * SECOND
+    """MAX_BRACK_TIMEOUT."""
+    authorized: tuple[tuple[bytes, Address], ...] = ()
+    """LMA: identity (subtype and identifier) and address of each MAG that may revoke all of its bindings at once."""
+    identity: bytes = b""
+    """MAG: by what it is known to the LMA for that; empty: it does not ask for it."""

@@ -66,14 +66,14 @@ class HeartbeatProcedure(Extension[R]):
     def begin(self, record: bytes | None, lost: bool) -> None:
         """3.2: the counter is "incremented every time the node reboots and loses PMIPv6 session state", only then."""
         kept = int.from_bytes(record, "big") if record is not None and len(record) == 4 else None
-        begun = (self._role._epoch + self._now) // SECOND
+        begun = (self._role._epoch + self.now) // SECOND
         self.counter = (begun if kept is None else kept + lost) % _COUNTERS
         self._keep(self.counter.to_bytes(4, "big"))
         self._watched = {peer: _Watched(self.settings) for peer in self._peers()}
         for peer, watched in self._watched.items():
             if kept is None or lost:
                 self._answer(peer, _UNSOLICITED, 0)
-            self._after(watched.settings.heartbeat_interval, peer)
+            self.wake(watched.settings.heartbeat_interval, peer)
 
     # --- asking (3.1) -------------------------------------------------------------------------------------------------
 
@@ -87,9 +87,9 @@ class HeartbeatProcedure(Extension[R]):
         if self._has_sessions_with(key):
             watched.sequence = (watched.sequence + 1) % _SEQUENCES
             watched.awaited = True
-            self._send(Heartbeat(0, watched.sequence), key)
+            self.send(Heartbeat(0, watched.sequence), key)
         hurry = watched.awaited and watched.reachable is not False and watched.settings.retransmission_delay
-        self._after(hurry or watched.settings.heartbeat_interval, key)
+        self.wake(hurry or watched.settings.heartbeat_interval, key)
 
     def _miss(self, peer: Address, watched: _Watched) -> None:
         watched.awaited = False
@@ -106,7 +106,7 @@ class HeartbeatProcedure(Extension[R]):
             return
         watched.settings = settings
         if watched.supported and not watched.awaited:
-            self._after(settings.heartbeat_interval, peer)
+            self.wake(settings.heartbeat_interval, peer)
 
     # --- answering, and being answered --------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class HeartbeatProcedure(Extension[R]):
         elif watched.awaited and message.sequence == watched.sequence:
             watched.awaited = False
             watched.missing = 0
-            self._after(watched.settings.heartbeat_interval, source)
+            self.wake(watched.settings.heartbeat_interval, source)
             self._on_sign_of_life(source, watched)
             watched.reachable = True
             self._learn_counter(source, watched, message)
@@ -132,7 +132,7 @@ class HeartbeatProcedure(Extension[R]):
             self._report("heartbeat-unexpected", source=source, sequence=message.sequence)
 
     def _answer(self, peer: Address, flags: int, sequence: int) -> None:
-        self._send(Heartbeat(flags, sequence, (RestartCounter(self.counter),)), peer)
+        self.send(Heartbeat(flags, sequence, (RestartCounter(self.counter),)), peer)
 
     def _on_sign_of_life(self, peer: Address, watched: _Watched) -> None:
         """It speaks: if it could not be reached before, it can now."""
@@ -148,17 +148,17 @@ class HeartbeatProcedure(Extension[R]):
         if option is None:
             return
         before, since = watched.counter, watched.told
-        watched.counter, watched.told = option.counter, self._now
+        watched.counter, watched.told = option.counter, self.now
         if before is not None and before != option.counter:
             self._report("peer-restarted", peer=peer, counter=option.counter)
-            self._on_restarted(peer, self._now if message.flags & HeartbeatFlags.UNSOLICITED else since)
+            self._on_restarted(peer, self.now if message.flags & HeartbeatFlags.UNSOLICITED else since)
 
     def on_unrecognized(self, peer: Address) -> None:
         """3: "MUST NOT use Heartbeat messages with the other end again"."""
         watched = self._watched.get(peer)
         if watched is not None and watched.awaited:
             watched.supported = watched.awaited = False
-            self._stop(peer)
+            self.sleep(peer)
             self._report("heartbeat-unsupported", peer=peer)
 
     def peer_row(self, peer: Address) -> Row:
@@ -203,13 +203,13 @@ class LmaHeartbeat(HeartbeatProcedure["LmaRegistration"], LmaExtension):
 
     def _on_restarted(self, peer: Address, since: Instant) -> None:
         self._suspend(peer, since)
-        self._send(BindingRefreshRequest(), peer)
+        self.send(BindingRefreshRequest(), peer)
 
     def _on_unreachable(self, peer: Address) -> None:
-        self._suspend(peer, self._now)
+        self._suspend(peer, self.now)
 
     def _on_reachable(self, peer: Address) -> None:
-        self._send(BindingRefreshRequest(), peer)
+        self.send(BindingRefreshRequest(), peer)
 
     def _suspend(self, peer: Address, since: Instant) -> None:
         """Its sessions that were registered until then are invalid (3)."""

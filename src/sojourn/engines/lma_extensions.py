@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.heartbeat import LmaHeartbeat
+from sojourn.engines.lma_revocation import LmaRevocation
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 
 def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
-    configuration = lma.configuration
+    told = lma.configuration
     found: list[LmaExtension] = []
-    if configuration.heartbeat is not None:
-        found.append(LmaHeartbeat(lma, configuration.heartbeat))
+    if told.heartbeat is not None:
+        found.append(LmaHeartbeat(lma, told.heartbeat))
+    if told.revocation is not None:
+        found.append(LmaRevocation(lma, told.revocation))
     return found

@@ -270,6 +270,10 @@ class LmaRegistration(LmaState):
     def _on_expiry(self, entry: BindingCacheEntry) -> None:
         """The lifetime is over, or the wait after a de-registration."""
         self._report("binding-deleted" if entry.waiting else "binding-expired", node=entry.node)
+        self._end(entry)
+
+    def _end(self, entry: BindingCacheEntry) -> None:
+        """Nothing is left of it; whoever waited for that goes on."""
         self._remove(entry)
         if entry.node in self._pending:
             self._timers.stop(("assign", entry.node))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.heartbeat import MagHeartbeat
+from sojourn.engines.mag_revocation import MagRevocation
 
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 
 def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
-    configuration = mag.configuration
+    told = mag.configuration
     found: list[MagExtension] = []
-    if configuration.heartbeat is not None:
-        found.append(MagHeartbeat(mag, configuration.heartbeat))
+    if told.heartbeat is not None:
+        found.append(MagHeartbeat(mag, told.heartbeat))
+    if told.revocation is not None:
+        found.append(MagRevocation(mag, told.revocation))
     return found
