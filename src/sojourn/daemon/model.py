@@ -354,6 +354,9 @@ class Mag(Section):
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
     revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
+    update_notification: SwitchField = _mag(
+        "update_notification", "Do what Update Notifications of the LMA ask for (RFC 7077)."
+    )
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -428,6 +431,9 @@ class Lma(Section):
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
     heartbeat: extensions.Heartbeat | None = setting("Table `[lma.heartbeat]`; absent: none are sent.", None)
     revocation: extensions.LmaRevocation | None = setting("Table `[lma.revocation]`; absent: there is none.", None)
+    update_notification: extensions.Notification | None = setting(
+        "Table `[lma.update_notification]`; absent: none are sent.", None
+    )
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -499,5 +505,6 @@ LAYOUT = Layout(
         ("[lma.heartbeat]", extensions.Heartbeat),
         ("[lma.revocation]", extensions.LmaRevocation),
         ("[[lma.revocation.authorized]]", extensions.Authorized),
+        ("[lma.update_notification]", extensions.Notification),
     ),
 )

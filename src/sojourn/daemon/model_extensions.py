@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, Strict
 
 from sojourn.daemon.engine_keys import as_the_engine
-from sojourn.engines.extension_settings import HeartbeatSettings, RevocationSettings
+from sojourn.engines.extension_settings import HeartbeatSettings, NotificationSettings, RevocationSettings
 from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField
 from sojourn.files.sections import Section, setting
 
@@ -24,6 +24,10 @@ def _heartbeat(name: str, about: str) -> Any:
 
 def _revocation(name: str, about: str) -> Any:
     return as_the_engine(RevocationSettings, name, about)
+
+
+def _notification(name: str, about: str) -> Any:
+    return as_the_engine(NotificationSettings, name, about)
 
 
 class Heartbeat(Section):
@@ -75,8 +79,20 @@ class MagRevocation(Revocation):
     )
 
 
+class Notification(Section):
+    """Update Notifications (RFC 7077)."""
+
+    max_update_notification_retransmit_count: TimesField = _notification(
+        "max_update_notification_retransmit_count", "MAX_UPDATE_NOTIFICATION_RETRANSMIT_COUNT, 0 to 5 in the RFC."
+    )
+    min_delay_between_update_notification_replay: DurationField = _notification(
+        "min_delay_between_update_notification_replay", "MIN_DELAY_BETWEEN_UPDATE_NOTIFICATION_REPLAY."
+    )
+
+
 _SETTINGS: dict[type[Section], Callable[..., object]] = {
     Heartbeat: HeartbeatSettings,
+    Notification: NotificationSettings,
     LmaRevocation: RevocationSettings,
     MagRevocation: RevocationSettings,
     Authorized: lambda identity, address: (identity, address),

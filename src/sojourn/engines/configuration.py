@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
-from sojourn.engines.extension_settings import HeartbeatSettings, RevocationSettings
+from sojourn.engines.extension_settings import HeartbeatSettings, NotificationSettings, RevocationSettings
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -240,6 +240,7 @@ class LmaConfiguration:
     heartbeat: HeartbeatSettings | None = None
     """This and what follows are extensions; without its settings, an LMA does not have one."""
     revocation: RevocationSettings | None = None
+    update_notification: NotificationSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,3 +286,4 @@ class MagConfiguration(AccessConfiguration):
     heartbeat: HeartbeatSettings | None = None
     """This and what follows are extensions; without its settings, a MAG does not have one."""
     revocation: RevocationSettings | None = None
+    update_notification: bool = False

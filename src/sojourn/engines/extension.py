@@ -17,7 +17,7 @@ from sojourn.core.engine import Row
 from sojourn.engines.base import OutboxEngine
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingErrorStatus, MobilityMessage, MobilityOption
 from sojourn.wire.addresses import UNSPECIFIED, Address
-from sojourn.wire.units import Duration, Instant
+from sojourn.wire.units import Duration, Instant, WallClock
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_entry import BindingCacheEntry
@@ -58,6 +58,11 @@ class Extension(Generic[R]):
     def now(self) -> Instant:
         """Of what is being handled."""
         return self._role._now
+
+    @property
+    def time(self) -> WallClock:
+        """Of day, at `now`."""
+        return self._role._epoch + self._role._now
 
     def wake(self, delay: Duration, key: Any = None) -> None:
         """`on_timer` is called with `key` then, unless it is asked for again."""

@@ -36,3 +36,11 @@ class RevocationSettings:
     """LMA: identity (subtype and identifier) and address of each MAG that may revoke all of its bindings at once."""
     identity: bytes = b""
     """MAG: by what it is known to the LMA for that; empty: it does not ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationSettings:
+    """RFC 7077 7."""
+
+    max_update_notification_retransmit_count: int = 1
+    min_delay_between_update_notification_replay: Duration = 1 * SECOND

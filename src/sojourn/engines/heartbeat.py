@@ -66,7 +66,7 @@ class HeartbeatProcedure(Extension[R]):
     def begin(self, record: bytes | None, lost: bool) -> None:
         """3.2: the counter is "incremented every time the node reboots and loses PMIPv6 session state", only then."""
         kept = int.from_bytes(record, "big") if record is not None and len(record) == 4 else None
-        begun = (self._role._epoch + self.now) // SECOND
+        begun = self.time // SECOND
         self.counter = (begun if kept is None else kept + lost) % _COUNTERS
         self._keep(self.counter.to_bytes(4, "big"))
         self._watched = {peer: _Watched(self.settings) for peer in self._peers()}

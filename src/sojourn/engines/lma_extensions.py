@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.heartbeat import LmaHeartbeat
+from sojourn.engines.lma_notification import LmaNotification
 from sojourn.engines.lma_revocation import LmaRevocation
 
 if TYPE_CHECKING:
@@ -20,4 +21,6 @@ def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(LmaHeartbeat(lma, told.heartbeat))
     if told.revocation is not None:
         found.append(LmaRevocation(lma, told.revocation))
+    if told.update_notification is not None:
+        found.append(LmaNotification(lma, told.update_notification))
     return found

@@ -20,6 +20,7 @@ from sojourn.engines.extension import LmaExtension
 from sojourn.engines.extension_settings import RevocationSettings
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_request import HomeRequest
+from sojourn.engines.naming import node_in_words
 from sojourn.engines.questions import Question
 from sojourn.engines.registration import Refused, identifier_option
 from sojourn.engines.revocation import (
@@ -28,7 +29,6 @@ from sojourn.engines.revocation import (
     REVOKED,
     Rejected,
     RevocationProcedure,
-    node_in_words,
     node_named,
     realm_of,
 )

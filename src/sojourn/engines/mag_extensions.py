@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.heartbeat import MagHeartbeat
+from sojourn.engines.mag_notification import MagNotification
 from sojourn.engines.mag_revocation import MagRevocation
 
 if TYPE_CHECKING:
@@ -20,4 +21,6 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(MagHeartbeat(mag, told.heartbeat))
     if told.revocation is not None:
         found.append(MagRevocation(mag, told.revocation))
+    if told.update_notification:
+        found.append(MagNotification(mag))
     return found

@@ -12,7 +12,7 @@ from sojourn.core.sequence import following
 from sojourn.engines.extension import Extension
 from sojourn.wire.addresses import Address
 from sojourn.wire.mobility import MobilityMessage
-from sojourn.wire.units import Duration
+from sojourn.wire.units import MICROSECOND, Duration
 
 M = TypeVar("M", bound=MobilityMessage)
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Questions(Generic[M, T]):
         self._longest = longest
         self._repeated = repeated
         self._outstanding: dict[int, Question[M, T]] = {}
-        self._sequence = extension.now // 1000 & 0xFFFF
+        self._sequence = extension.time // MICROSECOND & 0xFFFF  # as good as a random number (RFC 7077 5.1)
 
     def __len__(self) -> int:
         return len(self._outstanding)

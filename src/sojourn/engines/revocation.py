@@ -1,4 +1,4 @@
-"""Bindings are revoked by the other side (RFC 5846): what LMA and MAG do alike, and how people name nodes.
+"""Bindings are revoked by the other side (RFC 5846): what LMA and MAG do alike.
 
 Either side sends a Binding Revocation Indication, repeats it with growing timeouts, and is answered with a status. The
 LMA's part is in `lma_revocation`, the MAG's in `mag_revocation`. IPv4 home addresses are not there to be revoked.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
-from sojourn.engines.access_presence import identifier
 from sojourn.engines.extension import Extension, R
 from sojourn.engines.extension_settings import RevocationSettings
 from sojourn.engines.questions import Question, Questions
@@ -24,7 +23,7 @@ from sojourn.wire import (
     RevocationStatus,
     RevocationTrigger,
 )
-from sojourn.wire.addresses import Address, link_layer
+from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
 
 T = TypeVar("T")
@@ -181,17 +180,3 @@ def node_named(message: MobilityMessage) -> bytes:
 def realm_of(node: bytes) -> bytes:
     """What follows the last ``@`` of a name (8.1); empty where there is none."""
     return node.rpartition(b"@")[2] if node[:1] == bytes((IdentifierType.NAI,)) and b"@" in node else b""
-
-
-def node_in_words(words: str) -> bytes:
-    """Subtype and identifier that people mean: a link-layer address, a name, or both in hexadecimal; empty: nothing."""
-    try:
-        octets = link_layer(words)
-    except ValueError:
-        octets = b""
-    if len(octets) == 6:
-        return identifier(octets)
-    try:
-        return bytes.fromhex(words)
-    except ValueError:
-        return bytes((IdentifierType.NAI,)) + words.encode()
