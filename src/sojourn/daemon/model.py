@@ -357,6 +357,7 @@ class Mag(Section):
     update_notification: SwitchField = _mag(
         "update_notification", "Do what Update Notifications of the LMA ask for (RFC 7077)."
     )
+    lma_timers: SwitchField = _mag("lma_timers", "Take timers from the LMA (RFC 8127).")
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -434,6 +435,7 @@ class Lma(Section):
     update_notification: extensions.Notification | None = setting(
         "Table `[lma.update_notification]`; absent: none are sent.", None
     )
+    mag_timers: extensions.Timers | None = setting("Table `[lma.mag_timers]`; absent: gateways have their own.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -506,5 +508,6 @@ LAYOUT = Layout(
         ("[lma.revocation]", extensions.LmaRevocation),
         ("[[lma.revocation.authorized]]", extensions.Authorized),
         ("[lma.update_notification]", extensions.Notification),
+        ("[lma.mag_timers]", extensions.Timers),
     ),
 )

@@ -11,8 +11,13 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, Strict
 
 from sojourn.daemon.engine_keys import as_the_engine
-from sojourn.engines.extension_settings import HeartbeatSettings, NotificationSettings, RevocationSettings
-from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField
+from sojourn.engines.extension_settings import (
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    RevocationSettings,
+)
+from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField, SwitchField
 from sojourn.files.sections import Section, setting
 
 TimesField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=100), Expected("a whole number from 0 to 100", 3)]
@@ -28,6 +33,10 @@ def _revocation(name: str, about: str) -> Any:
 
 def _notification(name: str, about: str) -> Any:
     return as_the_engine(NotificationSettings, name, about)
+
+
+def _timers(name: str, about: str) -> Any:
+    return as_the_engine(ControlSettings, name, about)
 
 
 class Heartbeat(Section):
@@ -90,8 +99,36 @@ class Notification(Section):
     )
 
 
+class Timers(Section):
+    """Timers that the LMA sets for its gateways (RFC 8127), in whole seconds; none of them may be 0."""
+
+    enable_lcmp_sub_opt_rereg_control: SwitchField = _timers(
+        "enable_lcmp_sub_opt_rereg_control", "EnableLCMPSubOptReregControl: when and how they register again."
+    )
+    enable_lcmp_sub_opt_heartbeat_control: SwitchField = _timers(
+        "enable_lcmp_sub_opt_heartbeat_control", "EnableLCMPSubOptHeartbeatControl: how they send heartbeats."
+    )
+    lcmp_reregistration_start_time: DurationField = _timers(
+        "lcmp_reregistration_start_time", "So long before the end of the lifetime they register again. Multiple of 4 s."
+    )
+    lcmp_initial_retransmission_time: DurationField = _timers(
+        "lcmp_initial_retransmission_time", "Before the first repetition of a registration."
+    )
+    lcmp_maximum_retransmission_time: DurationField = _timers(
+        "lcmp_maximum_retransmission_time", "The longest between two repetitions."
+    )
+    lcmp_heartbeat_interval: DurationField = _timers("lcmp_heartbeat_interval", "Between two heartbeats.")
+    lcmp_heartbeat_retransmission_delay: DurationField = _timers(
+        "lcmp_heartbeat_retransmission_delay", "Before one that was not answered is repeated."
+    )
+    lcmp_heartbeat_max_retransmissions: TimesField = _timers(
+        "lcmp_heartbeat_max_retransmissions", "How often it is repeated; then the LMA is unreachable."
+    )
+
+
 _SETTINGS: dict[type[Section], Callable[..., object]] = {
     Heartbeat: HeartbeatSettings,
+    Timers: ControlSettings,
     Notification: NotificationSettings,
     LmaRevocation: RevocationSettings,
     MagRevocation: RevocationSettings,

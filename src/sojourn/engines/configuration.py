@@ -10,7 +10,12 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
-from sojourn.engines.extension_settings import HeartbeatSettings, NotificationSettings, RevocationSettings
+from sojourn.engines.extension_settings import (
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    RevocationSettings,
+)
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -241,6 +246,7 @@ class LmaConfiguration:
     """This and what follows are extensions; without its settings, an LMA does not have one."""
     revocation: RevocationSettings | None = None
     update_notification: NotificationSettings | None = None
+    mag_timers: ControlSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,3 +293,5 @@ class MagConfiguration(AccessConfiguration):
     """This and what follows are extensions; without its settings, a MAG does not have one."""
     revocation: RevocationSettings | None = None
     update_notification: bool = False
+    lma_timers: bool = False
+    """The LMA may say when and how to register again, and how to send heartbeats (RFC 8127)."""

@@ -44,3 +44,18 @@ class NotificationSettings:
 
     max_update_notification_retransmit_count: int = 1
     min_delay_between_update_notification_replay: Duration = 1 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """RFC 8127 4.1; rounded up to the units that they travel in."""
+
+    enable_lcmp_sub_opt_rereg_control: bool = False
+    enable_lcmp_sub_opt_heartbeat_control: bool = False
+    lcmp_reregistration_start_time: Duration = 40 * SECOND
+    """So long before the end of the lifetime a MAG registers again."""
+    lcmp_initial_retransmission_time: Duration = 1 * SECOND
+    lcmp_maximum_retransmission_time: Duration = 32 * SECOND
+    lcmp_heartbeat_interval: Duration = 60 * SECOND
+    lcmp_heartbeat_retransmission_delay: Duration = 5 * SECOND
+    lcmp_heartbeat_max_retransmissions: int = 3

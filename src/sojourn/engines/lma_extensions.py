@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sojourn.engines.controlled_timers import LmaControlledTimers
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.heartbeat import LmaHeartbeat
 from sojourn.engines.lma_notification import LmaNotification
@@ -23,4 +24,6 @@ def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(LmaRevocation(lma, told.revocation))
     if told.update_notification is not None:
         found.append(LmaNotification(lma, told.update_notification))
+    if told.mag_timers is not None:
+        found.append(LmaControlledTimers(lma, told.mag_timers))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sojourn.engines.controlled_timers import MagControlledTimers
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.heartbeat import MagHeartbeat
 from sojourn.engines.mag_notification import MagNotification
@@ -23,4 +24,6 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(MagRevocation(mag, told.revocation))
     if told.update_notification:
         found.append(MagNotification(mag))
+    if told.lma_timers:
+        found.append(MagControlledTimers(mag))
     return found
