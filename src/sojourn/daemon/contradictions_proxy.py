@@ -39,6 +39,7 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
         if own and readable(parse_address, value) == own:
             yield Fault(place, f"{text(own)} is this gateway's own address", "expected the address of an LMA")
     yield from _interfaces(mag)
+    yield from _renumbering("mag", mag)
     mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(
@@ -78,6 +79,7 @@ def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
             yield _twice(("lma", "gateways", index, "address"), f"gateways[{known[address]}]")
     yield from _pools(lma, [*known, *([own] if own else [])])
     yield from _profiles(lma, known)
+    yield from _renumbering("lma", lma)
     yield from _timers(table(lma.get("mag_timers")))
 
 
@@ -120,6 +122,13 @@ def _profiles(lma: Mapping[str, Any], gateways: Mapping[Address, int]) -> Iterat
             if address is not None and address not in gateways:
                 key = ("lma", "profiles", index, "gateways", place)
                 yield Fault(key, f"{text(address)} is none of lma.gateways", "expected the address of one of these")
+
+
+def _renumbering(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 8191 3: it is told by an Update Notification."""
+    if section.get("renumbering") not in (None, False) and section.get("update_notification") in (None, False):
+        wrong = f"needs {role}.update_notification, by which it is told"
+        yield Fault((role, "renumbering"), wrong, "switch that on as well")
 
 
 def _timers(timers: Mapping[str, Any]) -> Iterator[Fault]:

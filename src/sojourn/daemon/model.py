@@ -358,6 +358,10 @@ class Mag(Section):
         "update_notification", "Do what Update Notifications of the LMA ask for (RFC 7077)."
     )
     lma_timers: SwitchField = _mag("lma_timers", "Take timers from the LMA (RFC 8127).")
+    renumbering: SwitchField = _mag(
+        "renumbering", "Take other prefixes for a node (RFC 8191); needs `update_notification`."
+    )
+    prefix_retirement: DurationField = _mag("prefix_retirement", "So long the prefixes of before work here.")
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -436,6 +440,9 @@ class Lma(Section):
         "Table `[lma.update_notification]`; absent: none are sent.", None
     )
     mag_timers: extensions.Timers | None = setting("Table `[lma.mag_timers]`; absent: gateways have their own.", None)
+    renumbering: extensions.Renumbering | None = setting(
+        "Table `[lma.renumbering]`; absent: prefixes never change. It needs `[lma.update_notification]`.", None
+    )
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -509,5 +516,6 @@ LAYOUT = Layout(
         ("[[lma.revocation.authorized]]", extensions.Authorized),
         ("[lma.update_notification]", extensions.Notification),
         ("[lma.mag_timers]", extensions.Timers),
+        ("[lma.renumbering]", extensions.Renumbering),
     ),
 )

@@ -15,6 +15,7 @@ from sojourn.engines.extension_settings import (
     ControlSettings,
     HeartbeatSettings,
     NotificationSettings,
+    RenumberingSettings,
     RevocationSettings,
 )
 from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField, SwitchField
@@ -126,9 +127,18 @@ class Timers(Section):
     )
 
 
+class Renumbering(Section):
+    """Prefixes of nodes can be changed (RFC 8191)."""
+
+    soft_time: DurationField = as_the_engine(
+        RenumberingSettings, "soft_time", "In soft mode old prefixes are forwarded for so long; 0: not at all."
+    )
+
+
 _SETTINGS: dict[type[Section], Callable[..., object]] = {
     Heartbeat: HeartbeatSettings,
     Timers: ControlSettings,
+    Renumbering: RenumberingSettings,
     Notification: NotificationSettings,
     LmaRevocation: RevocationSettings,
     MagRevocation: RevocationSettings,

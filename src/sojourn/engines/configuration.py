@@ -14,6 +14,7 @@ from sojourn.engines.extension_settings import (
     ControlSettings,
     HeartbeatSettings,
     NotificationSettings,
+    RenumberingSettings,
     RevocationSettings,
 )
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -247,6 +248,8 @@ class LmaConfiguration:
     revocation: RevocationSettings | None = None
     update_notification: NotificationSettings | None = None
     mag_timers: ControlSettings | None = None
+    renumbering: RenumberingSettings | None = None
+    """It needs `update_notification`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,3 +298,7 @@ class MagConfiguration(AccessConfiguration):
     update_notification: bool = False
     lma_timers: bool = False
     """The LMA may say when and how to register again, and how to send heartbeats (RFC 8127)."""
+    renumbering: bool = False
+    """The LMA may give nodes other prefixes (RFC 8191); this needs `update_notification`."""
+    prefix_retirement: Duration = 1 * MINUTE
+    """So long those that they had before still work here."""

@@ -115,6 +115,9 @@ class LmaExtension(Extension["LmaRegistration"]):
     def __init__(self, lma: LmaRegistration) -> None:
         super().__init__(lma, lma.configuration.address)
 
+    def asked(self, request: HomeRequest) -> None:
+        """A complete request came; the cache was not looked at yet. Raises `Refused`."""
+
     def takes_over(self, request: HomeRequest, entry: BindingCacheEntry | None) -> bool:
         """A request that passed all checks is about `entry`, or about a new session. True: the extension answers it.
 

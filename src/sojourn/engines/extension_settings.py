@@ -59,3 +59,11 @@ class ControlSettings:
     lcmp_heartbeat_interval: Duration = 60 * SECOND
     lcmp_heartbeat_retransmission_delay: Duration = 5 * SECOND
     lcmp_heartbeat_max_retransmissions: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RenumberingSettings:
+    """RFC 8191, at an LMA: how long old prefixes are still forwarded."""
+
+    soft_time: Duration = 30 * SECOND
+    """In soft mode (4); 0: hard mode is what there is."""

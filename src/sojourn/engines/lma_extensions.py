@@ -8,6 +8,7 @@ from sojourn.engines.controlled_timers import LmaControlledTimers
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.heartbeat import LmaHeartbeat
 from sojourn.engines.lma_notification import LmaNotification
+from sojourn.engines.lma_renumbering import LmaRenumbering
 from sojourn.engines.lma_revocation import LmaRevocation
 
 if TYPE_CHECKING:
@@ -26,4 +27,6 @@ def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(LmaNotification(lma, told.update_notification))
     if told.mag_timers is not None:
         found.append(LmaControlledTimers(lma, told.mag_timers))
+    if told.renumbering is not None:
+        found.append(LmaRenumbering(lma, told.renumbering))
     return found

@@ -61,6 +61,8 @@ class LmaRegistration(LmaState):
             profile = self._admit(request, gateway)
             self._check_time(request)
             request.complete()
+            for extension in self.extensions:
+                extension.asked(request)
             entry, doubtful = self.cache.find(request)
             self._check_sequence(request, entry)
             if not any(extension.takes_over(request, entry) for extension in self.extensions):

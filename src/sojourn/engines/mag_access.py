@@ -59,6 +59,9 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _serve(self, session: BindingUpdateListEntry) -> None:
         super()._serve(session)
+        for prefix in session.retiring:
+            if prefix not in self._foreign:
+                self._serve_foreign(session, prefix, session.lma)
         if session.visitor is not None:
             self._do(EnsurePrefix(session.visitor, session.slot))
             self._do(EnsureUplink(session.visitor, None))
@@ -70,11 +73,26 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _remove_prefixes(self, session: BindingUpdateListEntry) -> None:
         super()._remove_prefixes(session)
+        for prefix in list(session.retiring):
+            self._end_retiring(session, prefix)
         if session.visitor is not None and self.pool is not None:
             self._do(WithdrawUplink(session.visitor))
             self._do(WithdrawPrefix(session.visitor))
             self.pool.release(session.visitor, self._now)
             session.visitor = None
+
+    def _retire(self, session: BindingUpdateListEntry, prefix: Prefix, until: Instant) -> None:
+        """It is no longer a prefix of the session, but works until then."""
+        del session.anchored[prefix]
+        self._foreign.pop(prefix, None)
+        session.retiring[prefix] = until
+
+    def _end_retiring(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        """It works no longer, unless it is somebody's again."""
+        del session.retiring[prefix]
+        if prefix not in self._foreign:
+            self._do(WithdrawUplink(prefix))
+            self._do(WithdrawPrefix(prefix))
 
     # --- router advertisements (6.7, 6.9.2) ---------------------------------------------------------------------------
 
@@ -91,10 +109,14 @@ class MagState(AccessState[BindingUpdateListEntry]):
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
         served = session.confirmed or session.visitor is not None
+        retiring = [(one, until) for one, until in session.retiring.items() if until > self._now]
         return (
             session.link_local or configuration.link_local,
             configuration.router_lifetime if served else 0,
-            [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+            [
+                *[AdvertisedPrefix(prefix, 0, until - self._now, on_link=True) for prefix, until in retiring],
+                *[AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+            ],
         )
 
 

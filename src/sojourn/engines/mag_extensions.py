@@ -8,6 +8,7 @@ from sojourn.engines.controlled_timers import MagControlledTimers
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.heartbeat import MagHeartbeat
 from sojourn.engines.mag_notification import MagNotification
+from sojourn.engines.mag_renumbering import MagRenumbering
 from sojourn.engines.mag_revocation import MagRevocation
 
 if TYPE_CHECKING:
@@ -26,4 +27,6 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(MagNotification(mag))
     if told.lma_timers:
         found.append(MagControlledTimers(mag))
+    if told.renumbering:
+        found.append(MagRenumbering(mag, told.prefix_retirement))
     return found
