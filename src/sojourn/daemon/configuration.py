@@ -179,7 +179,7 @@ def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
 def anchors_of(section: Mag) -> tuple[Address, ...]:
     """The LMAs that a gateway's nodes may have."""
     others = (known.lma for known in (section.everybody, *section.profiles))
-    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None))))
+    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None), *section.redirect_anchors)))
 
 
 def _moved(numbers: N, distance: int) -> N:

@@ -362,6 +362,9 @@ class Mag(Section):
         "renumbering", "Take other prefixes for a node (RFC 8191); needs `update_notification`."
     )
     prefix_retirement: DurationField = _mag("prefix_retirement", "So long the prefixes of before work here.")
+    redirect_anchors: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:f::2"])] = setting(
+        "The LMAs that the LMA may assign to nodes (RFC 6463); absent: this gateway is not redirected.", ()
+    )
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -443,6 +446,7 @@ class Lma(Section):
     renumbering: extensions.Renumbering | None = setting(
         "Table `[lma.renumbering]`; absent: prefixes never change. It needs `[lma.update_notification]`.", None
     )
+    redirect: extensions.Redirect | None = setting("Table `[lma.redirect]`; absent: no LMA is assigned.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -517,5 +521,6 @@ LAYOUT = Layout(
         ("[lma.update_notification]", extensions.Notification),
         ("[lma.mag_timers]", extensions.Timers),
         ("[lma.renumbering]", extensions.Renumbering),
+        ("[lma.redirect]", extensions.Redirect),
     ),
 )

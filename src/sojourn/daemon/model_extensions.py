@@ -15,6 +15,7 @@ from sojourn.engines.extension_settings import (
     ControlSettings,
     HeartbeatSettings,
     NotificationSettings,
+    RedirectSettings,
     RenumberingSettings,
     RevocationSettings,
 )
@@ -38,6 +39,10 @@ def _notification(name: str, about: str) -> Any:
 
 def _timers(name: str, about: str) -> Any:
     return as_the_engine(ControlSettings, name, about)
+
+
+def _redirect(name: str, about: str) -> Any:
+    return as_the_engine(RedirectSettings, name, about)
 
 
 class Heartbeat(Section):
@@ -135,9 +140,21 @@ class Renumbering(Section):
     )
 
 
+class Redirect(Section):
+    """Other LMAs are assigned to nodes (RFC 6463). Each has this one among its gateways, with `care_of` the others."""
+
+    anchors: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:f::2"])] = setting(
+        "The LMAs that may be assigned.", example=["2001:db8:f::2"]
+    )
+    serve: SwitchField = _redirect("serve", "Serve gateways that cannot be redirected; if not, they get status 130.")
+    answer_within: DurationField = _redirect("answer_within", "An LMA that takes longer is avoided for a while.")
+    avoided: DurationField = _redirect("avoided", "That while.")
+
+
 _SETTINGS: dict[type[Section], Callable[..., object]] = {
     Heartbeat: HeartbeatSettings,
     Timers: ControlSettings,
+    Redirect: RedirectSettings,
     Renumbering: RenumberingSettings,
     Notification: NotificationSettings,
     LmaRevocation: RevocationSettings,

@@ -14,6 +14,7 @@ from sojourn.engines.extension_settings import (
     ControlSettings,
     HeartbeatSettings,
     NotificationSettings,
+    RedirectSettings,
     RenumberingSettings,
     RevocationSettings,
 )
@@ -250,6 +251,7 @@ class LmaConfiguration:
     mag_timers: ControlSettings | None = None
     renumbering: RenumberingSettings | None = None
     """It needs `update_notification`."""
+    redirect: RedirectSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,3 +304,5 @@ class MagConfiguration(AccessConfiguration):
     """The LMA may give nodes other prefixes (RFC 8191); this needs `update_notification`."""
     prefix_retirement: Duration = 1 * MINUTE
     """So long those that they had before still work here."""
+    redirect_anchors: tuple[Address, ...] = ()
+    """LMAs that the LMA may assign to nodes instead of itself (RFC 6463); none: we are not redirected."""

@@ -159,8 +159,16 @@ class MagExtension(Extension["MagRegistration"]):
         """An answer says that `request` is accepted. False: it is passed over, as if it had never come."""
         return True
 
+    def accepting(
+        self, session: BindingUpdateListEntry, request: BindingUpdate, answer: BindingAcknowledgement
+    ) -> None:
+        """The answer is about to be taken in."""
+
     def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
         """The answer was taken in: prefixes and lifetime are those of the session."""
+
+    def expired(self, session: BindingUpdateListEntry) -> None:
+        """The LMA did not extend the binding in time; the node is here, without its prefixes."""
 
     def removed(self, session: BindingUpdateListEntry) -> None:
         """Nothing is left of a session."""

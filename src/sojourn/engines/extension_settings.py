@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import SECOND, Duration
+from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +67,17 @@ class RenumberingSettings:
 
     soft_time: Duration = 30 * SECOND
     """In soft mode (4); 0: hard mode is what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectSettings:
+    """RFC 6463, at an LMA that assigns others (rfLMA)."""
+
+    anchors: tuple[Address, ...]
+    """The LMAs that may be assigned (r2LMA). Each knows us as a MAG whose tunnels end at the MAGs."""
+    serve: bool = True
+    """Serve MAGs that cannot be redirected; if not, they are refused with status 130."""
+    answer_within: Duration = 500 * MILLISECOND
+    """An assigned LMA that takes longer is not assigned again for a while."""
+    avoided: Duration = 30 * SECOND
+    """That while."""

@@ -8,6 +8,7 @@ from sojourn.engines.controlled_timers import LmaControlledTimers
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.heartbeat import LmaHeartbeat
 from sojourn.engines.lma_notification import LmaNotification
+from sojourn.engines.lma_redirect import LmaRedirect
 from sojourn.engines.lma_renumbering import LmaRenumbering
 from sojourn.engines.lma_revocation import LmaRevocation
 
@@ -19,6 +20,8 @@ def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
     told = lma.configuration
     found: list[LmaExtension] = []
+    if told.redirect is not None:
+        found.append(LmaRedirect(lma, told.redirect))
     if told.heartbeat is not None:
         found.append(LmaHeartbeat(lma, told.heartbeat))
     if told.revocation is not None:

@@ -82,7 +82,8 @@ class MobileAccessGateway(MagRegistration):
     def _take_up(self, session: BindingUpdateListEntry) -> bool:
         """Whether a restored session fits what we are now; the configuration may have changed meanwhile."""
         profile = self._profile(session.link_layer)
-        same = session.lma == (profile.lma or self.configuration.lma) and session.slot not in self._by_slot
+        anchors = (profile.lma or self.configuration.lma, *self.configuration.redirect_anchors)
+        same = session.lma in anchors and session.slot not in self._by_slot
         visiting = session.visitor is not None
         if not same or visiting == profile.service or session.presence is Presence.REFUSED:
             return False

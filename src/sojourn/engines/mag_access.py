@@ -38,7 +38,8 @@ class MagState(AccessState[BindingUpdateListEntry]):
             self.pool = PrefixPool(configuration.visitors, configuration.prefix_length, configuration.quarantine)
         self._profiles = {profile.link_layer: profile for profile in configuration.profiles}
         profiles = (configuration.everybody, *configuration.profiles)
-        self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
+        own = (profile.lma for profile in profiles if profile.lma)
+        self._anchors = dict.fromkeys((configuration.lma, *own, *configuration.redirect_anchors))
         self._technologies = {interface: TECHNOLOGIES[number] for interface, number in configuration.technologies}
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""

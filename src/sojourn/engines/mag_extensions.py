@@ -8,6 +8,7 @@ from sojourn.engines.controlled_timers import MagControlledTimers
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.heartbeat import MagHeartbeat
 from sojourn.engines.mag_notification import MagNotification
+from sojourn.engines.mag_redirect import MagRedirect
 from sojourn.engines.mag_renumbering import MagRenumbering
 from sojourn.engines.mag_revocation import MagRevocation
 
@@ -29,4 +30,6 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(MagControlledTimers(mag))
     if told.renumbering:
         found.append(MagRenumbering(mag, told.prefix_retirement))
+    if told.redirect_anchors:
+        found.append(MagRedirect(mag, told.redirect_anchors))
     return found
