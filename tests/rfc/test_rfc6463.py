@@ -66,7 +66,7 @@ def test_5_3_2_figure_3_the_messages_of_an_assignment() -> None:
     assert RedirectCapability() in update.options
     kept = tuple(option for option in update.options if not isinstance(option, RedirectCapability))
     assert passed.options == (*kept, AlternateCareOfAddress(gateway(1)))
-    assert final.options == (*answer.options, Redirect.of(anchor))
+    assert final.options == (Redirect.of(anchor), *answer.options)
     assert (final.status, final.sequence, final.lifetime) == (0, update.sequence, answer.lifetime)
 
 

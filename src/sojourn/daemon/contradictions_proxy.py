@@ -17,6 +17,9 @@ from sojourn.files.raw import readable, table, tables
 from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 
+_VENDOR_OPTIONS = 8
+"""With more of them registrations would not fit into a message."""
+
 
 def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     """A gateway is not its own anchor, and knows every node once."""
@@ -40,6 +43,9 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(place, f"{text(own)} is this gateway's own address", "expected the address of an LMA")
     yield from _interfaces(mag)
     yield from _renumbering("mag", mag)
+    options = mag.get("vendor_options")
+    if isinstance(options, list) and len(options) > _VENDOR_OPTIONS:
+        yield Fault(("mag", "vendor_options"), f"are {len(options)}", f"expected at most {_VENDOR_OPTIONS}")
     mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(

@@ -263,6 +263,11 @@ class MagEverybody(Section):
 
     service: SwitchField = setting("Mobility service: their home network everywhere. If not, they are visitors.", True)
     lma: AddressField | None = setting("Their LMA, if not that of the gateway.", None, example="2001:db8:f::2")
+    quality: extensions.QualityOfService | None = setting(
+        "Quality of service to ask for (RFC 7222); absent in a profile: that of everybody.",
+        None,
+        example={"dscp": 46, "downlink": 10_000_000},
+    )
 
 
 class MagProfile(MagEverybody):
@@ -365,6 +370,12 @@ class Mag(Section):
     redirect_anchors: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:f::2"])] = setting(
         "The LMAs that the LMA may assign to nodes (RFC 6463); absent: this gateway is not redirected.", ()
     )
+    access_networks: tuple[extensions.Network, ...] = setting(
+        "What the LMA is told of the networks here (RFC 6757), as tables `[[mag.access_networks]]`.", ()
+    )
+    vendor_options: tuple[extensions.Vendor, ...] = setting(
+        "Carried in all registrations (RFC 5094), as tables `[[mag.vendor_options]]`; eight at most.", ()
+    )
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -447,6 +458,15 @@ class Lma(Section):
         "Table `[lma.renumbering]`; absent: prefixes never change. It needs `[lma.update_notification]`.", None
     )
     redirect: extensions.Redirect | None = setting("Table `[lma.redirect]`; absent: no LMA is assigned.", None)
+    access_network: extensions.Networks | None = setting(
+        "Table `[lma.access_network]`; absent: what gateways say of their networks is passed over.", None
+    )
+    quality: extensions.QualityLimits | None = setting(
+        "Table `[lma.quality]`; absent: requests for quality of service are passed over.", None
+    )
+    vendors: Annotated[tuple[extensions.EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
+        "Private enterprise numbers whose options are kept, shown and returned (RFC 5094).", ()
+    )
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -510,6 +530,9 @@ LAYOUT = Layout(
         ("[mag.kernel]", Kernel),
         ("[mag.heartbeat]", extensions.Heartbeat),
         ("[mag.revocation]", extensions.MagRevocation),
+        ("[[mag.access_networks]]", extensions.Network),
+        ("[[mag.vendor_options]]", extensions.Vendor),
+        ("[mag.everybody.quality]", extensions.QualityOfService),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
@@ -522,5 +545,7 @@ LAYOUT = Layout(
         ("[lma.mag_timers]", extensions.Timers),
         ("[lma.renumbering]", extensions.Renumbering),
         ("[lma.redirect]", extensions.Redirect),
+        ("[lma.access_network]", extensions.Networks),
+        ("[lma.quality]", extensions.QualityLimits),
     ),
 )

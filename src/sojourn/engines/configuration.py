@@ -11,12 +11,17 @@ from functools import cached_property
 from hashlib import sha256
 
 from sojourn.engines.extension_settings import (
+    AccessNetwork,
+    AccessNetworkSettings,
     ControlSettings,
     HeartbeatSettings,
     NotificationSettings,
+    QualityRequest,
+    QualitySettings,
     RedirectSettings,
     RenumberingSettings,
     RevocationSettings,
+    VendorOption,
 )
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
@@ -252,6 +257,10 @@ class LmaConfiguration:
     renumbering: RenumberingSettings | None = None
     """It needs `update_notification`."""
     redirect: RedirectSettings | None = None
+    access_network: AccessNetworkSettings | None = None
+    quality: QualitySettings | None = None
+    vendors: tuple[int, ...] = ()
+    """Private enterprise numbers whose options are kept and returned (RFC 5094)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +277,8 @@ class GatewayProfile:
     """Whether it gets mobility service. If not, it gets a prefix of the visitors' pool, where there is one (6.14)."""
     prefixes: tuple[Prefix, ...] = ()
     """Home network prefixes to ask for; none: the LMA assigns."""
+    quality: QualityRequest | None = None
+    """Quality of service to ask for (RFC 7222); None: that of everybody, if they have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,3 +317,7 @@ class MagConfiguration(AccessConfiguration):
     """So long those that they had before still work here."""
     redirect_anchors: tuple[Address, ...] = ()
     """LMAs that the LMA may assign to nodes instead of itself (RFC 6463); none: we are not redirected."""
+    access_networks: tuple[AccessNetwork, ...] = ()
+    """What the LMA is told of them (RFC 6757)."""
+    vendor_options: tuple[VendorOption, ...] = ()
+    """Carried in all requests (RFC 5094)."""

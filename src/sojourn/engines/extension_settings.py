@@ -81,3 +81,60 @@ class RedirectSettings:
     """An assigned LMA that takes longer is not assigned again for a while."""
     avoided: Duration = 30 * SECOND
     """That while."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNetworkSettings:
+    """RFC 6757 6, at an LMA: what it keeps and returns of what MAGs say."""
+
+    enable_ani_sub_opt_network_identifier: bool = True
+    enable_ani_sub_opt_geo_location: bool = True
+    enable_ani_sub_opt_operator_identifier: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNetwork:
+    """What a MAG says of the network behind an interface (RFC 6757 3.1)."""
+
+    interface: str = ""
+    """Empty: behind all that have no entry of their own."""
+    network: str = ""
+    """Such as an SSID; empty: it is not told."""
+    access_point: str = ""
+    place: tuple[float, float] | None = None
+    """Latitude and longitude in degrees."""
+    operator: int = 0
+    """Private enterprise number; 0: none."""
+    realm: str = ""
+    """Of the operator, who has no such number."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySettings:
+    """RFC 7222, at an LMA: the most that a session may have, in bits a second; 0: no limit."""
+
+    downlink: int = 0
+    uplink: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRequest:
+    """What a MAG asks for a session (RFC 7222 4), in bits a second."""
+
+    dscp: int = 0
+    downlink: int = 0
+    """Most, of the session; 0: not asked for."""
+    uplink: int = 0
+    guaranteed_downlink: int = 0
+    guaranteed_uplink: int = 0
+    priority: int = 0
+    """Of allocation and retention: 1 is highest; 0: not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class VendorOption:
+    """RFC 5094 3."""
+
+    vendor: int
+    subtype: int = 0
+    data: bytes = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sojourn.engines.access_network import LmaAccessNetwork
 from sojourn.engines.controlled_timers import LmaControlledTimers
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.heartbeat import LmaHeartbeat
@@ -11,6 +12,8 @@ from sojourn.engines.lma_notification import LmaNotification
 from sojourn.engines.lma_redirect import LmaRedirect
 from sojourn.engines.lma_renumbering import LmaRenumbering
 from sojourn.engines.lma_revocation import LmaRevocation
+from sojourn.engines.quality import LmaQuality
+from sojourn.engines.vendors import LmaVendors
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
@@ -32,4 +35,10 @@ def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(LmaControlledTimers(lma, told.mag_timers))
     if told.renumbering is not None:
         found.append(LmaRenumbering(lma, told.renumbering))
+    if told.access_network is not None:
+        found.append(LmaAccessNetwork(lma, told.access_network))
+    if told.quality is not None:
+        found.append(LmaQuality(lma, told.quality))
+    if told.vendors:
+        found.append(LmaVendors(lma, told.vendors))
     return found

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sojourn.core.sequence import following
+from sojourn.engines.answering import fits
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.extension_settings import RedirectSettings
 from sojourn.engines.lma_entry import BindingCacheEntry
@@ -91,15 +92,16 @@ class LmaRedirect(LmaExtension):
     def _pass_on(self, request: HomeRequest, tried: tuple[Address, ...]) -> bool:
         """5.3.2: PBU' to the LMA of this node; False when there is none left to try."""
         anchor = self._choose(request.node, tried)
-        if anchor is None:
-            return False
         self._sequence = following(self._sequence)
-        self._passed[self._sequence] = Passed(request, anchor, (*tried, anchor))
-        self._latest[request.node] = self._sequence
         update = request.update
         options = tuple(option for option in update.options if not isinstance(option, _OURS))
         options = (*options, AlternateCareOfAddress(request.gateway))
-        self.send(BindingUpdate(self._sequence, update.flags, update.lifetime, options), anchor)
+        passed = BindingUpdate(self._sequence, update.flags, update.lifetime, options)
+        if anchor is None or not fits(passed):
+            return False
+        self._passed[self._sequence] = Passed(request, anchor, (*tried, anchor))
+        self._latest[request.node] = self._sequence
+        self.send(passed, anchor)
         self.wake(self._settings.answer_within, self._sequence)
         return True
 
@@ -140,11 +142,12 @@ class LmaRedirect(LmaExtension):
             option for option in message.options if not isinstance(option, BindingAuthorizationData | Redirect)
         ]
         if message.status < REFUSING:
-            options.append(Redirect.of(source))
+            options.insert(0, Redirect.of(source))
         answer = BindingAcknowledgement(
             message.status, message.flags, passed.request.sequence, message.lifetime, tuple(options)
         )
-        self.send(answer, passed.request.source)
+        if fits(answer):
+            self.send(answer, passed.request.source)
 
     def _assign(self, node: bytes, anchor: Address) -> None:
         self._assigned[node] = anchor

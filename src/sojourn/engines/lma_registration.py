@@ -301,10 +301,11 @@ class LmaRegistration(LmaState):
             options.append(link_layer)
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
-        for extension in self.extensions:
-            options += extension.answer(entry, request)
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
+        more = [option for extension in self.extensions for option in extension.answer(entry, request)]
+        if more:
+            answer = self._fitting(answer, more)
         self._send(answer, request.source)
 
     def _name(self, source: Address) -> str:

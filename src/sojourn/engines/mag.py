@@ -32,6 +32,7 @@ from sojourn.engines.extension import Extensions, apart, merged, unrecognized
 from sojourn.engines.mag_extensions import mag_extensions
 from sojourn.engines.mag_registration import MagRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.engines.naming import identifier_type
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
@@ -221,6 +222,7 @@ class MobileAccessGateway(MagRegistration):
     def _session_row(self, session: BindingUpdateListEntry, now: Instant) -> Row:
         return {
             "node": session.identity.hex(),
+            "type": identifier_type(session.identity),
             "link_layer": link_layer_text(session.link_layer),
             "presence": session.presence.value,
             "interface": session.interface,
