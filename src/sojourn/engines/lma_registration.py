@@ -65,8 +65,9 @@ class LmaRegistration(LmaState):
                 extension.asked(request)
             entry, doubtful = self.cache.find(request)
             self._check_sequence(request, entry)
-            if not any(extension.takes_over(request, entry) for extension in self.extensions):
-                self._associate(request, profile, entry, doubtful)
+            if self.extensions and any(extension.takes_over(request, entry) for extension in self.extensions):
+                return
+            self._associate(request, profile, entry, doubtful)
         except Refused as refused:
             self._refuse(update, source, refused)
 
@@ -303,9 +304,8 @@ class LmaRegistration(LmaState):
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
-        more = [option for extension in self.extensions for option in extension.answer(entry, request)]
-        if more:
-            answer = self._fitting(answer, more)
+        if self.extensions:
+            answer = self._fitting(answer, [one for each in self.extensions for one in each.answer(entry, request)])
         self._send(answer, request.source)
 
     def _name(self, source: Address) -> str:
