@@ -48,6 +48,7 @@ class ExtensionStorm(Storm):
                     ("revoke", {"node": who}),
                     ("revoke", {"gateway": "mag1"}),
                     ("notify", {"node": who, "reason": "register"}),
+                    ("quality", {"node": who, "dscp": str(dice.randrange(64))}),
                     ("renumber", {"node": who, "mode": dice.choice(["soft", "hard"])}),
                 ]
             )

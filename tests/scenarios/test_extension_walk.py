@@ -32,6 +32,7 @@ class ExtensionWalk(Walk):
                 ("lma", "revoke", {"node": who}),
                 ("lma", "revoke", {"gateway": self.dice.choice(["mag1", "mag2"])}),
                 ("mag1", "revoke", {}),
+                ("lma", "quality", {"node": who, "dscp": "34", "uplink": "1000"}),
                 ("lma", "notify", {"node": who, "reason": self.dice.choice(["register", "access-network"])}),
                 ("lma", "notify", {"gateway": "mag3", "reason": "register"}),
                 ("lma", "renumber", {"node": who, "mode": mode}),
