@@ -46,7 +46,7 @@ class ExtensionWalk(Walk):
         self.domain.run(100 * SECOND)
 
 
-@pytest.mark.parametrize("first", range(0, 60, _TOGETHER))
+@pytest.mark.parametrize("first", range(0, 40, _TOGETHER))
 def test_after_a_random_walk_with_extensions_everything_is_right(first: int) -> None:
     found = []
     for seed in range(first, first + _TOGETHER):

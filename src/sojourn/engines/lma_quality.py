@@ -106,7 +106,7 @@ class LmaQuality(Carried[tuple[QualityOfService, ...]]):
 
     def _ask(self, entry: BindingCacheEntry, asked: QualityOfService) -> bool:
         """Whether the MAG was asked: for something new, for a change, or for nothing more."""
-        notification = next((one for one in self._role.extensions if isinstance(one, LmaNotification)), None)
+        notification = self._beside(LmaNotification)
         holds = {one.code_point: one for one in self._told.get(entry.slot, ())}
         had, removing = holds.get(asked.code_point), asked.operation == OperationalCode.DE_ALLOCATE
         if notification is None or (had is None and (removing or len(holds) >= MOST)):

@@ -112,7 +112,7 @@ class LmaRenumbering(LmaExtension):
 
     def _begin(self, entry: BindingCacheEntry, soft: Duration) -> bool:
         """Whether the MAG of this session was told of new prefixes."""
-        notification = next((one for one in self._role.extensions if isinstance(one, LmaNotification)), None)
+        notification = self._beside(LmaNotification)
         if notification is None or entry.waiting or entry.slot in self._offers or entry.slot in self._former:
             return False
         prefixes = self._role.prefixes.other(entry.prefixes, self.now)
