@@ -9,6 +9,7 @@
     mn1 is deaf                 it answers no probe any more
     mn1 joins ff0e::1           wherever it is: it says so now, and when it is asked
     mn1 quits ff0e::1           the opposite of it
+    tell lma revoke node=mn1    a command over the control socket
     untraced / traced           what happens in between is not in the trace
     check                       routes are what the bindings say, one owner for a prefix, no loop
 
@@ -49,7 +50,7 @@ from sojourn.core.effects import (
     WithdrawSlot,
     WithdrawUplink,
 )
-from sojourn.core.events import GroupsReported, NodeSeen, Sighting
+from sojourn.core.events import Commanded, GroupsReported, NodeSeen, Sighting
 from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, MulticastConfiguration, logical_link_local
 from sojourn.wire import (
     AnchoredPrefix,
@@ -77,6 +78,7 @@ from support import checkers, pmip_checkers
 from support.domain import CMD, HOSTS, Domain, pool, router
 from support.legacy import LegacyAnchor
 from support.pmip import LMA, LMA2, START, ProxyDomain, gateway
+from support.pmip_extension_words import extension_words
 from support.pmip_words import proxy_domain
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE}
@@ -209,6 +211,14 @@ class _Stage:
     def _do_accept(self, name: str) -> None:
         assert self.domain is not None
         self.domain.plane(name).trouble = None
+
+    def _do_tell(self, name: str, verb: str, *words: str) -> None:
+        """Somebody gives a command; ``node=mn1`` is its identifier."""
+        assert self.domain is not None
+        told = dict(word.split("=", 1) for word in words)
+        if told.get("node") in HOSTS:
+            told["node"] = HOSTS[told["node"]].hex(":")
+        self.domain.event(name, Commanded(verb, told))
 
     def _do_untraced(self) -> None:
         self._write()
@@ -377,6 +387,8 @@ def describe(effect: Effect) -> str:
         case StoreBinding(key) | DeleteBinding(key) if len(key) == 4:
             verb = "store" if isinstance(effect, StoreBinding) else "delete"
             return f"{verb} session {int.from_bytes(key, 'big')}"
+        case StoreBinding(key) if key.startswith(b"extension/"):
+            return f"keep what is known of {key[10:].decode()}s"
         case StoreBinding(key):
             return f"store {_host(key[1:])}"
         case DeleteBinding(key):
@@ -401,7 +413,7 @@ def message_words(message: MobilityMessage) -> str:
             kind = "PBA" if flags & BindingAcknowledgementFlags.D else "plain PBA"
             outcome = f"lifetime {lifetime // SECOND}s" if status < 128 else f"refused: {_status(status)}"
             return f"{kind} {sequence}{_options(message)} {outcome}"
-    return type(message).__name__
+    return f"{extension_words(message) or type(message).__name__}{_options(message)}"
 
 
 def _hint(update: BindingUpdate) -> str:

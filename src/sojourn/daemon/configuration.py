@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Multicast, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, MagEverybody, Multicast, Retransmission
+from sojourn.daemon.model_extensions import settings as engine_settings
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -31,6 +32,7 @@ from sojourn.engines.configuration import (
 )
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
+from sojourn.engines.extension_settings import QualityRequest
 from sojourn.files import toml
 from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
@@ -106,15 +108,28 @@ def mag_configuration(section: Mag) -> MagConfiguration:
     return MagConfiguration(
         **_same_names(MagConfiguration, section),
         profiles=tuple(
-            GatewayProfile(known.link_layer, known.identifier or b"", known.lma, known.service, known.prefixes)
+            GatewayProfile(
+                known.link_layer,
+                known.identifier or b"",
+                known.lma,
+                known.service,
+                known.prefixes,
+                _quality(known),
+            )
             for known in section.profiles
         ),
         dhcpv6=Dhcpv6(section.dhcpv6),
-        everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
+        everybody=GatewayProfile(
+            lma=section.everybody.lma, service=section.everybody.service, quality=_quality(section.everybody)
+        ),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),
         multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
+
+
+def _quality(known: MagEverybody) -> QualityRequest | None:
+    return None if known.quality is None else QualityRequest(**known.quality.model_dump())
 
 
 def lma_configuration(section: Lma) -> LmaConfiguration:
@@ -204,7 +219,7 @@ def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
 def anchors_of(section: Mag) -> tuple[Address, ...]:
     """The LMAs that a gateway's nodes may have."""
     others = (known.lma for known in (section.everybody, *section.profiles))
-    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None))))
+    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None), *section.redirect_anchors)))
 
 
 def _moved(numbers: N, distance: int) -> N:
@@ -216,7 +231,8 @@ def _moved(numbers: N, distance: int) -> N:
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
     made_here |= {"gateways", "profiles", "everybody", "technologies"}
-    return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
+    names = [field.name for field in fields(configuration) if field.name not in made_here]
+    return {name: engine_settings(getattr(section, name)) for name in names}
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:

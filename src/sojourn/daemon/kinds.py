@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from sojourn.files.fields import Expected, InterfaceField, duration_text
-from sojourn.wire.addresses import link_layer_text, text
+from sojourn.files.fields import Expected, InterfaceField
 
 ModeField: TypeAlias = Annotated[
     Literal["proxy", "relay", "locator"],
@@ -62,24 +60,3 @@ HoldField: TypeAlias = Annotated[
 SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected("a whole number from 1 to 60", 5)]
 RobustnessField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=7), Expected("a whole number from 1 to 7", 2)]
 OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
-
-
-def _default(configuration: type, name: str) -> Any:
-    """The engines' own default for `name`, as it is written in a file."""
-    field = next(field for field in fields(configuration) if field.name == name)
-    assert field.default is not MISSING
-    match field.type:
-        case "Duration":
-            return duration_text(field.default)
-        case "Address":
-            return text(field.default)
-        case "LinkLayer":
-            return link_layer_text(field.default)
-        case _:
-            return getattr(field.default, "value", field.default)
-
-
-def as_the_engine(configuration: type, name: str, about: str, example: object) -> Any:
-    """A key that sets the field `name` of an engine's configuration, with the engine's default."""
-    examples = None if example is None else [example]
-    return Field(_default(configuration, name), validate_default=True, description=about, examples=examples)

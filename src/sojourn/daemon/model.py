@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from sojourn.daemon import model_extensions as extensions
+from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
     BackendField,
     CountField,
@@ -30,7 +32,6 @@ from sojourn.daemon.kinds import (
     SecondsField,
     TableField,
     ToleranceField,
-    as_the_engine,
 )
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
@@ -325,6 +326,11 @@ class MagEverybody(Section):
 
     service: SwitchField = setting("Mobility service: their home network everywhere. If not, they are visitors.", True)
     lma: AddressField | None = setting("Their LMA, if not that of the gateway.", None, example="2001:db8:f::2")
+    quality: extensions.QualityOfService | None = setting(
+        "Quality of service to ask for (RFC 7222); absent in a profile: that of everybody.",
+        None,
+        example={"dscp": 46, "downlink": 10_000_000},
+    )
 
 
 class MagProfile(MagEverybody):
@@ -432,6 +438,25 @@ class Mag(Section):
     domains: DomainsField = setting("Domains in which nodes look names up.", ())
     multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
+    heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
+    update_notification: SwitchField = _mag(
+        "update_notification", "Do what Update Notifications of the LMA ask for (RFC 7077)."
+    )
+    lma_timers: SwitchField = _mag("lma_timers", "Take timers from the LMA (RFC 8127).")
+    renumbering: SwitchField = _mag(
+        "renumbering", "Take other prefixes for a node (RFC 8191); needs `update_notification`."
+    )
+    prefix_retirement: DurationField = _mag("prefix_retirement", "So long the prefixes of before work here.")
+    redirect_anchors: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:f::2"])] = setting(
+        "The LMAs that the LMA may assign to nodes (RFC 6463); absent: this gateway is not redirected.", ()
+    )
+    access_networks: tuple[extensions.Network, ...] = setting(
+        "What the LMA is told of the networks here (RFC 6757), as tables `[[mag.access_networks]]`.", ()
+    )
+    vendor_options: tuple[extensions.Vendor, ...] = setting(
+        "Carried in all registrations (RFC 5094), as tables `[[mag.vendor_options]]`; eight at most.", ()
+    )
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -504,6 +529,25 @@ class Lma(Section):
     prefixes_per_session: FewField = _lma("prefixes_per_session", "Most prefixes that a session may ask for by name.")
     prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
+    heartbeat: extensions.Heartbeat | None = setting("Table `[lma.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.LmaRevocation | None = setting("Table `[lma.revocation]`; absent: there is none.", None)
+    update_notification: extensions.Notification | None = setting(
+        "Table `[lma.update_notification]`; absent: none are sent.", None
+    )
+    mag_timers: extensions.Timers | None = setting("Table `[lma.mag_timers]`; absent: gateways have their own.", None)
+    renumbering: extensions.Renumbering | None = setting(
+        "Table `[lma.renumbering]`; absent: prefixes never change. It needs `[lma.update_notification]`.", None
+    )
+    redirect: extensions.Redirect | None = setting("Table `[lma.redirect]`; absent: no LMA is assigned.", None)
+    access_network: extensions.Networks | None = setting(
+        "Table `[lma.access_network]`; absent: what gateways say of their networks is passed over.", None
+    )
+    quality: extensions.QualityLimits | None = setting(
+        "Table `[lma.quality]`; absent: requests for quality of service are passed over.", None
+    )
+    vendors: Annotated[tuple[extensions.EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
+        "Private enterprise numbers whose options are kept, shown and returned (RFC 5094).", ()
+    )
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -573,10 +617,24 @@ LAYOUT = Layout(
         ("[mag.retransmission]", Retransmission),
         ("[mag.multicast]", Multicast),
         ("[mag.kernel]", Kernel),
+        ("[mag.heartbeat]", extensions.Heartbeat),
+        ("[mag.revocation]", extensions.MagRevocation),
+        ("[[mag.access_networks]]", extensions.Network),
+        ("[[mag.vendor_options]]", extensions.Vendor),
+        ("[mag.everybody.quality]", extensions.QualityOfService),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
         ("[lma.kernel]", Kernel),
+        ("[lma.heartbeat]", extensions.Heartbeat),
+        ("[lma.revocation]", extensions.LmaRevocation),
+        ("[[lma.revocation.authorized]]", extensions.Authorized),
+        ("[lma.update_notification]", extensions.Notification),
+        ("[lma.mag_timers]", extensions.Timers),
+        ("[lma.renumbering]", extensions.Renumbering),
+        ("[lma.redirect]", extensions.Redirect),
+        ("[lma.access_network]", extensions.Networks),
+        ("[lma.quality]", extensions.QualityLimits),
     ),
 )

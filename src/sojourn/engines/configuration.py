@@ -10,6 +10,19 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
+from sojourn.engines.extension_settings import (
+    AccessNetwork,
+    AccessNetworkSettings,
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    QualityRequest,
+    QualitySettings,
+    RedirectSettings,
+    RenumberingSettings,
+    RevocationSettings,
+    VendorOption,
+)
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -300,6 +313,18 @@ class LmaConfiguration:
     prefixes_per_session: int = 8
     quarantine: Duration = 1 * MINUTE
     """A prefix that came back is not given to another node for this long."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, an LMA does not have one."""
+    revocation: RevocationSettings | None = None
+    update_notification: NotificationSettings | None = None
+    mag_timers: ControlSettings | None = None
+    renumbering: RenumberingSettings | None = None
+    """It needs `update_notification`."""
+    redirect: RedirectSettings | None = None
+    access_network: AccessNetworkSettings | None = None
+    quality: QualitySettings | None = None
+    vendors: tuple[int, ...] = ()
+    """Private enterprise numbers whose options are kept and returned (RFC 5094)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +341,8 @@ class GatewayProfile:
     """Whether it gets mobility service. If not, it gets a prefix of the visitors' pool, where there is one (6.14)."""
     prefixes: tuple[Prefix, ...] = ()
     """Home network prefixes to ask for; none: the LMA assigns."""
+    quality: QualityRequest | None = None
+    """Quality of service to ask for (RFC 7222); None: that of everybody, if they have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,3 +369,19 @@ class MagConfiguration(AccessConfiguration):
     """A visitor's prefix is not given to another one for this long."""
     presence_trust: Duration = 10 * SECOND
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, a MAG does not have one."""
+    revocation: RevocationSettings | None = None
+    update_notification: bool = False
+    lma_timers: bool = False
+    """The LMA may say when and how to register again, and how to send heartbeats (RFC 8127)."""
+    renumbering: bool = False
+    """The LMA may give nodes other prefixes (RFC 8191); this needs `update_notification`."""
+    prefix_retirement: Duration = 1 * MINUTE
+    """So long those that they had before still work here."""
+    redirect_anchors: tuple[Address, ...] = ()
+    """LMAs that the LMA may assign to nodes instead of itself (RFC 6463); none: we are not redirected."""
+    access_networks: tuple[AccessNetwork, ...] = ()
+    """What the LMA is told of them (RFC 6757)."""
+    vendor_options: tuple[VendorOption, ...] = ()
+    """Carried in all requests (RFC 5094)."""

@@ -61,8 +61,12 @@ class LmaRegistration(LmaState):
             profile = self._admit(request, gateway)
             self._check_time(request)
             request.complete()
+            for extension in self.extensions:
+                extension.asked(request)
             entry, doubtful = self.cache.find(request)
             self._check_sequence(request, entry)
+            if self.extensions and any(extension.takes_over(request, entry) for extension in self.extensions):
+                return
             self._associate(request, profile, entry, doubtful)
         except Refused as refused:
             self._refuse(update, source, refused)
@@ -121,7 +125,7 @@ class LmaRegistration(LmaState):
         elif not doubtful or entry.waiting:
             self._extend(entry, request, profile)
         elif self.configuration.max_delay_before_new_bce_assign > 0:
-            self._wait(request, profile)
+            self._wait(request, profile, entry)
         else:
             self._open(request, profile)
 
@@ -206,6 +210,8 @@ class LmaRegistration(LmaState):
         elif wanted is not None and entry.link_local is None:
             entry.link_local = self._link_local(entry.node, entry.link_layer)
         self._timers.start(("expiry", entry.slot), entry.expires)
+        for extension in self.extensions:
+            extension.registered(entry, request)
 
     def _take_note(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """What orders the next update after this one."""
@@ -214,13 +220,15 @@ class LmaRegistration(LmaState):
 
     # --- the two delays -----------------------------------------------------------------------------------------------
 
-    def _wait(self, request: HomeRequest, profile: HomeProfile) -> None:
+    def _wait(self, request: HomeRequest, profile: HomeProfile, entry: BindingCacheEntry) -> None:
         """RFC 5213 5.4.1.2, 4.: for the de-registration of the other session, MaxDelayBeforeNewBCEAssign at most."""
         known = self._pending.get(request.node)
         if known is None or known.request.source != request.source:
             self._after(self.configuration.max_delay_before_new_bce_assign, "assign", request.node)
             self._report("waiting-for-deregistration", node=request.node, gateway=self._name(request.source))
-        self._pending[request.node] = Pending(request, profile)
+        self._pending[request.node] = pending = Pending(request, profile)
+        for extension in self.extensions:
+            extension.waiting(pending, entry)
 
     def _on_assign_due(self, node: bytes) -> None:
         """Nobody de-registered: a new session."""
@@ -239,13 +247,17 @@ class LmaRegistration(LmaState):
             return
         self._take_note(entry, request)
         if not entry.waiting:
-            self._drop_traffic(entry)
-            entry.waiting = True
-            self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
-            self._keep(entry)
-            self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+            self._suspend(entry)
         self._answer(entry, request, 0)
         self._take_up(entry)
+
+    def _suspend(self, entry: BindingCacheEntry) -> None:
+        """5.3.5: its traffic is dropped, and it ends after MinDelayBeforeBCEDelete unless somebody registers it."""
+        self._drop_traffic(entry)
+        entry.waiting = True
+        self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
+        self._keep(entry)
+        self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
 
     def _take_up(self, entry: BindingCacheEntry) -> None:
         """Somebody waited for the end of this session: it goes on there."""
@@ -263,6 +275,10 @@ class LmaRegistration(LmaState):
     def _on_expiry(self, entry: BindingCacheEntry) -> None:
         """The lifetime is over, or the wait after a de-registration."""
         self._report("binding-deleted" if entry.waiting else "binding-expired", node=entry.node)
+        self._end(entry)
+
+    def _end(self, entry: BindingCacheEntry) -> None:
+        """Nothing is left of it; whoever waited for that goes on."""
         self._remove(entry)
         if entry.node in self._pending:
             self._timers.stop(("assign", entry.node))
@@ -290,6 +306,8 @@ class LmaRegistration(LmaState):
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
+        if self.extensions:
+            answer = self._fitting(answer, [one for each in self.extensions for one in each.answer(entry, request)])
         self._send(answer, request.source)
 
     def _name(self, source: Address) -> str:

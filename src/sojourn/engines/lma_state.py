@@ -16,6 +16,7 @@ from sojourn.core.effects import (
 )
 from sojourn.engines.answering import Answering
 from sojourn.engines.configuration import Gateway, HomeProfile, LmaConfiguration
+from sojourn.engines.extension import Extensions, LmaExtension
 from sojourn.engines.home_prefixes import HomePrefixes
 from sojourn.engines.lma_entry import BindingCache, BindingCacheEntry
 from sojourn.engines.slots import Slots
@@ -27,6 +28,7 @@ class LmaState(Answering):
     """What all procedures of an LMA share."""
 
     _distributed = False
+    extensions: Extensions[LmaExtension] = Extensions()
 
     def __init__(self, configuration: LmaConfiguration, epoch: WallClock) -> None:
         self._gateways: dict[Address, Gateway] = {gateway.address: gateway for gateway in configuration.gateways}
@@ -40,6 +42,10 @@ class LmaState(Answering):
     def _profile(self, node: bytes) -> HomeProfile | None:
         """What is known of a node (RFC 5213 6.2)."""
         return self._profiles.get(node, self.configuration.everybody)
+
+    def _mag_of(self, entry: BindingCacheEntry) -> Address:
+        """Whom to speak with about a session: the MAG of its tunnel, or who registered it for that."""
+        return entry.gateway if entry.gateway in self._gateways else entry.source
 
     # --- what must hold for a session -------------------------------------------------------------------------------
 
@@ -75,6 +81,8 @@ class LmaState(Answering):
         for kind in ("expiry", "repair"):
             self._timers.stop((kind, entry.slot))
         self.cache.remove(entry)
+        for extension in self.extensions:
+            extension.removed(entry)
         self._serves[entry.source] -= 1
         self.prefixes.release(entry.prefixes, self._now)
         self._slots.give_back(entry.slot)

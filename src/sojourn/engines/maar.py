@@ -34,12 +34,19 @@ from sojourn.core.sequence import following
 from sojourn.engines.access_multicast import MulticastProcedures
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MaarConfiguration
+from sojourn.engines.extension import unrecognized
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
-from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingRefreshRequest,
+    BindingUpdate,
+    MobilityMessage,
+)
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
 from sojourn.wire.units import SECOND, Instant, WallClock
@@ -152,7 +159,7 @@ class MobilityAnchorAccessRouter(
             case GroupsReported():
                 self._on_groups_reported(event)
 
-    def _on_message(self, message: object, source: Address) -> None:
+    def _on_message(self, message: MobilityMessage, source: Address) -> None:
         if type(message) is BindingUpdate:
             self._on_update(message, source)
             return
@@ -166,6 +173,9 @@ class MobilityAnchorAccessRouter(
                 self._report("binding-error-received", source=source, status=status)
             case _:
                 self._report("message-unexpected", source=source, type=type(message).__name__)
+                answer = unrecognized(message, self.configuration.address, source)
+                if answer is not None and source == self.configuration.cmd:  # which may be an LMA with extensions
+                    self._do(answer)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name

@@ -31,13 +31,17 @@ from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MagConfiguration
+from sojourn.engines.extension import Extensions, apart, merged, unrecognized
 from sojourn.engines.mag_dhcp import MagDhcp
+from sojourn.engines.mag_extensions import mag_extensions
 from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.engines.naming import identifier_type
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
     BindingRefreshRequest,
     Handoff,
+    MobilityMessage,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer, link_layer_text, text
 from sojourn.wire.units import SECOND, Instant, WallClock
@@ -57,13 +61,15 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
     def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._open_dhcp()
+        self.extensions = Extensions(mag_extensions(self))
 
     # --- life -----------------------------------------------------------------------------------------------------
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Every way is asserted, and every node asked whether it is still here."""
         self._now = now
-        for node, record in records:
+        sessions, kept = apart(records)
+        for node, record in sessions:
             try:
                 session = BindingUpdateListEntry.restored(node, record, now)
             except ValueError:
@@ -76,12 +82,14 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._do(DeleteBinding(node))
         self._slots.restore(session.slot for session in self.sessions.values())
         self._begin_multicast()
+        self.extensions.begin(kept, lost=len(self.sessions) < len(sessions))
         return self._flush()
 
     def _take_up(self, session: BindingUpdateListEntry) -> bool:
         """Whether a restored session fits what we are now; the configuration may have changed meanwhile."""
         profile = self._profile(session.link_layer)
-        same = session.lma == (profile.lma or self.configuration.lma) and session.slot not in self._by_slot
+        anchors = (profile.lma or self.configuration.lma, *self.configuration.redirect_anchors)
+        same = session.lma in anchors and session.slot not in self._by_slot
         visiting = session.visitor is not None
         if not same or visiting == profile.service or session.presence is REFUSED:
             return False
@@ -130,7 +138,7 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
             case _:
                 pass  # nothing is counted here
 
-    def _on_message(self, message: object, source: Address) -> None:
+    def _on_message(self, message: MobilityMessage, source: Address) -> None:
         match message:
             case BindingAcknowledgement():
                 self._on_acknowledgement(message, source)
@@ -138,19 +146,25 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._on_refresh_request()
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
-            case _:
+                self.extensions.on_binding_error(message, source)
+            case _ if not self.extensions.on_message(message, source):
                 self._report("message-unexpected", source=source, type=type(message).__name__)
+                answer = unrecognized(message, self.configuration.address, source)
+                if answer is not None and source in self._anchors:
+                    self._do(answer)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
         if kind == "request":
             self._on_request_due(key)
             return
-        if kind == "store":
+        if kind == "store" and not self.extensions.store_again(key):
             self._store_again(key)
             return
         if kind == "multicast":
             self._on_multicast_due(key)
+            return
+        if self.extensions.on_timer(kind, key):
             return
         session = self.sessions.get(key)
         if session is None:
@@ -188,6 +202,8 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
 
         The last one is for access points: what the next attachment of ``node`` will be, see `_HANDOFFS`.
         """
+        if self.extensions.on_command(verb, arguments):
+            return
         if verb == "refresh":
             for refused in [one for one in self.sessions.values() if one.presence is REFUSED]:
                 self._on_retry(refused)
@@ -222,6 +238,7 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
     def _session_row(self, session: BindingUpdateListEntry, now: Instant) -> Row:
         return {
             "node": session.identity.hex(),
+            "type": identifier_type(session.identity),
             "link_layer": link_layer_text(session.link_layer),
             "presence": session.presence.value,
             "interface": session.interface,
@@ -229,6 +246,7 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
             "confirmed": session.confirmed,
             "prefixes": [str(prefix) for prefix in _all(session)],
             "lifetime": max(session.expires - now, 0) // SECOND,
+            **merged(extension.row(session) for extension in self.extensions),
         }
 
     def _binding_row(self, session: BindingUpdateListEntry, prefix: Prefix) -> Row:
@@ -248,6 +266,7 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
             "role": "lma",
             "anchors": sum(list(session.anchored.values()).count(anchor) for session in self.sessions.values()),
             "heard": None if heard is None else (now - heard) // SECOND,
+            **merged(extension.peer_row(anchor) for extension in self.extensions),
         }
 
 

@@ -80,6 +80,8 @@ class MagRegistration(MagAccess):
             options.append(Timestamp(self._clock()))
         if self.configuration.link_local_of_lma:
             options.append(LinkLocalAddress(session.link_local or UNSPECIFIED))
+        for extension in self.extensions:
+            options += extension.options(session)
         return tuple(options)
 
     def _on_request_due(self, key: Key) -> None:
@@ -107,6 +109,8 @@ class MagRegistration(MagAccess):
             self._remove_foreign(session, prefix)
         self._advertise(session, gone)
         self._keep(session)
+        for extension in self.extensions:
+            extension.expired(session)
 
     def _terminate(self, session: BindingUpdateListEntry) -> None:
         """6.9.1.4: we end the session of a node that is here, which has to let its addresses go."""
@@ -134,6 +138,8 @@ class MagRegistration(MagAccess):
     def _on_registration_answered(
         self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
     ) -> None:
+        if not self._is_acceptable(session, answer):
+            return
         request = self._answered(session, answer, firsts)
         if request is None or session.presence is not SERVED:
             self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
@@ -142,14 +148,27 @@ class MagRegistration(MagAccess):
         elif answer.status >= REFUSING:
             self._on_refused(session, request, answer)
         else:
+            for extension in self.extensions:
+                extension.accepting(session, request, answer)
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)
             self._on_home_accepted(session, answer)
+            for extension in self.extensions:
+                extension.accepted(session, answer)
             if before is not None and before != session.link_local:
                 self._advertise(session)
             if upload:
                 self._register(session, Handoff.NOT_CHANGED)
             self._on_settled(session.node)
+
+    def _is_acceptable(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> bool:
+        """If not, nobody answered, and the request is repeated."""
+        if answer.status >= REFUSING or not self.extensions:
+            return True
+        outstanding = self._requests.get(("register", session.node, session.lma, None))
+        return outstanding is None or all(
+            extension.acceptable(session, outstanding.update, answer) for extension in self.extensions
+        )
 
     def _answered(
         self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
