@@ -18,7 +18,7 @@ from sim.shrink import shrink
 from sim.stage import Stage
 
 MakeCast: TypeAlias = Callable[[int], Cast]
-CASTS: Mapping[str, MakeCast] = {Dmm.name: Dmm, Leasing.name: Leasing, Pmip.name: Pmip}
+CASTS: Mapping[str, MakeCast] = {cast.name: cast for cast in (Dmm, Pmip, Leasing)}
 """Everything that can be played, by name. A new role joins here."""
 
 

@@ -71,9 +71,8 @@ def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, t
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     for purpose, node, destination, _ in engine._requests._outstanding:
-        given_back = purpose == "retire" and getattr(engine, "leases", None) is not None
-        if node not in sessions and given_back:
-            continue
+        if node not in sessions and purpose == "retire" and engine.leases is not None:
+            continue  # what it gave back before it left
         if node not in sessions or destination != engine._asked_about(sessions[node]):
             yield f"asks {text(destination)} to {purpose} {node.hex()}, whom it does not know"
 
