@@ -29,6 +29,7 @@ from sojourn.core.effects import (
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureShortcut,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -39,6 +40,7 @@ from sojourn.core.effects import (
     WithdrawCounter,
     WithdrawLogicalInterface,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
     WithdrawUplink,
 )
@@ -310,6 +312,11 @@ def describe(effect: Effect) -> str:
             return f"from {_prefix(network)}: {'plain' if anchor is None else 'tunnel to ' + _name(anchor)}"
         case WithdrawUplink(network):
             return f"from {_prefix(network)}: drop"
+        case EnsureShortcut(source, destination, remote):
+            way = "straight" if remote is None else f"tunnel to {_name(remote)}"
+            return f"from {_prefix(source)} to {_prefix(destination)}: {way}"
+        case WithdrawShortcut(source, destination):
+            return f"from {_prefix(source)} to {_prefix(destination)}: as all"
         case EnsureCounter(network):
             return f"count {_prefix(network)}"
         case WithdrawCounter(network):

@@ -103,6 +103,26 @@ class WithdrawUplink:
 
 
 @dataclass(slots=True)
+class EnsureShortcut:
+    """Packets from `source` off an access link to `destination` pass all anchors by (RFC 6705).
+
+    They take a tunnel to `remote`, or, when that is None, the way of the slot of `destination`, whose node is here.
+    """
+
+    source: Prefix
+    destination: Prefix
+    remote: Address | None
+
+
+@dataclass(slots=True)
+class WithdrawShortcut:
+    """Packets from `source` to `destination` go where all packets from `source` go."""
+
+    source: Prefix
+    destination: Prefix
+
+
+@dataclass(slots=True)
 class EnsureCounter:
     """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
@@ -229,6 +249,8 @@ ForwardingEffect: TypeAlias = (
     | WithdrawPrefix
     | EnsureUplink
     | WithdrawUplink
+    | EnsureShortcut
+    | WithdrawShortcut
     | EnsureCounter
     | WithdrawCounter
     | EnsureLogicalInterface

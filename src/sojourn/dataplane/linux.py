@@ -6,6 +6,7 @@
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
                     use a nexthop object)
+    shortcut        `DESTINATION from SOURCE` in table `uplinks`: via the neighbour of a slot, or encap.red
     counter         element of the nf_tables sets `away` and `far`
 
 Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
@@ -27,6 +28,7 @@ from sojourn.core.effects import (
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureShortcut,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -34,6 +36,7 @@ from sojourn.core.effects import (
     WithdrawCounter,
     WithdrawLogicalInterface,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
     WithdrawUplink,
 )
@@ -188,6 +191,10 @@ class LinuxDataplane:
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
                 self._withdraw(*self._uplink(prefix, None))
+            case EnsureShortcut(source, destination, remote):
+                self._ensure(self._shortcut(source, destination, remote))
+            case WithdrawShortcut(source, destination):
+                self._withdraw(Route(self._settings.tables.uplinks, destination, source))
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -351,6 +358,18 @@ class LinuxDataplane:
         else:
             self._check_peer(anchor)
             self._ensure(tunnel, source)
+
+    def _shortcut(self, source: Prefix, destination: Prefix, remote: Address | None) -> Route:
+        uplinks = self._settings.tables.uplinks
+        if remote is not None:
+            self._check_peer(remote)
+            return Route(uplinks, destination, source, device=self._installation.near, segment=remote)
+        slot = self.state.prefixes.get(destination)
+        way = None if slot is None else self.state.slots.get(slot)
+        if not isinstance(way, EnsureDelivery):
+            raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
+        device = self._installation.index(way.interface)
+        return Route(uplinks, destination, source, device=device, gateway=station(way.slot))
 
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""

@@ -42,7 +42,7 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 # routes
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
-_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 1, 2, 4, 15, 21, 22, 30
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 1, 2, 4, 5, 15, 21, 22, 30
 _ROUTE = struct.Struct("=BBBBBBBBI")
 # lightweight tunnels
 _ENCAP_SEG6, _ENCAP_SEG6_LOCAL = 5, 7
@@ -99,6 +99,8 @@ class Route(NamedTuple):
     """The far end of a tunnel."""
     decapsulate: bool = False
     """Take the outer header off and look the inner packet up in all tables (RFC 8986 End.DT6)."""
+    gateway: Address | None = None
+    """A neighbour on `device`, for a route that has a source."""
 
     @property
     def key(self) -> Key:
@@ -121,6 +123,8 @@ class Route(NamedTuple):
             body += u32(_RTA_NH_ID, self.nexthop)
         elif self.device:
             body += u32(_RTA_OIF, self.device)
+        if self.gateway is not None:
+            body += attribute(_RTA_GATEWAY, self.gateway)
         if self.segment is not None:
             body += _encapsulation(_RTA_ENCAP_TYPE, _RTA_ENCAP, self.segment)
         elif self.decapsulate:
@@ -133,7 +137,8 @@ class Route(NamedTuple):
     def __str__(self) -> str:
         source = f" from {self.source}" if self.source.length else ""
         tunnel = f" tunnel {text(self.segment)}" if self.segment else " decapsulate" if self.decapsulate else ""
-        return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{tunnel} table {self.table}"
+        way = f" via {text(self.gateway)}" if self.gateway else ""
+        return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{way}{tunnel} table {self.table}"
 
 
 def routes_request(table: int) -> bytes:
@@ -159,6 +164,7 @@ def parse_route(body: bytes) -> Route | None:
         _number(found.get(_RTA_OIF)) if own else 0,
         _segment(kind_of_tunnel, found.get(_RTA_ENCAP)),
         _number(kind_of_tunnel) == _ENCAP_SEG6_LOCAL,
+        found.get(_RTA_GATEWAY) if own else None,
     )
 
 

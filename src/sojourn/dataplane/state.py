@@ -16,6 +16,7 @@ from sojourn.core.effects import (
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureShortcut,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -23,6 +24,7 @@ from sojourn.core.effects import (
     WithdrawCounter,
     WithdrawLogicalInterface,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
     WithdrawUplink,
 )
@@ -40,6 +42,7 @@ class ForwardingState:
     slots: dict[int, Way] = field(default_factory=dict)
     prefixes: dict[Prefix, int] = field(default_factory=dict)
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
+    shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
 
@@ -60,6 +63,10 @@ class ForwardingState:
                 self.uplinks[prefix] = anchor
             case WithdrawUplink(prefix):
                 self.uplinks.pop(prefix, None)
+            case EnsureShortcut(source, destination, remote):
+                self.shortcuts[source, destination] = remote
+            case WithdrawShortcut(source, destination):
+                self.shortcuts.pop((source, destination), None)
             case EnsureCounter(prefix):
                 self.counters.add(prefix)
             case WithdrawCounter(prefix):
@@ -82,6 +89,8 @@ class ForwardingState:
             yield EnsurePrefix(prefix, slot)
         for prefix, anchor in self.uplinks.items():
             yield EnsureUplink(prefix, anchor)
+        for pair, remote in self.shortcuts.items():
+            yield EnsureShortcut(*pair, remote)
         for prefix in sorted(self.counters):
             yield EnsureCounter(prefix)
 
@@ -89,6 +98,7 @@ class ForwardingState:
         """Effects that withdraw what is here and not in `asked`."""
         withdrawals: list[ForwardingEffect] = []
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]

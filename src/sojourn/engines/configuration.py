@@ -10,6 +10,7 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
+from sojourn.engines.way_settings import LocalizedRoutingOfLma, LocalizedRoutingOfMag
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -236,6 +237,7 @@ class LmaConfiguration:
     prefixes_per_session: int = 8
     quarantine: Duration = 1 * MINUTE
     """A prefix that came back is not given to another node for this long."""
+    localized_routing: LocalizedRoutingOfLma | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,3 +280,4 @@ class MagConfiguration(AccessConfiguration):
     """A visitor's prefix is not given to another one for this long."""
     presence_trust: Duration = 10 * SECOND
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
+    localized_routing: LocalizedRoutingOfMag | None = None

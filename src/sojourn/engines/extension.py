@@ -16,7 +16,7 @@ from sojourn.core.effects import SendMessage, StoreBinding
 from sojourn.core.engine import Row
 from sojourn.engines.base import OutboxEngine
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingErrorStatus, MobilityMessage, MobilityOption
-from sojourn.wire.addresses import UNSPECIFIED, Address
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix
 from sojourn.wire.units import Duration
 
 if TYPE_CHECKING:
@@ -124,6 +124,9 @@ class LmaExtension(Extension["LmaRegistration"]):
         """Options of the answer to an accepted request."""
         return ()
 
+    def deregistered(self, entry: BindingCacheEntry) -> None:
+        """Its gateway says that the node left; the session waits for it to turn up elsewhere."""
+
     def removed(self, entry: BindingCacheEntry) -> None:
         """Nothing is left of a session."""
 
@@ -150,6 +153,15 @@ class MagExtension(Extension["MagRegistration"]):
 
     def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
         """The answer was taken in: prefixes and lifetime are those of the session."""
+
+    def departed(self, session: BindingUpdateListEntry) -> None:
+        """The node left our link."""
+
+    def served(self, session: BindingUpdateListEntry) -> None:
+        """Packets of the node take its access link: it came, or the kernel may have forgotten."""
+
+    def lost(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        """The node no longer has a home network prefix."""
 
     def removed(self, session: BindingUpdateListEntry) -> None:
         """Nothing is left of a session."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import LmaExtension
+from sojourn.engines.lma_localized import LocalizedRouting
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
@@ -12,4 +13,8 @@ if TYPE_CHECKING:
 
 def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
-    return []
+    settings = lma.configuration
+    found: list[LmaExtension] = []
+    if settings.localized_routing is not None:
+        found.append(LocalizedRouting(lma, settings.localized_routing))
+    return found

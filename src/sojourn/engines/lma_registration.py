@@ -247,6 +247,8 @@ class LmaRegistration(LmaState):
             self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
             self._keep(entry)
             self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+            for extension in self.extensions:
+                extension.deregistered(entry)
         self._answer(entry, request, 0)
         self._take_up(entry)
 

@@ -62,6 +62,13 @@ class MagState(AccessState[BindingUpdateListEntry]):
         if session.visitor is not None:
             self._do(EnsurePrefix(session.visitor, session.slot))
             self._do(EnsureUplink(session.visitor, None))
+        for extension in self.extensions:
+            extension.served(session)
+
+    def _remove_foreign(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        super()._remove_foreign(session, prefix)
+        for extension in self.extensions:
+            extension.lost(session, prefix)
 
     def _remove(self, session: BindingUpdateListEntry) -> None:
         super()._remove(session)
@@ -145,6 +152,8 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
 
     def _detached(self, session: BindingUpdateListEntry) -> None:
         """RFC 5213 6.9.1.4: the LMA is told; a visitor is nobody's business."""
+        for extension in self.extensions:
+            extension.departed(session)
         if session.visitor is None:
             self._deregister(session)
         else:

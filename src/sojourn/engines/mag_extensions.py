@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import MagExtension
+from sojourn.engines.mag_localized import LocalizedRoutingAtMag
 
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
@@ -12,4 +13,8 @@ if TYPE_CHECKING:
 
 def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
-    return []
+    settings = mag.configuration
+    found: list[MagExtension] = []
+    if settings.localized_routing is not None:
+        found.append(LocalizedRoutingAtMag(mag, settings.localized_routing))
+    return found
