@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
 from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Retransmission
+from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -136,7 +137,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             peers = (*(peer.address for peer in section.peers), section.cmd)
             settings = LinuxSettings(section.address, section.pool, peers, section.access, **_of_access(section))
         case Mag():
-            peers = anchors_of(section)
+            peers = tuple(dict.fromkeys((*anchors_of(section), *_neighbours(section))))
             settings = LinuxSettings(
                 section.address,
                 section.visitors,
@@ -181,6 +182,11 @@ def anchors_of(section: Mag) -> tuple[Address, ...]:
     return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None))))
 
 
+def _neighbours(section: Mag) -> tuple[Address, ...]:
+    """Other gateways that packets come from in tunnels."""
+    return () if section.localized_routing is None else section.localized_routing.gateways
+
+
 def _moved(numbers: N, distance: int) -> N:
     """The same numbers, all of them moved."""
     moved = {field.name: getattr(numbers, field.name) + distance for field in fields(numbers)}
@@ -189,7 +195,15 @@ def _moved(numbers: N, distance: int) -> N:
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "peers", "maars", "retransmission", "gateways", "profiles", "everybody", "technologies"}
-    return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
+    return {
+        field.name: _told(getattr(section, field.name))
+        for field in fields(configuration)
+        if field.name not in made_here
+    }
+
+
+def _told(value: Any) -> Any:
+    return value.settings() if isinstance(value, ExtensionTable) else value
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
+from sojourn.daemon.model_ways import LmaLocalizedRouting, MagLocalizedRouting
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -373,6 +374,7 @@ class Mag(Section):
     )
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
+    localized_routing: MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -457,6 +459,7 @@ class Lma(Section):
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
         False,
     )
+    localized_routing: LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
     kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
 
 
@@ -505,11 +508,13 @@ LAYOUT = Layout(
         ("[[mag.profiles]]", MagProfile),
         ("[mag.everybody]", MagEverybody),
         ("[mag.retransmission]", Retransmission),
+        ("[mag.localized_routing]", MagLocalizedRouting),
         ("[mag.kernel]", Kernel),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
+        ("[lma.localized_routing]", LmaLocalizedRouting),
         ("[lma.kernel]", Kernel),
     ),
 )

@@ -1,0 +1,64 @@
+"""The tables of the file that switch on extensions which choose ways for packets: absent, the role goes without.
+
+Keys have the names and the defaults of the engines' settings (`sojourn.engines.way_settings`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, Strict
+
+from sojourn.engines.way_settings import LocalizedRoutingOfLma, LocalizedRoutingOfMag
+from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField, duration_text
+from sojourn.files.sections import Section
+
+SomeField = Annotated[int, Strict(), Field(ge=1, le=1_000_000), Expected("a whole number from 1 to 1000000", 1024)]
+RetriesField = Annotated[int, Strict(), Field(ge=0, le=16), Expected("a whole number from 0 to 16", 3)]
+PairField = Annotated[
+    tuple[IdentifierField, IdentifierField], Expected("two identifiers", ["ann@example.net", "bob@example.net"])
+]
+
+
+class ExtensionTable(Section):
+    """A table that becomes `kind`, whose fields have the names of its keys."""
+
+    kind: ClassVar[type]
+
+    def settings(self) -> Any:
+        """What the engine is told."""
+        return self.kind(**dict(self))
+
+
+def _as(kind: type, name: str, about: str, example: object = None) -> Any:
+    """A key with the engine's own default."""
+    field = next(field for field in fields(kind) if field.name == name)
+    assert field.default is not MISSING
+    default = duration_text(field.default) if field.type == "Duration" else field.default
+    return Field(default, validate_default=True, description=about, examples=None if example is None else [example])
+
+
+class LmaLocalizedRouting(ExtensionTable):
+    """The LMA lets packets between its nodes pass it by (RFC 6705)."""
+
+    kind = LocalizedRoutingOfLma
+
+    pairs: Annotated[
+        tuple[PairField, ...], Expected("a list of pairs of identifiers", [["ann@example.net", "bob@example.net"]])
+    ] = _as(kind, "pairs", "Nodes that meet. Others are named by the command `localize`.")
+    lifetime: DurationField = _as(kind, "lifetime", "Asked for, in whole seconds; renewed at half of it.", "2m")
+    lra_wait_time: DurationField = _as(kind, "lra_wait_time", "LRA_WAIT_TIME: before an initiation is repeated.")
+    lri_retries: RetriesField = _as(kind, "lri_retries", "LRI_RETRIES: how often it is repeated.")
+    most: SomeField = _as(kind, "most", "Most pairs at a time.")
+
+
+class MagLocalizedRouting(ExtensionTable):
+    """EnableMAGLocalRouting: nodes reach each other without the LMA, where it asks for that (RFC 6705 5)."""
+
+    kind = LocalizedRoutingOfMag
+
+    gateways: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b2::1"])] = _as(
+        kind, "gateways", "Other gateways, with whose nodes packets are exchanged in tunnels."
+    )
+    most: SomeField = _as(kind, "most", "Most pairs at a time.")
