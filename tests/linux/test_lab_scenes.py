@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.lab import localized
+from sojourn.lab import localized, transient
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Play, perform
 from sojourn.lab.topology import load
@@ -20,7 +20,7 @@ WRONG_LENGTH = "Expert Info (Warning/Protocol): MAG IPv6 Address (with option le
 """RFC 6705 11.1: "This field MUST be set to 18"; tshark takes the address for all that there is."""
 NOT_READ = "Expert Info (Note/Undecoded): IE data not dissected yet"
 """tshark knows the option, but not what is in it."""
-PLAYS: dict[str, Play] = {"localized": localized.play}
+PLAYS: dict[str, Play] = {"localized": localized.play, "transient": transient.play}
 
 
 @pytest.mark.parametrize("name", PLAYS)

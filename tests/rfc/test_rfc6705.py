@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from sojourn.core.effects import EnsureShortcut, ProbeNode, WithdrawShortcut
 from sojourn.core.events import Commanded, LinkChanged, NodeSeen, Sighting
-from sojourn.engines.way_settings import LocalizedRoutingOfLma, LocalizedRoutingOfMag
 from sojourn.engines.localized import End, ends_of, options_of
+from sojourn.engines.way_settings import LocalizedRoutingOfLma, LocalizedRoutingOfMag
 from sojourn.wire import BindingError, MobilityMessage
 from sojourn.wire.addresses import Address, Prefix, address, prefix
 from sojourn.wire.extensions.rfc6705 import (
@@ -273,7 +275,7 @@ def test_10_1_an_initiation_is_repeated_lri_retries_times() -> None:
     domain.run((RETRIES + 2) * WAIT)
     moments = [now for now, _, _, message in domain.messages if isinstance(message, LocalizedRoutingInitiation)]
     assert len(moments) == 1 + RETRIES
-    assert {later - earlier for earlier, later in zip(moments, moments[1:], strict=False)} == {WAIT}
+    assert {later - earlier for earlier, later in itertools.pairwise(moments)} == {WAIT}
     assert len({message.sequence for _, message in initiations(domain)}) == 1
     assert domain.reported("lma", "localized-routing-unanswered") == 1
 

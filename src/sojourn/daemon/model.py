@@ -11,7 +11,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from sojourn.daemon.model_ways import LmaLocalizedRouting, MagLocalizedRouting
+from sojourn.daemon.model_ways import (
+    LmaLocalizedRouting,
+    LmaTransientBindings,
+    MagLocalizedRouting,
+    MagTransientBindings,
+)
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -375,6 +380,7 @@ class Mag(Section):
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     localized_routing: MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
+    transient_bindings: MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -460,6 +466,7 @@ class Lma(Section):
         False,
     )
     localized_routing: LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
+    transient_bindings: LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
     kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
 
 
@@ -509,12 +516,14 @@ LAYOUT = Layout(
         ("[mag.everybody]", MagEverybody),
         ("[mag.retransmission]", Retransmission),
         ("[mag.localized_routing]", MagLocalizedRouting),
+        ("[mag.transient_bindings]", MagTransientBindings),
         ("[mag.kernel]", Kernel),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
         ("[lma.localized_routing]", LmaLocalizedRouting),
+        ("[lma.transient_bindings]", LmaTransientBindings),
         ("[lma.kernel]", Kernel),
     ),
 )

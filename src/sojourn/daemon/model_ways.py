@@ -10,8 +10,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, Strict
 
-from sojourn.engines.way_settings import LocalizedRoutingOfLma, LocalizedRoutingOfMag
-from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField, duration_text
+from sojourn.engines.way_settings import (
+    LocalizedRoutingOfLma,
+    LocalizedRoutingOfMag,
+    TransientBindingsOfLma,
+    TransientBindingsOfMag,
+)
+from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField, SwitchField, duration_text
 from sojourn.files.sections import Section
 
 SomeField = Annotated[int, Strict(), Field(ge=1, le=1_000_000), Expected("a whole number from 1 to 1000000", 1024)]
@@ -62,3 +67,23 @@ class MagLocalizedRouting(ExtensionTable):
         kind, "gateways", "Other gateways, with whose nodes packets are exchanged in tunnels."
     )
     most: SomeField = _as(kind, "most", "Most pairs at a time.")
+
+
+class LmaTransientBindings(ExtensionTable):
+    """A handover may keep the way to the previous gateway until the new one is ready (RFC 6058)."""
+
+    kind = TransientBindingsOfLma
+
+    lifetime_max: DurationField = _as(kind, "lifetime_max", "Longest transient state granted.")
+    activation_state: SwitchField = _as(
+        kind, "activation_state", "Show for a while after the switch that packets of the previous gateway are welcome."
+    )
+    activation_delay: DurationField = _as(kind, "activation_delay", "ACTIVATIONDELAY: for how long.")
+
+
+class MagTransientBindings(ExtensionTable):
+    """Nodes that the command `make-before-break` names keep their way until they are ready here (RFC 6058)."""
+
+    kind = TransientBindingsOfMag
+
+    lifetime: DurationField = _as(kind, "lifetime", "For how long at most; at most 25.5 s.")

@@ -9,7 +9,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from sojourn.core.effects import EnsureDelivery, EnsurePrefix, EnsureShortcut, ForgetStation, ForwardingEffect, WithdrawCounter
+from sojourn.core.effects import (
+    EnsureDelivery,
+    EnsurePrefix,
+    EnsureShortcut,
+    ForgetStation,
+    ForwardingEffect,
+    WithdrawCounter,
+)
 from sojourn.core.engine import Row
 from sojourn.dataplane.state import ForwardingState, Way
 from sojourn.wire.addresses import Prefix

@@ -42,7 +42,16 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 # routes
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
-_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 1, 2, 4, 5, 15, 21, 22, 30
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = (
+    1,
+    2,
+    4,
+    5,
+    15,
+    21,
+    22,
+    30,
+)
 _ROUTE = struct.Struct("=BBBBBBBBI")
 # lightweight tunnels
 _ENCAP_SEG6, _ENCAP_SEG6_LOCAL = 5, 7

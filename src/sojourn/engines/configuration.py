@@ -10,7 +10,12 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
-from sojourn.engines.way_settings import LocalizedRoutingOfLma, LocalizedRoutingOfMag
+from sojourn.engines.way_settings import (
+    LocalizedRoutingOfLma,
+    LocalizedRoutingOfMag,
+    TransientBindingsOfLma,
+    TransientBindingsOfMag,
+)
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -238,6 +243,7 @@ class LmaConfiguration:
     quarantine: Duration = 1 * MINUTE
     """A prefix that came back is not given to another node for this long."""
     localized_routing: LocalizedRoutingOfLma | None = None
+    transient_bindings: TransientBindingsOfLma | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,3 +287,4 @@ class MagConfiguration(AccessConfiguration):
     presence_trust: Duration = 10 * SECOND
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
     localized_routing: LocalizedRoutingOfMag | None = None
+    transient_bindings: TransientBindingsOfMag | None = None

@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from sojourn.core.effects import SendMessage, StoreBinding
 from sojourn.core.engine import Row
+from sojourn.core.events import NodeSeen
 from sojourn.engines.base import OutboxEngine
-from sojourn.wire import BindingAcknowledgement, BindingError, BindingErrorStatus, MobilityMessage, MobilityOption
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingErrorStatus,
+    MobilityMessage,
+    MobilityOption,
+    Status,
+)
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix
 from sojourn.wire.units import Duration
 
@@ -120,6 +128,14 @@ class LmaExtension(Extension["LmaRegistration"]):
     def registered(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """A session was opened, extended or handed over; the answer comes after this."""
 
+    def downlink(self, entry: BindingCacheEntry) -> Address | None:
+        """The far end of the tunnel to the node, if it is not that of its gateway."""
+        return None
+
+    def status(self, entry: BindingCacheEntry, request: HomeRequest) -> Status:
+        """Of the answer to an accepted request: the greatest of all counts."""
+        return Status.ACCEPTED
+
     def answer(self, entry: BindingCacheEntry, request: HomeRequest) -> Iterable[MobilityOption]:
         """Options of the answer to an accepted request."""
         return ()
@@ -153,6 +169,12 @@ class MagExtension(Extension["MagRegistration"]):
 
     def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
         """The answer was taken in: prefixes and lifetime are those of the session."""
+
+    def attaching(self, session: BindingUpdateListEntry) -> None:
+        """The node came, and is about to be registered."""
+
+    def seen(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        """The node showed itself on our link."""
 
     def departed(self, session: BindingUpdateListEntry) -> None:
         """The node left our link."""

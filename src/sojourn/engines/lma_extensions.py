@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.lma_localized import LocalizedRouting
+from sojourn.engines.lma_transient import TransientBindings
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
@@ -17,4 +18,6 @@ def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
     found: list[LmaExtension] = []
     if settings.localized_routing is not None:
         found.append(LocalizedRouting(lma, settings.localized_routing))
+    if settings.transient_bindings is not None:
+        found.append(TransientBindings(lma, settings.transient_bindings))
     return found

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sojourn.core.engine import Row
 from sojourn.core.sequence import following
-from sojourn.engines.way_settings import LocalizedRoutingOfLma
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_request import HomeRequest
 from sojourn.engines.localized import End, options_of
+from sojourn.engines.way_settings import LocalizedRoutingOfLma
 from sojourn.wire import MobilityMessage, MobilityOption
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc6705 import (

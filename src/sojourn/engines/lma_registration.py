@@ -296,7 +296,8 @@ class LmaRegistration(LmaState):
         for extension in self.extensions:
             options += extension.answer(entry, request)
         flags = int(BindingAcknowledgementFlags.P)
-        answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
+        status = max((int(extension.status(entry, request)) for extension in self.extensions), default=0)
+        answer = BindingAcknowledgement(status, flags, request.sequence, lifetime, tuple(options))
         self._send(answer, request.source)
 
     def _name(self, source: Address) -> str:

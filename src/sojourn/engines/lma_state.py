@@ -47,7 +47,8 @@ class LmaState(Answering):
 
     def _forward(self, entry: BindingCacheEntry) -> None:
         """RFC 5213 5.3.2, 5. and 6.: its prefixes are reached through the tunnel to its MAG."""
-        self._do(EnsureTunnel(entry.slot, entry.gateway))
+        elsewhere = (extension.downlink(entry) for extension in self.extensions)
+        self._do(EnsureTunnel(entry.slot, next(filter(None, elsewhere), entry.gateway)))
         for prefix in entry.prefixes:
             self._do(EnsurePrefix(prefix, entry.slot))
             if prefix.length == self.configuration.prefix_length:

@@ -137,6 +137,8 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
             self._vacate(session)
         self._begin(session, event)
         session.attached = max(self._clock(), session.attached + 1)
+        for extension in self.extensions:
+            extension.attaching(session)
         self._register(session, self._hint(session))
         self._serve(session)
         self._advertise(session)
@@ -162,6 +164,11 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     def _trust_in_sight(self, session: BindingUpdateListEntry) -> Duration:
         """RFC 5213 6.13: "MUST make sure the mobile node is still attached", so it is asked unless it just spoke."""
         return min(session.lifetime // 2, self.configuration.presence_trust)
+
+    def _noticed(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        super()._noticed(session, event)
+        for extension in self.extensions:
+            extension.seen(session, event)
 
     # --- what kind of attachment it is (6.9.1.1, 5.) ------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.mag_localized import LocalizedRoutingAtMag
+from sojourn.engines.mag_transient import TransientBindingsAtMag
 
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
@@ -17,4 +18,6 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
     found: list[MagExtension] = []
     if settings.localized_routing is not None:
         found.append(LocalizedRoutingAtMag(mag, settings.localized_routing))
+    if settings.transient_bindings is not None:
+        found.append(TransientBindingsAtMag(mag, settings.transient_bindings))
     return found

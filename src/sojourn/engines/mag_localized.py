@@ -14,10 +14,10 @@ from sojourn.core.effects import EnsureShortcut, WithdrawShortcut
 from sojourn.core.engine import Row
 from sojourn.core.sequence import newer
 from sojourn.engines.access_session import SERVED
-from sojourn.engines.way_settings import LocalizedRoutingOfMag
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.localized import LIFETIME_INFINITE, End, ends_of, options_of
 from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.engines.way_settings import LocalizedRoutingOfMag
 from sojourn.wire import MobilityMessage, MobilityOption
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc6705 import (
@@ -116,7 +116,9 @@ class LocalizedRoutingAtMag(MagExtension):
             raise Declined(LocalizedRoutingStatus.MN_NOT_ATTACHED, "a node is not here", here)
         if remote is not None and remote not in self._settings.gateways:
             raise Declined(_NOT_ALLOWED, "not a gateway that packets are exchanged with")
-        if any(prefix.length < _SHORTEST or prefix.address[0] in (0, 0xFE, 0xFF) for e in ends for prefix in e.prefixes):
+        if any(
+            prefix.length < _SHORTEST or prefix.address[0] in (0, 0xFE, 0xFF) for e in ends for prefix in e.prefixes
+        ):
             raise Declined(_NOT_ALLOWED, "not a prefix for a node")
         one, other = ends if sessions[0] is not None else ends[::-1]
         ways = [(one, other)] if remote is not None else [(one, other), (other, one)]

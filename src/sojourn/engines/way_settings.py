@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import MINUTE, SECOND, Duration
+from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,23 @@ class LocalizedRoutingOfMag:
     """Other MAGs that packets are exchanged with, in tunnels."""
     most: int = 1024
     """Pairs at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransientBindingsOfLma:
+    """An LMA switches the way to a node late, if the new gateway asks for that (RFC 6058)."""
+
+    lifetime_max: Duration = 10 * SECOND
+    """Longest transient state granted; the option can say 25.5 s."""
+    activation_state: bool = False
+    """Take packets of the previous gateway for a while after the switch (Transient-LA, 4.3.2)."""
+    activation_delay: Duration = 2000 * MILLISECOND
+    """ACTIVATIONDELAY: how long that lasts (8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransientBindingsOfMag:
+    """A MAG asks for a transient binding when it is told that a node is about to come (RFC 6058)."""
+
+    lifetime: Duration = 2 * SECOND
+    """Longest time until the node is ready on this link."""

@@ -83,7 +83,9 @@ def _report(scene: Scene, moved: int) -> Report:
     both = {name: found[name].sent + scene.measured(record.down, name).sent for name in found}
     crossings = {phase.name: phase.crossings["mag1"] / both[phase.name] for phase in scene.phases}
     verdicts = [
-        holds(f"core crossed: {name}", f"{crossings[name]:.2f}", f"{times}", abs(crossings[name] - times) <= _SIGNALLING)
+        holds(
+            f"core crossed: {name}", f"{crossings[name]:.2f}", f"{times}", abs(crossings[name] - times) <= _SIGNALLING
+        )
         for name, times in _CROSSINGS.items()
     ]
     verdicts += [

@@ -45,7 +45,13 @@ class Scenario:
 
 _scenarios: dict[str, Scenario] = {}
 
-_MODULES = ("sojourn.lab.demo", "sojourn.lab.localized", "sojourn.lab.pmip_walk", "sojourn.lab.soak")
+_MODULES = (
+    "sojourn.lab.demo",
+    "sojourn.lab.localized",
+    "sojourn.lab.pmip_walk",
+    "sojourn.lab.soak",
+    "sojourn.lab.transient",
+)
 """Modules that register scenarios when imported."""
 
 
