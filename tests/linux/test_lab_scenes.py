@@ -16,8 +16,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 NOT_TEXT = "Expert Info (Warning/Undecoded): Trailing stray characters"
 """tshark shows identifiers as text; a node that has no name is known by its link-layer address."""
-WRONG_LENGTH = "Expert Info (Warning/Protocol): MAG IPv6 Address (with option length = 18 bytes; should be 16)"
-"""RFC 6705 11.1: "This field MUST be set to 18"; tshark takes the address for all that there is."""
+MISREAD = {"17", "18"}
+"""Localized Routing Initiation and Acknowledgment: tshark 4.0 looks for the sequence number where the header begins
+(it shows 0x3b09, next header and length), and takes what follows for options."""
 NOT_READ = "Expert Info (Note/Undecoded): IE data not dissected yet"
 """tshark knows the option, but not what is in it."""
 PLAYS: dict[str, Play] = {"localized": localized.play, "transient": transient.play}
@@ -31,8 +32,9 @@ def test_a_scene_shows_what_it_promises(name: str, tmp_path: Path) -> None:
     for file in sorted((tmp_path / "capture").glob("*.pcapng")):
         for packet in dissect(file):
             protocols = {proto.get("name") for proto in packet.iter("proto")}
-            if "mipv6" in protocols and "icmpv6" not in protocols:
+            kinds = {field.get("show") for field in packet.iter("field") if field.get("name") == "mip6.mhtype"}
+            if "mipv6" in protocols and "icmpv6" not in protocols and not kinds & MISREAD:
                 seen += 1
                 told |= {one for one in complaints(packet) if "(Comment/" not in one}
     assert seen > 8
-    assert told <= {NOT_TEXT, WRONG_LENGTH, NOT_READ}
+    assert told <= {NOT_TEXT, NOT_READ}
