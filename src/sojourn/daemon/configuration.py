@@ -152,6 +152,9 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
         case Lma():
             ends = tuple(end for gateway in section.gateways for end in (gateway.address, *gateway.care_of))
             owned = (*section.pools, *(prefix for known in section.profiles for prefix in known.prefixes))
+            if section.delegation is not None:
+                own = (prefix for prefixes in section.delegation.nodes.values() for prefix in prefixes)
+                owned = (*owned, *section.delegation.pools, *own)
             settings = LinuxSettings(
                 section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
             )

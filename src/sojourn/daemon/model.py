@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, Strict
 
 from sojourn.daemon.model_ways import (
+    LmaDelegation,
     LmaLocalizedRouting,
     LmaTransientBindings,
+    MagDelegation,
     MagLocalizedRouting,
     MagTransientBindings,
 )
@@ -381,6 +383,7 @@ class Mag(Section):
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     localized_routing: MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
     transient_bindings: MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
+    delegation: MagDelegation | None = setting("Table `[mag.delegation]`.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -467,6 +470,7 @@ class Lma(Section):
     )
     localized_routing: LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
     transient_bindings: LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
+    delegation: LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
     kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
 
 
@@ -517,6 +521,7 @@ LAYOUT = Layout(
         ("[mag.retransmission]", Retransmission),
         ("[mag.localized_routing]", MagLocalizedRouting),
         ("[mag.transient_bindings]", MagTransientBindings),
+        ("[mag.delegation]", MagDelegation),
         ("[mag.kernel]", Kernel),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
@@ -524,6 +529,7 @@ LAYOUT = Layout(
         ("[lma.everybody]", LmaEverybody),
         ("[lma.localized_routing]", LmaLocalizedRouting),
         ("[lma.transient_bindings]", LmaTransientBindings),
+        ("[lma.delegation]", LmaDelegation),
         ("[lma.kernel]", Kernel),
     ),
 )

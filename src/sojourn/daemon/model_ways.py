@@ -11,12 +11,24 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, Strict
 
 from sojourn.engines.way_settings import (
+    DelegationOfLma,
+    DelegationOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     TransientBindingsOfLma,
     TransientBindingsOfMag,
 )
-from sojourn.files.fields import AddressField, DurationField, Expected, IdentifierField, SwitchField, duration_text
+from sojourn.files.fields import (
+    AddressField,
+    DurationField,
+    Expected,
+    IdentifierField,
+    LinkLayerField,
+    PoolField,
+    PrefixField,
+    SwitchField,
+    duration_text,
+)
 from sojourn.files.sections import Section
 
 SomeField = Annotated[int, Strict(), Field(ge=1, le=1_000_000), Expected("a whole number from 1 to 1000000", 1024)]
@@ -24,6 +36,11 @@ RetriesField = Annotated[int, Strict(), Field(ge=0, le=16), Expected("a whole nu
 PairField = Annotated[
     tuple[IdentifierField, IdentifierField], Expected("two identifiers", ["ann@example.net", "bob@example.net"])
 ]
+
+
+FewField = Annotated[int, Strict(), Field(ge=1, le=64), Expected("a whole number from 1 to 64", 4)]
+DelegatedField = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 56)]
+NetworksField = Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:f101::/56"])]
 
 
 class ExtensionTable(Section):
@@ -87,3 +104,41 @@ class MagTransientBindings(ExtensionTable):
     kind = TransientBindingsOfMag
 
     lifetime: DurationField = _as(kind, "lifetime", "For how long at most; at most 25.5 s.")
+
+
+class LmaDelegation(ExtensionTable):
+    """Nodes that are routers get prefixes for the networks behind them (RFC 7148)."""
+
+    kind = DelegationOfLma
+
+    pools: Annotated[tuple[PoolField, ...], Expected("a list of prefixes", ["2001:db8:f101::/48"])] = _as(
+        kind, "pools", "Delegated prefixes are taken from here; the network routes them to this machine."
+    )
+    length: DelegatedField = _as(kind, "length", "Length of the prefixes taken from pools.")
+    nodes: Annotated[
+        dict[IdentifierField, NetworksField],
+        Expected("a table of identifiers and prefixes", {"bus@example.net": ["2001:db8:f102::/56"]}),
+    ] = Field({}, description="Prefixes that belong to certain nodes.")
+    dynamic: SwitchField = _as(kind, "dynamic", "Every node may have one from the pools.")
+    most: FewField = _as(kind, "most", "Most prefixes that a session may ask for by name.")
+
+    def settings(self) -> Any:
+        """The table of nodes as pairs."""
+        return self.kind(**dict(self) | {"nodes": tuple(self.nodes.items())})
+
+
+class MagDelegation(ExtensionTable):
+    """Prefixes for the networks behind nodes that are routers (RFC 7148)."""
+
+    kind = DelegationOfMag
+
+    nodes: Annotated[
+        dict[LinkLayerField, NetworksField],
+        Expected("a table of link-layer addresses and prefixes", {"02:00:00:00:00:01": []}),
+    ] = Field({}, description="Nodes that are routers, and prefixes to ask for; an empty list: the LMA assigns.")
+    everybody: SwitchField = _as(kind, "everybody", "Every node may ask for one.")
+    most: FewField = _as(kind, "most", "Most prefixes taken for one node.")
+
+    def settings(self) -> Any:
+        """The table of nodes as pairs."""
+        return self.kind(**dict(self) | {"nodes": tuple(self.nodes.items())})

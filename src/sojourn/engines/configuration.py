@@ -11,6 +11,8 @@ from functools import cached_property
 from hashlib import sha256
 
 from sojourn.engines.way_settings import (
+    DelegationOfLma,
+    DelegationOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     TransientBindingsOfLma,
@@ -244,6 +246,7 @@ class LmaConfiguration:
     """A prefix that came back is not given to another node for this long."""
     localized_routing: LocalizedRoutingOfLma | None = None
     transient_bindings: TransientBindingsOfLma | None = None
+    delegation: DelegationOfLma | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +291,4 @@ class MagConfiguration(AccessConfiguration):
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
     localized_routing: LocalizedRoutingOfMag | None = None
     transient_bindings: TransientBindingsOfMag | None = None
+    delegation: DelegationOfMag | None = None

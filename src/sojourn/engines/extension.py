@@ -140,6 +140,9 @@ class LmaExtension(Extension["LmaRegistration"]):
         """Options of the answer to an accepted request."""
         return ()
 
+    def forwarded(self, entry: BindingCacheEntry) -> None:
+        """A tunnel leads to the node, and its home network prefixes into it."""
+
     def deregistered(self, entry: BindingCacheEntry) -> None:
         """Its gateway says that the node left; the session waits for it to turn up elsewhere."""
 
@@ -169,6 +172,10 @@ class MagExtension(Extension["MagRegistration"]):
 
     def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
         """The answer was taken in: prefixes and lifetime are those of the session."""
+
+    def refused(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> bool:
+        """The request was refused. True: the extension sees to it, and asks for something else."""
+        return False
 
     def attaching(self, session: BindingUpdateListEntry) -> None:
         """The node came, and is about to be registered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import LmaExtension
+from sojourn.engines.lma_delegation import Delegation
 from sojourn.engines.lma_localized import LocalizedRouting
 from sojourn.engines.lma_transient import TransientBindings
 
@@ -20,4 +21,6 @@ def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(LocalizedRouting(lma, settings.localized_routing))
     if settings.transient_bindings is not None:
         found.append(TransientBindings(lma, settings.transient_bindings))
+    if settings.delegation is not None:
+        found.append(Delegation(lma, settings.delegation))
     return found

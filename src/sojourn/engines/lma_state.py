@@ -53,6 +53,8 @@ class LmaState(Answering):
             self._do(EnsurePrefix(prefix, entry.slot))
             if prefix.length == self.configuration.prefix_length:
                 self._do(EnsureCounter(prefix))
+        for extension in self.extensions:
+            extension.forwarded(entry)
 
     def _drop_traffic(self, entry: BindingCacheEntry) -> None:
         """Packets to it are dropped (5.3.5, 2.): there is no way for its prefixes, and what we own is not passed on."""

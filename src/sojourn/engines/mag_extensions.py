@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import MagExtension
+from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_localized import LocalizedRoutingAtMag
 from sojourn.engines.mag_transient import TransientBindingsAtMag
 
@@ -20,4 +21,6 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(LocalizedRoutingAtMag(mag, settings.localized_routing))
     if settings.transient_bindings is not None:
         found.append(TransientBindingsAtMag(mag, settings.transient_bindings))
+    if settings.delegation is not None:
+        found.append(DelegationAtMag(mag, settings.delegation))
     return found

@@ -141,7 +141,8 @@ class MagRegistration(MagAccess):
         elif not echoes(request, firsts) or _identity(firsts) != session.identity:
             self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
         elif answer.status >= REFUSING:
-            self._on_refused(session, request, answer)
+            if not any(extension.refused(session, answer) for extension in self.extensions):
+                self._on_refused(session, request, answer)
         elif all(extension.acceptable(session, request, answer) for extension in self.extensions):
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 
 
@@ -54,3 +54,30 @@ class TransientBindingsOfMag:
 
     lifetime: Duration = 2 * SECOND
     """Longest time until the node is ready on this link."""
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationOfLma:
+    """An LMA delegates prefixes to nodes that are routers (RFC 7148)."""
+
+    pools: tuple[Prefix, ...] = ()
+    length: int = 56
+    """Of the prefixes from these."""
+    nodes: tuple[tuple[bytes, tuple[Prefix, ...]], ...] = ()
+    """Prefixes of their own, by subtype and identifier."""
+    dynamic: bool = True
+    """Every node may have one from the pools; else only what `nodes` says."""
+    most: int = 4
+    """Prefixes that a session may ask for by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationOfMag:
+    """A MAG asks for prefixes for the networks behind its nodes (RFC 7148)."""
+
+    nodes: tuple[tuple[LinkLayer, tuple[Prefix, ...]], ...] = ()
+    """Nodes that are known to be routers, and the prefixes to ask for; none: the LMA assigns."""
+    everybody: bool = False
+    """Every node may ask, over DHCPv6."""
+    most: int = 4
+    """Prefixes taken for one node."""
