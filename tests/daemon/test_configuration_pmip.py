@@ -22,6 +22,12 @@ from sojourn.engines.configuration import (
     LmaConfiguration,
     MagConfiguration,
 )
+from sojourn.engines.extension_settings import (
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    RevocationSettings,
+)
 from sojourn.files.fields import parse_identifier
 from sojourn.files.toml import ConfigurationError
 from sojourn.wire.addresses import address, link_layer, prefix
@@ -215,3 +221,42 @@ def test_an_lma_with_nothing_to_give_and_nobody_to_give_it_to() -> None:
 def test_a_pool_that_is_smaller_than_a_prefix() -> None:
     narrow = LMA.replace("2001:db8:f100::/48", "2001:db8:f100::/60").replace("pools", "prefix_length = 56\npools")
     assert any("lma.pools[1]: 2001:db8:f100::/60 has no room for a /56" in line for line in problems(narrow))
+
+
+# --- extensions -------------------------------------------------------------------------------------------------------
+
+
+def test_a_role_has_no_extension_that_is_not_switched_on() -> None:
+    told = lma_configuration(lma_of(LMA))
+    assert (told.heartbeat, told.revocation, told.update_notification, told.mag_timers) == (None, None, None, None)
+    asked = mag_configuration(mag_of(MAG))
+    assert (asked.heartbeat, asked.revocation) == (None, None)
+    assert (asked.update_notification, asked.lma_timers) == (False, False)
+
+
+def test_an_empty_table_switches_an_extension_on_with_the_defaults_of_its_rfc() -> None:
+    more = "[lma.heartbeat]\n[lma.revocation]\n[lma.update_notification]\n[lma.mag_timers]\n"
+    told = lma_configuration(lma_of(LMA + more))
+    assert told.heartbeat == HeartbeatSettings()
+    assert told.revocation == RevocationSettings()
+    assert told.update_notification == NotificationSettings()
+    assert told.mag_timers == ControlSettings()
+    asked = mag_configuration(mag_of(MAG + "[mag.heartbeat]\nheartbeat_interval = 30\n[mag.revocation]\n"))
+    assert (asked.heartbeat, asked.revocation) == (HeartbeatSettings(30 * SECOND), RevocationSettings())
+
+
+def test_who_may_revoke_everything_is_listed_by_identity_and_address() -> None:
+    rights = '[[lma.revocation.authorized]]\nidentity = "mag1@example.net"\naddress = "2001:db8:b1::1"\n'
+    told = lma_configuration(lma_of(LMA + rights)).revocation
+    assert told is not None
+    assert told.authorized == ((b"\1mag1@example.net", address("2001:db8:b1::1")),)
+    asked = mag_configuration(mag_of(MAG + '[mag.revocation]\nidentity = "mag1@example.net"\n')).revocation
+    assert asked is not None
+    assert asked.identity == b"\1mag1@example.net"
+
+
+def test_rfc8127_5_1_timers_of_zero_are_a_mistake() -> None:
+    more = "[lma.mag_timers]\nlcmp_heartbeat_interval = 0\nlcmp_heartbeat_max_retransmissions = 0\n"
+    found = problems(LMA + more)
+    assert len(found) == 2
+    assert all("is 0" in problem for problem in found)

@@ -45,7 +45,7 @@ class Told:
 
     def on_message(self, message: MobilityMessage, source: Address) -> None:
         self.told.append(type(message))
-        self._after(SECOND, "later")  # type: ignore[attr-defined]
+        self.wake(SECOND, "later")  # type: ignore[attr-defined]
 
     def on_unrecognized(self, peer: Address) -> None:
         self.told.append(peer)

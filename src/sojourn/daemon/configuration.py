@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
 from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Retransmission
+from sojourn.daemon.model_extensions import settings as engine_settings
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
@@ -198,15 +199,13 @@ def _moved(numbers: N, distance: int) -> N:
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "peers", "maars", "retransmission", "gateways", "profiles", "everybody", "technologies"}
-    return {
-        field.name: _told(getattr(section, field.name))
-        for field in fields(configuration)
-        if field.name not in made_here
-    }
+    names = [field.name for field in fields(configuration) if field.name not in made_here]
+    return {name: _told(getattr(section, name)) for name in names}
 
 
 def _told(value: Any) -> Any:
-    return value.settings() if isinstance(value, ExtensionTable) else value
+    """What the engine is told in the place of a value of the file."""
+    return value.settings() if isinstance(value, ExtensionTable) else engine_settings(value)
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:

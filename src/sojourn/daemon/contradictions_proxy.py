@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sojourn.files.fields import parse_address, parse_identifier, parse_link_layer, parse_pool, parse_prefix
+from sojourn.files.fields import (
+    parse_address,
+    parse_duration,
+    parse_identifier,
+    parse_link_layer,
+    parse_pool,
+    parse_prefix,
+)
 from sojourn.files.raw import readable, table, tables
 from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
@@ -71,6 +78,7 @@ def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
             yield _twice(("lma", "gateways", index, "address"), f"gateways[{known[address]}]")
     yield from _pools(lma, [*known, *([own] if own else [])])
     yield from _profiles(lma, known)
+    yield from _timers(table(lma.get("mag_timers")))
 
 
 def _pools(lma: Mapping[str, Any], addresses: list[Address]) -> Iterator[Fault]:
@@ -112,6 +120,14 @@ def _profiles(lma: Mapping[str, Any], gateways: Mapping[Address, int]) -> Iterat
             if address is not None and address not in gateways:
                 key = ("lma", "profiles", index, "gateways", place)
                 yield Fault(key, f"{text(address)} is none of lma.gateways", "expected the address of one of these")
+
+
+def _timers(timers: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 8127 5.1: an LMA whose timers for gateways are 0 registers nobody."""
+    for key, value in timers.items():
+        zero = value == 0 if key == "lcmp_heartbeat_max_retransmissions" else readable(parse_duration, value) == 0
+        if key.startswith("lcmp_") and zero and not isinstance(value, bool):
+            yield Fault(("lma", "mag_timers", key), "is 0", "expected more (RFC 8127 5.1)")
 
 
 def _twice(key: tuple[str | int, ...], where: str) -> Fault:

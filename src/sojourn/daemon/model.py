@@ -6,19 +6,13 @@ the engines' configuration has that field's name and default; a test walks the f
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from sojourn.daemon.model_ways import (
-    LmaDelegation,
-    LmaLocalizedRouting,
-    LmaTransientBindings,
-    MagDelegation,
-    MagLocalizedRouting,
-    MagTransientBindings,
-)
+from sojourn.daemon import model_extensions as extensions
+from sojourn.daemon import model_ways as ways
+from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -42,10 +36,8 @@ from sojourn.files.fields import (
     SocketField,
     SwitchField,
     TextField,
-    duration_text,
 )
 from sojourn.files.sections import Layout, Section, setting
-from sojourn.wire.addresses import link_layer_text, text
 
 ModeField: TypeAlias = Annotated[
     Literal["proxy", "relay", "locator"],
@@ -94,44 +86,24 @@ SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected(
 OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
 
 
-def _default(configuration: type, name: str) -> Any:
-    """The engines' own default for `name`, as it is written in a file."""
-    field = next(field for field in fields(configuration) if field.name == name)
-    assert field.default is not MISSING
-    match field.type:
-        case "Duration":
-            return duration_text(field.default)
-        case "Address":
-            return text(field.default)
-        case "LinkLayer":
-            return link_layer_text(field.default)
-        case _:
-            return getattr(field.default, "value", field.default)
-
-
-def _as_the_engine(configuration: type, name: str, about: str, example: object) -> Any:
-    examples = None if example is None else [example]
-    return Field(_default(configuration, name), validate_default=True, description=about, examples=examples)
-
-
 def _retransmission(name: str, about: str) -> Any:
-    return _as_the_engine(RetransmissionConstants, name, about, None)
+    return as_the_engine(RetransmissionConstants, name, about, None)
 
 
 def _maar(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MaarConfiguration, name, about, example)
+    return as_the_engine(MaarConfiguration, name, about, example)
 
 
 def _cmd(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(CmdConfiguration, name, about, example)
+    return as_the_engine(CmdConfiguration, name, about, example)
 
 
 def _mag(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MagConfiguration, name, about, example)
+    return as_the_engine(MagConfiguration, name, about, example)
 
 
 def _lma(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(LmaConfiguration, name, about, example)
+    return as_the_engine(LmaConfiguration, name, about, example)
 
 
 class Retransmission(Section):
@@ -381,9 +353,15 @@ class Mag(Section):
     )
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
-    localized_routing: MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
-    transient_bindings: MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
-    delegation: MagDelegation | None = setting("Table `[mag.delegation]`.", None)
+    heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
+    update_notification: SwitchField = _mag(
+        "update_notification", "Do what Update Notifications of the LMA ask for (RFC 7077)."
+    )
+    lma_timers: SwitchField = _mag("lma_timers", "Take timers from the LMA (RFC 8127).")
+    localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
+    transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
+    delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -456,6 +434,12 @@ class Lma(Section):
     prefixes_per_session: FewField = _lma("prefixes_per_session", "Most prefixes that a session may ask for by name.")
     prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
+    heartbeat: extensions.Heartbeat | None = setting("Table `[lma.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.LmaRevocation | None = setting("Table `[lma.revocation]`; absent: there is none.", None)
+    update_notification: extensions.Notification | None = setting(
+        "Table `[lma.update_notification]`; absent: none are sent.", None
+    )
+    mag_timers: extensions.Timers | None = setting("Table `[lma.mag_timers]`; absent: gateways have their own.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -468,9 +452,9 @@ class Lma(Section):
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
         False,
     )
-    localized_routing: LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
-    transient_bindings: LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
-    delegation: LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
+    localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
+    transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
+    delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
     kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
 
 
@@ -519,17 +503,24 @@ LAYOUT = Layout(
         ("[[mag.profiles]]", MagProfile),
         ("[mag.everybody]", MagEverybody),
         ("[mag.retransmission]", Retransmission),
-        ("[mag.localized_routing]", MagLocalizedRouting),
-        ("[mag.transient_bindings]", MagTransientBindings),
-        ("[mag.delegation]", MagDelegation),
+        ("[mag.localized_routing]", ways.MagLocalizedRouting),
+        ("[mag.transient_bindings]", ways.MagTransientBindings),
+        ("[mag.delegation]", ways.MagDelegation),
         ("[mag.kernel]", Kernel),
+        ("[mag.heartbeat]", extensions.Heartbeat),
+        ("[mag.revocation]", extensions.MagRevocation),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
-        ("[lma.localized_routing]", LmaLocalizedRouting),
-        ("[lma.transient_bindings]", LmaTransientBindings),
-        ("[lma.delegation]", LmaDelegation),
+        ("[lma.localized_routing]", ways.LmaLocalizedRouting),
+        ("[lma.transient_bindings]", ways.LmaTransientBindings),
+        ("[lma.delegation]", ways.LmaDelegation),
         ("[lma.kernel]", Kernel),
+        ("[lma.heartbeat]", extensions.Heartbeat),
+        ("[lma.revocation]", extensions.LmaRevocation),
+        ("[[lma.revocation.authorized]]", extensions.Authorized),
+        ("[lma.update_notification]", extensions.Notification),
+        ("[lma.mag_timers]", extensions.Timers),
     ),
 )

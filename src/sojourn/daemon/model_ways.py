@@ -5,11 +5,11 @@ Keys have the names and the defaults of the engines' settings (`sojourn.engines.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, Strict
 
+from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.engines.way_settings import (
     DelegationOfLma,
     DelegationOfMag,
@@ -27,7 +27,6 @@ from sojourn.files.fields import (
     PoolField,
     PrefixField,
     SwitchField,
-    duration_text,
 )
 from sojourn.files.sections import Section
 
@@ -53,14 +52,6 @@ class ExtensionTable(Section):
         return self.kind(**dict(self))
 
 
-def _as(kind: type, name: str, about: str, example: object = None) -> Any:
-    """A key with the engine's own default."""
-    field = next(field for field in fields(kind) if field.name == name)
-    assert field.default is not MISSING
-    default = duration_text(field.default) if field.type == "Duration" else field.default
-    return Field(default, validate_default=True, description=about, examples=None if example is None else [example])
-
-
 class LmaLocalizedRouting(ExtensionTable):
     """The LMA lets packets between its nodes pass it by (RFC 6705)."""
 
@@ -68,11 +59,13 @@ class LmaLocalizedRouting(ExtensionTable):
 
     pairs: Annotated[
         tuple[PairField, ...], Expected("a list of pairs of identifiers", [["ann@example.net", "bob@example.net"]])
-    ] = _as(kind, "pairs", "Nodes that meet. Others are named by the command `localize`.")
-    lifetime: DurationField = _as(kind, "lifetime", "Asked for, in whole seconds; renewed at half of it.", "2m")
-    lra_wait_time: DurationField = _as(kind, "lra_wait_time", "LRA_WAIT_TIME: before an initiation is repeated.")
-    lri_retries: RetriesField = _as(kind, "lri_retries", "LRI_RETRIES: how often it is repeated.")
-    most: SomeField = _as(kind, "most", "Most pairs at a time.")
+    ] = as_the_engine(kind, "pairs", "Nodes that meet. Others are named by the command `localize`.")
+    lifetime: DurationField = as_the_engine(
+        kind, "lifetime", "Asked for, in whole seconds; renewed at half of it.", "2m"
+    )
+    lra_wait_time: DurationField = as_the_engine(kind, "lra_wait_time", "LRA_WAIT_TIME: before it is repeated.")
+    lri_retries: RetriesField = as_the_engine(kind, "lri_retries", "LRI_RETRIES: how often it is repeated.")
+    most: SomeField = as_the_engine(kind, "most", "Most pairs at a time.")
 
 
 class MagLocalizedRouting(ExtensionTable):
@@ -80,10 +73,10 @@ class MagLocalizedRouting(ExtensionTable):
 
     kind = LocalizedRoutingOfMag
 
-    gateways: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b2::1"])] = _as(
+    gateways: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b2::1"])] = as_the_engine(
         kind, "gateways", "Other gateways, with whose nodes packets are exchanged in tunnels."
     )
-    most: SomeField = _as(kind, "most", "Most pairs at a time.")
+    most: SomeField = as_the_engine(kind, "most", "Most pairs at a time.")
 
 
 class LmaTransientBindings(ExtensionTable):
@@ -91,11 +84,11 @@ class LmaTransientBindings(ExtensionTable):
 
     kind = TransientBindingsOfLma
 
-    lifetime_max: DurationField = _as(kind, "lifetime_max", "Longest transient state granted.")
-    activation_state: SwitchField = _as(
+    lifetime_max: DurationField = as_the_engine(kind, "lifetime_max", "Longest transient state granted.")
+    activation_state: SwitchField = as_the_engine(
         kind, "activation_state", "Show for a while after the switch that packets of the previous gateway are welcome."
     )
-    activation_delay: DurationField = _as(kind, "activation_delay", "ACTIVATIONDELAY: for how long.")
+    activation_delay: DurationField = as_the_engine(kind, "activation_delay", "ACTIVATIONDELAY: for how long.")
 
 
 class MagTransientBindings(ExtensionTable):
@@ -103,7 +96,7 @@ class MagTransientBindings(ExtensionTable):
 
     kind = TransientBindingsOfMag
 
-    lifetime: DurationField = _as(kind, "lifetime", "For how long at most; at most 25.5 s.")
+    lifetime: DurationField = as_the_engine(kind, "lifetime", "For how long at most; at most 25.5 s.")
 
 
 class LmaDelegation(ExtensionTable):
@@ -111,16 +104,16 @@ class LmaDelegation(ExtensionTable):
 
     kind = DelegationOfLma
 
-    pools: Annotated[tuple[PoolField, ...], Expected("a list of prefixes", ["2001:db8:f101::/48"])] = _as(
+    pools: Annotated[tuple[PoolField, ...], Expected("a list of prefixes", ["2001:db8:f101::/48"])] = as_the_engine(
         kind, "pools", "Delegated prefixes are taken from here; the network routes them to this machine."
     )
-    length: DelegatedField = _as(kind, "length", "Length of the prefixes taken from pools.")
+    length: DelegatedField = as_the_engine(kind, "length", "Length of the prefixes taken from pools.")
     nodes: Annotated[
         dict[IdentifierField, NetworksField],
         Expected("a table of identifiers and prefixes", {"bus@example.net": ["2001:db8:f102::/56"]}),
     ] = Field({}, description="Prefixes that belong to certain nodes.")
-    dynamic: SwitchField = _as(kind, "dynamic", "Every node may have one from the pools.")
-    most: FewField = _as(kind, "most", "Most prefixes that a session may ask for by name.")
+    dynamic: SwitchField = as_the_engine(kind, "dynamic", "Every node may have one from the pools.")
+    most: FewField = as_the_engine(kind, "most", "Most prefixes that a session may ask for by name.")
 
     def settings(self) -> Any:
         """The table of nodes as pairs."""
@@ -136,8 +129,8 @@ class MagDelegation(ExtensionTable):
         dict[LinkLayerField, NetworksField],
         Expected("a table of link-layer addresses and prefixes", {"02:00:00:00:00:01": []}),
     ] = Field({}, description="Nodes that are routers, and prefixes to ask for; an empty list: the LMA assigns.")
-    everybody: SwitchField = _as(kind, "everybody", "Every node may ask for one.")
-    most: FewField = _as(kind, "most", "Most prefixes taken for one node.")
+    everybody: SwitchField = as_the_engine(kind, "everybody", "Every node may ask for one.")
+    most: FewField = as_the_engine(kind, "most", "Most prefixes taken for one node.")
 
     def settings(self) -> Any:
         """The table of nodes as pairs."""

@@ -10,6 +10,12 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
+from sojourn.engines.extension_settings import (
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    RevocationSettings,
+)
 from sojourn.engines.way_settings import (
     DelegationOfLma,
     DelegationOfMag,
@@ -244,6 +250,11 @@ class LmaConfiguration:
     prefixes_per_session: int = 8
     quarantine: Duration = 1 * MINUTE
     """A prefix that came back is not given to another node for this long."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, an LMA does not have one."""
+    revocation: RevocationSettings | None = None
+    update_notification: NotificationSettings | None = None
+    mag_timers: ControlSettings | None = None
     localized_routing: LocalizedRoutingOfLma | None = None
     transient_bindings: TransientBindingsOfLma | None = None
     delegation: DelegationOfLma | None = None
@@ -289,6 +300,12 @@ class MagConfiguration(AccessConfiguration):
     """A visitor's prefix is not given to another one for this long."""
     presence_trust: Duration = 10 * SECOND
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, a MAG does not have one."""
+    revocation: RevocationSettings | None = None
+    update_notification: bool = False
+    lma_timers: bool = False
+    """The LMA may say when and how to register again, and how to send heartbeats (RFC 8127)."""
     localized_routing: LocalizedRoutingOfMag | None = None
     transient_bindings: TransientBindingsOfMag | None = None
     delegation: DelegationOfMag | None = None

@@ -25,7 +25,7 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix
-from sojourn.wire.units import Duration
+from sojourn.wire.units import Duration, Instant, WallClock
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_entry import BindingCacheEntry
@@ -63,17 +63,25 @@ class Extension(Generic[R]):
         self._kept: bytes | None = None
 
     @property
-    def _now(self) -> int:
+    def now(self) -> Instant:
+        """Of what is being handled."""
         return self._role._now
 
-    def _after(self, delay: Duration, key: Any = None) -> None:
+    @property
+    def time(self) -> WallClock:
+        """Of day, at `now`."""
+        return self._role._epoch + self._role._now
+
+    def wake(self, delay: Duration, key: Any = None) -> None:
         """`on_timer` is called with `key` then, unless it is asked for again."""
         self._role._after(delay, self.name, key)
 
-    def _stop(self, key: Any = None) -> None:
+    def sleep(self, key: Any = None) -> None:
+        """`on_timer` is not called with `key`."""
         self._role._timers.stop((self.name, key))
 
-    def _send(self, message: MobilityMessage, destination: Address) -> None:
+    def send(self, message: MobilityMessage, destination: Address) -> None:
+        """From the address of the role."""
         self._do(SendMessage(message, self._address, destination))
 
     def _keep(self, record: bytes) -> None:
@@ -98,7 +106,7 @@ class Extension(Generic[R]):
         """A peer does not know a message that we sent (Binding Error, status 2); it does not say which."""
 
     def on_timer(self, key: Any) -> None:
-        """The time asked for by `_after` has come."""
+        """The time asked for by `wake` has come."""
 
     def on_command(self, verb: str, arguments: dict[str, str]) -> bool:
         """One of `verbs`. False: refused, because the arguments make no sense."""

@@ -104,7 +104,7 @@ class Delegation(LmaExtension):
 
     def _allocate(self, entry: BindingCacheEntry) -> tuple[Prefix, ...]:
         for pool in self._pools if self._settings.dynamic else ():
-            prefix = pool.allocate(self._now)
+            prefix = pool.allocate(self.now)
             if prefix is not None:
                 return (prefix,)
         self._report("delegation-exhausted", node=entry.node)
@@ -129,7 +129,7 @@ class Delegation(LmaExtension):
         self._owner.pop(prefix, None)
         if prefix not in self._reserved:
             for pool in self._pools:
-                pool.release(prefix, self._now)
+                pool.release(prefix, self.now)
 
     def answer(self, entry: BindingCacheEntry, request: HomeRequest) -> Iterable[MobilityOption]:
         """ "one instance of the Delegated Mobile Network Prefix option for each of the allocated" ones."""

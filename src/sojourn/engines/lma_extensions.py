@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sojourn.engines.controlled_timers import LmaControlledTimers
 from sojourn.engines.extension import LmaExtension
-from sojourn.engines.lma_delegation import Delegation
-from sojourn.engines.lma_localized import LocalizedRouting
-from sojourn.engines.lma_transient import TransientBindings
+from sojourn.engines.heartbeat import LmaHeartbeat
+from sojourn.engines.lma_notification import LmaNotification
+from sojourn.engines.lma_revocation import LmaRevocation
+from sojourn.engines.lma_way_extensions import lma_way_extensions
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
 
 def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
-    settings = lma.configuration
+    told = lma.configuration
     found: list[LmaExtension] = []
-    if settings.localized_routing is not None:
-        found.append(LocalizedRouting(lma, settings.localized_routing))
-    if settings.transient_bindings is not None:
-        found.append(TransientBindings(lma, settings.transient_bindings))
-    if settings.delegation is not None:
-        found.append(Delegation(lma, settings.delegation))
-    return found
+    if told.heartbeat is not None:
+        found.append(LmaHeartbeat(lma, told.heartbeat))
+    if told.revocation is not None:
+        found.append(LmaRevocation(lma, told.revocation))
+    if told.update_notification is not None:
+        found.append(LmaNotification(lma, told.update_notification))
+    if told.mag_timers is not None:
+        found.append(LmaControlledTimers(lma, told.mag_timers))
+    return [*found, *lma_way_extensions(lma)]

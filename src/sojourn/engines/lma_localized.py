@@ -79,7 +79,7 @@ class LocalizedRouting(LmaExtension):
 
     def begin(self, record: bytes | None, lost: bool) -> None:
         """Gateways may still know the numbers of an earlier life; those of this one are newer."""
-        self._sequence = (self._role._epoch + self._now) // SECOND % (1 << 16)
+        self._sequence = (self.time) // SECOND % (1 << 16)
         for one, other in self._settings.pairs:
             self._want(_key(one, other))
 
@@ -101,7 +101,7 @@ class LocalizedRouting(LmaExtension):
             self._of_node[node].discard(key)
             if not self._of_node[node]:
                 del self._of_node[node]
-        self._stop(("renew", key, b""))
+        self.sleep(("renew", key, b""))
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class LocalizedRouting(LmaExtension):
 
     def _look_again(self, entry: BindingCacheEntry) -> None:
         for key in self._of_node.get(entry.node, ()):
-            self._after(0, ("arrange", key, b""))
+            self.wake(0, ("arrange", key, b""))
 
     def on_timer(self, key: Any) -> None:
         """Something changed, an answer is missing, or a lifetime is half over."""
@@ -198,8 +198,8 @@ class LocalizedRouting(LmaExtension):
     def _transmit(self, key: PairKey, gateway: Address, order: Order) -> None:
         order.attempts += 1
         message = LocalizedRoutingInitiation(order.sequence, order.lifetime, order.options)
-        self._send(message, gateway)
-        self._after(self._settings.lra_wait_time, ("wait", key, gateway))
+        self.send(message, gateway)
+        self.wake(self._settings.lra_wait_time, ("wait", key, gateway))
 
     def _on_answer_missing(self, key: PairKey, gateway: Address) -> None:
         """10.1: again after LRA_WAIT_TIME, LRI_RETRIES times; also where the node was not there yet (status 129)."""
@@ -212,7 +212,7 @@ class LocalizedRouting(LmaExtension):
         self._report("localized-routing-unanswered", gateway=gateway, attempts=order.attempts)
         self._asked.pop(order.sequence, None)
         if order.lifetime:
-            self._after(order.lifetime // 2, ("renew", key, b""))
+            self.wake(order.lifetime // 2, ("renew", key, b""))
         else:
             self._ended(key, gateway)
 
@@ -239,7 +239,7 @@ class LocalizedRouting(LmaExtension):
         elif isinstance(message, LocalizedRoutingInitiation):
             status = int(LocalizedRoutingStatus.LOCALIZED_ROUTING_NOT_ALLOWED)
             answer = LocalizedRoutingAcknowledgment(message.sequence, 0, status, 0)
-            self._send(answer, source)
+            self.send(answer, source)
 
     def _on_acknowledgment(self, answer: LocalizedRoutingAcknowledgment, source: Address) -> None:
         key, gateway = self._asked.get(answer.sequence, (None, b""))
@@ -251,11 +251,11 @@ class LocalizedRouting(LmaExtension):
         if answer.status == LocalizedRoutingStatus.MN_NOT_ATTACHED and order.lifetime:
             return  # the node has just come, or has just left: it is asked again
         del self._asked[answer.sequence]
-        self._stop(("wait", key, gateway))
+        self.sleep(("wait", key, gateway))
         if not order.lifetime:
             self._ended(key, gateway)
             return
-        self._after(min(answer.lifetime or order.lifetime, order.lifetime) // 2, ("renew", key, b""))
+        self.wake(min(answer.lifetime or order.lifetime, order.lifetime) // 2, ("renew", key, b""))
         name = "localized-routing-refused" if answer.status else "localized-routing"
         self._report(name, gateway=gateway, status=answer.status)
 

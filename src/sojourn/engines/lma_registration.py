@@ -242,15 +242,19 @@ class LmaRegistration(LmaState):
             return
         self._take_note(entry, request)
         if not entry.waiting:
-            self._drop_traffic(entry)
-            entry.waiting = True
-            self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
-            self._keep(entry)
-            self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
-            for extension in self.extensions:
-                extension.deregistered(entry)
+            self._suspend(entry)
         self._answer(entry, request, 0)
         self._take_up(entry)
+
+    def _suspend(self, entry: BindingCacheEntry) -> None:
+        """5.3.5: its traffic is dropped, and it ends after MinDelayBeforeBCEDelete unless somebody registers it."""
+        self._drop_traffic(entry)
+        entry.waiting = True
+        self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
+        self._keep(entry)
+        self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+        for extension in self.extensions:
+            extension.deregistered(entry)
 
     def _take_up(self, entry: BindingCacheEntry) -> None:
         """Somebody waited for the end of this session: it goes on there."""
@@ -268,6 +272,10 @@ class LmaRegistration(LmaState):
     def _on_expiry(self, entry: BindingCacheEntry) -> None:
         """The lifetime is over, or the wait after a de-registration."""
         self._report("binding-deleted" if entry.waiting else "binding-expired", node=entry.node)
+        self._end(entry)
+
+    def _end(self, entry: BindingCacheEntry) -> None:
+        """Nothing is left of it; whoever waited for that goes on."""
         self._remove(entry)
         if entry.node in self._pending:
             self._timers.stop(("assign", entry.node))

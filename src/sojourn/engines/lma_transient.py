@@ -116,7 +116,7 @@ class TransientBindings(LmaExtension):
         beginning, self._beginning = self._beginning, None
         if beginning is not None:
             self._previous[entry.slot] = beginning
-            self._after(beginning.lifetime, entry.slot)
+            self.wake(beginning.lifetime, entry.slot)
             self._report("transient-binding", node=entry.node, state=beginning.state.value, left=beginning.gateway)
         elif entry.slot in self._previous:
             self._activate(entry, "the new gateway is ready")
@@ -126,7 +126,7 @@ class TransientBindings(LmaExtension):
         previous = self._previous[entry.slot]
         if previous.state is State.TRANSIENT_LA:
             previous.state = State.TRANSIENT_A
-            self._after(self._settings.activation_delay, entry.slot)
+            self.wake(self._settings.activation_delay, entry.slot)
         else:
             self._forget(entry)
         self._role._forward(entry)
@@ -144,7 +144,7 @@ class TransientBindings(LmaExtension):
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         if self._previous.pop(entry.slot, None) is not None:
-            self._stop(entry.slot)
+            self.sleep(entry.slot)
 
     def deregistered(self, entry: BindingCacheEntry) -> None:
         """The new gateway says that the node left."""

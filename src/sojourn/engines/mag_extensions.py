@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sojourn.engines.controlled_timers import MagControlledTimers
 from sojourn.engines.extension import MagExtension
-from sojourn.engines.mag_delegation import DelegationAtMag
-from sojourn.engines.mag_localized import LocalizedRoutingAtMag
-from sojourn.engines.mag_transient import TransientBindingsAtMag
+from sojourn.engines.heartbeat import MagHeartbeat
+from sojourn.engines.mag_notification import MagNotification
+from sojourn.engines.mag_revocation import MagRevocation
+from sojourn.engines.mag_way_extensions import mag_way_extensions
 
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
 
 def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
-    settings = mag.configuration
+    told = mag.configuration
     found: list[MagExtension] = []
-    if settings.localized_routing is not None:
-        found.append(LocalizedRoutingAtMag(mag, settings.localized_routing))
-    if settings.transient_bindings is not None:
-        found.append(TransientBindingsAtMag(mag, settings.transient_bindings))
-    if settings.delegation is not None:
-        found.append(DelegationAtMag(mag, settings.delegation))
-    return found
+    if told.heartbeat is not None:
+        found.append(MagHeartbeat(mag, told.heartbeat))
+    if told.revocation is not None:
+        found.append(MagRevocation(mag, told.revocation))
+    if told.update_notification:
+        found.append(MagNotification(mag))
+    if told.lma_timers:
+        found.append(MagControlledTimers(mag))
+    return [*found, *mag_way_extensions(mag)]

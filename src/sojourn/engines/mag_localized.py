@@ -85,7 +85,7 @@ class LocalizedRoutingAtMag(MagExtension):
             self._report("localized-routing-declined", source=source, status=int(status), reason=str(declined))
         lifetime = 0 if status else message.lifetime
         answer = LocalizedRoutingAcknowledgment(message.sequence, 0, int(status), lifetime, options)
-        self._send(answer, source)
+        self.send(answer, source)
 
     def _obey(self, message: LocalizedRoutingInitiation, source: Address) -> tuple[MobilityOption, ...]:
         """The options of the answer. Raises `Declined`."""
@@ -154,9 +154,9 @@ class LocalizedRoutingAtMag(MagExtension):
         if known is None or not known.shortcuts:
             self._report("localized-routing", source=key[0], entries=len(entry.shortcuts))
         if lifetime < LIFETIME_INFINITE * SECOND:
-            self._after(lifetime, key)
+            self.wake(lifetime, key)
         else:
-            self._stop(key)
+            self.sleep(key)
 
     def _end(self, key: PairKey, sequence: int) -> None:
         """4: "the forwarding MUST revert to using bidirectional tunneling"."""
@@ -166,7 +166,7 @@ class LocalizedRoutingAtMag(MagExtension):
         self._withdraw(known.shortcuts)
         self._unlink(key, known)
         self._entries[key] = Entry(sequence)
-        self._after(_REMEMBERED, key)
+        self.wake(_REMEMBERED, key)
 
     def _withdraw(self, shortcuts: Iterable[EnsureShortcut]) -> None:
         for shortcut in shortcuts:

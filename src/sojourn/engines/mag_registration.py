@@ -135,6 +135,8 @@ class MagRegistration(MagAccess):
     def _on_registration_answered(
         self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
     ) -> None:
+        if not self._is_acceptable(session, answer):
+            return
         request = self._answered(session, answer)
         if request is None or session.presence is not SERVED:
             self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
@@ -153,6 +155,15 @@ class MagRegistration(MagAccess):
                 self._advertise(session)
             if upload:
                 self._register(session, Handoff.NOT_CHANGED)
+
+    def _is_acceptable(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> bool:
+        """If not, nobody answered, and the request is repeated."""
+        if answer.status >= REFUSING or not self.extensions:
+            return True
+        outstanding = self._requests.get(("register", session.node, session.lma, None))
+        return outstanding is None or all(
+            extension.acceptable(session, outstanding.update, answer) for extension in self.extensions
+        )
 
     def _answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> BindingUpdate | None:
         """The registration that `answer` belongs to. Status 135 comes with another sequence number (RFC 6275 9.5.1)."""

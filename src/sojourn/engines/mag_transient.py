@@ -58,7 +58,7 @@ class TransientBindingsAtMag(MagExtension):
         if kind is None:
             return False
         self._told.pop(octets, None)
-        self._told[octets] = self._now + _KEPT
+        self._told[octets] = self.now + _KEPT
         while len(self._told) > _WORDS:
             del self._told[next(iter(self._told))]
         self._role._expect(octets, kind)
@@ -70,7 +70,7 @@ class TransientBindingsAtMag(MagExtension):
     def attaching(self, session: BindingUpdateListEntry) -> None:
         """Whether this attachment was told of."""
         self.removed(session)
-        if self._told.pop(session.link_layer, -1) > self._now:
+        if self._told.pop(session.link_layer, -1) > self.now:
             self._asking.add(session.node)
 
     def options(self, session: BindingUpdateListEntry) -> tuple[MobilityOption, ...]:
@@ -83,15 +83,15 @@ class TransientBindingsAtMag(MagExtension):
         """4.5: "it SHOULD link the information about the transient BCE ... with the MN's entry in the BUL"."""
         option = answer.first(TransientBinding)
         if session.node in self._asking and option is not None and option.late:
-            self._transient[session.node] = self._now
-            self._after(option.lifetime, session.node)
+            self._transient[session.node] = self.now
+            self.wake(option.lifetime, session.node)
         elif session.node in self._transient:
             self._forget(session)
         self._asking.discard(session.node)
 
     def seen(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
         """It has come: its link and its addresses work."""
-        if self._transient.get(session.node, self._now) < self._now and session.presence is SERVED:
+        if self._transient.get(session.node, self.now) < self.now and session.presence is SERVED:
             self._activate(session)
 
     def _activate(self, session: BindingUpdateListEntry) -> bool:
@@ -103,7 +103,7 @@ class TransientBindingsAtMag(MagExtension):
 
     def _forget(self, session: BindingUpdateListEntry) -> None:
         if self._transient.pop(session.node, None) is not None:
-            self._stop(session.node)
+            self.sleep(session.node)
 
     def on_timer(self, key: bytes) -> None:
         """4.5: at its end "the nMAG MUST delete all information associated with the transient BCE"."""

@@ -1,0 +1,26 @@
+"""The extensions of a MAG that choose ways for packets: which of them are switched on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sojourn.engines.extension import MagExtension
+from sojourn.engines.mag_delegation import DelegationAtMag
+from sojourn.engines.mag_localized import LocalizedRoutingAtMag
+from sojourn.engines.mag_transient import TransientBindingsAtMag
+
+if TYPE_CHECKING:
+    from sojourn.engines.mag_registration import MagRegistration
+
+
+def mag_way_extensions(mag: MagRegistration) -> list[MagExtension]:
+    """Those that the configuration asks for, in the order in which they are asked."""
+    told = mag.configuration
+    found: list[MagExtension] = []
+    if told.localized_routing is not None:
+        found.append(LocalizedRoutingAtMag(mag, told.localized_routing))
+    if told.transient_bindings is not None:
+        found.append(TransientBindingsAtMag(mag, told.transient_bindings))
+    if told.delegation is not None:
+        found.append(DelegationAtMag(mag, told.delegation))
+    return found
