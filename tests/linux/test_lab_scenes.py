@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.lab import delegation, localized, transient
+from sojourn.lab import bulk, delegation, localized, transient
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Play, perform
 from sojourn.lab.topology import load
@@ -21,7 +21,12 @@ MISREAD = {"17", "18"}
 (it shows 0x3b09, next header and length), and takes what follows for options."""
 NOT_READ = "Expert Info (Note/Undecoded): IE data not dissected yet"
 """tshark knows the option, but not what is in it."""
-PLAYS: dict[str, Play] = {"delegation": delegation.play, "localized": localized.play, "transient": transient.play}
+PLAYS: dict[str, Play] = {
+    "bulk": bulk.play,
+    "delegation": delegation.play,
+    "localized": localized.play,
+    "transient": transient.play,
+}
 
 
 @pytest.mark.parametrize("name", PLAYS)

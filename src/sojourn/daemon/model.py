@@ -362,6 +362,7 @@ class Mag(Section):
     localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
     transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
     delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
+    bulk_registration: ways.MagBulkRegistration | None = setting("Table `[mag.bulk_registration]`.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -455,6 +456,7 @@ class Lma(Section):
     localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
     transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
     delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
+    bulk_registration: ways.LmaBulkRegistration | None = setting("Table `[lma.bulk_registration]`.", None)
     kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
 
 
@@ -506,6 +508,7 @@ LAYOUT = Layout(
         ("[mag.localized_routing]", ways.MagLocalizedRouting),
         ("[mag.transient_bindings]", ways.MagTransientBindings),
         ("[mag.delegation]", ways.MagDelegation),
+        ("[mag.bulk_registration]", ways.MagBulkRegistration),
         ("[mag.kernel]", Kernel),
         ("[mag.heartbeat]", extensions.Heartbeat),
         ("[mag.revocation]", extensions.MagRevocation),
@@ -516,6 +519,7 @@ LAYOUT = Layout(
         ("[lma.localized_routing]", ways.LmaLocalizedRouting),
         ("[lma.transient_bindings]", ways.LmaTransientBindings),
         ("[lma.delegation]", ways.LmaDelegation),
+        ("[lma.bulk_registration]", ways.LmaBulkRegistration),
         ("[lma.kernel]", Kernel),
         ("[lma.heartbeat]", extensions.Heartbeat),
         ("[lma.revocation]", extensions.LmaRevocation),

@@ -11,6 +11,8 @@ from pydantic import Field, Strict
 
 from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.engines.way_settings import (
+    BulkRegistrationOfLma,
+    BulkRegistrationOfMag,
     DelegationOfLma,
     DelegationOfMag,
     LocalizedRoutingOfLma,
@@ -135,3 +137,20 @@ class MagDelegation(ExtensionTable):
     def settings(self) -> Any:
         """The table of nodes as pairs."""
         return self.kind(**dict(self) | {"nodes": tuple(self.nodes.items())})
+
+
+class LmaBulkRegistration(ExtensionTable):
+    """Gateways may extend many bindings with one message (RFC 6602); a table without keys."""
+
+    kind = BulkRegistrationOfLma
+
+
+class MagBulkRegistration(ExtensionTable):
+    """Bindings are extended many at a time (RFC 6602)."""
+
+    kind = BulkRegistrationOfMag
+
+    groups: FewField = as_the_engine(kind, "groups", "Groups that nodes are spread over.")
+    patience: DurationField = as_the_engine(
+        kind, "patience", "How long the first node of a group waits for the others to be found present."
+    )

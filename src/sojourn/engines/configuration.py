@@ -17,6 +17,8 @@ from sojourn.engines.extension_settings import (
     RevocationSettings,
 )
 from sojourn.engines.way_settings import (
+    BulkRegistrationOfLma,
+    BulkRegistrationOfMag,
     DelegationOfLma,
     DelegationOfMag,
     LocalizedRoutingOfLma,
@@ -258,6 +260,7 @@ class LmaConfiguration:
     localized_routing: LocalizedRoutingOfLma | None = None
     transient_bindings: TransientBindingsOfLma | None = None
     delegation: DelegationOfLma | None = None
+    bulk_registration: BulkRegistrationOfLma | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,3 +312,4 @@ class MagConfiguration(AccessConfiguration):
     localized_routing: LocalizedRoutingOfMag | None = None
     transient_bindings: TransientBindingsOfMag | None = None
     delegation: DelegationOfMag | None = None
+    bulk_registration: BulkRegistrationOfMag | None = None

@@ -130,6 +130,10 @@ class LmaExtension(Extension["LmaRegistration"]):
         """
         return False
 
+    def on_update(self, update: BindingUpdate, source: Address) -> bool:
+        """An update of a gateway of ours. True: it is none about one session, and the extension answers it."""
+        return False
+
     def waiting(self, pending: Pending, entry: BindingCacheEntry) -> None:
         """A request waits for the end of `entry`, which it may be about (RFC 5213 5.4.1.2, 4.)."""
 
@@ -147,6 +151,10 @@ class LmaExtension(Extension["LmaRegistration"]):
     def answer(self, entry: BindingCacheEntry, request: HomeRequest) -> Iterable[MobilityOption]:
         """Options of the answer to an accepted request."""
         return ()
+
+    def answer_flags(self, entry: BindingCacheEntry, request: HomeRequest) -> int:
+        """Flags of the answer to an accepted request."""
+        return 0
 
     def forwarded(self, entry: BindingCacheEntry) -> None:
         """A tunnel leads to the node, and its home network prefixes into it."""
@@ -171,6 +179,18 @@ class MagExtension(Extension["MagRegistration"]):
     def options(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
         """Options of every request for this session."""
         return ()
+
+    def flags(self, session: BindingUpdateListEntry) -> int:
+        """Flags of every request for this session."""
+        return 0
+
+    def refreshes(self, session: BindingUpdateListEntry) -> bool:
+        """It is here, and its binding is to be extended. True: the extension sees to that."""
+        return False
+
+    def on_acknowledgement(self, answer: BindingAcknowledgement, source: Address) -> bool:
+        """An answer of one of our LMAs. True: it is to a request of the extension's own."""
+        return False
 
     def acceptable(
         self, session: BindingUpdateListEntry, request: BindingUpdate, answer: BindingAcknowledgement

@@ -66,7 +66,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         node, technology = self._identifier_of(session), self._technology_of(session)
         networks, more = self._home_prefixes(session), self._home_options(session)
         options = self._options(session, node, networks, handoff, technology, *more)
-        return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
+        return BindingUpdate(self._next_sequence(session), PROXY | self._home_flags(session), lifetime, options)
 
     def _options(
         self,
@@ -90,6 +90,10 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _home_options(self, session: S) -> tuple[MobilityOption, ...]:
         """What an LMA is told besides; the Timestamp says which of two updates came last (RFC 5213 5.5)."""
         return (Timestamp(self._clock()),)
+
+    def _home_flags(self, session: S) -> int:
+        """Flags besides those of every proxy registration."""
+        return 0
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:
         """RFC 5213 6.9.4, 4.: "MUST use the latest timestamp". To a CMD the one of the attachment says more."""

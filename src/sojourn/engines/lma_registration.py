@@ -55,6 +55,8 @@ class LmaRegistration(LmaState):
             self.heard[source] = self._now
         elif not self._strangers.take(self._now):
             return
+        if gateway is not None and any(extension.on_update(update, source) for extension in self.extensions):
+            return
         try:
             self._check_kind(update)
             request = HomeRequest.of(update, source)
@@ -305,6 +307,8 @@ class LmaRegistration(LmaState):
             options += extension.answer(entry, request)
         flags = int(BindingAcknowledgementFlags.P)
         status = max((int(extension.status(entry, request)) for extension in self.extensions), default=0)
+        for extension in self.extensions:
+            flags |= extension.answer_flags(entry, request)
         answer = BindingAcknowledgement(status, flags, request.sequence, lifetime, tuple(options))
         self._send(answer, request.source)
 

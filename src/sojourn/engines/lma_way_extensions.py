@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import LmaExtension
+from sojourn.engines.lma_bulk import BulkRegistration
 from sojourn.engines.lma_delegation import Delegation
 from sojourn.engines.lma_localized import LocalizedRouting
 from sojourn.engines.lma_transient import TransientBindings
@@ -23,4 +24,6 @@ def lma_way_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(TransientBindings(lma, told.transient_bindings))
     if told.delegation is not None:
         found.append(Delegation(lma, told.delegation))
+    if told.bulk_registration is not None:
+        found.append(BulkRegistration(lma, told.bulk_registration))
     return found

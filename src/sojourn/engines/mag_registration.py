@@ -45,8 +45,11 @@ class MagRegistration(MagAccess):
             self._after(self.configuration.lifetime // 2, "refresh", session.node)
         elif handoff is Handoff.NOT_CHANGED and not session.confirmed:
             self._register_home(session, Handoff.UNKNOWN)
-        else:
+        elif handoff is not Handoff.NOT_CHANGED or not self._is_refreshed(session):
             self._register_home(session, handoff)
+
+    def _is_refreshed(self, session: BindingUpdateListEntry) -> bool:
+        return any(extension.refreshes(session) for extension in self.extensions)
 
     def _assert_presence(self, session: BindingUpdateListEntry) -> None:
         """It answered. What is being repeated goes on at its own pace (6.9.4, 3.)."""
@@ -82,6 +85,12 @@ class MagRegistration(MagAccess):
         for extension in self.extensions:
             options += extension.options(session)
         return tuple(options)
+
+    def _home_flags(self, session: BindingUpdateListEntry) -> int:
+        flags = 0
+        for extension in self.extensions:
+            flags |= extension.flags(session)
+        return flags
 
     def _on_request_due(self, key: Key) -> None:
         """6.9.4, 2.: "MUST ensure the mobile node is still attached ... before retransmitting"; silent, it is asked."""
@@ -123,6 +132,8 @@ class MagRegistration(MagAccess):
         session = self._session_of(firsts)
         if source in self._anchors:
             self.heard[source] = self._now
+            if any(extension.on_acknowledgement(answer, source) for extension in self.extensions):
+                return
         if session is None or source != session.lma:
             self._report("acknowledgement-unexpected", source=source, sequence=answer.sequence)
         elif answer.flags & DISTRIBUTED:
@@ -145,7 +156,7 @@ class MagRegistration(MagAccess):
         elif answer.status >= REFUSING:
             if not any(extension.refused(session, answer) for extension in self.extensions):
                 self._on_refused(session, request, answer)
-        elif all(extension.acceptable(session, request, answer) for extension in self.extensions):
+        else:
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)
             self._on_home_accepted(session, answer)

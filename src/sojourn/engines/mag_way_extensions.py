@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sojourn.engines.extension import MagExtension
+from sojourn.engines.mag_bulk import BulkRegistrationAtMag
 from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_localized import LocalizedRoutingAtMag
 from sojourn.engines.mag_transient import TransientBindingsAtMag
@@ -23,4 +24,6 @@ def mag_way_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(TransientBindingsAtMag(mag, told.transient_bindings))
     if told.delegation is not None:
         found.append(DelegationAtMag(mag, told.delegation))
+    if told.bulk_registration is not None:
+        found.append(BulkRegistrationAtMag(mag, told.bulk_registration))
     return found

@@ -81,3 +81,18 @@ class DelegationOfMag:
     """Every node may ask, over DHCPv6."""
     most: int = 4
     """Prefixes taken for one node."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRegistrationOfLma:
+    """An LMA lets gateways extend groups of sessions (AcceptBulkBindingUpdateReqForMobilitySession, RFC 6602)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRegistrationOfMag:
+    """A MAG extends groups of sessions (RequestBulkBindingUpdateSupportForMobilitySession, RFC 6602)."""
+
+    groups: int = 1
+    """That sessions are spread over."""
+    patience: Duration = 5 * SECOND
+    """After the first session of a group that wants to be extended, all are; a node is asked for as long (6.13)."""

@@ -46,6 +46,7 @@ class Scenario:
 _scenarios: dict[str, Scenario] = {}
 
 _MODULES = (
+    "sojourn.lab.bulk",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.localized",
