@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.lab import bulk, delegation, localized, transient
+from sojourn.lab import bulk, delegation, localized, transient, userplane
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Play, perform
 from sojourn.lab.topology import load
@@ -26,6 +26,7 @@ PLAYS: dict[str, Play] = {
     "delegation": delegation.play,
     "localized": localized.play,
     "transient": transient.play,
+    "userplane": userplane.play,
 }
 
 

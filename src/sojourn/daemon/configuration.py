@@ -159,6 +159,8 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             settings = LinuxSettings(
                 section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
             )
+            if section.user_plane is not None:
+                settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
     return replace(settings, **_kernel_numbers(section.kernel))
 
@@ -187,8 +189,10 @@ def anchors_of(section: Mag) -> tuple[Address, ...]:
 
 
 def _neighbours(section: Mag) -> tuple[Address, ...]:
-    """Other gateways that packets come from in tunnels."""
-    return () if section.localized_routing is None else section.localized_routing.gateways
+    """Who else packets come from in tunnels."""
+    localized, user_plane = section.localized_routing, section.user_plane
+    gateways = () if localized is None else localized.gateways
+    return gateways if user_plane is None else (*gateways, *user_plane.addresses)
 
 
 def _moved(numbers: N, distance: int) -> N:

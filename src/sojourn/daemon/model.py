@@ -363,6 +363,7 @@ class Mag(Section):
     transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
     delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
     bulk_registration: ways.MagBulkRegistration | None = setting("Table `[mag.bulk_registration]`.", None)
+    user_plane: ways.MagUserPlane | None = setting("Table `[mag.user_plane]`.", None)
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -457,6 +458,7 @@ class Lma(Section):
     transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
     delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
     bulk_registration: ways.LmaBulkRegistration | None = setting("Table `[lma.bulk_registration]`.", None)
+    user_plane: ways.LmaUserPlane | None = setting("Table `[lma.user_plane]`.", None)
     kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
 
 
@@ -509,6 +511,7 @@ LAYOUT = Layout(
         ("[mag.transient_bindings]", ways.MagTransientBindings),
         ("[mag.delegation]", ways.MagDelegation),
         ("[mag.bulk_registration]", ways.MagBulkRegistration),
+        ("[mag.user_plane]", ways.MagUserPlane),
         ("[mag.kernel]", Kernel),
         ("[mag.heartbeat]", extensions.Heartbeat),
         ("[mag.revocation]", extensions.MagRevocation),
@@ -520,6 +523,7 @@ LAYOUT = Layout(
         ("[lma.transient_bindings]", ways.LmaTransientBindings),
         ("[lma.delegation]", ways.LmaDelegation),
         ("[lma.bulk_registration]", ways.LmaBulkRegistration),
+        ("[lma.user_plane]", ways.LmaUserPlane),
         ("[lma.kernel]", Kernel),
         ("[lma.heartbeat]", extensions.Heartbeat),
         ("[lma.revocation]", extensions.LmaRevocation),

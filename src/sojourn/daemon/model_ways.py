@@ -19,6 +19,8 @@ from sojourn.engines.way_settings import (
     LocalizedRoutingOfMag,
     TransientBindingsOfLma,
     TransientBindingsOfMag,
+    UserPlaneOfLma,
+    UserPlaneOfMag,
 )
 from sojourn.files.fields import (
     AddressField,
@@ -30,7 +32,7 @@ from sojourn.files.fields import (
     PrefixField,
     SwitchField,
 )
-from sojourn.files.sections import Section
+from sojourn.files.sections import Section, setting
 
 SomeField = Annotated[int, Strict(), Field(ge=1, le=1_000_000), Expected("a whole number from 1 to 1000000", 1024)]
 RetriesField = Annotated[int, Strict(), Field(ge=0, le=16), Expected("a whole number from 0 to 16", 3)]
@@ -153,4 +155,30 @@ class MagBulkRegistration(ExtensionTable):
     groups: FewField = as_the_engine(kind, "groups", "Groups that nodes are spread over.")
     patience: DurationField = as_the_engine(
         kind, "patience", "How long the first node of a group waits for the others to be found present."
+    )
+
+
+class LmaUserPlane(ExtensionTable):
+    """Tunnels end at another address than registrations do (RFC 7389)."""
+
+    kind = UserPlaneOfLma
+
+    address: AddressField = setting(
+        "LMA-UPA: the daemon adds it to this machine, and the network routes it here.", example="2001:db8:f:1::1"
+    )
+    domain_wide: SwitchField = as_the_engine(
+        kind, "domain_wide", "Domain-wide-LMA-UPA-Support: tell it to gateways that do not ask."
+    )
+
+
+class MagUserPlane(ExtensionTable):
+    """Tunnels go to where the LMA says (RFC 7389)."""
+
+    kind = UserPlaneOfMag
+
+    addresses: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:f:1::1"])] = setting(
+        "Addresses that the LMA may name; packets that are tunnelled from there are taken."
+    )
+    domain_wide: SwitchField = as_the_engine(
+        kind, "domain_wide", "Domain-wide-LMA-UPA-Support: there is no need to ask."
     )

@@ -122,17 +122,18 @@ class Installation:
     def objects(self) -> Iterator[KernelObject]:
         """What stands in the kernel, in an order that loses no packet while it is put there."""
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
-        own = Prefix(settings.address, 128)
         yield InterfaceAddress(self.near, settings.address, 128)
         yield self.round_trip
         yield Nexthop(settings.nexthops + SLOTS, self.near, gateway=station(SLOTS))
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
         # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
-        yield Route(tables.sources, ANY, own, RTN_THROW)
+        for own in settings.addresses:
+            yield Route(tables.sources, ANY, Prefix(own, 128), RTN_THROW)
         yield Route(tables.sources, ANY, kind=RTN_BLACKHOLE)
-        for peer in settings.peers:
-            source = Prefix(peer, 128)
-            yield Route(tables.decapsulation, own, source, device=self.near, decapsulate=True)
+        for own in settings.addresses:
+            for peer in settings.peers:
+                ends = Prefix(own, 128), Prefix(peer, 128)
+                yield Route(tables.decapsulation, *ends, device=self.near, decapsulate=True)
         if settings.link_local is not None:
             for name in settings.access:
                 yield InterfaceAddress(self.index(name), settings.link_local)
@@ -150,12 +151,8 @@ class Installation:
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():
             yield Rule(priorities.local, _LOCAL_TABLE)
-        yield Rule(
-            priorities.decapsulation,
-            tables.decapsulation,
-            destination=settings.address,
-            ip_protocol=_IPV6_IN_IPV6,
-        )
+        for own in settings.addresses:
+            yield Rule(priorities.decapsulation, tables.decapsulation, destination=own, ip_protocol=_IPV6_IN_IPV6)
 
     def _drops(self) -> Iterator[KernelObject]:
         """What nobody has a way for and must not go round in circles."""

@@ -74,6 +74,8 @@ class LinuxSettings:
     """Of every prefix that is counted."""
     counters: bool = True
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
+    other_addresses: tuple[Address, ...] = ()
+    """More ends of tunnels here: packets for them are taken out, those that we tunnel are from `address`."""
     other_pools: tuple[Prefix, ...] = ()
     """More prefixes like `pool`."""
     drop_unassigned: bool = False
@@ -99,6 +101,11 @@ class LinuxSettings:
     """Queue per held slot, in octets of kernel memory (about 450 full-size packets a MiB)."""
     hold_seconds: int = 5
     """How long a held packet waits at most."""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All ends of tunnels here."""
+        return (self.address, *self.other_addresses)
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

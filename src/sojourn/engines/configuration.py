@@ -25,6 +25,8 @@ from sojourn.engines.way_settings import (
     LocalizedRoutingOfMag,
     TransientBindingsOfLma,
     TransientBindingsOfMag,
+    UserPlaneOfLma,
+    UserPlaneOfMag,
 )
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
@@ -261,6 +263,7 @@ class LmaConfiguration:
     transient_bindings: TransientBindingsOfLma | None = None
     delegation: DelegationOfLma | None = None
     bulk_registration: BulkRegistrationOfLma | None = None
+    user_plane: UserPlaneOfLma | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,3 +316,4 @@ class MagConfiguration(AccessConfiguration):
     transient_bindings: TransientBindingsOfMag | None = None
     delegation: DelegationOfMag | None = None
     bulk_registration: BulkRegistrationOfMag | None = None
+    user_plane: UserPlaneOfMag | None = None

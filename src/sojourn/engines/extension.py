@@ -205,6 +205,10 @@ class MagExtension(Extension["MagRegistration"]):
         """The request was refused. True: the extension sees to it, and asks for something else."""
         return False
 
+    def uplink(self, session: BindingUpdateListEntry) -> Address | None:
+        """The far end of the tunnel from the node, if it is not its LMA."""
+        return None
+
     def attaching(self, session: BindingUpdateListEntry) -> None:
         """The node came, and is about to be registered."""
 

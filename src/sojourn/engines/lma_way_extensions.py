@@ -9,6 +9,7 @@ from sojourn.engines.lma_bulk import BulkRegistration
 from sojourn.engines.lma_delegation import Delegation
 from sojourn.engines.lma_localized import LocalizedRouting
 from sojourn.engines.lma_transient import TransientBindings
+from sojourn.engines.user_plane import LmaUserPlane
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
@@ -18,6 +19,8 @@ def lma_way_extensions(lma: LmaRegistration) -> list[LmaExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
     told = lma.configuration
     found: list[LmaExtension] = []
+    if told.user_plane is not None:
+        found.append(LmaUserPlane(lma, told.user_plane))
     if told.localized_routing is not None:
         found.append(LocalizedRouting(lma, told.localized_routing))
     if told.transient_bindings is not None:

@@ -65,6 +65,14 @@ class MagState(AccessState[BindingUpdateListEntry]):
         for extension in self.extensions:
             extension.served(session)
 
+    def _serve_foreign(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address) -> None:
+        super()._serve_foreign(session, prefix, self._tunnel_end(session))
+
+    def _tunnel_end(self, session: BindingUpdateListEntry) -> Address:
+        """Where packets of the node are tunnelled to."""
+        elsewhere = (extension.uplink(session) for extension in self.extensions)
+        return next(filter(None, elsewhere), session.lma)
+
     def _remove_foreign(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
         super()._remove_foreign(session, prefix)
         for extension in self.extensions:

@@ -131,7 +131,7 @@ class DelegationAtMag(MagExtension):
         """To the node itself, which is the router of its networks; from there to the LMA."""
         for prefix in self._held.get(session.node, ()):
             self._do(EnsurePrefix(prefix, session.slot))
-            self._do(EnsureUplink(prefix, session.lma))
+            self._do(EnsureUplink(prefix, self._role._tunnel_end(session)))
 
     def removed(self, session: BindingUpdateListEntry) -> None:
         """ "the created forwarding state has to be removed"."""

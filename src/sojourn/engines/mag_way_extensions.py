@@ -9,6 +9,7 @@ from sojourn.engines.mag_bulk import BulkRegistrationAtMag
 from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_localized import LocalizedRoutingAtMag
 from sojourn.engines.mag_transient import TransientBindingsAtMag
+from sojourn.engines.user_plane import MagUserPlane
 
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
@@ -18,6 +19,8 @@ def mag_way_extensions(mag: MagRegistration) -> list[MagExtension]:
     """Those that the configuration asks for, in the order in which they are asked."""
     told = mag.configuration
     found: list[MagExtension] = []
+    if told.user_plane is not None:
+        found.append(MagUserPlane(mag, told.user_plane))
     if told.localized_routing is not None:
         found.append(LocalizedRoutingAtMag(mag, told.localized_routing))
     if told.transient_bindings is not None:

@@ -96,3 +96,23 @@ class BulkRegistrationOfMag:
     """That sessions are spread over."""
     patience: Duration = 5 * SECOND
     """After the first session of a group that wants to be extended, all are; a node is asked for as long (6.13)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserPlaneOfLma:
+    """Tunnels end at another address of the LMA (RFC 7389)."""
+
+    address: Address
+    """LMA-UPA."""
+    domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support: tell it to gateways that do not ask (5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserPlaneOfMag:
+    """Tunnels go to where the LMA says (RFC 7389)."""
+
+    addresses: tuple[Address, ...]
+    """Those that are believed; packets that are tunnelled from there are taken."""
+    domain_wide: bool = False
+    """Domain-wide-LMA-UPA-Support: there is no need to ask (5)."""

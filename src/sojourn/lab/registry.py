@@ -53,6 +53,7 @@ _MODULES = (
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
     "sojourn.lab.transient",
+    "sojourn.lab.userplane",
 )
 """Modules that register scenarios when imported."""
 

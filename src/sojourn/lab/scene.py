@@ -9,7 +9,9 @@ import json
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,10 +24,13 @@ from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab, Node
 from sojourn.lab.measure import Window, loss, milliseconds
+from sojourn.lab.measure_signalling import packet_socket
+from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report, Verdict
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import Direction, FlowRecord, Traffic, TrafficError
+from sojourn.wire.addresses import text
 from sojourn.wire.units import MILLISECOND, SECOND
 
 _PATIENCE = 20.0
@@ -33,6 +38,12 @@ _PATIENCE = 20.0
 _SETTLING = 0.3
 """Seconds after a change in which nothing is measured."""
 STREAM_RATE = 100
+_IPV6_IN_IPV6 = 41
+_OUTGOING = 4
+"""Of packet(7): a packet that this machine sends."""
+_ETHERNET = 14
+_FRAME = 128
+"""Octets of a frame that are looked at."""
 
 
 class SceneFailed(RuntimeError):
@@ -169,6 +180,32 @@ def perform(options: ScenarioOptions, topology: Topology, play: Play, capture: s
         places = {name: lab.nodes[name].namespace.descriptor for name in ends}
         with Traffic(places, patience=10 * SECOND, status_every=1000 * MILLISECOND) as traffic:
             return play(Scene(lab, traffic, options))
+
+
+class TunnelMonitor:
+    """Hears what each of `namespaces` sends in tunnels (IPv6 in IPv6), until closed."""
+
+    def __init__(self, namespaces: Mapping[str, NetworkNamespace]) -> None:
+        self._sockets = {name: one.call(lambda: packet_socket(_IPV6_IN_IPV6)) for name, one in namespaces.items()}
+        self._found: Counter[tuple[str, str, str]] = Counter()
+
+    def ends(self) -> Counter[tuple[str, str, str]]:
+        """Packets so far by node, near and far end; what the kernel's queue did not hold is not counted."""
+        for name, heard in self._sockets.items():
+            with suppress(BlockingIOError):
+                while True:
+                    frame, (interface, _, direction, _, _) = heard.recvfrom(_FRAME)
+                    if direction == _OUTGOING and interface.startswith("to-"):
+                        near, far = frame[_ETHERNET + 8 : _ETHERNET + 24], frame[_ETHERNET + 24 : _ETHERNET + 40]
+                        self._found[name, text(near), text(far)] += 1
+        return self._found
+
+    def __enter__(self) -> TunnelMonitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for heard in self._sockets.values():
+            heard.close()
 
 
 def _counted(node: Node) -> int:
