@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, MagEverybody, Retransmission
 from sojourn.daemon.model_extensions import settings as engine_settings
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
@@ -31,6 +31,7 @@ from sojourn.engines.configuration import (
 )
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
+from sojourn.engines.extension_settings import QualityRequest
 from sojourn.files import toml
 from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
@@ -104,13 +105,26 @@ def mag_configuration(section: Mag) -> MagConfiguration:
     return MagConfiguration(
         **_same_names(MagConfiguration, section),
         profiles=tuple(
-            GatewayProfile(known.link_layer, known.identifier or b"", known.lma, known.service, known.prefixes)
+            GatewayProfile(
+                known.link_layer,
+                known.identifier or b"",
+                known.lma,
+                known.service,
+                known.prefixes,
+                _quality(known),
+            )
             for known in section.profiles
         ),
-        everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
+        everybody=GatewayProfile(
+            lma=section.everybody.lma, service=section.everybody.service, quality=_quality(section.everybody)
+        ),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),
     )
+
+
+def _quality(known: MagEverybody) -> QualityRequest | None:
+    return None if known.quality is None else QualityRequest(**known.quality.model_dump())
 
 
 def lma_configuration(section: Lma) -> LmaConfiguration:
@@ -185,7 +199,7 @@ def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
 def anchors_of(section: Mag) -> tuple[Address, ...]:
     """The LMAs that a gateway's nodes may have."""
     others = (known.lma for known in (section.everybody, *section.profiles))
-    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None))))
+    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None), *section.redirect_anchors)))
 
 
 def _neighbours(section: Mag) -> tuple[Address, ...]:

@@ -17,6 +17,9 @@ from sojourn.files.raw import readable, table, tables
 from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 
+_VENDOR_OPTIONS = 8
+"""With more of them registrations would not fit into a message."""
+
 
 def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     """A gateway is not its own anchor, and knows every node once."""
@@ -39,6 +42,10 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
         if own and readable(parse_address, value) == own:
             yield Fault(place, f"{text(own)} is this gateway's own address", "expected the address of an LMA")
     yield from _interfaces(mag)
+    yield from _renumbering("mag", mag)
+    options = mag.get("vendor_options")
+    if isinstance(options, list) and len(options) > _VENDOR_OPTIONS:
+        yield Fault(("mag", "vendor_options"), f"are {len(options)}", f"expected at most {_VENDOR_OPTIONS}")
     mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(
@@ -78,6 +85,7 @@ def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
             yield _twice(("lma", "gateways", index, "address"), f"gateways[{known[address]}]")
     yield from _pools(lma, [*known, *([own] if own else [])])
     yield from _profiles(lma, known)
+    yield from _renumbering("lma", lma)
     yield from _timers(table(lma.get("mag_timers")))
 
 
@@ -120,6 +128,13 @@ def _profiles(lma: Mapping[str, Any], gateways: Mapping[Address, int]) -> Iterat
             if address is not None and address not in gateways:
                 key = ("lma", "profiles", index, "gateways", place)
                 yield Fault(key, f"{text(address)} is none of lma.gateways", "expected the address of one of these")
+
+
+def _renumbering(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 8191 3: it is told by an Update Notification."""
+    if section.get("renumbering") not in (None, False) and section.get("update_notification") in (None, False):
+        wrong = f"needs {role}.update_notification, by which it is told"
+        yield Fault((role, "renumbering"), wrong, "switch that on as well")
 
 
 def _timers(timers: Mapping[str, Any]) -> Iterator[Fault]:

@@ -264,6 +264,11 @@ class MagEverybody(Section):
 
     service: SwitchField = setting("Mobility service: their home network everywhere. If not, they are visitors.", True)
     lma: AddressField | None = setting("Their LMA, if not that of the gateway.", None, example="2001:db8:f::2")
+    quality: extensions.QualityOfService | None = setting(
+        "Quality of service to ask for (RFC 7222); absent in a profile: that of everybody.",
+        None,
+        example={"dscp": 46, "downlink": 10_000_000},
+    )
 
 
 class MagProfile(MagEverybody):
@@ -352,6 +357,11 @@ class Mag(Section):
         "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
     )
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
+    localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
+    transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
+    delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
+    bulk_registration: ways.MagBulkRegistration | None = setting("Table `[mag.bulk_registration]`.", None)
+    user_plane: ways.MagUserPlane | None = setting("Table `[mag.user_plane]`.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
     revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
@@ -359,11 +369,19 @@ class Mag(Section):
         "update_notification", "Do what Update Notifications of the LMA ask for (RFC 7077)."
     )
     lma_timers: SwitchField = _mag("lma_timers", "Take timers from the LMA (RFC 8127).")
-    localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
-    transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
-    delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
-    bulk_registration: ways.MagBulkRegistration | None = setting("Table `[mag.bulk_registration]`.", None)
-    user_plane: ways.MagUserPlane | None = setting("Table `[mag.user_plane]`.", None)
+    renumbering: SwitchField = _mag(
+        "renumbering", "Take other prefixes for a node (RFC 8191); needs `update_notification`."
+    )
+    prefix_retirement: DurationField = _mag("prefix_retirement", "So long the prefixes of before work here.")
+    redirect_anchors: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:f::2"])] = setting(
+        "The LMAs that the LMA may assign to nodes (RFC 6463); absent: this gateway is not redirected.", ()
+    )
+    access_networks: tuple[extensions.Network, ...] = setting(
+        "What the LMA is told of the networks here (RFC 6757), as tables `[[mag.access_networks]]`.", ()
+    )
+    vendor_options: tuple[extensions.Vendor, ...] = setting(
+        "Carried in all registrations (RFC 5094), as tables `[[mag.vendor_options]]`; eight at most.", ()
+    )
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -442,6 +460,24 @@ class Lma(Section):
         "Table `[lma.update_notification]`; absent: none are sent.", None
     )
     mag_timers: extensions.Timers | None = setting("Table `[lma.mag_timers]`; absent: gateways have their own.", None)
+    renumbering: extensions.Renumbering | None = setting(
+        "Table `[lma.renumbering]`; absent: prefixes never change. It needs `[lma.update_notification]`.", None
+    )
+    redirect: extensions.Redirect | None = setting("Table `[lma.redirect]`; absent: no LMA is assigned.", None)
+    access_network: extensions.Networks | None = setting(
+        "Table `[lma.access_network]`; absent: what gateways say of their networks is passed over.", None
+    )
+    quality: extensions.QualityLimits | None = setting(
+        "Table `[lma.quality]`; absent: requests for quality of service are passed over.", None
+    )
+    vendors: Annotated[tuple[extensions.EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
+        "Private enterprise numbers whose options are kept, shown and returned (RFC 5094).", ()
+    )
+    localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
+    transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
+    delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
+    bulk_registration: ways.LmaBulkRegistration | None = setting("Table `[lma.bulk_registration]`.", None)
+    user_plane: ways.LmaUserPlane | None = setting("Table `[lma.user_plane]`.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -454,11 +490,6 @@ class Lma(Section):
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
         False,
     )
-    localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
-    transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
-    delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
-    bulk_registration: ways.LmaBulkRegistration | None = setting("Table `[lma.bulk_registration]`.", None)
-    user_plane: ways.LmaUserPlane | None = setting("Table `[lma.user_plane]`.", None)
     kernel: Kernel = setting("Table `[lma.kernel]`.", Kernel())
 
 
@@ -515,6 +546,9 @@ LAYOUT = Layout(
         ("[mag.kernel]", Kernel),
         ("[mag.heartbeat]", extensions.Heartbeat),
         ("[mag.revocation]", extensions.MagRevocation),
+        ("[[mag.access_networks]]", extensions.Network),
+        ("[[mag.vendor_options]]", extensions.Vendor),
+        ("[mag.everybody.quality]", extensions.QualityOfService),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
@@ -530,5 +564,9 @@ LAYOUT = Layout(
         ("[[lma.revocation.authorized]]", extensions.Authorized),
         ("[lma.update_notification]", extensions.Notification),
         ("[lma.mag_timers]", extensions.Timers),
+        ("[lma.renumbering]", extensions.Renumbering),
+        ("[lma.redirect]", extensions.Redirect),
+        ("[lma.access_network]", extensions.Networks),
+        ("[lma.quality]", extensions.QualityLimits),
     ),
 )

@@ -156,7 +156,8 @@ def _parts(section: Section) -> _Parts:
             return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
-            peers = frozenset(gateway.address for gateway in section.gateways)
+            others = section.redirect.anchors if section.redirect is not None else ()
+            peers = frozenset((*(gateway.address for gateway in section.gateways), *others))
             return _Parts(lma, peers, forwarding, strangers=_STRANGERS)
         case Cmd():
             cmd = CentralMobilityDatabase(cmd_configuration(section), epoch)

@@ -11,10 +11,17 @@ from functools import cached_property
 from hashlib import sha256
 
 from sojourn.engines.extension_settings import (
+    AccessNetwork,
+    AccessNetworkSettings,
     ControlSettings,
     HeartbeatSettings,
     NotificationSettings,
+    QualityRequest,
+    QualitySettings,
+    RedirectSettings,
+    RenumberingSettings,
     RevocationSettings,
+    VendorOption,
 )
 from sojourn.engines.way_settings import (
     BulkRegistrationOfLma,
@@ -246,6 +253,11 @@ class LmaConfiguration:
     """Timestamps are the nodes' own: they only have to increase (RFC 5213 9.3)."""
     refuse_distributed: bool = False
     """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
+    localized_routing: LocalizedRoutingOfLma | None = None
+    transient_bindings: TransientBindingsOfLma | None = None
+    delegation: DelegationOfLma | None = None
+    bulk_registration: BulkRegistrationOfLma | None = None
+    user_plane: UserPlaneOfLma | None = None
     nodes: int = 1_000_000
     """Most sessions at a time."""
     nodes_per_gateway: int = 500_000
@@ -259,11 +271,13 @@ class LmaConfiguration:
     revocation: RevocationSettings | None = None
     update_notification: NotificationSettings | None = None
     mag_timers: ControlSettings | None = None
-    localized_routing: LocalizedRoutingOfLma | None = None
-    transient_bindings: TransientBindingsOfLma | None = None
-    delegation: DelegationOfLma | None = None
-    bulk_registration: BulkRegistrationOfLma | None = None
-    user_plane: UserPlaneOfLma | None = None
+    renumbering: RenumberingSettings | None = None
+    """It needs `update_notification`."""
+    redirect: RedirectSettings | None = None
+    access_network: AccessNetworkSettings | None = None
+    quality: QualitySettings | None = None
+    vendors: tuple[int, ...] = ()
+    """Private enterprise numbers whose options are kept and returned (RFC 5094)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +294,8 @@ class GatewayProfile:
     """Whether it gets mobility service. If not, it gets a prefix of the visitors' pool, where there is one (6.14)."""
     prefixes: tuple[Prefix, ...] = ()
     """Home network prefixes to ask for; none: the LMA assigns."""
+    quality: QualityRequest | None = None
+    """Quality of service to ask for (RFC 7222); None: that of everybody, if they have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +310,11 @@ class MagConfiguration(AccessConfiguration):
     """False: sequence numbers order registrations; the LMA tells a new MAG the last one (RFC 5213 5.5, 9.3)."""
     link_local_of_lma: bool = False
     """The LMA says what this router is called on each node's link, instead of the fixed `link_local` (6.8)."""
+    localized_routing: LocalizedRoutingOfMag | None = None
+    transient_bindings: TransientBindingsOfMag | None = None
+    delegation: DelegationOfMag | None = None
+    bulk_registration: BulkRegistrationOfMag | None = None
+    user_plane: UserPlaneOfMag | None = None
     dedicated: tuple[str, ...] = ()
     """Access interfaces with one node at a time: who comes takes the place of who was there."""
     technologies: tuple[tuple[str, int], ...] = ()
@@ -312,8 +333,13 @@ class MagConfiguration(AccessConfiguration):
     update_notification: bool = False
     lma_timers: bool = False
     """The LMA may say when and how to register again, and how to send heartbeats (RFC 8127)."""
-    localized_routing: LocalizedRoutingOfMag | None = None
-    transient_bindings: TransientBindingsOfMag | None = None
-    delegation: DelegationOfMag | None = None
-    bulk_registration: BulkRegistrationOfMag | None = None
-    user_plane: UserPlaneOfMag | None = None
+    renumbering: bool = False
+    """The LMA may give nodes other prefixes (RFC 8191); this needs `update_notification`."""
+    prefix_retirement: Duration = 1 * MINUTE
+    """So long those that they had before still work here."""
+    redirect_anchors: tuple[Address, ...] = ()
+    """LMAs that the LMA may assign to nodes instead of itself (RFC 6463); none: we are not redirected."""
+    access_networks: tuple[AccessNetwork, ...] = ()
+    """What the LMA is told of them (RFC 6757)."""
+    vendor_options: tuple[VendorOption, ...] = ()
+    """Carried in all requests (RFC 5094)."""

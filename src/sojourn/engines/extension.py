@@ -123,6 +123,9 @@ class LmaExtension(Extension["LmaRegistration"]):
     def __init__(self, lma: LmaRegistration) -> None:
         super().__init__(lma, lma.configuration.address)
 
+    def asked(self, request: HomeRequest) -> None:
+        """A complete request came; the cache was not looked at yet. Raises `Refused`."""
+
     def takes_over(self, request: HomeRequest, entry: BindingCacheEntry | None) -> bool:
         """A request that passed all checks is about `entry`, or about a new session. True: the extension answers it.
 
@@ -176,31 +179,6 @@ class MagExtension(Extension["MagRegistration"]):
     def __init__(self, mag: MagRegistration) -> None:
         super().__init__(mag, mag.configuration.address)
 
-    def options(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
-        """Options of every request for this session."""
-        return ()
-
-    def flags(self, session: BindingUpdateListEntry) -> int:
-        """Flags of every request for this session."""
-        return 0
-
-    def refreshes(self, session: BindingUpdateListEntry) -> bool:
-        """It is here, and its binding is to be extended. True: the extension sees to that."""
-        return False
-
-    def on_acknowledgement(self, answer: BindingAcknowledgement, source: Address) -> bool:
-        """An answer of one of our LMAs. True: it is to a request of the extension's own."""
-        return False
-
-    def acceptable(
-        self, session: BindingUpdateListEntry, request: BindingUpdate, answer: BindingAcknowledgement
-    ) -> bool:
-        """An answer says that `request` is accepted. False: it is passed over, as if it had never come."""
-        return True
-
-    def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
-        """The answer was taken in: prefixes and lifetime are those of the session."""
-
     def refused(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> bool:
         """The request was refused. True: the extension sees to it, and asks for something else."""
         return False
@@ -223,6 +201,39 @@ class MagExtension(Extension["MagRegistration"]):
 
     def lost(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
         """The node no longer has a home network prefix."""
+
+    def options(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
+        """Options of every request for this session."""
+        return ()
+
+    def flags(self, session: BindingUpdateListEntry) -> int:
+        """Flags of every request for this session."""
+        return 0
+
+    def refreshes(self, session: BindingUpdateListEntry) -> bool:
+        """It is here, and its binding is to be extended. True: the extension sees to that."""
+        return False
+
+    def on_acknowledgement(self, answer: BindingAcknowledgement, source: Address) -> bool:
+        """An answer of one of our LMAs. True: it is to a request of the extension's own."""
+        return False
+
+    def acceptable(
+        self, session: BindingUpdateListEntry, request: BindingUpdate, answer: BindingAcknowledgement
+    ) -> bool:
+        """An answer says that `request` is accepted. False: it is passed over, as if it had never come."""
+        return True
+
+    def accepting(
+        self, session: BindingUpdateListEntry, request: BindingUpdate, answer: BindingAcknowledgement
+    ) -> None:
+        """The answer is about to be taken in."""
+
+    def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
+        """The answer was taken in: prefixes and lifetime are those of the session."""
+
+    def expired(self, session: BindingUpdateListEntry) -> None:
+        """The LMA did not extend the binding in time; the node is here, without its prefixes."""
 
     def removed(self, session: BindingUpdateListEntry) -> None:
         """Nothing is left of a session."""

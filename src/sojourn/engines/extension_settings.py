@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import SECOND, Duration
+from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,82 @@ class ControlSettings:
     lcmp_heartbeat_interval: Duration = 60 * SECOND
     lcmp_heartbeat_retransmission_delay: Duration = 5 * SECOND
     lcmp_heartbeat_max_retransmissions: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RenumberingSettings:
+    """RFC 8191, at an LMA: how long old prefixes are still forwarded."""
+
+    soft_time: Duration = 30 * SECOND
+    """In soft mode (4); 0: hard mode is what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectSettings:
+    """RFC 6463, at an LMA that assigns others (rfLMA)."""
+
+    anchors: tuple[Address, ...]
+    """The LMAs that may be assigned (r2LMA). Each knows us as a MAG whose tunnels end at the MAGs."""
+    serve: bool = True
+    """Serve MAGs that cannot be redirected; if not, they are refused with status 130."""
+    answer_within: Duration = 500 * MILLISECOND
+    """An assigned LMA that takes longer is not assigned again for a while."""
+    avoided: Duration = 30 * SECOND
+    """That while."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNetworkSettings:
+    """RFC 6757 6, at an LMA: what it keeps and returns of what MAGs say."""
+
+    enable_ani_sub_opt_network_identifier: bool = True
+    enable_ani_sub_opt_geo_location: bool = True
+    enable_ani_sub_opt_operator_identifier: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNetwork:
+    """What a MAG says of the network behind an interface (RFC 6757 3.1)."""
+
+    interface: str = ""
+    """Empty: behind all that have no entry of their own."""
+    network: str = ""
+    """Such as an SSID; empty: it is not told."""
+    access_point: str = ""
+    place: tuple[float, float] | None = None
+    """Latitude and longitude in degrees."""
+    operator: int = 0
+    """Private enterprise number; 0: none."""
+    realm: str = ""
+    """Of the operator, who has no such number."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySettings:
+    """RFC 7222, at an LMA: the most that a session may have, in bits a second; 0: no limit."""
+
+    downlink: int = 0
+    uplink: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRequest:
+    """What a MAG asks for a session (RFC 7222 4), in bits a second."""
+
+    dscp: int = 0
+    downlink: int = 0
+    """Most, of the session; 0: not asked for."""
+    uplink: int = 0
+    guaranteed_downlink: int = 0
+    guaranteed_uplink: int = 0
+    priority: int = 0
+    """Of allocation and retention: 1 is highest; 0: not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class VendorOption:
+    """RFC 5094 3."""
+
+    vendor: int
+    subtype: int = 0
+    data: bytes = b""

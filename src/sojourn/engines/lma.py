@@ -20,6 +20,7 @@ from sojourn.engines.extension import Extensions, apart, merged, unrecognized
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_extensions import lma_extensions
 from sojourn.engines.lma_registration import LmaRegistration
+from sojourn.engines.naming import identifier_type
 from sojourn.wire import BindingError, BindingRefreshRequest, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Address, text
 from sojourn.wire.units import SECOND, Instant, WallClock
@@ -160,6 +161,7 @@ class LocalMobilityAnchor(LmaRegistration):
     def _binding_row(self, entry: BindingCacheEntry, now: Instant) -> Row:
         return {
             "node": entry.node.hex(),
+            "type": identifier_type(entry.node),
             "link_layer": entry.link_layer.hex(":"),
             "gateway": self._name(entry.source),
             "state": "waiting" if entry.waiting else "active",

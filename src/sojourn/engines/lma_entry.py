@@ -154,6 +154,14 @@ class BindingCache:
         for prefix in entry.prefixes:
             del self._by_prefix[prefix]
 
+    def renumber(self, entry: BindingCacheEntry, prefixes: tuple[Prefix, ...]) -> None:
+        """It has these prefixes from now on, and no others."""
+        for prefix in entry.prefixes:
+            del self._by_prefix[prefix]
+        entry.prefixes = prefixes
+        for prefix in prefixes:
+            self._by_prefix[prefix] = entry
+
     # --- the existence test (RFC 5213 5.4.1) ------------------------------------------------------------------------
 
     def find(self, request: HomeRequest) -> tuple[BindingCacheEntry | None, bool]:

@@ -81,7 +81,7 @@ class LmaNotification(LmaExtension):
         about: list[MobilityOption] = [identifier_option(entry.node)]
         if entry.link_layer != ALL_ZERO:
             about.append(MobileNodeLinkLayerIdentifier(entry.link_layer))  # which of the node's sessions
-        return self._tell(entry.source, reason, (*about, *options), listener)
+        return self._tell(self._role._mag_of(entry), reason, (*about, *options), listener)
 
     def _tell(
         self,

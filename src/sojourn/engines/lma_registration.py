@@ -63,6 +63,8 @@ class LmaRegistration(LmaState):
             profile = self._admit(request, gateway)
             self._check_time(request)
             request.complete()
+            for extension in self.extensions:
+                extension.asked(request)
             entry, doubtful = self.cache.find(request)
             self._check_sequence(request, entry)
             if not any(extension.takes_over(request, entry) for extension in self.extensions):
@@ -303,13 +305,14 @@ class LmaRegistration(LmaState):
             options.append(link_layer)
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
-        for extension in self.extensions:
-            options += extension.answer(entry, request)
         flags = int(BindingAcknowledgementFlags.P)
         status = max((int(extension.status(entry, request)) for extension in self.extensions), default=0)
         for extension in self.extensions:
             flags |= extension.answer_flags(entry, request)
         answer = BindingAcknowledgement(status, flags, request.sequence, lifetime, tuple(options))
+        more = [option for extension in self.extensions for option in extension.answer(entry, request)]
+        if more:
+            answer = self._fitting(answer, more)
         self._send(answer, request.source)
 
     def _name(self, source: Address) -> str:

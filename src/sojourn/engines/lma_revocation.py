@@ -124,9 +124,10 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
             identifier_option(entry.node),
             *(HomeNetworkPrefix.of(prefix) for prefix in entry.prefixes),
         ]
-        if entry.gateway != entry.source:
+        gateway = self._role._mag_of(entry)
+        if entry.gateway != gateway:
             options.append(AlternateCareOfAddress(entry.gateway))
-        if self._revoke(entry.source, trigger, options, Subject(trigger, self.now, entry)):
+        if self._revoke(gateway, trigger, options, Subject(trigger, self.now, entry)):
             *_, self._under_way[entry.slot] = self._questions
         elif trigger not in HANDOVERS:
             self._finish([entry], trigger)
@@ -146,10 +147,10 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
         """What is left of it: sessions that ended or went elsewhere meanwhile are not, nor those registered since."""
         if subject.entry is not None:
             entry = self._role.cache.get(subject.entry.slot)
-            return [subject.entry] if entry is subject.entry and entry.source == peer else []
+            return [subject.entry] if entry is subject.entry and self._role._mag_of(entry) == peer else []
         return self._all(
             lambda entry: (
-                entry.source == peer
+                self._role._mag_of(entry) == peer
                 and entry.expires - entry.lifetime <= subject.asked
                 and (not subject.realm or realm_of(entry.node) == subject.realm)
             )
@@ -224,7 +225,7 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
 
     def waiting(self, pending: Pending, entry: BindingCacheEntry) -> None:
         """8.1: "SHOULD proactively send a Binding Revocation Indication message to the previous" MAG."""
-        if entry.source in self._unable or entry.slot in self._under_way:
+        if self._role._mag_of(entry) in self._unable or entry.slot in self._under_way:
             return
         self._revoke_entry(entry, RevocationTrigger.INTER_MAG_HANDOVER_UNKNOWN)
         if entry.slot in self._under_way:
@@ -237,7 +238,7 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
             self._on_global(message, source)
             return
         node = node_named(message)
-        entries = [entry for entry in self._role.cache.of(node) if entry.source == source]
+        entries = [entry for entry in self._role.cache.of(node) if self._role._mag_of(entry) == source]
         named = [option.prefix for option in message.all(HomeNetworkPrefix)]
         if named:
             entries = [entry for entry in entries if any(prefix in entry.prefixes for prefix in named)]
@@ -261,7 +262,7 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
             raise Rejected(RevocationStatus.GLOBAL_REVOCATION_NOT_AUTHORIZED)
         care_of = message.first(AlternateCareOfAddress)
         for entry in self._all(
-            lambda entry: entry.source == source and (care_of is None or entry.gateway == care_of.address)
+            lambda entry: self._role._mag_of(entry) == source and (care_of is None or entry.gateway == care_of.address)
         ):
             self._end(entry)
         self._acknowledge(message, source, RevocationStatus.SUCCESS)

@@ -43,6 +43,10 @@ class LmaState(Answering):
         """What is known of a node (RFC 5213 6.2)."""
         return self._profiles.get(node, self.configuration.everybody)
 
+    def _mag_of(self, entry: BindingCacheEntry) -> Address:
+        """Whom to speak with about a session: the MAG of its tunnel, or who registered it for that."""
+        return entry.gateway if entry.gateway in self._gateways else entry.source
+
     # --- what must hold for a session -------------------------------------------------------------------------------
 
     def _forward(self, entry: BindingCacheEntry) -> None:

@@ -32,6 +32,7 @@ from sojourn.engines.extension import Extensions, apart, merged, unrecognized
 from sojourn.engines.mag_extensions import mag_extensions
 from sojourn.engines.mag_registration import MagRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.engines.naming import identifier_type
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
@@ -82,7 +83,8 @@ class MobileAccessGateway(MagRegistration):
     def _take_up(self, session: BindingUpdateListEntry) -> bool:
         """Whether a restored session fits what we are now; the configuration may have changed meanwhile."""
         profile = self._profile(session.link_layer)
-        same = session.lma == (profile.lma or self.configuration.lma) and session.slot not in self._by_slot
+        anchors = (profile.lma or self.configuration.lma, *self.configuration.redirect_anchors)
+        same = session.lma in anchors and session.slot not in self._by_slot
         visiting = session.visitor is not None
         if not same or visiting == profile.service or session.presence is Presence.REFUSED:
             return False
@@ -220,6 +222,7 @@ class MobileAccessGateway(MagRegistration):
     def _session_row(self, session: BindingUpdateListEntry, now: Instant) -> Row:
         return {
             "node": session.identity.hex(),
+            "type": identifier_type(session.identity),
             "link_layer": link_layer_text(session.link_layer),
             "presence": session.presence.value,
             "interface": session.interface,

@@ -38,7 +38,8 @@ class MagState(AccessState[BindingUpdateListEntry]):
             self.pool = PrefixPool(configuration.visitors, configuration.prefix_length, configuration.quarantine)
         self._profiles = {profile.link_layer: profile for profile in configuration.profiles}
         profiles = (configuration.everybody, *configuration.profiles)
-        self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
+        own = (profile.lma for profile in profiles if profile.lma)
+        self._anchors = dict.fromkeys((configuration.lma, *own, *configuration.redirect_anchors))
         self._technologies = {interface: TECHNOLOGIES[number] for interface, number in configuration.technologies}
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""
@@ -59,6 +60,9 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _serve(self, session: BindingUpdateListEntry) -> None:
         super()._serve(session)
+        for prefix in session.retiring:
+            if prefix not in self._foreign:
+                self._serve_foreign(session, prefix, session.lma)
         if session.visitor is not None:
             self._do(EnsurePrefix(session.visitor, session.slot))
             self._do(EnsureUplink(session.visitor, None))
@@ -85,11 +89,26 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _remove_prefixes(self, session: BindingUpdateListEntry) -> None:
         super()._remove_prefixes(session)
+        for prefix in list(session.retiring):
+            self._end_retiring(session, prefix)
         if session.visitor is not None and self.pool is not None:
             self._do(WithdrawUplink(session.visitor))
             self._do(WithdrawPrefix(session.visitor))
             self.pool.release(session.visitor, self._now)
             session.visitor = None
+
+    def _retire(self, session: BindingUpdateListEntry, prefix: Prefix, until: Instant) -> None:
+        """It is no longer a prefix of the session, but works until then."""
+        del session.anchored[prefix]
+        self._foreign.pop(prefix, None)
+        session.retiring[prefix] = until
+
+    def _end_retiring(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        """It works no longer, unless it is somebody's again."""
+        del session.retiring[prefix]
+        if prefix not in self._foreign:
+            self._do(WithdrawUplink(prefix))
+            self._do(WithdrawPrefix(prefix))
 
     # --- router advertisements (6.7, 6.9.2) ---------------------------------------------------------------------------
 
@@ -106,10 +125,14 @@ class MagState(AccessState[BindingUpdateListEntry]):
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
         served = session.confirmed or session.visitor is not None
+        retiring = [(one, until) for one, until in session.retiring.items() if until > self._now]
         return (
             session.link_local or configuration.link_local,
             configuration.router_lifetime if served else 0,
-            [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+            [
+                *[AdvertisedPrefix(prefix, 0, until - self._now, on_link=True) for prefix, until in retiring],
+                *[AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+            ],
         )
 
 

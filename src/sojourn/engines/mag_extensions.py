@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sojourn.engines.access_network import MagAccessNetwork
 from sojourn.engines.controlled_timers import MagControlledTimers
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.heartbeat import MagHeartbeat
 from sojourn.engines.mag_notification import MagNotification
+from sojourn.engines.mag_redirect import MagRedirect
+from sojourn.engines.mag_renumbering import MagRenumbering
 from sojourn.engines.mag_revocation import MagRevocation
 from sojourn.engines.mag_way_extensions import mag_way_extensions
+from sojourn.engines.quality import MagQuality
+from sojourn.engines.vendors import MagVendors
 
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
@@ -27,4 +32,15 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(MagNotification(mag))
     if told.lma_timers:
         found.append(MagControlledTimers(mag))
-    return [*found, *mag_way_extensions(mag)]
+    if told.renumbering:
+        found.append(MagRenumbering(mag, told.prefix_retirement))
+    if told.redirect_anchors:
+        found.append(MagRedirect(mag, told.redirect_anchors))
+    if told.access_networks:
+        found.append(MagAccessNetwork(mag, told.access_networks))
+    asked = {one.link_layer: one.quality for one in (told.everybody, *told.profiles) if one.quality is not None}
+    if asked:
+        found.append(MagQuality(mag, asked))
+    if told.vendor_options:
+        found.append(MagVendors(mag, told.vendor_options))
+    return [*mag_way_extensions(mag), *found]

@@ -117,6 +117,8 @@ class MagRegistration(MagAccess):
             self._remove_foreign(session, prefix)
         self._advertise(session, gone)
         self._keep(session)
+        for extension in self.extensions:
+            extension.expired(session)
 
     def _terminate(self, session: BindingUpdateListEntry) -> None:
         """6.9.1.4: we end the session of a node that is here, which has to let its addresses go."""
@@ -157,6 +159,8 @@ class MagRegistration(MagAccess):
             if not any(extension.refused(session, answer) for extension in self.extensions):
                 self._on_refused(session, request, answer)
         else:
+            for extension in self.extensions:
+                extension.accepting(session, request, answer)
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)
             self._on_home_accepted(session, answer)

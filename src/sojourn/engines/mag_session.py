@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -25,6 +25,8 @@ class BindingUpdateListEntry(AccessSession):
     """What we are called on its link, if the LMA says so."""
     visitor: Prefix | None = None
     """A prefix of ours: it has no mobility service (6.14)."""
+    retiring: dict[Prefix, Instant] = field(default_factory=dict)
+    """Prefixes that it had before a renumbering, and when they end (RFC 8191); a restart ends them."""
 
     def record(self) -> bytes:
         """For the store."""

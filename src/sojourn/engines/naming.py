@@ -1,4 +1,4 @@
-"""How people name mobile nodes in commands."""
+"""How people name mobile nodes in commands, and what kinds of names there are."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def node_in_words(words: str) -> bytes:
         return bytes.fromhex(words)
     except ValueError:
         return bytes((IdentifierType.NAI,)) + words.encode()
+
+
+def identifier_type(node: bytes) -> str:
+    """The kind of an identifier (RFC 4283, RFC 8371), for people."""
+    try:
+        return IdentifierType(node[0]).name.lower().replace("_", "-")
+    except ValueError:
+        return str(node[0])

@@ -16,7 +16,9 @@ from pydantic import PlainValidator, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.extensions.rfc8371 import SIZES, imsi
 from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, Duration
+from sojourn.wire.values import IdentifierType
 
 _UNITS = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)")
@@ -148,17 +150,50 @@ def duration_text(duration: Duration) -> str:
 
 
 def parse_identifier(value: object) -> bytes:
-    """Subtype and identifier of a Mobile Node Identifier option (RFC 4283): a link-layer address or any other text."""
+    """Subtype and identifier of a Mobile Node Identifier option (RFC 4283).
+
+    A link-layer address, one of another type of RFC 8371 as ``imsi:001010123456789`` (`_SCHEMES`), or any other text.
+    """
     if isinstance(value, bytes) and len(value) > 1:
         return value
     if not isinstance(value, str):
         raise wrong(f"{value!r} is not a text")
     if re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", value):
         return bytes((_EUI_48,)) + parse_link_layer(value)
+    scheme, separator, rest = value.partition(":")
+    if separator and scheme in _SCHEMES:
+        return _typed_identifier(_SCHEMES[scheme], rest)
     octets = value.encode()
     if not 0 < len(octets) <= 253 or not value.isprintable() or value != value.strip():
         raise wrong(f"{value[:60]!r} is not an identifier of 1 to 253 octets")
     return bytes((_NAI,)) + octets
+
+
+_SCHEMES = {
+    "ipv6": IdentifierType.IPV6_ADDRESS,
+    "imsi": IdentifierType.IMSI,
+    "p-tmsi": IdentifierType.P_TMSI,
+    "eui-64": IdentifierType.EUI_64,
+    "guti": IdentifierType.GUTI,
+    "duid": IdentifierType.DUID,
+}
+"""How identifiers of other types than names and Ethernet addresses begin (RFC 8371)."""
+
+
+def _typed_identifier(kind: IdentifierType, text: str) -> bytes:
+    try:
+        if kind is IdentifierType.IPV6_ADDRESS:
+            octets = IPv6Address(text).packed
+        elif kind is IdentifierType.IMSI:
+            octets = imsi(text)
+        else:
+            octets = bytes.fromhex(text.replace(":", "").replace("-", ""))
+    except ValueError:
+        octets = b""
+    sizes = SIZES.get(kind, range(1, 254))
+    if len(octets) not in sizes:
+        raise wrong(f"{text[:60]!r} is not an identifier of the type {kind.name} (RFC 8371)")
+    return bytes((kind,)) + octets
 
 
 def _parse_interface(value: object) -> str:
@@ -212,7 +247,10 @@ IdentifierField: TypeAlias = Annotated[
     bytes,
     PlainValidator(parse_identifier),
     _text(),
-    Expected("an identifier as user@realm, or an Ethernet address", "user@example.net"),
+    Expected(
+        "an identifier as user@realm, an Ethernet address, or one of RFC 8371 as imsi:001010123456789",
+        "user@example.net",
+    ),
 ]
 PrefixField: TypeAlias = Annotated[
     Prefix, PlainValidator(parse_prefix), _text("/"), Expected("an IPv6 prefix", "2001:db8:a100::/48")
