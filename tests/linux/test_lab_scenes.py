@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.lab import bulk, delegation, localized, transient, userplane
+from sojourn.lab import bulk, delegation, flow_mobility, localized, transient, userplane
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Play, perform
 from sojourn.lab.topology import load
@@ -24,6 +24,7 @@ NOT_READ = "Expert Info (Note/Undecoded): IE data not dissected yet"
 PLAYS: dict[str, Play] = {
     "bulk": bulk.play,
     "delegation": delegation.play,
+    "flowmobility": flow_mobility.play,
     "localized": localized.play,
     "transient": transient.play,
     "userplane": userplane.play,

@@ -15,6 +15,8 @@ from sojourn.engines.way_settings import (
     BulkRegistrationOfMag,
     DelegationOfLma,
     DelegationOfMag,
+    FlowMobilityOfLma,
+    FlowMobilityOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     TransientBindingsOfLma,
@@ -182,3 +184,23 @@ class MagUserPlane(ExtensionTable):
     domain_wide: SwitchField = as_the_engine(
         kind, "domain_wide", "Domain-wide-LMA-UPA-Support: there is no need to ask."
     )
+
+
+class LmaFlowMobility(ExtensionTable):
+    """Flows move between the links of a node, by the commands `move-flow` and `return-flow` (RFC 7864)."""
+
+    kind = FlowMobilityOfLma
+
+    retransmission_delay: DurationField = as_the_engine(
+        kind, "retransmission_delay", "Before a Flow Mobility Initiate is repeated."
+    )
+    max_retries: RetriesField = as_the_engine(kind, "max_retries", "How often it is repeated.")
+    most: SomeField = as_the_engine(kind, "most", "Most prefixes that are moved at a time.")
+
+
+class MagFlowMobility(ExtensionTable):
+    """Nodes get here what belongs to another link of theirs, if the LMA says so (RFC 7864)."""
+
+    kind = FlowMobilityOfMag
+
+    most: FewField = as_the_engine(kind, "most", "Most such prefixes for one node.")

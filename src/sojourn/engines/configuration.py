@@ -28,6 +28,8 @@ from sojourn.engines.way_settings import (
     BulkRegistrationOfMag,
     DelegationOfLma,
     DelegationOfMag,
+    FlowMobilityOfLma,
+    FlowMobilityOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     TransientBindingsOfLma,
@@ -258,6 +260,7 @@ class LmaConfiguration:
     delegation: DelegationOfLma | None = None
     bulk_registration: BulkRegistrationOfLma | None = None
     user_plane: UserPlaneOfLma | None = None
+    flow_mobility: FlowMobilityOfLma | None = None
     nodes: int = 1_000_000
     """Most sessions at a time."""
     nodes_per_gateway: int = 500_000
@@ -315,6 +318,7 @@ class MagConfiguration(AccessConfiguration):
     delegation: DelegationOfMag | None = None
     bulk_registration: BulkRegistrationOfMag | None = None
     user_plane: UserPlaneOfMag | None = None
+    flow_mobility: FlowMobilityOfMag | None = None
     dedicated: tuple[str, ...] = ()
     """Access interfaces with one node at a time: who comes takes the place of who was there."""
     technologies: tuple[tuple[str, int], ...] = ()

@@ -51,7 +51,7 @@ class Extension(Generic[R]):
     name: ClassVar[str]
     """Of its timers, and of what it stores."""
     messages: ClassVar[frozenset[type[MobilityMessage]]] = frozenset()
-    """Those that it understands; each type is one extension's."""
+    """Those that it understands; of several extensions the first that `takes` it has it."""
     verbs: ClassVar[frozenset[str]] = frozenset()
     """Its commands (`Commanded`)."""
 
@@ -98,6 +98,10 @@ class Extension(Generic[R]):
 
     def begin(self, record: bytes | None, lost: bool) -> None:
         """A life begins; `record` is what an earlier one kept. `lost`: sessions of it could not be taken up."""
+
+    def takes(self, message: MobilityMessage, source: Address) -> bool:
+        """Whether it is for this extension, as others may understand messages of the same type."""
+        return True
 
     def on_message(self, message: MobilityMessage, source: Address) -> None:
         """One of `messages` came; the source may be anybody."""
@@ -248,7 +252,6 @@ class Extensions(Generic[X]):
 
     def __init__(self, members: Iterable[X] = ()) -> None:
         self._members = tuple(members)
-        self._by_message = {kind: one for one in self._members for kind in one.messages}
         self._by_verb = {verb: one for one in self._members for verb in one.verbs}
         self._by_name = {one.name: one for one in self._members}
 
@@ -265,11 +268,11 @@ class Extensions(Generic[X]):
 
     def on_message(self, message: MobilityMessage, source: Address) -> bool:
         """Whether an extension understands it."""
-        one = self._by_message.get(type(message))
-        if one is None:
-            return False
-        one.on_message(message, source)
-        return True
+        for one in self._members:
+            if type(message) in one.messages and one.takes(message, source):
+                one.on_message(message, source)
+                return True
+        return False
 
     def on_binding_error(self, error: BindingError, source: Address) -> None:
         """See `Extension.on_unrecognized`."""

@@ -16,7 +16,7 @@ from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
-from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option, prefixes_in
+from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     AccessTechnologyType,
@@ -134,7 +134,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         """RFC 5213 6.9.1.2, 12. to 14., and 6.12: ways for the home prefixes; those that are no longer listed end."""
         first = not session.confirmed
         self._confirm(session, answer.lifetime)
-        prefixes = prefixes_in(HomeNetworkPrefix, answer, answer.firsts())
+        prefixes = [one.prefix for one in answer.all(HomeNetworkPrefix) if one.prefix_length and not one.off_link]
         before = self._prefixes_of(session)
         gone = tuple(prefix for prefix in before if prefix not in prefixes)
         for prefix in gone:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.lma_bulk import BulkRegistration
 from sojourn.engines.lma_delegation import Delegation
+from sojourn.engines.lma_flow_mobility import FlowMobility
 from sojourn.engines.lma_localized import LocalizedRouting
 from sojourn.engines.lma_transient import TransientBindings
 from sojourn.engines.user_plane import LmaUserPlane
@@ -29,4 +30,6 @@ def lma_way_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(Delegation(lma, told.delegation))
     if told.bulk_registration is not None:
         found.append(BulkRegistration(lma, told.bulk_registration))
+    if told.flow_mobility is not None:
+        found.append(FlowMobility(lma, told.flow_mobility))
     return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.mag_bulk import BulkRegistrationAtMag
 from sojourn.engines.mag_delegation import DelegationAtMag
+from sojourn.engines.mag_flow_mobility import FlowMobilityAtMag
 from sojourn.engines.mag_localized import LocalizedRoutingAtMag
 from sojourn.engines.mag_transient import TransientBindingsAtMag
 from sojourn.engines.user_plane import MagUserPlane
@@ -29,4 +30,6 @@ def mag_way_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(DelegationAtMag(mag, told.delegation))
     if told.bulk_registration is not None:
         found.append(BulkRegistrationAtMag(mag, told.bulk_registration))
+    if told.flow_mobility is not None:
+        found.append(FlowMobilityAtMag(mag, told.flow_mobility))
     return found

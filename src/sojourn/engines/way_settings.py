@@ -116,3 +116,22 @@ class UserPlaneOfMag:
     """Those that are believed; packets that are tunnelled from there are taken."""
     domain_wide: bool = False
     """Domain-wide-LMA-UPA-Support: there is no need to ask (5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMobilityOfLma:
+    """An LMA moves flows between the links of a node (RFC 7864)."""
+
+    retransmission_delay: Duration = 1 * SECOND
+    """Before a Flow Mobility Initiate is repeated (RFC 7077 6.1)."""
+    max_retries: int = 3
+    most: int = 1024
+    """Prefixes that are moved, at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMobilityOfMag:
+    """A MAG takes flows of other links of its nodes (RFC 7864)."""
+
+    most: int = 8
+    """Prefixes for one node."""
