@@ -19,8 +19,10 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsurePaths,
     EnsurePrefix,
     EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -33,6 +35,7 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.events import (
@@ -96,6 +99,9 @@ EFFECTS: list[Effect] = [
     EnsureUplink(PREFIX, PEER),
     EnsureUplink(PREFIX, None),
     WithdrawUplink(PREFIX),
+    EnsurePaths(1, (PEER, OURS)),
+    EnsureSpread(PREFIX, (OURS, PEER)),
+    WithdrawSpread(PREFIX),
     EnsureShortcut(PREFIX, PREFIX, PEER),
     WithdrawShortcut(PREFIX, PREFIX),
     EnsureCounter(PREFIX),

@@ -28,8 +28,10 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsurePaths,
     EnsurePrefix,
     EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -42,6 +44,7 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.events import NodeSeen, Sighting
@@ -312,6 +315,12 @@ def describe(effect: Effect) -> str:
             return f"from {_prefix(network)}: {'plain' if anchor is None else 'tunnel to ' + _name(anchor)}"
         case WithdrawUplink(network):
             return f"from {_prefix(network)}: drop"
+        case EnsurePaths(slot, remotes):
+            return f"slot {slot}: tunnels to {', '.join(map(_name, remotes))}"
+        case EnsureSpread(network, sources):
+            return f"from {_prefix(network)}: spread over {', '.join(map(text, sources))}"
+        case WithdrawSpread(network):
+            return f"from {_prefix(network)}: spread no more"
         case EnsureShortcut(source, destination, remote):
             way = "straight" if remote is None else f"tunnel to {_name(remote)}"
             return f"from {_prefix(source)} to {_prefix(destination)}: {way}"

@@ -59,6 +59,14 @@ class EnsureTunnel:
 
 
 @dataclass(slots=True)
+class EnsurePaths:
+    """The slot points through tunnels to all of `remotes`: every flow takes one of them (RFC 8278)."""
+
+    slot: int
+    remotes: tuple[Address, ...]
+
+
+@dataclass(slots=True)
 class EnsureHold:
     """Packets to the slot wait in the kernel until it points somewhere again (at most a few seconds)."""
 
@@ -98,6 +106,21 @@ class EnsureUplink:
 @dataclass(slots=True)
 class WithdrawUplink:
     """Packets from `prefix` off an access link are dropped again."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
+class EnsureSpread:
+    """Flows from `prefix` that go to an anchor leave from `sources`, addresses of ours: each from one (RFC 8278)."""
+
+    prefix: Prefix
+    sources: tuple[Address, ...]
+
+
+@dataclass(slots=True)
+class WithdrawSpread:
+    """All flows from `prefix` leave from our first address."""
 
     prefix: Prefix
 
@@ -243,12 +266,15 @@ class Report:
 ForwardingEffect: TypeAlias = (
     EnsureDelivery
     | EnsureTunnel
+    | EnsurePaths
     | EnsureHold
     | WithdrawSlot
     | EnsurePrefix
     | WithdrawPrefix
     | EnsureUplink
     | WithdrawUplink
+    | EnsureSpread
+    | WithdrawSpread
     | EnsureShortcut
     | WithdrawShortcut
     | EnsureCounter

@@ -39,6 +39,8 @@ _IPV6_IN_IPV6 = 41
 _ALIAS_OCTETS = 255
 SLOTS = (1 << 24) - 1
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
+GROUPS = 1 << 24
+"""The group of a slot has a number so much higher; the members of groups, so much higher again."""
 
 
 def station(slot: int) -> Address:
@@ -58,6 +60,8 @@ class Installation:
         self.indices: dict[str, int] = {}
         """Interfaces by name, as of the last look."""
         self.bridges: set[str] = set()
+        self.sources: dict[Address, int] = {}
+        """The interface that makes each address of ours the source of a tunnel."""
 
     def index(self, name: str) -> int:
         """The interface `name`. Raises OSError ENODEV."""
@@ -86,6 +90,10 @@ class Installation:
             found = self._look()
         self.near = found[near].index
         self.far_link_layer = found[far].link_layer
+        self.sources[settings.address] = self.near
+        for address, pair in zip(settings.path_addresses, self._path_pairs(), strict=True):
+            self.sources[address] = self._prepare_path(pair)
+        found = self._look()
         before = _Before.parse(found[near].alias + found[far].alias)
         if before.complete(found[name] for name in settings.access):
             self._remember(before, found[near].index, found[far].index)
@@ -99,6 +107,22 @@ class Installation:
             links.write_setting(f"conf/{name}/accept_ra", 0)
             if settings.link_layer is not None and found[name].link_layer != settings.link_layer:
                 links.set_link_layer(self._netlink, found[name].index, settings.link_layer)
+
+    def _path_pairs(self) -> list[tuple[str, str]]:
+        """A veth pair for each address that some tunnels begin at, named after the loop."""
+        near, far = self._settings.loop
+        return [(f"{near}-{number}", f"{far}-{number}") for number in range(1, len(self._settings.path_addresses) + 1)]
+
+    def _prepare_path(self, pair: tuple[str, str]) -> int:
+        """The near end: the source of a tunnel is the address of its nominal device."""
+        found = self._look()
+        if pair[0] not in found:
+            links.add_veth(self._netlink, *pair, self._settings.tunnel_mtu)
+            found = self._look()
+        for name in pair:
+            links.raise_quiet(self._netlink, found[name].index, self._settings.tunnel_mtu)
+        links.write_setting(f"conf/{pair[0]}/use_oif_addrs_only", 1)
+        return found[pair[0]].index
 
     def _prepare_hold(self, near: str) -> None:
         """A neighbour that is looked for in vain is given up after `hold_seconds`, with all packets that wait."""
@@ -122,7 +146,8 @@ class Installation:
     def objects(self) -> Iterator[KernelObject]:
         """What stands in the kernel, in an order that loses no packet while it is put there."""
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
-        yield InterfaceAddress(self.near, settings.address, 128)
+        for address in (settings.address, *settings.path_addresses):
+            yield InterfaceAddress(self.sources[address], address, 128)
         yield self.round_trip
         yield Nexthop(settings.nexthops + SLOTS, self.near, gateway=station(SLOTS))
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
@@ -198,7 +223,8 @@ class Installation:
                 links.write_setting(f"conf/{link.name}/accept_ra", accept_ra)
                 if link_layer != link.link_layer:
                     links.set_link_layer(self._netlink, link.index, link_layer)
-        links.delete_link(self._netlink, found[near].index)
+        for name in (near, *(pair[0] for pair in self._path_pairs() if pair[0] in found)):
+            links.delete_link(self._netlink, found[name].index)
         if before.forwarding is not None:
             links.write_setting("conf/all/forwarding", before.forwarding)
 

@@ -27,8 +27,10 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsurePaths,
     EnsurePrefix,
     EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -38,11 +40,12 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
 from sojourn.dataplane import filters, reconcile
-from sojourn.dataplane.installation import SLOTS, Installation, station
+from sojourn.dataplane.installation import GROUPS, SLOTS, Installation, station
 from sojourn.dataplane.links import forget_station
 from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
 from sojourn.dataplane.nftables import Nftables
@@ -56,7 +59,7 @@ from sojourn.dataplane.objects import (
     Route,
 )
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.dataplane.state import ForwardingState, Way
+from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -183,6 +186,8 @@ class LinuxDataplane:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
+            case EnsurePaths():
+                self._point_to_paths(effect)
             case EnsurePrefix(prefix, slot):
                 self._ensure_prefix(prefix, slot)
             case WithdrawPrefix(prefix):
@@ -191,6 +196,10 @@ class LinuxDataplane:
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
                 self._withdraw(*self._uplink(prefix, None))
+            case EnsureSpread(prefix, sources):
+                self._spread(prefix, sources)
+            case WithdrawSpread(prefix):
+                self._spread(prefix, ())
             case EnsureShortcut(source, destination, remote):
                 self._ensure(self._shortcut(source, destination, remote))
             case WithdrawShortcut(source, destination):
@@ -232,13 +241,16 @@ class LinuxDataplane:
 
     # --- slots --------------------------------------------------------------------------------------------------
 
-    def _point(self, way: Way) -> None:
+    def _point(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> None:
         """Replace where the slot points; then let go what waited. One system call."""
         slot = way.slot
         if not 0 <= slot < SLOTS:
             raise OSError(errno.EINVAL, f"slot {slot} is out of range")
         previous = self.state.slots.get(slot)
         nexthop, neighbour = self._nexthop(way)
+        if isinstance(previous, EnsurePaths):
+            self._leave_paths(slot, nexthop, neighbour)
+            return
         waited = self._waits(slot, nexthop)
         if self._claimed(nexthop, neighbour):
             return
@@ -260,6 +272,34 @@ class LinuxDataplane:
             if error.errno != errno.ENOENT or previous is None:
                 raise
             self._restore_slot(slot, nexthop)
+
+    def _point_to_paths(self, way: EnsurePaths) -> None:
+        """A group of nexthops; the kernel turns none into a group, so the routes to the slot change over to it."""
+        for remote in way.remotes:
+            self._check_peer(remote)
+        near = self._installation.near
+        members = [Nexthop(self._member(remote), near, segment=remote) for remote in way.remotes]
+        group = Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
+        self._ensure(*members, group, *self._routes_to(way.slot, group.id))
+        previous = self.state.slots.get(way.slot)
+        if previous is not None and not isinstance(previous, EnsurePaths):
+            self._withdraw_slot(way.slot)
+
+    def _group(self, slot: int) -> int:
+        return self._settings.nexthops + GROUPS + slot
+
+    def _member(self, remote: Address) -> int:
+        return self._settings.nexthops + 2 * GROUPS + self._settings.peers.index(remote)
+
+    def _routes_to(self, slot: int, nexthop: int) -> list[Route]:
+        nodes, prefixes = self._settings.tables.nodes, self.state.prefixes
+        return [Route(nodes, prefix, nexthop=nexthop) for prefix, used in prefixes.items() if used == slot]
+
+    def _leave_paths(self, slot: int, nexthop: Nexthop, neighbour: Neighbour | None) -> None:
+        """The slot points to one place again."""
+        things: list[KernelObject] = [nexthop] if neighbour is None else [neighbour, nexthop]
+        self._ensure(*things, *self._routes_to(slot, nexthop.id))
+        self._withdraw(Nexthop(self._group(slot), 0))
 
     def _waits(self, slot: int, nexthop: Nexthop) -> bool:
         """Whether packets to the slot wait, in this life or since an earlier one."""
@@ -288,7 +328,7 @@ class LinuxDataplane:
         ]
         self._netlink.request(nexthop.ensure(), *(route.ensure() for route in routes))
 
-    def _nexthop(self, way: Way) -> tuple[Nexthop, Neighbour | None]:
+    def _nexthop(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> tuple[Nexthop, Neighbour | None]:
         number, near = self._settings.nexthops + way.slot, self._installation.near
         match way:
             case EnsureDelivery(slot, interface, link_layer):
@@ -321,6 +361,8 @@ class LinuxDataplane:
     def _withdraw_slot(self, slot: int) -> None:
         previous = self.state.slots.get(slot)
         things: list[KernelObject] = [Nexthop(self._settings.nexthops + slot, 0)]
+        if isinstance(previous, EnsurePaths):
+            things.append(Nexthop(self._group(slot), 0))
         if isinstance(previous, EnsureDelivery):
             neighbour = self._neighbour(previous)
             if neighbour is not None:
@@ -332,13 +374,18 @@ class LinuxDataplane:
     # --- prefixes -----------------------------------------------------------------------------------------------
 
     def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
-        route = Route(self._settings.tables.nodes, prefix, nexthop=self._settings.nexthops + slot)
+        way = self.state.slots.get(slot)
+        number = self._group(slot) if isinstance(way, EnsurePaths) else self._settings.nexthops + slot
+        route = Route(self._settings.tables.nodes, prefix, nexthop=number)
         try:
             self._ensure(route)
         except OSError as error:  # "Nexthop id does not exist"
-            if error.errno not in (errno.EINVAL, errno.ENOENT) or slot not in self.state.slots:
+            if error.errno not in (errno.EINVAL, errno.ENOENT) or way is None:
                 raise
-            way = self.state.slots[slot]
+            if isinstance(way, EnsurePaths):
+                self._point_to_paths(way)
+                self._ensure(route)
+                return
             nexthop, neighbour = self._nexthop(way)
             if neighbour is not None:
                 self._netlink.request(neighbour.ensure())
@@ -348,6 +395,10 @@ class LinuxDataplane:
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables
         tunnel = Route(tables.uplinks, ANY, prefix, device=self._installation.near, segment=anchor)
+        sources = self.state.spreads.get(prefix, ())
+        if len(sources) > 1 and anchor is not None:
+            devices = tuple(self._installation.sources[source] for source in sources)
+            tunnel = tunnel._replace(device=0, gateway=station(SLOTS), devices=devices)
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
@@ -358,6 +409,16 @@ class LinuxDataplane:
         else:
             self._check_peer(anchor)
             self._ensure(tunnel, source)
+
+    def _spread(self, prefix: Prefix, sources: tuple[Address, ...]) -> None:
+        """The route of the uplink once more, if there is one."""
+        for source in sources:
+            if source not in self._installation.sources:
+                raise OSError(errno.EADDRNOTAVAIL, f"{text(source)} is not an address that tunnels begin at here")
+        before = self.state.spreads.get(prefix, ())
+        self.state.spreads[prefix] = sources
+        if prefix in self.state.uplinks and before != sources:
+            self._ensure_uplink(prefix, self.state.uplinks[prefix])
 
     def _shortcut(self, source: Prefix, destination: Prefix, remote: Address | None) -> Route:
         uplinks = self._settings.tables.uplinks

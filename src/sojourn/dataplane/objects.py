@@ -11,6 +11,7 @@ import errno
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from sojourn.dataplane.netlink import (
@@ -42,16 +43,10 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 # routes
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
-_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = (
-    1,
-    2,
-    4,
-    5,
-    15,
-    21,
-    22,
-    30,
-)
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH = 1, 2, 4, 5, 9
+_RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 15, 21, 22, 30
+_PATH = struct.Struct("=HBBi")
+"""struct rtnexthop: its length, flags, weight - 1, interface."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
 # lightweight tunnels
 _ENCAP_SEG6, _ENCAP_SEG6_LOCAL = 5, 7
@@ -65,6 +60,9 @@ _DECAPSULATE = (
     + nested(10, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))  # SEG6_LOCAL_COUNTERS
 )
 # nexthops
+_NHA_GROUP = 2
+_MEMBER = struct.Struct("=IBBH")
+"""struct nexthop_grp: the nexthop, its weight - 1."""
 _NHA_ID, _NHA_BLACKHOLE, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 4, 5, 6, 7, 8
 # neighbours
 _NDA_DST, _NDA_LLADDR, _NDA_PROTOCOL = 1, 2, 12
@@ -110,6 +108,8 @@ class Route(NamedTuple):
     """Take the outer header off and look the inner packet up in all tables (RFC 8986 End.DT6)."""
     gateway: Address | None = None
     """A neighbour on `device`, for a route that has a source."""
+    devices: tuple[int, ...] = ()
+    """More than one: flows are spread over them, all of them with this `segment`, by a `gateway` that is not asked."""
 
     @property
     def key(self) -> Key:
@@ -132,6 +132,9 @@ class Route(NamedTuple):
             body += u32(_RTA_NH_ID, self.nexthop)
         elif self.device:
             body += u32(_RTA_OIF, self.device)
+        if self.devices:
+            body += attribute(_RTA_MULTIPATH, b"".join(map(self._path, self.devices)))
+            return Message(RTM_NEWROUTE, REPLACE_OR_CREATE, body)
         if self.gateway is not None:
             body += attribute(_RTA_GATEWAY, self.gateway)
         if self.segment is not None:
@@ -139,6 +142,12 @@ class Route(NamedTuple):
         elif self.decapsulate:
             body += struct.pack("=HHHxx", 6, _RTA_ENCAP_TYPE, _ENCAP_SEG6_LOCAL) + nested(_RTA_ENCAP, _DECAPSULATE)
         return Message(RTM_NEWROUTE, REPLACE_OR_CREATE, body)
+
+    def _path(self, device: int) -> bytes:
+        assert self.gateway is not None
+        assert self.segment is not None
+        way = attribute(_RTA_GATEWAY, self.gateway) + _encapsulation(_RTA_ENCAP_TYPE, _RTA_ENCAP, self.segment)
+        return _PATH.pack(_PATH.size + len(way), 0, 0, device) + way
 
     def withdraw(self) -> Message:
         return Message(RTM_DELROUTE, 0, self._identity(), (errno.ESRCH,))
@@ -163,6 +172,9 @@ def parse_route(body: bytes) -> Route | None:
     found = attributes(body, _ROUTE.size)
     nexthop = _number(found.get(_RTA_NH_ID))
     own = kind == RTN_UNICAST and not nexthop
+    paths = list(_paths(found.get(_RTA_MULTIPATH, b"")))
+    if paths:  # all of them have the same way
+        found |= attributes(paths[0][1])
     kind_of_tunnel = found.get(_RTA_ENCAP_TYPE) if own else None
     return Route(
         _number(found.get(_RTA_TABLE)) or table,
@@ -174,7 +186,16 @@ def parse_route(body: bytes) -> Route | None:
         _segment(kind_of_tunnel, found.get(_RTA_ENCAP)),
         _number(kind_of_tunnel) == _ENCAP_SEG6_LOCAL,
         found.get(_RTA_GATEWAY) if own else None,
+        tuple(device for device, _ in paths),
     )
+
+
+def _paths(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    """The interfaces of a multipath route, each with its attributes."""
+    while len(octets) >= _PATH.size:
+        length, _, _, device = _PATH.unpack_from(octets)
+        yield device, octets[_PATH.size : length]
+        octets = octets[(length + 3) & ~3 :]
 
 
 class Nexthop(NamedTuple):
@@ -184,6 +205,8 @@ class Nexthop(NamedTuple):
     device: int
     gateway: Address | None = None
     segment: Address | None = None
+    members: tuple[int, ...] = ()
+    """It is a group of these: every flow takes one of them."""
 
     @property
     def key(self) -> Key:
@@ -191,6 +214,10 @@ class Nexthop(NamedTuple):
 
     def ensure(self, flags: int = REPLACE_OR_CREATE) -> Message:
         """Replace or create; with `flags` NLM_F_REPLACE alone it is ENOENT when there is none to replace."""
+        if self.members:
+            members = b"".join(_MEMBER.pack(member, 0, 0, 0) for member in self.members)
+            body = struct.pack("=BBBBI", 0, 0, PROTOCOL, 0, 0) + u32(_NHA_ID, self.id)
+            return Message(RTM_NEWNEXTHOP, flags, body + attribute(_NHA_GROUP, members))
         body = struct.pack("=BBBBIHHIHHI", AF_INET6, 0, PROTOCOL, 0, 0, 8, _NHA_ID, self.id, 8, _NHA_OIF, self.device)
         if self.gateway is not None:
             body += attribute(_NHA_GATEWAY, self.gateway)
@@ -220,6 +247,7 @@ def parse_nexthop(body: bytes) -> Nexthop | None:
         _number(found.get(_NHA_OIF)),
         found.get(_NHA_GATEWAY),
         _segment(found.get(_NHA_ENCAP_TYPE), found.get(_NHA_ENCAP)),
+        tuple(member for member, *_ in _MEMBER.iter_unpack(found.get(_NHA_GROUP, b""))),
     )
 
 

@@ -76,6 +76,8 @@ class LinuxSettings:
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
     other_addresses: tuple[Address, ...] = ()
     """More ends of tunnels here: packets for them are taken out, those that we tunnel are from `address`."""
+    path_addresses: tuple[Address, ...] = ()
+    """The same, and some of what we tunnel is from these (`EnsureSpread`): each gets a veth pair like `loop`."""
     other_pools: tuple[Prefix, ...] = ()
     """More prefixes like `pool`."""
     drop_unassigned: bool = False
@@ -93,7 +95,7 @@ class LinuxSettings:
     tables: Tables = field(default_factory=Tables)
     priorities: Priorities = field(default_factory=Priorities)
     nexthops: int = 0x8C000000
-    """Slot n is nexthop object nexthops + n, n < 2**24 - 1."""
+    """Slot n is nexthop object nexthops + n, n < 2**24 - 1; behind it come 2**24 groups and 2**24 members of these."""
     mark: int = 0x008C0000
     mark_mask: int = 0x00FF0000
     """Bits of the packet mark that are ours."""
@@ -105,7 +107,7 @@ class LinuxSettings:
     @property
     def addresses(self) -> tuple[Address, ...]:
         """All ends of tunnels here."""
-        return (self.address, *self.other_addresses)
+        return (self.address, *self.other_addresses, *self.path_addresses)
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

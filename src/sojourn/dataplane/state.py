@@ -15,8 +15,10 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsurePaths,
     EnsurePrefix,
     EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -26,12 +28,13 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 
-Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold
+Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsurePaths | EnsureHold
 """Where a slot points."""
 
 
@@ -42,6 +45,7 @@ class ForwardingState:
     slots: dict[int, Way] = field(default_factory=dict)
     prefixes: dict[Prefix, int] = field(default_factory=dict)
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
+    spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
     shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
@@ -49,7 +53,7 @@ class ForwardingState:
     def record(self, effect: ForwardingEffect) -> None:
         """`effect` should hold from now on."""
         match effect:
-            case EnsureDelivery() | EnsureTunnel() | EnsureHold():
+            case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
             case WithdrawSlot(slot):
                 self.slots.pop(slot, None)
@@ -63,6 +67,10 @@ class ForwardingState:
                 self.uplinks[prefix] = anchor
             case WithdrawUplink(prefix):
                 self.uplinks.pop(prefix, None)
+            case EnsureSpread(prefix, sources):
+                self.spreads[prefix] = sources
+            case WithdrawSpread(prefix):
+                self.spreads.pop(prefix, None)
             case EnsureShortcut(source, destination, remote):
                 self.shortcuts[source, destination] = remote
             case WithdrawShortcut(source, destination):
@@ -89,6 +97,8 @@ class ForwardingState:
             yield EnsurePrefix(prefix, slot)
         for prefix, anchor in self.uplinks.items():
             yield EnsureUplink(prefix, anchor)
+        for prefix, sources in self.spreads.items():
+            yield EnsureSpread(prefix, sources)
         for pair, remote in self.shortcuts.items():
             yield EnsureShortcut(*pair, remote)
         for prefix in sorted(self.counters):
@@ -98,6 +108,7 @@ class ForwardingState:
         """Effects that withdraw what is here and not in `asked`."""
         withdrawals: list[ForwardingEffect] = []
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawSpread(prefix) for prefix in self.spreads if prefix not in asked.spreads]
         withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
@@ -137,6 +148,8 @@ def _way_text(way: Way | None) -> str:
             return f"{interface} {link_layer_text(link_layer)}"
         case EnsureTunnel(_, remote):
             return f"tunnel {text(remote)}"
+        case EnsurePaths(_, remotes):
+            return "tunnels " + ", ".join(map(text, remotes))
         case EnsureHold():
             return "hold"
         case _:

@@ -247,6 +247,10 @@ _CODECS: dict[str, _Codec] = {
     ),
     "LinkLayer": _Codec(lambda value, names: link_layer_text(names.link_layer(value)), link_layer),
     "Prefix": _PREFIX,
+    "tuple[Address, ...]": _Codec(
+        lambda value, names: [_ADDRESS.pack(item, names) for item in value],
+        lambda value: tuple(map(address, value)),
+    ),
     "tuple[Prefix, ...]": _Codec(
         lambda value, names: [str(item) for item in value], lambda value: tuple(map(prefix, value))
     ),
