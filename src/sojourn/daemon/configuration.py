@@ -162,6 +162,8 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 drop_strays=section.counters,
                 **_of_access(section),
             )
+            if section.multipath is not None:
+                settings = replace(settings, path_addresses=section.multipath.care_of)
             if section.link_local_of_lma:
                 settings = replace(settings, link_local=None)
         case Lma():

@@ -363,6 +363,7 @@ class Mag(Section):
     bulk_registration: ways.MagBulkRegistration | None = setting("Table `[mag.bulk_registration]`.", None)
     user_plane: ways.MagUserPlane | None = setting("Table `[mag.user_plane]`.", None)
     flow_mobility: ways.MagFlowMobility | None = setting("Table `[mag.flow_mobility]`.", None)
+    multipath: ways.MagMultipath | None = setting("Table `[mag.multipath]`.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
     revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
@@ -480,6 +481,7 @@ class Lma(Section):
     bulk_registration: ways.LmaBulkRegistration | None = setting("Table `[lma.bulk_registration]`.", None)
     user_plane: ways.LmaUserPlane | None = setting("Table `[lma.user_plane]`.", None)
     flow_mobility: ways.LmaFlowMobility | None = setting("Table `[lma.flow_mobility]`.", None)
+    multipath: ways.LmaMultipath | None = setting("Table `[lma.multipath]`.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -546,6 +548,7 @@ LAYOUT = Layout(
         ("[mag.bulk_registration]", ways.MagBulkRegistration),
         ("[mag.user_plane]", ways.MagUserPlane),
         ("[mag.flow_mobility]", ways.MagFlowMobility),
+        ("[mag.multipath]", ways.MagMultipath),
         ("[mag.kernel]", Kernel),
         ("[mag.heartbeat]", extensions.Heartbeat),
         ("[mag.revocation]", extensions.MagRevocation),
@@ -562,6 +565,7 @@ LAYOUT = Layout(
         ("[lma.bulk_registration]", ways.LmaBulkRegistration),
         ("[lma.user_plane]", ways.LmaUserPlane),
         ("[lma.flow_mobility]", ways.LmaFlowMobility),
+        ("[lma.multipath]", ways.LmaMultipath),
         ("[lma.kernel]", Kernel),
         ("[lma.heartbeat]", extensions.Heartbeat),
         ("[lma.revocation]", extensions.LmaRevocation),

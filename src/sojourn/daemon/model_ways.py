@@ -19,6 +19,8 @@ from sojourn.engines.way_settings import (
     FlowMobilityOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
+    MultipathOfLma,
+    MultipathOfMag,
     TransientBindingsOfLma,
     TransientBindingsOfMag,
     UserPlaneOfLma,
@@ -43,6 +45,7 @@ PairField = Annotated[
 ]
 
 
+OctetField = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 9)]
 FewField = Annotated[int, Strict(), Field(ge=1, le=64), Expected("a whole number from 1 to 64", 4)]
 DelegatedField = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 56)]
 NetworksField = Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:f101::/56"])]
@@ -204,3 +207,25 @@ class MagFlowMobility(ExtensionTable):
     kind = FlowMobilityOfMag
 
     most: FewField = as_the_engine(kind, "most", "Most such prefixes for one node.")
+
+
+class LmaMultipath(ExtensionTable):
+    """Gateways are reached over several paths, which are among their `care_of` (RFC 8278)."""
+
+    kind = MultipathOfLma
+
+    most: FewField = as_the_engine(kind, "most", "Most paths of a session.")
+
+
+class MagMultipath(ExtensionTable):
+    """Flows are spread over several uplinks (RFC 8278)."""
+
+    kind = MultipathOfMag
+
+    identifier: IdentifierField = setting("The name of this gateway, the same by all of its paths.", example="mag1@lab")
+    care_of: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::2"])] = setting(
+        "An address for each uplink besides the first; the daemon adds them, and the network routes them here."
+    )
+    labels: Annotated[tuple[OctetField, ...], Expected("a list of numbers from 0 to 255", [9, 11])] = as_the_engine(
+        kind, "labels", "What kind of uplink each is, that of `address` first."
+    )

@@ -32,6 +32,8 @@ from sojourn.engines.way_settings import (
     FlowMobilityOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
+    MultipathOfLma,
+    MultipathOfMag,
     TransientBindingsOfLma,
     TransientBindingsOfMag,
     UserPlaneOfLma,
@@ -261,6 +263,7 @@ class LmaConfiguration:
     bulk_registration: BulkRegistrationOfLma | None = None
     user_plane: UserPlaneOfLma | None = None
     flow_mobility: FlowMobilityOfLma | None = None
+    multipath: MultipathOfLma | None = None
     nodes: int = 1_000_000
     """Most sessions at a time."""
     nodes_per_gateway: int = 500_000
@@ -319,6 +322,7 @@ class MagConfiguration(AccessConfiguration):
     bulk_registration: BulkRegistrationOfMag | None = None
     user_plane: UserPlaneOfMag | None = None
     flow_mobility: FlowMobilityOfMag | None = None
+    multipath: MultipathOfMag | None = None
     dedicated: tuple[str, ...] = ()
     """Access interfaces with one node at a time: who comes takes the place of who was there."""
     technologies: tuple[tuple[str, int], ...] = ()

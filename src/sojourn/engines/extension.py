@@ -151,6 +151,10 @@ class LmaExtension(Extension["LmaRegistration"]):
         """The far end of the tunnel to the node, if it is not that of its gateway."""
         return None
 
+    def paths(self, entry: BindingCacheEntry) -> tuple[Address, ...]:
+        """Far ends of several tunnels to the node, over which its flows are spread; one or none: there is no choice."""
+        return ()
+
     def status(self, entry: BindingCacheEntry, request: HomeRequest) -> Status:
         """Of the answer to an accepted request: the greatest of all counts."""
         return Status.ACCEPTED

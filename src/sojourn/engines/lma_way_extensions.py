@@ -9,6 +9,7 @@ from sojourn.engines.lma_bulk import BulkRegistration
 from sojourn.engines.lma_delegation import Delegation
 from sojourn.engines.lma_flow_mobility import FlowMobility
 from sojourn.engines.lma_localized import LocalizedRouting
+from sojourn.engines.lma_multipath import Multipath
 from sojourn.engines.lma_transient import TransientBindings
 from sojourn.engines.user_plane import LmaUserPlane
 
@@ -32,4 +33,6 @@ def lma_way_extensions(lma: LmaRegistration) -> list[LmaExtension]:
         found.append(BulkRegistration(lma, told.bulk_registration))
     if told.flow_mobility is not None:
         found.append(FlowMobility(lma, told.flow_mobility))
+    if told.multipath is not None:
+        found.append(Multipath(lma, told.multipath))
     return found

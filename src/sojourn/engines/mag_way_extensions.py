@@ -9,6 +9,7 @@ from sojourn.engines.mag_bulk import BulkRegistrationAtMag
 from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_flow_mobility import FlowMobilityAtMag
 from sojourn.engines.mag_localized import LocalizedRoutingAtMag
+from sojourn.engines.mag_multipath import MultipathAtMag
 from sojourn.engines.mag_transient import TransientBindingsAtMag
 from sojourn.engines.user_plane import MagUserPlane
 
@@ -32,4 +33,6 @@ def mag_way_extensions(mag: MagRegistration) -> list[MagExtension]:
         found.append(BulkRegistrationAtMag(mag, told.bulk_registration))
     if told.flow_mobility is not None:
         found.append(FlowMobilityAtMag(mag, told.flow_mobility))
+    if told.multipath is not None:
+        found.append(MultipathAtMag(mag, told.multipath))
     return found

@@ -135,3 +135,23 @@ class FlowMobilityOfMag:
 
     most: int = 8
     """Prefixes for one node."""
+
+
+@dataclass(frozen=True, slots=True)
+class MultipathOfLma:
+    """An LMA reaches gateways over several paths (RFC 8278)."""
+
+    most: int = 4
+    """Paths of a session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipathOfMag:
+    """A MAG with several uplinks (RFC 8278)."""
+
+    identifier: bytes
+    """Subtype and identifier of the MAG: its name, whatever the address."""
+    care_of: tuple[Address, ...]
+    """Care-of addresses besides the first, one for each further uplink."""
+    labels: tuple[int, ...] = ()
+    """What kind of uplink each is, the first one first (If-Label)."""
