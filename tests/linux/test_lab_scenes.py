@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.lab import bulk, delegation, flow_mobility, localized, transient, userplane
+from sojourn.lab import bulk, delegation, flow_mobility, localized, multipath, transient, userplane
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Play, perform
 from sojourn.lab.topology import load
@@ -26,6 +26,7 @@ PLAYS: dict[str, Play] = {
     "delegation": delegation.play,
     "flowmobility": flow_mobility.play,
     "localized": localized.play,
+    "multipath": multipath.play,
     "transient": transient.play,
     "userplane": userplane.play,
 }

@@ -51,6 +51,7 @@ _MODULES = (
     "sojourn.lab.demo",
     "sojourn.lab.flow_mobility",
     "sojourn.lab.localized",
+    "sojourn.lab.multipath",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
     "sojourn.lab.transient",
