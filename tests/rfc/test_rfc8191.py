@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.engines.access_session import Presence
 from sojourn.engines.configuration import HomeProfile
-from sojourn.engines.extension_settings import NotificationSettings, RenumberingSettings
+from sojourn.engines.extension_settings import NotificationSettings, RenumberingSettings, RevocationSettings
 from sojourn.engines.registration import identifier_option
 from sojourn.wire import BindingUpdate, HomeNetworkPrefix, MobileNodeLinkLayerIdentifier
 from sojourn.wire.addresses import Prefix, prefix
@@ -189,6 +190,19 @@ def test_a_registration_under_way_does_not_bring_the_old_prefix_back() -> None:
     assert domain.at("mag1").confirmed
 
 
+def test_a_revocation_that_still_names_the_old_prefix_is_understood() -> None:
+    """The MAG took the new prefix, and the LMA does not know that yet when it revokes."""
+    domain = renumbering({"revocation": RevocationSettings()}, revocation=RevocationSettings())
+    domain.lose = lambda source, destination, message: isinstance(message, UpdateNotificationAcknowledgement)
+    command(domain, "lma", "renumber", node=MN1)
+    domain.run(SECOND // 10)
+    command(domain, "lma", "revoke", node=MN1)
+    domain.run(SECOND)
+    assert domain.at("mag1").presence is Presence.REFUSED
+    assert domain.plane("mag1").state.prefixes == {}
+    assert domain.plane("lma").state.prefixes == {}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -243,6 +257,16 @@ def test_nobody_but_the_anchor_changes_prefixes(source: bytes) -> None:
 
 
 # --- a whole pool -----------------------------------------------------------------------------------------------------
+
+
+def test_a_session_that_was_renumbered_just_now_leaves_the_pool_a_little_later() -> None:
+    domain, _, new = renumbered("soft")
+    assert HOME.contains(new)
+    assert command(domain, "lma", "renumber", pool=str(HOME), mode="hard")
+    domain.run(MINUTE // 2 + SECOND)
+    assert HOME2.contains(domain.entry().prefixes[0])
+    (extension,) = [one for one in domain.lma.extensions if one.name == "renumbering"]
+    assert not extension._queue  # type: ignore[attr-defined]
 
 
 def test_a_pool_is_closed_and_its_sessions_move_a_few_at_a_time() -> None:

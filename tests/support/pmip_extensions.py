@@ -6,10 +6,22 @@ from typing import Any, TypeVar
 
 from sojourn.core.events import Commanded
 from sojourn.engines.configuration import GatewayProfile
+from sojourn.engines.extension_settings import (
+    AccessNetwork,
+    AccessNetworkSettings,
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    QualityRequest,
+    QualitySettings,
+    RenumberingSettings,
+    RevocationSettings,
+    VendorOption,
+)
 from sojourn.wire import BindingError, IdentifierType, MobilityMessage
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import SECOND
-from support.pmip import ProxyDomain
+from support.pmip import HOME, HOME2, ProxyDomain, gateway
 from support.table import HOSTS
 
 M = TypeVar("M", bound=MobilityMessage)
@@ -54,3 +66,33 @@ def reply(domain: ProxyDomain, name: str, peer: Address, message: MobilityMessag
     domain.inject(peer, name, message)
     found: list[Any] = [one for _, _, _, one in domain.messages[before:] if isinstance(one, kind)]
     return found[0] if found else None
+
+
+def all_of_lma() -> dict[str, object]:
+    """Settings of an LMA with every extension but the one that assigns others."""
+    return {
+        "pools": (HOME, HOME2),
+        "heartbeat": HeartbeatSettings(30 * SECOND, 2),
+        "revocation": RevocationSettings(authorized=((named("mag1@example.net"), gateway(1)),)),
+        "update_notification": NotificationSettings(),
+        "mag_timers": ControlSettings(True, True),
+        "renumbering": RenumberingSettings(5 * SECOND),
+        "access_network": AccessNetworkSettings(),
+        "quality": QualitySettings(downlink=5_000_000),
+        "vendors": (32473,),
+    }
+
+
+def all_of_mag() -> dict[str, object]:
+    """The same of MAGs."""
+    return {
+        "heartbeat": HeartbeatSettings(30 * SECOND, 2),
+        "revocation": RevocationSettings(identity=named("mag1@example.net")),
+        "update_notification": True,
+        "lma_timers": True,
+        "renumbering": True,
+        "prefix_retirement": 5 * SECOND,
+        "access_networks": (AccessNetwork(network="campus", operator=32473),),
+        "vendor_options": (VendorOption(32473, 1, b"x"), VendorOption(9)),
+        "everybody": GatewayProfile(quality=QualityRequest(46, 10_000_000)),
+    }

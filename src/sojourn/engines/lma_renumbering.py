@@ -98,9 +98,14 @@ class LmaRenumbering(LmaExtension):
         return True
 
     def _proceed(self) -> None:
+        """Those that are being renumbered, or were just now, wait for the end of that."""
         for _ in range(min(_TOGETHER, len(self._queue))):
             entry = self._queue.popleft()
-            if self._role.cache.get(entry.slot) is entry:
+            if self._role.cache.get(entry.slot) is not entry:
+                continue
+            if entry.slot in self._offers or entry.slot in self._former:
+                self._queue.append(entry)
+            else:
                 self._begin(entry, self._queue_soft)
         if self._queue:
             self.wake(_EVERY)

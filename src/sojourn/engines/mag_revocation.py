@@ -93,7 +93,7 @@ class MagRevocation(RevocationProcedure["MagRegistration"], MagExtension):
         named = [option.prefix for option in message.all(HomeNetworkPrefix)]
         found = [session for session in self._of(source) if session.identity == node]
         if named:
-            found = [session for session in found if any(prefix in session.anchored for prefix in named)]
+            found = [session for session in found if not {*session.anchored, *session.retiring}.isdisjoint(named)]
         if not found:
             raise Rejected(RevocationStatus.BINDING_DOES_NOT_EXIST)
         return found

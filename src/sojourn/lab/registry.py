@@ -49,6 +49,7 @@ _MODULES = (
     "sojourn.lab.bulk",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
+    "sojourn.lab.extensions",
     "sojourn.lab.flow_mobility",
     "sojourn.lab.localized",
     "sojourn.lab.multipath",
