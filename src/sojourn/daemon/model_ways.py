@@ -161,6 +161,9 @@ class MagBulkRegistration(ExtensionTable):
     patience: DurationField = as_the_engine(
         kind, "patience", "How long the first node of a group waits for the others to be found present."
     )
+    alone_after: FewField = as_the_engine(
+        kind, "alone_after", "After so many extensions with its group a node is registered by itself once."
+    )
 
 
 class LmaUserPlane(ExtensionTable):

@@ -214,6 +214,9 @@ class MagExtension(Extension["MagRegistration"]):
         """Options of every request for this session."""
         return ()
 
+    def refresh_requested(self) -> None:
+        """Every session is about to be registered again: somebody lost its memory, or asks for it."""
+
     def flags(self, session: BindingUpdateListEntry) -> int:
         """Flags of every request for this session."""
         return 0

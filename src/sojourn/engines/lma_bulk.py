@@ -60,13 +60,20 @@ class BulkRegistration(LmaExtension):
         self._group_of: dict[int, GroupKey] = {}
         """By the number of the session."""
         self._members: dict[GroupKey, set[int]] = {}
+        self._unsure: set[int] = set()
+        """Sessions of an earlier life: whether they are in a group is not known any more."""
         self._latest: dict[Address, tuple[int, int]] = {}
         """Timestamp and sequence number of the latest update of each gateway for a group."""
+
+    def begin(self, record: bytes | None, lost: bool) -> None:
+        """Groups are not stored. An update for one is refused until all sessions of the gateway were registered."""
+        self._unsure = {entry.slot for entry in self._role.cache}
 
     # --- sessions in groups (5.2.2) -----------------------------------------------------------------------------------
 
     def registered(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """ "The value of (0) in the (B) flag ... serves as a request ... to disable bulk binding update support"."""
+        self._unsure.discard(entry.slot)
         group = group_in(request.firsts) if request.update.flags & _BULK else None
         key = None if not group else (request.source, group)
         if key != self._group_of.get(entry.slot):
@@ -76,6 +83,7 @@ class BulkRegistration(LmaExtension):
             self._members.setdefault(key, set()).add(entry.slot)
 
     def _leave(self, entry: BindingCacheEntry) -> None:
+        self._unsure.discard(entry.slot)
         key = self._group_of.pop(entry.slot, None)
         if key is None:
             return
@@ -120,7 +128,8 @@ class BulkRegistration(LmaExtension):
 
     def _extend(self, update: BindingUpdate, source: Address, group: int) -> None:
         entries = self._entries_of(source, group)
-        if not entries or any(type(option) in _INDIVIDUAL for option in update.options):
+        unsure = any(entry.source == source for entry in filter(None, map(self._role.cache.get, self._unsure)))
+        if not entries or unsure or any(type(option) in _INDIVIDUAL for option in update.options):
             raise Refused(Status.INVALID_MOBILE_NODE_GROUP_IDENTIFIER, "no group, or a node in it named besides")
         if update.lifetime == 0:
             raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "a group is only extended")

@@ -2,6 +2,10 @@
 
 Whether a node is still there is found out for each as ever (RFC 5213 6.13): what would be its own update is a mark
 here. When all members of a group are marked, or a while after the first, one update goes out for the group.
+
+The RFC has no means to find out that a session which we believe in a group is in none: it may have been elsewhere
+without our noticing, or the LMA lost it. So a node that its link shows anew is registered by itself the next time, all
+are when the LMA asks for it, and each is now and then.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sojourn.core.engine import Row
+from sojourn.core.events import NodeSeen, Sighting
 from sojourn.core.sequence import following
 from sojourn.engines.access_session import SERVED
 from sojourn.engines.extension import MagExtension
@@ -26,6 +31,7 @@ from sojourn.wire import (
     Handoff,
     MobileNodeIdentifier,
     MobilityOption,
+    Status,
     Timestamp,
 )
 from sojourn.wire.addresses import Address, Prefix
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 GroupKey: TypeAlias = tuple[Address, int]
 """The LMA, and our number for the group."""
 _BULK_ACKNOWLEDGED = int(BindingAcknowledgementFlags.B)
+_ANEW = frozenset({Sighting.STATION, Sighting.LINK, Sighting.CONTROL})
 _FIRST_GROUP = 2
 """0 is reserved, 1 means all sessions (4.3)."""
 
@@ -62,6 +69,10 @@ class BulkRegistrationAtMag(MagExtension):
         self._groups: dict[GroupKey, Group] = {}
         self._in_group: dict[bytes, GroupKey] = {}
         """Sessions that the LMA lets be in one."""
+        self._alone: set[bytes] = set()
+        """Sessions that are registered by themselves the next time."""
+        self._rounds: dict[bytes, int] = {}
+        """How often each was extended with its group since."""
         self._sequence = 0
 
     # --- sessions in groups (5.1.2) -----------------------------------------------------------------------------------
@@ -84,16 +95,29 @@ class BulkRegistrationAtMag(MagExtension):
         """B without a group "MUST be considered malformed and ignored"."""
         return not answer.flags & _BULK_ACKNOWLEDGED or group_in(answer.firsts()) is not None
 
+    def seen(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        """The link learned its address anew: it may have been elsewhere."""
+        if session.node in self._in_group and event.sighting in _ANEW:
+            self._alone.add(session.node)
+
+    def refresh_requested(self) -> None:
+        """The LMA may know of no group."""
+        self._alone.update(self._in_group)
+
     def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
         """Without B "the local mobility anchor has denied the request"."""
+        first = 0 if session.node in self._in_group else session.slot % self._settings.alone_after
         self._leave(session)
         if answer.flags & _BULK_ACKNOWLEDGED:
             key = session.lma, self._group(session)
+            self._rounds[session.node] = first  # not all of them at a time
             self._in_group[session.node] = key
             self._groups.setdefault(key, Group()).members.add(session.node)
 
     def _leave(self, session: BindingUpdateListEntry) -> None:
         key = self._in_group.pop(session.node, None)
+        self._alone.discard(session.node)
+        self._rounds.pop(session.node, None)
         if key is None:
             return
         group = self._groups[key]
@@ -127,7 +151,7 @@ class BulkRegistrationAtMag(MagExtension):
     def refreshes(self, session: BindingUpdateListEntry) -> bool:
         """It is here, and is to be extended: with its group."""
         key = self._in_group.get(session.node)
-        if key is None:
+        if key is None or session.node in self._alone or self._rounds[session.node] >= self._settings.alone_after:
             return False
         group = self._groups[key]
         group.marked.add(session.node)
@@ -173,6 +197,7 @@ class BulkRegistrationAtMag(MagExtension):
         self._groups[key].marked.clear()
         for session in self._sessions(key):
             self._role._confirm(session, answer.lifetime)
+            self._rounds[session.node] += 1
         self._report("group-extended", lma=source, group=number, sessions=len(self._groups[key].members))
         return True
 
@@ -181,6 +206,11 @@ class BulkRegistrationAtMag(MagExtension):
         if answer.status < REFUSING:
             return False
         for key in [key for key in self._groups if key[0] == source]:
+            waits = self._role._requests.get(_request(key)) is not None
+            if answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and waits:
+                self._sequence = answer.sequence  # "the last accepted" (RFC 6275 9.5.1), not that of the request
+                self._extend(key)
+                return True
             if self._is_answered(key, answer):
                 self._disband(key, answer)
                 return True

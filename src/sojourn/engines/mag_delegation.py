@@ -37,8 +37,12 @@ class DelegationAtMag(MagExtension):
         super().__init__(role)
         self._settings = settings
         self._routers = dict(settings.nodes)
-        self._asking: dict[bytes, tuple[Prefix, ...]] = {}
-        """Sessions that delegated prefixes are asked for, and those that are asked for by name."""
+        self._asking: set[bytes] = set()
+        """Sessions whose nodes asked for a prefix, besides those that are known to be routers."""
+        self._unnamed: set[bytes] = set()
+        """Sessions that do not get what the configuration has for them; any other will do."""
+        self._denied: set[bytes] = set()
+        """Sessions that get none."""
         self._held: dict[bytes, tuple[Prefix, ...]] = {}
         """The DMNP list of each session (5.1.1)."""
         self._owner: dict[Prefix, bytes] = {}
@@ -57,47 +61,55 @@ class DelegationAtMag(MagExtension):
         """The node asks for a prefix. False: it may not. The answer comes with the next registration, at once."""
         if session.presence is not SERVED or not (self._settings.everybody or session.link_layer in self._routers):
             return False
-        if session.node not in self._asking:
-            self._asking[session.node] = ()
-            self._role._register(session, Handoff.NOT_CHANGED)
+        if not self._asks(session):
+            self._denied.discard(session.node)
+            self._asking.add(session.node)
+            self._role._register(session, Handoff.UNKNOWN)
         return True
+
+    def _asks(self, session: BindingUpdateListEntry) -> bool:
+        """The policy profile says that it is a router, or it asked itself."""
+        known = session.link_layer in self._routers or session.node in self._asking
+        return known and session.node not in self._denied
 
     def delegated(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
         """What the node has for its networks."""
         return self._held.get(session.node, ())
 
     def attaching(self, session: BindingUpdateListEntry) -> None:
-        """The policy profile says that it is a router."""
-        if session.link_layer in self._routers:
-            self._asking.setdefault(session.node, self._routers[session.link_layer])
+        """What was not to be had may be now."""
+        self._denied.discard(session.node)
+        self._unnamed.discard(session.node)
 
     def options(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
         """ "exactly one instance ... for each", or "exactly one instance ... with an ALL_ZERO value"."""
-        if session.node not in self._asking:
+        if not self._asks(session):
             return ()
-        wanted = self._held.get(session.node) or self._asking[session.node] or (ANY,)
+        wanted = self._held.get(session.node) or self._named(session) or (ANY,)
         return [DelegatedMobileNetworkPrefix.of(prefix) for prefix in wanted]
 
     def refused(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> bool:
         """The node is registered without what it may not have."""
-        if session.node not in self._asking:
+        if not self._asks(session):
             return False
-        if answer.status == Status.REQUESTED_DMNP_IN_USE and (
-            self._held.get(session.node) or self._asking[session.node]
-        ):
-            self._asking[session.node] = ()  # "MAY ... requesting the local mobility anchor to perform the assignment"
+        named = self._held.get(session.node) or self._named(session)
+        if answer.status == Status.REQUESTED_DMNP_IN_USE and named:
+            self._unnamed.add(session.node)  # "MAY ... requesting the local mobility anchor to perform the assignment"
         elif answer.status in (Status.REQUESTED_DMNP_IN_USE, Status.NOT_AUTHORIZED_FOR_DELEGATED_MNP):
-            del self._asking[session.node]  # "prefix delegation support has to be disabled"
+            self._denied.add(session.node)  # "prefix delegation support has to be disabled"
         else:
             return False
         self._hold(session, ())
         self._report("delegation-refused", node=session.node, status=answer.status)
-        self._role._register(session, Handoff.NOT_CHANGED)
+        self._role._register(session, Handoff.UNKNOWN)
         return True
+
+    def _named(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
+        return () if session.node in self._unnamed else self._routers.get(session.link_layer, ())
 
     def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
         """ "The DMNP list in the mobile router's Binding Update List entry has to be updated"."""
-        if session.node not in self._asking:
+        if not self._asks(session):
             return
         offered = [option.prefix for option in answer.all(DelegatedMobileNetworkPrefix)]
         taken = tuple(prefix for prefix in dict.fromkeys(offered) if prefix and self._is_sound(session, prefix))
@@ -136,7 +148,8 @@ class DelegationAtMag(MagExtension):
     def removed(self, session: BindingUpdateListEntry) -> None:
         """ "the created forwarding state has to be removed"."""
         self._hold(session, ())
-        self._asking.pop(session.node, None)
+        for sessions in (self._asking, self._unnamed, self._denied):
+            sessions.discard(session.node)
 
     def row(self, session: BindingUpdateListEntry) -> Row:
         """The DMNP list."""

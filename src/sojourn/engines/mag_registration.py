@@ -48,6 +48,11 @@ class MagRegistration(MagAccess):
         elif handoff is not Handoff.NOT_CHANGED or not self._is_refreshed(session):
             self._register_home(session, handoff)
 
+    def _on_refresh_request(self) -> None:
+        for extension in self.extensions:
+            extension.refresh_requested()
+        super()._on_refresh_request()
+
     def _is_refreshed(self, session: BindingUpdateListEntry) -> bool:
         return any(extension.refreshes(session) for extension in self.extensions)
 

@@ -96,6 +96,8 @@ class BulkRegistrationOfMag:
     """That sessions are spread over."""
     patience: Duration = 5 * SECOND
     """After the first session of a group that wants to be extended, all are; a node is asked for as long (6.13)."""
+    alone_after: int = 8
+    """After so many extensions with its group a session is registered by itself once, in case the LMA lost it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
