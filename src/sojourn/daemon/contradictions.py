@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sojourn.daemon import contradictions_proxy as proxy
+from sojourn.daemon import contradictions_ways as ways
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
 from sojourn.files.raw import readable, tables
@@ -37,6 +38,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _peers(maar)
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
+    faults += [*ways.gateway(mag), *ways.anchor(lma)]
     for role, table in (("maar", maar), ("mag", mag)):
         faults += _access(role, table)
         faults += _lifetime((role, "lifetime"), table.get("lifetime"))
