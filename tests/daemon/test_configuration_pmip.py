@@ -23,10 +23,14 @@ from sojourn.engines.configuration import (
     MagConfiguration,
 )
 from sojourn.engines.extension_settings import (
+    AccessNetwork,
     ControlSettings,
     HeartbeatSettings,
     NotificationSettings,
+    QualityRequest,
+    RedirectSettings,
     RevocationSettings,
+    VendorOption,
 )
 from sojourn.files.fields import parse_identifier
 from sojourn.files.toml import ConfigurationError
@@ -260,3 +264,67 @@ def test_rfc8127_5_1_timers_of_zero_are_a_mistake() -> None:
     found = problems(LMA + more)
     assert len(found) == 2
     assert all("is 0" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('[mag.heartbeat]\nheartbeat_interval = "10ms"\n', "is too short"),
+        ('[mag.revocation]\ninit_min_delay_bris = "100ms"\n', "RFC 5846 11"),
+        ("[mag.heartbeat]\nmissing_heartbeats_allowed = -1\n", "a whole number from 0 to 100"),
+        ("[[mag.access_networks]]\nplace = [91.0, 0.0]\n", "latitude and longitude"),
+        ('[[mag.access_networks]]\nnetwork = "123456789012345678901234567890123"\n', "32 characters"),
+        ('[[mag.vendor_options]]\nvendor = 9\ndata = "xyz"\n', "in hexadecimal"),
+        (9 * "[[mag.vendor_options]]\nvendor = 9\n", "expected at most 8"),
+        ("[mag.everybody.quality]\ndscp = 64\n", "from 0 to 63"),
+        ("[mag.hartbeat]\n", "did you mean heartbeat?"),
+    ],
+)
+def test_a_mistake_in_an_extension_of_a_gateway_is_a_sentence(more: str, said: str) -> None:
+    (problem,) = problems(MAG + more)
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("before", "more", "said"),
+    [
+        ("", "[lma.heartbeat]\nheartbeat_interval = 0\n", "is too short"),
+        ("", "[lma.renumbering]\n", "needs lma.update_notification"),
+        ("", '[lma.redirect]\nanchors = ["2001:db8:f::1"]\n', "is the own address"),
+        ("", "[lma.redirect]\n", "anchors"),
+        ("", '[[lma.revocation.authorized]]\nidentity = "x@y"\n', "address"),
+        ("vendors = [-1]\n", "", "a list of numbers"),
+    ],
+)
+def test_a_mistake_in_an_extension_of_an_anchor_is_a_sentence(before: str, more: str, said: str) -> None:
+    (problem,) = problems(LMA.replace("pools = ", before + "pools = ") + more)
+    assert said in problem
+
+
+def test_what_gateways_carry_is_in_their_file() -> None:
+    more = """\
+[[mag.access_networks]]
+interface = "acc0"
+network = "campus"
+place = [52.5, 13.4]
+operator = 32473
+[[mag.vendor_options]]
+vendor = 9
+subtype = 2
+data = "c0ffee"
+[mag.everybody.quality]
+dscp = 46
+downlink = 1000
+"""
+    told = mag_configuration(mag_of(MAG + more))
+    assert told.access_networks == (AccessNetwork("acc0", "campus", "", (52.5, 13.4), 32473),)
+    assert told.vendor_options == (VendorOption(9, 2, b"\xc0\xff\xee"),)
+    assert told.everybody.quality == QualityRequest(46, 1000)
+
+
+def test_rfc6463_everybody_who_speaks_with_us_is_known() -> None:
+    """A gateway takes messages and packets of the LMAs that may be assigned; who assigns takes their answers."""
+    text = MAG.replace('access = ["acc0", "acc1"]', 'access = ["acc0"]\nredirect_anchors = ["2001:db8:f::9"]')
+    assert address("2001:db8:f::9") in linux_settings(mag_of(text)).peers
+    told = lma_configuration(lma_of(LMA + '[lma.redirect]\nanchors = ["2001:db8:f::9"]\n'))
+    assert told.redirect == RedirectSettings((address("2001:db8:f::9"),))

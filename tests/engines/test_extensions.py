@@ -11,6 +11,7 @@ from sojourn.core.effects import StoreBinding
 from sojourn.core.engine import Row
 from sojourn.core.events import Commanded, EffectFailed
 from sojourn.engines import lma, mag
+from sojourn.engines.configuration import Mode
 from sojourn.engines.extension import LmaExtension, MagExtension
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_request import HomeRequest
@@ -26,6 +27,7 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import SECOND
+from support.domain import CMD, Domain, router
 from support.pmip import LMA, ProxyDomain, gateway
 
 _TALK = VendorSpecific(9, 1, b"talk")
@@ -160,6 +162,14 @@ def test_an_extension_hears_that_sessions_were_lost(domain: ProxyDomain, name: s
     domain.members[name].store[b"nonsense"] = b"nonsense"
     domain.restart(name, store=True)
     assert told(domain, name) == [b"kept", True]
+
+
+def test_rfc6275_9_2_a_maar_tells_its_anchor_what_it_does_not_know() -> None:
+    """The anchor may be an LMA with heartbeats, which would take it for dead."""
+    domain = Domain(Mode.PROXY)
+    domain.inject(CMD, "ar1", Heartbeat(0, 1))
+    domain.inject(router(2), "ar1", Heartbeat(0, 1))
+    assert [message for _, _, message in domain.sent()] == [BindingError(2, bytes(16))]
 
 
 @pytest.mark.parametrize(("name", "peer"), [("lma", gateway(1)), ("mag1", LMA)])

@@ -6,6 +6,7 @@ pool=63                       length of the LMA's pool
 same=mn1,mn2                  interfaces of one node, which has the identifier "both"
 known=mn1                     the LMA knows nobody else
 denied=mn2                    nodes that the LMA does not serve
+extensions=heartbeat,timers   which are switched on (`support.pmip_extension_words`)
 lma.nodes=1  lifetime=20s     other settings of the LMA, and of all MAGs
 """
 
@@ -15,6 +16,7 @@ from sojourn.engines.configuration import GatewayProfile, HomeProfile
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.pmip import HOME, ProxyDomain
+from support.pmip_extension_words import switched_on
 from support.table import HOSTS, node
 
 _BOTH = b"\x01both"
@@ -37,6 +39,10 @@ def proxy_domain(options: dict[str, str]) -> ProxyDomain:
             case "known":
                 lma["everybody"] = None
                 lma["profiles"] = tuple(HomeProfile(node(host)) for host in words.split(","))
+            case "extensions":
+                more = switched_on(words)
+                lma |= more[0]
+                settings |= more[1]
             case "denied":
                 lma["profiles"] = tuple(HomeProfile(node(host), service=False) for host in words.split(","))
             case _:

@@ -7,6 +7,7 @@
     delay ar1 cmd 10ms          skew ar1 -400ms            traffic ar1#0 5
     refuse ar1 EnsurePrefix     the kernel refuses that from now on, until `accept ar1`
     mn1 is deaf                 it answers no probe any more
+    tell lma revoke node=mn1    a command over the control socket
     untraced / traced           what happens in between is not in the trace
     check                       routes are what the bindings say, one owner for a prefix, no loop
 
@@ -47,7 +48,7 @@ from sojourn.core.effects import (
     WithdrawSpread,
     WithdrawUplink,
 )
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, logical_link_local
 from sojourn.wire import (
     AnchoredPrefix,
@@ -74,6 +75,7 @@ from support import checkers, pmip_checkers
 from support.domain import CMD, HOSTS, Domain, pool, router
 from support.legacy import LegacyAnchor
 from support.pmip import LMA, LMA2, START, ProxyDomain, gateway
+from support.pmip_extension_words import extension_words
 from support.pmip_words import proxy_domain
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE}
@@ -202,6 +204,14 @@ class _Stage:
     def _do_accept(self, name: str) -> None:
         assert self.domain is not None
         self.domain.plane(name).trouble = None
+
+    def _do_tell(self, name: str, verb: str, *words: str) -> None:
+        """Somebody gives a command; ``node=mn1`` is its identifier."""
+        assert self.domain is not None
+        told = dict(word.split("=", 1) for word in words)
+        if told.get("node") in HOSTS:
+            told["node"] = HOSTS[told["node"]].hex(":")
+        self.domain.event(name, Commanded(verb, told))
 
     def _do_untraced(self) -> None:
         self._write()
@@ -345,6 +355,8 @@ def describe(effect: Effect) -> str:
         case StoreBinding(key) | DeleteBinding(key) if len(key) == 4:
             verb = "store" if isinstance(effect, StoreBinding) else "delete"
             return f"{verb} session {int.from_bytes(key, 'big')}"
+        case StoreBinding(key) if key.startswith(b"extension/"):
+            return f"keep what is known of {key[10:].decode()}s"
         case StoreBinding(key):
             return f"store {_host(key[1:])}"
         case DeleteBinding(key):
@@ -365,7 +377,7 @@ def message_words(message: MobilityMessage) -> str:
             kind = "PBA" if flags & BindingAcknowledgementFlags.D else "plain PBA"
             outcome = f"lifetime {lifetime // SECOND}s" if status < 128 else f"refused: {_status(status)}"
             return f"{kind} {sequence}{_options(message)} {outcome}"
-    return type(message).__name__
+    return f"{extension_words(message) or type(message).__name__}{_options(message)}"
 
 
 def _hint(update: BindingUpdate) -> str:

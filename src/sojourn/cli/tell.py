@@ -24,17 +24,14 @@ def tell(
 ) -> int:
     """Give a running daemon a command.
 
-    A gateway takes: refresh; detach node=; handoff node= kind=; revoke [lma=]. An LMA takes: revoke node= [prefix=]
-    [trigger=], or gateway=, or realm= [gateway=]; notify reason=register|access-network|vendor with node= or gateway=;
-    renumber node= or pool=, [mode=soft|hard]. Nodes are named by link-layer address, by name, or in hexadecimal. What
-    belongs to an extension needs that in the configuration.
-
     Parameters
     ----------
     verb:
-        What is to be done.
+        What is to be done. Gateways: refresh; detach node=; handoff node= kind=; revoke [lma=]. LMAs: revoke node=
+        [prefix=] [trigger=], or gateway=, or realm= [gateway=]; notify reason= with node= or gateway=; renumber node=
+        or pool= [mode=].
     arguments:
-        As name=value.
+        As name=value. Nodes are named by link-layer address, by name, or in hexadecimal.
     daemon:
         The configuration file that the daemon runs with (TOML).
     socket:

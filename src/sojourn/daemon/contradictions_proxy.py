@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sojourn.files.fields import (
+    duration_text,
     parse_address,
     parse_duration,
     parse_identifier,
@@ -16,7 +17,10 @@ from sojourn.files.fields import (
 from sojourn.files.raw import readable, table, tables
 from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.units import MILLISECOND
 
+_HEARTBEATS = 100 * MILLISECOND
+_REVOCATIONS = 500 * MILLISECOND
 _VENDOR_OPTIONS = 8
 """With more of them registrations would not fit into a message."""
 
@@ -43,6 +47,9 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(place, f"{text(own)} is this gateway's own address", "expected the address of an LMA")
     yield from _interfaces(mag)
     yield from _renumbering("mag", mag)
+    yield from _heartbeat("mag", table(mag.get("heartbeat")))
+    yield from _revocation("mag", table(mag.get("revocation")))
+    yield from _others("mag", own, ("redirect_anchors",), mag.get("redirect_anchors"))
     options = mag.get("vendor_options")
     if isinstance(options, list) and len(options) > _VENDOR_OPTIONS:
         yield Fault(("mag", "vendor_options"), f"are {len(options)}", f"expected at most {_VENDOR_OPTIONS}")
@@ -86,6 +93,9 @@ def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _pools(lma, [*known, *([own] if own else [])])
     yield from _profiles(lma, known)
     yield from _renumbering("lma", lma)
+    yield from _heartbeat("lma", table(lma.get("heartbeat")))
+    yield from _revocation("lma", table(lma.get("revocation")))
+    yield from _others("lma", own, ("redirect", "anchors"), table(lma.get("redirect")).get("anchors"))
     yield from _timers(table(lma.get("mag_timers")))
 
 
@@ -128,6 +138,30 @@ def _profiles(lma: Mapping[str, Any], gateways: Mapping[Address, int]) -> Iterat
             if address is not None and address not in gateways:
                 key = ("lma", "profiles", index, "gateways", place)
                 yield Fault(key, f"{text(address)} is none of lma.gateways", "expected the address of one of these")
+
+
+def _heartbeat(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 5847 5 wants half a minute; a lab may want less."""
+    interval = readable(parse_duration, section.get("heartbeat_interval"))
+    if interval is not None and interval < _HEARTBEATS:
+        key = (role, "heartbeat", "heartbeat_interval")
+        yield Fault(key, f"{duration_text(interval)} is too short", f"expected {duration_text(_HEARTBEATS)} at least")
+
+
+def _revocation(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 5846 11."""
+    delay = readable(parse_duration, section.get("init_min_delay_bris"))
+    if delay is not None and delay < _REVOCATIONS:
+        key = (role, "revocation", "init_min_delay_bris")
+        expected = f"expected {duration_text(_REVOCATIONS)} at least (RFC 5846 11)"
+        yield Fault(key, f"{duration_text(delay)} is too short", expected)
+
+
+def _others(role: str, own: Address | None, key: tuple[str, ...], listed: object) -> Iterator[Fault]:
+    """RFC 6463: nobody is sent to where he is."""
+    for index, value in enumerate(listed if isinstance(listed, list) else []):
+        if own and readable(parse_address, value) == own:
+            yield Fault((role, *key, index), f"{text(own)} is the own address", "expected other LMAs only")
 
 
 def _renumbering(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:

@@ -62,6 +62,8 @@ class Answering(OutboxEngine):
 
     def _fitting(self, answer: BindingAcknowledgement, more: list[MobilityOption]) -> BindingAcknowledgement:
         """`answer` with `more` options, if that is one message still (RFC 6275 6.1.1); a request may ask for more."""
+        if not more:
+            return answer
         longer = BindingAcknowledgement(
             answer.status, answer.flags, answer.sequence, answer.lifetime, (*answer.options, *more)
         )

@@ -96,7 +96,7 @@ class MagControlledTimers(MagExtension):
 
     name: ClassVar[str] = "controlled-timers"
 
-    def __init__(self, mag: MagRegistration) -> None:
+    def __init__(self, mag: MagRegistration, switched_on: bool = True) -> None:
         super().__init__(mag)
         self._told: dict[bytes, LmaControlledMagParameters] = {}
         """Of each session."""

@@ -8,7 +8,7 @@ are; `Extensions` is all that a role has, in the order in which they are asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -254,28 +254,21 @@ class MagExtension(Extension["MagRegistration"]):
         return {}
 
 
-class Extensions(Generic[X]):
-    """Those of one role."""
+class Extensions(tuple[X, ...]):
+    """Those of one role; where there are none, asking them costs nothing."""
 
     def __init__(self, members: Iterable[X] = ()) -> None:
-        self._members = tuple(members)
-        self._by_verb = {verb: one for one in self._members for verb in one.verbs}
-        self._by_name = {one.name: one for one in self._members}
-
-    def __iter__(self) -> Iterator[X]:
-        return iter(self._members)
-
-    def __bool__(self) -> bool:
-        return bool(self._members)
+        self._by_verb = {verb: one for one in self for verb in one.verbs}
+        self._by_name = {one.name: one for one in self}
 
     def begin(self, kept: dict[str, bytes], lost: bool) -> None:
         """See `Extension.begin`; `kept` is by name, see `apart`."""
-        for one in self._members:
+        for one in self:
             one.begin(kept.get(one.name), lost)
 
     def on_message(self, message: MobilityMessage, source: Address) -> bool:
         """Whether an extension understands it."""
-        for one in self._members:
+        for one in self:
             if type(message) in one.messages and one.takes(message, source):
                 one.on_message(message, source)
                 return True
@@ -284,7 +277,7 @@ class Extensions(Generic[X]):
     def on_binding_error(self, error: BindingError, source: Address) -> None:
         """See `Extension.on_unrecognized`."""
         if error.status == BindingErrorStatus.UNKNOWN_MESSAGE_TYPE:
-            for one in self._members:
+            for one in self:
                 one.on_unrecognized(source)
 
     def on_timer(self, name: str, key: Any) -> bool:
@@ -299,7 +292,7 @@ class Extensions(Generic[X]):
         """Whether `key` is that of an extension's record, which is kept once more."""
         if not key.startswith(_KEPT):
             return False
-        for one in self._members:
+        for one in self:
             if _KEPT + one.name.encode() == key:
                 one.keep_again()
         return True

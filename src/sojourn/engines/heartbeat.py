@@ -23,7 +23,7 @@ from sojourn.engines.extension import Extension, LmaExtension, MagExtension, R
 from sojourn.engines.extension_settings import HeartbeatSettings
 from sojourn.wire import BindingRefreshRequest, Heartbeat, HeartbeatFlags, MobilityMessage, RestartCounter
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _RESPONSE = int(HeartbeatFlags.RESPONSE)
 _UNSOLICITED = int(HeartbeatFlags.UNSOLICITED | HeartbeatFlags.RESPONSE)
 _COUNTERS = 1 << 32
+_SHORTEST = 100 * MILLISECOND
+"""Interval; the RFC wants half a minute at least."""
 _SEQUENCES = 1 << 32
 
 
@@ -51,6 +53,11 @@ class _Watched:
     reachable: bool | None = None
     """None: nobody asked yet."""
     supported: bool = True
+
+    @property
+    def interval(self) -> Duration:
+        """Between a heartbeat that was answered and the next one."""
+        return max(self.settings.heartbeat_interval, _SHORTEST)
 
 
 class HeartbeatProcedure(Extension[R]):
@@ -73,7 +80,7 @@ class HeartbeatProcedure(Extension[R]):
         for peer, watched in self._watched.items():
             if kept is None or lost:
                 self._answer(peer, _UNSOLICITED, 0)
-            self.wake(watched.settings.heartbeat_interval, peer)
+            self.wake(watched.interval, peer)
 
     # --- asking (3.1) -------------------------------------------------------------------------------------------------
 
@@ -89,7 +96,7 @@ class HeartbeatProcedure(Extension[R]):
             watched.awaited = True
             self.send(Heartbeat(0, watched.sequence), key)
         hurry = watched.awaited and watched.reachable is not False and watched.settings.retransmission_delay
-        self.wake(hurry or watched.settings.heartbeat_interval, key)
+        self.wake(hurry or watched.interval, key)
 
     def _miss(self, peer: Address, watched: _Watched) -> None:
         watched.awaited = False
@@ -106,7 +113,7 @@ class HeartbeatProcedure(Extension[R]):
             return
         watched.settings = settings
         if watched.supported and not watched.awaited:
-            self.wake(settings.heartbeat_interval, peer)
+            self.wake(watched.interval, peer)
 
     # --- answering, and being answered --------------------------------------------------------------------------------
 
@@ -124,7 +131,7 @@ class HeartbeatProcedure(Extension[R]):
         elif watched.awaited and message.sequence == watched.sequence:
             watched.awaited = False
             watched.missing = 0
-            self.wake(watched.settings.heartbeat_interval, source)
+            self.wake(watched.interval, source)
             self._on_sign_of_life(source, watched)
             watched.reachable = True
             self._learn_counter(source, watched, message)

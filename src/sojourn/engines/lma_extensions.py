@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from sojourn.engines.access_network import LmaAccessNetwork
 from sojourn.engines.controlled_timers import LmaControlledTimers
@@ -19,27 +20,22 @@ from sojourn.engines.vendors import LmaVendors
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
 
+_KINDS: dict[str, Callable[[LmaRegistration, Any], LmaExtension]] = {
+    "redirect": LmaRedirect,
+    "heartbeat": LmaHeartbeat,
+    "revocation": LmaRevocation,
+    "update_notification": LmaNotification,
+    "mag_timers": LmaControlledTimers,
+    "renumbering": LmaRenumbering,
+    "access_network": LmaAccessNetwork,
+    "quality": LmaQuality,
+    "vendors": LmaVendors,
+}
+"""By the field of the configuration that switches each on, in the order in which they are asked."""
+
 
 def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
-    """Those that the configuration asks for, in the order in which they are asked."""
-    told = lma.configuration
-    found: list[LmaExtension] = []
-    if told.redirect is not None:
-        found.append(LmaRedirect(lma, told.redirect))
-    if told.heartbeat is not None:
-        found.append(LmaHeartbeat(lma, told.heartbeat))
-    if told.revocation is not None:
-        found.append(LmaRevocation(lma, told.revocation))
-    if told.update_notification is not None:
-        found.append(LmaNotification(lma, told.update_notification))
-    if told.mag_timers is not None:
-        found.append(LmaControlledTimers(lma, told.mag_timers))
-    if told.renumbering is not None:
-        found.append(LmaRenumbering(lma, told.renumbering))
-    if told.access_network is not None:
-        found.append(LmaAccessNetwork(lma, told.access_network))
-    if told.quality is not None:
-        found.append(LmaQuality(lma, told.quality))
-    if told.vendors:
-        found.append(LmaVendors(lma, told.vendors))
-    return [*lma_way_extensions(lma), *found]
+    """Those that the configuration asks for."""
+    told = {name: getattr(lma.configuration, name) for name in _KINDS}
+    asked = [_KINDS[name](lma, settings) for name, settings in told.items() if settings not in (None, ())]
+    return [*lma_way_extensions(lma), *asked]

@@ -67,8 +67,9 @@ class LmaRegistration(LmaState):
                 extension.asked(request)
             entry, doubtful = self.cache.find(request)
             self._check_sequence(request, entry)
-            if not any(extension.takes_over(request, entry) for extension in self.extensions):
-                self._associate(request, profile, entry, doubtful)
+            if self.extensions and any(extension.takes_over(request, entry) for extension in self.extensions):
+                return
+            self._associate(request, profile, entry, doubtful)
         except Refused as refused:
             self._refuse(update, source, refused)
 
@@ -306,14 +307,22 @@ class LmaRegistration(LmaState):
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
         flags = int(BindingAcknowledgementFlags.P)
-        status = max((int(extension.status(entry, request)) for extension in self.extensions), default=0)
+        answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
+        if self.extensions:
+            answer = self._extended(answer, entry, request)
+        self._send(answer, request.source)
+
+    def _extended(
+        self, answer: BindingAcknowledgement, entry: BindingCacheEntry, request: HomeRequest
+    ) -> BindingAcknowledgement:
+        """With what extensions have to say."""
+        status = max(int(extension.status(entry, request)) for extension in self.extensions)
+        flags = answer.flags
         for extension in self.extensions:
             flags |= extension.answer_flags(entry, request)
-        answer = BindingAcknowledgement(status, flags, request.sequence, lifetime, tuple(options))
         more = [option for extension in self.extensions for option in extension.answer(entry, request)]
-        if more:
-            answer = self._fitting(answer, more)
-        self._send(answer, request.source)
+        answer = BindingAcknowledgement(status, flags, answer.sequence, answer.lifetime, answer.options)
+        return self._fitting(answer, more)
 
     def _name(self, source: Address) -> str:
         known = self._gateways.get(source)

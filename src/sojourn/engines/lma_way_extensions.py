@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.lma_bulk import BulkRegistration
@@ -16,23 +17,19 @@ from sojourn.engines.user_plane import LmaUserPlane
 if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
 
+_KINDS: dict[str, Callable[[LmaRegistration, Any], LmaExtension]] = {
+    "user_plane": LmaUserPlane,
+    "localized_routing": LocalizedRouting,
+    "transient_bindings": TransientBindings,
+    "delegation": Delegation,
+    "bulk_registration": BulkRegistration,
+    "flow_mobility": FlowMobility,
+    "multipath": Multipath,
+}
+"""By the field of the configuration that switches each on, in the order in which they are asked."""
+
 
 def lma_way_extensions(lma: LmaRegistration) -> list[LmaExtension]:
-    """Those that the configuration asks for, in the order in which they are asked."""
-    told = lma.configuration
-    found: list[LmaExtension] = []
-    if told.user_plane is not None:
-        found.append(LmaUserPlane(lma, told.user_plane))
-    if told.localized_routing is not None:
-        found.append(LocalizedRouting(lma, told.localized_routing))
-    if told.transient_bindings is not None:
-        found.append(TransientBindings(lma, told.transient_bindings))
-    if told.delegation is not None:
-        found.append(Delegation(lma, told.delegation))
-    if told.bulk_registration is not None:
-        found.append(BulkRegistration(lma, told.bulk_registration))
-    if told.flow_mobility is not None:
-        found.append(FlowMobility(lma, told.flow_mobility))
-    if told.multipath is not None:
-        found.append(Multipath(lma, told.multipath))
-    return found
+    """Those that the configuration asks for."""
+    told = {name: getattr(lma.configuration, name) for name in _KINDS}
+    return [_KINDS[name](lma, settings) for name, settings in told.items() if settings is not None]

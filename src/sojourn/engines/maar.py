@@ -29,11 +29,18 @@ from sojourn.core.events import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.base import TimerName
+from sojourn.engines.extension import unrecognized
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
-from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingRefreshRequest,
+    BindingUpdate,
+    MobilityMessage,
+)
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
 from sojourn.wire.units import SECOND, Instant
@@ -125,7 +132,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             case EffectFailed():
                 self._on_effect_failed(event)
 
-    def _on_message(self, message: object, source: Address) -> None:
+    def _on_message(self, message: MobilityMessage, source: Address) -> None:
         if type(message) is BindingUpdate:
             self._on_update(message, source)
             return
@@ -139,6 +146,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._report("binding-error-received", source=source, status=status)
             case _:
                 self._report("message-unexpected", source=source, type=type(message).__name__)
+                answer = unrecognized(message, self.configuration.address, source)
+                if answer is not None and source == self.configuration.cmd:  # which may be an LMA with extensions
+                    self._do(answer)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from sojourn.engines.access_network import MagAccessNetwork
 from sojourn.engines.controlled_timers import MagControlledTimers
@@ -19,28 +20,25 @@ from sojourn.engines.vendors import MagVendors
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
 
+_KINDS: dict[str, Callable[[MagRegistration, Any], MagExtension]] = {
+    "heartbeat": MagHeartbeat,
+    "revocation": MagRevocation,
+    "update_notification": MagNotification,
+    "lma_timers": MagControlledTimers,
+    "renumbering": MagRenumbering,
+    "redirect_anchors": MagRedirect,
+    "access_networks": MagAccessNetwork,
+    "vendor_options": MagVendors,
+}
+"""By the field of the configuration that switches each on, in the order in which they are asked."""
+
 
 def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
-    """Those that the configuration asks for, in the order in which they are asked."""
-    told = mag.configuration
-    found: list[MagExtension] = []
-    if told.heartbeat is not None:
-        found.append(MagHeartbeat(mag, told.heartbeat))
-    if told.revocation is not None:
-        found.append(MagRevocation(mag, told.revocation))
-    if told.update_notification:
-        found.append(MagNotification(mag))
-    if told.lma_timers:
-        found.append(MagControlledTimers(mag))
-    if told.renumbering:
-        found.append(MagRenumbering(mag, told.prefix_retirement))
-    if told.redirect_anchors:
-        found.append(MagRedirect(mag, told.redirect_anchors))
-    if told.access_networks:
-        found.append(MagAccessNetwork(mag, told.access_networks))
-    asked = {one.link_layer: one.quality for one in (told.everybody, *told.profiles) if one.quality is not None}
-    if asked:
-        found.append(MagQuality(mag, asked))
-    if told.vendor_options:
-        found.append(MagVendors(mag, told.vendor_options))
-    return [*mag_way_extensions(mag), *found]
+    """Those that the configuration asks for; quality of service, if a profile does."""
+    configuration = mag.configuration
+    told = {name: getattr(configuration, name) for name in _KINDS}
+    switched_on = [_KINDS[name](mag, settings) for name, settings in told.items() if settings not in (None, False, ())]
+    found = [*mag_way_extensions(mag), *switched_on]
+    profiles = (configuration.everybody, *configuration.profiles)
+    asked = {one.link_layer: one.quality for one in profiles if one.quality is not None}
+    return [*found, MagQuality(mag, asked)] if asked else found

@@ -61,7 +61,7 @@ class MagNotification(MagExtension):
     name: ClassVar[str] = "notification"
     messages: ClassVar[frozenset[type[MobilityMessage]]] = frozenset({UpdateNotification})
 
-    def __init__(self, mag: MagRegistration) -> None:
+    def __init__(self, mag: MagRegistration, switched_on: bool = True) -> None:
         super().__init__(mag)
         self._answers: OrderedDict[tuple[Address, int], UpdateNotificationAcknowledgement] = OrderedDict()
         """To the latest notifications, by who sent them and their sequence numbers."""

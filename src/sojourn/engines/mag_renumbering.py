@@ -17,7 +17,6 @@ from sojourn.wire.extensions.rfc7077 import (
     UpdateNotification,
     UpdateNotificationReason,
 )
-from sojourn.wire.units import Duration
 
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
@@ -29,9 +28,9 @@ class MagRenumbering(MagExtension):
     name: ClassVar[str] = "renumbering"
     reasons: frozenset[int] = frozenset({int(UpdateNotificationReason.UPDATE_SESSION_PARAMETERS)})
 
-    def __init__(self, mag: MagRegistration, prefix_retirement: Duration) -> None:
+    def __init__(self, mag: MagRegistration, switched_on: bool = True) -> None:
         super().__init__(mag)
-        self._retirement = prefix_retirement
+        self._retirement = mag.configuration.prefix_retirement
 
     def on_notified(
         self, sessions: Sequence[BindingUpdateListEntry], message: UpdateNotification

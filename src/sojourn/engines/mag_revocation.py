@@ -37,6 +37,10 @@ _ANSWERS_WITHIN = 400 * MILLISECOND
 """A node that is still attached shows it so soon; LMAs ask again after half a second at the earliest."""
 
 
+_LOOK = 20 * MILLISECOND
+"""Whether it did is looked at so often."""
+
+
 class MagRevocation(RevocationProcedure["MagRegistration"], MagExtension):
     """The MAG's part."""
 
@@ -119,20 +123,24 @@ class MagRevocation(RevocationProcedure["MagRegistration"], MagExtension):
             if session.presence is SERVED and session.node not in self._asked:
                 self._asked[session.node] = (message, source, self.now)
                 self._do(ProbeNode(session.interface, session.link_layer, session.address))
-                self.wake(_ANSWERS_WITHIN, session.node)
+                self.wake(_LOOK, session.node)
 
     def on_timer(self, key: Any) -> None:
-        """Bytes: a node had its time to answer. Else see `RevocationProcedure`."""
+        """Bytes: did that node answer? Else see `RevocationProcedure`."""
         if not isinstance(key, bytes):
             super().on_timer(key)
             return
-        message, source, since = self._asked.pop(key)
+        message, source, since = self._asked[key]
         session = self._role.sessions.get(key)
-        if session is not None and session.presence is SERVED:
-            if session.seen >= since:
-                self._acknowledge(message, source, RevocationStatus.REVOCATION_FAILED_MN_IS_ATTACHED)
-                return
-            self._role._quiet(session)
+        here = session is not None and session.presence is SERVED
+        if session is not None and here and session.seen < since and self.now - since < _ANSWERS_WITHIN:
+            self.wake(_LOOK, key)
+            return
+        del self._asked[key]
+        if session is not None and here and session.seen >= since:
+            self._acknowledge(message, source, RevocationStatus.REVOCATION_FAILED_MN_IS_ATTACHED)
+            return
+        if session is not None and here:
             self._report("revoked", node=session.node)
             self._role._remove(session)
         self._acknowledge(message, source, RevocationStatus.SUCCESS)

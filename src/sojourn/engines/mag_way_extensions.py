@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.mag_bulk import BulkRegistrationAtMag
@@ -16,23 +17,19 @@ from sojourn.engines.user_plane import MagUserPlane
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
 
+_KINDS: dict[str, Callable[[MagRegistration, Any], MagExtension]] = {
+    "user_plane": MagUserPlane,
+    "localized_routing": LocalizedRoutingAtMag,
+    "transient_bindings": TransientBindingsAtMag,
+    "delegation": DelegationAtMag,
+    "bulk_registration": BulkRegistrationAtMag,
+    "flow_mobility": FlowMobilityAtMag,
+    "multipath": MultipathAtMag,
+}
+"""By the field of the configuration that switches each on, in the order in which they are asked."""
+
 
 def mag_way_extensions(mag: MagRegistration) -> list[MagExtension]:
-    """Those that the configuration asks for, in the order in which they are asked."""
-    told = mag.configuration
-    found: list[MagExtension] = []
-    if told.user_plane is not None:
-        found.append(MagUserPlane(mag, told.user_plane))
-    if told.localized_routing is not None:
-        found.append(LocalizedRoutingAtMag(mag, told.localized_routing))
-    if told.transient_bindings is not None:
-        found.append(TransientBindingsAtMag(mag, told.transient_bindings))
-    if told.delegation is not None:
-        found.append(DelegationAtMag(mag, told.delegation))
-    if told.bulk_registration is not None:
-        found.append(BulkRegistrationAtMag(mag, told.bulk_registration))
-    if told.flow_mobility is not None:
-        found.append(FlowMobilityAtMag(mag, told.flow_mobility))
-    if told.multipath is not None:
-        found.append(MultipathAtMag(mag, told.multipath))
-    return found
+    """Those that the configuration asks for."""
+    told = {name: getattr(mag.configuration, name) for name in _KINDS}
+    return [_KINDS[name](mag, settings) for name, settings in told.items() if settings is not None]
