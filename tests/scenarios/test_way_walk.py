@@ -63,7 +63,7 @@ class WayWalk(Walk):
         return super().depart() or left(self.domain)
 
 
-@pytest.mark.parametrize("first", range(0, 60, _TOGETHER))
+@pytest.mark.parametrize("first", range(0, 30, _TOGETHER))
 def test_after_a_random_walk_with_ways_everything_is_right(first: int) -> None:
     found = []
     for seed in range(first, first + _TOGETHER):

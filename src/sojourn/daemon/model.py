@@ -74,7 +74,7 @@ PriorityField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=32_000), Expected("a whole number from 1 to 32000", 9)
 ]
 NexthopField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - (1 << 24)), Expected("a whole number below 2^32 - 2^24", 0x8C000000)
+    int, Strict(), Field(ge=1, le=(1 << 32) - (3 << 24)), Expected("a whole number below 2^32 - 3 * 2^24", 0x8C000000)
 ]
 MarkField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=(1 << 32) - 1), Expected("a whole number of 32 bits, not 0", 0x8C0000)
@@ -136,7 +136,10 @@ class Kernel(Section):
         "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
         Priorities.inner_spoofing,
     )
-    nexthops: NexthopField = setting("Nexthop objects have this number and 2^24 - 1 more.", LinuxSettings.nexthops)
+    nexthops: NexthopField = setting(
+        "Nexthop objects have this number and 2^24 - 1 more; behind them come as many again, twice, for groups.",
+        LinuxSettings.nexthops,
+    )
     mark: MarkField = setting("The packet mark of what is too big for a tunnel.", LinuxSettings.mark)
     mark_mask: MarkField = setting("The bits of packet marks that are the daemon's own.", LinuxSettings.mark_mask)
     hold_octets: HoldField = setting("Kernel memory for the packets of one node that wait.", LinuxSettings.hold_octets)

@@ -20,6 +20,7 @@ from sojourn.engines.extension import LmaExtension
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_request import HomeRequest
 from sojourn.engines.localized import End, options_of
+from sojourn.engines.naming import node_in_words
 from sojourn.engines.way_settings import LocalizedRoutingOfLma
 from sojourn.wire import MobilityMessage, MobilityOption
 from sojourn.wire.addresses import Address
@@ -106,11 +107,8 @@ class LocalizedRouting(LmaExtension):
     # --- what happens -----------------------------------------------------------------------------------------------
 
     def on_command(self, verb: str, arguments: dict[str, str]) -> bool:
-        """``localize`` and ``delocalize``, with ``node`` and ``other`` as `show bindings` has them."""
-        try:
-            one, other = bytes.fromhex(arguments["node"]), bytes.fromhex(arguments["other"])
-        except (KeyError, ValueError):
-            return False
+        """``localize`` and ``delocalize``, with ``node`` and ``other``, two nodes as people name them."""
+        one, other = (node_in_words(arguments[name]) if arguments.get(name) else b"" for name in ("node", "other"))
         key = _key(one, other)
         if one == other or not one or not other:
             return False
