@@ -118,7 +118,7 @@ def test_what_the_kernel_of_a_mag_is_told() -> None:
     """Packets are taken out of tunnels of other gateways and user planes; tunnels begin at every care-of address."""
     more = """\
 [mag.localized_routing]
-gateways = ["2001:db8:b2::1"]
+gateways = ["2001:db8:b1::1", "2001:db8:b2::1"]
 [mag.user_plane]
 addresses = ["2001:db8:f:1::1"]
 [mag.multipath]
@@ -142,7 +142,7 @@ def test_what_the_kernel_of_an_lma_is_told() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (MAG + '[mag.localized_routing]\ngateways = ["2001:db8:b1::1"]\n', "is `address` itself"),
+        (MAG + '[mag.localized_routing]\ngateways = ["2001:db8:b2::1", "2001:db8:b2::1"]\n', "is gateways[0] already"),
         (MAG + '[mag.user_plane]\naddresses = ["2001:db8:f::2", "2001:db8:f::2"]\n', "is addresses[0] already"),
         (MAG + '[mag.multipath]\nidentifier = "x"\ncare_of = ["2001:db8:b1::1"]\n', "is `address` itself"),
         (MAG + '[mag.multipath]\ncare_of = ["2001:db8:b1::2"]\n', "identifier"),

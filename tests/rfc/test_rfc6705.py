@@ -356,6 +356,7 @@ def test_7_an_initiation_at_the_lma_is_not_allowed() -> None:
         ((End(node("mn3"), (HOME1,)), END2), None, 129),
         ((End(PAIR[0], (HOME1, home(7))), END2), None, 129),
         ((END1, END2), STRANGER, 128),
+        ((END1, END2), gateway(1), 128),
         ((END1, End(node("mn9"), (prefix("2000::/3"),))), gateway(2), 128),
         ((END1, End(node("mn9"), (prefix("fe80::/64"),))), gateway(2), 128),
     ],

@@ -207,7 +207,8 @@ def anchors_of(section: Mag) -> tuple[Address, ...]:
 def _neighbours(section: Mag) -> tuple[Address, ...]:
     """Who else packets come from in tunnels."""
     localized, user_plane = section.localized_routing, section.user_plane
-    gateways = () if localized is None else localized.gateways
+    listed = () if localized is None else localized.gateways
+    gateways = tuple(gateway for gateway in listed if gateway != section.address)
     return gateways if user_plane is None else (*gateways, *user_plane.addresses)
 
 

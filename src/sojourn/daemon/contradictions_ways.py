@@ -22,7 +22,7 @@ _LOCALIZED_MAX = 0xFFFE * SECOND
 def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     """Other ends of tunnels are others, and our own ones are different."""
     own = readable(parse_address, mag.get("address"))
-    yield from _others(mag, own, "localized_routing", "gateways")
+    yield from _others(mag, None, "localized_routing", "gateways")  # one list for all of a domain may have our own
     yield from _others(mag, own, "user_plane", "addresses")
     yield from _others(mag, own, "multipath", "care_of")
     lifetime = table_of(mag.get("transient_bindings")).get("lifetime")

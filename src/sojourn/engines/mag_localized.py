@@ -114,7 +114,7 @@ class LocalizedRoutingAtMag(MagExtension):
         here = tuple(end for end, session in zip(ends, sessions, strict=True) if session is not None)
         if len(here) < (2 if remote is None else 1):
             raise Declined(LocalizedRoutingStatus.MN_NOT_ATTACHED, "a node is not here", here)
-        if remote is not None and remote not in self._settings.gateways:
+        if remote is not None and (remote not in self._settings.gateways or remote == self._address):
             raise Declined(_NOT_ALLOWED, "not a gateway that packets are exchanged with")
         if any(
             prefix.length < _SHORTEST or prefix.address[0] in (0, 0xFE, 0xFF) for e in ends for prefix in e.prefixes
