@@ -48,6 +48,7 @@ class ExtensionStorm(Storm):
                     ("revoke", {"node": who}),
                     ("revoke", {"gateway": "mag1"}),
                     ("notify", {"node": who, "reason": "register"}),
+                    ("quality", {"node": who, "dscp": str(dice.randrange(64))}),
                     ("renumber", {"node": who, "mode": dice.choice(["soft", "hard"])}),
                 ]
             )
@@ -65,12 +66,12 @@ def sizes(extension: Extension) -> dict[str, int]:  # type: ignore[type-arg]
     return {name: len(value) for name, value in kept.items() if isinstance(value, Sized)}
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(9))
 def test_a_storm_of_messages(seed: int) -> None:
-    ExtensionStorm(seed).run(700)
+    ExtensionStorm(seed).run(500)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_after_a_storm_nothing_is_left(seed: int) -> None:
     """Whatever forged messages made the engines believe ends with its lifetime."""
     storm = ExtensionStorm(seed)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sojourn.engines.configuration import GatewayProfile
-from sojourn.engines.extension_settings import QualityRequest, QualitySettings
+from sojourn.engines.extension_settings import NotificationSettings, QualityRequest, QualitySettings
+from sojourn.engines.registration import identifier_option
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, Handoff
+from sojourn.wire.extensions.rfc7077 import UpdateNotification, UpdateNotificationAcknowledgement
 from sojourn.wire.extensions.rfc7222 import (
     AllocationRetentionPriority,
     OperationalCode,
@@ -16,8 +18,9 @@ from sojourn.wire.extensions.rfc7222 import (
     QualityOfService,
 )
 from sojourn.wire.units import SECOND
-from support.pmip import ProxyDomain, request
-from support.pmip_extensions import messages
+from support.pmip import LMA, ProxyDomain, request
+from support.pmip_extensions import command, messages, reply, settled
+from support.table import node
 
 MEGA = 1_000_000
 VOICE = QualityRequest(46, 10 * MEGA, 5 * MEGA, priority=2)
@@ -123,10 +126,87 @@ def test_a_session_has_eight_requests_at_most() -> None:
     assert len(next(iter(extension._told.values()))) == 8  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("lima", [QualitySettings(), QualitySettings(1, 1)])
-def test_a_request_that_is_too_long_to_be_returned_is_answered_all_the_same(lima: QualitySettings) -> None:
+# --- the LMA asks (5.1, 5.2) ------------------------------------------------------------------------------------------
+
+
+def notifying() -> ProxyDomain:
+    domain = ProxyDomain(
+        lma={"quality": QualitySettings(), "update_notification": NotificationSettings()},
+        everybody=GatewayProfile(quality=VOICE),
+        update_notification=True,
+    )
+    return settled(domain, ("mn1", "mag1"))
+
+
+def test_5_1_a_new_request_a_change_and_the_end_of_it() -> None:
+    domain = notifying()
+    video = {"node": node("mn1").hex(), "dscp": "34"}
+    assert command(domain, "lma", "quality", **video, downlink="2000000")
+    domain.run(SECOND)
+    (sent,) = messages(domain, UpdateNotification)
+    (answer,) = messages(domain, UpdateNotificationAcknowledgement)
+    rate = (PerSessionAggMaxDlBitRate(False, False, 2 * MEGA),)
+    assert (sent.reason, sent.flags) == (5, 0x8000)
+    assert sent.all(QualityOfService) == (QualityOfService(2, 34, 1, rate),)
+    assert (answer.status, answer.all(QualityOfService)) == (0, (QualityOfService(2, 34, 0, rate),))
+    words = "DSCP 46 down 10M up 5M priority 2; DSCP 34 down 2M"
+    assert (shown(domain), shown(domain, "mag1", "sessions")) == (words, words)
+    domain.clear()
+    assert command(domain, "lma", "quality", **video, downlink="1000000")
+    domain.run(SECOND)
+    assert [one.operation for one in messages(domain, UpdateNotification)[0].all(QualityOfService)] == [3]
+    assert "DSCP 34 down 1M" in str(shown(domain))
+    assert command(domain, "lma", "quality", **video, remove="yes")
+    domain.run(SECOND)
+    words = words.partition(";")[0]
+    assert (shown(domain), shown(domain, "mag1", "sessions")) == (words, words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"node": "nobody@example.net", "dscp": "34"},
+        {"node": node("mn1").hex(), "dscp": "64"},
+        {"node": node("mn1").hex(), "dscp": "x"},
+        {"node": node("mn1").hex(), "dscp": "34", "remove": "yes"},
+        {"node": node("mn1").hex(), "colour": "34"},
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused(arguments: dict[str, str]) -> None:
+    domain = notifying()
+    assert not command(domain, "lma", "quality", **arguments)
+    assert domain.sent() == []
+
+
+def test_5_1_a_refusal_leaves_no_state_of_the_request_and_the_session() -> None:
+    domain = notifying()
+    domain.mag("mag1").extensions[0]._answers.clear()  # type: ignore[attr-defined]
+    full = tuple(allocate(number, 1) for number in range(8))
+    message = UpdateNotification(7, 5, 0x8000, (identifier_option(node("mn1")), *full))
+    answer = reply(domain, "mag1", LMA, message, UpdateNotificationAcknowledgement)
+    assert answer is not None
+    assert answer.status == 130  # with the one that there is these are nine
+    assert shown(domain, "mag1", "sessions") == "DSCP 46 down 10M up 5M priority 2"
+    empty = UpdateNotification(8, 5, 0x8000, (identifier_option(node("mn1")),))
+    answer = reply(domain, "mag1", LMA, empty, UpdateNotificationAcknowledgement)
+    assert answer is not None
+    assert answer.status == 130
+    assert domain.at("mag1").confirmed
+
+
+def test_5_2_a_query_is_answered_with_what_holds() -> None:
+    domain = notifying()
+    query = UpdateNotification(7, 5, 0x8000, (identifier_option(node("mn1")), QualityOfService(0, 0, 4)))
+    answer = reply(domain, "mag1", LMA, query, UpdateNotificationAcknowledgement)
+    assert answer is not None
+    assert (answer.status, answer.all(QualityOfService)) == (0, (QualityOfService(1, 46, 0, ATTRIBUTES),))
+
+
+@pytest.mark.parametrize("limits", [QualitySettings(), QualitySettings(1, 1)])
+def test_a_request_that_is_too_long_to_be_returned_is_answered_all_the_same(limits: QualitySettings) -> None:
     """2048 octets can travel (RFC 6275 6.1.1), also when the node has many prefixes."""
-    domain = asking(lima, attach=False)
+    domain = asking(limits, attach=False)
     domain.reconfigure("lma", everybody=domain.lma_configurations["lma"].everybody.__class__(count=40))
     long = QualityOfService(0, 1, 1, tuple(QosVendorSpecificAttribute(9, 1, bytes(200)) for _ in range(1)))
     answer = domain.ask(request(domain, more=tuple(long for _ in range(8))))

@@ -12,6 +12,7 @@ from sojourn.wire import BindingUpdate, HomeNetworkPrefix, MobileNodeLinkLayerId
 from sojourn.wire.addresses import Prefix, prefix
 from sojourn.wire.extensions.rfc7077 import UpdateNotification, UpdateNotificationAcknowledgement
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
+from support import pmip_checkers
 from support.pmip import HOME, HOME2, LMA, ProxyDomain, gateway, prefixes_of, request, status_of
 from support.pmip_extensions import STRANGER, command, messages, reply, settled
 from support.table import HOSTS, node
@@ -163,6 +164,22 @@ def test_a_lost_acknowledgement_is_made_good_by_the_next_registration() -> None:
     domain.run(MINUTE)
     assert domain.entry().prefixes == (new,)
     assert len(domain.lma.cache) == 1
+
+
+def test_an_anchor_that_restarts_meanwhile_learns_from_the_next_registration() -> None:
+    domain = renumbering(lifetime=60 * SECOND)
+    domain.on_probe = lambda name, probe: domain.attach("mn1", name)
+    (old,) = domain.entry().prefixes
+    domain.lose = lambda source, destination, message: isinstance(message, UpdateNotificationAcknowledgement)
+    command(domain, "lma", "renumber", node=MN1)
+    domain.run(SECOND // 10)
+    domain.restart("lma", store=True)
+    (new,) = domain.at("mag1").anchored
+    assert domain.entry().prefixes == (old,) != (new,)
+    domain.run(MINUTE)
+    assert domain.entry().prefixes == (new,)
+    assert set(domain.plane("lma").state.prefixes) == {new}
+    assert pmip_checkers.faults(domain) == []
 
 
 def test_a_notification_that_never_arrived_is_undone_by_the_next_registration() -> None:

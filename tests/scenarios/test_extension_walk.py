@@ -32,6 +32,7 @@ class ExtensionWalk(Walk):
                 ("lma", "revoke", {"node": who}),
                 ("lma", "revoke", {"gateway": self.dice.choice(["mag1", "mag2"])}),
                 ("mag1", "revoke", {}),
+                ("lma", "quality", {"node": who, "dscp": "34", "uplink": "1000"}),
                 ("lma", "notify", {"node": who, "reason": self.dice.choice(["register", "access-network"])}),
                 ("lma", "notify", {"gateway": "mag3", "reason": "register"}),
                 ("lma", "renumber", {"node": who, "mode": mode}),
@@ -45,7 +46,7 @@ class ExtensionWalk(Walk):
         self.domain.run(100 * SECOND)
 
 
-@pytest.mark.parametrize("first", range(0, 60, _TOGETHER))
+@pytest.mark.parametrize("first", range(0, 40, _TOGETHER))
 def test_after_a_random_walk_with_extensions_everything_is_right(first: int) -> None:
     found = []
     for seed in range(first, first + _TOGETHER):

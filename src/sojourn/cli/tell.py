@@ -29,7 +29,7 @@ def tell(
     verb:
         What is to be done. Gateways: refresh; detach node=; handoff node= kind=; revoke [lma=]. LMAs: revoke node=
         [prefix=] [trigger=], or gateway=, or realm= [gateway=]; notify reason= with node= or gateway=; renumber node=
-        or pool= [mode=].
+        or pool= [mode=]; quality node= dscp= and rates.
     arguments:
         As name=value. Nodes are named by link-layer address, by name, or in hexadecimal.
     daemon:

@@ -127,6 +127,10 @@ class LmaExtension(Extension["LmaRegistration"]):
     def __init__(self, lma: LmaRegistration) -> None:
         super().__init__(lma, lma.configuration.address)
 
+    def _beside(self, kind: type[X]) -> X | None:
+        """Another extension of this LMA, if it is switched on."""
+        return next((one for one in self._role.extensions if isinstance(one, kind)), None)
+
     def asked(self, request: HomeRequest) -> None:
         """A complete request came; the cache was not looked at yet. Raises `Refused`."""
 

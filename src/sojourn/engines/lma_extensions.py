@@ -10,11 +10,11 @@ from sojourn.engines.controlled_timers import LmaControlledTimers
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.heartbeat import LmaHeartbeat
 from sojourn.engines.lma_notification import LmaNotification
+from sojourn.engines.lma_quality import LmaQuality
 from sojourn.engines.lma_redirect import LmaRedirect
 from sojourn.engines.lma_renumbering import LmaRenumbering
 from sojourn.engines.lma_revocation import LmaRevocation
 from sojourn.engines.lma_way_extensions import lma_way_extensions
-from sojourn.engines.quality import LmaQuality
 from sojourn.engines.vendors import LmaVendors
 
 if TYPE_CHECKING:

@@ -109,7 +109,7 @@ class LmaRedirect(LmaExtension):
         """It is over."""
         passed = self._passed.pop(sequence, None)
         if passed is not None:
-            del self._latest[passed.request.node]
+            self._latest.pop(passed.request.node, None)
             self.sleep(sequence)
         return passed
 

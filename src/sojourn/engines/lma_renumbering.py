@@ -20,7 +20,7 @@ from sojourn.engines.extension import LmaExtension
 from sojourn.engines.extension_settings import RenumberingSettings
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_notification import LmaNotification
-from sojourn.engines.lma_request import HomeRequest
+from sojourn.engines.lma_request import ALL_ZERO, HomeRequest
 from sojourn.engines.naming import node_in_words
 from sojourn.engines.registration import Refused
 from sojourn.wire import HomeNetworkPrefix, Status
@@ -112,7 +112,7 @@ class LmaRenumbering(LmaExtension):
 
     def _begin(self, entry: BindingCacheEntry, soft: Duration) -> bool:
         """Whether the MAG of this session was told of new prefixes."""
-        notification = next((one for one in self._role.extensions if isinstance(one, LmaNotification)), None)
+        notification = self._beside(LmaNotification)
         if notification is None or entry.waiting or entry.slot in self._offers or entry.slot in self._former:
             return False
         prefixes = self._role.prefixes.other(entry.prefixes, self.now)
@@ -201,8 +201,29 @@ class LmaRenumbering(LmaExtension):
                 self._agree(offer)
             elif offer is not None and (offer.unanswered or request.source != offer.gateway):
                 self._withdraw(offer)
+            elif offer is None and former is None and self._is_of_another_life(request, entry):
+                self._adopt(entry, request)
             if former is not None and not set(former.prefixes).isdisjoint(request.prefixes):
                 raise Refused(Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH, "prefixes of before a renumbering")
+
+    def _is_of_another_life(self, request: HomeRequest, entry: BindingCacheEntry) -> bool:
+        """The same interface, still there, has prefixes that nobody here has: its MAG took them before we restarted."""
+        return (
+            bool(request.prefixes)
+            and not any(map(self._role.cache.with_prefix, request.prefixes))
+            and request.link_layer == entry.link_layer != ALL_ZERO
+            and (request.technology, request.gateway) == (entry.technology, entry.gateway)
+        )
+
+    def _adopt(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
+        """They are the session's, if it may have them."""
+        role = self._role
+        profile = role._profile(entry.node)
+        if entry.waiting or profile is None or not role.prefixes.claim(profile, request.prefixes, self.now):
+            return
+        offer = self._offers[entry.slot] = Offer(entry, entry.source, request.prefixes, 0)
+        self._forward(entry.slot, offer.prefixes)
+        self._agree(offer)
 
     def registered(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """It moved: the other MAG does not know the old prefixes."""

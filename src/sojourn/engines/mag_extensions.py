@@ -10,11 +10,11 @@ from sojourn.engines.controlled_timers import MagControlledTimers
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.heartbeat import MagHeartbeat
 from sojourn.engines.mag_notification import MagNotification
+from sojourn.engines.mag_quality import MagQuality
 from sojourn.engines.mag_redirect import MagRedirect
 from sojourn.engines.mag_renumbering import MagRenumbering
 from sojourn.engines.mag_revocation import MagRevocation
 from sojourn.engines.mag_way_extensions import mag_way_extensions
-from sojourn.engines.quality import MagQuality
 from sojourn.engines.vendors import MagVendors
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from sojourn.engines.access_session import SERVED
+from sojourn.engines.answering import fits
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import (
@@ -96,7 +97,10 @@ class MagNotification(MagExtension):
         about = [
             option for option in message.options if isinstance(option, MobileNodeIdentifier | MobileNodeGroupIdentifier)
         ]
-        return UpdateNotificationAcknowledgement(message.sequence, int(status), (*about[:1], *options))
+        answer = UpdateNotificationAcknowledgement(message.sequence, int(status), (*about[:1], *options))
+        if not fits(answer):
+            answer = UpdateNotificationAcknowledgement(message.sequence, int(status), tuple(about[:1]))
+        return answer
 
     def _sessions_of(self, message: UpdateNotification, source: Address) -> list[BindingUpdateListEntry]:
         """Whom it is about: a node, perhaps one of its interfaces, or all nodes of this LMA."""
