@@ -172,6 +172,15 @@ def test_ways_are_asserted_again_when_the_link_comes_back() -> None:
     assert spread(domain) == [(gateway(1), SECOND_PATH)]
 
 
+@pytest.mark.parametrize("store", [True, False])
+def test_an_lma_that_restarts_learns_of_the_paths_again(store: bool) -> None:
+    domain = multipath()
+    domain.restart("lma", store=store)
+    domain.run(900 * SECOND)
+    slot = domain.entry().slot
+    assert domain.plane("lma").state.slots[slot] == EnsurePaths(slot, (gateway(1), SECOND_PATH))
+
+
 # --- the LMA (4.1) ----------------------------------------------------------------------------------------------------
 
 
@@ -277,3 +286,5 @@ def test_nothing_is_left_of_sessions_that_ended() -> None:
     assert not there._paths  # type: ignore[attr-defined]
     assert not here._active  # type: ignore[attr-defined]
     assert not here._denied  # type: ignore[attr-defined]
+    assert not here._unsure  # type: ignore[attr-defined]
+    assert not here._rounds  # type: ignore[attr-defined]

@@ -208,6 +208,10 @@ class MagExtension(Extension["MagRegistration"]):
     def departed(self, session: BindingUpdateListEntry) -> None:
         """The node left our link."""
 
+    def node_of(self, prefix: Prefix) -> bytes | None:
+        """The session that has this prefix from the extension."""
+        return None
+
     def served(self, session: BindingUpdateListEntry) -> None:
         """Packets of the node take its access link: it came, or the kernel may have forgotten."""
 

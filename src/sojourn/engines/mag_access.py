@@ -77,6 +77,11 @@ class MagState(AccessState[BindingUpdateListEntry]):
         elsewhere = (extension.uplink(session) for extension in self.extensions)
         return next(filter(None, elsewhere), session.lma)
 
+    def _node_of(self, prefix: Prefix) -> bytes | None:
+        """Also of prefixes that are not the node's home network."""
+        others = (extension.node_of(prefix) for extension in self.extensions)
+        return super()._node_of(prefix) or next(filter(None, others), None)
+
     def _remove_foreign(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
         super()._remove_foreign(session, prefix)
         for extension in self.extensions:

@@ -145,6 +145,10 @@ class DelegationAtMag(MagExtension):
             self._do(EnsurePrefix(prefix, session.slot))
             self._do(EnsureUplink(prefix, self._role._tunnel_end(session)))
 
+    def node_of(self, prefix: Prefix) -> bytes | None:
+        """The router of that network."""
+        return self._owner.get(prefix)
+
     def removed(self, session: BindingUpdateListEntry) -> None:
         """ "the created forwarding state has to be removed"."""
         self._hold(session, ())

@@ -133,6 +133,10 @@ class FlowMobilityAtMag(MagExtension):
             self._do(EnsurePrefix(moved, session.slot))
             self._do(EnsureUplink(moved, self._role._tunnel_end(session)))
 
+    def node_of(self, prefix: Prefix) -> bytes | None:
+        """The link that it is moved to."""
+        return self._taker.get(prefix)
+
     def departed(self, session: BindingUpdateListEntry) -> None:
         """The LMA takes them back when it hears of it."""
         self._take(session, [])

@@ -34,6 +34,8 @@ from sojourn.wire.units import Duration
 if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
 
+_ROUNDS = 3
+"""Refreshes for all paths (flag B), before each is registered by itself again."""
 _FIRST = 1
 """BID of the path of the first address."""
 
@@ -52,8 +54,16 @@ class MultipathAtMag(MagExtension):
         self._down: set[int] = set()
         self._active: dict[bytes, set[int]] = {}
         """Sessions with multipath support, and the BIDs of their other paths."""
+        self._unsure: dict[bytes, set[int]] = {}
+        """Paths that are registered again, as an LMA that restarted may have lost them."""
+        self._rounds: dict[bytes, int] = {}
+        """Refreshes of each session since that was done last."""
         self._denied: set[bytes] = set()
         """Sessions whose LMA will have none of it."""
+
+    def refresh_requested(self) -> None:
+        """The LMA may know of no path."""
+        self._unsure = {node: set(active) for node, active in self._active.items()}
 
     def on_command(self, verb: str, arguments: dict[str, str]) -> bool:
         """``path`` with ``address``, a care-of address that is not the first, and ``state``, ``up`` or ``down``."""
@@ -119,7 +129,10 @@ class MultipathAtMag(MagExtension):
         if answer.first(MagMultipathBinding) is None:
             self._forget(session)
             return
-        self._active.setdefault(session.node, set())
+        active = self._active.setdefault(session.node, set())
+        self._rounds[session.node] = self._rounds.get(session.node, 0) + 1
+        if self._rounds[session.node] > _ROUNDS:
+            self._rounds[session.node], self._unsure[session.node] = 0, set(active)
         self._go_on(session)
 
     def _go_on(self, session: BindingUpdateListEntry) -> None:
@@ -127,7 +140,8 @@ class MultipathAtMag(MagExtension):
         requests = self._role._requests
         if any(requests.get(self._request(session, identifier)) for identifier in self._others):
             return
-        missing = self._others.keys() - self._active[session.node] - self._down
+        sure = self._active[session.node] - self._unsure.get(session.node, set())
+        missing = self._others.keys() - sure - self._down
         if missing:
             self._register(session, min(missing), self._role.configuration.lifetime)
 
@@ -161,8 +175,12 @@ class MultipathAtMag(MagExtension):
     ) -> None:
         if answer.status >= REFUSING:
             self._report("path-refused", node=session.node, status=answer.status, address=self._others[identifier])
+            self._unsure.get(session.node, set()).discard(identifier)
+            self._active[session.node].discard(identifier)
+            self._spread(session)
         elif update.lifetime and answer.lifetime and session.presence is SERVED:
             self._active[session.node].add(identifier)
+            self._unsure.get(session.node, set()).discard(identifier)
             self._spread(session)
             self._report("path", node=session.node, address=self._others[identifier])
             self._go_on(session)
@@ -189,6 +207,8 @@ class MultipathAtMag(MagExtension):
     def _forget(self, session: BindingUpdateListEntry) -> None:
         for identifier in self._others if session.node in self._active else ():
             self._role._requests.cancel(self._request(session, identifier))
+        self._unsure.pop(session.node, None)
+        self._rounds.pop(session.node, None)
         if self._active.pop(session.node, None):
             for prefix in session.anchored:
                 self._do(WithdrawSpread(prefix))
