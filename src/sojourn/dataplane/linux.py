@@ -6,6 +6,7 @@
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
                     nexthop object)
+    shortcut        `DESTINATION from SOURCE` in table `uplinks`: via the neighbour of a slot, or through a tunnel
     counter         element of the nf_tables sets `away` and `far`
     multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
     IPv4            routes to the same nexthop objects; sources in the nf_tables sets of `ipv4_filter`
@@ -31,7 +32,10 @@ from sojourn.core.effects import (
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -41,7 +45,9 @@ from sojourn.core.effects import (
     WithdrawMembership,
     WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
@@ -61,8 +67,8 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
-from sojourn.dataplane.settings import SLOTS, LinuxSettings
-from sojourn.dataplane.state import ForwardingState, Way
+from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
+from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -208,6 +214,8 @@ class LinuxDataplane:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
+            case EnsurePaths():
+                self._point_to_paths(effect)
             case EnsurePrefix(prefix, slot):
                 self._ensure_prefix(prefix, slot)
             case WithdrawPrefix(prefix):
@@ -216,6 +224,14 @@ class LinuxDataplane:
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
                 self._withdraw_uplink(prefix)
+            case EnsureSpread(prefix, sources):
+                self._spread(prefix, sources)
+            case WithdrawSpread(prefix):
+                self._spread(prefix, ())
+            case EnsureShortcut(source, destination, remote):
+                self._ensure(self._shortcut(source, destination, remote))
+            case WithdrawShortcut(source, destination):
+                self._withdraw(Route(self._settings.tables.uplinks, destination, source))
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -273,13 +289,16 @@ class LinuxDataplane:
 
     # --- slots --------------------------------------------------------------------------------------------------
 
-    def _point(self, way: Way) -> None:
+    def _point(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> None:
         """Replace where the slot points; then let go what waited. One system call."""
         slot = way.slot
         if not 0 <= slot < SLOTS:
             raise OSError(errno.EINVAL, f"slot {slot} is out of range")
         previous = self.state.slots.get(slot)
         nexthop, neighbour = self._nexthop(way)
+        if isinstance(previous, EnsurePaths):
+            self._leave_paths(slot, nexthop, neighbour)
+            return
         waited = self._waits(slot, nexthop)
         if self._claimed(nexthop, neighbour):
             return
@@ -301,6 +320,33 @@ class LinuxDataplane:
             if error.errno != errno.ENOENT or previous is None:
                 raise
             self._restore_slot(slot, nexthop)
+
+    def _point_to_paths(self, way: EnsurePaths) -> None:
+        """A group of nexthops; the kernel turns none into a group, so the routes to the slot change over to it."""
+        for remote in way.remotes:
+            self._check_peer(remote)
+        members = [Nexthop(self._member(remote), *self._installation.tunnels.to(remote)) for remote in way.remotes]
+        group = Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
+        self._ensure(*members, group, *self._routes_to(way.slot, group.id))
+        previous = self.state.slots.get(way.slot)
+        if previous is not None and not isinstance(previous, EnsurePaths):
+            self._withdraw_slot(way.slot)
+
+    def _group(self, slot: int) -> int:
+        return self._settings.nexthops + NEXTHOP_GROUPS + slot
+
+    def _member(self, remote: Address) -> int:
+        return self._settings.nexthops + 2 * NEXTHOP_GROUPS + self._settings.peers.index(remote)
+
+    def _routes_to(self, slot: int, nexthop: int) -> list[Route]:
+        nodes, prefixes = self._settings.tables.nodes, self.state.prefixes
+        return [Route(nodes, prefix, nexthop=nexthop) for prefix, used in prefixes.items() if used == slot]
+
+    def _leave_paths(self, slot: int, nexthop: Nexthop, neighbour: Neighbour | None) -> None:
+        """The slot points to one place again."""
+        things: list[KernelObject] = [nexthop] if neighbour is None else [neighbour, nexthop]
+        self._ensure(*things, *self._routes_to(slot, nexthop.id))
+        self._withdraw(Nexthop(self._group(slot), 0))
 
     def _waits(self, slot: int, nexthop: Nexthop) -> bool:
         """Whether packets to the slot wait, in this life or since an earlier one."""
@@ -329,7 +375,7 @@ class LinuxDataplane:
         ]
         self._netlink.request(nexthop.ensure(), *(route.ensure() for route in routes))
 
-    def _nexthop(self, way: Way) -> tuple[Nexthop, Neighbour | None]:
+    def _nexthop(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> tuple[Nexthop, Neighbour | None]:
         number, near = self._settings.nexthops + way.slot, self._installation.near
         match way:
             case EnsureDelivery(slot, interface, link_layer):
@@ -362,6 +408,8 @@ class LinuxDataplane:
     def _withdraw_slot(self, slot: int) -> None:
         previous = self.state.slots.get(slot)
         things: list[KernelObject] = [Nexthop(self._settings.nexthops + slot, 0)]
+        if isinstance(previous, EnsurePaths):
+            things.append(Nexthop(self._group(slot), 0))
         if isinstance(previous, EnsureDelivery):
             neighbour = self._neighbour(previous)
             if neighbour is not None:
@@ -373,13 +421,18 @@ class LinuxDataplane:
     # --- prefixes -----------------------------------------------------------------------------------------------
 
     def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
-        route = Route(self._settings.tables.nodes, prefix, nexthop=self._settings.nexthops + slot)
+        way = self.state.slots.get(slot)
+        number = self._group(slot) if isinstance(way, EnsurePaths) else self._settings.nexthops + slot
+        route = Route(self._settings.tables.nodes, prefix, nexthop=number)
         try:
             self._ensure(route)
         except OSError as error:  # "Nexthop id does not exist"
-            if error.errno not in (errno.EINVAL, errno.ENOENT) or slot not in self.state.slots:
+            if error.errno not in (errno.EINVAL, errno.ENOENT) or way is None:
                 raise
-            way = self.state.slots[slot]
+            if isinstance(way, EnsurePaths):
+                self._point_to_paths(way)
+                self._ensure(route)
+                return
             nexthop, neighbour = self._nexthop(way)
             if neighbour is not None:
                 self._netlink.request(neighbour.ensure())
@@ -390,9 +443,16 @@ class LinuxDataplane:
         tables = self._settings.tables
         tunnel = Route(tables.uplinks, ANY, prefix)
         if anchor is not None:
-            way = self._installation.tunnels.to(anchor)
-            tunnel = tunnel._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
+            tunnel = self._tunnelled(tunnel, anchor)
+            sources = self.state.spreads.get(prefix, ())
+            if len(sources) > 1:
+                devices = tuple(self._installation.sources[source] for source in sources)
+                tunnel = tunnel._replace(device=0, gateway=station(SLOTS), devices=devices)
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
+
+    def _tunnelled(self, route: Route, remote: Address) -> Route:
+        way = self._installation.tunnels.to(remote)
+        return route._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
         if prefix.is_ipv4:
@@ -418,6 +478,28 @@ class LinuxDataplane:
         if self._ipv4 is None:
             raise OSError(errno.EAFNOSUPPORT, f"{prefix}: this data plane was not set up for IPv4")
         return self._ipv4
+
+    def _spread(self, prefix: Prefix, sources: tuple[Address, ...]) -> None:
+        """The route of the uplink once more, if there is one."""
+        for source in sources:
+            if source not in self._installation.sources:
+                raise OSError(errno.EADDRNOTAVAIL, f"{text(source)} is not an address that tunnels begin at here")
+        before = self.state.spreads.get(prefix, ())
+        self.state.spreads[prefix] = sources
+        if prefix in self.state.uplinks and before != sources:
+            self._ensure_uplink(prefix, self.state.uplinks[prefix])
+
+    def _shortcut(self, source: Prefix, destination: Prefix, remote: Address | None) -> Route:
+        uplinks = self._settings.tables.uplinks
+        if remote is not None:
+            self._check_peer(remote)
+            return self._tunnelled(Route(uplinks, destination, source), remote)
+        slot = self.state.prefixes.get(destination)
+        way = None if slot is None else self.state.slots.get(slot)
+        if not isinstance(way, EnsureDelivery):
+            raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
+        device = self._installation.index(way.interface)
+        return Route(uplinks, destination, source, device=device, gateway=station(way.slot))
 
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""

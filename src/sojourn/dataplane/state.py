@@ -17,7 +17,10 @@ from sojourn.core.effects import (
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -27,13 +30,15 @@ from sojourn.core.effects import (
     WithdrawMembership,
     WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 
-Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold
+Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsurePaths | EnsureHold
 """Where a slot points."""
 
 
@@ -44,6 +49,8 @@ class ForwardingState:
     slots: dict[int, Way] = field(default_factory=dict)
     prefixes: dict[Prefix, int] = field(default_factory=dict)
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
+    spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
+    shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
     multicast_routes: dict[tuple[Address, Address | None], tuple[str, ...]] = field(default_factory=dict)
@@ -53,7 +60,7 @@ class ForwardingState:
     def record(self, effect: ForwardingEffect) -> None:
         """`effect` should hold from now on."""
         match effect:
-            case EnsureDelivery() | EnsureTunnel() | EnsureHold():
+            case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
             case WithdrawSlot(slot):
                 self.slots.pop(slot, None)
@@ -67,6 +74,14 @@ class ForwardingState:
                 self.uplinks[prefix] = anchor
             case WithdrawUplink(prefix):
                 self.uplinks.pop(prefix, None)
+            case EnsureSpread(prefix, sources):
+                self.spreads[prefix] = sources
+            case WithdrawSpread(prefix):
+                self.spreads.pop(prefix, None)
+            case EnsureShortcut(source, destination, remote):
+                self.shortcuts[source, destination] = remote
+            case WithdrawShortcut(source, destination):
+                self.shortcuts.pop((source, destination), None)
             case EnsureCounter(prefix):
                 self.counters.add(prefix)
             case WithdrawCounter(prefix):
@@ -97,6 +112,10 @@ class ForwardingState:
             yield EnsurePrefix(prefix, slot)
         for prefix, anchor in self.uplinks.items():
             yield EnsureUplink(prefix, anchor)
+        for prefix, sources in self.spreads.items():
+            yield EnsureSpread(prefix, sources)
+        for pair, remote in self.shortcuts.items():
+            yield EnsureShortcut(*pair, remote)
         for prefix in sorted(self.counters):
             yield EnsureCounter(prefix)
         for (group, source), interfaces in self.multicast_routes.items():
@@ -107,6 +126,8 @@ class ForwardingState:
         """Effects that withdraw what is here and not in `asked`."""
         withdrawals: list[ForwardingEffect] = []
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawSpread(prefix) for prefix in self.spreads if prefix not in asked.spreads]
+        withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
@@ -148,6 +169,8 @@ def _way_text(way: Way | None) -> str:
             return f"{interface} {link_layer_text(link_layer)}"
         case EnsureTunnel(_, remote):
             return f"tunnel {text(remote)}"
+        case EnsurePaths(_, remotes):
+            return "tunnels " + ", ".join(map(text, remotes))
         case EnsureHold():
             return "hold"
         case _:
