@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.core.effects import EnsureUplink
 from sojourn.core.events import Commanded
 from sojourn.engines.way_settings import UserPlaneOfLma, UserPlaneOfMag
 from sojourn.wire import BindingAcknowledgement, BindingUpdate
@@ -39,6 +40,14 @@ def test_4_the_gateway_asks_with_an_empty_option_and_is_told() -> None:
     assert named(domain, BindingUpdate) == [[b""]]
     assert named(domain, BindingAcknowledgement) == [[UPA]]
     assert uplinks(domain) == [UPA]
+
+
+def test_4_no_packet_is_ever_tunnelled_elsewhere() -> None:
+    domain = ProxyDomain(2, lma={"user_plane": SPLIT_LMA}, user_plane=SPLIT_MAG)
+    domain.clear()
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    assert {effect.anchor for _, _, effect in domain.effects if isinstance(effect, EnsureUplink)} == {UPA}
 
 
 def test_1_signalling_stays_where_it_was() -> None:

@@ -14,7 +14,7 @@ from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_request import HomeRequest
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.way_settings import UserPlaneOfLma, UserPlaneOfMag
-from sojourn.wire import BindingAcknowledgement, MobilityOption
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobilityOption
 from sojourn.wire.addresses import Address, text
 from sojourn.wire.extensions.rfc7389 import LmaUserPlaneAddress
 
@@ -70,7 +70,9 @@ class MagUserPlane(MagExtension):
         """Without support in the whole domain, the MAG "MUST indicate ... it supports this feature"."""
         return () if self._settings.domain_wide else (LmaUserPlaneAddress(),)
 
-    def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
+    def accepting(
+        self, session: BindingUpdateListEntry, request: BindingUpdate, answer: BindingAcknowledgement
+    ) -> None:
         """ "MUST be a valid address under the administrative control associated with the LMA": one of ours."""
         offered = [option.address for option in answer.all(LmaUserPlaneAddress)]
         known = [end for end in offered if end in self._settings.addresses]
@@ -79,7 +81,7 @@ class MagUserPlane(MagExtension):
         before = self._ends.pop(session.node, None)
         if known:
             self._ends[session.node] = known[0]
-        if before != self._ends.get(session.node):
+        if before != self._ends.get(session.node) and session.anchored:
             self._role._reassert(session)
 
     def uplink(self, session: BindingUpdateListEntry) -> Address | None:
