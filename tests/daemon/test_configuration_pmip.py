@@ -14,6 +14,7 @@ from sojourn.daemon.configuration import (
     parse,
 )
 from sojourn.daemon.model import Lma, Mag
+from sojourn.daemon.roles import tolerated
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
     Gateway,
@@ -215,3 +216,13 @@ def test_an_lma_with_nothing_to_give_and_nobody_to_give_it_to() -> None:
 def test_a_pool_that_is_smaller_than_a_prefix() -> None:
     narrow = LMA.replace("2001:db8:f100::/48", "2001:db8:f100::/60").replace("pools", "prefix_length = 56\npools")
     assert any("lma.pools[1]: 2001:db8:f100::/60 has no room for a /56" in line for line in problems(narrow))
+
+
+def test_one_gateway_is_understood_as_another_implementation() -> None:
+    """The table of a router says it of that router; `tolerate` above it is for all others."""
+    text = LMA.replace('name = "mag1"', 'name = "mag1"\ntolerate = "oai-pmipv6"')
+    section = parse(text.encode(), "lma.toml").file.lma
+    assert section is not None
+    assert (tolerated(section), section.tolerate) == ({address("2001:db8:b1::1"): "oai-pmipv6"}, None)
+    with pytest.raises(ConfigurationError, match=r"lma\.gateways\[0\]\.tolerate"):
+        parse(text.replace("oai-", "oia-").encode(), "lma.toml")

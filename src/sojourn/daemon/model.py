@@ -53,8 +53,8 @@ LogField: TypeAlias = Annotated[
 LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
 IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
 ToleranceField: TypeAlias = Annotated[
-    Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
-    Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
+    Literal["mad-pmipv6", "oai-pmipv6", "opmip", "inet", "umip-dsmip"] | None,
+    Expected('"mad-pmipv6", "oai-pmipv6", "opmip", "inet" or "umip-dsmip"', "mad-pmipv6"),
 ]
 Dhcpv6Field: TypeAlias = Annotated[
     Literal["off", "stateless", "stateful"], Expected('"off", "stateless" or "stateful"', "stateful")
@@ -162,6 +162,11 @@ class Peer(Section):
     )
     ipv4_pool: Ipv4PoolField | None = setting(
         "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
+    )
+    tolerate: ToleranceField = setting(
+        "Understand this router as that implementation, whatever `tolerate` says of all others.",
+        None,
+        example="oai-pmipv6",
     )
 
 
@@ -343,6 +348,11 @@ class CmdMaar(Section):
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
     pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
     ipv4_pool: Ipv4PoolField | None = setting("Its pool of IPv4 addresses, likewise.", None, example="10.1.0.0/16")
+    tolerate: ToleranceField = setting(
+        "Understand this router as that implementation, whatever `tolerate` says of all others.",
+        None,
+        example="oai-pmipv6",
+    )
 
 
 class Cmd(Section):
@@ -488,6 +498,11 @@ class LmaGateway(Section):
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.", example="2001:db8:b1::1")
     care_of: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::2"])] = setting(
         "More tunnel ends of it, which it may name in an Alternate Care-of Address option.", ()
+    )
+    tolerate: ToleranceField = setting(
+        "Understand this router as that implementation, whatever `tolerate` says of all others.",
+        None,
+        example="oai-pmipv6",
     )
 
 

@@ -25,7 +25,7 @@ from sojourn.daemon.configuration import (
     mag_configuration,
     speaks_ipv4,
 )
-from sojourn.daemon.model import ROLES, Cmd, File, Lma, Maar, Mag
+from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag, Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
@@ -202,12 +202,27 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
                 untrusted=access_interfaces(file),
                 strangers=parts.strangers,
                 profile=section.tolerate,
+                profiles=tolerated(section),
                 recorder=recorder,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
         keep = not isinstance(section, Cmd) and section.keep_forwarding
         return Role(name, observed, host, dataplane, keep, fresh, lock)
+
+
+def tolerated(section: Section) -> dict[Address, str]:
+    """Whom to understand in which way, where that is said of one peer."""
+    match section:
+        case Maar():
+            peers: Iterable[Peer | CmdMaar | LmaGateway] = section.peers
+        case Cmd():
+            peers = section.maars
+        case Lma():
+            peers = section.gateways
+        case Mag():
+            peers = ()
+    return {peer.address: peer.tolerate for peer in peers if peer.tolerate is not None}
 
 
 def access_interfaces(file: File) -> tuple[str, ...]:
