@@ -344,7 +344,7 @@ def test_a_flood_of_discovers_keeps_no_host_from_an_address() -> None:
         message = _discover(mac)
         made.event("ar1", DhcpReceived("acc0", mac, address("0.0.0.0"), address("255.255.255.255"), message))
         made.run(10 * SECOND // 1000)
-    pool = made.maar("ar1").ipv4_pool
+    pool = made.maar("ar1").leases.ipv4_pool
     assert pool is not None
     assert len(pool) <= 253
     assert ipv4_pool(1).covers(client.obtain_ipv4("ar1"))
@@ -353,7 +353,7 @@ def test_a_flood_of_discovers_keeps_no_host_from_an_address() -> None:
 def test_a_full_pool_is_counted_and_those_who_have_an_address_keep_it() -> None:
     made = Domain(dhcp=True, new_nodes_per_second=10_000, nodes=100_000)
     first: list[tuple[Client, object]] = []
-    pool = made.maar("ar1").ipv4_pool
+    pool = made.maar("ar1").leases.ipv4_pool
     assert pool is not None
     for number in range(1, 99):
         made.attach(f"mn{number}", "ar1")
@@ -375,7 +375,7 @@ def test_what_was_offered_and_not_taken_goes_back() -> None:
     made = domain()
     client = Client(made, "mn1")
     client.shout("ar1", DhcpType.DISCOVER)
-    pool = made.maar("ar1").ipv4_pool
+    pool = made.maar("ar1").leases.ipv4_pool
     assert pool is not None
     assert len(pool) == 1
     assert not any(isinstance(effect, EnsureLogicalInterface) for _, name, effect in made.effects if name != "ar1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sojourn.core.effects import Report, SendDhcp
 from sojourn.core.events import DhcpReceived, Event
 from sojourn.engines.base import TimerName
-from sojourn.engines.dhcp_service import DhcpService
+from sojourn.engines.dhcp_service import DhcpServers, DhcpService
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
 from sojourn.engines.dhcpv6 import Holdings
 from sojourn.wire.addresses import Prefix, address
@@ -20,8 +20,7 @@ class Gateway(DhcpService):
 
     def __init__(self) -> None:
         super().__init__(0)
-        self._questions = {}
-        self._dhcpv4 = Dhcpv4Server(Dhcpv4Settings(address("10.1.0.1"), 60 * SECOND, 1460))
+        self.dhcp = DhcpServers(v4=Dhcpv4Server(Dhcpv4Settings(address("10.1.0.1"), 60 * SECOND, 1460)))
         self.home: Home | None = None
         self.asked = 0
         self.given_back: list[Prefix] = []

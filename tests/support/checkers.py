@@ -92,8 +92,10 @@ def nothing_left(domain: Domain) -> list[str]:
         state, engine = member.plane.state, member.engine
         left = [state.slots, state.prefixes, state.uplinks, state.counters, state.logical_interfaces]
         left += [engine.sessions, engine._foreign, engine._logical_users]
-        left += [engine._router_users, engine._offers, engine._questions]
-        pools = [pool for pool in (engine.pool, engine.ipv4_pool, engine.delegated_pool) if pool is not None]
+        pools = [engine.pool]
+        if engine.leases is not None:
+            left += [engine.leases.shown, engine.leases.offers, engine.dhcp.questions]
+            pools += [pool for pool in (engine.leases.ipv4_pool, engine.leases.delegated_pool) if pool is not None]
         if any(left) or any(map(len, pools)):
             faults.append(f"{member.name}: {left}, {[len(pool) for pool in pools]} prefixes in use")
         names = {kind for kind, _ in engine._timers._live}

@@ -29,7 +29,8 @@ from sojourn.core.events import EffectFailed
 from sojourn.core.sequence import following
 from sojourn.engines.access_session import AWAY, DEPARTED, SERVED, AccessSession
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
+from sojourn.engines.configuration import OFF, STATEFUL, AccessConfiguration, RetransmissionConstants
+from sojourn.engines.leases import Leases
 from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.engines.slots import Slots
@@ -51,13 +52,6 @@ _TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", 
 class AccessState(OutboxEngine, Generic[S]):
     """State and vocabulary of the engine of an access router."""
 
-    _managed = False
-    """Nodes get addresses by DHCPv6."""
-    _other = False
-    """And what else they should know."""
-    _autonomous = True
-    """Nodes make addresses of their prefixes."""
-
     def __init__(
         self, configuration: AccessConfiguration, epoch: WallClock, constants: RetransmissionConstants
     ) -> None:
@@ -73,6 +67,8 @@ class AccessState(OutboxEngine, Generic[S]):
         self._unproved: dict[bytes, None] = {}
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
         self._slots = Slots()
+        self.leases: Leases | None = None
+        """None where nodes have prefixes only that they make addresses of."""
         self._requests = Retransmission(
             constants, configuration.address, self._do, self._timers.start, self._timers.stop, renew=self._renewed
         )
@@ -100,6 +96,8 @@ class AccessState(OutboxEngine, Generic[S]):
         """Packets to and from one prefix; plainly when nobody else anchors it."""
         self._do(EnsurePrefix(prefix, session.slot))
         self._do(EnsureUplink(prefix, anchor))
+        if self.leases is not None:
+            self._serve_leased(session, prefix)
 
     def _reassert(self, session: S) -> None:
         """All that should hold for this session, once more."""
@@ -139,7 +137,7 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _is_for_nodes(self, session: S, prefix: Prefix) -> bool:
         """Whether a node can have such a prefix."""
-        return prefix.length >= _SHORTEST and prefix.address[0] not in (0, 0xFE, 0xFF)
+        return is_unicast(prefix)
 
     def _serves_another(self, prefix: Prefix, session: S) -> bool:
         """Whether `prefix` belongs to another node that is here."""
@@ -178,6 +176,8 @@ class AccessState(OutboxEngine, Generic[S]):
     def _quiet(self, session: S) -> None:
         """No timer of this session runs."""
         self._timers.stop_all(zip(_TIMERS, repeat(session.node)))
+        if self.leases is not None:
+            self._quiet_leased(session)
 
     def _keep(self, session: S) -> None:
         if self.stores:
@@ -223,10 +223,11 @@ class AccessState(OutboxEngine, Generic[S]):
                 configuration.link_layer,
                 lifetime,
                 tuple(prefixes),
-                mtu=configuration.mtu - TUNNEL_OVERHEAD,
-                managed=self._managed,
-                other=self._other,
-                autonomous=self._autonomous,
+                (),
+                configuration.mtu - TUNNEL_OVERHEAD,
+                configuration.dhcpv6 is STATEFUL,
+                configuration.dhcpv6 is not OFF,
+                configuration.slaac,
             )
         )
         if configuration.advertisement_interval:
@@ -304,6 +305,14 @@ class AccessState(OutboxEngine, Generic[S]):
         """One to ask it at."""
         return session.address
 
+    def _serve_leased(self, session: S, prefix: Prefix) -> None:
+        """What a prefix needs besides that is leased, if it is."""
+        raise NotImplementedError
+
+    def _quiet_leased(self, session: S) -> None:
+        """No timer of what is leased to it runs, and nothing that it asked for waits."""
+        raise NotImplementedError
+
     def _ask_listener(self, session: S) -> None:
         """Ask the node which multicast groups it listens to."""
         raise NotImplementedError
@@ -327,3 +336,8 @@ class AccessState(OutboxEngine, Generic[S]):
     def _deregister(self, session: S) -> None:
         """Send one of lifetime 0."""
         raise NotImplementedError
+
+
+def is_unicast(prefix: Prefix) -> bool:
+    """Whether it may be a prefix of IPv6 for one node."""
+    return prefix.length >= _SHORTEST and prefix.address[0] not in (0, 0xFE, 0xFF)

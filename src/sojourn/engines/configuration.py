@@ -41,6 +41,9 @@ class Dhcpv6(Enum):
     """Addresses out of its own prefix too; and a prefix to delegate, where there is a pool for that."""
 
 
+OFF, STATELESS, STATEFUL = Dhcpv6
+
+
 @dataclass(frozen=True, slots=True)
 class RetransmissionConstants:
     """RFC 6275 12 and RFC 8885 3.6; the first timeout follows the measured round trip (design decision, section 5)."""
@@ -93,6 +96,11 @@ class Peers(tuple[Peer, ...]):
         """Each by its address."""
         return {peer.address: peer for peer in self}
 
+    @cached_property
+    def ipv4_pools(self) -> list[Prefix]:
+        """What they may anchor of IPv4."""
+        return [peer.ipv4_pool for peer in self if peer.ipv4_pool is not None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessConfiguration:
@@ -130,6 +138,9 @@ class AccessConfiguration:
     retransmission: RetransmissionConstants = RetransmissionConstants()
     multicast: MulticastConfiguration | None = None
     """None: no multicast beyond the access links."""
+    dhcpv6: Dhcpv6 = Dhcpv6.OFF
+    slaac: bool = True
+    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +167,6 @@ class MaarConfiguration(AccessConfiguration):
     """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     quarantine: Duration = 1 * MINUTE
     """A retired prefix is not given to another node for this long."""
-    dhcpv6: Dhcpv6 = Dhcpv6.OFF
-    slaac: bool = True
-    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
     dns: tuple[Address, ...] = ()
     """Name servers that hosts are told of, of both families."""
     domains: tuple[str, ...] = ()

@@ -1,11 +1,13 @@
 """DHCP on the access link of a router of either kind: messages in, answers out, leases kept.
 
-What a host may have is known to the role; it provides the five functions at the end. A question that cannot be
+What a host may have is known to the role; it provides the functions at the end. A question that cannot be
 answered before the anchor or the database was heard waits, the latest one of each host, and is answered then
 (RFC 5844 3.4.1). A role that has to ask an anchor for what it grants says so by not being settled until it knows.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 from sojourn.core.effects import SendDhcp
 from sojourn.core.events import DhcpReceived
@@ -25,80 +27,91 @@ _PATIENCE = 2 * SECOND
 """A database that is slow or dead keeps nobody waiting for a new address longer than this."""
 
 
+@dataclass(slots=True)
+class DhcpServers:
+    """What answers on the access links."""
+
+    v6: Dhcpv6Server | None = None
+    v4: Dhcpv4Server | None = None
+    questions: dict[bytes, DhcpReceived] = field(default_factory=dict)
+    """The question of each host that waits for an answer of others."""
+
+
 class DhcpService(OutboxEngine):
     """The procedures of DHCP, for an engine with an access link."""
 
-    _dhcpv6: Dhcpv6Server | None = None
-    _dhcpv4: Dhcpv4Server | None = None
-    _dhcp_router: Address = bytes(16)
-    """The link-local address that answers come from."""
+    dhcp: DhcpServers | None = None
+    """None where hosts that ask are not answered."""
 
     def _on_dhcp(self, event: DhcpReceived, node: bytes, *, patient: bool = True) -> None:
         """A message of `node`, which is here. What is not answered is counted."""
-        self._questions.pop(node, None)
+        if self.dhcp is None:
+            return
+        self.dhcp.questions.pop(node, None)
         try:
             if is_ipv4(event.source):
-                self._answer_dhcpv4(event, node, patient)
-            else:
-                self._answer_dhcpv6(event, node, patient)
+                if self.dhcp.v4 is not None:
+                    self._answer_dhcpv4(self.dhcp.v4, event, node, patient)
+            elif self.dhcp.v6 is not None:
+                self._answer_dhcpv6(self.dhcp.v6, event, node, patient)
         except DecodeError as error:
             self._report("dhcp-malformed", interface=event.interface, reason=str(error))
         except Discarded as discarded:
             self._report("dhcp-discarded", interface=event.interface, reason=str(discarded))
         except NotYet:
-            self._questions[node] = event
+            self.dhcp.questions[node] = event
             if patient:
                 self._after(_PATIENCE, "dhcp", node)
 
     def _on_patience_over(self, node: bytes) -> None:
         """Nobody said what the host has. What it has not may be given; what it says that it has is left open."""
-        event = self._questions.pop(node, None)
+        event = self._forget_question(node)
         if event is not None:
             self._on_dhcp(event, node, patient=False)
 
     def _on_settled(self, node: bytes) -> None:
         """It is known now what the host has: a question that waited is answered."""
-        event = self._questions.pop(node, None)
+        event = self._forget_question(node)
         if event is not None:
             self._on_dhcp(event, node)
 
-    def _answer_dhcpv6(self, event: DhcpReceived, node: bytes, patient: bool) -> None:
-        if self._dhcpv6 is None:
-            return
+    def _forget_question(self, node: bytes) -> DhcpReceived | None:
+        """The question of the host that waits, which waits no longer."""
+        return None if self.dhcp is None else self.dhcp.questions.pop(node, None)
+
+    def _answer_dhcpv6(self, server: Dhcpv6Server, event: DhcpReceived, node: bytes, patient: bool) -> None:
         message = decode_dhcpv6(event.payload)
         multicast = event.destination == _ALL_SERVERS
-        self._dhcpv6.check(message, multicast)
+        server.check(message, multicast)
         holdings = self._dhcp_holdings(node)
-        if multicast and self._dhcpv6.wants_delegation(message) and not holdings.delegated:
+        if multicast and server.wants_delegation(message) and not holdings.delegated:
             if not holdings.settled and (patient or message.kind in (MessageType.RENEW, MessageType.REBIND)):
                 raise NotYet
             self._grant(node, ipv4=False)
             holdings = self._dhcp_holdings(node)
             if not holdings.delegated and not holdings.settled and patient:
                 raise NotYet
-        answer = self._dhcpv6.answer(message, holdings, multicast)
+        answer = server.answer(message, holdings, multicast)
         payload = answer.message.encode()
         if answer.committed:
-            for prefix in holdings.delegated if self._dhcpv6.wants_delegation(message) else ():
+            for prefix in holdings.delegated if server.wants_delegation(message) else ():
                 self._commit(node, prefix)
         for prefix in answer.released:
             self._give_back(node, prefix)
-        self._do(SendDhcp(event.interface, event.link_layer, self._dhcp_router, event.source, payload))
+        self._do(SendDhcp(event.interface, event.link_layer, self._dhcp_router(node), event.source, payload))
 
-    def _answer_dhcpv4(self, event: DhcpReceived, node: bytes, patient: bool) -> None:
-        if self._dhcpv4 is None:
-            return
+    def _answer_dhcpv4(self, server: Dhcpv4Server, event: DhcpReceived, node: bytes, patient: bool) -> None:
         message = decode_dhcpv4(event.payload)
-        self._dhcpv4.check(message, event.link_layer)
+        server.check(message, event.link_layer)
         home, settled = self._dhcp_home(node)
-        if home is None and self._dhcpv4.wants_address(message):
+        if home is None and server.wants_address(message):
             if not settled and patient:
                 raise NotYet
             self._grant(node, ipv4=True)
             home, settled = self._dhcp_home(node)
             if home is None and not settled and patient:
                 raise NotYet
-        answer = self._dhcpv4.answer(message, home, settled)
+        answer = server.answer(message, home, settled)
         prefix = None if home is None else Prefix(home.address, 128)
         if prefix is not None and answer.committed:
             self._commit(node, prefix)
@@ -112,8 +125,9 @@ class DhcpService(OutboxEngine):
 
     # --- what the role provides -----------------------------------------------------------------------------------
 
-    _questions: dict[bytes, DhcpReceived]
-    """The question of each host that waits for an answer of others."""
+    def _dhcp_router(self, node: bytes) -> Address:
+        """The link-local address by which it knows us."""
+        raise NotImplementedError
 
     def _dhcp_holdings(self, node: bytes) -> Holdings:
         """What it has in IPv6."""

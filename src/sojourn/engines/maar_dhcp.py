@@ -12,14 +12,15 @@ from __future__ import annotations
 from sojourn.core.events import DhcpReceived, NodeSeen, Sighting
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_state import TUNNEL_OVERHEAD
-from sojourn.engines.configuration import Dhcpv6, Mode
-from sojourn.engines.dhcp_service import DhcpService
+from sojourn.engines.configuration import OFF, PROXY, STATEFUL
+from sojourn.engines.dhcp_service import DhcpServers, DhcpService
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
 from sojourn.engines.dhcpv6 import Dhcpv6Server, Dhcpv6Settings, Holdings
+from sojourn.engines.leases import Leases, router_of
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.wire import Handoff
-from sojourn.wire.addresses import ANY_IPV4, Prefix
+from sojourn.wire.addresses import ANY_IPV4, Address, Prefix
 from sojourn.wire.dhcpv6 import link_layer_duid
 from sojourn.wire.units import MINUTE, SECOND
 
@@ -34,24 +35,25 @@ class DhcpProcedures(DhcpService, AccessProcedures):
 
     def _open_dhcp(self) -> None:
         """The servers that the configuration asks for."""
-        configuration = self.configuration
-        self._dhcp_router = configuration.link_local
-        if configuration.dhcpv6 is not Dhcpv6.OFF:
-            self._dhcpv6 = Dhcpv6Server(
+        configuration, leases = self.configuration, self.leases
+        if leases is None:
+            return
+        self.dhcp = DhcpServers()
+        if configuration.dhcpv6 is not OFF:
+            self.dhcp.v6 = Dhcpv6Server(
                 Dhcpv6Settings(
                     link_layer_duid(configuration.link_layer),
-                    configuration.dhcpv6 is Dhcpv6.STATEFUL,
+                    configuration.dhcpv6 is STATEFUL,
                     configuration.idle_hold // 2,
                     configuration.dhcp_lease,
                     configuration.dns,
                     configuration.domains,
                 )
             )
-        subnets = self._ipv4_subnets()
-        if subnets:
-            self._dhcpv4 = Dhcpv4Server(
+        if leases.subnets:
+            self.dhcp.v4 = Dhcpv4Server(
                 Dhcpv4Settings(
-                    self._ipv4_router(subnets[0]),
+                    router_of(leases.subnets[0]),
                     configuration.dhcp_lease,
                     configuration.mtu - TUNNEL_OVERHEAD,
                     configuration.dns,
@@ -67,45 +69,56 @@ class DhcpProcedures(DhcpService, AccessProcedures):
         if session is not None and session.presence is SERVED:
             self._on_dhcp(event, session.node)
 
+    def _quiet_leased(self, session: Session) -> None:
+        self._forget_question(session.node)
+        self._timers.stop_all(("lease", (session.node, prefix)) for prefix in self._leased(session))
+
     # --- what it has ----------------------------------------------------------------------------------------------
+
+    def _dhcp_router(self, node: bytes) -> Address:
+        return self.configuration.link_local
 
     def _dhcp_holdings(self, node: bytes) -> Holdings:
         session = self.sessions[node]
         delegated = [prefix for prefix in self._leased(session) if not prefix.is_ipv4]
-        return Holdings(tuple(self._told_prefixes(session)), tuple(delegated), self._is_settled(session))
+        told = self._advertised(session)[2]
+        for anchor in session.logical:
+            told += self._advertised_logical(session, anchor)
+        return Holdings(tuple(told), tuple(delegated), self._is_settled(session))
 
     def _dhcp_home(self, node: bytes) -> tuple[Home | None, bool]:
         session = self.sessions[node]
         prefix = next((prefix for prefix in self._leased(session) if prefix.is_ipv4), None)
-        subnet = None if prefix is None else self._ipv4_subnet(prefix)
+        subnet = None if prefix is None or self.leases is None else self.leases.subnet(prefix)
         if prefix is None or subnet is None:
             return None, self._is_settled(session)
-        return Home(prefix.address, subnet.length - 96, self._ipv4_router(subnet)), self._is_settled(session)
+        return Home(prefix.address, subnet.length - 96, router_of(subnet)), self._is_settled(session)
 
     def _is_settled(self, session: Session) -> bool:
         """Whether all previous MAARs are known."""
-        at_once = session.legacy or self.configuration.mode is Mode.PROXY
+        at_once = session.legacy or self.configuration.mode is PROXY
         return session.confirmed and (at_once or self._now - session.since >= _GATHERING)
 
     # --- giving and taking ----------------------------------------------------------------------------------------
 
     def _grant(self, node: bytes, *, ipv4: bool) -> None:
         session = self.sessions[node]
-        pool = self.ipv4_pool if ipv4 else self.delegated_pool
-        if pool is None or session.legacy:  # an LMA gives what it gives
+        leases = self.leases
+        pool = None if leases is None else leases.ipv4_pool if ipv4 else leases.delegated_pool
+        if leases is None or pool is None or session.legacy:  # an LMA gives what it gives
             return
-        prefix = pool.allocate(self._now) or (self._displace_offer(ipv4) and pool.allocate(self._now)) or None
+        prefix = pool.allocate(self._now) or (self._displace_offer(leases, ipv4) and pool.allocate(self._now)) or None
         if prefix is None:
             self._report("dhcp-pool-exhausted", node=node, family="ipv4" if ipv4 else "delegated")
             return
         self._lease(session, prefix)
-        self._offers[prefix] = node
+        leases.offers[prefix] = node
         self._serve(session)
         self._after(_OFFER, "lease", (node, prefix))
 
-    def _displace_offer(self, ipv4: bool) -> bool:
+    def _displace_offer(self, leases: Leases, ipv4: bool) -> bool:
         """The oldest offer that nobody took makes room; whether there was one."""
-        for prefix, node in self._offers.items():
+        for prefix, node in leases.offers.items():
             if prefix.is_ipv4 == ipv4:
                 self._take_back(self.sessions[node], prefix, rest=False)
                 self._keep(self.sessions[node])
@@ -116,10 +129,14 @@ class DhcpProcedures(DhcpService, AccessProcedures):
         """Renewed for a whole lease; the first time, the database hears of it."""
         session = self.sessions[node]
         self._after(self.configuration.dhcp_lease, "lease", (node, prefix))
-        if self._offers.pop(prefix, None) is not None:
+        if self._took_offer(prefix):
             self._register(session, Handoff.NOT_CHANGED)
             self._keep(session)
             self._report("leased", node=node, prefix=prefix)
+
+    def _took_offer(self, prefix: Prefix) -> bool:
+        """Whether it was only offered; it is so no longer."""
+        return self.leases is not None and self.leases.offers.pop(prefix, None) is not None
 
     def _give_back(self, node: bytes, prefix: Prefix) -> None:
         """Released, or the lease is over: at us, or at the MAAR that anchors it, through the database."""
@@ -138,7 +155,7 @@ class DhcpProcedures(DhcpService, AccessProcedures):
         session = self.sessions.get(node)
         if session is None or session.presence is AWAY or prefix not in self._leased(session):
             return
-        if self._offers.pop(prefix, None) is None:
+        if not self._took_offer(prefix):
             self._give_back(node, prefix)
             return
         self._take_back(session, prefix, rest=False)

@@ -223,7 +223,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
-        if self._questions:
+        if self.leases is not None:
             self._on_settled(session.node)
 
     def _learn_previous(self, session: Session, options: Iterable[MobilityOption]) -> None:
@@ -286,7 +286,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
-        if self._questions:
+        if self.leases is not None:
             self._on_settled(session.node)
 
     # --- refusals -------------------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawUplink,
 )
-from sojourn.core.events import DhcpReceived
-from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState
-from sojourn.engines.configuration import RELAY, Dhcpv6, MaarConfiguration, Peer, Peers
+from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState, is_unicast
+from sojourn.engines.configuration import OFF, RELAY, MaarConfiguration, Peers
+from sojourn.engines.leases import Leases
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Address, Prefix
@@ -32,26 +32,6 @@ from sojourn.wire.units import MILLISECOND, Duration, WallClock
 
 _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
-
-
-def _further_pools(configuration: MaarConfiguration) -> tuple[PrefixPool | None, PrefixPool | None]:
-    """IPv4 home addresses without those that are no host's, and prefixes to delegate."""
-    ipv4 = delegated = None
-    pool = configuration.ipv4_pool
-    if pool is not None:
-        last = pool.subnet((1 << 128 - pool.length) - 1, 128)
-        ipv4 = PrefixPool(pool, 128, configuration.quarantine, (pool.subnet(0, 127), last))
-    if configuration.delegated_pool is not None:
-        delegated = PrefixPool(configuration.delegated_pool, configuration.delegated_length, configuration.quarantine)
-    return ipv4, delegated
-
-
-def _may_anchor(peer: Peer | None, prefix: Prefix) -> bool:
-    """Whether `prefix` is of a pool of this router, as far as that is known; an LMA has any."""
-    if peer is None:
-        return True
-    pool = peer.ipv4_pool if prefix.is_ipv4 else peer.pool
-    return pool.contains(prefix) if pool is not None else not prefix.is_ipv4
 
 
 class MaarState(AccessState[Session]):
@@ -65,22 +45,13 @@ class MaarState(AccessState[Session]):
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         super().__init__(configuration, epoch, constants)
-        self.ipv4_pool, self.delegated_pool = _further_pools(configuration)
         kept = () if configuration.delegated_pool is None else (configuration.delegated_pool,)
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine, kept)
-        peers = configuration.peers
-        self._peers = (peers if isinstance(peers, Peers) else Peers(peers)).by_address
+        peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
+        self._peers = peers.by_address
         self._anchored_for: dict[Prefix, bytes] = {}
-        self._router_users: dict[tuple[str, Address], set[Prefix]] = {}
-        """The IPv4 addresses whose default router we show on an interface."""
-        self._offers: dict[Prefix, bytes] = {}
-        """What was leased to a node that did not take it yet, oldest first."""
-        self._questions: dict[bytes, DhcpReceived] = {}
-        self._managed = configuration.dhcpv6 is Dhcpv6.STATEFUL
-        self._other = configuration.dhcpv6 is not Dhcpv6.OFF
-        self._autonomous = configuration.slaac
-        self._leases = self._other or bool(self._ipv4_subnets())
-        """Nodes may have more than prefixes that they make addresses of, from us or from others."""
+        if configuration.dhcpv6 is not OFF or configuration.ipv4_pool is not None or peers.ipv4_pools:
+            self.leases = Leases(configuration, peers.ipv4_pools)
 
     def _asked_about(self, session: Session) -> Address:
         return self.configuration.cmd
@@ -107,12 +78,10 @@ class MaarState(AccessState[Session]):
         for prefix, anchor in session.anchored.items():
             self._serve_one(session, prefix, anchor)
 
-    def _serve_one(self, session: Session, prefix: Prefix, anchor: Address | None) -> None:
-        super()._serve_one(session, prefix, anchor)
-        if not self._leases:
-            return
-        if prefix.is_ipv4:
-            self._show_router(session, prefix)
+    def _serve_leased(self, session: Session, prefix: Prefix) -> None:
+        assert self.leases is not None
+        if prefix.is_ipv4 and (router := self.leases.show(session.interface, prefix)) is not None:
+            self._do(EnsureLogicalInterface(session.interface, router))
         if prefix in session.leased or not self._is_autoconfigured(session, prefix):
             lease = ("lease", (session.node, prefix))
             if lease not in self._timers:
@@ -150,9 +119,12 @@ class MaarState(AccessState[Session]):
         peer = self._peers.get(anchor)
         if peer is None and anchor != configuration.cmd:
             return "anchor is not a configured peer"
-        if not _may_anchor(peer, prefix):
-            return "not of the pool of its anchor"
-        if configuration.pool.overlaps(prefix) or (self._leases and self._is_our_ipv4(prefix)):
+        if peer is not None:
+            of_ipv4 = self.leases is not None and prefix.is_ipv4
+            pool = peer.ipv4_pool if of_ipv4 else peer.pool
+            if of_ipv4 if pool is None else not pool.contains(prefix):
+                return "not of the pool of its anchor"
+        if configuration.pool.overlaps(prefix) or (self.leases is not None and self.leases.is_ours(prefix)):
             return "prefix of our own pool"
         return super()._trouble_with(session, prefix, anchor)
 
@@ -160,19 +132,15 @@ class MaarState(AccessState[Session]):
         """Whether a node can have such a prefix: its own, an IPv4 address, one to delegate, or what an LMA gave it."""
         configuration = self.configuration
         known = prefix.length == configuration.prefix_length or session.legacy
-        if self._leases:
+        if self.leases is not None:
             if prefix.is_ipv4:
-                return prefix.length == 128
-            known |= configuration.dhcpv6 is Dhcpv6.STATEFUL and prefix.length == configuration.delegated_length
-        return known and super()._is_for_nodes(session, prefix)
-
-    def _is_our_ipv4(self, prefix: Prefix) -> bool:
-        pool = self.configuration.ipv4_pool
-        return pool is not None and pool.overlaps(prefix)
+                return self.leases.may_be(prefix)
+            known = known or self.leases.may_be(prefix)
+        return known and is_unicast(prefix)
 
     def _is_autoconfigured(self, session: Session, prefix: Prefix) -> bool:
         """Whether the node makes addresses of an anchored prefix, which is not so of what is leased."""
-        return not self._leases or (
+        return self.leases is None or (
             not prefix.is_ipv4 and (session.legacy or prefix.length == self.configuration.prefix_length)
         )
 
@@ -187,14 +155,20 @@ class MaarState(AccessState[Session]):
 
     def _leased(self, session: Session) -> tuple[Prefix, ...]:
         """What it has by DHCP beside addresses in its prefixes, whoever anchors it."""
-        if not self._leases:
+        if self.leases is None:
             return session.leased
         others = [prefix for prefix in session.anchored if not self._is_autoconfigured(session, prefix)]
         return (*session.leased, *others)
 
+    def _hide_router(self, session: Session, prefix: Prefix) -> None:
+        """No default router for the sake of this address any more."""
+        router = None if self.leases is None else self.leases.hide(session.interface, prefix)
+        if router is not None:
+            self._do(WithdrawLogicalInterface(session.interface, router))
+
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.get(prefix)
-        if self._leases:
+        if self.leases is not None:
             self._timers.stop(("lease", (session.node, prefix)))
             self._hide_router(session, prefix)
         super()._remove_foreign(session, prefix)
@@ -221,7 +195,8 @@ class MaarState(AccessState[Session]):
         """What we leased is free again."""
         session.leased = tuple([one for one in session.leased if one != prefix])
         self._anchored_for.pop(prefix, None)
-        self._offers.pop(prefix, None)
+        if self.leases is not None:
+            self.leases.offers.pop(prefix, None)
         self._timers.stop(("lease", (session.node, prefix)))
         self._hide_router(session, prefix)
         self._do(WithdrawUplink(prefix))
@@ -237,8 +212,9 @@ class MaarState(AccessState[Session]):
 
     def _pool_of(self, prefix: Prefix) -> PrefixPool | None:
         """Our pool that gives out such prefixes."""
-        pools = (self.pool, self.delegated_pool, self.ipv4_pool)
-        return next((pool for pool in pools if pool is not None and pool.owns(prefix)), None)
+        if self.pool.owns(prefix):
+            return self.pool
+        return None if self.leases is None else self.leases.pool_of(prefix)
 
     def _remove(self, session: Session) -> None:
         """Nothing is left of this node, and nobody is asked anything about it any more."""
@@ -249,12 +225,6 @@ class MaarState(AccessState[Session]):
         super()._remove_prefixes(session)
         self._remove_own(session)
         self._take_all_back(session)
-
-    def _quiet(self, session: Session) -> None:
-        super()._quiet(session)
-        if self._leases:
-            self._timers.stop_all(("lease", (session.node, prefix)) for prefix in self._leased(session))
-            self._questions.pop(session.node, None)
 
     # --- logical interfaces (RFC 8885 3.7) --------------------------------------------------------------------------
 
@@ -268,79 +238,39 @@ class MaarState(AccessState[Session]):
         super()._release_logical(session, anchor)
         session.routes.pop(anchor, None)
 
-    # --- IPv4 default routers (RFC 5844 3.4) --------------------------------------------------------------------------
-
-    def _ipv4_subnets(self) -> list[Prefix]:
-        """The pools of IPv4 addresses, ours first: each is the home subnet of its nodes."""
-        pools = (self.configuration.ipv4_pool, *(peer.ipv4_pool for peer in self.configuration.peers))
-        return [pool for pool in pools if pool is not None]
-
-    def _ipv4_subnet(self, prefix: Prefix) -> Prefix | None:
-        return next((pool for pool in self._ipv4_subnets() if pool.contains(prefix)), None)
-
-    def _ipv4_router(self, subnet: Prefix) -> Address:
-        """Its first address, which every router of the domain shows to the nodes that are of it."""
-        return subnet.subnet(1, 128).address
-
-    def _show_router(self, session: Session, prefix: Prefix) -> None:
-        subnet = self._ipv4_subnet(prefix)
-        if subnet is None:
-            return
-        router = self._ipv4_router(subnet)
-        self._router_users.setdefault((session.interface, router), set()).add(prefix)
-        self._do(EnsureLogicalInterface(session.interface, router))
-
-    def _hide_router(self, session: Session, prefix: Prefix) -> None:
-        subnet = self._ipv4_subnet(prefix) if prefix.is_ipv4 else None
-        if subnet is None:
-            return
-        key = (session.interface, self._ipv4_router(subnet))
-        users = self._router_users.get(key, set())
-        users.discard(prefix)
-        if not users and self._router_users.pop(key, None) is not None:
-            self._do(WithdrawLogicalInterface(*key))
-
     # --- router advertisements --------------------------------------------------------------------------------------
 
     def _advertise(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
-        if gone and self._leases:
+        if gone and self.leases is not None:
             gone = tuple([prefix for prefix in gone if self._is_autoconfigured(session, prefix)])
         super()._advertise(session, gone)
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
 
     def _advertised(self, session: Session) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
-        """Of prefixes of anchors with identities of their own the node hears under these."""
-        told = self._told_prefixes(session)
-        if session.logical:
-            told = [one for one in told if session.anchored.get(one.prefix) not in session.logical]
-        return self.configuration.link_local, self.configuration.router_lifetime, told
+        """Its own prefix preferred, those of previous anchors deprecated.
 
-    def _told_prefixes(self, session: Session) -> list[AdvertisedPrefix]:
-        """The prefixes that the node makes addresses of.
-
-        Its own prefix preferred, those of previous anchors deprecated. A legacy LMA's prefix is the home prefix and
-        stays preferred (RFC 5213 6.9.1.2).
+        A legacy LMA's prefix is the home prefix and stays preferred (RFC 5213 6.9.1.2).
         """
         configuration = self.configuration
         valid = configuration.valid_lifetime
-        told = []
+        prefixes = []
         if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
-            told.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
-        preferred = configuration.preferred_lifetime if session.legacy else 0
-        for prefix in session.anchored:
-            if self._is_autoconfigured(session, prefix):
-                told.append(AdvertisedPrefix(prefix, preferred, valid))
-        return told
+            prefixes.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
+        for prefix, anchor in session.anchored.items():
+            if anchor not in session.logical and (self.leases is None or self._is_autoconfigured(session, prefix)):
+                preferred = configuration.preferred_lifetime if session.legacy else 0
+                prefixes.append(AdvertisedPrefix(prefix, preferred, valid))
+        return configuration.link_local, configuration.router_lifetime, prefixes
+
+    def _advertised_logical(self, session: Session, anchor: Address) -> list[AdvertisedPrefix]:
+        """The prefixes that the node hears of under the identity of `anchor`."""
+        valid = self.configuration.valid_lifetime
+        owned = [prefix for prefix, owner in session.anchored.items() if owner == anchor]
+        return [AdvertisedPrefix(prefix, 0, valid) for prefix in owned if self._is_autoconfigured(session, prefix)]
 
     def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """The same router under the identity of `anchor`: no default router, but the way to its own networks."""
-        valid = self.configuration.valid_lifetime
-        prefixes = [
-            AdvertisedPrefix(prefix, 0, valid)
-            for prefix, owner in session.anchored.items()
-            if owner == anchor and self._is_autoconfigured(session, prefix)
-        ]
         self._do(
             Advertise(
                 session.interface,
@@ -348,10 +278,10 @@ class MaarState(AccessState[Session]):
                 identity,
                 self.configuration.link_layer,
                 0,
-                tuple(prefixes),
+                tuple(self._advertised_logical(session, anchor)),
                 routes=session.routes.get(anchor, ()),
                 mtu=self.configuration.mtu - TUNNEL_OVERHEAD,
-                autonomous=self._autonomous,
+                autonomous=self.configuration.slaac,
             )
         )
 
