@@ -52,8 +52,9 @@ class Host:
 
     `peers`, `rate`, `burst`, `strangers`, `profile` and `profiles` are those of `MobilitySocket`. No message is taken
     from the interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs
-    of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. The data plane
-    and the store belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
+    of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. The data
+    plane and the store belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is
+    left open.
     """
 
     def __init__(

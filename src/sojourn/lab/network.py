@@ -105,7 +105,7 @@ class Network:
     def _set_up(self, node: Node, dad: str) -> None:
         if node.kind == "host":
             _set(node.namespace, _DAD[dad])
-        elif node.kind in ("router", "access-router", "mag", "lma"):
+        elif node.kind in ("router", "access-router", "mag", "plain", "lma"):
             _set(node.namespace, _INFRASTRUCTURE | _FORWARDING)
         else:
             _set(node.namespace, _INFRASTRUCTURE)
@@ -149,7 +149,7 @@ class Network:
             self.netlink(node.namespace).set_link(wireless.index, up=True)  # no carrier until it is in a cell
             node.ends[wireless.name] = wireless
             self.host_ports[node.name] = port
-        elif node.kind in ("access-router", "mag"):
+        elif node.kind in ("access-router", "mag", "plain"):
             bridge = self._end(node.namespace, "acc0")
             port = self._end(node.namespace, "air")
             cell, far = self._end(self.air, f"c-{node.name}"), self._end(self.air, f"r-{node.name}")

@@ -45,7 +45,13 @@ class Scenario:
 
 _scenarios: dict[str, Scenario] = {}
 
-_MODULES = ("sojourn.lab.demo", "sojourn.lab.multicast", "sojourn.lab.pmip_walk", "sojourn.lab.soak")
+_MODULES = (
+    "sojourn.lab.coexistence",
+    "sojourn.lab.demo",
+    "sojourn.lab.multicast",
+    "sojourn.lab.pmip_walk",
+    "sojourn.lab.soak",
+)
 """Modules that register scenarios when imported."""
 
 
