@@ -76,8 +76,14 @@ def test_a_timer_that_is_moved_a_million_times_takes_no_memory() -> None:
     assert len(timers) == 1
 
 
+_SPAN = 1 << 33
+"""Timers that are so far apart are in different lists."""
+_spans = st.one_of(
+    st.integers(0, 20),
+    st.builds(lambda number, beside: max(0, number * _SPAN + beside), st.integers(1, 3), st.integers(-3, 3)),
+)
 _actions = st.lists(
-    st.tuples(st.sampled_from(["start", "stop", "advance"]), st.sampled_from("abcd"), st.integers(0, 20)), max_size=60
+    st.tuples(st.sampled_from(["start", "stop", "advance"]), st.sampled_from("abcd"), _spans), max_size=60
 )
 
 
@@ -102,3 +108,4 @@ def test_as_a_plain_dictionary_would_do_it(actions: list[tuple[str, str, int]]) 
                 del model[fired]
         assert timers.deadline() == (min(model.values())[0] if model else None)
         assert len(timers) == len(model)
+        assert {name: timers.when(name) for name in model} == {name: when for name, (when, _) in model.items()}

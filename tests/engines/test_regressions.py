@@ -1,4 +1,6 @@
-"""Defects that the random walk (`support.walk`), the transcripts or a reader found; each once, and never again.
+"""Defects that random walks, the transcripts or a reader found; each once, and never again.
+
+What the fault simulation found since is in test_simulation_regressions.
 
 Those that are best read as a conversation are transcripts: clock_ahead, clock_behind, cmd_forgets, maar_restarts_*,
 cmd_gives_up_on_a_dead_anchor and others in tests/scenarios.

@@ -8,6 +8,7 @@ from sojourn.engines.configuration import Mode
 from sojourn.evaluation.models.octets import DLIF, Sizes, host_exchange, route_update, route_withdrawal
 from sojourn.wire import MobileNodeIdentifier, encode
 from sojourn.wire.units import MINUTE, SECOND
+from support import simulations
 from support.domain import Domain
 
 NAI = MobileNodeIdentifier(1, b"a" * 17)
@@ -62,7 +63,12 @@ def test_without_an_old_anchor_the_database_answers_in_locator_mode() -> None:
         sizes.locator(0) == sizes.registration() + sizes.acceptance() == sizes.relay_or_proxy(0) == sizes.refreshing()
     )
     assert sizes.direct(0) == 0
-    assert sizes.central() == 2 * (sizes.deregistration() + sizes.registration())
+
+
+def test_a_handover_of_pmipv6_is_as_long_as_that_of_the_engines() -> None:
+    topology = simulations.star(5.0, 5.0)
+    made = simulations.world(topology, simulations.walk(1, 2), 20.0, mode="pmipv6", wire="full")
+    assert made.ledger.octets_of_turn.tolist()[1:] == [Sizes().central()]
 
 
 def test_what_has_no_engine_here_is_as_long_as_its_rfc_says() -> None:

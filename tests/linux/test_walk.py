@@ -19,6 +19,7 @@ from sojourn.lab.measure_run import judge
 from sojourn.lab.plain import PlainRouters
 from sojourn.lab.topology import Topology
 from sojourn.wire.units import SECOND
+from support import simulations
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -59,6 +60,16 @@ def test_sessions_live_through_a_walk(mode: str, tmp_path: Path) -> None:
             assert one.lost <= allowed, (move.number, one)
     assert [move.old_stretch for move in moves] == [2.0, 2.0, 1.0]
     assert [move.old_stretch_formula for move in moves] == [2.0, 2.0, 1.0]
+    for move, (messages, octets) in zip(moves, simulated(mode), strict=True):
+        assert move.messages - move.repeated == messages
+        assert move.octets == octets or move.repeated, move  # a loaded machine repeats
+
+
+def simulated(mode: str) -> list[tuple[int, int]]:
+    """Messages and octets of each handover of the same walk, as the simulator counts them."""
+    ways = simulations.star(15.0, 15.0, 15.0, across=10.0)
+    made = simulations.world(ways, simulations.walk(1, 2, 3, 1), 40.0, mode=mode, wire="full")
+    return list(zip(made.ledger.of_turn[1:].tolist(), made.ledger.octets_of_turn[1:].tolist(), strict=True))
 
 
 def test_without_mobility_the_same_sessions_die(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Deterministic fault simulation of the real engines; README.md in this folder tells how to use and extend it."""

@@ -50,6 +50,7 @@ def _arguments() -> argparse.Namespace:
 
 def _replay(name: str, seed: int, *, short: bool, debug: bool) -> int:
     cast = CASTS[name]
+    short = short and bool(play(seed, cast).faults)
     happenings = shortened(seed, cast, SHRINK_SECONDS)[1] if short else happenings_of(seed, cast)
     if debug:
         players = cast(seed)

@@ -19,8 +19,12 @@ from sojourn.wire.units import Duration
 class Patience:
     """How long it may take until everything is right."""
 
-    quiet: Duration
+    calm: Duration
+    """After the last trouble, until nothing can come of it any more."""
+    settled: Duration
     """After the last fault, with nodes that stay and show themselves."""
+    quiet: Duration
+    """Until nothing is left of earlier places, either."""
     stays: Duration
     """And for so long it has to stay right."""
     idle: Duration
@@ -40,8 +44,12 @@ class Truth(Protocol):
         """What may be true for a moment only, and is."""
         ...
 
+    def settled(self) -> list[str]:
+        """What may not be true any more of nodes that stay where they are, and is."""
+        ...
+
     def quiet(self) -> list[str]:
-        """What may not be true any more after some quiet with nodes in their places, and is."""
+        """What may not be true any more when also the traces of those who left had time to go, and is."""
         ...
 
     def idle(self) -> list[str]:

@@ -45,7 +45,7 @@ class Dmm:
     ) -> None:
         dice = random.Random(f"dmm {seed}")
         self.temper = dice.choice(("calm", "lossy", "cut", "mortal", "stubborn", "untimely", "all", "all"))
-        self.lifetime = dice.choice((20, 20, 60)) * SECOND
+        self.lifetime = dice.choice((20, 60, 200)) * SECOND
         self.idle_hold = dice.choice((8, 30, 60)) * SECOND
         self.tight = dice.random() < 0.1
         self.cap = dice.choice((2, 3, 8, 8))
@@ -69,6 +69,8 @@ class Dmm:
         self.flows = Flows(self.world, self.air, paths, self._excuse)
         self.truth = DmmTruth(self.domain, self.air, paths, claims=not self.tight)
         self.patience = Patience(
+            calm=50 * SECOND + self.granted // 2,  # the longest retransmission, and a refresh
+            settled=self.granted // 2 + 45 * SECOND,
             quiet=2 * self.lifetime + 60 * SECOND,
             stays=self.lifetime // 2 + 5 * SECOND,
             idle=4 * self.idle_hold + 20 * SECOND,
@@ -76,6 +78,8 @@ class Dmm:
         )
         self._registered: dict[tuple[str, str], Instant] = {}
         """When an update of a router about a node last reached a CMD that was alive."""
+        self._introduced: dict[tuple[str, str], Instant] = {}
+        """The same of the first one since the node last came there."""
         self._reminded: dict[tuple[str, str], Instant] = {}
         """When the CMD last told a router of a node."""
         self._forgot: dict[str, Instant] = {}
@@ -92,7 +96,9 @@ class Dmm:
             "lifetime_max": dice.choice((self.lifetime, self.lifetime, self.lifetime // 2)),
             "pace_rate": dice.choice((2000, 2000, 20)),
         }
-        self.granted: Duration = min(self.lifetime, settings["lifetime_max"])  # type: ignore[type-var,assignment]
+        granted = min(self.lifetime, settings["lifetime_max"])  # type: ignore[type-var]
+        self.granted: Duration = granted - granted % (4 * SECOND)  # type: ignore[operator]
+        """Lifetime of a binding, as messages count it (RFC 6275 6.1.8)."""
         if self.tight:
             settings["nodes"] = dice.choice((1, 2, 100))
             settings["nodes_per_maar"] = dice.choice((1, 2, 100))
@@ -154,13 +160,17 @@ class Dmm:
     def moved(self, each: Node) -> None:
         """See `Cast`."""
         self._visits[each.name].append((self.world.now, each.place))
+        if each.place is not None:
+            self._introduced.pop((each.place, each.link_layer.hex()), None)
 
     def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         option = message.first(MobileNodeIdentifier)
         if option is None or self.world.machines[receiver].driver is None:
             return
         if receiver == "cmd" and isinstance(message, BindingUpdate) and message.lifetime:
-            self._registered[sender, option.identifier.hex()] = self.world.now
+            key = sender, option.identifier.hex()
+            self._registered[key] = self.world.now
+            self._introduced.setdefault(key, self.world.now)
         elif sender == "cmd":
             self._reminded[receiver, option.identifier.hex()] = self.world.now
 
@@ -188,16 +198,24 @@ class Dmm:
     def _too_many(self, flow: Flow) -> bool:
         """Whether its node was at as many other places as it may have prefixes, without a stay at home in between.
 
-        A stay too short to be registered in time is none; and a place left just before may be registered just after.
+        A stay too short to be registered in time is none; a place left just before may be registered just after. Those
+        that register late, out of a partition, count in the order in which they come.
         """
+        who = flow.node.link_layer.hex()
+        late: set[str] = set()
         others: set[str] = set()
-        visits = [visit for visit in self._visits[flow.node.name] if visit[0] >= flow.begun - _STAY]
+        visits = self._visits[flow.node.name]
         ends = [*(when for when, _ in visits[1:]), self.world.now]
         for (when, place), end in zip(visits, ends, strict=False):
-            if place not in (flow.home, None):
+            if place is None:
+                continue
+            lately = end >= flow.begun - _STAY
+            if place != flow.home and lately:
                 others.add(place)
-            elif place is not None and end - when >= _STAY:
+            elif place != flow.home and self._introduced.get((place, who), 0) >= flow.begun:
+                late.add(place)
+            elif place == flow.home and lately and end - when >= _STAY:
                 others.clear()
-            if len(others) >= self.cap:
+            if len(others | late) >= self.cap:
                 return True
         return False

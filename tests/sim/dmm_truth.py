@@ -161,16 +161,21 @@ class DmmTruth:
 
     # --- after some quiet -----------------------------------------------------------------------------------------
 
-    def quiet(self) -> list[str]:
-        """Everybody is known where he is, and what is forwarded is what the bindings say."""
+    def settled(self) -> list[str]:
+        """Everybody who is there is known where he is, by everybody, and has what he was promised."""
         domain = self._domain
         faults = checkers.owners(domain)
+        if self._claims:
+            faults += checkers.latest_wins(domain, {each.name: each.place for each in self._air.nodes.values()})
+            faults += self._promises_kept() + self._served_nowhere_else() + self._nobody_shares()
+        return faults
+
+    def quiet(self) -> list[str]:
+        """And what is forwarded is exactly what the bindings say, also for those who are not there any more."""
         if not self._claims:
-            return faults
-        faults += self._served_nowhere_else() + self._nobody_shares() + checkers.routes_equal_bindings(domain)
-        faults += [f"{network}: {loop}" for network, loop in self._loops()]
-        faults += checkers.latest_wins(domain, {each.name: each.place for each in self._air.nodes.values()})
-        return faults + self._promises_kept()
+            return self.settled()
+        loops = [str(loop) for _, loop in self._loops()]
+        return self.settled() + checkers.routes_equal_bindings(self._domain) + loops
 
     def _promises_kept(self) -> list[str]:
         """Every node has a prefix of its router, and can be reached on all that it is promised."""
@@ -198,7 +203,8 @@ class DmmTruth:
         for each in self._air.nodes.values():
             for machine in self._domain.routers:
                 session = self._domain.session(machine.name, each.name)
-                if session is not None and session.presence is Presence.SERVED and machine.name != each.place:
+                here = session is not None and session.presence is Presence.SERVED
+                if here and each.place is not None and machine.name != each.place:
                     faults.append(f"{each.name} is served by {machine.name}, and is at {each.place}")
         return faults
 

@@ -18,7 +18,7 @@ from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import SECOND, Instant
 
 FLOWS_PER_NODE = 6
-HANDOVER = 4 * SECOND
+HANDOVER = 5 * SECOND
 """A node that arrived when all was calm has its sessions back after this time."""
 RECOVERY = 60 * SECOND
 """After the last trouble, sessions work again."""

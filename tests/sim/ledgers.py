@@ -203,8 +203,9 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
 
 def _timers(engine, per_node: frozenset[str], nodes: dict[bytes, object]) -> Iterator[str]:  # type: ignore[no-untyped-def]
     timers: Timers[tuple[str, object]] = engine._timers
-    if len(timers._heap) > max(64, 2 * len(timers)) + 1:
-        yield f"{len(timers._heap)} entries in the heap of {len(timers)} timers"
+    entries = len(timers._heap) + sum(map(len, timers._later.values()))
+    if timers.queued != entries or entries > timers._most:
+        yield f"{entries} entries, {timers.queued} counted, for {len(timers)} timers"
     running = set()
     for kind, key in timers._live:
         if kind == "request":

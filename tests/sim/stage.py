@@ -38,10 +38,8 @@ from sojourn.wire.units import SECOND, Duration, Instant
 
 TICK = 1 * SECOND
 """Between two packets of a flow."""
-GRACE = 2 * SECOND
-"""How long something may be true that may be true for a moment only."""
-CALM = 50 * SECOND
-"""After the last trouble, as long as the longest retransmission timeout and some, nothing excuses a fault any more."""
+GRACE = 4 * SECOND
+"""How long something may be true that may be true for a moment only: in locator mode until the first refresh."""
 LOOK = 3 * SECOND
 """Between two looks whether it is quiet."""
 
@@ -54,7 +52,7 @@ class Stage:
         self.world, self.air, self.flows = cast.world, cast.air, cast.flows
         self.weather = Weather(seed)
         self.world.network.fate = self.weather.fate
-        self.calm_since: Instant = -CALM
+        self.calm_since: Instant = -cast.patience.calm
         """The last trouble was before."""
         self.faults: list[str] = []
         self.before: Callable[[int, Happening], None] = lambda number, happening: None
@@ -107,7 +105,7 @@ class Stage:
 
     @property
     def _calm(self) -> bool:
-        return self.world.now - self.calm_since >= CALM
+        return self.world.now - self.calm_since >= self.cast.patience.calm
 
     def _in_trouble(self) -> bool:
         return bool(
@@ -115,7 +113,7 @@ class Stage:
             or self._refusals
             or self.air.down
             or self.weather.loss
-            or self.weather.jitter > GRACE // 4
+            or self.weather.jitter > GRACE // 8
             or any(machine.driver is None or machine.paused for machine in self.world.machines.values())
         )
 
@@ -283,6 +281,7 @@ class Stage:
         """Nodes stay where they are and show themselves."""
         self._repair_all()
         patience = self.cast.patience
+        self._until(self.cast.truth.settled, patience.settled, shows=True)
         self._until(self.cast.truth.quiet, patience.quiet, shows=True)
         stays = self.world.now + patience.stays
         while self.world.now < stays and not self.faults:

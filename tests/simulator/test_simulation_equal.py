@@ -64,7 +64,7 @@ def run(small: Scenario, output: Path | None = None, **how: Any) -> dict[str, An
     return {**found, "events": [speed[name] for name in ("records", "messages", "holds")]}
 
 
-@pytest.mark.parametrize("mode", ["proxy", "relay", "locator", "none"])
+@pytest.mark.parametrize("mode", ["proxy", "relay", "locator", "pmipv6", "none"])
 def test_the_result_does_not_depend_on_the_shards(small: Scenario, mode: str) -> None:
     small = small.varied({"protocol.mode": mode})
     whole = run(small, shard_nodes=10_000)
@@ -103,7 +103,7 @@ def test_what_nodes_share_is_not_cut(small: Scenario) -> None:
 # --- wire -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["proxy", "relay", "locator"])
+@pytest.mark.parametrize("mode", ["proxy", "relay", "locator", "pmipv6"])
 def test_messages_as_objects_with_octets_and_encoded_give_the_same(small: Scenario, mode: str) -> None:
     small = small.varied({"protocol.mode": mode, "mobility.nodes": 400})
     off, size, full = (run(small, wire=wire) for wire in ("off", "size", "full"))
@@ -125,6 +125,18 @@ def test_the_walk_of_the_demo_costs_what_the_demo_measures() -> None:
     assert list(made.seen.contacted)[1:] == [1, 2, 2]
     assert made.ledger.of_turn[1:].tolist() == [4, 6, 6]
     assert made.ledger.octets_of_turn[1:].tolist() == [528, 824, 824]
+
+
+def test_with_pmipv6_the_same_walk_costs_two_exchanges_each_time_and_all_of_it_is_tunnelled(tmp_path: Path) -> None:
+    """RFC 5213: the gateway that a node leaves ends the registration, the new one begins one; 2 a of latency."""
+    made = world(star(15.0, 15.0, 15.0, across=10.0), walk(1, 2, 3, 1), 40.0, mode="pmipv6", wire="full")
+    assert made.ledger.of_turn.tolist() == [2, 4, 4, 4]
+    begin = [0, 10, 20, 30]
+    assert [at - 10**9 * start for at, start in zip(made.seen.registered, begin, strict=True)] == [30_000_000] * 4
+    found = run(scenario(tmp_path, SCENARIO).varied({"protocol.mode": "pmipv6", "mobility.nodes": 300}))
+    assert found["sessions"]["tunnelled_share"] == 1.0
+    assert found["messages_per_handover"]["mean"] == 4.0
+    assert found["unregistered"] + found["unrestored"] <= 2  # under way at the end
 
 
 def test_the_walk_of_the_demo_retires_its_prefixes_when_all_sessions_are_over() -> None:

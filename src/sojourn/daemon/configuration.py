@@ -213,7 +213,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access"}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
     made_here |= {"gateways", "profiles", "everybody", "technologies"}
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 

@@ -29,7 +29,7 @@ from sojourn.core.events import EffectFailed
 from sojourn.core.sequence import following
 from sojourn.engines.access_session import AWAY, DEPARTED, SERVED, AccessSession
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import OFF, STATEFUL, AccessConfiguration, RetransmissionConstants
+from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
 from sojourn.engines.leases import Leases
 from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
@@ -51,6 +51,10 @@ _TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", 
 
 class AccessState(OutboxEngine, Generic[S]):
     """State and vocabulary of the engine of an access router."""
+
+    _flags = (False, False, True)
+    """M and O of advertisements, A of their prefixes: whether nodes get addresses by DHCPv6, and what else they should
+    know, and whether they make addresses by themselves."""
 
     def __init__(
         self, configuration: AccessConfiguration, epoch: WallClock, constants: RetransmissionConstants
@@ -213,6 +217,7 @@ class AccessState(OutboxEngine, Generic[S]):
         """Tell the node its prefixes, and `gone` at their end. Unicast: each node has its prefixes to itself."""
         configuration = self.configuration
         router, lifetime, prefixes = self._advertised(session)
+        managed, other, autonomous = self._flags
         if gone:
             prefixes[:0] = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
         self._do(
@@ -225,9 +230,9 @@ class AccessState(OutboxEngine, Generic[S]):
                 tuple(prefixes),
                 (),
                 configuration.mtu - TUNNEL_OVERHEAD,
-                configuration.dhcpv6 is STATEFUL,
-                configuration.dhcpv6 is not OFF,
-                configuration.slaac,
+                managed,
+                other,
+                autonomous,
             )
         )
         if configuration.advertisement_interval:

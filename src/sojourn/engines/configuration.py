@@ -53,6 +53,8 @@ class RetransmissionConstants:
     min_bindack_timeout: Duration = 50 * MILLISECOND
     max_update_rate: int = 3
     """Messages per second about one mobile node to one destination."""
+    repeats: bool = True
+    """False where every request is known to be answered: a simulation without loss need not plan what never happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,6 @@ class AccessConfiguration:
     retransmission: RetransmissionConstants = RetransmissionConstants()
     multicast: MulticastConfiguration | None = None
     """None: no multicast beyond the access links."""
-    dhcpv6: Dhcpv6 = Dhcpv6.OFF
-    slaac: bool = True
-    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +166,9 @@ class MaarConfiguration(AccessConfiguration):
     """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     quarantine: Duration = 1 * MINUTE
     """A retired prefix is not given to another node for this long."""
+    dhcpv6: Dhcpv6 = Dhcpv6.OFF
+    slaac: bool = True
+    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
     dns: tuple[Address, ...] = ()
     """Name servers that hosts are told of, of both families."""
     domains: tuple[str, ...] = ()

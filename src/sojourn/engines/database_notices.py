@@ -199,10 +199,10 @@ class Notices(Answering):
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
         purpose = "notify" if anchored is None else "retire"
         key: Key = (purpose, node, source, None if anchored is None else anchored.prefix)
-        expected = self._requests.answered(key, acknowledgement.sequence, self._now) is not None
+        request = self._requests.answered(key, acknowledgement.sequence, self._now)
         entry = self.entries.get(node)
         refused = acknowledgement.status >= REFUSING
-        if not expected:
+        if request is None:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         if entry is None or purpose == "retire":
             return
@@ -214,7 +214,7 @@ class Notices(Answering):
             option: Timestamp | None = firsts.get(Timestamp)
             over = [prefix for prefix in surplus if prefix not in more]
             self._anchored_beyond(entry, over, source, 0 if option is None else option.ticks)
-        if not expected:
+        if request is None:
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
             self._learn_identity(firsts, acknowledgement, source)
@@ -228,6 +228,9 @@ class Notices(Answering):
                 self._anchored_too(entry, sorted(set(more)), source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
+            told = request.first(Timestamp)
+            if source != entry.serving and told is not None and told.ticks < entry.timestamp:
+                self._tell_again(entry, source)  # meanwhile we know of a later attachment, too
         elif source in entry.untold:
             entry.untold = tuple(maar for maar in entry.untold if maar != source)
             self._keep(entry)

@@ -35,7 +35,8 @@ from sojourn.wire.units import SECOND, Duration, WallClock, ticks, wall_clock
 
 _IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
 """Options of every registration that its answer returns, if it returns them, as they were."""
-_CORRECTIONS_MAX = 3
+CORRECTIONS_MAX = 3
+"""Registrations repeated with another clock."""
 _OTHER_PREFIXES = (Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH)
 RETRY_AFTER = 30 * SECOND
 """A node that was refused may try again then."""
@@ -176,7 +177,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         self._report("registration-refused", node=session.node, status=status)
         corrected = self._correct_clock(answer)
         session.corrections += 1
-        again = session.corrections <= _CORRECTIONS_MAX
+        again = session.corrections <= CORRECTIONS_MAX
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED and not corrected:
             if again and self._is_certain(session):
                 self._register(session, handoff)

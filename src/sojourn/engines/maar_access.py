@@ -30,7 +30,8 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
     def _attach(self, session: Session, event: NodeSeen) -> None:
         """RFC 8885 3.1 step 1 to 5, 3.2 step 1: prefix, way, advertisement, registration."""
         returned = session.presence is AWAY
-        if returned or self._now - session.left >= self.configuration.quarantine:
+        long_gone = session.presence is DEPARTED and self._now - session.left >= self.configuration.quarantine
+        if returned or long_gone:
             # Passed on until a moment ago, or known for so long that it may be somebody else's by now: the CMD knows.
             for prefix in list(session.anchored):
                 self._remove_foreign(session, prefix)

@@ -10,8 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
-from sojourn.engines.configuration import LOCATOR, logical_link_local
-from sojourn.engines.gateway_registration import RETRY_AFTER, GatewayRegistration, echoes, handoff_of, timestamp_of
+from sojourn.engines.configuration import LOCATOR, RELAY, logical_link_local
+from sojourn.engines.gateway_registration import (
+    CORRECTIONS_MAX,
+    RETRY_AFTER,
+    GatewayRegistration,
+    echoes,
+    handoff_of,
+    timestamp_of,
+)
 from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
@@ -39,7 +46,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
-from sojourn.wire.units import SECOND, Duration, Instant
+from sojourn.wire.units import SECOND, Duration, Instant, ticks
 
 _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
@@ -185,9 +192,21 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
         That ends here: without a way of its own it would go back to the anchor, to and fro (RFC 8885 3.2).
         """
-        if answer.status < Status.REASON_UNSPECIFIED and not session.legacy:
+        if session.legacy:
+            return
+        if answer.status < Status.REASON_UNSPECIFIED:
             self._learn_absent(session, answer.options)
             self._after(max(answer.lifetime, 4 * SECOND), "expiry", session.node)
+        elif answer.status == Status.TIMESTAMP_MISMATCH and session.corrections < CORRECTIONS_MAX:
+            # Else what we anchor would be known to nobody, and no news of the node later than ours for a long time.
+            session.corrections += 1
+            self._correct_clock(answer)
+            session.attached = ticks(self._epoch + self._offset + min(session.seen, session.left))
+            self._register(session, Handoff.NOT_CHANGED)
+            self._keep(session)
+        elif answer.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX:
+            self._forget()  # the prefix is somebody else's: we gave it out again because we had forgotten
+            self._remove(session)
 
     def _learn_absent(self, session: Session, options: Iterable[MobilityOption]) -> None:
         before = set(session.anchored)
@@ -211,9 +230,10 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._confirm(session, answer.lifetime)
         before = set(session.anchored)
         self._learn_previous(session, answer.options)
-        refreshed = request is not None and handoff_of(request) == Handoff.NOT_CHANGED
+        gathered = self.configuration.mode is RELAY  # then an answer may lack those who are late
+        complete = request is not None and (not gathered or handoff_of(request) == Handoff.NOT_CHANGED)
         gone: tuple[Prefix, ...] = ()
-        if refreshed:  # the list is complete: what it lacks is over
+        if complete:  # what the list lacks is over
             listed = {option.prefix for option in answer.all(PreviousMaar)}
             gone = tuple(prefix for prefix in before if prefix not in listed)
             for prefix in gone:

@@ -78,6 +78,7 @@ class Session(AccessSession):
             lifetime=kept.lifetime,
             expires=now + kept.lifetime,
             seen=now,
+            left=now,
             active=now,
         )
 

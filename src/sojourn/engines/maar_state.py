@@ -23,7 +23,7 @@ from sojourn.core.effects import (
     WithdrawUplink,
 )
 from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState, is_unicast
-from sojourn.engines.configuration import OFF, RELAY, MaarConfiguration, Peers
+from sojourn.engines.configuration import OFF, RELAY, STATEFUL, MaarConfiguration, Peers
 from sojourn.engines.leases import Leases
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
@@ -47,10 +47,12 @@ class MaarState(AccessState[Session]):
         super().__init__(configuration, epoch, constants)
         kept = () if configuration.delegated_pool is None else (configuration.delegated_pool,)
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine, kept)
+        stateful, answers = configuration.dhcpv6 is STATEFUL, configuration.dhcpv6 is not OFF
+        self._flags = (stateful, answers, configuration.slaac)
         peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
         self._peers = peers.by_address
         self._anchored_for: dict[Prefix, bytes] = {}
-        if configuration.dhcpv6 is not OFF or configuration.ipv4_pool is not None or peers.ipv4_pools:
+        if answers or configuration.ipv4_pool is not None or peers.ipv4_pools:
             self.leases = Leases(configuration, peers.ipv4_pools)
 
     def _asked_about(self, session: Session) -> Address:

@@ -443,6 +443,7 @@ class CentralMobilityDatabase(Notices):
             if entry.serving == request.source:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached there")
             if request.timestamp < entry.moved:  # it does not know yet where the node is, so it cannot know this
+                self._tell_again(entry, request.source)
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
             self._drop(entry, prefix)
             self._keep(entry)

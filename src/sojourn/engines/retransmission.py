@@ -66,6 +66,7 @@ class Retransmission:
         self._constants = constants
         self._longest = constants.initial_bindack_timeout
         """Of first timeouts."""
+        self._repeats = constants.repeats
         self._shortest = min(constants.min_bindack_timeout, self._longest)
         self._source = source
         self._do = do
@@ -111,14 +112,18 @@ class Retransmission:
                 self.learn(key[0], key[2], now - request.sent)
         elif (sequence - request.first_sequence) % 65536 > (update.sequence - request.first_sequence) % 65536:
             return None
-        del self._outstanding[key]
-        self._sleep(("request", key))
+        self._forget(key, request)
         return update
 
     def cancel(self, key: Key) -> None:
         """Nobody waits for an answer under `key` any more."""
-        if key in self._outstanding:
-            del self._outstanding[key]
+        request = self._outstanding.get(key)
+        if request is not None:
+            self._forget(key, request)
+
+    def _forget(self, key: Key, request: Outstanding) -> None:
+        del self._outstanding[key]
+        if self._repeats or request.sent < 0:
             self._sleep(("request", key))
 
     def due(self, key: Key, now: Instant) -> Outstanding | None:
@@ -157,7 +162,8 @@ class Retransmission:
             request.update = self._renew(request.update)
         self._recent[about] = (*earlier[1 - self._constants.max_update_rate :], now) if earlier else (now,)
         self._do(SendMessage(request.update, self._source, key[2]))
-        self._wake(("request", key), now + request.timeout)
+        if self._repeats:
+            self._wake(("request", key), now + request.timeout)
 
     def _allowed(self, request: Outstanding, earlier: tuple[Instant, ...], now: Instant) -> Instant:
         """When the next transmission may leave, as rate and pace say."""

@@ -24,7 +24,12 @@ _NODES = 400
 """Looked at by default: intervals of a few percent, in less than a minute with the engines."""
 
 
-_MODES: Mapping[Way, Mode] = {Way.RELAY: "relay", Way.PROXY: "proxy", Way.LOCATOR: "locator"}
+_MODES: Mapping[Way, Mode] = {
+    Way.CENTRAL: "pmipv6",
+    Way.RELAY: "relay",
+    Way.PROXY: "proxy",
+    Way.LOCATOR: "locator",
+}
 """The ways whose engines are simulated."""
 
 

@@ -16,7 +16,7 @@ from sojourn.evaluation.fidelity import LabRun
 from sojourn.evaluation.inputs import Inputs, Some
 from sojourn.evaluation.replay import Floats, Replay, Segments, replay
 from sojourn.evaluation.study import Placement, Point, Study
-from sojourn.evaluation.ways import DATABASE, Way, distances
+from sojourn.evaluation.ways import SIMULATED, Way, distances
 from sojourn.evaluation.ways.traffic import at_edge, path_delays, with_edge
 from sojourn.sim.topology import Topology
 from sojourn.sim.workload import Workload
@@ -52,7 +52,7 @@ class _Steps:
 
 def survey(inputs: Inputs, progress: Progress, lab: LabRun | None = None) -> Study:
     """All of it. Raises `NoSteadyState`, with a sentence, before anything takes long."""
-    steps = _Steps(progress, len(inputs.seeds) * (2 + (len(DATABASE) if inputs.engines else 0)))
+    steps = _Steps(progress, len(inputs.seeds) * (2 + (len(SIMULATED) if inputs.engines else 0)))
     runs: list[Run] = []
     for seed in inputs.seeds:
         steps.step(f"moves and sessions of seed {seed}")
@@ -107,9 +107,9 @@ def _simulated(inputs: Inputs, steps: _Steps) -> dict[Way, dict[str, Estimate]]:
     """By the engines, for every way that has some, on the same nodes."""
     if inputs.engines is None:
         return {}
-    found: dict[Way, defaultdict[str, list[float]]] = {way: defaultdict(list) for way in DATABASE}
+    found: dict[Way, defaultdict[str, list[float]]] = {way: defaultdict(list) for way in SIMULATED}
     for seed in inputs.seeds:
-        for way in DATABASE:
+        for way in SIMULATED:
             steps.step(f"engines, {way.value} mode, seed {seed}")
             for name, value in inputs.engines(way, _some(inputs, inputs.workload(seed), inputs.nodes), seed).items():
                 found[way][name].append(value)

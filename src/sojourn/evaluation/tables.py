@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sojourn.evaluation.checks import checks
 from sojourn.evaluation.estimate import Estimate
 from sojourn.evaluation.study import Study
-from sojourn.evaluation.ways import DATABASE, Way
+from sojourn.evaluation.ways import SIMULATED, Way
 from sojourn.evaluation.words import compact, exact, interval, number, percent, time
 from sojourn.lab.report import Table
 from sojourn.wire.units import SECOND
@@ -120,7 +120,7 @@ def engines(study: Study) -> Table | None:
         return None
     rows: list[Sequence[str]] = [
         (f"{way.value}: {title}", interval(study.estimates[way][name]), interval(study.simulated[way][name]))
-        for way in DATABASE
+        for way in SIMULATED
         for title, name in _MEASURED
         if name in study.simulated[way]
     ]

@@ -166,11 +166,14 @@ class Reckoning:
         warm_up: Duration,
         end: Duration,
         mobility: bool = True,
+        central: bool = False,
     ) -> None:
+        """`central`: the anchor is no access router, also where it is at the place of one."""
         self._itinerary = itinerary
         self._topology = topology
         self._warm_up, self._end = warm_up, end
         self._mobility = mobility
+        self._central = central
         visits = itinerary.visits
         self._counted: Mask = visits.begin >= warm_up
         self._handover: Mask = self._counted & (visits.came_from != NOWHERE)
@@ -200,7 +203,7 @@ class Reckoning:
             spells = self._break(sessions, spells)
         anchor, serving = sessions.anchor[spells.of], visits.place[spells.visit]
         length = self._length(spells)
-        away = anchor != serving
+        away = (anchor != serving) | self._central
         figures.session_time, figures.tunnelled_time = int(length.sum()), int(length[away].sum())
         figures.place_anchored = self._by_place(anchor, length)
         figures.place_served = self._by_place(serving, length)
@@ -235,7 +238,7 @@ class Reckoning:
             return
         figures, visits, live = self.figures, self._itinerary.visits, self._itinerary.live
         spells = cut(live, visits)
-        old = live.anchor[spells.of] != visits.place[spells.visit]
+        old = (live.anchor[spells.of] != visits.place[spells.visit]) | self._central
         length = self._length(spells)
         figures.old_anchors = int(length[old].sum())
         figures.place_tunnels = self._by_place(live.anchor[spells.of][old], length[old])

@@ -8,7 +8,7 @@ long which session is away from its anchor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +93,11 @@ class Itinerary:
     retirements: Retirements
 
 
-def understand(stream: Stream, end: Duration, idle_hold: Duration) -> Itinerary:
-    """The itinerary of `stream`, whose nodes are simulated until `end`."""
+def understand(stream: Stream, end: Duration, idle_hold: Duration, home: int | None = None) -> Itinerary:
+    """The itinerary of `stream`, whose nodes are simulated until `end`.
+
+    `home` is the place of the anchor of all prefixes, where there is one (PMIPv6); they never retire.
+    """
     moves = (stream.kind == Happening.ATTACH) | (stream.kind == Happening.LEAVE)
     begins = stream.kind == Happening.BEGIN
     rows = np.flatnonzero(moves | begins)
@@ -103,10 +106,12 @@ def understand(stream: Stream, end: Duration, idle_hold: Duration) -> Itinerary:
     place = np.where(stream.kind[rows] == Happening.ATTACH, stream.argument[rows].astype(np.int32), NOWHERE)
     visits, departures, kept = _visits(rows, node, place, moves[rows], stream.time, end)
     sessions, homeless = _sessions(stream, rows, visits, kept, moves[rows], end)
-    live = _live(sessions, end)
-    return Itinerary(
-        len(stream), visits, departures, sessions, homeless, live, _retirements(visits, sessions, idle_hold, end)
-    )
+    if home is None:
+        retirements = _retirements(visits, sessions, idle_hold, end)
+    else:
+        sessions = replace(sessions, anchor=np.full(len(sessions), home, np.int32))
+        retirements = Retirements(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32))
+    return Itinerary(len(stream), visits, departures, sessions, homeless, _live(sessions, end), retirements)
 
 
 def _visits(

@@ -7,8 +7,8 @@ from typing import Literal
 
 from sojourn.wire.units import HOUR, SECOND, Duration
 
-Mode = Literal["proxy", "relay", "locator", "none"]
-"""RFC 8885 3.4, 3.2, 3.3, and no mobility at all (sessions break at a move)."""
+Mode = Literal["proxy", "relay", "locator", "pmipv6", "none"]
+"""RFC 8885 3.4, 3.2, 3.3, RFC 5213 with one anchor for all, and no mobility at all (sessions break at a move)."""
 
 WireMode = Literal["off", "size", "full"]
 """Messages as objects; with their octets counted; really encoded and decoded. Equal in result."""

@@ -10,7 +10,7 @@ that answer it. Where only time is the cause, the message itself says what it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,8 +18,10 @@ from sojourn.core.clock import Timers
 from sojourn.core.effects import Advertise, Effect, EnsureTunnel, EnsureUplink, ProbeNode, Report, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import Commanded, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
-from sojourn.engines.access_session import SERVED
+from sojourn.engines.access_session import SERVED, AccessSession
+from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.mag import MobileAccessGateway
 from sojourn.sim.kernel import Action
 from sojourn.sim.ledger import LOST, PURPOSE_BITS, Purpose
 from sojourn.wire import BindingUpdate, Handoff, HandoffIndicator, IdentifierType, MobileNodeIdentifier, MobilityMessage
@@ -80,8 +82,8 @@ class Role:
         self.engine = engine
         self.address = address
         self.place = place
-        self.notes: dict[type, Note] = {}
-        """What effects come to, besides messages."""
+        self.notes: dict[type, Note] = {SendMessage: self._transmit}
+        """What effects come to."""
         self.alarms = 0
         """How often the engine was looked at because of its deadlines."""
         self.arrive: Action = self._queue if world.settings.processing else self.tell
@@ -132,12 +134,11 @@ class Role:
         self._kernel.schedule(deadline, self._wake, None, TIME)
 
     def _carry_out(self, effects: Iterable[Effect], now: Instant, cause: int) -> None:
-        notes = self.notes
+        noted = self.notes.get
         for effect in effects:
-            if type(effect) is SendMessage:
-                self._transmit(effect, now, cause)
-            elif effect.__class__ in notes:
-                notes[effect.__class__](effect, now, cause)
+            note = noted(type(effect))
+            if note is not None:
+                note(effect, now, cause)
         if self._timers.soonest < self._waking[-1]:
             self._arm(self._timers.soonest)
 
@@ -179,22 +180,27 @@ class Role:
         return (self._world.turn_of(node_of(who.identifier)) if who else 0) << PURPOSE_BITS | purpose
 
 
-class Router:
-    """A MAAR and its access link."""
+class AccessRouter:
+    """A router and its access link, whatever its protocol."""
 
-    def __init__(self, world: World, engine: MobilityAnchorAccessRouter, address: Address, place: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        engine: MobilityAnchorAccessRouter | MobileAccessGateway,
+        address: Address,
+        place: int,
+        reports: Container[str] = frozenset(),
+    ) -> None:
         self.world = world
         self.place = place
-        self.role = Role(world, engine, address, place, _READ)
+        self.role = Role(world, engine, address, place, reports)
         self._kernel = world.kernel
-        self._tell = self.role.tell
-        self._sessions = engine.sessions
+        self.tell = self.role.tell
+        self._sessions: Mapping[bytes, AccessSession] = engine.sessions
         self.role.notes |= {
             Advertise: self._note_advertisement,
-            EnsureTunnel: self._note_tunnel,
             EnsureUplink: self._note_uplink,
             ProbeNode: self._answer_probe,
-            Report: self._note_report,
         }
 
     def attach(self, now: Instant, node: int, turn: int) -> None:
@@ -203,13 +209,38 @@ class Router:
         address, cause = link_layer(node), turn << PURPOSE_BITS
         session = self._sessions.get(identifier(node))
         if session is not None and session.presence is SERVED:  # back before anybody said that it had gone
-            self._tell(now, NodeDetached(INTERFACE, address), cause)
-        self._tell(now, NodeSeen(INTERFACE, address, Sighting.STATION), cause)
+            self.tell(now, NodeDetached(INTERFACE, address), cause)
+        self.tell(now, NodeSeen(INTERFACE, address, Sighting.STATION), cause)
 
     def detach(self, now: Instant, node: int, turn: int) -> None:
         """The node has left the domain."""
         self.world.end(node)
-        self._tell(now, NodeDetached(INTERFACE, link_layer(node)), turn << PURPOSE_BITS | Purpose.RETIREMENT)
+        self.tell(now, NodeDetached(INTERFACE, link_layer(node)), turn << PURPOSE_BITS | Purpose.RETIREMENT)
+
+    def _note_advertisement(self, effect: Advertise, now: Instant, cause: int) -> None:
+        """A MAAR announces at an attachment, and again when that is confirmed (RFC 8885 3.2 step 4); a MAG then."""
+        seen, turn = self.world.seen, cause >> PURPOSE_BITS
+        if seen.advertised[turn] < 0 and any(prefix.preferred for prefix in effect.prefixes):
+            seen.advertised[turn] = now
+        if seen.registered[turn] < 0 and self._sessions[_KIND + effect.link_layer].confirmed:
+            seen.registered[turn] = now
+
+    def _note_uplink(self, effect: EnsureUplink, now: Instant, cause: int) -> None:
+        if effect.anchor is not None:
+            self.world.seen.served(cause >> PURPOSE_BITS, self.world.places_of[effect.anchor], now)
+
+    def _answer_probe(self, effect: ProbeNode, now: Instant, cause: int) -> None:
+        if self.world.is_at(node_of(effect.link_layer), self.place):
+            sighting = NodeSeen(effect.interface, effect.link_layer, Sighting.NEIGHBOUR)
+            self._kernel.schedule(now, self.tell, sighting, TIME)
+
+
+class AnchorRouter(AccessRouter):
+    """A MAAR: it anchors as well."""
+
+    def __init__(self, world: World, engine: MobilityAnchorAccessRouter, address: Address, place: int) -> None:
+        super().__init__(world, engine, address, place, _READ)
+        self.role.notes |= {EnsureTunnel: self._note_tunnel, Report: self._note_report}
 
     def retire(self, now: Instant, node: int, _: int) -> None:
         """No session has used the prefix of `node`, which is elsewhere, for as long as prefixes are held."""
@@ -217,30 +248,35 @@ class Router:
         key = identifier(node)
         if key in self._sessions and not self.world.is_at(node, self.place):
             cause = self.world.turn_of(node) << PURPOSE_BITS | Purpose.RETIREMENT
-            self._tell(now, Commanded("retire", {"node": key.hex()}), cause)
-
-    def _note_advertisement(self, effect: Advertise, now: Instant, cause: int) -> None:
-        """A MAAR announces at an attachment, and again when that is confirmed (RFC 8885 3.2 step 4)."""
-        seen, turn = self.world.seen, cause >> PURPOSE_BITS
-        if seen.advertised[turn] < 0 and any(prefix.preferred for prefix in effect.prefixes):
-            seen.advertised[turn] = now
-        if seen.registered[turn] < 0 and self._sessions[_KIND + effect.link_layer].confirmed:
-            seen.registered[turn] = now
+            self.tell(now, Commanded("retire", {"node": key.hex()}), cause)
 
     def _note_tunnel(self, effect: EnsureTunnel, now: Instant, cause: int) -> None:
         delay, _, _ = self.world.way(self.place, effect.remote)
         self.world.seen.tunnelled(cause >> PURPOSE_BITS, self.place, now + delay)
-
-    def _note_uplink(self, effect: EnsureUplink, now: Instant, cause: int) -> None:
-        if effect.anchor is not None:
-            self.world.seen.served(cause >> PURPOSE_BITS, self.world.places_of[effect.anchor], now)
 
     def _note_report(self, report: Report, now: Instant, cause: int) -> None:
         """The prefix cannot retire now: the node has just moved on, and not everybody knows."""
         node = self.world.node_of_turn(cause >> PURPOSE_BITS)
         self._kernel.schedule(now + max(self.world.settings.idle_hold, 1), self.retire, node, TIME)
 
-    def _answer_probe(self, effect: ProbeNode, now: Instant, cause: int) -> None:
-        if self.world.is_at(node_of(effect.link_layer), self.place):
-            sighting = NodeSeen(effect.interface, effect.link_layer, Sighting.NEIGHBOUR)
-            self._kernel.schedule(now, self._tell, sighting, TIME)
+
+class Gateway(AccessRouter):
+    """A MAG: it says when a node leaves its link (RFC 5213 6.9.1.4)."""
+
+    def leave(self, now: Instant, node: int, turn: int) -> None:
+        """The node is about to begin its turn `turn` elsewhere."""
+        self.tell(now, NodeDetached(INTERFACE, link_layer(node)), turn << PURPOSE_BITS)
+
+
+class Anchor:
+    """An LMA."""
+
+    def __init__(self, world: World, engine: LocalMobilityAnchor, address: Address, place: int) -> None:
+        self.role = Role(world, engine, address, place)
+        self.role.notes[EnsureTunnel] = self._note_tunnel
+        self._world = world
+
+    def _note_tunnel(self, effect: EnsureTunnel, now: Instant, cause: int) -> None:
+        role = self.role
+        delay, _, _ = self._world.way(role.place, effect.remote)
+        self._world.seen.served(cause >> PURPOSE_BITS, role.place, now + delay)

@@ -29,7 +29,7 @@ from sojourn.sim.results import Directory, Shard, fingerprint
 from sojourn.sim.summary import Summary, summary
 from sojourn.sim.topology import Topology
 from sojourn.sim.workload import BLOCK, Workload
-from sojourn.sim.world import World, independent
+from sojourn.sim.world import World, central_place, independent
 from sojourn.wire.units import Duration
 
 NODES = 10_000
@@ -275,9 +275,12 @@ def _batches(job: Job, shard: Shard) -> list[Shard]:
 def _one_batch(job: Job, batch: Shard, progress: Callable[[float], None]) -> tuple[Figures, list[Rows]]:
     end = job.workload.duration
     stream = job.workload.shard(*batch)
-    itinerary = understand(stream, end, job.settings.idle_hold)
+    home = central_place(job.topology, job.settings) if job.settings.mode == "pmipv6" else None
+    itinerary = understand(stream, end, job.settings.idle_hold, home)
     mobility = job.settings.mode != "none"
-    reckoning = Reckoning(itinerary, job.topology, warm_up=job.warm_up, end=end, mobility=mobility)
+    reckoning = Reckoning(
+        itinerary, job.topology, warm_up=job.warm_up, end=end, mobility=mobility, central=home is not None
+    )
     reckoning.nodes(stream, batch[1] - batch[0])
     reckoning.sessions()
     reckoning.anchors()

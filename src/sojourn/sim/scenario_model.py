@@ -34,7 +34,7 @@ NodesField: TypeAlias = Annotated[int, Whole(1, 10_000_000, 10_000)]
 SeedField: TypeAlias = Annotated[int, Whole(0, (1 << 63) - 1, 1)]
 WireField: TypeAlias = Annotated[Literal["off", "size", "full"], word("off", "size", "full")]
 ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator", "none"], word("proxy", "relay", "locator", "none")
+    Literal["proxy", "relay", "locator", "pmipv6", "none"], word("proxy", "relay", "locator", "pmipv6", "none")
 ]
 SitesLinksField: TypeAlias = Annotated[Literal["beside", "hub"], word("beside", "hub")]
 DelayUnitField: TypeAlias = Annotated[Literal["", "s", "ms", "us", "ns"], word("ms", "us", "ns", "s")]
@@ -186,7 +186,7 @@ class TopologyTable(Section):
 class Protocol(Section):
     """What is simulated."""
 
-    mode: ModeField = setting("RFC 8885 3.4, 3.2, 3.3; or no mobility at all.", _SETTINGS.mode)
+    mode: ModeField = setting("RFC 8885 3.4, 3.2, 3.3; RFC 5213; or no mobility at all.", _SETTINGS.mode)
     database: TextField = setting(
         "The place of the central database or anchor; absent: the one with the least mean delay.", "", example="core1"
     )

@@ -1,5 +1,7 @@
 """The simulated domain of one shard: a MAAR at every place that its nodes visit, a central database, and the network.
 
+Or a MAG at every place and an LMA (mode ``pmipv6``).
+
 The engines are those of the daemon, with these settings: what a scenario says (mode, lifetime); no limit of the number
 of nodes and no pace, as a shard is a part of a population; no advertisement that nothing asks for and no counting of
 packets, because the workload says when the last session on a prefix is over (`MobilityAnchorAccessRouter` retires on
@@ -18,20 +20,25 @@ import numpy as np
 
 from sojourn.engines.configuration import (
     CmdConfiguration,
+    LmaConfiguration,
     Maar,
     MaarConfiguration,
+    MagConfiguration,
     Mode,
     Peer,
     Peers,
     RetransmissionConstants,
 )
+from sojourn.engines.configuration import Gateway as KnownGateway
+from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
-from sojourn.sim.itinerary import Itinerary
+from sojourn.sim.itinerary import NOWHERE, Indices, Itinerary, Places
 from sojourn.sim.kernel import Action, Entry, Kernel
 from sojourn.sim.ledger import MOST_PLACES, Ledger
 from sojourn.sim.protocol import ProtocolSettings, WireMode
-from sojourn.sim.roles import Role, Router
+from sojourn.sim.roles import Anchor, AnchorRouter, Gateway, Role
 from sojourn.sim.seen import Seen
 from sojourn.sim.topology import Topology
 from sojourn.sim.wires import weigher
@@ -47,8 +54,12 @@ _PREFIXES = 32
 _MANY = 1 << 30
 _RATE = SECOND
 """A second: more than the engines can tell apart."""
-_NEVER = RetransmissionConstants(initial_bindack_timeout=_MANY * SECOND, min_bindack_timeout=_MANY * SECOND)
+_NEVER = RetransmissionConstants(repeats=False)
 """Where every request is answered within a second, its repetition need not be planned."""
+_BETWEEN_LINKS: Duration = 100 * MILLISECOND
+"""A MAG sees that a node is gone so long before it comes elsewhere: of two registrations at the same instant, or that
+overtake each other, an LMA may refuse one.
+"""
 _FARTHEST: Duration = 400 * MILLISECOND
 """From one place to another, for requests to be answered before they are repeated."""
 
@@ -58,6 +69,11 @@ def independent(topology: Topology, settings: ProtocolSettings) -> bool:
     return settings.mode == "none" or (
         not settings.processing and not settings.loss and int(topology.delay.max()) <= _FARTHEST
     )
+
+
+def central_place(topology: Topology, settings: ProtocolSettings) -> int:
+    """Where the central database, or the central anchor, is."""
+    return settings.database if settings.database is not None else topology.best_place()
 
 
 class World:
@@ -85,7 +101,7 @@ class World:
         self.loses: Callable[[], bool] | None = _loser(settings.loss, seed) if settings.loss else None
         self.holds = 0
         """Prefixes whose idle time ran out."""
-        self.routers: dict[int, Router] = {}
+        self.routers: dict[int, AnchorRouter | Gateway] = {}
         self.places_of: dict[Address, int] = {}
         self._topology = topology
         self._itinerary = itinerary
@@ -95,10 +111,44 @@ class World:
         self._build([int(place) for place in np.unique(visits.place)])
 
     def _build(self, places: list[int]) -> None:
-        settings, database = self.settings, _database(len(self._topology.places))
+        database = _database(len(self._topology.places))
+        repeats = _NEVER if independent(self._topology, self.settings) else RetransmissionConstants()
+        if self.settings.mode == "pmipv6":
+            self._build_central(places, database, repeats)
+        else:
+            self._build_distributed(places, database, repeats)
+
+    def _build_central(self, places: list[int], anchor: Address, repeats: RetransmissionConstants) -> None:
+        """RFC 5213: a MAG at every place, one LMA."""
+        settings = self.settings
+        for place in places:
+            configuration = MagConfiguration(
+                _address(place),
+                lma=anchor,
+                lifetime=settings.lifetime,
+                advertisement_interval=0,
+                nodes=_MANY,
+                new_nodes_per_second=_RATE,
+                retransmission=repeats,
+            )
+            gateway = Gateway(self, MobileAccessGateway(configuration, EPOCH), _address(place), place)
+            self.routers[place] = gateway
+            self._enter(gateway.role)
+        told = LmaConfiguration(
+            anchor,
+            tuple(KnownGateway(_address(place)) for place in places),
+            (_pool(len(self._topology.places)),),
+            lifetime_max=max(settings.lifetime, HOUR),
+            nodes=_MANY,
+            nodes_per_gateway=_MANY,
+        )
+        place = central_place(self._topology, settings)
+        self._enter(Anchor(self, LocalMobilityAnchor(told, EPOCH), anchor, place).role)
+
+    def _build_distributed(self, places: list[int], database: Address, repeats: RetransmissionConstants) -> None:
+        """RFC 8885: a MAAR at every place, one CMD."""
+        settings, mode = self.settings, Mode(self.settings.mode)
         peers = Peers(Peer(_address(place)) for place in places)
-        mode = Mode(settings.mode)
-        repeats = _NEVER if independent(self._topology, settings) else RetransmissionConstants()
         for place in places:
             configuration = MaarConfiguration(
                 _address(place),
@@ -116,7 +166,7 @@ class World:
                 retransmission=repeats,
             )
             engine = MobilityAnchorAccessRouter(configuration, EPOCH)
-            router = self.routers[place] = Router(self, engine, _address(place), place)
+            router = self.routers[place] = AnchorRouter(self, engine, _address(place), place)
             self._enter(router.role)
         told = CmdConfiguration(
             database,
@@ -130,7 +180,7 @@ class World:
             warm_up=0,
             retransmission=repeats,
         )
-        place = settings.database if settings.database is not None else self._topology.best_place()
+        place = central_place(self._topology, settings)
         self._enter(Role(self, CentralMobilityDatabase(told, EPOCH), database, place))
 
     def _enter(self, role: Role) -> None:
@@ -155,21 +205,35 @@ class World:
 
     def _records(self) -> Iterator[Entry]:
         """What the engines are told of the itinerary, in the order of time."""
-        visits, retirements = self._itinerary.visits, self._itinerary.retirements
+        visits, behind = self._itinerary.visits, self._behind()
         left, ended = self._itinerary.departures
-        number = (len(visits), len(left), len(retirements.time))
-        time = np.concatenate((visits.begin, left, retirements.time))
+        number = (len(visits), len(left), len(behind[0]))
+        time = np.concatenate((visits.begin, left, behind[0]))
         kind = np.repeat(np.arange(3, dtype=np.int8), number)
-        node = np.concatenate((visits.node, visits.node[ended], retirements.node))
-        place = np.concatenate((visits.place, visits.place[ended], retirements.anchor))
-        turn = np.concatenate((np.arange(len(visits)), ended, np.zeros(number[2], np.int64)))
+        node = np.concatenate((visits.node, visits.node[ended], behind[1]))
+        place = np.concatenate((visits.place, visits.place[ended], behind[2]))
+        turn = np.concatenate((np.arange(len(visits)), ended, behind[3]))
         order = np.lexsort((kind, time))
         actions: dict[tuple[int, int], Action] = {}
         for at, router in self.routers.items():
-            actions[0, at], actions[1, at], actions[2, at] = router.attach, router.detach, router.retire
+            actions[0, at], actions[1, at] = router.attach, router.detach
+            actions[2, at] = router.retire if isinstance(router, AnchorRouter) else router.leave
         columns = (column[order].tolist() for column in (time, kind, place, node, turn))
         for index, (at, what, where, who, which) in enumerate(zip(*columns, strict=True), -len(order)):
             yield at, index, actions[what, where], who, which
+
+    def _behind(self) -> tuple[Indices, Indices, Places, Indices]:
+        """What concerns the router that a node left: time, node, place and turn. A prefix retires at a MAAR; a MAG sees
+        that the node is gone.
+        """
+        if self.settings.mode != "pmipv6":
+            retirements = self._itinerary.retirements
+            nothing = np.zeros(len(retirements.time), np.int64)
+            return retirements.time, retirements.node, retirements.anchor, nothing
+        visits = self._itinerary.visits
+        moved = np.flatnonzero(visits.came_from != NOWHERE)
+        time = np.maximum(visits.begin[moved] - _BETWEEN_LINKS, visits.begin[moved - 1])
+        return time, visits.node[moved], visits.came_from[moved], moved
 
     @property
     def alarms(self) -> int:
@@ -201,8 +265,12 @@ class World:
 
     def is_at(self, node: int, place: int) -> bool:
         """Whether the node is attached there."""
+        return self.place_of(node) == place
+
+    def place_of(self, node: int) -> int | None:
+        """Where the node is attached."""
         turn = self._here.get(node)
-        return turn is not None and int(self._itinerary.visits.place[turn]) == place
+        return None if turn is None else int(self._itinerary.visits.place[turn])
 
 
 def _loser(share: float, seed: int) -> Callable[[], bool]:

@@ -47,8 +47,11 @@ class Prefix(NamedTuple):
 
     def overlaps(self, other: Prefix) -> bool:
         """Whether one of both lies within the other."""
-        difference = int.from_bytes(other.address, "big") ^ int.from_bytes(self.address, "big")
-        return not difference >> (128 - min(self.length, other.length))
+        length = min(self.length, other.length)
+        whole, rest = length >> 3, length & 7
+        if self.address[:whole] != other.address[:whole]:
+            return False
+        return not rest or not (self.address[whole] ^ other.address[whole]) >> (8 - rest)
 
     def covers(self, address: Address) -> bool:
         """Whether `address` lies within this prefix."""

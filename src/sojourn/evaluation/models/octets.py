@@ -61,7 +61,7 @@ class Sizes:
     identifier: MobileNodeIdentifier = field(default_factory=lambda: MobileNodeIdentifier(5, bytes(6)))
     """sojourn names hosts by EUI-48 (RFC 8371)."""
     link_layer: Sequence[MobilityOption] = _LINK_LAYER
-    """The Mobile Node Link-layer Identifier, in registrations only."""
+    """The Mobile Node Link-layer Identifier, in what serving routers send only."""
     dlif: Sequence[MobilityOption] = ()
     """What follows each Previous MAAR option where anchors have local networks: `DLIF`."""
 
@@ -76,10 +76,6 @@ class Sizes:
         """PBA to the serving router, with a Previous MAAR option for each of `previous` anchors."""
         listed = [PreviousMaar.of(_PREFIX, _ADDRESS), *self.dlif] * previous
         return _answer([*self._common(*self.link_layer), *listed])
-
-    def deregistration(self) -> int:
-        """PBU of lifetime 0, and as long the PBA to it, of a PMIPv6 gateway that a node left."""
-        return _update(self._common())
 
     def notice(self) -> int:
         """PBU of the central database to an old anchor, with the Serving MAAR option."""
@@ -103,8 +99,8 @@ class Sizes:
     # --- of a handover ------------------------------------------------------------------------------------------------
 
     def central(self) -> int:
-        """PMIPv6: de-registration and registration with their answers."""
-        return 2 * self.deregistration() + self.registration() + self.acceptance()
+        """PMIPv6: de-registration and registration, which are of one length, with their answers."""
+        return 2 * (self.registration() + self.acceptance())
 
     def relay_or_proxy(self, previous: int) -> int:
         """Registration, its answer that lists `previous` anchors, and notice and confirmation for each."""

@@ -35,7 +35,9 @@ class Way(StrEnum):
 
 
 DATABASE = (Way.RELAY, Way.PROXY, Way.LOCATOR)
-"""Ways for which sojourn has engines: a central database without user traffic."""
+"""A central database without user traffic."""
+SIMULATED = (Way.CENTRAL, *DATABASE)
+"""Ways for which sojourn has engines."""
 TUNNELLED = (*DATABASE, Way.DIRECT, Way.HOST)
 """Ways in which old sessions go through their old anchor."""
 

@@ -1,0 +1,20 @@
+"""The checkers can see: engines with one defect each are found, and soon."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.episode import play
+from sim.mutants import MUTANTS
+
+_SEEDS = 100
+"""Within so many seeds. Most are found by the first or second."""
+
+pytestmark = [pytest.mark.sim, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_an_engine_with_a_defect_is_found(name: str) -> None:
+    fault = next((outcome.faults[0] for seed in range(_SEEDS) if (outcome := play(seed, MUTANTS[name])).faults), "")
+    assert fault, "nobody noticed"
+    assert not fault.startswith(("AttributeError", "TypeError")), f"the mutant does not fit the engine: {fault}"
