@@ -13,8 +13,6 @@ from domain_of_daemons import Machine, until
 
 from sojourn.lab.stock_hosts import DHCLIENT_SCRIPT
 
-
-
 _USABLE = "ip -6 address show scope link -tentative dev "
 
 

@@ -2,7 +2,7 @@
 
 The prefix, and the IPv4 subnet, are those of the link, the same for all hosts, and hosts use them as long as they hear
 of this router and no longer. It answers with the codec and the servers of the daemons, which know no role; that it is
-no part of a mobility domain shows in its own link-layer and link-local address, and in its prefix, which is on the link.
+no part of a mobility domain shows in its link-layer and link-local address, and in its prefix, which is on the link.
 """
 
 from __future__ import annotations
