@@ -7,12 +7,15 @@ import pytest
 from sojourn.core.effects import EnsureLogicalInterface, EnsureTunnel
 from sojourn.core.events import DhcpReceived
 from sojourn.engines.configuration import Mode
+from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.wire import Handoff
 from sojourn.wire.addresses import address, to_ipv4
 from sojourn.wire.dhcpv4 import BOOTREQUEST, Code, DhcpType, Dhcpv4Message
 from sojourn.wire.dhcpv6 import IaAddress, IaNa, IaPd, IaPrefix, MessageType, Status, StatusCode
 from sojourn.wire.units import MINUTE, SECOND
 from support.dhcp import Client, address_in, prefixes_in, single
-from support.domain import HOSTS, Domain, ipv4_pool, node, router
+from support.domain import HOSTS, Domain, ipv4_pool, node, pool, router
+from support.messages import pbu, stamp
 
 M = MessageType
 NO_IA = IaNa(1, 0, 0)
@@ -405,6 +408,19 @@ def test_confirm_says_whether_all_addresses_are_the_hosts() -> None:
     wrong = client.ask("ar1", M.CONFIRM, IaNa(1, 0, 0, (mine, strange)))
     status = [answer.first(Status) for answer in (right, wrong)]
     assert [one.code for one in status if one] == [StatusCode.SUCCESS, StatusCode.NOT_ON_LINK]
+
+
+def test_the_order_in_which_anchors_served_is_stored_when_a_refresh_changes_it() -> None:
+    made = Domain(dhcp=True)
+    own, leased = pool(1).subnet(7, 64), ipv4_pool(1).subnet(9, 128)
+    at = stamp(made)
+    for sequence, listed in enumerate([(leased, own), (own, leased)]):
+        update = pbu(made, *listed, sequence=sequence, timestamp=at, handoff=int(Handoff.NOT_CHANGED))
+        made.inject(router(1), "cmd", update)
+    anchors = [(own, router(1)), (leased, router(1))]
+    assert made.cmd.entries[node("mn1")].anchors == anchors
+    stored = made.members["cmd"].store[node("mn1")]
+    assert BindingCacheEntry.restored(node("mn1"), stored, 0).anchors == anchors
 
 
 def _discover(mac: bytes) -> bytes:

@@ -127,7 +127,7 @@ class DmmDomain:
     def home(self, network: Prefix) -> Machine | None:
         """The MAAR whose pool has that prefix."""
         for number in self.numbers:
-            if pool(number).contains(network):
+            if pool(number).contains(network) or ipv4_pool(number).contains(network):
                 return self.members[f"ar{number}"]
         return None
 

@@ -11,12 +11,13 @@ from typing import TypeAlias
 from sim.cast import Cast
 from sim.dmm import Dmm
 from sim.happenings import Happening
+from sim.leasing import Leasing
 from sim.script import Script
 from sim.shrink import shrink
 from sim.stage import Stage
 
 MakeCast: TypeAlias = Callable[[int], Cast]
-CASTS: Mapping[str, MakeCast] = {Dmm.name: Dmm}
+CASTS: Mapping[str, MakeCast] = {Dmm.name: Dmm, Leasing.name: Leasing}
 """Everything that can be played, by name. A new role joins here."""
 
 

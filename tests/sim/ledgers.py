@@ -8,12 +8,13 @@ faults as sentences.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from sim.world import Machine
 from sojourn.core.clock import Timers
 from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
 from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.leases import router_of
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
@@ -21,7 +22,7 @@ from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.retransmission import Retransmission
 from sojourn.wire.addresses import Prefix, text
 
-_SESSION_TIMERS = frozenset({"refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"})
+_SESSION_TIMERS = frozenset({"refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "dhcp"})
 _ENDS_IT = {
     Presence.SERVED: ("refresh", "probe"),
     Presence.DEPARTED: ("expiry",),
@@ -43,8 +44,11 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
     if sorted([*slots, *free]) != list(range(1, following)):
         yield f"slots {sorted(slots)} used and {sorted(free)} free do not make {following - 1}"
     own = {session.own: key for key, session in sessions.items() if session.own is not None}
-    if own != engine._anchored_for or own.keys() != engine.pool._used:
-        yield f"anchors {own}, notes {engine._anchored_for}, takes {engine.pool._used} from the pool"
+    leased = {prefix: key for key, session in sessions.items() for prefix in session.leased}
+    if own | leased != engine._anchored_for or own.keys() != engine.pool._used:
+        yield f"anchors {own | leased}, notes {engine._anchored_for}, takes {engine.pool._used} from the pool"
+    if leased or engine.leases is not None:
+        yield from _leases(engine, leased)
     if len(engine.pool._used) + len(engine.pool._resting) > engine.pool._size:
         yield "more prefixes rest and are used than the pool has"
     foreign = {prefix: key for key, session in sessions.items() for prefix in session.anchored}
@@ -62,8 +66,34 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
     yield from _timers(engine, _SESSION_TIMERS, sessions)
     yield from _requests(engine._requests, machines)
     for purpose, node, destination, _ in engine._requests._outstanding:
-        if node not in sessions or destination != configuration.cmd:
+        given_back = purpose == "retire" and engine.leases is not None
+        if (node not in sessions and not given_back) or destination != configuration.cmd:
             yield f"asks {text(destination)} to {purpose} {node.hex()}, whom it does not know"
+
+
+def _leases(engine: MobilityAnchorAccessRouter, leased: dict[Prefix, bytes]) -> Iterator[str]:
+    """What nodes have by DHCP besides: in the pools, on the links, with a timer each where a node is served."""
+    leases = engine.leases
+    assert leases is not None
+    assert engine.dhcp is not None
+    pools = [pool for pool in (leases.ipv4_pool, leases.delegated_pool) if pool is not None]
+    used = {prefix for pool in pools for prefix in pool._used}
+    if used != leased.keys() or not leases.offers.keys() <= leased.keys():
+        yield f"leased {leased}, takes {used} from the pools, offers {leases.offers}"
+    if not engine.dhcp.questions.keys() <= engine.sessions.keys():
+        yield f"questions of {set(engine.dhcp.questions)}, whom nobody knows"
+    held, shown = set(), {}
+    for key, session in engine.sessions.items():
+        if session.presence in (Presence.SERVED, Presence.DEPARTED):
+            held.update((key, prefix) for prefix in engine._leased(session))
+            for prefix in engine._leased(session):
+                if prefix.is_ipv4 and (subnet := leases.subnet(prefix)) is not None:
+                    shown.setdefault((session.interface, router_of(subnet)), set()).add(prefix)
+    timers = {key for kind, key in engine._timers._live if kind == "lease"}
+    if timers != held:
+        yield f"leases {held}, timers of {timers}"
+    if shown != leases.shown:
+        yield f"default routers {shown} of IPv4, noted is {leases.shown}"
 
 
 def _session(engine: MobilityAnchorAccessRouter, session: Session) -> Iterator[str]:
@@ -98,10 +128,12 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
         prefixes.update(dict.fromkeys(session.anchored, session.slot))
         if session.own is not None:
             prefixes[session.own] = session.slot
+        prefixes.update(dict.fromkeys(session.leased, session.slot))
         if session.presence is Presence.AWAY:
-            counters.update({session.own} - {None})  # type: ignore[arg-type]
+            counters.update({session.own, *session.leased} - {None})  # type: ignore[arg-type]
         else:
             uplinks.update(session.anchored)
+            uplinks.update(dict.fromkeys(session.leased))
             if session.own is not None:
                 uplinks[session.own] = None
     for name, should, does in (
@@ -115,8 +147,9 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
             yield f"{name}: missing {_list(missing)}, too many {_list(surplus)}" + (
                 "" if missing or surplus else ", and others differ"
             )
-    if state.logical_interfaces != engine._logical_users.keys():
-        yield f"identities {state.logical_interfaces} in the kernel, {set(engine._logical_users)} wanted"
+    wanted = {*engine._logical_users, *(() if engine.leases is None else engine.leases.shown)}
+    if state.logical_interfaces != wanted:
+        yield f"identities {state.logical_interfaces} in the kernel, {wanted} wanted"
 
 
 def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
@@ -125,9 +158,12 @@ def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterat
     if kept.keys() != engine.sessions.keys():
         yield f"stores {len(kept)} sessions of {len(engine.sessions)}"
         return
+    offers = {} if engine.leases is None else engine.leases.offers
     for key, session in engine.sessions.items():
         record = kept[key]
-        if record != session.record() and _lasting(Session.restored(key, record, 0)) != _lasting(session):
+        if record != session.record() and _lasting(Session.restored(key, record, 0), offers) != _lasting(
+            session, offers
+        ):
             yield f"{key.hex()}: stored is {Session.restored(key, record, 0)} of {session}"
 
 
@@ -145,7 +181,8 @@ def disk_of_database(machine: Machine, engine: CentralMobilityDatabase) -> Itera
             yield f"{key.hex()}: stored as untold {stored.untold} of {entry.unconfirmed()}"
 
 
-def _lasting(session: Session) -> tuple[object, ...]:
+def _lasting(session: Session, offers: Container[Prefix]) -> tuple[object, ...]:
+    """What is offered need not be known after a restart."""
     return (
         session.slot,
         session.interface,
@@ -153,6 +190,7 @@ def _lasting(session: Session) -> tuple[object, ...]:
         session.attached,
         session.presence,
         session.own,
+        [prefix for prefix in session.leased if prefix not in offers],
         session.anchored,
         session.serving,
         session.legacy,
@@ -184,7 +222,7 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
     if serves != +engine._serves:
         yield f"serving {serves}, noted is {engine._serves}"
     for key, entry in entries.items():
-        if len(entry.anchors) > configuration.prefixes_per_node:
+        if any(engine._surplus(prefix for prefix, _ in entry.anchors)):
             yield f"{key.hex()}: {len(entry.anchors)} prefixes"
         if ("expiry", key) not in engine._timers:
             yield f"{key.hex()}: its binding never ends"

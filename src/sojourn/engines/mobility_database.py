@@ -258,10 +258,10 @@ class CentralMobilityDatabase(Notices):
         if newer(request.sequence, entry.sequence):
             entry.sequence = request.sequence
         self._extend(entry, self._granted(request.lifetime))
-        before = sorted(entry.anchors)
+        before = list(entry.anchors)
         self._add_listed(entry, request, own)
         self._limit(entry)
-        if sorted(entry.anchors) != before:
+        if entry.anchors != before:
             self._keep(entry)
         for silent in entry.untold:
             self._tell_again(entry, silent)
