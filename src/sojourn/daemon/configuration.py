@@ -109,6 +109,7 @@ def mag_configuration(section: Mag) -> MagConfiguration:
             GatewayProfile(known.link_layer, known.identifier or b"", known.lma, known.service, known.prefixes)
             for known in section.profiles
         ),
+        dhcpv6=Dhcpv6(section.dhcpv6),
         everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),
@@ -135,7 +136,7 @@ def _without(section: BaseModel, name: str) -> dict[str, Any]:
 
 def speaks_ipv4(section: Maar) -> bool:
     """Whether nodes there may have IPv4 addresses, from this router or from another."""
-    return section.ipv4_pool is not None or any(peer.ipv4_pool is not None for peer in section.peers)
+    return bool(section.ipv4_pool or section.lma_ipv4_pool) or any(peer.ipv4_pool is not None for peer in section.peers)
 
 
 def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
@@ -163,6 +164,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.access,
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
+                ipv4=section.ipv4,
                 **_of_access(section),
             )
             if section.link_local_of_lma:
@@ -171,7 +173,15 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             ends = tuple(end for gateway in section.gateways for end in (gateway.address, *gateway.care_of))
             owned = (*section.pools, *(prefix for known in section.profiles for prefix in known.prefixes))
             settings = LinuxSettings(
-                section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
+                section.address,
+                None,
+                ends,
+                (),
+                buffer=False,
+                other_pools=owned,
+                drop_unassigned=True,
+                ipv4=section.ipv4_pool is not None,
+                ipv4_pool=section.ipv4_pool,
             )
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
     return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))

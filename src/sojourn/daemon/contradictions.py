@@ -291,6 +291,7 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
     pools: list[tuple[tuple[str | int, ...], Prefix]] = []
     peers = tables(maar.get("peers"))
     entries: list[tuple[tuple[str | int, ...], object]] = [(("maar", "ipv4_pool"), maar.get("ipv4_pool"))]
+    entries.append((("maar", "lma_ipv4_pool"), maar.get("lma_ipv4_pool")))
     entries += [(("maar", "peers", index, "ipv4_pool"), peer.get("ipv4_pool")) for index, peer in enumerate(peers)]
     for key, value in entries:
         pool = readable(parse_ipv4_pool, value)

@@ -32,6 +32,10 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
         if own and readable(parse_address, value) == own:
             yield Fault(place, f"{text(own)} is this gateway's own address", "expected the address of an LMA")
     yield from _interfaces(mag)
+    if mag.get("slaac", True) is False and mag.get("dhcpv6", "off") in ("off", "stateless"):
+        yield Fault(("mag", "slaac"), "false, and no node gets an address by DHCPv6", 'expected dhcpv6 = "stateful"')
+    if mag.get("ipv4") is True:
+        yield from _forwards_ipv4("mag", "ipv4", mag)
     mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(
@@ -39,6 +43,14 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
             f"{mask:#x} has one bit",
             "expected two at least: a gateway marks packets in two ways",
         )
+
+
+def _forwards_ipv4(role: str, key: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """The means to forward IPv4 packets of nodes."""
+    if section.get("counters") is False and section.get("backend") != "memory":
+        yield Fault((role, key), "needs nf_tables, which counters = false forbids", "expected counters = true")
+    if section.get("backend") == "ip6tnl":
+        yield Fault((role, "backend"), f"'ip6tnl' leads no IPv4, and there is {key}", 'expected "auto" or "seg6"')
 
 
 def _interfaces(mag: Mapping[str, Any]) -> Iterator[Fault]:
@@ -69,6 +81,8 @@ def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(key, f"{text(address)} is the anchor itself", "expected an address of the gateway's own")
         if known.setdefault(address, index) != index:
             yield _twice(("lma", "gateways", index, "address"), f"gateways[{known[address]}]")
+    if "ipv4_pool" in lma:
+        yield from _forwards_ipv4("lma", "ipv4_pool", lma)
     yield from _pools(lma, [*known, *([own] if own else [])])
     yield from _profiles(lma, known)
 

@@ -273,6 +273,11 @@ class Maar(Section):
         None,
         example="10.1.0.0/16",
     )
+    lma_ipv4_pool: Ipv4PoolField | None = setting(
+        "Where `cmd` is the address of an LMA: its pool of IPv4 addresses, to ask for them as its gateways do.",
+        None,
+        example="10.9.0.0/16",
+    )
     dhcp_lease: DurationField = _maar(
         "dhcp_lease",
         "Of IPv4 addresses and delegated prefixes; nodes renew at half of it. What is not renewed ends with it.",
@@ -427,6 +432,19 @@ class Mag(Section):
     clock_window: DurationField = _mag("clock_window", "A larger difference to the LMA's clock is corrected.")
     prefix_length: LengthField = _mag("prefix_length", "Length of a visitor's prefix, and of every prefix counted.")
     access_technology: OctetField = _mag("access_technology", "As told to the LMA (RFC 5213 8.5); 4 is Wi-Fi.")
+    ipv4: SwitchField = _mag(
+        "ipv4",
+        "Ask the LMA for an IPv4 home address for every node; nodes get it by DHCPv4 (RFC 5844). All gateways alike.",
+    )
+    dhcpv6: Dhcpv6Field = _mag(
+        "dhcpv6",
+        "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their home prefixes (IA_NA). All "
+        "gateways of the domain answer as one.",
+    )
+    slaac: SwitchField = _mag("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
+    dhcp_lease: DurationField = _mag("dhcp_lease", "Of IPv4 addresses; nodes renew at half of it.")
     link_local: LinkLocalField = _mag(
         "link_local",
         "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
@@ -486,6 +504,12 @@ class Lma(Section):
     profiles: tuple[LmaProfile, ...] = setting("Nodes that are known, as tables `[[lma.profiles]]`.", ())
     everybody: LmaEverybody = setting("Table `[lma.everybody]`.", LmaEverybody())
     known_only: SwitchField = setting("Nodes without a profile are unknown here (status 153).", False)
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "Nodes get IPv4 home addresses from here where gateways ask for them; the first address is the default router "
+        "of all of them. The network routes the pool to this machine.",
+        None,
+        example="10.9.0.0/16",
+    )
     lifetime_max: DurationField = _lma("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     min_delay_before_bce_delete: DurationField = _lma(
         "min_delay_before_bce_delete",

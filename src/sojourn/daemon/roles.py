@@ -158,7 +158,8 @@ def _parts(section: Section) -> _Parts:
             return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
-            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access, _points(section))
+            peers = frozenset(anchors_of(section))
+            return _Parts(mag, peers, forwarding, section.access, _points(section), section.ipv4)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             peers = frozenset(gateway.address for gateway in section.gateways)

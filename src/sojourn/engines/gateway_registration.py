@@ -16,6 +16,8 @@ from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
+from sojourn.engines.dhcpv4 import Home
+from sojourn.engines.home_ipv4 import home_in, ipv4_request
 from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option, prefixes_in
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -65,7 +67,10 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _home_update(self, session: S, handoff: Handoff, lifetime: Duration) -> BindingUpdate:
         node, technology = self._identifier_of(session), self._technology_of(session)
-        networks, more = self._home_prefixes(session), self._home_options(session)
+        networks = tuple([prefix for prefix in self._home_prefixes(session) if not prefix.is_ipv4])
+        more = self._home_options(session)
+        if self._serves_ipv4(session):
+            more = (*more, ipv4_request(session.anchored))
         options = self._options(session, node, networks, handoff, technology, *more)
         return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
 
@@ -132,14 +137,17 @@ class GatewayRegistration(PresenceProcedures[S]):
         first = not session.confirmed
         self._confirm(session, answer.lifetime)
         prefixes = prefixes_in(HomeNetworkPrefix, answer, answer.firsts())
-        before = self._prefixes_of(session)
+        before = tuple([prefix for prefix in self._prefixes_of(session) if not prefix.is_ipv4])
         gone = tuple(prefix for prefix in before if prefix not in prefixes)
         for prefix in gone:
             self._let_go_of_home(session, prefix)
         for prefix in prefixes:
             if prefix not in before:
                 self._add_foreign(session, prefix, self._asked_about(session))
-        if first or gone or self._prefixes_of(session) != before:
+        changed = first or gone or len(prefixes) != len(before) or any(prefix not in before for prefix in prefixes)
+        if self._serves_ipv4(session):
+            changed = self._on_home_ipv4(session, home_in(answer.firsts())) or changed
+        if changed:
             self._advertise(session, gone)
             self._keep(session)
         if first:
@@ -249,6 +257,14 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _is_home(self, session: S) -> bool:
         """Whether an LMA anchors this node, so that we are its MAG."""
+        raise NotImplementedError
+
+    def _serves_ipv4(self, session: S) -> bool:
+        """Whether an LMA is asked for an IPv4 home address (RFC 5844 3.2)."""
+        return False
+
+    def _on_home_ipv4(self, session: S, home: Home | None) -> bool:
+        """It has this one, or none; whether that is new."""
         raise NotImplementedError
 
     def _is_certain(self, session: S) -> bool:

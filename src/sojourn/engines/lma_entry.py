@@ -44,6 +44,11 @@ class BindingCacheEntry:
     """It was de-registered, and is kept for a moment (MinDelayBeforeBCEDelete)."""
 
     @property
+    def home_prefixes(self) -> tuple[Prefix, ...]:
+        """Those of IPv6: an IPv4 home address is the last of `prefixes`, if there is one."""
+        return self.prefixes[:-1] if self.prefixes[-1].is_ipv4 else self.prefixes
+
+    @property
     def key(self) -> bytes:
         """In the store."""
         return self.slot.to_bytes(4, "big")
@@ -154,6 +159,12 @@ class BindingCache:
         for prefix in entry.prefixes:
             del self._by_prefix[prefix]
 
+    def extend(self, entry: BindingCacheEntry, prefixes: tuple[Prefix, ...]) -> None:
+        """A session has these too."""
+        entry.prefixes += prefixes
+        for prefix in prefixes:
+            self._by_prefix[prefix] = entry
+
     # --- the existence test (RFC 5213 5.4.1) ------------------------------------------------------------------------
 
     def find(self, request: HomeRequest) -> tuple[BindingCacheEntry | None, bool]:
@@ -175,7 +186,7 @@ class BindingCache:
             return None
         if entry.node != request.node:
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "prefix of another node")
-        if request.any_prefix or sorted(entry.prefixes) != sorted(request.prefixes):
+        if request.any_prefix or sorted(entry.home_prefixes) != sorted(request.prefixes):
             raise Refused(Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH, "not the prefixes of the session")
         same_technology = entry.technology == request.technology
         unnamed = request.link_layer == ALL_ZERO

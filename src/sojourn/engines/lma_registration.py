@@ -138,6 +138,7 @@ class LmaRegistration(LmaState):
             prefixes = request.prefixes
             if not self.prefixes.claim(profile, prefixes, self._now):
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not a prefix for this node")
+        prefixes += self.prefixes.ipv4.assign(request.ipv4, self._now)
         slot = self._slots.take()
         entry = BindingCacheEntry(
             slot,
@@ -183,9 +184,12 @@ class LmaRegistration(LmaState):
         entry.link_layer, entry.technology = request.link_layer, request.technology
         entry.waiting = False
         self._accept(entry, request, profile)
-        if left != entry.gateway or revived:
+        more = () if entry.prefixes[-1].is_ipv4 else self.prefixes.ipv4.assign(request.ipv4, self._now)
+        if more:
+            self.cache.extend(entry, more)
+        if left != entry.gateway or revived or more:
             self._forward(entry)
-        if stored != (
+        if more or stored != (
             entry.gateway, entry.source, entry.link_layer, entry.technology, entry.link_local, entry.waiting,
         ):  # fmt: skip
             self._keep(entry)
@@ -275,7 +279,7 @@ class LmaRegistration(LmaState):
             return  # nobody asked for an answer (flag A)
         options: list[MobilityOption] = [
             identifier_option(entry.node),
-            *[HomeNetworkPrefix.of(prefix) for prefix in entry.prefixes],
+            *[HomeNetworkPrefix.of(prefix) for prefix in entry.home_prefixes],
             HandoffIndicator(request.handoff),
             AccessTechnologyType(request.technology),
         ]
@@ -286,6 +290,7 @@ class LmaRegistration(LmaState):
             options.append(link_layer)
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
+        options += self.prefixes.ipv4.answer(entry, request.ipv4)
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
         self._send(answer, request.source)

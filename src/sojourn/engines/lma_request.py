@@ -18,6 +18,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
 from sojourn.wire.units import Duration
 
 ALL_ZERO = b"\0\0"
@@ -74,6 +75,11 @@ class HomeRequest(Struct):
         asked = [option.prefix for option in self.update.all(HomeNetworkPrefix)]
         self.prefixes = tuple([prefix for prefix in asked if any(prefix.address)])
         self.any_prefix = len(self.prefixes) < len(asked)
+
+    @property
+    def ipv4(self) -> Ipv4HomeAddressRequest | None:
+        """The request for an IPv4 home address (RFC 5844 3.3.1)."""
+        return self.firsts.get(Ipv4HomeAddressRequest)
 
     @property
     def link_local(self) -> Address | None:

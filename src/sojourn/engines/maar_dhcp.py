@@ -141,6 +141,8 @@ class DhcpProcedures(DhcpService, AccessProcedures):
     def _give_back(self, node: bytes, prefix: Prefix) -> None:
         """Released, or the lease is over: at us, or at the MAAR that anchors it, through the database."""
         session = self.sessions[node]
+        if session.legacy and prefix in session.anchored:
+            return  # the LMA gave it, for as long as the session
         self._report("lease-ended", node=node, prefix=prefix)
         if prefix in session.leased:
             self._take_back(session, prefix)

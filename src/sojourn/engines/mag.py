@@ -4,7 +4,8 @@ It detects nodes on its access links, registers them with their LMA, and shows e
 home prefixes, one and the same router. What nodes send goes to the LMA in a tunnel, and what they get comes from there.
 
 Nodes come and go in `access_presence` and `mag_access`; asking and understanding answers is in `gateway_registration`,
-which a MAAR shares. Left out: DHCP (RFC 5213 6.11), IPv4 (RFC 5844), IPsec (the operator's).
+which a MAAR shares. DHCP and IPv4 home addresses are in `mag_dhcp` (RFC 5213 6.11, RFC 5844 3).
+Left out: IPv4 between MAG and LMA (RFC 5844 4), IPsec (the operator's).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
     Commanded,
+    DhcpReceived,
     EffectFailed,
     Event,
     GroupsReported,
@@ -29,7 +31,8 @@ from sojourn.engines.access_multicast import MulticastProcedures
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.base import TimerName
-from sojourn.engines.mag_registration import MagRegistration
+from sojourn.engines.configuration import MagConfiguration
+from sojourn.engines.mag_dhcp import MagDhcp
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -38,7 +41,7 @@ from sojourn.wire import (
     Handoff,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer, link_layer_text, text
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
@@ -49,8 +52,12 @@ _HANDOFFS = {
 }
 
 
-class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateListEntry]):
+class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
     """The engine of the role ``mag``."""
+
+    def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self._open_dhcp()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -81,6 +88,8 @@ class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateList
             return False
         if visiting and (self.pool is None or not self.pool.claim(session.visitor or Prefix(b"", 0))):
             return False
+        if not all(self._is_for_nodes(session, prefix) for prefix in session.anchored):
+            return False
         self._enter(session)
         for prefix in session.anchored:
             self._foreign[prefix] = session.node
@@ -91,6 +100,8 @@ class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateList
         session.lifetime = session.lifetime or self.configuration.lifetime
         if session.link_local is not None:
             self._ensure_logical(session, session.lma, session.link_local)
+        if session.home is not None:
+            self._ensure_logical(session, session.home.router, session.home.router)
         self._reassert(session)
         if session.presence is DEPARTED:
             self._deregister(session)
@@ -106,6 +117,8 @@ class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateList
                 self._on_message(message, source)
             case NodeSeen():
                 self._on_node_seen(event)
+            case DhcpReceived():
+                self._on_dhcp_received(event)
             case NodeDetached():
                 self._on_node_detached(event)
             case LinkChanged(interface, up):
@@ -165,6 +178,8 @@ class MobileAccessGateway(MagRegistration, MulticastProcedures[BindingUpdateList
                 self._on_retry(session)
             case "repair":
                 self._repair(session)
+            case "dhcp":
+                self._on_patience_over(session.node)
 
     def _on_link_changed(self, interface: str, up: bool) -> None:
         super()._on_link_changed(interface, up)

@@ -70,7 +70,7 @@ class MagRegistration(MagAccess):
         return self._technologies.get(session.interface, self._technology)
 
     def _home_prefixes(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
-        return tuple(session.anchored) or session.wanted
+        return self._prefixes_of(session) or session.wanted
 
     def _home_options(self, session: BindingUpdateListEntry) -> tuple[MobilityOption, ...]:
         """6.9.1.1, 6. and 9."""
@@ -91,6 +91,10 @@ class MagRegistration(MagAccess):
         if session.probes == 0 and self._now - session.seen > self.configuration.presence_trust:
             self._probe(session)
 
+    def _prefixes_of(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
+        """Those that it is told of in advertisements."""
+        return tuple([prefix for prefix in session.anchored if not prefix.is_ipv4])
+
     def _confirm(self, session: BindingUpdateListEntry, lifetime: int) -> None:
         super()._confirm(session, lifetime)
         self._timers.start(("expiry", session.node), session.expires)
@@ -101,6 +105,7 @@ class MagRegistration(MagAccess):
             return
         self._report("binding-expired", node=session.node)
         session.confirmed = False
+        self._remove_home_ipv4(session)
         session.wanted = gone = self._prefixes_of(session)
         for prefix in gone:
             self._remove_foreign(session, prefix)
@@ -110,7 +115,7 @@ class MagRegistration(MagAccess):
     def _terminate(self, session: BindingUpdateListEntry) -> None:
         """6.9.1.4: we end the session of a node that is here, which has to let its addresses go."""
         session.confirmed = False
-        self._advertise(session, tuple(session.anchored))
+        self._advertise(session, self._prefixes_of(session))
         self._forget_station(session)
         self._detach(session)
 
@@ -144,6 +149,7 @@ class MagRegistration(MagAccess):
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)
             self._on_home_accepted(session, answer)
+            self._on_settled(session.node)
             if before is not None and before != session.link_local:
                 self._advertise(session)
             if upload:
@@ -189,6 +195,10 @@ class MagRegistration(MagAccess):
     def _let_go_of_home(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
         session.wanted = tuple(other for other in session.wanted if other != prefix)
         super()._let_go_of_home(session, prefix)
+
+    def _on_settled(self, node: bytes) -> None:
+        """It is known now what the node has."""
+        raise NotImplementedError
 
     def _postpone(self, session: BindingUpdateListEntry) -> None:
         """11.: no service; it may try again later."""

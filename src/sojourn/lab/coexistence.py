@@ -41,7 +41,6 @@ IpNetwork: TypeAlias = IPv4Network | IPv6Network
 
 SERVER_IPV4 = IPv4Address("198.51.100.1")
 _PLAIN_IPV4 = IPv4Network("10.0.0.0/24")
-_LMA_IPV4 = IPv4Network("10.9.0.0/24")
 VISITS = ("pmip", "plain", "pmip", "dmm", "plain", "dmm", "mixed", "plain", "mixed")
 """Every network but the plain one is left for the plain one and entered again."""
 _PATIENCE = 10.0
@@ -148,7 +147,7 @@ def _equipped(lab: Lab) -> Iterator[dict[int, IpAddress]]:
         for name, node in lab.topology.nodes.items()
         if "ipv4_pool" in node.settings
     }
-    networks |= {"plain": _PLAIN_IPV4, "lma": _LMA_IPV4, "server": IPv4Network(SERVER_IPV4)}
+    networks |= {"plain": _PLAIN_IPV4, "server": IPv4Network(SERVER_IPV4)}
     route_ipv4(lab, networks)
     add_address(server.namespace, server.ends["to-core"].index, str(SERVER_IPV4), 32)
     addresses: dict[int, IpAddress] = {6: IPv6Address(lab.topology.address("server")), 4: SERVER_IPV4}
@@ -230,7 +229,7 @@ class _Tour:
     def _is_of(self, address: IpAddress, network: Network) -> bool:
         for anchor in network.anchors:
             node = self._topology.nodes[anchor]
-            ipv4 = {"plain": _PLAIN_IPV4, "lma": _LMA_IPV4}.get(anchor) or node.settings.get("ipv4_pool")
+            ipv4 = _PLAIN_IPV4 if anchor == "plain" else node.settings.get("ipv4_pool")
             pools: list[IpNetwork] = [node.pool] if node.pool is not None else []
             if ipv4 is not None:
                 pools.append(IPv4Network(str(ipv4)))

@@ -118,6 +118,7 @@ class StockHost:
     def _ask(self) -> None:
         self._visits += 1
         place = self._directory / f"{self.name}-{self._visits}"
+        shutil.rmtree(place, ignore_errors=True)  # of an earlier run
         place.mkdir(parents=True)
         (place / "conf").write_text(_CONFIGURATION)
         script = place / "script"
