@@ -46,17 +46,9 @@ def home_in(firsts: dict[type, Any]) -> Home | None:
         return None
     if reply.address[0] in (0, 127) or reply.address[0] >= 224 or router.address == reply.address:
         return None
-    if not 0 < reply.prefix_length < 32 or router.address not in _Subnet(reply):
-        return None
-    return Home(from_ipv4(reply.address), reply.prefix_length, from_ipv4(router.address))
-
-
-class _Subnet:
-    def __init__(self, reply: Ipv4HomeAddressReply) -> None:
-        self._prefix = Prefix.of(from_ipv4(reply.address), _MAPPED + reply.prefix_length)
-
-    def __contains__(self, address: bytes) -> bool:
-        return self._prefix.contains(Prefix(from_ipv4(address), 128))
+    home = Home(from_ipv4(reply.address), reply.prefix_length, from_ipv4(router.address))
+    subnet = Prefix.of(home.address, _MAPPED + home.length)
+    return home if 0 < home.length < 32 and subnet.covers(home.router) else None
 
 
 class HomeIpv4:

@@ -72,21 +72,6 @@ class MagState(AccessState[BindingUpdateListEntry]):
     def _known_address(self, session: BindingUpdateListEntry) -> Address | None:
         return session.address or (None if session.home is None else session.home.address)
 
-    # --- IPv4 home addresses (RFC 5844 3.2, 3.4) ----------------------------------------------------------------------
-
-    def _serves_ipv4(self, session: BindingUpdateListEntry) -> bool:
-        return self.configuration.ipv4
-
-    def _on_home_ipv4(self, session: BindingUpdateListEntry, home: Home | None) -> bool:
-        """Its default router is shown on its link, under the same address wherever it is."""
-        if home == session.home:
-            return False
-        self._remove_home_ipv4(session)
-        if home is not None and self._add_foreign(session, Prefix(home.address, _HOST), session.lma):
-            session.home = home
-            self._ensure_logical(session, home.router, home.router)
-        return True
-
     def _remove_home_ipv4(self, session: BindingUpdateListEntry) -> None:
         if session.home is not None:
             home, session.home = session.home, None
@@ -180,6 +165,21 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     def _trust_in_sight(self, session: BindingUpdateListEntry) -> Duration:
         """RFC 5213 6.13: "MUST make sure the mobile node is still attached", so it is asked unless it just spoke."""
         return min(session.lifetime // 2, self.configuration.presence_trust)
+
+    # --- IPv4 home addresses (RFC 5844 3.2, 3.4) ----------------------------------------------------------------------
+
+    def _serves_ipv4(self, session: BindingUpdateListEntry) -> bool:
+        return self.configuration.ipv4
+
+    def _on_home_ipv4(self, session: BindingUpdateListEntry, home: Home | None) -> bool:
+        """Its default router is shown on its link, under the same address wherever it is."""
+        if home == session.home:
+            return False
+        self._remove_home_ipv4(session)
+        if home is not None and self._add_foreign(session, Prefix(home.address, _HOST), session.lma):
+            session.home = home
+            self._ensure_logical(session, home.router, home.router)
+        return True
 
     # --- what kind of attachment it is (6.9.1.1, 5.) ------------------------------------------------------------------
 
