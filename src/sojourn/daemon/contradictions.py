@@ -57,11 +57,12 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
         faults += _lifetime((role, "lifetime"), table.get("lifetime"))
         faults += _advertised(role, table)
         faults += _multicast(role, table)
+        faults += _dhcp(role, table)
     for role, table in (("cmd", cmd), ("lma", lma)):
         faults += _lifetime((role, "lifetime_max"), table.get("lifetime_max"))
     for role, table in (("maar", maar), ("mag", mag), ("lma", lma)):
         faults += _kernel(role, table_of(table.get("kernel")))
-    faults += _dhcp(maar)
+    faults += [*_lease("maar", maar), *_lease("mag", mag)]
     faults += _delegation(maar)
     faults += _ipv4(maar)
     faults += _domain(cmd)
@@ -242,27 +243,35 @@ def _multicast(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
             )
 
 
-def _dhcp(maar: Mapping[str, Any]) -> Iterator[Fault]:
+def _dhcp(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
     """What nodes are told, and how they are to have addresses."""
-    dhcpv6 = maar.get("dhcpv6", "off")
-    if maar.get("slaac", True) is False and dhcpv6 in ("off", "stateless"):
+    dhcpv6 = table.get("dhcpv6", "off")
+    if table.get("slaac", True) is False and dhcpv6 in ("off", "stateless"):
         yield Fault(
-            ("maar", "slaac"),
+            (role, "slaac"),
             f"false, while dhcpv6 is {dhcpv6!r}, so that no node gets an address",
             'expected dhcpv6 = "stateful", or slaac = true',
         )
-    servers = [readable(parse_name_server, item) for item in _list(maar.get("dns"))]
+    servers = [readable(parse_name_server, item) for item in _list(table.get("dns"))]
     for wanted, unheard, how in (
-        (True, "ipv4_pool" not in maar, "an ipv4_pool"),
+        (
+            True,
+            "ipv4_pool" not in table and table.get("ipv4") is not True,
+            "an ipv4_pool" if role == "maar" else "ipv4",
+        ),
         (False, dhcpv6 == "off", 'dhcpv6 = "stateless" or "stateful"'),
     ):
         if unheard and any(server is not None and is_ipv4(server) is wanted for server in servers):
             family = "IPv4" if wanted else "IPv6"
-            yield Fault(("maar", "dns"), f"no node is told of the {family} ones", f"it takes {how}", note=True)
-    lease = readable(parse_duration, maar["dhcp_lease"]) if "dhcp_lease" in maar else None
+            yield Fault((role, "dns"), f"no node is told of the {family} ones", f"it takes {how}", note=True)
+
+
+def _lease(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    """A lease that ends before it is renewed."""
+    lease = readable(parse_duration, table["dhcp_lease"]) if "dhcp_lease" in table else None
     if lease is not None and lease < LEASE_MIN:
         shortest = duration_text(LEASE_MIN)
-        yield Fault(("maar", "dhcp_lease"), f"{maar['dhcp_lease']!r} is too short", f'expected at least "{shortest}"')
+        yield Fault((role, "dhcp_lease"), f"{table['dhcp_lease']!r} is too short", f'expected at least "{shortest}"')
 
 
 def _delegation(maar: Mapping[str, Any]) -> Iterator[Fault]:

@@ -32,8 +32,6 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
         if own and readable(parse_address, value) == own:
             yield Fault(place, f"{text(own)} is this gateway's own address", "expected the address of an LMA")
     yield from _interfaces(mag)
-    if mag.get("slaac", True) is False and mag.get("dhcpv6", "off") in ("off", "stateless"):
-        yield Fault(("mag", "slaac"), "false, and no node gets an address by DHCPv6", 'expected dhcpv6 = "stateful"')
     if mag.get("ipv4") is True:
         yield from _forwards_ipv4("mag", "ipv4", mag)
     mask = table(mag.get("kernel")).get("mark_mask")

@@ -436,6 +436,12 @@ class Mag(Section):
         "ipv4",
         "Ask the LMA for an IPv4 home address for every node; nodes get it by DHCPv4 (RFC 5844). All gateways alike.",
     )
+    dhcp_lease: DurationField = _mag("dhcp_lease", "Of IPv4 addresses; nodes renew at half of it.")
+    link_local: LinkLocalField = _mag(
+        "link_local",
+        "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
+    )
+    link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
     dhcpv6: Dhcpv6Field = _mag(
         "dhcpv6",
         "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their home prefixes (IA_NA). All "
@@ -444,12 +450,6 @@ class Mag(Section):
     slaac: SwitchField = _mag("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
     dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
     domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
-    dhcp_lease: DurationField = _mag("dhcp_lease", "Of IPv4 addresses; nodes renew at half of it.")
-    link_local: LinkLocalField = _mag(
-        "link_local",
-        "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
-    )
-    link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
     multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())

@@ -29,7 +29,7 @@ from sojourn.core.events import EffectFailed
 from sojourn.core.sequence import following
 from sojourn.engines.access_session import AWAY, DEPARTED, SERVED, AccessSession
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
+from sojourn.engines.configuration import OFF, STATEFUL, AccessConfiguration, RetransmissionConstants
 from sojourn.engines.leases import Leases
 from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
@@ -52,10 +52,6 @@ _TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", 
 class AccessState(OutboxEngine, Generic[S]):
     """State and vocabulary of the engine of an access router."""
 
-    _flags = (False, False, True)
-    """M and O of advertisements, A of their prefixes: whether nodes get addresses by DHCPv6, and what else they should
-    know, and whether they make addresses by themselves."""
-
     def __init__(
         self, configuration: AccessConfiguration, epoch: WallClock, constants: RetransmissionConstants
     ) -> None:
@@ -71,6 +67,10 @@ class AccessState(OutboxEngine, Generic[S]):
         self._unproved: dict[bytes, None] = {}
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
         self._slots = Slots()
+        dhcpv6 = configuration.dhcpv6
+        self._flags = (dhcpv6 is STATEFUL, dhcpv6 is not OFF, configuration.slaac)
+        """M and O of advertisements, A of their prefixes: whether nodes get addresses by DHCPv6, and what else they
+        should know, and whether they make addresses by themselves."""
         self.leases: Leases | None = None
         """None where nodes have prefixes only that they make addresses of."""
         self._requests = Retransmission(
@@ -316,6 +316,10 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _quiet_leased(self, session: S) -> None:
         """No timer of what is leased to it runs, and nothing that it asked for waits."""
+        raise NotImplementedError
+
+    def _on_settled(self, node: bytes) -> None:
+        """It is known now what the node has."""
         raise NotImplementedError
 
     def _ask_listener(self, session: S) -> None:

@@ -140,6 +140,13 @@ class AccessConfiguration:
     retransmission: RetransmissionConstants = RetransmissionConstants()
     multicast: MulticastConfiguration | None = None
     """None: no multicast beyond the access links."""
+    dhcpv6: Dhcpv6 = Dhcpv6.OFF
+    slaac: bool = True
+    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
+    dns: tuple[Address, ...] = ()
+    """Name servers that hosts are told of, of both families."""
+    domains: tuple[str, ...] = ()
+    """Domains that hosts search names in; the first is the one of IPv4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +173,6 @@ class MaarConfiguration(AccessConfiguration):
     """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     quarantine: Duration = 1 * MINUTE
     """A retired prefix is not given to another node for this long."""
-    dhcpv6: Dhcpv6 = Dhcpv6.OFF
-    slaac: bool = True
-    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
-    dns: tuple[Address, ...] = ()
-    """Name servers that hosts are told of, of both families."""
-    domains: tuple[str, ...] = ()
-    """Domains that hosts search names in; the first is the one of IPv4."""
     delegated_pool: Prefix | None = None
     """A part of `pool`: prefixes for hosts that are routers (IA_PD)."""
     delegated_length: int = 60
@@ -340,13 +340,8 @@ class MagConfiguration(AccessConfiguration):
     """Access technologies of interfaces that are not `access_technology`."""
     ipv4: bool = False
     """Ask the LMA for an IPv4 home address for every node, and serve those that use it (RFC 5844)."""
-    dhcpv6: Dhcpv6 = Dhcpv6.OFF
-    slaac: bool = True
-    """Whether hosts make addresses of their home prefixes by themselves (A flag)."""
-    dns: tuple[Address, ...] = ()
-    domains: tuple[str, ...] = ()
     dhcp_lease: Duration = 10 * MINUTE
-    """Of IPv4 home addresses; addresses of IPv6 are renewed at half of it at the latest."""
+    """Of IPv4 home addresses."""
     visitors: Prefix | None = None
     """Nodes without mobility service get a prefix from here (RFC 5213 6.14); None: they get nothing."""
     prefix_length: int = 64

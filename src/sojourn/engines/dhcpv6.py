@@ -196,6 +196,8 @@ class Dhcpv6Server:
             if message.kind == _M.REQUEST:
                 return IaNa(ia.iaid, 0, 0, (Status(StatusCode.NOT_ON_LINK),))
             found += [IaAddress(address, 0, 0) for address in strange]
+        if not found and not holdings.settled:
+            raise NotYet
         if not found:
             return IaNa(ia.iaid, 0, 0, (Status(StatusCode.NO_ADDRS_AVAIL),))
         return IaNa(ia.iaid, t1, t1 * 8 // 5, tuple(found))

@@ -9,19 +9,17 @@ lease runs out at the serving MAAR, which then asks the database to retire them.
 
 from __future__ import annotations
 
-from sojourn.core.events import DhcpReceived, NodeSeen, Sighting
-from sojourn.engines.access_presence import identifier
+from sojourn.engines.access_dhcp import AccessDhcp
 from sojourn.engines.access_state import TUNNEL_OVERHEAD
-from sojourn.engines.configuration import OFF, PROXY, STATEFUL
-from sojourn.engines.dhcp_service import DhcpServers, DhcpService
+from sojourn.engines.configuration import OFF, PROXY
+from sojourn.engines.dhcp_service import DhcpServers
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
-from sojourn.engines.dhcpv6 import Dhcpv6Server, Dhcpv6Settings, Holdings
+from sojourn.engines.dhcpv6 import Holdings
 from sojourn.engines.leases import Leases, router_of
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.wire import Handoff
-from sojourn.wire.addresses import ANY_IPV4, Address, Prefix
-from sojourn.wire.dhcpv6 import link_layer_duid
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import MINUTE, SECOND
 
 _OFFER = 1 * MINUTE
@@ -30,7 +28,7 @@ _GATHERING = 3 * SECOND
 """Previous MAARs that answer by themselves, or through a CMD that does not wait for all, have done so by then."""
 
 
-class DhcpProcedures(DhcpService, AccessProcedures):
+class DhcpProcedures(AccessDhcp[Session], AccessProcedures):
     """DHCP, as the node's MAAR answers it."""
 
     def _open_dhcp(self) -> None:
@@ -40,16 +38,7 @@ class DhcpProcedures(DhcpService, AccessProcedures):
             return
         self.dhcp = DhcpServers()
         if configuration.dhcpv6 is not OFF:
-            self.dhcp.v6 = Dhcpv6Server(
-                Dhcpv6Settings(
-                    link_layer_duid(configuration.link_layer),
-                    configuration.dhcpv6 is STATEFUL,
-                    configuration.idle_hold // 2,
-                    configuration.dhcp_lease,
-                    configuration.dns,
-                    configuration.domains,
-                )
-            )
+            self.dhcp = self._serve_dhcpv6(configuration.idle_hold // 2, configuration.dhcp_lease)
         if leases.subnets:
             self.dhcp.v4 = Dhcpv4Server(
                 Dhcpv4Settings(
@@ -60,14 +49,6 @@ class DhcpProcedures(DhcpService, AccessProcedures):
                     configuration.domains[0] if configuration.domains else "",
                 )
             )
-
-    def _on_dhcp_received(self, event: DhcpReceived) -> None:
-        """A question is a sign of life too, and of a node without IPv6 perhaps the first one."""
-        own = None if event.source == ANY_IPV4.address else event.source
-        self._on_node_seen(NodeSeen(event.interface, event.link_layer, Sighting.DHCP, own))
-        session = self.sessions.get(identifier(event.link_layer))
-        if session is not None and session.presence is SERVED:
-            self._on_dhcp(event, session.node)
 
     def _quiet_leased(self, session: Session) -> None:
         self._forget_question(session.node)

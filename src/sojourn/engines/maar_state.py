@@ -23,7 +23,7 @@ from sojourn.core.effects import (
     WithdrawUplink,
 )
 from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState, is_unicast
-from sojourn.engines.configuration import OFF, RELAY, STATEFUL, MaarConfiguration, Peers
+from sojourn.engines.configuration import OFF, RELAY, MaarConfiguration, Peers
 from sojourn.engines.leases import Leases
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
@@ -47,15 +47,13 @@ class MaarState(AccessState[Session]):
         super().__init__(configuration, epoch, constants)
         kept = () if configuration.delegated_pool is None else (configuration.delegated_pool,)
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine, kept)
-        stateful, answers = configuration.dhcpv6 is STATEFUL, configuration.dhcpv6 is not OFF
-        self._flags = (stateful, answers, configuration.slaac)
         peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
         self._peers = peers.by_address
         self._anchored_for: dict[Prefix, bytes] = {}
         others = list(peers.ipv4_pools)
         if configuration.lma_ipv4_pool is not None:
             others.append(configuration.lma_ipv4_pool)
-        if answers or configuration.ipv4_pool is not None or others:
+        if configuration.dhcpv6 is not OFF or configuration.ipv4_pool is not None or others:
             self.leases = Leases(configuration, others)
 
     def _asked_about(self, session: Session) -> Address:
@@ -294,10 +292,6 @@ class MaarState(AccessState[Session]):
 
     def _exchange_own(self, session: Session) -> None:
         """Give the node another prefix of ours."""
-        raise NotImplementedError
-
-    def _on_settled(self, node: bytes) -> None:
-        """It is known now what the node has."""
         raise NotImplementedError
 
     def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:

@@ -4,7 +4,7 @@ It detects nodes on its access links, registers them with their LMA, and shows e
 home prefixes, one and the same router. What nodes send goes to the LMA in a tunnel, and what they get comes from there.
 
 Nodes come and go in `access_presence` and `mag_access`; asking and understanding answers is in `gateway_registration`,
-which a MAAR shares. DHCP and IPv4 home addresses are in `mag_dhcp` (RFC 5213 6.11, RFC 5844 3).
+which a MAAR shares. DHCP is in `mag_dhcp` (RFC 5213 6.11, RFC 5844 3.4).
 Left out: IPv4 between MAG and LMA (RFC 5844 4), IPsec (the operator's).
 """
 
@@ -117,8 +117,6 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._on_message(message, source)
             case NodeSeen():
                 self._on_node_seen(event)
-            case DhcpReceived():
-                self._on_dhcp_received(event)
             case NodeDetached():
                 self._on_node_detached(event)
             case LinkChanged(interface, up):
@@ -132,6 +130,8 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._on_command(verb, arguments)
             case GroupsReported():
                 self._on_groups_reported(event)
+            case DhcpReceived():
+                self._on_dhcp_received(event)
             case _:
                 pass  # nothing is counted here
 
@@ -165,6 +165,8 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._on_refresh_due(session)
             case "probe":
                 self._probe(session)
+            case "dhcp":
+                self._on_patience_over(session.node)
             case "advertise":
                 if session.presence is SERVED:
                     self._advertise(session)
@@ -178,8 +180,6 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._on_retry(session)
             case "repair":
                 self._repair(session)
-            case "dhcp":
-                self._on_patience_over(session.node)
 
     def _on_link_changed(self, interface: str, up: bool) -> None:
         super()._on_link_changed(interface, up)

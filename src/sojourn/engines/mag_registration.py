@@ -149,11 +149,11 @@ class MagRegistration(MagAccess):
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)
             self._on_home_accepted(session, answer)
-            self._on_settled(session.node)
             if before is not None and before != session.link_local:
                 self._advertise(session)
             if upload:
                 self._register(session, Handoff.NOT_CHANGED)
+            self._on_settled(session.node)
 
     def _answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> BindingUpdate | None:
         """The registration that `answer` belongs to. Status 135 comes with another sequence number (RFC 6275 9.5.1)."""
@@ -195,10 +195,6 @@ class MagRegistration(MagAccess):
     def _let_go_of_home(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
         session.wanted = tuple(other for other in session.wanted if other != prefix)
         super()._let_go_of_home(session, prefix)
-
-    def _on_settled(self, node: bytes) -> None:
-        """It is known now what the node has."""
-        raise NotImplementedError
 
     def _postpone(self, session: BindingUpdateListEntry) -> None:
         """11.: no service; it may try again later."""
