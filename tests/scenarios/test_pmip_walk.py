@@ -12,6 +12,7 @@ import pytest
 from sojourn.core.effects import ProbeNode
 from sojourn.core.events import NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import HomeProfile
+from sojourn.wire.addresses import prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support import pmip_checkers
 from support.pmip import ProxyDomain
@@ -30,7 +31,8 @@ class Walk:
         self.dice = dice = random.Random(seed)
         self.domain = ProxyDomain(
             3,
-            lma={"everybody": HomeProfile(count=dice.choice([1, 1, 2]))},
+            lma={"everybody": HomeProfile(count=dice.choice([1, 1, 2])), "ipv4_pool": prefix("10.9.0.0/24")},
+            ipv4=seed % 3 == 0,
             lifetime=dice.choice([20, 60]) * SECOND,
             timestamp_based_approach_in_use=dice.random() < 0.8,
             link_local_of_lma=dice.random() < 0.2,

@@ -17,7 +17,7 @@ from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
 from sojourn.engines.dhcpv4 import Home
-from sojourn.engines.home_ipv4 import home_in, ipv4_request
+from sojourn.engines.home_ipv4 import home_in, ipv4_request, is_about_ipv4
 from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option, prefixes_in
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -69,8 +69,8 @@ class GatewayRegistration(PresenceProcedures[S]):
         node, technology = self._identifier_of(session), self._technology_of(session)
         networks = tuple([prefix for prefix in self._home_prefixes(session) if not prefix.is_ipv4])
         more = self._home_options(session)
-        if self._serves_ipv4(session):
-            more = (*more, ipv4_request(session.anchored))
+        if self._asks_ipv4(session):
+            more = (*more, ipv4_request(self._ipv4_home(session)))
         options = self._options(session, node, networks, handoff, technology, *more)
         return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
 
@@ -145,7 +145,7 @@ class GatewayRegistration(PresenceProcedures[S]):
             if prefix not in before:
                 self._add_foreign(session, prefix, self._asked_about(session))
         changed = first or gone or len(prefixes) != len(before) or any(prefix not in before for prefix in prefixes)
-        if self._serves_ipv4(session):
+        if self._asks_ipv4(session):
             changed = self._on_home_ipv4(session, home_in(answer.firsts())) or changed
         if changed:
             self._advertise(session, gone)
@@ -201,6 +201,8 @@ class GatewayRegistration(PresenceProcedures[S]):
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, handoff)
             self._keep(session)
+        elif self._asks_ipv4(session) and again and is_about_ipv4(status, answer.firsts()):
+            self._ask_without_ipv4(session, handoff)
         elif status in _OTHER_PREFIXES and self._ask_for_others(session):
             pass
         elif status == Status.INSUFFICIENT_RESOURCES:
@@ -223,6 +225,15 @@ class GatewayRegistration(PresenceProcedures[S]):
             self._offset += difference
             self._report("clock-corrected", milliseconds=self._offset // 1_000_000)
         return True
+
+    def _asks_ipv4(self, session: S) -> bool:
+        return not session.without_ipv4 and self._serves_ipv4(session)
+
+    def _ask_without_ipv4(self, session: S, handoff: Handoff) -> None:
+        """RFC 5844 3.2.3.2: for any address if the one that it had was refused, else for none until it comes anew."""
+        session.without_ipv4 = self._ipv4_home(session) is None
+        self._on_home_ipv4(session, None)
+        self._register(session, handoff)
 
     def _ask_for_any(self, session: S) -> bool:
         """RFC 5213 6.9.1.2, 10.: "MAY request the local mobility anchor to do the assignment"; once, for all zeros."""
@@ -262,6 +273,10 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _serves_ipv4(self, session: S) -> bool:
         """Whether an LMA is asked for an IPv4 home address (RFC 5844 3.2)."""
         return False
+
+    def _ipv4_home(self, session: S) -> Home | None:
+        """Its IPv4 home address."""
+        raise NotImplementedError
 
     def _on_home_ipv4(self, session: S, home: Home | None) -> bool:
         """It has this one, or none; whether that is new."""

@@ -75,6 +75,9 @@ class DhcpProcedures(AccessDhcp[Session], AccessProcedures):
             return None, self._is_settled(session)
         return Home(prefix.address, subnet.length - 96, router_of(subnet)), self._is_settled(session)
 
+    def _ipv4_home(self, session: Session) -> Home | None:
+        return self._dhcp_home(session.node)[0]
+
     def _is_settled(self, session: Session) -> bool:
         """Whether all previous MAARs are known."""
         at_once = session.legacy or self.configuration.mode is PROXY

@@ -171,6 +171,9 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     def _serves_ipv4(self, session: BindingUpdateListEntry) -> bool:
         return self.configuration.ipv4
 
+    def _ipv4_home(self, session: BindingUpdateListEntry) -> Home | None:
+        return session.home
+
     def _on_home_ipv4(self, session: BindingUpdateListEntry, home: Home | None) -> bool:
         """Its default router is shown on its link, under the same address wherever it is."""
         if home == session.home:

@@ -30,7 +30,7 @@ from sojourn.lab.demo_summary import print_tables
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.ipv4 import add_address, route_ipv4
 from sojourn.lab.lab import Lab
-from sojourn.lab.live import View, make_view
+from sojourn.lab.live import Stage, View, make_view
 from sojourn.lab.plain_services import PlainServices
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
@@ -162,6 +162,7 @@ class _Tour:
     def __init__(self, lab: Lab, directory: Path, servers: dict[int, IpAddress], view: View) -> None:
         self._topology = lab.topology
         self._view = view
+        view.open(Stage("Four kinds of networks", lab.topology.access_routers, "slaac", True))
         self._links = {
             "slaac": [StockHost(lab, "slaac", directory)],
             "dhcpv6": [StockHost(lab, "dhcpv6", directory, asks="-6")],
