@@ -183,7 +183,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         status = answer.status
         handoff = Handoff(handoff_of(request)) if self._is_home(session) else Handoff.UNKNOWN
         self._report("registration-refused", node=session.node, status=status)
-        corrected = self._correct_clock(answer)
+        corrected = self._correct_clock(answer, self._way_of(request) if self._is_home(session) else 0)
         session.corrections += 1
         again = session.corrections <= CORRECTIONS_MAX
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED and not corrected:
@@ -210,18 +210,31 @@ class GatewayRegistration(PresenceProcedures[S]):
         else:
             self._deny(session)
 
-    def _correct_clock(self, answer: BindingAcknowledgement) -> bool:
-        """Whether the answer showed that our clock is off by more than the window; then the difference is kept."""
+    def _way_of(self, request: BindingUpdate) -> Duration:
+        """How long the answer to `request` took, which came just now: half of a round trip. 0 without a Timestamp."""
+        option = request.first(Timestamp)
+        if option is None:
+            return 0
+        return max(self._epoch + self._offset + self._now - wall_clock(option.ticks), 0) // 2
+
+    def _correct_clock(self, answer: BindingAcknowledgement, way: Duration = 0) -> bool:
+        """Whether the answer showed that our clock is off by more than the window; then the difference is kept.
+
+        `way` is how long the answer took, if that is known.
+        """
         stamp = timestamp_of(answer)
         if stamp is None or answer.status not in (
             Status.TIMESTAMP_MISMATCH,
             Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED,
         ):
             return False
-        difference = wall_clock(stamp) - (self._epoch + self._offset + self._now)
-        if abs(difference) <= self.configuration.clock_window and answer.status != Status.TIMESTAMP_MISMATCH:
+        difference = wall_clock(stamp) + way - (self._epoch + self._offset + self._now)
+        window = self.configuration.clock_window
+        if abs(difference) <= window and answer.status != Status.TIMESTAMP_MISMATCH:
             return False
-        if abs(difference) > self.configuration.clock_window // 2:  # less is the way of the answer, not the clock
+        if abs(difference) <= window // 2 < way:
+            difference = way  # the clocks agree, and the way is longer than the window: say when it will arrive
+        if abs(difference) > window // 2:  # less is the way of the answer, not the clock
             self._offset += difference
             self._report("clock-corrected", milliseconds=self._offset // 1_000_000)
         return True
@@ -245,6 +258,7 @@ class GatewayRegistration(PresenceProcedures[S]):
             self._let_go_of_home(session, prefix)
         self._register(session, Handoff.UNKNOWN)
         self._advertise(session, gone)
+        self._keep(session)
         return True
 
     def _deny(self, session: S) -> None:

@@ -142,6 +142,14 @@ class BindingCache:
         """The session that has it."""
         return self._by_prefix.get(prefix)
 
+    def has_interface(self, request: HomeRequest) -> bool:
+        """Whether there is a session of the very interface that `request` names."""
+        named = request.link_layer != ALL_ZERO
+        return named and any(
+            entry.link_layer == request.link_layer and entry.technology == request.technology
+            for entry in self.of(request.node)
+        )
+
     def add(self, entry: BindingCacheEntry) -> None:
         """One session more."""
         self._by_slot[entry.slot] = entry

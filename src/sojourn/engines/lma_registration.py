@@ -138,6 +138,8 @@ class LmaRegistration(LmaState):
                 raise Refused(Status.INSUFFICIENT_RESOURCES, "no prefix is free")
         else:
             prefixes = request.prefixes
+            if self.cache.has_interface(request):  # a MAG with an old store: it will ask for any, and get these
+                raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "this interface has other prefixes")
             if not self.prefixes.claim(profile, prefixes, self._now):
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not a prefix for this node")
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sojourn.core.effects import AdvertisedPrefix, EnsurePrefix, EnsureUplink, WithdrawPrefix, WithdrawUplink
 from sojourn.core.events import NodeSeen
+from sojourn.core.sequence import newer
 from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.access_state import AccessState
 from sojourn.engines.configuration import GatewayProfile, MagConfiguration
@@ -44,6 +45,10 @@ class MagState(AccessState[BindingUpdateListEntry]):
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""
 
+        self._sequence = 0
+        """The latest of those who left: a node that comes goes on from it, so that no late answer to an earlier stay
+        is taken for one to this stay."""
+
     def _profile(self, link_layer: LinkLayer) -> GatewayProfile:
         return self._profiles.get(link_layer, self.configuration.everybody)
 
@@ -57,6 +62,11 @@ class MagState(AccessState[BindingUpdateListEntry]):
         return super()._trouble_with(session, prefix, anchor)
 
     # --- what must hold for a session -------------------------------------------------------------------------------
+
+    def _remove(self, session: BindingUpdateListEntry) -> None:
+        super()._remove(session)
+        if newer(session.sequence, self._sequence):
+            self._sequence = session.sequence
 
     def _serve(self, session: BindingUpdateListEntry) -> None:
         super()._serve(session)
@@ -129,6 +139,7 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
             event.interface,
             event.link_layer,
             attached=0,
+            sequence=self._sequence,
             identity=profile.node or node,
             lma=profile.lma or self.configuration.lma,
             wanted=profile.prefixes,

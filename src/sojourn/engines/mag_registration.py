@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.core.effects import SendMessage
+from sojourn.core.sequence import newer
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import SERVED
 from sojourn.engines.gateway_registration import echoes
@@ -138,7 +139,7 @@ class MagRegistration(MagAccess):
     def _on_registration_answered(
         self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
     ) -> None:
-        request = self._answered(session, answer)
+        request = self._answered(session, answer, firsts)
         if request is None or session.presence is not SERVED:
             self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
         elif not echoes(request, firsts) or _identity(firsts) != session.identity:
@@ -155,15 +156,20 @@ class MagRegistration(MagAccess):
                 self._register(session, Handoff.NOT_CHANGED)
             self._on_settled(session.node)
 
-    def _answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> BindingUpdate | None:
+    def _answered(
+        self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> BindingUpdate | None:
         """The registration that `answer` belongs to. Status 135 comes with another sequence number (RFC 6275 9.5.1)."""
         key = ("register", session.node, session.lma, None)
-        request = self._requests.answered(key, answer.sequence, self._now)
-        if request is not None or answer.status != Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
-            return request
         outstanding = self._requests.get(key)
-        if outstanding is None or outstanding.update.first(Timestamp) is not None:
-            return None
+        if (
+            answer.status != Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+            or outstanding is None
+            or outstanding.update.first(Timestamp) is not None
+        ):
+            return self._requests.answered(key, answer.sequence, self._now)
+        if not newer(answer.sequence, outstanding.update.sequence) or not echoes(outstanding.update, firsts):
+            return None  # a copy of what was accepted, or one of long ago; our next number will do
         self._requests.cancel(key)
         return outstanding.update
 
