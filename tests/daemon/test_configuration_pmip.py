@@ -114,6 +114,20 @@ def test_an_lma_becomes_what_the_engine_is_told() -> None:
     assert lma_configuration(lma_of(several)).everybody == HomeProfile(count=2)
 
 
+def test_ipv4_of_gateway_and_anchor() -> None:
+    """Both say it to their engine and to the kernel's part; without nf_tables, or with ip6tnl, there is no IPv4."""
+    mag = mag_of(MAG.replace("[[mag", 'ipv4 = true\ndhcp_lease = "1m"\n[[mag'))
+    told = mag_configuration(mag)
+    assert (told.ipv4, told.dhcp_lease, linux_settings(mag).ipv4) == (True, 1 * MINUTE, True)
+    lma = lma_of(LMA.replace("pools", 'ipv4_pool = "10.9.0.0/16"\npools'))
+    pool = prefix("10.9.0.0/16")
+    assert lma_configuration(lma).ipv4_pool == linux_settings(lma).ipv4_pool == pool
+    assert linux_settings(lma).ipv4
+    for line in ("counters = false", 'backend = "ip6tnl"'):
+        assert problems(MAG.replace("[[mag", f"ipv4 = true\n{line}\n[[mag"))
+        assert problems(LMA.replace("pools", f'ipv4_pool = "10.9.0.0/16"\n{line}\npools'))
+
+
 def test_absent_keys_are_the_engines_own_defaults() -> None:
     mag, lma = mag_configuration(mag_of(MAG)), lma_configuration(lma_of(LMA))
     assert mag == MagConfiguration(mag.address, mag.lma, mag.profiles)
