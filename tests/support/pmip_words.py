@@ -2,6 +2,7 @@
 
 gateways=3  anchors=2         how many MAGs and LMAs
 count=2                       prefixes of a session
+ipv4_pool=10.9.0.0/24         the LMA has IPv4 home addresses, and the MAGs ask for them
 pool=63                       length of the LMA's pool
 same=mn1,mn2                  interfaces of one node, which has the identifier "both"
 known=mn1                     the LMA knows nobody else
@@ -14,7 +15,7 @@ lma.nodes=1  lifetime=20s     other settings of the LMA, and of all MAGs
 from __future__ import annotations
 
 from sojourn.engines.configuration import GatewayProfile, HomeProfile
-from sojourn.wire.addresses import Prefix
+from sojourn.wire.addresses import Prefix, prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.peers import MixedDomain
 from support.pmip import HOME, ProxyDomain
@@ -31,6 +32,8 @@ def proxy_domain(options: dict[str, str]) -> ProxyDomain:
         match key:
             case "gateways" | "anchors":
                 settings[key] = int(words)
+            case "ipv4_pool":
+                lma[key], settings["ipv4"] = prefix(words), True
             case "theirs":
                 settings[key] = words
             case "count":

@@ -66,12 +66,12 @@ class HomePrefixes:
             taken.append(prefix)
         return True
 
-    def release(self, prefixes: Iterable[Prefix], now: Instant) -> None:
-        """Nobody uses these any more."""
+    def release(self, prefixes: Iterable[Prefix], now: Instant, *, rest: bool = True) -> None:
+        """Nobody uses these any more; those that nobody ever used need not `rest`."""
         for prefix in prefixes:
             if prefix not in self._reserved:
                 for pool in self._all:
-                    pool.release(prefix, now)
+                    pool.release(prefix, now, rest=rest)
 
     def begin_elsewhere(self, number: int) -> None:
         """We gave out some and do not know which: the next ones come from somewhere else, and far away."""

@@ -145,7 +145,7 @@ class LmaRegistration(LmaState):
         try:
             prefixes += self.prefixes.ipv4.assign(request.ipv4, self._now)
         except Refused:
-            self.prefixes.release(prefixes, self._now)
+            self.prefixes.release(prefixes, self._now, rest=False)
             raise
         slot = self._slots.take()
         entry = BindingCacheEntry(
