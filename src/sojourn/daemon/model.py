@@ -87,6 +87,16 @@ def _lma(name: str, about: str, example: object = None) -> Any:
     return as_the_engine(LmaConfiguration, name, about, example)
 
 
+def _tolerate(example: str) -> Any:
+    about = "Understand this other implementation where it departs from the RFCs; what is overlooked is counted."
+    return setting(about, None, example=example)
+
+
+def _tolerate_this() -> Any:
+    about = "Understand this router as that implementation, whatever `tolerate` says of all others."
+    return setting(about, None, example="oai-pmipv6")
+
+
 class Retransmission(Section):
     """Constants of RFC 6275 section 12. The first timeout follows the measured round trip within these bounds."""
 
@@ -109,11 +119,7 @@ class Peer(Section):
     ipv4_pool: Ipv4PoolField | None = setting(
         "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
     )
-    tolerate: ToleranceField = setting(
-        "Understand this router as that implementation, whatever `tolerate` says of all others.",
-        None,
-        example="oai-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class Multicast(Section):
@@ -191,11 +197,7 @@ class Maar(Section):
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
     )
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="mad-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("mad-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
@@ -299,11 +301,7 @@ class CmdMaar(Section):
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
     pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
     ipv4_pool: Ipv4PoolField | None = setting("Its pool of IPv4 addresses, likewise.", None, example="10.1.0.0/16")
-    tolerate: ToleranceField = setting(
-        "Understand this router as that implementation, whatever `tolerate` says of all others.",
-        None,
-        example="oai-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class Cmd(Section):
@@ -326,11 +324,7 @@ class Cmd(Section):
     )
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
     warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="mad-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("mad-pmipv6")
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
 
@@ -392,11 +386,7 @@ class Mag(Section):
         "link_local_of_lma",
         "The LMA says what this router is called on each node's link, instead of `link_local`.",
     )
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="oai-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("oai-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
@@ -463,11 +453,7 @@ class LmaGateway(Section):
     care_of: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::2"])] = setting(
         "More tunnel ends of it, which it may name in an Alternate Care-of Address option.", ()
     )
-    tolerate: ToleranceField = setting(
-        "Understand this router as that implementation, whatever `tolerate` says of all others.",
-        None,
-        example="oai-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class LmaEverybody(Section):
@@ -536,11 +522,7 @@ class Lma(Section):
     prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="oai-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("oai-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
