@@ -14,6 +14,7 @@ from sojourn.daemon.configuration import (
     parse,
 )
 from sojourn.daemon.model import Lma, Mag
+from sojourn.daemon.roles import tolerated
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
     Gateway,
@@ -123,6 +124,20 @@ def test_an_lma_becomes_what_the_engine_is_told() -> None:
     assert lma_configuration(lma_of(several)).everybody == HomeProfile(count=2)
 
 
+def test_ipv4_of_gateway_and_anchor() -> None:
+    """Both say it to their engine and to the kernel's part; without nf_tables, or with ip6tnl, there is no IPv4."""
+    mag = mag_of(MAG.replace("[[mag", 'ipv4 = true\ndhcp_lease = "1m"\n[[mag'))
+    told = mag_configuration(mag)
+    assert (told.ipv4, told.dhcp_lease, linux_settings(mag).ipv4) == (True, 1 * MINUTE, True)
+    lma = lma_of(LMA.replace("pools", 'ipv4_pool = "10.9.0.0/16"\npools'))
+    pool = prefix("10.9.0.0/16")
+    assert lma_configuration(lma).ipv4_pool == linux_settings(lma).ipv4_pool == pool
+    assert linux_settings(lma).ipv4
+    for line in ("counters = false", 'backend = "ip6tnl"'):
+        assert problems(MAG.replace("[[mag", f"ipv4 = true\n{line}\n[[mag"))
+        assert problems(LMA.replace("pools", f'ipv4_pool = "10.9.0.0/16"\n{line}\npools'))
+
+
 def test_absent_keys_are_the_engines_own_defaults() -> None:
     mag, lma = mag_configuration(mag_of(MAG)), lma_configuration(lma_of(LMA))
     assert mag == MagConfiguration(mag.address, mag.lma, mag.profiles)
@@ -225,6 +240,16 @@ def test_an_lma_with_nothing_to_give_and_nobody_to_give_it_to() -> None:
 def test_a_pool_that_is_smaller_than_a_prefix() -> None:
     narrow = LMA.replace("2001:db8:f100::/48", "2001:db8:f100::/60").replace("pools", "prefix_length = 56\npools")
     assert any("lma.pools[1]: 2001:db8:f100::/60 has no room for a /56" in line for line in problems(narrow))
+
+
+def test_one_gateway_is_understood_as_another_implementation() -> None:
+    """The table of a router says it of that router; `tolerate` above it is for all others."""
+    text = LMA.replace('name = "mag1"', 'name = "mag1"\ntolerate = "oai-pmipv6"')
+    section = parse(text.encode(), "lma.toml").file.lma
+    assert section is not None
+    assert (tolerated(section), section.tolerate) == ({address("2001:db8:b1::1"): "oai-pmipv6"}, None)
+    with pytest.raises(ConfigurationError, match=r"lma\.gateways\[0\]\.tolerate"):
+        parse(text.replace("oai-", "oia-").encode(), "lma.toml")
 
 
 # --- extensions -------------------------------------------------------------------------------------------------------

@@ -11,29 +11,7 @@ from typing import Any
 import pytest
 from domain_of_daemons import Machine, until
 
-_SCRIPT = """\
-#!/bin/sh
-# What a client hears, one line each, and what it is to do about addresses; nothing of this machine's own files.
-case "$reason" in
-BOUND6|RENEW6|REBIND6)
-  if [ -n "$new_ip6_address" ]; then
-    ip -6 address replace "$new_ip6_address/128" dev "$interface" noprefixroute \\
-      valid_lft "$new_max_life" preferred_lft "$new_preferred_life"
-  fi ;;
-EXPIRE6|STOP6|RELEASE6) ip -6 address del "$old_ip6_address/128" dev "$interface" 2>/dev/null ;;
-DEPREF6) ip -6 address change "$cur_ip6_address/128" dev "$interface" preferred_lft 0 ;;
-BOUND|RENEW|REBIND|REBOOT)
-  if [ -n "$new_interface_mtu" ]; then ip link set "$interface" mtu "$new_interface_mtu"; fi
-  ip -4 address replace "$new_ip_address/$new_subnet_mask" dev "$interface"
-  ip -4 route replace default via "$new_routers" dev "$interface" ;;
-EXPIRE|FAIL|STOP|RELEASE) ip -4 address flush dev "$interface" ;;
-esac
-echo "$reason ${{new_ip6_address:-}}/${{new_ip6_prefixlen:-}} pd=${{new_ip6_prefix:-}} \\
-dns=${{new_dhcp6_name_servers:-}}${{new_domain_name_servers:-}} old=${{old_ip6_address:-}} \\
-ip=${{new_ip_address:-}} mask=${{new_subnet_mask:-}} router=${{new_routers:-}} mtu=${{new_interface_mtu:-}}" >> {log}
-exit 0
-"""
-
+from sojourn.lab.stock_hosts import DHCLIENT_SCRIPT
 
 _USABLE = "ip -6 address show scope link -tentative dev "
 
@@ -57,7 +35,7 @@ class Dhclient:
         self.words = self.directory / "words"
         self.log.touch()
         script = self.directory / "script"
-        script.write_text(_SCRIPT.format(log=self.log))
+        script.write_text(DHCLIENT_SCRIPT.format(log=self.log))
         script.chmod(0o755)
         configuration = self.directory / "conf"
         configuration.write_text("timeout 5; retry 1; reboot 2; initial-interval 1; select-timeout 0;\n")

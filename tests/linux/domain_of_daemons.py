@@ -187,6 +187,9 @@ class Domain:
         """The host goes to access router `number`, as an access point tells its bridge."""
         for router in self.routers:
             router.run(f"bridge fdb del {HOST} dev air master", check=False)
+        self._join(number)
+
+    def _join(self, number: int) -> None:
         self.air.run(f"ip link set host master cell{number}")
         with self.air.namespace.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
             raw.bind((f"cell{number}p", 0))
@@ -201,7 +204,9 @@ class Domain:
         for daemon in self.daemons.values():
             until(f"{daemon.machine.name} is ready", daemon._ready)
 
-    def answers(self, source: str, count: int = 3, machine: Machine | None = None) -> int:
+    def answers(
+        self, source: str, count: int = 3, machine: Machine | None = None, server: str = "2001:db8:5e::1"
+    ) -> int:
         """How many of `count` echo requests from `source`, an address of the host or of `machine`, the core answers."""
         with (machine or self.host).namespace.entered():
             raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
@@ -210,7 +215,7 @@ class Domain:
             raw.settimeout(1)
             raw.bind((source, 0))
             for number in range(count):
-                raw.sendto(struct.pack("!BBHHH", 128, 0, 0, 0x5052, number), ("2001:db8:5e::1", 0))
+                raw.sendto(struct.pack("!BBHHH", 128, 0, 0, 0x5052, number), (server, 0))
                 answered += self._answered(raw, number)
         return answered
 

@@ -13,6 +13,7 @@ import pytest
 from sojourn.core.effects import ProbeNode
 from sojourn.core.events import NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import HomeProfile
+from sojourn.wire.addresses import prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support import pmip_checkers
 from support.pmip import ProxyDomain
@@ -29,7 +30,8 @@ class Walk:
 
     def __init__(self, seed: int) -> None:
         self.dice = dice = random.Random(seed)
-        self.domain = self.make({"everybody": HomeProfile(count=dice.choice([1, 1, 2]))})
+        everybody = HomeProfile(count=dice.choice([1, 1, 2]))
+        self.domain = self.make({"everybody": everybody, "ipv4_pool": prefix("10.9.0.0/24")}, ipv4=seed % 3 == 0)
         self.places: dict[str, str] = {}
         self.loss = 0.0
         self.domain.lose = lambda source, destination, message: dice.random() < self.loss

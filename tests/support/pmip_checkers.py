@@ -81,7 +81,7 @@ def _bookkeeping(domain: ProxyDomain) -> list[str]:
             known = {entry.key for entry in engine.cache}
             slots = {entry.slot for entry in engine.cache if not entry.waiting} - member.plane.state.slots.keys()
             used = sum(len(entry.prefixes) for entry in engine.cache)
-            if engine._pending or slots or sum(len(pool) for pool in engine.prefixes._pools) != used:
+            if engine._pending or slots or sum(len(pool) for pool in engine.prefixes._all) != used:
                 found.append(f"{name}: {len(engine._pending)} wait, {slots} without a way, {used} prefixes in use")
         else:
             assert isinstance(engine, MobileAccessGateway)

@@ -113,7 +113,7 @@ def _shortcuts(domain: ProxyDomain) -> list[str]:
                 for b in domain.lma.cache.of(end)[:1]:
                     if not (a.waiting or b.waiting):
                         remote = None if a.source == b.source else b.gateway
-                        pairs = {(x, y): remote for x in a.prefixes for y in b.prefixes}
+                        pairs = {(x, y): remote for x in a.home_prefixes for y in b.home_prefixes}
                         expected[domain.names[a.source]] |= pairs
     held = {name: domain.plane(name).state.shortcuts for name in domain.mag_configurations}
     return [f"{name}: shortcuts are {held[name]}" for name in held if held[name] != expected[name]]

@@ -82,6 +82,7 @@ from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 from support import checkers, pmip_checkers
 from support.domain import CMD, HOSTS, Domain, pool, router
 from support.legacy import LegacyAnchor
+from support.peers import Octets
 from support.pmip import LMA, LMA2, START, ProxyDomain, gateway
 from support.pmip_extension_words import extension_words
 from support.pmip_words import proxy_domain
@@ -419,6 +420,8 @@ def _flow(group: Address, source: Address | None) -> str:
 
 def message_words(message: MobilityMessage) -> str:
     match message:
+        case Octets():
+            return message.words()
         case BindingRefreshRequest():
             return "refresh request"
         case BindingUpdate(sequence, flags, lifetime):

@@ -152,7 +152,7 @@ def _without(section: BaseModel, name: str) -> dict[str, Any]:
 
 def speaks_ipv4(section: Maar) -> bool:
     """Whether nodes there may have IPv4 addresses, from this router or from another."""
-    return section.ipv4_pool is not None or any(peer.ipv4_pool is not None for peer in section.peers)
+    return bool(section.ipv4_pool or section.lma_ipv4_pool) or any(peer.ipv4_pool is not None for peer in section.peers)
 
 
 def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
@@ -180,6 +180,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.access,
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
+                ipv4=section.ipv4,
                 **_of_access(section),
             )
             if section.multipath is not None:
@@ -193,7 +194,15 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 own = (prefix for prefixes in section.delegation.nodes.values() for prefix in prefixes)
                 owned = (*owned, *section.delegation.pools, *own)
             settings = LinuxSettings(
-                section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
+                section.address,
+                None,
+                ends,
+                (),
+                buffer=False,
+                other_pools=owned,
+                drop_unassigned=True,
+                ipv4=section.ipv4_pool is not None,
+                ipv4_pool=section.ipv4_pool,
             )
             if section.user_plane is not None:
                 settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))

@@ -64,7 +64,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
         faults += _lifetime((role, "lifetime_max"), table.get("lifetime_max"))
     for role, table in (("maar", maar), ("mag", mag), ("lma", lma)):
         faults += _kernel(role, table_of(table.get("kernel")))
-    faults += _lease(maar)
+    faults += [*_lease("maar", maar), *_lease("mag", mag)]
     faults += _delegation(maar)
     faults += _ipv4(maar)
     faults += _domain(cmd)
@@ -256,7 +256,11 @@ def _dhcp(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
         )
     servers = [readable(parse_name_server, item) for item in _list(table.get("dns"))]
     for wanted, unheard, how in (
-        (True, "ipv4_pool" not in table, "an ipv4_pool" if role == "maar" else "a maar"),
+        (
+            True,
+            "ipv4_pool" not in table and table.get("ipv4") is not True,
+            "an ipv4_pool" if role == "maar" else "ipv4",
+        ),
         (False, dhcpv6 == "off", 'dhcpv6 = "stateless" or "stateful"'),
     ):
         if unheard and any(server is not None and is_ipv4(server) is wanted for server in servers):
@@ -264,12 +268,12 @@ def _dhcp(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault((role, "dns"), f"no node is told of the {family} ones", f"it takes {how}", note=True)
 
 
-def _lease(maar: Mapping[str, Any]) -> Iterator[Fault]:
+def _lease(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
     """A lease that ends before it is renewed."""
-    lease = readable(parse_duration, maar["dhcp_lease"]) if "dhcp_lease" in maar else None
+    lease = readable(parse_duration, table["dhcp_lease"]) if "dhcp_lease" in table else None
     if lease is not None and lease < LEASE_MIN:
         shortest = duration_text(LEASE_MIN)
-        yield Fault(("maar", "dhcp_lease"), f"{maar['dhcp_lease']!r} is too short", f'expected at least "{shortest}"')
+        yield Fault((role, "dhcp_lease"), f"{table['dhcp_lease']!r} is too short", f'expected at least "{shortest}"')
 
 
 def _delegation(maar: Mapping[str, Any]) -> Iterator[Fault]:
@@ -298,6 +302,7 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
     pools: list[tuple[tuple[str | int, ...], Prefix]] = []
     peers = tables(maar.get("peers"))
     entries: list[tuple[tuple[str | int, ...], object]] = [(("maar", "ipv4_pool"), maar.get("ipv4_pool"))]
+    entries.append((("maar", "lma_ipv4_pool"), maar.get("lma_ipv4_pool")))
     entries += [(("maar", "peers", index, "ipv4_pool"), peer.get("ipv4_pool")) for index, peer in enumerate(peers)]
     for key, value in entries:
         pool = readable(parse_ipv4_pool, value)

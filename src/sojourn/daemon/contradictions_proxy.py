@@ -53,6 +53,8 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     options = mag.get("vendor_options")
     if isinstance(options, list) and len(options) > _VENDOR_OPTIONS:
         yield Fault(("mag", "vendor_options"), f"are {len(options)}", f"expected at most {_VENDOR_OPTIONS}")
+    if mag.get("ipv4") is True:
+        yield from _forwards_ipv4("mag", "ipv4", mag)
     mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(
@@ -60,6 +62,14 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
             f"{mask:#x} has one bit",
             "expected two at least: a gateway marks packets in two ways",
         )
+
+
+def _forwards_ipv4(role: str, key: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """The means to forward IPv4 packets of nodes."""
+    if section.get("counters") is False and section.get("backend") != "memory":
+        yield Fault((role, key), "needs nf_tables, which counters = false forbids", "expected counters = true")
+    if section.get("backend") == "ip6tnl":
+        yield Fault((role, "backend"), f"'ip6tnl' leads no IPv4, and there is {key}", 'expected "auto" or "seg6"')
 
 
 def _interfaces(mag: Mapping[str, Any]) -> Iterator[Fault]:
@@ -90,6 +100,8 @@ def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(key, f"{text(address)} is the anchor itself", "expected an address of the gateway's own")
         if known.setdefault(address, index) != index:
             yield _twice(("lma", "gateways", index, "address"), f"gateways[{known[address]}]")
+    if "ipv4_pool" in lma:
+        yield from _forwards_ipv4("lma", "ipv4_pool", lma)
     yield from _pools(lma, [*known, *([own] if own else [])])
     yield from _profiles(lma, known)
     yield from _renumbering("lma", lma)

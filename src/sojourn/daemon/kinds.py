@@ -18,8 +18,8 @@ LogField: TypeAlias = Annotated[
 LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
 IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
 ToleranceField: TypeAlias = Annotated[
-    Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
-    Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
+    Literal["mad-pmipv6", "oai-pmipv6", "opmip", "inet", "umip-dsmip"] | None,
+    Expected('"mad-pmipv6", "oai-pmipv6", "opmip", "inet" or "umip-dsmip"', "mad-pmipv6"),
 ]
 Dhcpv6Field: TypeAlias = Annotated[
     Literal["off", "stateless", "stateful"], Expected('"off", "stateless" or "stateful"', "stateful")

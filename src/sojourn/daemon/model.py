@@ -89,6 +89,16 @@ def _lma(name: str, about: str, example: object = None) -> Any:
     return as_the_engine(LmaConfiguration, name, about, example)
 
 
+def _tolerate(example: str) -> Any:
+    about = "Understand this other implementation where it departs from the RFCs; what is overlooked is counted."
+    return setting(about, None, example=example)
+
+
+def _tolerate_this() -> Any:
+    about = "Understand this router as that implementation, whatever `tolerate` says of all others."
+    return setting(about, None, example="oai-pmipv6")
+
+
 class Retransmission(Section):
     """Constants of RFC 6275 section 12. The first timeout follows the measured round trip within these bounds."""
 
@@ -111,6 +121,7 @@ class Peer(Section):
     ipv4_pool: Ipv4PoolField | None = setting(
         "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
     )
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class Multicast(Section):
@@ -191,11 +202,7 @@ class Maar(Section):
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
     )
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="mad-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("mad-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
@@ -273,6 +280,11 @@ class Maar(Section):
         None,
         example="10.1.0.0/16",
     )
+    lma_ipv4_pool: Ipv4PoolField | None = setting(
+        "Where `cmd` is the address of an LMA: its pool of IPv4 addresses, to ask for them as its gateways do.",
+        None,
+        example="10.9.0.0/16",
+    )
     dhcp_lease: DurationField = _maar(
         "dhcp_lease",
         "Of IPv4 addresses and delegated prefixes; nodes renew at half of it. What is not renewed ends with it.",
@@ -294,6 +306,7 @@ class CmdMaar(Section):
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
     pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
     ipv4_pool: Ipv4PoolField | None = setting("Its pool of IPv4 addresses, likewise.", None, example="10.1.0.0/16")
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class Cmd(Section):
@@ -316,11 +329,7 @@ class Cmd(Section):
     )
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
     warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="mad-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("mad-pmipv6")
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
 
@@ -387,11 +396,7 @@ class Mag(Section):
         "link_local_of_lma",
         "The LMA says what this router is called on each node's link, instead of `link_local`.",
     )
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="oai-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("oai-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
@@ -427,6 +432,11 @@ class Mag(Section):
     clock_window: DurationField = _mag("clock_window", "A larger difference to the LMA's clock is corrected.")
     prefix_length: LengthField = _mag("prefix_length", "Length of a visitor's prefix, and of every prefix counted.")
     access_technology: OctetField = _mag("access_technology", "As told to the LMA (RFC 5213 8.5); 4 is Wi-Fi.")
+    ipv4: SwitchField = _mag(
+        "ipv4",
+        "Ask the LMA for an IPv4 home address for every node; nodes get it by DHCPv4 (RFC 5844). All gateways alike.",
+    )
+    dhcp_lease: DurationField = _mag("dhcp_lease", "Of IPv4 addresses; nodes renew at half of it.")
     link_local: LinkLocalField = _mag(
         "link_local",
         "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
@@ -438,8 +448,8 @@ class Mag(Section):
         "gateways of the domain answer as one.",
     )
     slaac: SwitchField = _mag("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
-    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6.", ())
-    domains: DomainsField = setting("Domains in which nodes look names up.", ())
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
     multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
     localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
     transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
@@ -479,6 +489,7 @@ class LmaGateway(Section):
     care_of: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::2"])] = setting(
         "More tunnel ends of it, which it may name in an Alternate Care-of Address option.", ()
     )
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class LmaEverybody(Section):
@@ -515,6 +526,12 @@ class Lma(Section):
     profiles: tuple[LmaProfile, ...] = setting("Nodes that are known, as tables `[[lma.profiles]]`.", ())
     everybody: LmaEverybody = setting("Table `[lma.everybody]`.", LmaEverybody())
     known_only: SwitchField = setting("Nodes without a profile are unknown here (status 153).", False)
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "Nodes get IPv4 home addresses from here where gateways ask for them; the first address is the default router "
+        "of all of them. The network routes the pool to this machine.",
+        None,
+        example="10.9.0.0/16",
+    )
     lifetime_max: DurationField = _lma("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     min_delay_before_bce_delete: DurationField = _lma(
         "min_delay_before_bce_delete",
@@ -567,11 +584,7 @@ class Lma(Section):
     flow_mobility: ways.LmaFlowMobility | None = setting("Table `[lma.flow_mobility]`.", None)
     multipath: ways.LmaMultipath | None = setting("Table `[lma.multipath]`.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="oai-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("oai-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",

@@ -25,7 +25,7 @@ from sojourn.daemon.configuration import (
     mag_configuration,
     speaks_ipv4,
 )
-from sojourn.daemon.model import ROLES, Cmd, File, Lma, Maar, Mag
+from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag, Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
@@ -158,7 +158,8 @@ def _parts(section: Section) -> _Parts:
             return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
-            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access, _points(section))
+            peers = frozenset(anchors_of(section))
+            return _Parts(mag, peers, forwarding, section.access, _points(section), section.ipv4)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             others = section.redirect.anchors if section.redirect is not None else ()
@@ -203,12 +204,27 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
                 untrusted=access_interfaces(file),
                 strangers=parts.strangers,
                 profile=section.tolerate,
+                profiles=tolerated(section),
                 recorder=recorder,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
         keep = not isinstance(section, Cmd) and section.keep_forwarding
         return Role(name, observed, host, dataplane, keep, fresh, lock)
+
+
+def tolerated(section: Section) -> dict[Address, str]:
+    """Whom to understand in which way, where that is said of one peer."""
+    match section:
+        case Maar():
+            peers: Iterable[Peer | CmdMaar | LmaGateway] = section.peers
+        case Cmd():
+            peers = section.maars
+        case Lma():
+            peers = section.gateways
+        case Mag():
+            peers = ()
+    return {peer.address: peer.tolerate for peer in peers if peer.tolerate is not None}
 
 
 def access_interfaces(file: File) -> tuple[str, ...]:

@@ -227,6 +227,8 @@ class Installation:
         if settings.drop_unassigned:
             for pool in settings.pools:
                 yield Route(tables.nodes, pool, kind=RTN_BLACKHOLE)
+            if settings.ipv4_pool is not None:
+                yield Route(tables.nodes, settings.ipv4_pool, kind=RTN_BLACKHOLE)
         if settings.drop_strays:
             yield Rule(priorities.strays, 0, mark=settings.stray_mark, mask=settings.mark_mask)
 

@@ -208,6 +208,8 @@ class MaarConfiguration(AccessConfiguration):
     """Of these prefixes, in the whole domain; less than `prefix_length`."""
     ipv4_pool: Prefix | None = None
     """IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
+    lma_ipv4_pool: Prefix | None = None
+    """The IPv4 home addresses of the LMA, where `cmd` is one: asked for, as a MAG does (RFC 5844)."""
     dhcp_lease: Duration = 10 * MINUTE
     """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
 
@@ -319,6 +321,8 @@ class LmaConfiguration:
     """How far a Timestamp may be off our clock, on both sides (RFC 5213 9.1)."""
     mobile_node_generated_timestamp_in_use: bool = False
     """Timestamps are the nodes' own: they only have to increase (RFC 5213 9.3)."""
+    ipv4_pool: Prefix | None = None
+    """The home subnet of IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
     refuse_distributed: bool = False
     """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
     localized_routing: LocalizedRoutingOfLma | None = None
@@ -391,6 +395,10 @@ class MagConfiguration(AccessConfiguration):
     """Access interfaces with one node at a time: who comes takes the place of who was there."""
     technologies: tuple[tuple[str, int], ...] = ()
     """Access technologies of interfaces that are not `access_technology`."""
+    ipv4: bool = False
+    """Ask the LMA for an IPv4 home address for every node, and serve those that use it (RFC 5844)."""
+    dhcp_lease: Duration = 10 * MINUTE
+    """Of IPv4 home addresses."""
     visitors: Prefix | None = None
     """Nodes without mobility service get a prefix from here (RFC 5213 6.14); None: they get nothing."""
     prefix_length: int = 64

@@ -16,6 +16,8 @@ from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
+from sojourn.engines.dhcpv4 import Home
+from sojourn.engines.home_ipv4 import home_in, ipv4_request, is_about_ipv4
 from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -65,7 +67,10 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _home_update(self, session: S, handoff: Handoff, lifetime: Duration) -> BindingUpdate:
         node, technology = self._identifier_of(session), self._technology_of(session)
-        networks, more = self._home_prefixes(session), self._home_options(session)
+        networks = tuple([prefix for prefix in self._home_prefixes(session) if not prefix.is_ipv4])
+        more = self._home_options(session)
+        if self._asks_ipv4(session):
+            more = (*more, ipv4_request(self._ipv4_home(session)))
         options = self._options(session, node, networks, handoff, technology, *more)
         return BindingUpdate(self._next_sequence(session), PROXY | self._home_flags(session), lifetime, options)
 
@@ -136,14 +141,17 @@ class GatewayRegistration(PresenceProcedures[S]):
         first = not session.confirmed
         self._confirm(session, answer.lifetime)
         prefixes = [one.prefix for one in answer.all(HomeNetworkPrefix) if one.prefix_length and not one.off_link]
-        before = self._prefixes_of(session)
+        before = tuple([prefix for prefix in self._prefixes_of(session) if not prefix.is_ipv4])
         gone = tuple(prefix for prefix in before if prefix not in prefixes)
         for prefix in gone:
             self._let_go_of_home(session, prefix)
         for prefix in prefixes:
             if prefix not in before:
                 self._add_foreign(session, prefix, self._asked_about(session))
-        if first or gone or self._prefixes_of(session) != before:
+        changed = first or gone or len(prefixes) != len(before) or any(prefix not in before for prefix in prefixes)
+        if self._asks_ipv4(session):
+            changed = self._on_home_ipv4(session, home_in(answer.firsts())) or changed
+        if changed:
             self._advertise(session, gone)
             self._keep(session)
         if first:
@@ -197,6 +205,8 @@ class GatewayRegistration(PresenceProcedures[S]):
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, handoff)
             self._keep(session)
+        elif self._asks_ipv4(session) and again and is_about_ipv4(status, answer.firsts()):
+            self._ask_without_ipv4(session, handoff)
         elif status in _OTHER_PREFIXES and self._ask_for_others(session):
             pass
         elif status == Status.INSUFFICIENT_RESOURCES:
@@ -233,6 +243,15 @@ class GatewayRegistration(PresenceProcedures[S]):
             self._report("clock-corrected", milliseconds=self._offset // 1_000_000)
         return True
 
+    def _asks_ipv4(self, session: S) -> bool:
+        return not session.without_ipv4 and self._serves_ipv4(session)
+
+    def _ask_without_ipv4(self, session: S, handoff: Handoff) -> None:
+        """RFC 5844 3.2.3.2: for any address if the one that it had was refused, else for none until it comes anew."""
+        session.without_ipv4 = self._ipv4_home(session) is None
+        self._on_home_ipv4(session, None)
+        self._register(session, handoff)
+
     def _ask_for_any(self, session: S) -> bool:
         """RFC 5213 6.9.1.2, 10.: "MAY request the local mobility anchor to do the assignment"; once, for all zeros."""
         gone = self._home_prefixes(session)
@@ -267,6 +286,18 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _is_home(self, session: S) -> bool:
         """Whether an LMA anchors this node, so that we are its MAG."""
+        raise NotImplementedError
+
+    def _serves_ipv4(self, session: S) -> bool:
+        """Whether an LMA is asked for an IPv4 home address (RFC 5844 3.2)."""
+        return False
+
+    def _ipv4_home(self, session: S) -> Home | None:
+        """Its IPv4 home address."""
+        raise NotImplementedError
+
+    def _on_home_ipv4(self, session: S, home: Home | None) -> bool:
+        """It has this one, or none; whether that is new."""
         raise NotImplementedError
 
     def _is_certain(self, session: S) -> bool:

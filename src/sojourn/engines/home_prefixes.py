@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from sojourn.engines.configuration import HomeProfile, LmaConfiguration
+from sojourn.engines.home_ipv4 import HomeIpv4
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Instant
@@ -19,6 +20,8 @@ class HomePrefixes:
     def __init__(self, configuration: LmaConfiguration, in_use: Callable[[Prefix], bool]) -> None:
         length, quarantine = configuration.prefix_length, configuration.quarantine
         self._pools = [PrefixPool(pool, length, quarantine) for pool in configuration.pools]
+        self.ipv4 = HomeIpv4(configuration)
+        self._all = self._pools if self.ipv4.pool is None else [*self._pools, self.ipv4.pool]
         self._in_use = in_use
         self._closed: set[Prefix] = set()
         """Pools from which nothing is given any more."""
@@ -77,22 +80,22 @@ class HomePrefixes:
         """All of them or none."""
         taken: list[Prefix] = []
         for prefix in prefixes:
-            if not any(pool.pool not in self._closed and pool.claim(prefix) for pool in self._pools):
+            if not any(pool.pool not in self._closed and pool.claim(prefix) for pool in self._all):
                 self.release(taken, now)
                 return False
             taken.append(prefix)
         return True
 
-    def release(self, prefixes: Iterable[Prefix], now: Instant) -> None:
-        """Nobody uses these any more."""
+    def release(self, prefixes: Iterable[Prefix], now: Instant, *, rest: bool = True) -> None:
+        """Nobody uses these any more; those that nobody ever used need not `rest`."""
         for prefix in prefixes:
             if prefix not in self._reserved:
-                for pool in self._pools:
-                    pool.release(prefix, now)
+                for pool in self._all:
+                    pool.release(prefix, now, rest=rest)
 
     def begin_elsewhere(self, number: int) -> None:
         """We gave out some and do not know which: the next ones come from somewhere else, and far away."""
-        for pool in self._pools:
+        for pool in self._all:
             pool.skip(number * _SCATTER)
 
     def _allocate(self, now: Instant) -> Prefix | None:

@@ -269,4 +269,4 @@ def _key(one: bytes, other: bytes) -> PairKey:
 
 
 def _end(entry: BindingCacheEntry) -> End:
-    return End(entry.node, entry.prefixes)
+    return End(entry.node, entry.home_prefixes)

@@ -28,7 +28,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import Address, text
+from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import ticks
 
 IDENTIFIER_MAX = 253
@@ -136,7 +136,9 @@ class LmaRegistration(LmaState):
     def _open(self, request: HomeRequest, profile: HomeProfile) -> None:
         """RFC 5213 5.3.2: a new session."""
         self._check_room(request)
-        if request.any_prefix or not request.prefixes:
+        if request.ipv4_only:
+            prefixes: tuple[Prefix, ...] = ()
+        elif request.any_prefix or not request.prefixes:
             prefixes = self.prefixes.assign(profile, self._now)
             if not prefixes:
                 raise Refused(Status.INSUFFICIENT_RESOURCES, "no prefix is free")
@@ -146,6 +148,11 @@ class LmaRegistration(LmaState):
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "this interface has other prefixes")
             if not self.prefixes.claim(profile, prefixes, self._now):
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not a prefix for this node")
+        try:
+            prefixes += self.prefixes.ipv4.assign(request.ipv4, self._now)
+        except Refused:
+            self.prefixes.release(prefixes, self._now, rest=False)
+            raise
         slot = self._slots.take()
         entry = BindingCacheEntry(
             slot,
@@ -181,6 +188,7 @@ class LmaRegistration(LmaState):
 
     def _extend(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
         """RFC 5213 5.3.3 and 5.3.4: the same session again, from the same MAG or from another one."""
+        prefixes = self._with_ipv4(entry, request)
         if entry.source != request.source:
             self._check_room_of(request.source)
             self._serves[entry.source] -= 1
@@ -191,15 +199,31 @@ class LmaRegistration(LmaState):
         entry.link_layer, entry.technology = request.link_layer, request.technology
         entry.waiting = False
         self._accept(entry, request, profile)
-        if left != entry.gateway or revived:
+        others = prefixes != entry.prefixes
+        if others:
+            self._change(entry, prefixes)
+        if left != entry.gateway or revived or others:
             self._forward(entry)
-        if stored != (
+        if others or stored != (
             entry.gateway, entry.source, entry.link_layer, entry.technology, entry.link_local, entry.waiting,
         ):  # fmt: skip
             self._keep(entry)
         if left != entry.gateway:
             self._report("handover", node=entry.node, gateway=self._name(entry.source), left=left)
         self._answer(entry, request, entry.lifetime)
+
+    def _with_ipv4(self, entry: BindingCacheEntry, request: HomeRequest) -> tuple[Prefix, ...]:
+        """RFC 5844 3.1.2: what the session has from now on. Raises `Refused`.
+
+        Who asks gets an address; a new MAG that does not ask serves no IPv4, so there is none any more (3.1.2.4).
+        """
+        had = entry.prefixes
+        if not had[-1].is_ipv4:
+            return had + self.prefixes.ipv4.assign(request.ipv4, self._now)
+        self.prefixes.ipv4.check(request.ipv4, had[-1])
+        if request.ipv4 is None and entry.source != request.source and len(had) > 1:
+            return had[:-1]
+        return had
 
     def _accept(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
         """The accepted values of a registration."""
@@ -297,7 +321,7 @@ class LmaRegistration(LmaState):
             return  # nobody asked for an answer (flag A)
         options: list[MobilityOption] = [
             identifier_option(entry.node),
-            *[HomeNetworkPrefix.of(prefix) for prefix in entry.prefixes],
+            *[HomeNetworkPrefix.of(prefix) for prefix in entry.home_prefixes],
             HandoffIndicator(request.handoff),
             AccessTechnologyType(request.technology),
         ]
@@ -308,6 +332,7 @@ class LmaRegistration(LmaState):
             options.append(link_layer)
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
+        options += self.prefixes.ipv4.answer(entry.prefixes, request.ipv4)
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
         if self.extensions:

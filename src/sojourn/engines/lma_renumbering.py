@@ -115,7 +115,7 @@ class LmaRenumbering(LmaExtension):
         notification = self._beside(LmaNotification)
         if notification is None or entry.waiting or entry.slot in self._offers or entry.slot in self._former:
             return False
-        prefixes = self._role.prefixes.other(entry.prefixes, self.now)
+        prefixes = self._role.prefixes.other(entry.home_prefixes, self.now)
         if not prefixes:
             self._report("renumbering-refused", node=entry.node, reason="no prefix is free, or these are its own")
             return False
@@ -145,8 +145,8 @@ class LmaRenumbering(LmaExtension):
         """The session has the new prefixes; the old ones are forwarded for a while, or not."""
         entry = offer.entry
         del self._offers[entry.slot]
-        former = self._former[entry.slot] = Former(entry.source, entry.prefixes, True)
-        self._role.cache.renumber(entry, offer.prefixes)
+        former = self._former[entry.slot] = Former(entry.source, entry.home_prefixes, True)
+        self._role.cache.change(entry, (*offer.prefixes, *entry.prefixes[len(entry.home_prefixes) :]))
         self._role._keep(entry)
         self._report("renumbered", node=entry.node, prefix=offer.prefixes[0])
         if not offer.soft:

@@ -122,7 +122,7 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
             return
         options: list[MobilityOption] = [
             identifier_option(entry.node),
-            *(HomeNetworkPrefix.of(prefix) for prefix in entry.prefixes),
+            *(HomeNetworkPrefix.of(prefix) for prefix in entry.home_prefixes),
         ]
         gateway = self._role._mag_of(entry)
         if entry.gateway != gateway:

@@ -21,7 +21,7 @@ from sojourn.engines.extension import Extensions, LmaExtension
 from sojourn.engines.home_prefixes import HomePrefixes
 from sojourn.engines.lma_entry import BindingCache, BindingCacheEntry
 from sojourn.engines.slots import Slots
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import WallClock
 
 
@@ -67,6 +67,14 @@ class LmaState(Answering):
         """Packets to it are dropped (5.3.5, 2.): there is no way for its prefixes, and what we own is not passed on."""
         for prefix in entry.prefixes:
             self._do(WithdrawPrefix(prefix))
+
+    def _change(self, entry: BindingCacheEntry, prefixes: tuple[Prefix, ...]) -> None:
+        """A session has these prefixes from now on; `_forward` follows."""
+        gone = tuple([prefix for prefix in entry.prefixes if prefix not in prefixes])
+        for prefix in gone:
+            self._do(WithdrawPrefix(prefix))
+        self.cache.change(entry, prefixes)
+        self.prefixes.release(gone, self._now)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         self._do(StoreBinding(entry.key, entry.record()))

@@ -75,6 +75,9 @@ class DhcpProcedures(AccessDhcp[Session], AccessProcedures):
             return None, self._is_settled(session)
         return Home(prefix.address, subnet.length - 96, router_of(subnet)), self._is_settled(session)
 
+    def _ipv4_home(self, session: Session) -> Home | None:
+        return self._dhcp_home(session.node)[0]
+
     def _is_settled(self, session: Session) -> bool:
         """Whether all previous MAARs are known."""
         at_once = session.legacy or self.configuration.mode is PROXY
@@ -122,6 +125,8 @@ class DhcpProcedures(AccessDhcp[Session], AccessProcedures):
     def _give_back(self, node: bytes, prefix: Prefix) -> None:
         """Released, or the lease is over: at us, or at the MAAR that anchors it, through the database."""
         session = self.sessions[node]
+        if session.legacy and prefix in session.anchored:
+            return  # the LMA gave it, for as long as the session
         self._report("lease-ended", node=node, prefix=prefix)
         if prefix in session.leased:
             self._take_back(session, prefix)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
 from sojourn.engines.configuration import LOCATOR, RELAY, logical_link_local
+from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.gateway_registration import (
     CORRECTIONS_MAX,
     RETRY_AFTER,
@@ -381,6 +382,19 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
     def _is_home(self, session: Session) -> bool:
         return session.legacy
+
+    def _serves_ipv4(self, session: Session) -> bool:
+        return session.legacy and self.configuration.lma_ipv4_pool is not None
+
+    def _on_home_ipv4(self, session: Session, home: Home | None) -> bool:
+        had = [prefix for prefix in session.anchored if prefix.is_ipv4]
+        has = [] if home is None else [Prefix(home.address, 128)]
+        for prefix in had:
+            if prefix not in has:
+                self._remove_foreign(session, prefix)
+        for prefix in has:
+            self._add_foreign(session, prefix, self.configuration.cmd)
+        return had != has
 
     def _about_registration(self, session: Session) -> dict[str, int]:
         return {"previous": 0, "legacy": 1}

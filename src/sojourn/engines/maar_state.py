@@ -50,8 +50,11 @@ class MaarState(AccessState[Session]):
         peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
         self._peers = peers.by_address
         self._anchored_for: dict[Prefix, bytes] = {}
-        if configuration.dhcpv6 is not OFF or configuration.ipv4_pool is not None or peers.ipv4_pools:
-            self.leases = Leases(configuration, peers.ipv4_pools)
+        others = list(peers.ipv4_pools)
+        if configuration.lma_ipv4_pool is not None:
+            others.append(configuration.lma_ipv4_pool)
+        if configuration.dhcpv6 is not OFF or configuration.ipv4_pool is not None or others:
+            self.leases = Leases(configuration, others)
 
     def _asked_about(self, session: Session) -> Address:
         return self.configuration.cmd

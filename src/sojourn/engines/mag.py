@@ -4,7 +4,8 @@ It detects nodes on its access links, registers them with their LMA, and shows e
 home prefixes, one and the same router. What nodes send goes to the LMA in a tunnel, and what they get comes from there.
 
 Nodes come and go in `access_presence` and `mag_access`; asking and understanding answers is in `gateway_registration`,
-which a MAAR shares. Left out: DHCP (RFC 5213 6.11), IPv4 (RFC 5844), IPsec (the operator's).
+which a MAAR shares. DHCP is in `mag_dhcp` (RFC 5213 6.11, RFC 5844 3.4).
+Left out: IPv4 between MAG and LMA (RFC 5844 4), IPsec (the operator's).
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
             return False
         if visiting and (self.pool is None or not self.pool.claim(session.visitor or Prefix(b"", 0))):
             return False
+        if not all(self._is_for_nodes(session, prefix) for prefix in session.anchored):
+            return False
         self._enter(session)
         for prefix in session.anchored:
             self._foreign[prefix] = session.node
@@ -105,6 +108,8 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
         session.lifetime = session.lifetime or self.configuration.lifetime
         if session.link_local is not None:
             self._ensure_logical(session, session.lma, session.link_local)
+        if session.home is not None:
+            self._ensure_logical(session, session.home.router, session.home.router)
         self._reassert(session)
         if session.presence is DEPARTED:
             self._deregister(session)

@@ -12,6 +12,7 @@ from sojourn.core.sequence import newer
 from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.access_state import AccessState
 from sojourn.engines.configuration import GatewayProfile, MagConfiguration
+from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.extension import Extensions, MagExtension
 from sojourn.engines.gateway_registration import GatewayRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
@@ -24,6 +25,8 @@ from sojourn.wire.units import SECOND, Duration, Instant, WallClock
 _HINT_KEPT = 10 * SECOND
 """A hint about a handoff is for an attachment that is about to come."""
 _HINTS = 1024
+_HOST = 128
+"""Length of the prefix that stands for an IPv4 address."""
 
 
 class MagState(AccessState[BindingUpdateListEntry]):
@@ -99,7 +102,22 @@ class MagState(AccessState[BindingUpdateListEntry]):
         for extension in self.extensions:
             extension.removed(session)
 
+    def _is_for_nodes(self, session: BindingUpdateListEntry, prefix: Prefix) -> bool:
+        if prefix.is_ipv4:
+            return self.configuration.ipv4 and prefix.length == _HOST
+        return super()._is_for_nodes(session, prefix)
+
+    def _known_address(self, session: BindingUpdateListEntry) -> Address | None:
+        return session.address or (None if session.home is None else session.home.address)
+
+    def _remove_home_ipv4(self, session: BindingUpdateListEntry) -> None:
+        if session.home is not None:
+            home, session.home = session.home, None
+            self._remove_foreign(session, Prefix(home.address, _HOST))
+            self._release_logical(session, home.router)
+
     def _remove_prefixes(self, session: BindingUpdateListEntry) -> None:
+        self._remove_home_ipv4(session)
         super()._remove_prefixes(session)
         for prefix in list(session.retiring):
             self._end_retiring(session, prefix)
@@ -132,7 +150,7 @@ class MagState(AccessState[BindingUpdateListEntry]):
     def _advertised(self, session: BindingUpdateListEntry) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """The home prefixes, as those of the link."""
         configuration = self.configuration
-        mine = [*session.anchored] if session.confirmed else []
+        mine = [prefix for prefix in session.anchored if not prefix.is_ipv4] if session.confirmed else []
         if session.visitor is not None:
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
@@ -214,6 +232,24 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
         super()._noticed(session, event)
         for extension in self.extensions:
             extension.seen(session, event)
+
+    # --- IPv4 home addresses (RFC 5844 3.2, 3.4) ----------------------------------------------------------------------
+
+    def _serves_ipv4(self, session: BindingUpdateListEntry) -> bool:
+        return self.configuration.ipv4
+
+    def _ipv4_home(self, session: BindingUpdateListEntry) -> Home | None:
+        return session.home
+
+    def _on_home_ipv4(self, session: BindingUpdateListEntry, home: Home | None) -> bool:
+        """Its default router is shown on its link, under the same address wherever it is."""
+        if home == session.home:
+            return False
+        self._remove_home_ipv4(session)
+        if home is not None and self._add_foreign(session, Prefix(home.address, _HOST), session.lma):
+            session.home = home
+            self._ensure_logical(session, home.router, home.router)
+        return True
 
     # --- what kind of attachment it is (6.9.1.1, 5.) ------------------------------------------------------------------
 

@@ -191,7 +191,7 @@ class MultipathAtMag(MagExtension):
         """Flows from the node, over all paths; over one there is nothing to spread."""
         active = sorted(self._active.get(session.node, ()))
         sources = (self._role.configuration.address, *(self._others[identifier] for identifier in active))
-        for prefix in session.anchored:
+        for prefix in self._role._prefixes_of(session):
             self._do(EnsureSpread(prefix, sources) if active else WithdrawSpread(prefix))
 
     def served(self, session: BindingUpdateListEntry) -> None:
@@ -201,7 +201,7 @@ class MultipathAtMag(MagExtension):
 
     def lost(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
         """Nothing is spread that is not there."""
-        if self._active.get(session.node):
+        if self._active.get(session.node) and not prefix.is_ipv4:
             self._do(WithdrawSpread(prefix))
 
     def _forget(self, session: BindingUpdateListEntry) -> None:
@@ -210,7 +210,7 @@ class MultipathAtMag(MagExtension):
         self._unsure.pop(session.node, None)
         self._rounds.pop(session.node, None)
         if self._active.pop(session.node, None):
-            for prefix in session.anchored:
+            for prefix in self._role._prefixes_of(session):
                 self._do(WithdrawSpread(prefix))
 
     def attaching(self, session: BindingUpdateListEntry) -> None:

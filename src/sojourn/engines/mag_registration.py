@@ -79,7 +79,7 @@ class MagRegistration(MagAccess):
         return self._technologies.get(session.interface, self._technology)
 
     def _home_prefixes(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
-        return tuple(session.anchored) or session.wanted
+        return self._prefixes_of(session) or session.wanted
 
     def _home_options(self, session: BindingUpdateListEntry) -> tuple[MobilityOption, ...]:
         """6.9.1.1, 6. and 9."""
@@ -108,6 +108,10 @@ class MagRegistration(MagAccess):
         if session.probes == 0 and self._now - session.seen > self.configuration.presence_trust:
             self._probe(session)
 
+    def _prefixes_of(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
+        """Those that it is told of in advertisements."""
+        return tuple([prefix for prefix in session.anchored if not prefix.is_ipv4])
+
     def _confirm(self, session: BindingUpdateListEntry, lifetime: int) -> None:
         super()._confirm(session, lifetime)
         self._timers.start(("expiry", session.node), session.expires)
@@ -118,6 +122,7 @@ class MagRegistration(MagAccess):
             return
         self._report("binding-expired", node=session.node)
         session.confirmed = False
+        self._remove_home_ipv4(session)
         session.wanted = gone = self._prefixes_of(session)
         for prefix in gone:
             self._remove_foreign(session, prefix)
@@ -129,7 +134,7 @@ class MagRegistration(MagAccess):
     def _terminate(self, session: BindingUpdateListEntry) -> None:
         """6.9.1.4: we end the session of a node that is here, which has to let its addresses go."""
         session.confirmed = False
-        self._advertise(session, tuple(session.anchored))
+        self._advertise(session, self._prefixes_of(session))
         self._forget_station(session)
         self._detach(session)
 

@@ -47,7 +47,7 @@ class MagRenumbering(MagExtension):
             or any(role._trouble_with(session, one, session.lma) for one in new)
         ):
             return UpdateAcknowledgementStatus.FAILED_TO_UPDATE_SESSION_PARAMETERS, ()
-        for prefix in [prefix for prefix in session.anchored if prefix not in wanted]:
+        for prefix in [one for one in session.anchored if one not in wanted and not one.is_ipv4]:
             role._retire(session, prefix, self.now + self._retirement)
         for prefix in new:
             session.retiring.pop(prefix, None)

@@ -78,8 +78,12 @@ ACKNOWLEDGED_DMM = int(BindingAcknowledgementFlags.P | BindingAcknowledgementFla
 class Refused(Exception):
     """The request ends here; the peer learns `status` (RFC 5213 8.9)."""
 
-    def __init__(self, status: Status, reason: str, sequence: int | None = None) -> None:
+    def __init__(
+        self, status: Status, reason: str, sequence: int | None = None, more: tuple[MobilityOption, ...] = ()
+    ) -> None:
         super().__init__(reason)
+        self.more = more
+        """Options that say more of why."""
         self.status = status
         self.reason = reason
         self.sequence = sequence
@@ -225,6 +229,7 @@ def refusal(
         kept.append(HandoffIndicator(0))
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
+    kept += refused.more
     flags = int(BindingAcknowledgementFlags.P)
     if distributed and update.flags & int(BindingUpdateFlags.D):
         flags = ACKNOWLEDGED_DMM

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -50,10 +50,11 @@ class LoopTimer:
 class Host:
     """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
 
-    `peers`, `rate`, `burst`, `strangers` and `profile` are those of `MobilitySocket`. No message is taken from the
-    interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs of an
-    access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. The data plane and
-    the store belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
+    `peers`, `rate`, `burst`, `strangers`, `profile` and `profiles` are those of `MobilitySocket`. No message is taken
+    from the interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs
+    of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. The data
+    plane and the store belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is
+    left open.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Host:
         burst: int = BURST,
         strangers: int = 0,
         profile: str | None = None,
+        profiles: Mapping[Address, str] | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -87,6 +89,7 @@ class Host:
                 strangers=strangers,
                 access={*access, *untrusted},
                 profile=profile,
+                profiles=profiles,
             )
             opened.callback(self.socket.close)
             self.access = AccessLink(access, ipv4=ipv4)

@@ -196,7 +196,9 @@ _ROLES = {"access-router": _maar, "cmd": _cmd, "mag": _mag, "lma": _lma}
 
 
 def _with_pool(topology: Topology, name: str) -> dict[str, Setting]:
-    return {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
+    row: dict[str, Setting] = {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
+    ipv4 = topology.nodes[name].settings.get("ipv4_pool")
+    return row if ipv4 is None else {**row, "ipv4_pool": ipv4}
 
 
 def _toml(top: Mapping[str, Setting], section: str, table: Mapping[str, Setting], lists: Tables) -> str:

@@ -107,7 +107,7 @@ class Network:
     def _set_up(self, node: Node, dad: str) -> None:
         if node.kind == "host":
             _set(node.namespace, _DAD[dad])
-        elif node.kind in ("router", "access-router", "mag", "lma"):
+        elif node.kind in ("router", "access-router", "mag", "plain", "lma"):
             _set(node.namespace, _INFRASTRUCTURE | _FORWARDING)
         else:
             _set(node.namespace, _INFRASTRUCTURE)
@@ -146,7 +146,7 @@ class Network:
         if node.kind == "host":
             for radio in range(self.topology.nodes[node.name].radios):
                 self._add_radio(node, radio)
-        elif node.kind in ("access-router", "mag"):
+        elif node.kind in ("access-router", "mag", "plain"):
             bridge = self._end(node.namespace, "acc0")
             port = self._end(node.namespace, "air")
             cell, far = self._end(self.air, f"c-{node.name}"), self._end(self.air, f"r-{node.name}")

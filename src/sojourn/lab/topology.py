@@ -15,9 +15,10 @@ A whole topology with three access routers is short, because every address has a
     core.server = "5ms"
 
 An access router is a MAAR (``access-router``, of a domain with a ``cmd``) or a gateway of Proxy Mobile IPv6 (``mag``,
-of a domain with an ``lma``); MAARs without a ``cmd`` register with the ``lma`` as gateways do. Links are between
-routers, access routers, databases, anchors and servers; hosts have no link but the air, where they roam. Every
-mistake is reported at once, with file, key and what was expected (`TopologyError`).
+of a domain with an ``lma``); MAARs without a ``cmd`` register with the ``lma`` as gateways do. A ``plain`` router has a
+cell and knows nothing of mobility. Links are between routers, access routers, databases, anchors and servers; hosts
+have no link but the air, where they roam. Every mistake is reported at once, with file, key and what was expected
+(`TopologyError`).
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ from sojourn.lab.quantities import DurationField, RateField, ShareField
 from sojourn.lab.shortest import Graph, shortest_path
 from sojourn.wire.units import Duration
 
-Kind = Literal["router", "access-router", "mag", "cmd", "lma", "server", "host"]
+Kind = Literal["router", "access-router", "mag", "plain", "cmd", "lma", "server", "host"]
 Setting = JsonValue
 """A value in the configuration of a daemon, which may be a list or a table."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 _NICE_INDEXES = 15
 _ACCESS: tuple[Kind, ...] = ("access-router", "mag")
-_WITH_POOL: tuple[Kind, ...] = (*_ACCESS, "lma")
+_WITH_POOL: tuple[Kind, ...] = (*_ACCESS, "plain", "lma")
 _WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma")
 
 
@@ -346,6 +347,9 @@ def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
         elif kind == "mag":
             node.setdefault("address", _router_address(index, 0xB0, 0x4000))
             node.setdefault("pool", _router_pool(index, 0xB000, 0x3000))
+        elif kind == "plain":
+            node.setdefault("address", _router_address(index, 0xD0, 0x6000))
+            node.setdefault("pool", _router_pool(index, 0xD000, 0x7000))
         elif kind == "lma":
             node.setdefault("address", f"2001:db8:f::{index:x}")
             node.setdefault("pool", _router_pool(index, 0xF000, 0x5000))
