@@ -6,13 +6,12 @@ link, talks to the server while the bus roams to mag2 and back, and notices noth
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from ipaddress import IPv6Network
 
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, to_json
-from sojourn.lab.scene import STREAM_RATE, Scene, SceneFailed, holds, run
+from sojourn.lab.scene import STREAM_RATE, Scene, holds, run
 
 _STOPS = ("mag2", "mag1")
 
@@ -44,10 +43,7 @@ def play(scene: Scene) -> Report:
 
 def _behind(scene: Scene, bus: str, passenger: str) -> None:
     """An address of the network, on no link that the gateway sees."""
-    command = ["ip", "-6", "address", "add", f"{passenger}/128", "dev", "lo", "nodad"]
-    process = scene.lab.nodes[bus].spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if process.wait() != 0:
-        raise SceneFailed(f"{bus}: {' '.join(command)} failed")
+    scene.ip(bus, "address", "add", f"{passenger}/128", "dev", "lo", "nodad")
 
 
 def _delegated(scene: Scene) -> list[str]:

@@ -7,7 +7,6 @@ first link. The LMA moves this flow to the second link, and back; the host, whic
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from ipaddress import IPv6Address, IPv6Network
 
@@ -15,7 +14,7 @@ from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.measure import milliseconds
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, to_json
-from sojourn.lab.scene import STREAM_RATE, Scene, SceneFailed, holds, run
+from sojourn.lab.scene import STREAM_RATE, Scene, holds, run
 from sojourn.wire.addresses import link_layer_text
 
 OWN, MOVED, BACK = "on its own link", "on the other link", "on its own link again"
@@ -38,7 +37,8 @@ def play(scene: Scene) -> Report:
     host, server = scene.topology.hosts[0], scene.topology.of_kind("server")[0]
     source, destination = scene.address(host), scene.topology.address(server)
     network = str(IPv6Network((source, 64), strict=False))
-    _follow(scene, host, network, "wlan0")
+    _follow(scene, host, "wlan0")
+    scene.ip(host, "rule", "add", "from", network, "table", _TABLE, "priority", "1000")
     scene.lab.air.roam(f"{host}/2", "mag2")
     scene.until("both links have a prefix", lambda: len(scene.rows("lma", "bindings")) == 2)
     scene.until("both links have an address", lambda: _addresses(scene, host) == 2)
@@ -48,24 +48,18 @@ def play(scene: Scene) -> Report:
     other = link_layer_text(scene.lab.air.link_layer(f"{host}/2"))
     scene.command("lma", "move-flow", prefix=network, link_layer=other)
     scene.until("the flow is moved", lambda: _flows(scene) == [network])
-    _follow(scene, host, network, "wlan1")
+    _follow(scene, host, "wlan1")
     scene.phase(MOVED)
+    _follow(scene, host, "wlan0")  # before mag2 lets go of the prefix; mag1 always has it
     scene.command("lma", "return-flow", prefix=network)
-    _follow(scene, host, network, "wlan0")
     scene.until("the flow is back", lambda: _flows(scene) == [])
     scene.phase(BACK)
     return _report(scene)
 
 
-def _follow(scene: Scene, host: str, network: str, interface: str) -> None:
-    """The host sends what is from this prefix on that link: a rule for the source, as hosts with two links have."""
-    way = ["ip", "-6", "route", "replace", "default", "via", _ROUTER, "dev", interface, "table", _TABLE]
-    rule = ["ip", "-6", "rule", "add", "from", network, "table", _TABLE, "priority", "1000"]
-    known = scene.lab.nodes[host].spawn(["ip", "-6", "rule", "del", "priority", "1000"], stderr=subprocess.DEVNULL)
-    known.wait()
-    for command in (way, rule):
-        if scene.lab.nodes[host].spawn(command).wait() != 0:
-            raise SceneFailed(f"{host}: {' '.join(command)} failed")
+def _follow(scene: Scene, host: str, interface: str) -> None:
+    """The host sends what is from its prefix on that link, by a rule for the source, as hosts with two links have."""
+    scene.ip(host, "route", "replace", "default", "via", _ROUTER, "dev", interface, "table", _TABLE)
 
 
 def _addresses(scene: Scene, host: str) -> int:

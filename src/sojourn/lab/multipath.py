@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table
-from sojourn.lab.scene import Scene, SceneFailed, TunnelMonitor, holds, run
+from sojourn.lab.scene import Scene, TunnelMonitor, holds, run
 from sojourn.wire.addresses import eui64_link_local, text
 
 BOTH, ONE = "over two uplinks", "over one uplink"
@@ -56,20 +56,14 @@ def _paths(scene: Scene) -> int:
 def _lay_second_path(scene: Scene) -> None:
     """The network routes the second care-of address by the second uplink, in both directions."""
     for node, way in (("lma", "core"), ("core", "wan2"), ("wan2", "mag1")):
-        _ip(scene, node, "route", "add", f"{_SECOND}/128", *_by(scene, node, way))
-    _ip(scene, "mag1", "route", "add", "default", *_by(scene, "mag1", "wan2"), "table", _TABLE)
-    _ip(scene, "mag1", "rule", "add", "from", _SECOND, "table", _TABLE, "priority", "50")
+        scene.ip(node, "route", "add", f"{_SECOND}/128", *_by(scene, node, way))
+    scene.ip("mag1", "route", "add", "default", *_by(scene, "mag1", "wan2"), "table", _TABLE)
+    scene.ip("mag1", "rule", "add", "from", _SECOND, "table", _TABLE, "priority", "50")
 
 
 def _by(scene: Scene, node: str, neighbour: str) -> tuple[str, ...]:
     there = scene.lab.nodes[neighbour].ends[f"to-{node}"]
     return "via", text(eui64_link_local(there.link_layer)), "dev", f"to-{neighbour}"
-
-
-def _ip(scene: Scene, node: str, *words: str) -> None:
-    command = ["ip", "-6", *words]
-    if scene.lab.nodes[node].spawn(command).wait() != 0:
-        raise SceneFailed(f"{node}: {' '.join(command)} failed")
 
 
 def _report(scene: Scene, flows: list[str], seen: dict[str, Counter[tuple[str, str, str]]]) -> Report:

@@ -118,6 +118,12 @@ class Scene:
         with self.lab.client(node) as client:
             client.command(verb, arguments)
 
+    def ip(self, node: str, *words: str) -> None:
+        """``ip -6 WORDS`` at a node. Raises `SceneFailed`."""
+        command = ["ip", "-6", *words]
+        if self.lab.nodes[node].spawn(command).wait() != 0:
+            raise SceneFailed(f"{node}: {' '.join(command)} failed")
+
     def phase(self, name: str, seconds: float = 2.0) -> None:
         """Let things run; what is sent meanwhile is measured under this name."""
         self.say(name)
