@@ -11,7 +11,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update` writes the traces of tests/scenarios anew; `--seeds` takes more episodes of tests/sim."""
     parser.addoption("--update", action="store_true", help="rewrite the expected traces of tests/scenarios")
-    parser.addoption("--seeds", type=int, default=60, help="episodes of the fault simulation, tests/sim")
+    parser.addoption("--seeds", type=int, default=20, help="episodes of the fault simulation, tests/sim")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -93,6 +93,7 @@ def test_messages_are_those_of_the_closed_forms(tmp_path: Path, kappa: float, rh
     assert found["signalling"]["messages_per_handover"] == pytest.approx(sojourn_relay_or_proxy(told), rel=WITHIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["relay", "locator"])
 def test_messages_of_the_other_modes_too(tmp_path: Path, mode: str) -> None:
     kappa, rho = 1.0, 1.0

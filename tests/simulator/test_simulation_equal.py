@@ -47,6 +47,9 @@ lasting = "60s"
 """
 
 
+_OTHERS = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("relay", "locator", "pmipv6")]
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Scenario:
     """1,100 nodes in two blocks."""
@@ -64,7 +67,7 @@ def run(small: Scenario, output: Path | None = None, **how: Any) -> dict[str, An
     return {**found, "events": [speed[name] for name in ("records", "messages", "holds")]}
 
 
-@pytest.mark.parametrize("mode", ["proxy", "relay", "locator", "pmipv6", "none"])
+@pytest.mark.parametrize("mode", ["proxy", *_OTHERS, "none"])
 def test_the_result_does_not_depend_on_the_shards(small: Scenario, mode: str) -> None:
     small = small.varied({"protocol.mode": mode})
     whole = run(small, shard_nodes=10_000)
@@ -83,6 +86,7 @@ def test_the_same_seed_is_the_same_simulation_and_another_is_another(small: Scen
     assert run(few.varied({"seed": 2}))["log"] != run(few)["log"]
 
 
+@pytest.mark.slow
 def test_with_losses_the_seed_decides_what_is_lost(small: Scenario) -> None:
     lossy = small.varied({"protocol.loss": 0.02, "mobility.nodes": 200})
     found = run(lossy, seed=3)
@@ -103,7 +107,7 @@ def test_what_nodes_share_is_not_cut(small: Scenario) -> None:
 # --- wire -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["proxy", "relay", "locator", "pmipv6"])
+@pytest.mark.parametrize("mode", ["proxy", *_OTHERS])
 def test_messages_as_objects_with_octets_and_encoded_give_the_same(small: Scenario, mode: str) -> None:
     small = small.varied({"protocol.mode": mode, "mobility.nodes": 400})
     off, size, full = (run(small, wire=wire) for wire in ("off", "size", "full"))
@@ -173,6 +177,7 @@ class Stop(Exception):
     """In place of Ctrl-C."""
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_goes_on_and_gives_the_same(small: Scenario, tmp_path: Path) -> None:
     def stop(progress: Progress) -> None:
         if progress.shards == 1:
@@ -219,6 +224,7 @@ def test_files_of_somebody_else_are_left_alone(small: Scenario, tmp_path: Path) 
         run(small, tmp_path / "letters" / "mother.txt")
 
 
+@pytest.mark.slow
 def test_a_shard_that_fails_is_tried_again_and_then_listed(small: Scenario, tmp_path: Path) -> None:
     topology = small.topology()
     workload = Fragile(small.workload(topology), fails=2)
