@@ -6,6 +6,7 @@
                                                 or as signalling of another router, or as a tunnel that ends here;
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
+      IPv6-in-IPv6 from a neighbour to us       mark as forwarded, if there are fast handovers
       IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
       to a prefix in `far`                      mark if not TCP and too big
       to our pools                              clamp the TCP segment size
@@ -83,6 +84,10 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     yield "prerouting", (_interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
     for name in settings.access:
         yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
+    if settings.handovers:
+        neighbour = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("neighbours"))
+        forwarded = _mark(settings, settings.forwarded_mark)
+        yield "prerouting", (_protocol(_IPV6), *to_us, *neighbour, *forwarded, nft.verdict(nft.GOTO, "tunnelled"))
     if settings.drop_strays:
         yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, *_mark(settings, settings.stray_mark))
     yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
@@ -105,6 +110,7 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
 def fingerprint(settings: LinuxSettings) -> bytes:
     """Equal when `rules` and peers are: written on the table, so that a restart keeps the one that is there."""
     digest = hashlib.sha256(b"".join(sorted(settings.peers)) + bytes((settings.prefix_length,)))
+    digest.update(b"".join(sorted(settings.neighbours)))
     for chain, expressions in rules(settings):
         digest.update(chain.encode() + b"".join(expressions))
     return digest.digest()

@@ -146,6 +146,9 @@ class Installation:
                 yield Rule(priorities.uplinks_first, tables.uplinks, name)
                 yield Rule(priorities.plain, _MAIN_TABLE, name)
         yield from self._drops()
+        if settings.handovers:
+            mark, mask = settings.forwarded_mark, settings.mark_mask
+            yield Rule(priorities.forwarded, settings.forwarded_table, mark=mark, mask=mask)
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():
@@ -165,7 +168,9 @@ class Installation:
                 yield Route(tables.nodes, pool, kind=RTN_BLACKHOLE)
         if settings.drop_strays:
             yield Route(tables.strays, ANY, kind=RTN_BLACKHOLE)
-            yield Rule(priorities.strays, tables.strays, mark=settings.stray_mark, mask=settings.mark_mask)
+            marks = (settings.stray_mark, *([settings.forwarded_mark] if settings.handovers else []))
+            for mark in marks:
+                yield Rule(priorities.strays, tables.strays, mark=mark, mask=settings.mark_mask)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""

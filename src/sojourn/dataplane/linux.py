@@ -1,7 +1,8 @@
 """The forwarding effects in a Linux kernel: SRv6 code as RFC 2473 tunnels, no device per tunnel (design.md 3).
 
     slot            nexthop object: via a permanent neighbour on the access link; or `encap.red` to the serving router;
-                    or via a neighbour on the loop that nobody answers for, so that packets wait in its queue
+                    or via a neighbour on the loop that nobody answers for, so that packets wait in its queue;
+                    or into a queue that keeps the order (`queues`)
     prefix          route to the nexthop object, table `nodes`
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
@@ -12,7 +13,8 @@ Rules, loop and access interfaces are in `installation`, the packet filter in `f
 changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
 along, those their routes) is put back when an effect meets the gap, and by `reassert`.
 
-Opening, starting and closing must run in the network namespace that is meant; `apply` may run anywhere.
+Opening, starting and closing must run in the network namespace that is meant; with fast handovers `apply` as well, else
+it may run anywhere.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from typing import assert_never
 from sojourn.core.effects import (
     EnsureCounter,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureQueue,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -34,6 +39,7 @@ from sojourn.core.effects import (
     WithdrawCounter,
     WithdrawLogicalInterface,
     WithdrawPrefix,
+    WithdrawQueue,
     WithdrawSlot,
     WithdrawUplink,
 )
@@ -52,8 +58,9 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
+from sojourn.dataplane.queues import Lane, Queue, Queues
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.dataplane.state import ForwardingState, Way
+from sojourn.dataplane.state import ForwardingState, Queued, Way
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -78,6 +85,7 @@ class LinuxDataplane:
         self._netlink = netlink or Netlink()
         self._filter = Nftables() if settings.counters else None
         self._installation = Installation(self._netlink, settings)
+        self._queues = Queues(self._netlink, settings)
         self._snapshot: reconcile.Snapshot | None = None
         self._released: dict[int, float] = {}
         self._started = False
@@ -98,7 +106,12 @@ class LinuxDataplane:
         try:
             if table.fingerprint() != mark:
                 octets = filters.key_octets(self._settings.prefix_length)
-                table.install(mark, filters.CHAINS, filters.rules(self._settings), self._settings.peers, octets)
+                rules, peers, neighbours = (
+                    filters.rules(self._settings),
+                    self._settings.peers,
+                    self._settings.neighbours,
+                )
+                table.install(mark, filters.CHAINS, rules, peers, octets, neighbours)
         except OSError as error:
             hint = "this kernel cannot count packets; set counters = false to go without"
             raise OSError(error.errno, f"{error.strerror}: {hint}") from error
@@ -110,6 +123,7 @@ class LinuxDataplane:
             counted = set(self._filter.counters())
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
+        self._queues.take_stock()
         self.start()
         round_trip = self._installation.round_trip
         for neighbour in reconcile.stale_releases(snapshot, self._installation.near, round_trip):
@@ -126,6 +140,7 @@ class LinuxDataplane:
         prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
             self._filter_away(prefix, False)
+        self._queues.forget_left()
         return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes)]
 
     def reassert(self) -> None:
@@ -146,7 +161,7 @@ class LinuxDataplane:
 
         Goes on after a refusal, and raises the first one at the end.
         """
-        steps = [self._installation.restore_local, self._withdraw_all, self._installation.restore]
+        steps = [self._installation.restore_local, self._withdraw_all, self._queues.close, self._installation.restore]
         if self._filter is not None:
             steps.insert(2, self._filter.remove)
         refusals = []
@@ -165,6 +180,7 @@ class LinuxDataplane:
 
     def leave(self) -> None:
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
+        self._queues.leave()
         self._netlink.close()
         if self._filter is not None:
             self._filter.close()
@@ -180,10 +196,17 @@ class LinuxDataplane:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
+                self._end_queue(Lane(effect.slot, False))
+            case EnsureQueue() | EnsureFlowToNode() | EnsureFlowToRouter():
+                self._queue(effect)
+            case WithdrawQueue(slot):
+                self._end_queue(Lane(slot, True))
             case EnsurePrefix(prefix, slot):
                 self._ensure_prefix(prefix, slot)
             case WithdrawPrefix(prefix):
                 self._withdraw(Route(self._settings.tables.nodes, prefix))
+                if self.state.forwarded.get(self.state.prefixes.get(prefix, -1)) is not None:
+                    self._withdraw(Route(self._settings.forwarded_table, prefix))
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
@@ -292,6 +315,9 @@ class LinuxDataplane:
                 return Nexthop(number, near, segment=remote), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
+            case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
+                queue = self._queues.used[Lane(slot, forwarded)]
+                return self._queues.entry(queue, station(slot), number)
             case _:
                 assert_never(way)
 
@@ -321,6 +347,60 @@ class LinuxDataplane:
         if isinstance(previous, EnsureHold) or self._released.pop(slot, None) is not None:
             things.append(self._way_round(slot))
         self._withdraw(*things)
+        for forwarded in (False, True):
+            self._end_queue(Lane(slot, forwarded))
+
+    # --- queues that keep the order ---------------------------------------------------------------------------------
+
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """See `Dataplane.waiting`."""
+        waiting, dropped = self._queues.count(Lane(slot, False))
+        forwarded, more = self._queues.count(Lane(slot, True))
+        return waiting, forwarded, dropped + more
+
+    def _queue(self, way: Queued) -> None:
+        """First where the queue leads, then that it holds or lets go, then that packets go into it."""
+        lane = Lane(way.slot, way.forwarded)
+        if isinstance(way, EnsureQueue):
+            self._queues.take(lane)
+        else:
+            self._lead(way, self._queues.used.get(lane) or self._queues.take(lane))
+        if not way.forwarded:
+            self._point(way)
+        else:
+            self._divert(way)
+        if not isinstance(way, EnsureQueue):
+            self._queues.open(lane)
+
+    def _lead(self, way: EnsureFlowToNode | EnsureFlowToRouter, queue: Queue) -> None:
+        if isinstance(way, EnsureFlowToNode):
+            nexthop, neighbour = self._nexthop(EnsureDelivery(way.slot, way.interface, way.link_layer))
+        else:
+            nexthop, neighbour = self._nexthop(EnsureTunnel(way.slot, way.remote))
+        leaving = nexthop._replace(id=self._queues.exit_number(queue))
+        things = [leaving, *self._queues.exit(queue)]
+        self._netlink.request(*(thing.ensure() for thing in ([neighbour] if neighbour else []) + things))
+
+    def _divert(self, way: Queued) -> None:
+        """What neighbours forward to the slot's prefixes goes into its own queue."""
+        queue = self._queues.used[Lane(way.slot, True)]
+        nexthop, neighbour = self._queues.entry(queue, station(way.slot), self._queues.entry_number(queue))
+        prefixes = [prefix for prefix, slot in self.state.prefixes.items() if slot == way.slot]
+        things: list[KernelObject] = [neighbour, nexthop]
+        things += [Route(self._settings.forwarded_table, prefix, nexthop=nexthop.id) for prefix in prefixes]
+        self._netlink.request(*(thing.ensure() for thing in things))
+
+    def _end_queue(self, lane: Lane) -> None:
+        """Nothing leads into it any more. The nexthops go, and with them the routes that refer to them."""
+        queue = self._queues.used.get(lane)
+        if queue is None:
+            return
+        entrance = Neighbour(queue.near, station(lane.slot), queue.far_link_layer)
+        gone: list[KernelObject] = [Nexthop(self._queues.exit_number(queue), 0), entrance]
+        if lane.forwarded:
+            gone.insert(0, Nexthop(self._queues.entry_number(queue), 0))
+        self._netlink.request(*(thing.withdraw() for thing in gone))
+        self._queues.give_back(lane)
 
     # --- prefixes -----------------------------------------------------------------------------------------------
 
@@ -337,6 +417,10 @@ class LinuxDataplane:
                 self._netlink.request(neighbour.ensure())
             self._restore_slot(slot, nexthop)
             self._netlink.request(route.ensure())
+        queue = self._queues.used.get(Lane(slot, True))
+        if queue is not None:
+            entry = self._queues.entry_number(queue)
+            self._ensure(Route(self._settings.forwarded_table, prefix, nexthop=entry))
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables

@@ -158,11 +158,12 @@ class Nftables:
         rules: Iterable[tuple[str, tuple[bytes, ...]]],
         peers: Sequence[bytes],
         key_octets: int,
+        neighbours: Sequence[bytes] = (),
     ) -> None:
         """Write the whole table, in place of an older one, in one transaction.
 
-        `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `peers` the elements of the
-        constant set ``peers``; the sets of prefixes, with keys of `key_octets`, are empty.
+        `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `peers` and `neighbours` the
+        elements of the constant sets of these names; the sets of prefixes, with keys of `key_octets`, are empty.
         """
         table = _name(1, TABLE)
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
@@ -171,8 +172,10 @@ class Nftables:
         counter = nested(17, _name(1, "counter") + nested(2, b""))
         transaction.append((_NEWSET, NLM_F_CREATE, _set(COUNTED, 2, key_octets, _SET_EXPR) + counter))
         transaction.append((_NEWSET, NLM_F_CREATE, _set(FAR, 3, key_octets)))
-        if peers:
-            transaction.append((_NEWSETELEM, NLM_F_CREATE, _elements("peers", peers)))
+        transaction.append((_NEWSET, NLM_F_CREATE, _set("neighbours", 4, 16)))
+        for name, members in (("peers", peers), ("neighbours", neighbours)):
+            if members:
+                transaction.append((_NEWSETELEM, NLM_F_CREATE, _elements(name, members)))
         for name, hook in chains:
             chain = table + _name(3, name)
             if hook is not None:

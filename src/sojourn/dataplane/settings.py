@@ -45,8 +45,10 @@ class Priorities:
     inner_spoofing: int = 9
     decapsulation: int = 10
     local: int = 100
+    queues: int = 104
     sources: int = 105
     oversize: int = 106
+    forwarded: int = 107
     uplinks_first: int = 108
     plain: int = 109
     nodes: int = 110
@@ -99,6 +101,32 @@ class LinuxSettings:
     """Queue per held slot, in octets of kernel memory (about 450 full-size packets a MiB)."""
     hold_seconds: int = 5
     """How long a held packet waits at most."""
+
+    handovers: int = 0
+    """Fast handovers (RFC 5949) that may be under way at a time; 0: there are none. Needs `counters`."""
+    handover_packets: int = 1000
+    """Packets that wait in one queue of a handover, at most; each is as long as the MTU at most."""
+    neighbours: tuple[Address, ...] = ()
+    """The peers that forward packets in a handover."""
+
+    @property
+    def queue_tables(self) -> range:
+        """A routing table for each queue of a handover."""
+        return range(self.nexthops, self.nexthops + 2 * self.handovers)
+
+    @property
+    def forwarded_table(self) -> int:
+        """The routing table of what neighbours forward to nodes in a handover."""
+        return self.nexthops + 2 * self.handovers
+
+    @property
+    def forwarded_mark(self) -> int:
+        """The packet mark of what came out of a neighbour's tunnel."""
+        lowest = self.mark_mask & -self.mark_mask
+        rest = self.mark_mask ^ lowest
+        second = rest & -rest
+        other = self.mark ^ second
+        return other if other else self.mark ^ lowest ^ second
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

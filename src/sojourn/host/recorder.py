@@ -264,6 +264,7 @@ _CODECS: dict[str, _Codec] = {
     "MobilityMessage": _Codec(
         lambda value, names: encode(names.message(value)).hex(), lambda value: decode(bytes.fromhex(value))
     ),
+    "target": _Codec(lambda value, names: value.hex(), bytes.fromhex),
     "Effect": _Codec(_nested, _item),
     "key": _Codec(lambda value, names: names.node(value).hex(), bytes.fromhex),
     "record": _Codec(lambda value, names: names.record(value).hex(), bytes.fromhex),
