@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import suppress
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -158,7 +158,7 @@ def came(host: socket.socket) -> list[bytes]:
 
 
 def test_a_queue_has_an_end(bed: Bed) -> None:
-    """Ten packets find room, the rest is dropped and counted, and the kernel's memory is not at a stranger's disposal."""
+    """Ten packets find room, the rest is dropped and counted: the kernel's memory is not at a stranger's disposal."""
     plane = fast(bed, "ar1", handover_packets=10)
     bed.serve_home(plane)
     plane.apply(EnsureQueue(1, False))

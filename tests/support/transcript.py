@@ -6,6 +6,7 @@
     crash cmd                   restart cmd with store | restart cmd without store
     delay ar1 cmd 10ms          skew ar1 -400ms            traffic ar1#0 5
     refuse ar1 EnsurePrefix     the kernel refuses that from now on, until `accept ar1`
+    mn1 expected mag1 mag2      somebody tells mag1 that the node is about to leave for mag2
     mn1 is deaf                 it answers no probe any more
     untraced / traced           what happens in between is not in the trace
     check                       routes are what the bindings say, one owner for a prefix, no loop
@@ -21,28 +22,34 @@ from collections.abc import Callable
 
 from sojourn.core.effects import (
     Advertise,
+    CountQueue,
     CountTraffic,
     DeleteBinding,
     Effect,
     EnsureCounter,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureQueue,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     ProbeNode,
+    ProbePath,
     Report,
     SendMessage,
     StoreBinding,
     WithdrawCounter,
     WithdrawLogicalInterface,
     WithdrawPrefix,
+    WithdrawQueue,
     WithdrawSlot,
     WithdrawUplink,
 )
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, logical_link_local
 from sojourn.wire import (
     AnchoredPrefix,
@@ -64,6 +71,15 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, prefix, text
+from sojourn.wire.extensions.rfc5568 import (
+    HandoverAcknowledge,
+    HandoverAcknowledgeCode,
+    HandoverAcknowledgeFlags,
+    HandoverInitiate,
+    HandoverInitiateCode,
+    HandoverInitiateFlags,
+)
+from sojourn.wire.extensions.rfc5949 import LocalMobilityAnchorAddress
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 from support import checkers, pmip_checkers
 from support.domain import CMD, HOSTS, Domain, pool, router
@@ -249,6 +265,12 @@ class _Stage:
         assert self.domain is not None
         self.domain.event(name, NodeSeen("acc0", HOSTS[host], Sighting.ROUTER_SOLICITATION))
 
+    def _node_expected(self, host: str, name: str, target: str) -> None:
+        assert self.domain is not None
+        number = int(target.strip("armg"))
+        where = gateway(number) if isinstance(self.domain, ProxyDomain) else router(number)
+        self.domain.event(name, HandoverExpected(HOSTS[host], where))
+
     def _node_is(self, host: str, what: str) -> None:
         assert what == "deaf"
         self.deaf.add(host)
@@ -314,6 +336,18 @@ def describe(effect: Effect) -> str:
             return f"count {_prefix(network)}"
         case WithdrawCounter(network):
             return f"count {_prefix(network)} no more"
+        case EnsureQueue(slot, forwarded):
+            return f"slot {slot}: {_lane(forwarded)} waits"
+        case EnsureFlowToNode(slot, forwarded, interface, link_layer):
+            return f"slot {slot}: {_lane(forwarded)} flows to {_host(link_layer)} on {interface}"
+        case EnsureFlowToRouter(slot, forwarded, remote):
+            return f"slot {slot}: {_lane(forwarded)} flows through the tunnel to {_name(remote)}"
+        case WithdrawQueue(slot):
+            return f"slot {slot}: what is forwarded is nothing special"
+        case CountQueue(slot):
+            return f"slot {slot}: how much waits?"
+        case ProbePath(remote):
+            return f"echo {_name(remote)}"
         case CountTraffic():
             return "read the counters"
         case Advertise():
@@ -337,6 +371,10 @@ def describe(effect: Effect) -> str:
             return f"* {name}{''.join(_detail(key, value) for key, value in sorted(detail.items()))}"
 
 
+def _lane(forwarded: bool) -> str:
+    return "what is forwarded" if forwarded else "what comes"
+
+
 def message_words(message: MobilityMessage) -> str:
     match message:
         case BindingRefreshRequest():
@@ -349,7 +387,17 @@ def message_words(message: MobilityMessage) -> str:
             kind = "PBA" if flags & BindingAcknowledgementFlags.D else "plain PBA"
             outcome = f"lifetime {lifetime // SECOND}s" if status < 128 else f"refused: {_status(status)}"
             return f"{kind} {sequence}{_options(message)} {outcome}"
+        case HandoverInitiate(sequence, flags, code):
+            words = " end" if code == HandoverInitiateCode.INDICATE_THE_COMPLETION_OF_FORWARDING else ""
+            return f"HI{words} {sequence}{_options(message)} {_flags(HandoverInitiateFlags(flags))}"
+        case HandoverAcknowledge(sequence, flags, code):
+            outcome = HandoverAcknowledgeCode(code).name.lower().replace("_", " ")
+            return f"HAck {sequence}{_options(message)} {_flags(HandoverAcknowledgeFlags(flags))} {outcome}"
     return type(message).__name__
+
+
+def _flags(flags: HandoverInitiateFlags | HandoverAcknowledgeFlags) -> str:
+    return "".join(letter for letter in "SUPF" if letter in type(flags).__members__ and flags & type(flags)[letter])
 
 
 def _hint(update: BindingUpdate) -> str:
@@ -379,6 +427,8 @@ def _options(message: MobilityMessage) -> str:
                 words += f" previous {_prefix(option.prefix)} at {_name(option.maar)}"
             case ServingMaar(serving):
                 words += f" serving {_name(serving)}"
+            case LocalMobilityAnchorAddress():
+                words += f" of {_name(option.address)}"
             case LinkLocalAddress(identity):
                 words += " link-local" + (" ?" if not any(identity) else "")
             case DlifLinkLocalAddress(identity):

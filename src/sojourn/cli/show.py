@@ -18,7 +18,7 @@ WIDTH = 80
 _TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)"}
 """Shorter, and with units: seconds."""
 
-Topic = Literal["sessions", "bindings", "routes", "peers", "events", "counters"]
+Topic = Literal["sessions", "bindings", "routes", "peers", "handovers", "events", "counters"]
 
 
 def show(

@@ -25,6 +25,7 @@ from sojourn.engines.configuration import (
     MaarConfiguration,
     MagConfiguration,
     Mode,
+    Neighbour,
     RetransmissionConstants,
 )
 from sojourn.engines.configuration import Maar as MaarOfDomain
@@ -77,7 +78,7 @@ def parse(octets: bytes, name: str) -> Configuration:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool) for peer in section.peers)
+    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool, peer.access_points) for peer in section.peers)
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),
@@ -106,6 +107,7 @@ def mag_configuration(section: Mag) -> MagConfiguration:
             for known in section.profiles
         ),
         everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
+        neighbours=tuple(Neighbour(one.address, one.name, one.access_points) for one in section.neighbours),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),
     )
@@ -134,9 +136,12 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
         case Maar():
             # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
             peers = (*(peer.address for peer in section.peers), section.cmd)
+            neighbours = tuple(peer.address for peer in section.peers) if section.handovers else ()
             settings = LinuxSettings(section.address, section.pool, peers, section.access, **_of_access(section))
+            settings = replace(settings, neighbours=neighbours)
         case Mag():
-            peers = anchors_of(section)
+            neighbours = neighbours_of(section)
+            peers = (*anchors_of(section), *neighbours)
             settings = LinuxSettings(
                 section.address,
                 section.visitors,
@@ -144,6 +149,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.access,
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
+                neighbours=neighbours,
                 **_of_access(section),
             )
             if section.link_local_of_lma:
@@ -159,7 +165,12 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
 
 
 def _of_access(section: Maar | Mag) -> dict[str, Any]:
-    return {"buffer": section.buffer, "link_layer": section.link_layer, "link_local": section.link_local}
+    return {
+        "buffer": section.buffer,
+        "handovers": section.handovers,
+        "link_layer": section.link_layer,
+        "link_local": section.link_local,
+    }
 
 
 def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
@@ -172,6 +183,7 @@ def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
         "mark_mask": kernel.mark_mask,
         "hold_octets": kernel.hold_octets,
         "hold_seconds": kernel.hold_seconds,
+        "handover_packets": kernel.handover_packets,
     }
 
 
@@ -181,6 +193,11 @@ def anchors_of(section: Mag) -> tuple[Address, ...]:
     return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None))))
 
 
+def neighbours_of(section: Mag) -> tuple[Address, ...]:
+    """The gateways that a gateway hands nodes over to."""
+    return tuple(dict.fromkeys(one.address for one in section.neighbours)) if section.handovers else ()
+
+
 def _moved(numbers: N, distance: int) -> N:
     """The same numbers, all of them moved."""
     moved = {field.name: getattr(numbers, field.name) + distance for field in fields(numbers)}
@@ -188,7 +205,17 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "peers", "maars", "retransmission", "gateways", "profiles", "everybody", "technologies"}
+    made_here = {
+        "mode",
+        "peers",
+        "maars",
+        "retransmission",
+        "gateways",
+        "profiles",
+        "everybody",
+        "technologies",
+        "neighbours",
+    }
     return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
 
 

@@ -39,6 +39,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += proxy.anchor(lma)
     for role, table in (("maar", maar), ("mag", mag)):
         faults += _access(role, table)
+        faults += proxy.handovers(role, table)
         faults += _lifetime((role, "lifetime"), table.get("lifetime"))
         faults += _advertised(role, table)
     for role, table in (("cmd", cmd), ("lma", lma)):

@@ -23,6 +23,7 @@ from sojourn.daemon.configuration import (
     lma_configuration,
     maar_configuration,
     mag_configuration,
+    neighbours_of,
 )
 from sojourn.daemon.model import ROLES, Cmd, File, Lma, Maar, Mag
 from sojourn.daemon.observed import Listener, Observed
@@ -153,7 +154,8 @@ def _parts(section: Section) -> _Parts:
             return _Parts(maar, peers, forwarding, section.access)
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
-            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access)
+            known = frozenset((*anchors_of(section), *neighbours_of(section)))
+            return _Parts(mag, known, forwarding, section.access)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             peers = frozenset(gateway.address for gateway in section.gateways)

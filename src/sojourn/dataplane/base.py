@@ -20,7 +20,7 @@ class Dataplane(Protocol):
         ...
 
     def waiting(self, slot: int) -> tuple[int, int, int]:
-        """Packets that wait in the two queues of `slot` (`EnsureQueue`), forwarded ones second, and that were dropped."""
+        """Packets that wait in the queues of `slot` (`EnsureQueue`), forwarded ones second, and that were dropped."""
         ...
 
     def count(self) -> dict[Prefix, int]:

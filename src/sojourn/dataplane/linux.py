@@ -378,8 +378,9 @@ class LinuxDataplane:
         else:
             nexthop, neighbour = self._nexthop(EnsureTunnel(way.slot, way.remote))
         leaving = nexthop._replace(id=self._queues.exit_number(queue))
-        things = [leaving, *self._queues.exit(queue)]
-        self._netlink.request(*(thing.ensure() for thing in ([neighbour] if neighbour else []) + things))
+        things: list[KernelObject] = [] if neighbour is None else [neighbour]
+        things += [leaving, *self._queues.exit(queue)]
+        self._netlink.request(*(thing.ensure() for thing in things))
 
     def _divert(self, way: Queued) -> None:
         """What neighbours forward to the slot's prefixes goes into its own queue."""

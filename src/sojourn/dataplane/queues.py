@@ -1,6 +1,6 @@
 """Queues that keep the order: what waits leaves first, and what comes meanwhile stands behind it.
 
-The kernel's queue for an unresolved neighbour (`EnsureHold`) does not: while it is emptied, a new packet overtakes. So a
+The kernel's queue for an unresolved neighbour (`EnsureHold`) does not: while it is emptied, a new packet overtakes. A
 handover that must not reorder has a queue of another kind: a veth pair of our own with a token bucket (``tbf``) and a
 bounded FIFO on its near end. The slot's nexthop leads into the near end; what comes out of the far end is routed on by
 a table of that queue's own, to the node or through a tunnel.

@@ -30,6 +30,7 @@ from sojourn.core.sequence import following
 from sojourn.engines.access_session import AWAY, DEPARTED, SERVED, AccessSession
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
+from sojourn.engines.handover import Handover, Initiations
 from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.engines.slots import Slots
@@ -66,6 +67,8 @@ class AccessState(OutboxEngine, Generic[S]):
         self._unproved: dict[bytes, None] = {}
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
         self._slots = Slots()
+        self.handovers: dict[bytes, Handover] = {}
+        self._initiations = Initiations(configuration.address, self._do, self._timers.start, self._timers.stop)
         self._requests = Retransmission(
             constants, configuration.address, self._do, self._timers.start, self._timers.stop, renew=self._renewed
         )
@@ -85,9 +88,13 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _serve(self, session: S) -> None:
         """Packets to and from all its prefixes take the access link it is on."""
-        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+        self._deliver(session)
         for prefix, anchor in session.anchored.items():
             self._serve_foreign(session, prefix, anchor)
+
+    def _deliver(self, session: S) -> None:
+        """Packets to the node go to it."""
+        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
 
     def _serve_foreign(self, session: S, prefix: Prefix, anchor: Address) -> None:
         self._do(EnsurePrefix(prefix, session.slot))

@@ -50,6 +50,8 @@ class Peer:
     name: str = ""
     pool: Prefix | None = None
     """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
+    access_points: tuple[LinkLayer, ...] = ()
+    """Access points that are its own ([AP-ID, AR-Info], RFC 5568)."""
 
 
 class Peers(tuple[Peer, ...]):
@@ -93,6 +95,12 @@ class AccessConfiguration:
     """Unknown identifiers accepted per second and access link; as many may come at once."""
     prefixes_per_node: int = 16
     """Most prefixes of other anchors accepted for one node."""
+    handovers: int = 0
+    """Fast handovers (RFC 5949) that may be under way at a time; 0: there are none."""
+    handover_wait: Duration = 1 * SECOND
+    """How long a node that is expected may take, and a node that left is looked out for before its anchor is told."""
+    handover_patience: Duration = 300 * MILLISECOND
+    """How long packets that came the straight way wait for the end of what the previous router forwards."""
     link_local: Address = FIXED_LINK_LOCAL
     link_layer: LinkLayer = FIXED_LINK_LAYER
     retransmission: RetransmissionConstants = RetransmissionConstants()
@@ -255,11 +263,23 @@ class GatewayProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another MAG, to which nodes go and from which they come."""
+
+    address: Address
+    name: str = ""
+    access_points: tuple[LinkLayer, ...] = ()
+    """Access points that are its own ([AP-ID, AR-Info], RFC 5568)."""
+
+
+@dataclass(frozen=True, slots=True)
 class MagConfiguration(AccessConfiguration):
     """A Mobile Access Gateway. The names of RFC 5213 section 9 are kept where they say enough."""
 
     address: Address
     lma: Address
+    neighbours: tuple[Neighbour, ...] = ()
+    """Fast handovers take place with these only."""
     profiles: tuple[GatewayProfile, ...] = ()
     everybody: GatewayProfile = GatewayProfile()
     timestamp_based_approach_in_use: bool = True

@@ -6,8 +6,8 @@ working through tunnels to these. It leaves: what we anchor follows it through a
 to it any more.
 
 The procedures are in modules of their own: `maar_access` (nodes come and go), `maar_registration` (we ask the CMD),
-`maar_anchor` (the CMD tells us, prefixes retire), all on `maar_state`. Left out: IPv4 home addresses (RFC 5844),
-fast handover (RFC 5949), direct signalling between MAARs without a CMD.
+`maar_anchor` (the CMD tells us, prefixes retire), `maar_handover` (fast handovers), all on `maar_state`. Left out: IPv4
+home addresses (RFC 5844), direct signalling between MAARs about anything but a fast handover.
 """
 
 from __future__ import annotations
@@ -21,28 +21,33 @@ from sojourn.core.events import (
     Commanded,
     EffectFailed,
     Event,
+    HandoverExpected,
     LinkChanged,
     MessageReceived,
     NodeDetached,
     NodeSeen,
+    PathProbed,
+    QueueCounted,
     TrafficCounted,
 )
 from sojourn.core.sequence import following
 from sojourn.engines.base import TimerName
-from sojourn.engines.maar_access import AccessProcedures
+from sojourn.engines.handover import HANDOVER_TIMERS
 from sojourn.engines.maar_anchor import AnchorProcedures
+from sojourn.engines.maar_handover import MaarHandover
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
+from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
 from sojourn.wire.units import SECOND, Instant
 
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
 
 
-class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, AnchorProcedures):
+class MobilityAnchorAccessRouter(MaarHandover, RegistrationProcedures, AnchorProcedures):
     """The engine of the role ``maar``."""
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -111,8 +116,12 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         match event:
             case NodeSeen():
                 self._on_node_seen(event)
+            case Commanded("handover", arguments):
+                self._on_handover_command(arguments)
             case Commanded():
                 self._on_command(event)
+            case HandoverExpected() | QueueCounted() | PathProbed():
+                self._on_handover_event(event)
             case NodeDetached():
                 self._on_node_detached(event)
             case TrafficCounted():
@@ -135,6 +144,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         match message:
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
+            case HandoverInitiate() | HandoverAcknowledge():
+                self._on_handover_message(message, source)
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
             case _:
@@ -150,6 +161,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return
         if kind == "memory":
             self._ask_for_memory()
+            return
+        if kind in HANDOVER_TIMERS:
+            self._on_handover_timer(name)
             return
         if kind == "store":
             self._store_again(key)
@@ -206,6 +220,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return [self._session_row(session, now) for session in self.sessions.values()]
         if topic == "bindings":
             return [row for session in self.sessions.values() for row in self._binding_rows(session, now)]
+        if topic == "handovers":
+            return self._handover_rows()
         if topic == "peers":
             return [self._peer_row(self.configuration.cmd, "cmd", "", now)] + [
                 self._peer_row(peer.address, "maar", peer.name, now) for peer in self.configuration.peers

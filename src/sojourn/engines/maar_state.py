@@ -12,7 +12,6 @@ from sojourn.core.effects import (
     Advertise,
     AdvertisedPrefix,
     EnsureCounter,
-    EnsureDelivery,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
@@ -63,7 +62,7 @@ class MaarState(AccessState[Session]):
 
     def _serve(self, session: Session) -> None:
         """Packets to and from all its prefixes take the access link it is on."""
-        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+        self._deliver(session)
         if session.own is not None:
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureUplink(session.own, None))
@@ -72,13 +71,16 @@ class MaarState(AccessState[Session]):
 
     def _anchor_for(self, session: Session, serving: Address) -> None:
         """Packets to its prefixes go through the tunnel to the MAAR that serves it."""
-        self._do(EnsureTunnel(session.slot, serving))
+        self._tunnel(session, serving)
         if session.own is not None:
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureCounter(session.own))
             self._do(WithdrawUplink(session.own))
         for prefix in session.anchored:
             self._do(WithdrawUplink(prefix))
+
+    def _tunnel(self, session: Session, serving: Address) -> None:
+        self._do(EnsureTunnel(session.slot, serving))
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""

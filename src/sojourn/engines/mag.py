@@ -18,16 +18,20 @@ from sojourn.core.events import (
     Commanded,
     EffectFailed,
     Event,
+    HandoverExpected,
     LinkChanged,
     MessageReceived,
     NodeDetached,
     NodeSeen,
+    PathProbed,
+    QueueCounted,
 )
 from sojourn.core.sequence import following
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import Presence
 from sojourn.engines.base import TimerName
-from sojourn.engines.mag_registration import MagRegistration
+from sojourn.engines.handover import HANDOVER_TIMERS
+from sojourn.engines.mag_handover import MagHandover
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -36,6 +40,7 @@ from sojourn.wire import (
     Handoff,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer, link_layer_text, text
+from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
 from sojourn.wire.units import SECOND, Instant
 
 _SEQUENCE_LEAP = 1024
@@ -47,7 +52,7 @@ _HANDOFFS = {
 }
 
 
-class MobileAccessGateway(MagRegistration):
+class MobileAccessGateway(MagHandover):
     """The engine of the role ``mag``."""
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -112,8 +117,12 @@ class MobileAccessGateway(MagRegistration):
                 self._offset = 0
             case EffectFailed():
                 self._on_effect_failed(event)
+            case Commanded("handover", arguments):
+                self._on_handover_command(arguments)
             case Commanded(verb, arguments):
                 self._on_command(verb, arguments)
+            case HandoverExpected() | QueueCounted() | PathProbed():
+                self._on_handover_event(event)
             case _:
                 pass  # nothing is counted here
 
@@ -123,6 +132,8 @@ class MobileAccessGateway(MagRegistration):
                 self._on_acknowledgement(message, source)
             case BindingRefreshRequest() if source in self._anchors:
                 self._on_refresh_request()
+            case HandoverInitiate() | HandoverAcknowledge():
+                self._on_handover_message(message, source)
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
             case _:
@@ -132,6 +143,9 @@ class MobileAccessGateway(MagRegistration):
         kind, key = name
         if kind == "request":
             self._on_request_due(key)
+            return
+        if kind in HANDOVER_TIMERS:
+            self._on_handover_timer(name)
             return
         if kind == "store":
             self._store_again(key)
@@ -195,6 +209,8 @@ class MobileAccessGateway(MagRegistration):
             return [
                 self._binding_row(session, prefix) for session in self.sessions.values() for prefix in _all(session)
             ]
+        if topic == "handovers":
+            return self._handover_rows()
         if topic == "peers":
             return [self._peer_row(anchor, now) for anchor in self._anchors]
         return []

@@ -38,6 +38,7 @@ class MagState(AccessState[BindingUpdateListEntry]):
         profiles = (configuration.everybody, *configuration.profiles)
         self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
         self._technologies = {interface: TECHNOLOGIES[number] for interface, number in configuration.technologies}
+        self._neighbouring = {one.address: one for one in configuration.neighbours}
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""
 
@@ -73,22 +74,27 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _advertise(self, session: BindingUpdateListEntry, gone: tuple[Prefix, ...] = ()) -> None:
         """Nothing before the registration is complete (6.9.2, 1.), unless something ends."""
-        if session.confirmed or session.visitor is not None or gone:
+        if session.confirmed or session.visitor is not None or gone or self._is_handed_over(session):
             super()._advertise(session, gone)
 
     def _advertised(self, session: BindingUpdateListEntry) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """The home prefixes, as those of the link."""
         configuration = self.configuration
-        mine = [*session.anchored] if session.confirmed else []
+        home = session.confirmed or self._is_handed_over(session)
+        mine = [*session.anchored] if home else []
         if session.visitor is not None:
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
-        served = session.confirmed or session.visitor is not None
+        served = home or session.visitor is not None
         return (
             session.link_local or configuration.link_local,
             configuration.router_lifetime if served else 0,
             [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
         )
+
+    def _is_handed_over(self, session: BindingUpdateListEntry) -> bool:
+        """Whether the gateway that it left told its prefixes: they are advertised before the answer (RFC 5949 5.2)."""
+        return False
 
 
 class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):

@@ -17,6 +17,7 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.driver import Driver
+from sojourn.host.echo import Echoes
 from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
@@ -88,6 +89,8 @@ class Host:
             opened.callback(self.access.close)
             self.links = LinkMonitor(access, aged=self._aged)
             opened.callback(self.links.close)
+            self.echoes = Echoes(address)
+            opened.callback(self.echoes.close)
             self._opened = opened.pop_all()
         self.driver = Driver(
             engine,
@@ -99,6 +102,7 @@ class Host:
             wake_at=self.timer.arm,
             record=recorder.write if recorder else None,
             wall=time.time_ns,
+            probe=self.echoes.ask,
         )
         self._reread = LoopTimer(self.loop, self._on_links)
         self._presence = Presence(self.access.apply, self.driver.dispatch, self.loop.call_later)
@@ -112,6 +116,7 @@ class Host:
         self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
         self.loop.add_reader(self.links.fileno(), self._on_links)
+        self.loop.add_reader(self.echoes.fileno(), self._on_echoes)
         for port in self.access.ports.values():
             self.loop.add_reader(port.fileno(), self._on_frames, port)
         return removed
@@ -119,7 +124,7 @@ class Host:
     def close(self, withdraw: bool) -> None:
         """Stop listening and stop the driver (`Driver.close`)."""
         ports = [port.fileno() for port in self.access.ports.values()]
-        for descriptor in (self.socket.fileno(), self.links.fileno(), *ports):
+        for descriptor in (self.socket.fileno(), self.links.fileno(), self.echoes.fileno(), *ports):
             self.loop.remove_reader(descriptor)
         self._presence.close()
         self._reread.arm(None)
@@ -137,6 +142,7 @@ class Host:
             "socket": self.socket.counters,
             "access": self.access.counters,
             "links": self.links.counters,
+            "echoes": self.echoes.counters,
         }
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
@@ -155,6 +161,9 @@ class Host:
         events = self.socket.events()
         if events:
             self.driver.dispatch(events)
+
+    def _on_echoes(self) -> None:
+        self.driver.dispatch(self.echoes.receive())
 
     def _on_frames(self, port: AccessPort) -> None:
         self._dispatch(port.receive())
