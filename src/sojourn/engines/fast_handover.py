@@ -38,7 +38,7 @@ from sojourn.engines.gateway_registration import GatewayRegistration
 from sojourn.engines.handover import Handover, Phase
 from sojourn.engines.handover_messages import COMPLETION, Subject, answer, subject
 from sojourn.wire import MobilityOption
-from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer, link_layer_text, text
+from sojourn.wire.addresses import Address, LinkLayer, address, link_layer, link_layer_text, text
 from sojourn.wire.extensions.rfc5568 import (
     HandoverAcknowledge,
     HandoverAcknowledgeCode,
@@ -94,39 +94,44 @@ class FastHandover(GatewayRegistration[S]):
         elif not about.identity:
             self._refuse(message, source, _REFUSING, "no identifier")
         elif message.code == COMPLETION:
-            self._on_completion(message, source, self._handover_about(about))
+            self._on_completion(message, source, self.handovers.get(self._node_about(about)))
         elif about.prefixes:
             self._on_context(message, source, about)
         else:
             self._on_asked_for(message, source, about)
 
     def _on_handover_answered(self, message: HandoverAcknowledge, source: Address, about: Subject) -> None:
-        handover = self._handover_about(about)
-        if handover is None:
+        node = self._node_about(about)
+        purpose = self._initiations.answered((node, source), message.sequence)
+        handover = self.handovers.get(node)
+        accepted = message.code < _REFUSING
+        if purpose == "call off":
+            return
+        if handover is None or purpose is None:
             self._report("handover-unexpected", source=source, code=message.code)
             return
-        purpose = self._initiations.answered((handover.node, source), message.sequence)
-        accepted = message.code < _REFUSING
         match purpose:
             case "expect":
                 self._on_expectation_answered(handover, message, accepted)
             case "ask":
                 self._on_asking_answered(handover, source, about, accepted)
+            case "fetch" if accepted:
+                self._on_fetched(handover)
+            case "fetch":
+                self._follow(handover)
             case "complete" if not accepted:
                 self._follow(handover)  # there is nothing to wait for
             case "complete":
                 pass  # the end marker follows
             case "mark":
                 self._handed_over(handover)
-            case _:
-                self._report("handover-unexpected", source=source, code=message.code)
 
-    def _handover_about(self, about: Subject) -> Handover | None:
-        """By the link-layer address, if it is told, else by the identifier."""
+    def _node_about(self, about: Subject) -> bytes:
+        """By the link-layer address, if it is told, else by the identifier; empty when it is not known here."""
         if about.link_layer:
-            return self.handovers.get(identifier(about.link_layer))
+            return identifier(about.link_layer)
         session = self._session_about(about)
-        return None if session is None else self.handovers.get(session.node)
+        return b"" if session is None else session.node
 
     def _session_about(self, about: Subject) -> S | None:
         if about.link_layer:
@@ -159,7 +164,7 @@ class FastHandover(GatewayRegistration[S]):
                 self._on_expectation_refused(handover)
             case "ask":
                 self._on_nothing_known(handover, peer)
-            case "complete":
+            case "complete" | "fetch":
                 self._follow(handover)
             case "mark":
                 self._handed_over(handover)
@@ -321,6 +326,9 @@ class FastHandover(GatewayRegistration[S]):
     def _on_asking_answered(self, handover: Handover, source: Address, about: Subject, accepted: bool) -> None:
         raise NotImplementedError
 
+    def _on_fetched(self, handover: Handover) -> None:
+        raise NotImplementedError
+
     def _on_nothing_known(self, handover: Handover, peer: Address) -> None:
         raise NotImplementedError
 
@@ -344,8 +352,3 @@ class FastHandover(GatewayRegistration[S]):
 
     def _follow(self, handover: Handover) -> None:
         raise NotImplementedError
-
-
-def names(prefixes: Mapping[Prefix, Address]) -> str:
-    """For a report."""
-    return " ".join(map(str, prefixes))

@@ -73,6 +73,8 @@ class Handover:
     """The other router; None as long as it is not known."""
     queued: bool = False
     """Previous router: packets wait here, or leave a queue."""
+    forwarded: bool = False
+    """New router: the previous one agreed to forward."""
     prefixes: dict[Prefix, Address] = field(default_factory=dict)
     """New router: what the previous one says that the node has, with the anchor of each."""
     pending: set[Address] = field(default_factory=set)

@@ -37,6 +37,7 @@ from sojourn.wire.extensions.rfc5949 import (
 COMPLETION = int(HandoverInitiateCode.INDICATE_THE_COMPLETION_OF_FORWARDING)
 ACCEPTED = int(HandoverAcknowledgeCode.HANDOVER_ACCEPTED)
 _FORWARD = int(HandoverInitiateFlags.P | HandoverInitiateFlags.F)
+_BUFFER = int(HandoverInitiateFlags.P | HandoverInitiateFlags.U)
 _REQUESTED = tuple(RequestedContext(number) for number in (22, 25, 41))
 """Home network prefixes, link-layer identifier, anchor (6.2.1)."""
 
@@ -92,8 +93,14 @@ def expecting(sequence: int, identity: bytes, context: tuple[MobilityOption, ...
 
 
 def asking(sequence: int, identity: bytes, link_layer: LinkLayer) -> HandoverInitiate:
-    """Reactive (4.1 (c)): the node is here; what is known of it, and its packets, please."""
+    """Reactive (4.1 (c)): the node is here; what is known of it? Its packets wait until there is a way for them."""
     options = (identifier_option(identity), MobileNodeLinkLayerIdentifier(link_layer), ContextRequest(_REQUESTED))
+    return HandoverInitiate(sequence, _BUFFER, 0, options)
+
+
+def fetching(sequence: int, identity: bytes, link_layer: LinkLayer) -> HandoverInitiate:
+    """4.2: what was buffered "MUST be followed by another HI message with the 'F' flag set": now there is a way."""
+    options = (identifier_option(identity), MobileNodeLinkLayerIdentifier(link_layer))
     return HandoverInitiate(sequence, _FORWARD, 0, options)
 
 

@@ -11,9 +11,9 @@ from sojourn.core.events import NodeSeen
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import AWAY, DEPARTED, REFUSED, SERVED
 from sojourn.engines.access_state import S
-from sojourn.engines.fast_handover import FastHandover, names
+from sojourn.engines.fast_handover import FastHandover
 from sojourn.engines.handover import Handover, Phase
-from sojourn.engines.handover_messages import ACCEPTED, Subject, asking, completing
+from sojourn.engines.handover_messages import ACCEPTED, Subject, asking, completing, fetching
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeCode, HandoverInitiate
 from sojourn.wire.extensions.rfc5568 import HandoverInitiateFlags as Flags
@@ -35,6 +35,8 @@ class NewRouter(FastHandover[S]):
         session, handover = self.sessions.get(node), self.handovers.get(node)
         if handover is not None and not handover.previous and handover.peer in (None, source):
             self._adopt_context(handover, source, about)  # sent again, or both routers spoke at once
+            handover.forwarded = True
+            self._initiations.cancel((node, source))
             self._answer(message, source, _Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL)
         elif session is not None and session.presence is SERVED:
             self._refuse(message, source, _Code.HANDOVER_NOT_ACCEPTED_REASON_UNSPECIFIED, "node is here")
@@ -62,7 +64,7 @@ class NewRouter(FastHandover[S]):
             self._enter(session)
         self._timers.stop_all((kind, node) for kind in ("hold", "gone", "expiry"))
         self._requests.cancel(("deregister", node, self._asked_about(session), None))
-        handover = self.handovers[node] = Handover(node, Phase.EXPECTING, source)
+        handover = self.handovers[node] = Handover(node, Phase.EXPECTING, source, forwarded=True)
         self._do(EnsureQueue(session.slot, False))
         self._do(EnsureQueue(session.slot, True))
         if not self._adopt_context(handover, source, about) and not self._prefixes_of(session):
@@ -70,7 +72,7 @@ class NewRouter(FastHandover[S]):
             self._refuse(message, source, _Code.ADMINISTRATIVELY_PROHIBITED, "prefixes are not acceptable")
             return
         self._after(self.configuration.handover_wait, "handover", node)
-        self._report("handover-prepared", node=node, peer=source, prefixes=names(handover.prefixes))
+        self._report("handover-prepared", node=node, peer=source, prefixes=len(handover.prefixes))
         self._answer(message, source, _Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL)
 
     def _adopt_context(self, handover: Handover, peer: Address, about: Subject) -> bool:
@@ -122,7 +124,7 @@ class NewRouter(FastHandover[S]):
         return [peer for peer in self._neighbours if peer != self.configuration.address]
 
     def _on_asking_answered(self, handover: Handover, source: Address, about: Subject, accepted: bool) -> None:
-        """Reactive (d): what it has, and its packets follow. The others need not answer any more."""
+        """Reactive (d): what it has. There are ways for its packets now, so they may come."""
         if not accepted or handover.peer is not None:
             self._on_nothing_known(handover, source)
             return
@@ -133,7 +135,12 @@ class NewRouter(FastHandover[S]):
         if handover.prefixes:
             self._advertise(session)
             self._keep(session)
-        self._complete_if_registered(handover, session)
+        message = fetching(self._initiations.next_sequence(), self._identifier_of(session), session.link_layer)
+        self._initiate(handover, source, "fetch", message)
+
+    def _on_fetched(self, handover: Handover) -> None:
+        handover.forwarded = True
+        self._complete_if_registered(handover, self.sessions[handover.node])
 
     def _on_nothing_known(self, handover: Handover, peer: Address) -> None:
         """It was not there. If it was nowhere, there is nothing to wait for."""
@@ -151,7 +158,9 @@ class NewRouter(FastHandover[S]):
 
     def _complete_if_registered(self, handover: Handover, session: S) -> None:
         """The anchors send here: the previous router is asked for the end of what it forwards."""
-        if handover.phase is Phase.ATTACHED and handover.peer is not None and session.confirmed:
+        if handover.phase is not Phase.ATTACHED or handover.peer is None or not handover.forwarded:
+            return
+        if session.confirmed:
             handover.become(Phase.COMPLETING)
             message = completing(self._initiations.next_sequence(), self._identifier_of(session), session.link_layer)
             self._initiate(handover, handover.peer, "complete", message)

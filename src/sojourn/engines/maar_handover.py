@@ -77,6 +77,8 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
             else:
                 self._send_on(session, handover)
             return
+        if handover is not None and handover.phase is Phase.EXPECTING and handover.peer == serving:
+            return  # so it is, still
         if handover is not None:
             self._call_off(session, handover)
             self._do(WithdrawQueue(session.slot))
