@@ -168,6 +168,8 @@ class Installation:
                 yield Route(tables.nodes, pool, kind=RTN_BLACKHOLE)
         if settings.drop_strays:
             yield Route(tables.strays, ANY, kind=RTN_BLACKHOLE)
+            if settings.handovers:  # what goes on to another router keeps its mark, and is looked up once more
+                yield Route(tables.strays, ANY, Prefix(settings.address, 128), RTN_THROW)
             marks = (settings.stray_mark, *([settings.forwarded_mark] if settings.handovers else []))
             for mark in marks:
                 yield Rule(priorities.strays, tables.strays, mark=mark, mask=settings.mark_mask)

@@ -45,7 +45,7 @@ class Scenario:
 
 _scenarios: dict[str, Scenario] = {}
 
-_MODULES = ("sojourn.lab.demo", "sojourn.lab.pmip_walk", "sojourn.lab.soak")
+_MODULES = ("sojourn.lab.demo", "sojourn.lab.handover", "sojourn.lab.pmip_walk", "sojourn.lab.soak")
 """Modules that register scenarios when imported."""
 
 
