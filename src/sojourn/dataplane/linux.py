@@ -141,6 +141,7 @@ class LinuxDataplane:
         for prefix in prefixes:
             self._filter_away(prefix, False)
         self._queues.forget_left()
+        self._queues.prepare()
         return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes)]
 
     def reassert(self) -> None:
@@ -193,6 +194,7 @@ class LinuxDataplane:
             self.start()
         if self._released:
             self._close_loop(time.monotonic() - _LINGER)
+        self._queues.close_old()
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
@@ -392,15 +394,10 @@ class LinuxDataplane:
         self._netlink.request(*(thing.ensure() for thing in things))
 
     def _end_queue(self, lane: Lane) -> None:
-        """Nothing leads into it any more. The nexthops go, and with them the routes that refer to them."""
+        """Nothing leads into it from now on: what is forwarded has no nexthop of its own, nor routes."""
         queue = self._queues.used.get(lane)
-        if queue is None:
-            return
-        entrance = Neighbour(queue.near, station(lane.slot), queue.far_link_layer)
-        gone: list[KernelObject] = [Nexthop(self._queues.exit_number(queue), 0), entrance]
-        if lane.forwarded:
-            gone.insert(0, Nexthop(self._queues.entry_number(queue), 0))
-        self._netlink.request(*(thing.withdraw() for thing in gone))
+        if queue is not None and lane.forwarded:
+            self._netlink.request(Nexthop(self._queues.entry_number(queue), 0).withdraw())
         self._queues.give_back(lane)
 
     # --- prefixes -----------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ a table of that queue's own, to the node or through a tunnel.
   itself empties the FIFO, with whatever comes at its end.
 * The far end takes packets by polling (NAPI), of which there is one for all processors; otherwise each would have a
   backlog of its own, and one that is behind would be overtaken.
-* When nothing waits, and a frame of ours that goes in comes out at once, then the slot may point straight to where the
-  queue leads: no packet is in the pair for longer than some microseconds.
+* When nothing waits, the bucket is opened wide; and when then a frame of ours that goes in comes out at once, the slot
+  may point straight to where the queue leads: no packet is in the pair for longer than some microseconds. The pair is
+  taken apart a moment later, for those that another processor still holds.
 * The FIFO is bounded in packets (each at most as long as the MTU says); what finds no room is dropped and counted.
 
 No packet passes through this process. If it dies, what waits is lost when a later life takes over and removes the
@@ -24,12 +25,14 @@ import array
 import errno
 import socket
 import struct
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fcntl import ioctl
 from typing import NamedTuple
 
 from sojourn.dataplane import links
-from sojourn.dataplane.installation import SLOTS
+from sojourn.dataplane.installation import SLOTS, station
 from sojourn.dataplane.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, Netlink, attribute, attributes, nested
 from sojourn.dataplane.objects import RTN_THROW, Neighbour, Nexthop, Route, Rule
 from sojourn.dataplane.settings import LinuxSettings
@@ -51,6 +54,9 @@ _OPEN_RATE, _OPEN_OVERHEAD = 1_200_000_000, 60_000
 
 In a burst they would pile up before the next veth or network card, where every processor has a queue of its own.
 """
+_WIDE_RATE = 0xFFFFFFFF
+_LINGER = 0.2
+"""Seconds."""
 Counts = tuple[int, int]
 """Packets that wait, and packets that found no room."""
 
@@ -74,6 +80,8 @@ class Queue:
     ear: socket.socket
     """Hears our own frames where they come out."""
     held: bool = False
+    wide: bool = False
+    """Nothing is paced any more."""
     frames: int = 0
     """Of ours that went in."""
 
@@ -96,6 +104,7 @@ class Queues:
         self._free: list[Queue] = []
         self._made = 0
         self.used: dict[Lane, Queue] = {}
+        self._closing: list[tuple[float, Lane, Queue]] = []
         self._left: list[str] = []
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -104,24 +113,34 @@ class Queues:
         """Pairs of an earlier life go at `forget_left`, when nothing leads into them any more."""
         self._left = [name for name in links.links(self._netlink) if name.startswith(self._prefix("q"))]
 
+    def prepare(self) -> None:
+        """The first handover finds its two queues made."""
+        while self._made < min(2, 2 * self._settings.handovers):
+            self._free.append(self._make())
+
     def forget_left(self) -> None:
         """See `take_stock`; what waited in them is lost."""
         found = links.links(self._netlink)
         for name in self._left:
-            if name in found and name not in [queue.near_name for queue in (*self.used.values(), *self._free)]:
+            if name in found and name not in [queue.near_name for queue in self._all()]:
                 links.delete_link(self._netlink, found[name].index)
         self._left = []
 
     def close(self) -> None:
         """No pair is left."""
-        for queue in (*self.used.values(), *self._free):
+        for queue in self._all():
             links.delete_link(self._netlink, queue.near)
         self.leave()
 
     def leave(self) -> None:
         """Let go of the sockets; the pairs stay."""
-        for queue in (*self.used.values(), *self._free):
+        for queue in self._all():
             queue.ear.close()
+
+    def _all(self) -> Iterator[Queue]:
+        yield from self.used.values()
+        yield from self._free
+        yield from (queue for _, _, queue in self._closing)
 
     # --- queues -----------------------------------------------------------------------------------------------------
 
@@ -129,6 +148,8 @@ class Queues:
         """The queue of `lane`; a new one holds. Raises OSError: ENOBUFS when there are as many as are allowed."""
         queue = self.used.get(lane)
         if queue is None:
+            if not self._free and self._made >= 2 * self._settings.handovers:
+                self.close_old(everything=True)
             queue = self._free.pop() if self._free else self._make()
             self._hold(queue)
             self.used[lane] = queue
@@ -141,18 +162,37 @@ class Queues:
         queue = self.used.get(lane) or self.take(lane)
         if queue.held:
             self._netlink.request(self._bucket(queue, _OPEN_RATE, self._longest + _OPEN_OVERHEAD, _OPEN_OVERHEAD))
-            queue.held = False
+            queue.held = queue.wide = False
             self._push(queue, _SHORTEST)
         return queue
 
-    def give_back(self, lane: Lane) -> Queue | None:
-        """Its queue, which nothing leads into any more; what waits in it is lost."""
+    def give_back(self, lane: Lane) -> None:
+        """Nothing leads into its queue any more. What is held in it is lost, what is on its way out is not."""
         queue = self.used.pop(lane, None)
-        if queue is not None:
-            root = _TC.pack(0, queue.near, 0, _ROOT, 0)
-            self._netlink.request(Message(_RTM_DELQDISC, 0, root, (errno.ENOENT, errno.EINVAL, errno.ENODEV)))
-            self._free.append(queue)
-        return queue
+        if queue is None:
+            return
+        if queue.held:
+            self._dismantle(lane, queue)
+        else:
+            self._closing.append((time.monotonic(), lane, queue))
+
+    def close_old(self, everything: bool = False) -> None:
+        """Those that were given back a moment ago are taken apart."""
+        limit = time.monotonic() - _LINGER
+        while self._closing and (everything or self._closing[0][0] <= limit):
+            _, lane, queue = self._closing.pop(0)
+            self._dismantle(lane, queue)
+
+    def _dismantle(self, lane: Lane, queue: Queue) -> None:
+        """The nexthop out of it goes, and with it the route that refers to it."""
+        entrance = Neighbour(queue.near, station(lane.slot), queue.far_link_layer)
+        root = _TC.pack(0, queue.near, 0, _ROOT, 0)
+        self._netlink.request(
+            Nexthop(self.exit_number(queue), 0).withdraw(),
+            entrance.withdraw(),
+            Message(_RTM_DELQDISC, 0, root, (errno.ENOENT, errno.EINVAL, errno.ENODEV)),
+        )
+        self._free.append(queue)
 
     def count(self, lane: Lane) -> Counts:
         """How many packets wait and how many found no room. None waits if a frame that goes in comes out at once."""
@@ -172,7 +212,13 @@ class Queues:
         if queue.held:
             return 0
         self._push(queue, _SHORTEST)
-        return 0 if queue.came_out() else 1
+        if not queue.came_out():
+            return 1
+        if queue.wide:
+            return 0
+        self._netlink.request(self._bucket(queue, _WIDE_RATE, 64 * self._longest, 0))
+        queue.wide = True
+        return 1
 
     # --- numbers ----------------------------------------------------------------------------------------------------
 
@@ -226,6 +272,7 @@ class Queues:
         limit = struct.pack("=I", self._settings.handover_packets)
         fifo = _TC.pack(0, queue.near, _CHILD_HANDLE, _CHILD, 0) + attribute(_TCA_KIND, b"pfifo\0")
         fifo += attribute(_TCA_OPTIONS, limit)
+        queue.wide = False
         self._netlink.request(self._bucket(queue, 1, self._longest, 0), Message(_RTM_NEWQDISC, NLM_F_CREATE, fifo))
         queue.held = True
         self._push(queue, self._longest)
