@@ -278,8 +278,6 @@ class MagConfiguration(AccessConfiguration):
 
     address: Address
     lma: Address
-    neighbours: tuple[Neighbour, ...] = ()
-    """Fast handovers take place with these only."""
     profiles: tuple[GatewayProfile, ...] = ()
     everybody: GatewayProfile = GatewayProfile()
     timestamp_based_approach_in_use: bool = True
@@ -298,3 +296,5 @@ class MagConfiguration(AccessConfiguration):
     """A visitor's prefix is not given to another one for this long."""
     presence_trust: Duration = 10 * SECOND
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Fast handovers take place with these only."""

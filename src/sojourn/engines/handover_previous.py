@@ -168,7 +168,9 @@ class PreviousRouter(FastHandover[S]):
             handover = None
         if handover is None:
             if not self._has_room():
-                self._refuse(message, source, _Code.INSUFFICIENT_RESOURCES, "too many handovers")
+                forward = message.flags & Flags.F
+                code = _Code.FORWARDING_NOT_AVAILABLE if forward else _Code.INSUFFICIENT_RESOURCES
+                self._refuse(message, source, code, "too many handovers")
                 return
             handover = self.handovers[session.node] = Handover(session.node, Phase.WAITING, None, queued=unsettled)
         if handover.peer not in (None, source):
