@@ -107,7 +107,7 @@ def _run(options: ScenarioOptions) -> int:
 
 def run_domain(name: str, topology: Topology, section: str, kinds: Sequence[str], output: Path) -> list[Change]:
     """There and back for each kind, between the first two routers. Raises TrafficError, DaemonFailed, OSError."""
-    settings: dict[str, Setting] = {"handovers": 0 if kinds == (ORDINARY,) else 8}
+    settings: dict[str, Setting] = {"handovers": 0 if ORDINARY in kinds else 8}
     with Lab(topology.model_copy(update={section: settings}), output, capture="signalling") as lab:
         return _Domain(lab, name).run(kinds, output)
 
@@ -128,15 +128,14 @@ class _Domain:
         with self._traffic:
             self._traffic.serve(self._server, self._lab.topology.address(self._server))
             source = self._arrive()
-            moves: list[tuple[str, str, str]] = []
-            for kind in kinds:
-                for one, other in (self._routers, self._routers[::-1]):
-                    moves.append((kind, one, other))
-                    self._move(f"{kind} {one} {other}", source, *moves[-1])
+            ways = (self._routers, self._routers[::-1])
+            moves = [(kind, one, other) for kind in kinds for one, other in ways]
+            for number, move in enumerate(moves):
+                self._move(f"{number} {' '.join(move)}", source, *move)
             records = self._traffic.finish(output / "flows.jsonl")
         self._lab.check()
-        found = {record.flow: record for record in records}
-        return [self._judge(found[" ".join(move)], *move) for move in moves]
+        found = {int(record.flow.partition(" ")[0]): record for record in records}
+        return [self._judge(found[number], *move) for number, move in enumerate(moves)]
 
     def _arrive(self) -> str:
         deadline = time.monotonic() + _ADDRESS_WITHIN
