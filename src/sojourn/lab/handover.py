@@ -33,7 +33,6 @@ from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
 from sojourn.lab.topology import Setting, Topology, load
 from sojourn.lab.traffic import FlowRecord, Traffic, TrafficError
-from sojourn.wire.addresses import link_layer_text
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
 RATE = 2000
@@ -65,6 +64,8 @@ class Change:
     repeated: int
     up_lost: int
     """Packets of the host that were lost, beyond those that it sent to nobody during the gap."""
+    up_disorder: int
+    """Packets of the host that were overtaken or repeated."""
     bound: int
     """Packets to the host that may be lost."""
 
@@ -152,22 +153,11 @@ class _Domain:
         self._traffic.stream(flow, self._host, source, server, up=UP_RATE, down=RATE)
         time.sleep(_BEFORE)
         self._lab.mark(flow)
-        if kind == PREDICTIVE:
-            self._announce(one, other)
+        if kind == PREDICTIVE and not self._lab.announce(self._host, other):
+            raise TrafficError(f"{one} does not forward to {other}")
         self._lab.air.roam(self._host, other, outage=GAP / SECOND, notice=kind != UNNOTICED)
         time.sleep(_AFTER)
         self._traffic.stop(flow)
-
-    def _announce(self, one: str, other: str) -> None:
-        """The old router is told, and the host leaves when the new one is ready (RFC 5949 4.1, (b) to (g))."""
-        node = link_layer_text(self._lab.air.link_layer(self._host))
-        with self._lab.client(one) as client:
-            client.command("handover", {"node": node, "to": self._lab.topology.address(other)})
-            deadline = time.monotonic() + 2
-            while not any(row["phase"] == "forwarding" for row in client.show("handovers")):
-                if time.monotonic() > deadline:
-                    raise TrafficError(f"{one} does not forward to {other}")
-                time.sleep(0.002)
 
     def _judge(self, record: FlowRecord, kind: str, one: str, other: str) -> Change:
         down, up = record.down, record.up
@@ -182,6 +172,7 @@ class _Domain:
             down.reordered,
             down.duplicates,
             max(0, len(up.sent) - up.arrived - silent),
+            up.reordered + up.duplicates,
             self._bound(kind, one, other),
         )
 
@@ -244,7 +235,7 @@ def verdicts(changes: Sequence[Change]) -> list[Verdict]:
         for kind in dict.fromkeys(change.kind for change in of_domain):
             these = [change for change in of_domain if change.kind == kind]
             lost, bound = max(change.lost for change in these), max(change.bound for change in these)
-            disorder = sum(change.overtaken + change.repeated for change in these)
+            disorder = sum(change.overtaken + change.repeated + change.up_disorder for change in these)
             if kind == ORDINARY:
                 least = RATE * GAP // SECOND // 2
                 said = f"{lost} lost"
