@@ -14,6 +14,7 @@ from sim.world import Machine
 from sojourn.core.clock import Timers
 from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
 from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.handover import Phase
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
@@ -75,6 +76,8 @@ def _session(engine: MobilityAnchorAccessRouter, session: Session) -> Iterator[s
     if (session.presence is Presence.AWAY) != (session.serving is not None):
         yield f"{who}: serving {session.serving}"
     timers, asked = engine._timers, engine._requests._outstanding
+    if session.node in engine.handovers and ("handover", session.node) in timers:
+        return
     if not any((kind, session.node) in timers for kind in _ENDS_IT[session.presence]):
         cmd = engine.configuration.cmd
         if not any((purpose, session.node, cmd, None) in asked for purpose in ("register", "deregister")):
@@ -91,7 +94,7 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
     for session in engine.sessions.values():
         way = state.slots.get(session.slot)
         slots[session.slot] = way
-        if not _fits(way, session):
+        if session.node not in engine.handovers and not _fits(way, session):
             yield f"{session.node.hex()} {session.presence.value}: its slot leads to {way}"
         if session.presence is Presence.REFUSED:
             continue
@@ -119,14 +122,21 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
         yield f"identities {state.logical_interfaces} in the kernel, {set(engine._logical_users)} wanted"
 
 
+def _on_its_way(engine: MobilityAnchorAccessRouter, node: bytes) -> bool:
+    """Whether a node is expected by fast handover: nothing of that is kept."""
+    handover = engine.handovers.get(node)
+    return handover is not None and handover.phase in (Phase.EXPECTING, Phase.RETURNING)
+
+
 def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
     """What a MAAR would know after a restart is what it knows, but for numbers that are made good then."""
     kept = {key: record for key, record in machine.store.items() if key != FORGETFUL}
-    if kept.keys() != engine.sessions.keys():
+    lasting = [node for node in engine.sessions if not _on_its_way(engine, node)]
+    if not set(lasting) <= kept.keys() <= engine.sessions.keys():
         yield f"stores {len(kept)} sessions of {len(engine.sessions)}"
         return
-    for key, session in engine.sessions.items():
-        record = kept[key]
+    for key in lasting:
+        session, record = engine.sessions[key], kept[key]
         if record != session.record() and _lasting(Session.restored(key, record, 0)) != _lasting(session):
             yield f"{key.hex()}: stored is {Session.restored(key, record, 0)} of {session}"
 

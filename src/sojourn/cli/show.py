@@ -43,7 +43,8 @@ def show(
     topic:
         sessions: nodes, where they are and their prefixes. bindings: what is registered. routes: what holds
         in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
-        leads. peers: the other routers. handovers: fast ones that are under way. events: what happened lately. counters: all that is counted.
+        leads. peers: the other routers. handovers: fast ones that are under way. events: what happened
+        lately. counters: all that is counted.
     daemon:
         The configuration file that the daemon runs with (TOML).
     socket:

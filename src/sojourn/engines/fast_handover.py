@@ -294,7 +294,7 @@ class FastHandover(GatewayRegistration[S]):
         """Who sends to us what is for the node, and is neither of the two routers."""
         raise NotImplementedError
 
-    def _over_here(self, session: S) -> None:
+    def _over_here(self, session: S, peer: Address) -> None:
         """Previous router: the node is another router's now."""
         raise NotImplementedError
 

@@ -74,7 +74,9 @@ class Handover:
     queued: bool = False
     """Previous router: packets wait here, or leave a queue."""
     forwarded: bool = False
-    """New router: the previous one agreed to forward."""
+    """New router: the previous one agreed to forward. Previous router: the new one said that the node is there."""
+    extensions: int = 0
+    """Previous router: how often the time for forwarding was prolonged."""
     prefixes: dict[Prefix, Address] = field(default_factory=dict)
     """New router: what the previous one says that the node has, with the anchor of each."""
     pending: set[Address] = field(default_factory=set)

@@ -1,7 +1,8 @@
 """Handover Initiate and Handover Acknowledge with the P flag: written and read (RFC 5949 6).
 
 Context is carried in the options that the RFC names: Mobile Node Identifier, Home Network Prefix, Local Mobility Anchor
-Address, Mobile Node Link-layer Identifier. A MAAR adds what RFC 5949 cannot know of: a Previous MAAR option (RFC 8885
+Address, Mobile Node Link-layer Identifier; and a Timestamp (RFC 5213 8.8) of the attachment that the new router speaks
+of, because a node may be back before its message arrives. A MAAR adds what RFC 5949 cannot know of: a Previous MAAR option (RFC 8885
 4.5) for each prefix that neither of the two routers anchors.
 """
 
@@ -17,6 +18,7 @@ from sojourn.wire import (
     MobileNodeLinkLayerIdentifier,
     MobilityOption,
     PreviousMaar,
+    Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix
 from sojourn.wire.extensions.rfc5568 import (
@@ -92,22 +94,30 @@ def expecting(sequence: int, identity: bytes, context: tuple[MobilityOption, ...
     return HandoverInitiate(sequence, _FORWARD, code, (identifier_option(identity), *context))
 
 
-def asking(sequence: int, identity: bytes, link_layer: LinkLayer) -> HandoverInitiate:
+def asking(sequence: int, identity: bytes, link_layer: LinkLayer, attached: int) -> HandoverInitiate:
     """Reactive (4.1 (c)): the node is here; what is known of it? Its packets wait until there is a way for them."""
-    options = (identifier_option(identity), MobileNodeLinkLayerIdentifier(link_layer), ContextRequest(_REQUESTED))
-    return HandoverInitiate(sequence, _BUFFER, 0, options)
+    request = ContextRequest(_REQUESTED)
+    return HandoverInitiate(sequence, _BUFFER, 0, (*_who(identity, link_layer), request, Timestamp(attached)))
 
 
-def fetching(sequence: int, identity: bytes, link_layer: LinkLayer) -> HandoverInitiate:
+def fetching(sequence: int, identity: bytes, link_layer: LinkLayer, attached: int) -> HandoverInitiate:
     """4.2: what was buffered "MUST be followed by another HI message with the 'F' flag set": now there is a way."""
-    options = (identifier_option(identity), MobileNodeLinkLayerIdentifier(link_layer))
-    return HandoverInitiate(sequence, _FORWARD, 0, options)
+    return HandoverInitiate(sequence, _FORWARD, 0, (*_who(identity, link_layer), Timestamp(attached)))
 
 
 def completing(sequence: int, identity: bytes, link_layer: LinkLayer) -> HandoverInitiate:
     """The completion of forwarding (6.1.1, code 2): the new router's wish, the previous one's end marker."""
-    options = (identifier_option(identity), MobileNodeLinkLayerIdentifier(link_layer))
-    return HandoverInitiate(sequence, _FORWARD, COMPLETION, options)
+    return HandoverInitiate(sequence, _FORWARD, COMPLETION, _who(identity, link_layer))
+
+
+def _who(identity: bytes, link_layer: LinkLayer) -> tuple[MobilityOption, ...]:
+    return identifier_option(identity), MobileNodeLinkLayerIdentifier(link_layer)
+
+
+def attached_there(message: HandoverInitiate) -> int | None:
+    """When the node attached there, in ticks, if it is told: of two attachments the later one counts (RFC 5213 5.5)."""
+    option = message.first(Timestamp)
+    return None if option is None else option.ticks
 
 
 def answer(

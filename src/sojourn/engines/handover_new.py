@@ -115,7 +115,8 @@ class NewRouter(FastHandover[S]):
         handover = self.handovers[session.node] = Handover(session.node, Phase.ATTACHED, None, pending=set(peers))
         for peer in peers:
             sequence = self._initiations.next_sequence()
-            message = asking(sequence, self._identifier_of(session), session.link_layer)
+            attached = max(self._clock(), session.attached + 1)
+            message = asking(sequence, self._identifier_of(session), session.link_layer, attached)
             self._initiate(handover, peer, "ask", message)
         return handover
 
@@ -135,7 +136,8 @@ class NewRouter(FastHandover[S]):
         if handover.prefixes:
             self._advertise(session)
             self._keep(session)
-        message = fetching(self._initiations.next_sequence(), self._identifier_of(session), session.link_layer)
+        sequence, identity = self._initiations.next_sequence(), self._identifier_of(session)
+        message = fetching(sequence, identity, session.link_layer, session.attached)
         self._initiate(handover, source, "fetch", message)
 
     def _on_fetched(self, handover: Handover) -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from sojourn.core.effects import EnsureDelivery, EnsureFlowToRouter, EnsureQueue, EnsureTunnel, ProbePath, WithdrawQueue
 from sojourn.engines.access_presence import identifier
-from sojourn.engines.access_session import DEPARTED, SERVED
+from sojourn.engines.access_session import AWAY, DEPARTED, SERVED
 from sojourn.engines.access_state import S
 from sojourn.engines.fast_handover import FastHandover
 from sojourn.engines.handover import Handover, Phase
-from sojourn.engines.handover_messages import ACCEPTED, Subject, completing, expecting
+from sojourn.engines.handover_messages import ACCEPTED, Subject, attached_there, completing, expecting
 from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate
 from sojourn.wire.extensions.rfc5568 import HandoverInitiateFlags as Flags
 
 _Code = HandoverAcknowledgeCode
+_EXTENSIONS = 10
 
 
 class PreviousRouter(FastHandover[S]):
@@ -98,14 +99,16 @@ class PreviousRouter(FastHandover[S]):
     # --- the node leaves --------------------------------------------------------------------------------------------
 
     def _detach(self, session: S) -> None:
-        handover = self.handovers.get(session.node)
+        handover, unsettled = self.handovers.get(session.node), False
         if handover is not None and not handover.previous:
             self._forget_handover(session.node)  # it came, and left again before all was settled
             self._do(WithdrawQueue(session.slot))
-            handover = None
+            handover, unsettled = None, True
         if handover is None and session.confirmed and self._neighbours and self._has_room():
             self.handovers[session.node] = Handover(session.node, Phase.WAITING, None)
             self._after(self.configuration.handover_wait, "handover", session.node)
+        elif unsettled:
+            self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
         super()._detach(session)
 
     def _keep_packets(self, session: S) -> None:
@@ -131,15 +134,29 @@ class PreviousRouter(FastHandover[S]):
             else:
                 self._mark(handover)
             return
+        if session.presence is AWAY:
+            self._handed_over(handover)
+            return
+        if handover.phase is Phase.FORWARDING and handover.forwarded:
+            self._prolong(handover)
+            return
         self._report("handover-over", node=handover.node, phase=handover.phase.value)
         if session.presence is SERVED:  # it did not go
             self._call_off(session, handover)
             self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
             return
         self._forget_handover(handover.node)
-        if handover.phase is not Phase.FORWARDING:
-            self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
         super()._detached(session)
+
+    def _prolong(self, handover: Handover) -> None:
+        """The node is at the new router, which cannot register it yet: what still comes here is for it."""
+        handover.extensions += 1
+        if handover.extensions > _EXTENSIONS:
+            self._report("handover-unfinished", node=handover.node, phase=handover.phase.value)
+            self._handed_over(handover)
+        else:
+            self._after(self.configuration.handover_wait, "handover", handover.node)
 
     def _call_off(self, session: S, handover: Handover) -> None:
         """The node is here, or goes elsewhere: the router that expected it is told that nothing more comes."""
@@ -161,6 +178,10 @@ class PreviousRouter(FastHandover[S]):
         if session is None or not (here or forwarded) or not self._context(session):
             self._refuse(message, source, _Code.REQUESTED_CONTEXT_NOT_AVAILABLE, "node is not here")
             return
+        there = attached_there(message)
+        if session.presence is SERVED and there is not None and there <= session.attached:
+            self._refuse(message, source, _Code.HANDOVER_NOT_ACCEPTED_REASON_UNSPECIFIED, "it was here later")
+            return
         unsettled = handover is not None and not handover.previous
         if unsettled:
             self._forget_handover(session.node)  # it was on its way to us, and already is elsewhere
@@ -173,6 +194,7 @@ class PreviousRouter(FastHandover[S]):
                 self._refuse(message, source, code, "too many handovers")
                 return
             handover = self.handovers[session.node] = Handover(session.node, Phase.WAITING, None, queued=unsettled)
+            self._after(self.configuration.handover_wait, "handover", session.node)
         if handover.peer not in (None, source):
             self._call_off(session, handover)
             self.handovers[session.node] = handover
@@ -180,6 +202,7 @@ class PreviousRouter(FastHandover[S]):
         self._answer(message, source, _Code.ALL_AVAILABLE_CONTEXT_TRANSFERRED, self._context(session))
 
     def _yield_to(self, session: S, handover: Handover, peer: Address, forward: bool) -> None:
+        handover.forwarded = True
         begun = handover.phase not in (Phase.WAITING, Phase.ASKED)
         self._initiations.cancel((session.node, peer))
         if session.presence is SERVED:
@@ -229,7 +252,8 @@ class PreviousRouter(FastHandover[S]):
         self._initiate(handover, handover.peer, "mark", message)
 
     def _handed_over(self, handover: Handover) -> None:
-        session = self.sessions[handover.node]
+        session, peer = self.sessions[handover.node], handover.peer
+        assert peer is not None
         self._forget_handover(handover.node)
-        self._report("handed-over", node=handover.node, peer=handover.peer)
-        self._over_here(session)
+        self._report("handed-over", node=handover.node, peer=peer)
+        self._over_here(session, peer)

@@ -78,7 +78,7 @@ class AnchorProcedures(MaarState):
         if session is not None:
             if request.timestamp < session.attached:
                 raise self._earlier(session)
-            self._give_up(session, request, serving)
+            self._give_up(session, serving, request.timestamp, request.lifetime)
         self._acknowledge(update, request, serving, None if session is None else session.own)
         if session is not None and session.own is None and not session.anchored:
             self._remove(session)
@@ -112,7 +112,7 @@ class AnchorProcedures(MaarState):
         self._enter(session)
         return session
 
-    def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
+    def _give_up(self, session: Session, serving: Address, attached: int, lifetime: Duration) -> None:
         """From serving (or nothing) to anchoring."""
         was_here = session.presence is not AWAY
         news = was_here or session.serving != serving
@@ -127,11 +127,11 @@ class AnchorProcedures(MaarState):
         if was_here:
             session.become(AWAY)
         session.serving = serving
-        session.attached = request.timestamp
+        session.attached = attached
         session.left = self._now
         session.contested = False
         session.confirmed = False
-        session.lifetime = max(request.lifetime, 4 * SECOND)
+        session.lifetime = max(lifetime, 4 * SECOND)
         if news:  # to be told again what is known is no use of the prefix
             session.active = self._now
         if was_here:

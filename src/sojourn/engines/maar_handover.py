@@ -44,10 +44,13 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
     def _anchors_of(self, session: Session, new: Address) -> set[Address]:
         return set(session.anchored.values()) - {new, self.configuration.address}
 
-    def _over_here(self, session: Session) -> None:
-        """The CMD tells the rest, or did so before."""
-        if session.presence is not AWAY:
-            self._detached(session)
+    def _over_here(self, session: Session, peer: Address) -> None:
+        """What the CMD tells, or told before: `peer` has registered it. Until then this is known from nobody else."""
+        if session.presence is AWAY:
+            return
+        self._give_up(session, peer, session.attached, session.lifetime)
+        if session.own is None and not session.anchored:
+            self._remove(session)
 
     def _open_for(self, about: Subject) -> Session | None:
         return self._open(identifier(about.link_layer), NodeSeen("", about.link_layer, Sighting.CONTROL))

@@ -186,6 +186,10 @@ class MaarState(AccessState[Session]):
 
     # --- what the procedures provide for each other -------------------------------------------------------------------
 
+    def _give_up(self, session: Session, serving: Address, attached: int, lifetime: Duration) -> None:
+        """From serving (or nothing) to anchoring: `serving` has it since `attached`."""
+        raise NotImplementedError
+
     def _exchange_own(self, session: Session) -> None:
         """Give the node another prefix of ours."""
         raise NotImplementedError

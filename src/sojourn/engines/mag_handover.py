@@ -36,7 +36,7 @@ class MagHandover(PreviousRouter[BindingUpdateListEntry], NewRouter[BindingUpdat
     def _anchors_of(self, session: BindingUpdateListEntry, new: Address) -> set[Address]:
         return {session.lma}
 
-    def _over_here(self, session: BindingUpdateListEntry) -> None:
+    def _over_here(self, session: BindingUpdateListEntry, peer: Address) -> None:
         """The LMA knows: nothing is de-registered."""
         self._remove(session)
 
