@@ -75,6 +75,8 @@ class Handover:
     """Previous router: packets wait here, or leave a queue."""
     forwarded: bool = False
     """New router: the previous one agreed to forward. Previous router: the new one said that the node is there."""
+    attached: int = 0
+    """Previous router: when the node attached at the new one, in ticks, as far as that is known."""
     extensions: int = 0
     """Previous router: how often the time for forwarding was prolonged."""
     prefixes: dict[Prefix, Address] = field(default_factory=dict)

@@ -2,8 +2,8 @@
 
 Context is carried in the options that the RFC names: Mobile Node Identifier, Home Network Prefix, Local Mobility Anchor
 Address, Mobile Node Link-layer Identifier; and a Timestamp (RFC 5213 8.8) of the attachment that the new router speaks
-of, because a node may be back before its message arrives. A MAAR adds what RFC 5949 cannot know of: a Previous MAAR option (RFC 8885
-4.5) for each prefix that neither of the two routers anchors.
+of, because a node may be back before its message arrives. A MAAR adds what RFC 5949 cannot know of: a Previous MAAR
+option (RFC 8885 4.5) for each prefix that neither of the two routers anchors.
 """
 
 from __future__ import annotations

@@ -134,8 +134,9 @@ class PreviousRouter(FastHandover[S]):
             else:
                 self._mark(handover)
             return
-        if session.presence is AWAY:
-            self._handed_over(handover)
+        if session.presence is AWAY:  # known from the CMD
+            self._forget_handover(handover.node)
+            self._reassert(session)
             return
         if handover.phase is Phase.FORWARDING and handover.forwarded:
             self._prolong(handover)
@@ -196,10 +197,21 @@ class PreviousRouter(FastHandover[S]):
             handover = self.handovers[session.node] = Handover(session.node, Phase.WAITING, None, queued=unsettled)
             self._after(self.configuration.handover_wait, "handover", session.node)
         if handover.peer not in (None, source):
-            self._call_off(session, handover)
-            self.handovers[session.node] = handover
+            if there is not None and there <= handover.attached:
+                self._refuse(message, source, _Code.HANDOVER_NOT_ACCEPTED_REASON_UNSPECIFIED, "it was elsewhere later")
+                return
+            handover = self._turn_to_another(session, handover)
+        handover.attached = there or 0
         self._yield_to(session, handover, source, bool(message.flags & Flags.F))
         self._answer(message, source, _Code.ALL_AVAILABLE_CONTEXT_TRANSFERRED, self._context(session))
+
+    def _turn_to_another(self, session: S, handover: Handover) -> Handover:
+        """It went on, or was never there: its packets wait again."""
+        self._call_off(session, handover)
+        turned = self.handovers[session.node] = Handover(session.node, Phase.WAITING, None, queued=True)
+        self._after(self.configuration.handover_wait, "handover", session.node)
+        self._do(EnsureQueue(session.slot, False))
+        return turned
 
     def _yield_to(self, session: S, handover: Handover, peer: Address, forward: bool) -> None:
         handover.forwarded = True
