@@ -27,11 +27,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sojourn.core.effects import CountQueue, EnsureFlowToNode, EnsureQueue, SendMessage
+from sojourn.core.effects import CountQueue, EnsureFlowToNode, EnsureFlowToRouter, EnsureQueue, SendMessage
 from sojourn.core.engine import Row
 from sojourn.core.events import EffectFailed, HandoverExpected, PathProbed, QueueCounted
 from sojourn.engines.access_presence import identifier
-from sojourn.engines.access_session import SERVED
 from sojourn.engines.access_state import S
 from sojourn.engines.base import TimerName
 from sojourn.engines.gateway_registration import GatewayRegistration
@@ -235,11 +234,14 @@ class FastHandover(GatewayRegistration[S]):
     def _on_effect_failed(self, event: EffectFailed) -> None:
         """Where there can be no queue, the handover is an ordinary one."""
         effect = event.effect
-        if isinstance(effect, EnsureQueue | EnsureFlowToNode):
+        if isinstance(effect, EnsureQueue | EnsureFlowToNode | EnsureFlowToRouter):
             node = self._by_slot.get(effect.slot, b"")
-            session = self.sessions.get(node)
-            self._forget_handover(node)
-            if session is not None and session.presence is SERVED:
+            handover = self.handovers.get(node)
+            if handover is not None and handover.previous:
+                self._on_previous_failed(handover)
+            elif handover is not None:
+                self._on_new_failed(handover)
+            if node in self.sessions:
                 self._mend(node)
         super()._on_effect_failed(event)
 
@@ -336,6 +338,12 @@ class FastHandover(GatewayRegistration[S]):
         raise NotImplementedError
 
     def _on_new_overdue(self, handover: Handover) -> None:
+        raise NotImplementedError
+
+    def _on_previous_failed(self, handover: Handover) -> None:
+        raise NotImplementedError
+
+    def _on_new_failed(self, handover: Handover) -> None:
         raise NotImplementedError
 
     def _on_sent_on(self, handover: Handover) -> None:

@@ -215,9 +215,17 @@ class NewRouter(FastHandover[S]):
         elif handover.phase in (Phase.ATTACHED, Phase.COMPLETING):
             self._follow(handover)
         else:
-            self._forget_handover(handover.node)
-            self._do(WithdrawQueue(session.slot))
-            self._deliver(session)
+            self._on_new_failed(handover)
+
+    def _on_new_failed(self, handover: Handover) -> None:
+        """No queue, no fast handover: what is forwarded goes the way of everything."""
+        session = self.sessions[handover.node]
+        if session.presence is not SERVED:
+            self._give_up_waiting(session, handover)
+            return
+        self._forget_handover(handover.node)
+        self._do(WithdrawQueue(session.slot))
+        self._deliver(session)
 
     def _return(self, handover: Handover, peer: Address) -> None:
         """It does not come: what waits goes back to where it is."""

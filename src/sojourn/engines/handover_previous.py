@@ -134,11 +134,7 @@ class PreviousRouter(FastHandover[S]):
             else:
                 self._mark(handover)
             return
-        if session.presence is AWAY:  # known from the CMD
-            self._forget_handover(handover.node)
-            self._reassert(session)
-            return
-        if handover.phase is Phase.FORWARDING and handover.forwarded:
+        if handover.phase is Phase.FORWARDING and handover.forwarded and session.presence is not AWAY:
             self._prolong(handover)
             return
         self._report("handover-over", node=handover.node, phase=handover.phase.value)
@@ -146,9 +142,18 @@ class PreviousRouter(FastHandover[S]):
             self._call_off(session, handover)
             self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
             return
+        self._on_previous_failed(handover)
+
+    def _on_previous_failed(self, handover: Handover) -> None:
+        """As if there had been none: packets go where the node was, and its anchor hears that it left."""
+        session = self.sessions[handover.node]
         self._forget_handover(handover.node)
+        if session.presence is AWAY:
+            self._reassert(session)
+            return
         self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
-        super()._detached(session)
+        if session.presence is DEPARTED:
+            super()._detached(session)
 
     def _prolong(self, handover: Handover) -> None:
         """The node is at the new router, which cannot register it yet: what still comes here is for it."""
