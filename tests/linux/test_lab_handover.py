@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 NAMES = {"mag": ("MAG", "pmipv6"), "maar": ("MAAR", "walk")}
 NOT_TEXT = "Expert Info (Warning/Undecoded): Trailing stray characters"
 """tshark shows identifiers as text; a node that has no name is known by its link-layer address."""
+NOT_KNOWN = "Expert Info (Note/Undecoded): IE data not dissected yet"
+"""tshark knows the number of the Previous MAAR option (RFC 8885 4.5), and not what is in it."""
 
 
 def optimistic(name: str) -> Topology:
@@ -90,7 +92,7 @@ def test_tshark_reads_every_handover_message(fast: tuple[list[Change], Path]) ->
         if any(f.get("name") == "mip6.mhtype" and f.get("show") in ("14", "15") for f in packet.iter("field"))
     ]
     told = {complaint for packet in handovers for complaint in complaints(packet)}
-    assert told <= {NOT_TEXT}
+    assert {words for words in told if "(Comment" not in words} <= {NOT_TEXT, NOT_KNOWN}
 
 
 def test_an_ordinary_handover_in_the_same_network_loses_packets(tmp_path: Path) -> None:

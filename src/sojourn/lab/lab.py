@@ -191,7 +191,7 @@ class Lab:
                 return False
             deadline = time.monotonic() + _FORWARDS_WITHIN
             while time.monotonic() < deadline:
-                rows = [row for row in client.show("handovers") if row["link_layer"] == node]
+                rows = [row for row in client.show("handovers", plain=True) if row["link_layer"] == node]
                 if not rows or rows[0]["phase"] == "forwarding":
                     return bool(rows)
                 time.sleep(0.002)
