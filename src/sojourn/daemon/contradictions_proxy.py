@@ -53,6 +53,7 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     options = mag.get("vendor_options")
     if isinstance(options, list) and len(options) > _VENDOR_OPTIONS:
         yield Fault(("mag", "vendor_options"), f"are {len(options)}", f"expected at most {_VENDOR_OPTIONS}")
+    yield from _neighbours(mag, own)
     mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(
@@ -60,6 +61,28 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
             f"{mask:#x} has one bit",
             "expected two at least: a gateway marks packets in two ways",
         )
+
+
+def handovers(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """Fast handovers tell packets apart by marks."""
+    if not isinstance(section.get("handovers"), int) or section["handovers"] < 1:
+        return
+    if section.get("counters") is False:
+        yield Fault((role, "handovers"), "needs nf_tables, and counters are off", "expected counters = true")
+    mask = table(section.get("kernel")).get("mark_mask")
+    if isinstance(mask, int) and mask > 0 and mask.bit_count() < 2:
+        yield Fault((role, "kernel", "mark_mask"), f"{mask:#x} has one bit", "expected two at least: for handovers")
+
+
+def _neighbours(mag: Mapping[str, Any], own: Address | None) -> Iterator[Fault]:
+    """Every neighbour is there once, and is somebody else."""
+    seen: dict[Address, int] = {}
+    for index, entry in enumerate(tables(mag.get("neighbours"))):
+        neighbour, key = readable(parse_address, entry.get("address")), ("mag", "neighbours", index, "address")
+        if neighbour is not None and neighbour in (own, readable(parse_address, mag.get("lma"))):
+            yield Fault(key, f"{text(neighbour)} is this gateway or its LMA", "expected the address of another gateway")
+        elif neighbour is not None and seen.setdefault(neighbour, index) != index:
+            yield _twice(key, f"neighbours[{seen[neighbour]}]")
 
 
 def _interfaces(mag: Mapping[str, Any]) -> Iterator[Fault]:

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 from sojourn.daemon import model_extensions as extensions
 from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
+    AccessPointsField,
     BackendField,
     CountField,
     DelegatedField,
     Dhcpv6Field,
     FewField,
+    HandoversField,
     HoldField,
     IdentifiersField,
     LengthField,
@@ -88,6 +90,13 @@ def _lma(name: str, about: str, example: object = None) -> Any:
     return as_the_engine(LmaConfiguration, name, about, example)
 
 
+_HANDOVERS = "Fast handovers (RFC 5949) that may be under way at a time, two queues each; 0: there are none."
+_HANDOVER_WAIT = (
+    "How long a node that is expected may take to come, and a node that left is looked out for before its anchor hears."
+)
+_HANDOVER_PATIENCE = "How long packets that come straight from the anchor wait for what the previous router forwards."
+
+
 class Retransmission(Section):
     """Constants of RFC 6275 section 12. The first timeout follows the measured round trip within these bounds."""
 
@@ -110,6 +119,7 @@ class Peer(Section):
     ipv4_pool: Ipv4PoolField | None = setting(
         "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
     )
+    access_points: AccessPointsField = setting("Its access points (BSSID), as `sojourn` may be told of them.", ())
 
 
 class Multicast(Section):
@@ -166,6 +176,9 @@ class Kernel(Section):
     mark_mask: MarkField = setting("The bits of packet marks that are the daemon's own.", LinuxSettings.mark_mask)
     hold_octets: HoldField = setting("Kernel memory for the packets of one node that wait.", LinuxSettings.hold_octets)
     hold_seconds: SecondsField = setting("How long a packet waits at most.", LinuxSettings.hold_seconds)
+    handover_packets: CountField = setting(
+        "Packets that wait in one queue of a fast handover, at most.", LinuxSettings.handover_packets
+    )
 
 
 class Maar(Section):
@@ -239,6 +252,9 @@ class Maar(Section):
     advertisement_interval: DurationField = _maar(
         "advertisement_interval", "Between two unsolicited advertisements; 0 for none."
     )
+    handovers: HandoversField = _maar("handovers", _HANDOVERS)
+    handover_wait: DurationField = _maar("handover_wait", _HANDOVER_WAIT)
+    handover_patience: DurationField = _maar("handover_patience", _HANDOVER_PATIENCE)
     forward_grace: DurationField = _maar(
         "forward_grace", "How long packets of other anchors are passed on to the router that a node went to."
     )
@@ -345,6 +361,14 @@ class MagProfile(MagEverybody):
     )
 
 
+class MagNeighbour(Section):
+    """Another gateway: nodes go there and come from there by fast handover."""
+
+    address: AddressField = setting("Its Proxy-CoA.", example="2001:db8:b2::1")
+    name: NameField = setting("For people.", "", example="mag2")
+    access_points: AccessPointsField = setting("Its access points (BSSID), as `sojourn` may be told of them.", ())
+
+
 class Mag(Section):
     """The role of a Mobile Access Gateway (RFC 5213 section 6)."""
 
@@ -360,6 +384,10 @@ class Mag(Section):
     )
     profiles: tuple[MagProfile, ...] = setting("Nodes that are known, as tables `[[mag.profiles]]`.", ())
     everybody: MagEverybody = setting("Table `[mag.everybody]`.", MagEverybody())
+    neighbours: tuple[MagNeighbour, ...] = setting("Other gateways, as tables `[[mag.neighbours]]`.", ())
+    handovers: HandoversField = _mag("handovers", _HANDOVERS)
+    handover_wait: DurationField = _mag("handover_wait", _HANDOVER_WAIT)
+    handover_patience: DurationField = _mag("handover_patience", _HANDOVER_PATIENCE)
     visitors: PoolField | None = setting(
         "Nodes without mobility service get a prefix from here, which the network routes to this router; absent: "
         "they get nothing.",
@@ -611,6 +639,7 @@ LAYOUT = Layout(
         ("[[cmd.maars]]", CmdMaar),
         ("[cmd.retransmission]", Retransmission),
         ("[mag]", Mag),
+        ("[[mag.neighbours]]", MagNeighbour),
         ("[[mag.profiles]]", MagProfile),
         ("[mag.everybody]", MagEverybody),
         ("[[mag.hostapd]]", AccessPoint),

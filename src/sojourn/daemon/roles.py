@@ -23,6 +23,7 @@ from sojourn.daemon.configuration import (
     lma_configuration,
     maar_configuration,
     mag_configuration,
+    neighbours_of,
     speaks_ipv4,
 )
 from sojourn.daemon.model import ROLES, Cmd, File, Lma, Maar, Mag
@@ -158,7 +159,8 @@ def _parts(section: Section) -> _Parts:
             return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
-            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access, _points(section))
+            known = frozenset((*anchors_of(section), *neighbours_of(section)))
+            return _Parts(mag, known, forwarding, section.access, _points(section))
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             others = section.redirect.anchors if section.redirect is not None else ()

@@ -1,7 +1,8 @@
 """The forwarding effects in a Linux kernel: RFC 2473 tunnels, no device per tunnel (design.md 3).
 
     slot            nexthop object: via a permanent neighbour on the access link; or in a tunnel to the serving router;
-                    or via a neighbour on the loop that nobody answers for, so that packets wait in its queue
+                    or via a neighbour on the loop that nobody answers for, so that packets wait in its queue;
+                    or into a queue that keeps the order (`queues`)
     prefix          route to the nexthop object, table `nodes`
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
@@ -15,7 +16,8 @@ Rules, loop and access interfaces are in `installation`, the two ways to tunnel 
 interface that went down takes its nexthops along, those their routes) is put back when an effect meets the gap, and by
 `reassert`.
 
-Opening, starting and closing must run in the network namespace that is meant; `apply` may run anywhere.
+Opening, starting and closing must run in the network namespace that is meant; with fast handovers `apply` as well, else
+it may run anywhere.
 """
 
 from __future__ import annotations
@@ -27,11 +29,14 @@ from typing import assert_never
 from sojourn.core.effects import (
     EnsureCounter,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePrefix,
+    EnsureQueue,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -41,6 +46,7 @@ from sojourn.core.effects import (
     WithdrawMembership,
     WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawQueue,
     WithdrawSlot,
     WithdrawUplink,
 )
@@ -61,8 +67,9 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
+from sojourn.dataplane.queues import Lane, Queue, Queues
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
-from sojourn.dataplane.state import ForwardingState, Way
+from sojourn.dataplane.state import ForwardingState, Queued, Way
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -89,6 +96,7 @@ class LinuxDataplane:
         self._multicast = MulticastRouting(settings.upstream, settings.access) if settings.upstream else None
         self._ipv4 = Ipv4Filter(settings) if settings.ipv4 else None
         self._installation = Installation(self._netlink, settings)
+        self._queues = Queues(self._netlink, settings)
         self._snapshot: reconcile.Snapshot | None = None
         self._released: dict[int, float] = {}
         self._started = False
@@ -118,7 +126,8 @@ class LinuxDataplane:
         try:
             if table.fingerprint() != mark:
                 octets = filters.key_octets(self._settings.prefix_length)
-                table.install(mark, filters.CHAINS, filters.rules(self._settings), self._settings.peers, octets)
+                rules, peers = filters.rules(self._settings), self._settings.peers
+                table.install(mark, filters.CHAINS, rules, peers, octets, self._settings.neighbours)
         except OSError as error:
             hint = "this kernel cannot count packets; set counters = false to go without"
             raise OSError(error.errno, f"{error.strerror}: {hint}") from error
@@ -130,6 +139,7 @@ class LinuxDataplane:
             counted = set(self._filter.counters())
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
+        self._queues.take_stock()
         self.start()
         if self._ipv4 is not None:
             self._ipv4.begin()
@@ -149,6 +159,8 @@ class LinuxDataplane:
         prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
             self._filter_away(prefix, False)
+        self._queues.forget_left()
+        self._queues.prepare()
         sources = [] if self._ipv4 is None else self._ipv4.finish()
         return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes), *sources]
 
@@ -171,7 +183,8 @@ class LinuxDataplane:
         Goes on after a refusal, and raises the first one at the end.
         """
         installation = self._installation
-        steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all, installation.restore]
+        steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all]
+        steps += [self._queues.close, installation.restore]
         if self._filter is not None:
             steps.insert(3, self._filter.remove)
         if self._ipv4 is not None:
@@ -192,6 +205,7 @@ class LinuxDataplane:
 
     def leave(self) -> None:
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
+        self._queues.leave()
         self._netlink.close()
         for part in (self._filter, self._ipv4, self._multicast):
             if part is not None:
@@ -205,13 +219,21 @@ class LinuxDataplane:
             self.start()
         if self._released:
             self._close_loop(time.monotonic() - _LINGER)
+        self._queues.close_old()
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
+                self._end_queue(Lane(effect.slot, False))
+            case EnsureQueue() | EnsureFlowToNode() | EnsureFlowToRouter():
+                self._queue(effect)
+            case WithdrawQueue(slot):
+                self._end_queue(Lane(slot, True))
             case EnsurePrefix(prefix, slot):
                 self._ensure_prefix(prefix, slot)
             case WithdrawPrefix(prefix):
                 self._withdraw(Route(self._settings.tables.nodes, prefix))
+                if self.state.forwarded.get(self.state.prefixes.get(prefix, -1)) is not None:
+                    self._withdraw(Route(self._settings.forwarded_table, prefix))
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
@@ -340,6 +362,9 @@ class LinuxDataplane:
                 return Nexthop(number, *self._installation.tunnels.to(remote)), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
+            case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
+                queue = self._queues.used[Lane(slot, forwarded)]
+                return self._queues.entry(queue, station(slot), number)
             case _:
                 assert_never(way)
 
@@ -369,6 +394,56 @@ class LinuxDataplane:
         if isinstance(previous, EnsureHold) or self._released.pop(slot, None) is not None:
             things.append(self._way_round(slot))
         self._withdraw(*things)
+        for forwarded in (False, True):
+            self._end_queue(Lane(slot, forwarded))
+
+    # --- queues that keep the order ---------------------------------------------------------------------------------
+
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """See `Dataplane.waiting`."""
+        waiting, dropped = self._queues.count(Lane(slot, False))
+        forwarded, more = self._queues.count(Lane(slot, True))
+        return waiting, forwarded, dropped + more
+
+    def _queue(self, way: Queued) -> None:
+        """First where the queue leads, then that it holds or lets go, then that packets go into it."""
+        lane = Lane(way.slot, way.forwarded)
+        if isinstance(way, EnsureQueue):
+            self._queues.take(lane)
+        else:
+            self._lead(way, self._queues.used.get(lane) or self._queues.take(lane))
+        if not way.forwarded:
+            self._point(way)
+        else:
+            self._divert(way)
+        if not isinstance(way, EnsureQueue):
+            self._queues.open(lane)
+
+    def _lead(self, way: EnsureFlowToNode | EnsureFlowToRouter, queue: Queue) -> None:
+        if isinstance(way, EnsureFlowToNode):
+            nexthop, neighbour = self._nexthop(EnsureDelivery(way.slot, way.interface, way.link_layer))
+        else:
+            nexthop, neighbour = self._nexthop(EnsureTunnel(way.slot, way.remote))
+        leaving = nexthop._replace(id=self._queues.exit_number(queue))
+        things: list[KernelObject] = [] if neighbour is None else [neighbour]
+        things += [leaving, *self._queues.exit(queue)]
+        self._netlink.request(*(thing.ensure() for thing in things))
+
+    def _divert(self, way: Queued) -> None:
+        """What neighbours forward to the slot's prefixes goes into its own queue."""
+        queue = self._queues.used[Lane(way.slot, True)]
+        nexthop, neighbour = self._queues.entry(queue, station(way.slot), self._queues.entry_number(queue))
+        prefixes = [prefix for prefix, slot in self.state.prefixes.items() if slot == way.slot]
+        things: list[KernelObject] = [neighbour, nexthop]
+        things += [Route(self._settings.forwarded_table, prefix, nexthop=nexthop.id) for prefix in prefixes]
+        self._netlink.request(*(thing.ensure() for thing in things))
+
+    def _end_queue(self, lane: Lane) -> None:
+        """Nothing leads into it from now on: what is forwarded has no nexthop of its own, nor routes."""
+        queue = self._queues.used.get(lane)
+        if queue is not None and lane.forwarded:
+            self._netlink.request(Nexthop(self._queues.entry_number(queue), 0).withdraw())
+        self._queues.give_back(lane)
 
     # --- prefixes -----------------------------------------------------------------------------------------------
 
@@ -385,6 +460,10 @@ class LinuxDataplane:
                 self._netlink.request(neighbour.ensure())
             self._restore_slot(slot, nexthop)
             self._netlink.request(route.ensure())
+        queue = self._queues.used.get(Lane(slot, True))
+        if queue is not None:
+            entry = self._queues.entry_number(queue)
+            self._ensure(Route(self._settings.forwarded_table, prefix, nexthop=entry))
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables

@@ -18,6 +18,8 @@ _TCP_AND_IPV6 = 60
 SLOTS = (1 << 24) - 2
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
 TRIAL = SLOTS + 1
+_OF_HANDOVERS = 1 << 16
+"""Tables for handovers come so far behind those for peers (`ipv4_ways`)."""
 """The nexthop that shows what the kernel can do, and is gone at once."""
 
 
@@ -53,8 +55,10 @@ class Priorities:
     multicast: int = 11
     stray_groups: int = 12
     local: int = 100
+    queues: int = 104
     sources: int = 105
     oversize: int = 106
+    forwarded: int = 107
     uplinks_first: int = 108
     plain: int = 109
     nodes: int = 110
@@ -128,6 +132,13 @@ class LinuxSettings:
     tunnels: tuple[str, str] = ("sojourn2", "sojourn3")
     """Interfaces of our own where the backend is ``ip6tnl``: what goes into tunnels, and what comes out."""
 
+    handovers: int = 0
+    """Fast handovers (RFC 5949) that may be under way at a time; 0: there are none. Needs `counters`."""
+    handover_packets: int = 1000
+    """Packets that wait in one queue of a handover, at most; each is as long as the MTU at most."""
+    neighbours: tuple[Address, ...] = ()
+    """The peers that forward packets in a handover."""
+
     @property
     def ipv4_ways(self) -> dict[Address, tuple[int, int]]:
         """Mark and table of the packets of IPv4 that leave through the tunnel to each peer.
@@ -137,6 +148,31 @@ class LinuxSettings:
         """
         numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
         return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
+
+    @property
+    def queue_tables(self) -> range:
+        """A routing table for each queue of a handover."""
+        first = self.nexthops + _OF_HANDOVERS + 2
+        return range(first, first + 2 * self.handovers)
+
+    @property
+    def forwarded_table(self) -> int:
+        """The routing table of what neighbours forward to nodes in a handover."""
+        return self.nexthops + _OF_HANDOVERS
+
+    @property
+    def strays_table(self) -> int:
+        """The routing table of strays, where some of them may go on."""
+        return self.nexthops + _OF_HANDOVERS + 1
+
+    @property
+    def forwarded_mark(self) -> int:
+        """The packet mark of what came out of a neighbour's tunnel."""
+        lowest = self.mark_mask & -self.mark_mask
+        rest = self.mark_mask ^ lowest
+        second = rest & -rest
+        other = self.mark ^ second
+        return other if other else self.mark ^ lowest ^ second
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

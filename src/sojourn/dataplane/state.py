@@ -13,11 +13,14 @@ from typing import TypeAlias, assert_never
 from sojourn.core.effects import (
     EnsureCounter,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePrefix,
+    EnsureQueue,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -27,13 +30,16 @@ from sojourn.core.effects import (
     WithdrawMembership,
     WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawQueue,
     WithdrawSlot,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 
-Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold
+Queued: TypeAlias = EnsureQueue | EnsureFlowToNode | EnsureFlowToRouter
+"""A queue of a slot, and where it leads."""
+Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold | Queued
 """Where a slot points."""
 
 
@@ -42,6 +48,8 @@ class ForwardingState:
     """What should hold. Insertion order is kept, so that installing it again follows the order of the effects."""
 
     slots: dict[int, Way] = field(default_factory=dict)
+    forwarded: dict[int, Queued] = field(default_factory=dict)
+    """Where what other routers forward to a slot goes, if not where everything goes."""
     prefixes: dict[Prefix, int] = field(default_factory=dict)
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
     counters: set[Prefix] = field(default_factory=set)
@@ -55,8 +63,16 @@ class ForwardingState:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self.slots[effect.slot] = effect
+            case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
+                if forwarded:
+                    self.forwarded[slot] = effect
+                else:
+                    self.slots[slot] = effect
+            case WithdrawQueue(slot):
+                self.forwarded.pop(slot, None)
             case WithdrawSlot(slot):
                 self.slots.pop(slot, None)
+                self.forwarded.pop(slot, None)
                 for prefix in [prefix for prefix, used in self.prefixes.items() if used == slot]:
                     del self.prefixes[prefix]  # as in the kernel: routes go with their nexthop
             case EnsurePrefix(prefix, slot):
@@ -93,6 +109,7 @@ class ForwardingState:
         for interface, link_local in sorted(self.logical_interfaces):
             yield EnsureLogicalInterface(interface, link_local)
         yield from self.slots.values()
+        yield from self.forwarded.values()
         for prefix, slot in self.prefixes.items():
             yield EnsurePrefix(prefix, slot)
         for prefix, anchor in self.uplinks.items():
@@ -109,6 +126,7 @@ class ForwardingState:
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
+        withdrawals += [WithdrawQueue(slot) for slot in self.forwarded if slot not in asked.forwarded]
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
         identities = sorted(self.logical_interfaces - asked.logical_interfaces)
         withdrawals += [WithdrawLogicalInterface(*identity) for identity in identities]
@@ -150,5 +168,11 @@ def _way_text(way: Way | None) -> str:
             return f"tunnel {text(remote)}"
         case EnsureHold():
             return "hold"
+        case EnsureQueue():
+            return "queue"
+        case EnsureFlowToNode(_, _, interface, link_layer):
+            return f"queue, then {interface} {link_layer_text(link_layer)}"
+        case EnsureFlowToRouter(_, _, remote):
+            return f"queue, then tunnel {text(remote)}"
         case _:
             assert_never(way)

@@ -48,6 +48,7 @@ _scenarios: dict[str, Scenario] = {}
 _MODULES = (
     "sojourn.lab.demo",
     "sojourn.lab.extensions",
+    "sojourn.lab.handover",
     "sojourn.lab.multicast",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
