@@ -71,6 +71,7 @@ WRONG = [
     ('"2001:db8:b2::1"', '"2001:db8:f::1"', ":10: mag.neighbours[0].address: ", "is this gateway or its LMA"),
     ("handovers = 16", "handovers = -1", ":6: mag.handovers: ", "expected a whole number from 0 to 1024"),
     ("handovers = 16", "handovers = 16\ncounters = false", ":6: mag.handovers: ", "needs nf_tables"),
+    ("handovers = 16", 'handovers = 16\nbackend = "ip6tnl"', ":7: mag.backend: ", "has no fast handovers"),
     ("handover_packets = 500", "mark = 4\nmark_mask = 4", ":14: mag.kernel.mark_mask: ", "has one bit"),
     ('"02:00:00:00:00:a2"', '"ap2"', ":11: mag.neighbours[0].access_points", "expected"),
 ]  # fmt: skip

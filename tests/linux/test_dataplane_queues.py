@@ -4,6 +4,7 @@ straight way. Judged by sequence numbers, at 2,000 packets a second."""
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,10 +25,10 @@ from sojourn.core.effects import (
 )
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.lab.kernel_state import KernelState
-from sojourn.wire.addresses import text
-from support.dataplane_bed import AR1, AR2, HOME, HOST, SERVER, Bed, Stream, arrives
+from sojourn.wire.addresses import prefix, text
+from support.dataplane_bed import AR1, AR2, HOME, HOST, SERVER, Bed, Stream, arrives, captured
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.nf_tables]
 
 RATE = 2000
 FAST = {"handovers": 4}
@@ -161,6 +162,30 @@ def came(host: socket.socket) -> list[bytes]:
     return found
 
 
+def test_packets_of_ipv4_wait_too(bed: Bed) -> None:
+    """And go to the node, or through the tunnel, when they are let go: they are routed once more behind the queue."""
+    plane = fast(bed, "ar1", ipv4=True)
+    home, mac = prefix("10.1.0.9/32"), bed.mac("a", "ar1")
+    plane.apply(EnsureDelivery(1, "acc0", mac))
+    plane.apply(EnsurePrefix(home, 1))
+    packet = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 24, 0, 0, 64, 253, 0, b"\xc0\0\2\1", b"\x0a\1\0\x09")
+    total = sum(struct.unpack("!10H", packet))
+    checksum = ~(total + (total >> 16)) & 0xFFFF
+    packet = packet[:10] + checksum.to_bytes(2, "big") + packet[12:] + b"wait"
+    with bed.wire("core", "ar1") as core, bed.wire("a", "ar1") as host:
+        to_router = ("ar1", 0x0800, 0, 0, bed.ends["ar1", "core"].link_layer)
+        plane.apply(EnsureQueue(1, False))
+        core.sendto(packet, to_router)
+        assert not [one for one in captured(host) if one.endswith(b"wait")]
+        plane.apply(EnsureFlowToNode(1, False, "acc0", mac))
+        assert len([one for one in captured(host) if one.endswith(b"wait")]) == 1
+        plane.apply(EnsureQueue(1, False))
+        core.sendto(packet, to_router)
+        plane.apply(EnsureFlowToRouter(1, False, AR2))
+        tunnelled = [one for one in captured(core) if one[:1] == b"\x60" and one[6:7] == b"\4"]
+        assert [(one[24:40], one[-4:]) for one in tunnelled] == [(AR2, b"wait")]
+
+
 def test_a_queue_has_an_end(bed: Bed) -> None:
     """Ten packets find room, the rest is dropped and counted: the kernel's memory is not at a stranger's disposal."""
     plane = fast(bed, "ar1", handover_packets=10)
@@ -199,8 +224,9 @@ def test_a_daemon_that_died_while_packets_waited_leaves_nothing_that_waits_on(be
         bed.serve_home(successor)
         successor.finish()
         assert arrives(server, host, HOST)
-        lines = KernelState.of(bed.namespaces["ar1"]).lines
-        assert not any("sojourn0q" in line for line in lines if line.startswith(("route", "nexthop", "neighbour")))
+        lines = [line for line in KernelState.of(bed.namespaces["ar1"]).lines if "sojourn0q" in line]
+        left = [line for line in lines if line.startswith(("route", "nexthop", "neighbour"))]
+        assert [line for line in left if "to ff00::/8" not in line] == []  # which the kernel has for every interface
 
 
 def test_an_orderly_stop_leaves_nothing_of_a_handover(bed: Bed) -> None:

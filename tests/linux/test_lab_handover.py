@@ -20,7 +20,7 @@ from sojourn.wire.addresses import link_layer_text
 from sojourn.wire.units import SECOND
 from support.capture import complaints, dissect
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab, pytest.mark.nf_tables, pytest.mark.timeout(180)]
 
 NAMES = {"mag": ("MAG", "pmipv6"), "maar": ("MAAR", "walk")}
 NOT_TEXT = "Expert Info (Warning/Undecoded): Trailing stray characters"

@@ -114,7 +114,7 @@ def _leases(engine: MobilityAnchorAccessRouter, leased: dict[Prefix, bytes]) -> 
         yield f"questions of {set(engine.dhcp.questions)}, whom nobody knows"
     held, shown = set(), {}
     for key, session in engine.sessions.items():
-        if session.presence in (Presence.SERVED, Presence.DEPARTED):
+        if session.presence in (Presence.SERVED, Presence.DEPARTED) and not _on_its_way(engine, key):
             held.update((key, prefix) for prefix in engine._leased(session))
             for prefix in engine._leased(session):
                 if prefix.is_ipv4 and (subnet := leases.subnet(prefix)) is not None:

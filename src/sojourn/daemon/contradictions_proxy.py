@@ -64,11 +64,13 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def handovers(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
-    """Fast handovers tell packets apart by marks."""
+    """Fast handovers tell packets apart by marks, and have queues of their own."""
     if not isinstance(section.get("handovers"), int) or section["handovers"] < 1:
         return
     if section.get("counters") is False:
         yield Fault((role, "handovers"), "needs nf_tables, and counters are off", "expected counters = true")
+    if section.get("backend") == "ip6tnl":
+        yield Fault((role, "backend"), "'ip6tnl' has no fast handovers, and there are", 'expected "auto" or "seg6"')
     mask = table(section.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask.bit_count() < 2:
         yield Fault((role, "kernel", "mark_mask"), f"{mask:#x} has one bit", "expected two at least: for handovers")

@@ -147,7 +147,7 @@ class Multicast(Section):
 
 
 class AccessPoint(Section):
-    """A hostapd in the daemon's network namespace: it says which stations came, who they are, and which left."""
+    """A hostapd in the daemon's network namespace: it says which stations came, who they are, which left and which will."""
 
     control: SocketField = setting(
         "Its control socket for one interface (`ctrl_interface` of hostapd.conf).", example="/run/hostapd/wlan0"

@@ -34,9 +34,9 @@ from typing import NamedTuple
 from sojourn.dataplane import links
 from sojourn.dataplane.installation import station
 from sojourn.dataplane.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, Netlink, attribute, attributes, nested
-from sojourn.dataplane.objects import RTN_THROW, Neighbour, Nexthop, Route, Rule
+from sojourn.dataplane.objects import AF_INET, AF_INET6, RTN_THROW, Neighbour, Nexthop, Route, Rule
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
-from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix
+from sojourn.wire.addresses import ANY, ANY_IPV4, Address, LinkLayer, Prefix
 
 _RTM_NEWQDISC, _RTM_DELQDISC, _RTM_GETQDISC = 36, 37, 38
 _TC = struct.Struct("=BxxxiIII")
@@ -234,15 +234,17 @@ class Queues:
         """Of the nexthop that what comes out of the queue takes."""
         return self._settings.nexthops + SLOTS - 1 - 2 * self._settings.handovers - queue.number
 
-    def exit(self, queue: Queue) -> tuple[Route, Route, Rule]:
+    def exit(self, queue: Queue) -> Iterator[Route | Rule]:
         """What leads out of its far end to the nexthop `exit_number`.
 
         What was encapsulated there is looked up again as if it had come out anew: it goes on to the other tables.
         """
         table = self._settings.queue_tables[queue.number]
-        rule = Rule(self._settings.priorities.queues, table, queue.far_name)
-        encapsulated = Route(table, ANY, Prefix(self._settings.address, 128), RTN_THROW)
-        return encapsulated, Route(table, ANY, nexthop=self.exit_number(queue)), rule
+        yield Route(table, ANY, Prefix(self._settings.address, 128), RTN_THROW)
+        families = ((AF_INET6, ANY), (AF_INET, ANY_IPV4)) if self._settings.ipv4 else ((AF_INET6, ANY),)
+        for family, anywhere in families:
+            yield Route(table, anywhere, nexthop=self.exit_number(queue))
+            yield Rule(self._settings.priorities.queues, table, queue.far_name, family=family)
 
     # --- kernel -----------------------------------------------------------------------------------------------------
 

@@ -70,8 +70,10 @@ class FastHandover(GatewayRegistration[S]):
 
     def _on_handover_event(self, event: HandoverExpected | QueueCounted | PathProbed) -> None:
         match event:
-            case HandoverExpected(octets, target):
+            case HandoverExpected(octets, target) if self.configuration.handovers:
                 self._on_handover_expected(octets, target)
+            case HandoverExpected():
+                pass  # what is told is of no use here
             case QueueCounted():
                 self._on_queue_counted(event)
             case PathProbed(remote):

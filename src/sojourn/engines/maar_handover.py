@@ -29,8 +29,8 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
         if session.legacy:
             prefixes = tuple(session.anchored)
             return context_options(session.link_layer, prefixes, self.configuration.cmd, {}) if prefixes else ()
-        own = () if session.own is None else (session.own,)
-        return context_options(session.link_layer, own, self.configuration.address, session.anchored)
+        ours = self._anchored_here(session)
+        return context_options(session.link_layer, ours, self.configuration.address, session.anchored)
 
     def _anchors_of(self, session: Session, new: Address) -> set[Address]:
         return set(session.anchored.values()) - {new, self.configuration.address}
@@ -55,11 +55,18 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
         handover = self.handovers.get(session.node)
         return handover is not None and prefix in handover.prefixes
 
+    def _serve_leased(self, session: Session, prefix: Prefix) -> None:
+        """A lease is looked after from the attachment on."""
+        if not self._is_expected(session):
+            super()._serve_leased(session, prefix)
+
+    def _is_expected(self, session: Session) -> bool:
+        handover = self.handovers.get(session.node)
+        return handover is not None and handover.phase in (Phase.EXPECTING, Phase.RETURNING)
+
     def _is_told_anew(self, session: Session) -> bool:
         """An expected node is nobody to tell the CMD of."""
-        handover = self.handovers.get(session.node)
-        expected = handover is not None and handover.phase in (Phase.EXPECTING, Phase.RETURNING)
-        return not expected and super()._is_told_anew(session)
+        return not self._is_expected(session) and super()._is_told_anew(session)
 
     def _tunnel(self, session: Session, serving: Address) -> None:
         """The CMD says where the node is: what waits for it goes there first."""
