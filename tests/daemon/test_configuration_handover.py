@@ -72,6 +72,7 @@ WRONG = [
     ("handovers = 16", "handovers = -1", ":6: mag.handovers: ", "expected a whole number from 0 to 1024"),
     ("handovers = 16", "handovers = 16\ncounters = false", ":6: mag.handovers: ", "needs nf_tables"),
     ("handovers = 16", 'handovers = 16\nbackend = "ip6tnl"', ":7: mag.backend: ", "has no fast handovers"),
+    ("[mag.kernel]", "[mag.transient_bindings]\n[mag.kernel]", ":6: mag.handovers: ", "two ways to await a node"),
     ("handover_packets = 500", "mark = 4\nmark_mask = 4", ":14: mag.kernel.mark_mask: ", "has one bit"),
     ('"02:00:00:00:00:a2"', '"ap2"', ":11: mag.neighbours[0].access_points", "expected"),
 ]  # fmt: skip

@@ -37,8 +37,11 @@ from sojourn.core.effects import (
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -54,7 +57,9 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.events import Commanded, GroupsReported, HandoverExpected, NodeSeen, Sighting
@@ -378,6 +383,17 @@ def describe(effect: Effect) -> str:
             return f"from {_prefix(network)}: {'plain' if anchor is None else 'tunnel to ' + _name(anchor)}"
         case WithdrawUplink(network):
             return f"from {_prefix(network)}: drop"
+        case EnsurePaths(slot, remotes):
+            return f"slot {slot}: tunnels to {', '.join(map(_name, remotes))}"
+        case EnsureSpread(network, sources):
+            return f"from {_prefix(network)}: spread over {', '.join(map(text, sources))}"
+        case WithdrawSpread(network):
+            return f"from {_prefix(network)}: spread no more"
+        case EnsureShortcut(source, destination, remote):
+            way = "straight" if remote is None else f"tunnel to {_name(remote)}"
+            return f"from {_prefix(source)} to {_prefix(destination)}: {way}"
+        case WithdrawShortcut(source, destination):
+            return f"from {_prefix(source)} to {_prefix(destination)}: as all"
         case EnsureCounter(network):
             return f"count {_prefix(network)}"
         case WithdrawCounter(network):

@@ -60,6 +60,14 @@ class EnsureTunnel:
 
 
 @dataclass(slots=True)
+class EnsurePaths:
+    """The slot points through tunnels to all of `remotes`: every flow takes one of them (RFC 8278)."""
+
+    slot: int
+    remotes: tuple[Address, ...]
+
+
+@dataclass(slots=True)
 class EnsureHold:
     """Packets to the slot wait in the kernel until it points somewhere again (at most a few seconds)."""
 
@@ -101,6 +109,41 @@ class WithdrawUplink:
     """Packets from `prefix` off an access link are dropped again."""
 
     prefix: Prefix
+
+
+@dataclass(slots=True)
+class EnsureSpread:
+    """Flows from `prefix` that go to an anchor leave from `sources`, addresses of ours: each from one (RFC 8278)."""
+
+    prefix: Prefix
+    sources: tuple[Address, ...]
+
+
+@dataclass(slots=True)
+class WithdrawSpread:
+    """All flows from `prefix` leave from our first address."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
+class EnsureShortcut:
+    """Packets from `source` off an access link to `destination` pass all anchors by (RFC 6705).
+
+    They take a tunnel to `remote`, or, when that is None, the way of the slot of `destination`, whose node is here.
+    """
+
+    source: Prefix
+    destination: Prefix
+    remote: Address | None
+
+
+@dataclass(slots=True)
+class WithdrawShortcut:
+    """Packets from `source` to `destination` go where all packets from `source` go."""
+
+    source: Prefix
+    destination: Prefix
 
 
 @dataclass(slots=True)
@@ -356,12 +399,17 @@ class Report:
 ForwardingEffect: TypeAlias = (
     EnsureDelivery
     | EnsureTunnel
+    | EnsurePaths
     | EnsureHold
     | WithdrawSlot
     | EnsurePrefix
     | WithdrawPrefix
     | EnsureUplink
     | WithdrawUplink
+    | EnsureSpread
+    | WithdrawSpread
+    | EnsureShortcut
+    | WithdrawShortcut
     | EnsureCounter
     | WithdrawCounter
     | EnsureLogicalInterface

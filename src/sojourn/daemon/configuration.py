@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from sojourn.daemon import contradictions
 from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, MagEverybody, Multicast, Retransmission
 from sojourn.daemon.model_extensions import settings as engine_settings
+from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
@@ -177,7 +178,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             )
         case Mag():
             neighbours = neighbours_of(section)
-            peers = (*anchors_of(section), *neighbours)
+            peers = tuple(dict.fromkeys((*anchors_of(section), *_other_ends(section), *neighbours)))
             settings = LinuxSettings(
                 section.address,
                 section.visitors,
@@ -188,14 +189,21 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 neighbours=neighbours,
                 **_of_access(section),
             )
+            if section.multipath is not None:
+                settings = replace(settings, path_addresses=section.multipath.care_of)
             if section.link_local_of_lma:
                 settings = replace(settings, link_local=None)
         case Lma():
             ends = tuple(end for gateway in section.gateways for end in (gateway.address, *gateway.care_of))
             owned = (*section.pools, *(prefix for known in section.profiles for prefix in known.prefixes))
+            if section.delegation is not None:
+                own = (prefix for prefixes in section.delegation.nodes.values() for prefix in prefixes)
+                owned = (*owned, *section.delegation.pools, *own)
             settings = LinuxSettings(
                 section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
             )
+            if section.user_plane is not None:
+                settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
     return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))
 
@@ -236,6 +244,14 @@ def neighbours_of(section: Mag) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(one.address for one in section.neighbours)) if section.handovers else ()
 
 
+def _other_ends(section: Mag) -> tuple[Address, ...]:
+    """Who else packets come from in tunnels."""
+    localized, user_plane = section.localized_routing, section.user_plane
+    listed = () if localized is None else localized.gateways
+    gateways = tuple(gateway for gateway in listed if gateway != section.address)
+    return gateways if user_plane is None else (*gateways, *user_plane.addresses)
+
+
 def _moved(numbers: N, distance: int) -> N:
     """The same numbers, all of them moved."""
     moved = {field.name: getattr(numbers, field.name) + distance for field in fields(numbers)}
@@ -246,7 +262,12 @@ def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
     made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours"}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
-    return {name: engine_settings(getattr(section, name)) for name in names}
+    return {name: _told(getattr(section, name)) for name in names}
+
+
+def _told(value: Any) -> Any:
+    """What the engine is told in the place of a value of the file."""
+    return value.settings() if isinstance(value, ExtensionTable) else engine_settings(value)
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:

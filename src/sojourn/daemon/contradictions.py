@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from sojourn.daemon import contradictions_proxy as proxy
+from sojourn.daemon import contradictions_ways as ways
 from sojourn.dataplane.multicast import INTERFACES
 from sojourn.dataplane.settings import LinuxSettings, marks
 from sojourn.engines.configuration import MulticastConfiguration
@@ -51,6 +52,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _peers(maar)
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
+    faults += [*ways.gateway(mag), *ways.anchor(lma)]
     for role, table in (("maar", maar), ("mag", mag)):
         faults += _access(role, table)
         faults += _access_points(role, table)

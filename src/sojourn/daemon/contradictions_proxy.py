@@ -69,6 +69,9 @@ def handovers(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
         return
     if section.get("counters") is False:
         yield Fault((role, "handovers"), "needs nf_tables, and counters are off", "expected counters = true")
+    if section.get("transient_bindings") is not None:
+        both = "and transient_bindings are two ways to await a node"
+        yield Fault((role, "handovers"), both, "expected one of them: handovers = 0, or no transient bindings")
     if section.get("backend") == "ip6tnl":
         yield Fault((role, "backend"), "'ip6tnl' has no fast handovers, and there are", 'expected "auto" or "seg6"')
     mask = table(section.get("kernel")).get("mark_mask")

@@ -55,7 +55,7 @@ PriorityField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=32_000), Expected("a whole number from 1 to 32000", 9)
 ]
 NexthopField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - (1 << 24)), Expected("a whole number below 2^32 - 2^24", 0x8C000000)
+    int, Strict(), Field(ge=1, le=(1 << 32) - (3 << 24)), Expected("a whole number below 2^32 - 3 * 2^24", 0x8C000000)
 ]
 MarkField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=(1 << 32) - 1), Expected("a whole number of 32 bits, not 0", 0x8C0000)

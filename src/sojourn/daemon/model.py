@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from sojourn.daemon import model_extensions as extensions
+from sojourn.daemon import model_ways as ways
 from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
     AccessPointsField,
@@ -147,7 +148,7 @@ class Multicast(Section):
 
 
 class AccessPoint(Section):
-    """A hostapd in the daemon's network namespace: it says which stations came, who they are, which left and which will."""
+    """A hostapd in the daemon's network namespace: it says which stations came, who they are, which left or will."""
 
     control: SocketField = setting(
         "Its control socket for one interface (`ctrl_interface` of hostapd.conf).", example="/run/hostapd/wlan0"
@@ -171,7 +172,10 @@ class Kernel(Section):
         "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
         Priorities.inner_spoofing,
     )
-    nexthops: NexthopField = setting("Nexthop objects have this number and 2^24 - 1 more.", LinuxSettings.nexthops)
+    nexthops: NexthopField = setting(
+        "Nexthop objects have this number and 2^24 - 1 more; behind them come as many again, twice, for groups.",
+        LinuxSettings.nexthops,
+    )
     mark: MarkField = setting("The packet mark of what is too big for a tunnel.", LinuxSettings.mark)
     mark_mask: MarkField = setting("The bits of packet marks that are the daemon's own.", LinuxSettings.mark_mask)
     hold_octets: HoldField = setting("Kernel memory for the packets of one node that wait.", LinuxSettings.hold_octets)
@@ -465,6 +469,13 @@ class Mag(Section):
     dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6.", ())
     domains: DomainsField = setting("Domains in which nodes look names up.", ())
     multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
+    localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
+    transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
+    delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
+    bulk_registration: ways.MagBulkRegistration | None = setting("Table `[mag.bulk_registration]`.", None)
+    user_plane: ways.MagUserPlane | None = setting("Table `[mag.user_plane]`.", None)
+    flow_mobility: ways.MagFlowMobility | None = setting("Table `[mag.flow_mobility]`.", None)
+    multipath: ways.MagMultipath | None = setting("Table `[mag.multipath]`.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
     heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
     revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
@@ -576,6 +587,13 @@ class Lma(Section):
     vendors: Annotated[tuple[extensions.EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
         "Private enterprise numbers whose options are kept, shown and returned (RFC 5094).", ()
     )
+    localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
+    transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
+    delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
+    bulk_registration: ways.LmaBulkRegistration | None = setting("Table `[lma.bulk_registration]`.", None)
+    user_plane: ways.LmaUserPlane | None = setting("Table `[lma.user_plane]`.", None)
+    flow_mobility: ways.LmaFlowMobility | None = setting("Table `[lma.flow_mobility]`.", None)
+    multipath: ways.LmaMultipath | None = setting("Table `[lma.multipath]`.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
     tolerate: ToleranceField = setting(
         "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
@@ -645,6 +663,13 @@ LAYOUT = Layout(
         ("[[mag.hostapd]]", AccessPoint),
         ("[mag.retransmission]", Retransmission),
         ("[mag.multicast]", Multicast),
+        ("[mag.localized_routing]", ways.MagLocalizedRouting),
+        ("[mag.transient_bindings]", ways.MagTransientBindings),
+        ("[mag.delegation]", ways.MagDelegation),
+        ("[mag.bulk_registration]", ways.MagBulkRegistration),
+        ("[mag.user_plane]", ways.MagUserPlane),
+        ("[mag.flow_mobility]", ways.MagFlowMobility),
+        ("[mag.multipath]", ways.MagMultipath),
         ("[mag.kernel]", Kernel),
         ("[mag.heartbeat]", extensions.Heartbeat),
         ("[mag.revocation]", extensions.MagRevocation),
@@ -655,6 +680,13 @@ LAYOUT = Layout(
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
+        ("[lma.localized_routing]", ways.LmaLocalizedRouting),
+        ("[lma.transient_bindings]", ways.LmaTransientBindings),
+        ("[lma.delegation]", ways.LmaDelegation),
+        ("[lma.bulk_registration]", ways.LmaBulkRegistration),
+        ("[lma.user_plane]", ways.LmaUserPlane),
+        ("[lma.flow_mobility]", ways.LmaFlowMobility),
+        ("[lma.multipath]", ways.LmaMultipath),
         ("[lma.kernel]", Kernel),
         ("[lma.heartbeat]", extensions.Heartbeat),
         ("[lma.revocation]", extensions.LmaRevocation),

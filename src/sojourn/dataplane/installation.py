@@ -70,6 +70,8 @@ class Installation:
         self.bridges: set[str] = set()
         self.tunnels: Tunnels
         """Chosen by `prepare`."""
+        self.sources: dict[Address, int] = {}
+        """The interface that makes each address of ours the source of a tunnel."""
 
     def index(self, name: str) -> int:
         """The interface `name`. Raises OSError ENODEV."""
@@ -98,6 +100,10 @@ class Installation:
             found = self._look()
         self.near = found[near].index
         self.far_link_layer = found[far].link_layer
+        self.sources[settings.address] = self.near
+        for address, pair in zip(settings.path_addresses, self._path_pairs(), strict=True):
+            self.sources[address] = self._prepare_path(pair)
+        found = self._look()
         before = _Before.parse(found[near].alias + found[far].alias)
         if before.complete([found[name] for name in settings.access], settings.ipv4):
             self._remember(before, found[near].index, found[far].index)
@@ -117,6 +123,22 @@ class Installation:
                     links.write_setting(f"conf/{name}/{setting}", 1, IPV4)
             if settings.link_layer is not None and found[name].link_layer != settings.link_layer:
                 links.set_link_layer(self._netlink, found[name].index, settings.link_layer)
+
+    def _path_pairs(self) -> list[tuple[str, str]]:
+        """A veth pair for each address that some tunnels begin at, named after the loop."""
+        near, far = self._settings.loop
+        return [(f"{near}-{number}", f"{far}-{number}") for number in range(1, len(self._settings.path_addresses) + 1)]
+
+    def _prepare_path(self, pair: tuple[str, str]) -> int:
+        """The near end: the source of a tunnel is the address of its nominal device."""
+        found = self._look()
+        if pair[0] not in found:
+            links.add_veth(self._netlink, *pair, self._settings.tunnel_mtu)
+            found = self._look()
+        for name in pair:
+            links.raise_quiet(self._netlink, found[name].index, self._settings.tunnel_mtu)
+        links.write_setting(f"conf/{pair[0]}/use_oif_addrs_only", 1)
+        return found[pair[0]].index
 
     def _prepare_hold(self, near: str) -> None:
         """A neighbour that is looked for in vain is given up after `hold_seconds`, with all packets that wait."""
@@ -140,7 +162,8 @@ class Installation:
     def objects(self) -> Iterator[KernelObject]:
         """What stands in the kernel, in an order that loses no packet while it is put there."""
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
-        yield InterfaceAddress(self.near, settings.address, 128)
+        for address in (settings.address, *settings.path_addresses):
+            yield InterfaceAddress(self.sources[address], address, 128)
         yield self.round_trip
         yield Nexthop(settings.nexthops + SLOTS, self.near, gateway=station(SLOTS))
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
@@ -172,12 +195,8 @@ class Installation:
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():
             yield Rule(priorities.local, _LOCAL_TABLE)
-        yield Rule(
-            priorities.decapsulation,
-            tables.decapsulation,
-            destination=settings.address,
-            ip_protocol=_IPV6_IN_IPV6,
-        )
+        for own in settings.addresses:
+            yield Rule(priorities.decapsulation, tables.decapsulation, destination=own, ip_protocol=_IPV6_IN_IPV6)
 
     def _multicast_objects(self) -> Iterator[KernelObject]:
         """Who may send to groups: nodes, with an address of our pool; at a MAG nobody. No route can say so, as the
@@ -270,7 +289,8 @@ class Installation:
                     links.set_link_layer(self._netlink, link.index, link_layer)
             for setting, value in zip(_ANSWER_FOR_OTHERS, before.answering.get(link.index, ""), strict=False):
                 links.write_setting(f"conf/{link.name}/{setting}", value, IPV4)
-        links.delete_link(self._netlink, found[near].index)
+        for name in (near, *(pair[0] for pair in self._path_pairs() if pair[0] in found)):
+            links.delete_link(self._netlink, found[name].index)
         if before.forwarding is not None:
             links.write_setting("conf/all/forwarding", before.forwarding)
         if before.forwarding_ipv4 is not None:

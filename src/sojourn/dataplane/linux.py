@@ -7,6 +7,7 @@
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
                     nexthop object)
+    shortcut        `DESTINATION from SOURCE` in table `uplinks`: via the neighbour of a slot, or through a tunnel
     counter         element of the nf_tables sets `away` and `far`
     multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
     IPv4            routes to the same nexthop objects; sources in the nf_tables sets of `ipv4_filter`
@@ -35,8 +36,11 @@ from sojourn.core.effects import (
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -47,7 +51,9 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
@@ -67,9 +73,9 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
-from sojourn.dataplane.queues import Lane, Queue, Queues
-from sojourn.dataplane.settings import SLOTS, LinuxSettings
-from sojourn.dataplane.state import ForwardingState, Queued, Way
+from sojourn.dataplane.queues import Lane, Queues
+from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
+from sojourn.dataplane.state import ForwardingState, OneWay, Queued
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -223,11 +229,14 @@ class LinuxDataplane:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
-                self._end_queue(Lane(effect.slot, False))
+                self._queues.end(Lane(effect.slot, False))
+            case EnsurePaths(slot):
+                self._point_to_paths(effect)
+                self._queues.end(Lane(slot, False))
             case EnsureQueue() | EnsureFlowToNode() | EnsureFlowToRouter():
                 self._queue(effect)
             case WithdrawQueue(slot):
-                self._end_queue(Lane(slot, True))
+                self._queues.end(Lane(slot, True))
             case EnsurePrefix(prefix, slot):
                 self._ensure_prefix(prefix, slot)
             case WithdrawPrefix(prefix):
@@ -238,6 +247,14 @@ class LinuxDataplane:
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
                 self._withdraw_uplink(prefix)
+            case EnsureSpread(prefix, sources):
+                self._spread(prefix, sources)
+            case WithdrawSpread(prefix):
+                self._spread(prefix, ())
+            case EnsureShortcut(source, destination, remote):
+                self._ensure(self._shortcut(source, destination, remote))
+            case WithdrawShortcut(source, destination):
+                self._withdraw(Route(self._settings.tables.uplinks, destination, source))
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -253,27 +270,12 @@ class LinuxDataplane:
                 if interface in self._installation.bridges:  # nothing else remembers stations
                     forget_station(self._netlink, device, link_layer)
             case EnsureMulticastRoute() | WithdrawMulticastRoute() | EnsureMembership() | WithdrawMembership():
-                self._apply_multicast(effect)
+                if self._multicast is None:
+                    raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
+                self._multicast.apply(effect)
             case _:
                 assert_never(effect)
         self.state.record(effect)
-
-    def _apply_multicast(
-        self, effect: EnsureMulticastRoute | WithdrawMulticastRoute | EnsureMembership | WithdrawMembership
-    ) -> None:
-        if self._multicast is None:
-            raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
-        match effect:
-            case EnsureMulticastRoute(group, source, interfaces):
-                self._multicast.ensure_route(group, source, interfaces)
-            case WithdrawMulticastRoute(group, source):
-                self._multicast.withdraw_route(group, source)
-            case EnsureMembership(group, excluding, sources):
-                self._multicast.ensure_membership(group, excluding, sources)
-            case WithdrawMembership(group):
-                self._multicast.withdraw_membership(group)
-            case _:
-                assert_never(effect)
 
     def count(self) -> dict[Prefix, int]:
         """Packets from each counted prefix; empty without counters."""
@@ -295,13 +297,16 @@ class LinuxDataplane:
 
     # --- slots --------------------------------------------------------------------------------------------------
 
-    def _point(self, way: Way) -> None:
+    def _point(self, way: OneWay) -> None:
         """Replace where the slot points; then let go what waited. One system call."""
         slot = way.slot
         if not 0 <= slot < SLOTS:
             raise OSError(errno.EINVAL, f"slot {slot} is out of range")
         previous = self.state.slots.get(slot)
         nexthop, neighbour = self._nexthop(way)
+        if isinstance(previous, EnsurePaths):
+            self._leave_paths(slot, nexthop, neighbour)
+            return
         waited = self._waits(slot, nexthop)
         if self._claimed(nexthop, neighbour):
             return
@@ -324,6 +329,33 @@ class LinuxDataplane:
                 raise
             self._restore_slot(slot, nexthop)
 
+    def _point_to_paths(self, way: EnsurePaths) -> None:
+        """A group of nexthops; the kernel turns none into a group, so the routes to the slot change over to it."""
+        for remote in way.remotes:
+            self._check_peer(remote)
+        members = [Nexthop(self._member(remote), *self._installation.tunnels.to(remote)) for remote in way.remotes]
+        group = Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
+        self._ensure(*members, group, *self._routes_to(way.slot, group.id))
+        previous = self.state.slots.get(way.slot)
+        if previous is not None and not isinstance(previous, EnsurePaths):
+            self._withdraw_slot(way.slot)
+
+    def _group(self, slot: int) -> int:
+        return self._settings.nexthops + NEXTHOP_GROUPS + slot
+
+    def _member(self, remote: Address) -> int:
+        return self._settings.nexthops + 2 * NEXTHOP_GROUPS + self._settings.peers.index(remote)
+
+    def _routes_to(self, slot: int, nexthop: int) -> list[Route]:
+        nodes, prefixes = self._settings.tables.nodes, self.state.prefixes
+        return [Route(nodes, prefix, nexthop=nexthop) for prefix, used in prefixes.items() if used == slot]
+
+    def _leave_paths(self, slot: int, nexthop: Nexthop, neighbour: Neighbour | None) -> None:
+        """The slot points to one place again."""
+        things: list[KernelObject] = [nexthop] if neighbour is None else [neighbour, nexthop]
+        self._ensure(*things, *self._routes_to(slot, nexthop.id))
+        self._withdraw(Nexthop(self._group(slot), 0))
+
     def _waits(self, slot: int, nexthop: Nexthop) -> bool:
         """Whether packets to the slot wait, in this life or since an earlier one."""
         if self._snapshot is not None:
@@ -345,13 +377,10 @@ class LinuxDataplane:
 
     def _restore_slot(self, slot: int, nexthop: Nexthop) -> None:
         """The kernel lost the nexthop: create it, and the routes that went with it."""
-        nodes = self._settings.tables.nodes
-        routes = [
-            Route(nodes, prefix, nexthop=nexthop.id) for prefix, used in self.state.prefixes.items() if used == slot
-        ]
+        routes = self._routes_to(slot, nexthop.id)
         self._netlink.request(nexthop.ensure(), *(route.ensure() for route in routes))
 
-    def _nexthop(self, way: Way) -> tuple[Nexthop, Neighbour | None]:
+    def _nexthop(self, way: OneWay) -> tuple[Nexthop, Neighbour | None]:
         number, near = self._settings.nexthops + way.slot, self._installation.near
         match way:
             case EnsureDelivery(slot, interface, link_layer):
@@ -387,6 +416,8 @@ class LinuxDataplane:
     def _withdraw_slot(self, slot: int) -> None:
         previous = self.state.slots.get(slot)
         things: list[KernelObject] = [Nexthop(self._settings.nexthops + slot, 0)]
+        if isinstance(previous, EnsurePaths):
+            things.append(Nexthop(self._group(slot), 0))
         if isinstance(previous, EnsureDelivery):
             neighbour = self._neighbour(previous)
             if neighbour is not None:
@@ -395,83 +426,68 @@ class LinuxDataplane:
             things.append(self._way_round(slot))
         self._withdraw(*things)
         for forwarded in (False, True):
-            self._end_queue(Lane(slot, forwarded))
+            self._queues.end(Lane(slot, forwarded))
 
     # --- queues that keep the order ---------------------------------------------------------------------------------
 
     def waiting(self, slot: int) -> tuple[int, int, int]:
         """See `Dataplane.waiting`."""
-        waiting, dropped = self._queues.count(Lane(slot, False))
-        forwarded, more = self._queues.count(Lane(slot, True))
-        return waiting, forwarded, dropped + more
+        return self._queues.waiting(slot)
 
     def _queue(self, way: Queued) -> None:
         """First where the queue leads, then that it holds or lets go, then that packets go into it."""
-        lane = Lane(way.slot, way.forwarded)
-        if isinstance(way, EnsureQueue):
-            self._queues.take(lane)
-        else:
-            self._lead(way, self._queues.used.get(lane) or self._queues.take(lane))
-        if not way.forwarded:
+        match way:
+            case EnsureQueue(slot, forwarded):
+                self._queues.take(Lane(slot, forwarded))
+            case EnsureFlowToNode(slot, forwarded, interface, link_layer):
+                straight = self._nexthop(EnsureDelivery(slot, interface, link_layer))
+                self._queues.lead(Lane(slot, forwarded), *straight)
+            case EnsureFlowToRouter(slot, forwarded, remote):
+                self._queues.lead(Lane(slot, forwarded), *self._nexthop(EnsureTunnel(slot, remote)))
+        if not forwarded:
             self._point(way)
         else:
-            self._divert(way)
+            self._queues.divert(slot, [prefix for prefix, used in self.state.prefixes.items() if used == slot])
         if not isinstance(way, EnsureQueue):
-            self._queues.open(lane)
-
-    def _lead(self, way: EnsureFlowToNode | EnsureFlowToRouter, queue: Queue) -> None:
-        if isinstance(way, EnsureFlowToNode):
-            nexthop, neighbour = self._nexthop(EnsureDelivery(way.slot, way.interface, way.link_layer))
-        else:
-            nexthop, neighbour = self._nexthop(EnsureTunnel(way.slot, way.remote))
-        leaving = nexthop._replace(id=self._queues.exit_number(queue))
-        things: list[KernelObject] = [] if neighbour is None else [neighbour]
-        things += [leaving, *self._queues.exit(queue)]
-        self._netlink.request(*(thing.ensure() for thing in things))
-
-    def _divert(self, way: Queued) -> None:
-        """What neighbours forward to the slot's prefixes goes into its own queue."""
-        queue = self._queues.used[Lane(way.slot, True)]
-        nexthop, neighbour = self._queues.entry(queue, station(way.slot), self._queues.entry_number(queue))
-        prefixes = [prefix for prefix, slot in self.state.prefixes.items() if slot == way.slot]
-        things: list[KernelObject] = [neighbour, nexthop]
-        things += [Route(self._settings.forwarded_table, prefix, nexthop=nexthop.id) for prefix in prefixes]
-        self._netlink.request(*(thing.ensure() for thing in things))
-
-    def _end_queue(self, lane: Lane) -> None:
-        """Nothing leads into it from now on: what is forwarded has no nexthop of its own, nor routes."""
-        queue = self._queues.used.get(lane)
-        if queue is not None and lane.forwarded:
-            self._netlink.request(Nexthop(self._queues.entry_number(queue), 0).withdraw())
-        self._queues.give_back(lane)
+            self._queues.open(Lane(slot, forwarded))
 
     # --- prefixes -----------------------------------------------------------------------------------------------
 
     def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
-        route = Route(self._settings.tables.nodes, prefix, nexthop=self._settings.nexthops + slot)
+        way = self.state.slots.get(slot)
+        number = self._group(slot) if isinstance(way, EnsurePaths) else self._settings.nexthops + slot
+        route = Route(self._settings.tables.nodes, prefix, nexthop=number)
         try:
             self._ensure(route)
         except OSError as error:  # "Nexthop id does not exist"
-            if error.errno not in (errno.EINVAL, errno.ENOENT) or slot not in self.state.slots:
+            if error.errno not in (errno.EINVAL, errno.ENOENT) or way is None:
                 raise
-            way = self.state.slots[slot]
+            if isinstance(way, EnsurePaths):
+                self._point_to_paths(way)
+                self._ensure(route)
+                return
             nexthop, neighbour = self._nexthop(way)
             if neighbour is not None:
                 self._netlink.request(neighbour.ensure())
             self._restore_slot(slot, nexthop)
             self._netlink.request(route.ensure())
-        queue = self._queues.used.get(Lane(slot, True))
-        if queue is not None:
-            entry = self._queues.entry_number(queue)
-            self._ensure(Route(self._settings.forwarded_table, prefix, nexthop=entry))
+        if Lane(slot, True) in self._queues.used:
+            self._queues.divert(slot, [prefix])
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables
         tunnel = Route(tables.uplinks, ANY, prefix)
         if anchor is not None:
-            way = self._installation.tunnels.to(anchor)
-            tunnel = tunnel._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
+            tunnel = self._tunnelled(tunnel, anchor)
+            sources = self.state.spreads.get(prefix, ())
+            if len(sources) > 1:
+                devices = tuple(self._installation.sources[source] for source in sources)
+                tunnel = tunnel._replace(device=0, gateway=station(SLOTS), devices=devices)
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
+
+    def _tunnelled(self, route: Route, remote: Address) -> Route:
+        way = self._installation.tunnels.to(remote)
+        return route._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
         if prefix.is_ipv4:
@@ -497,6 +513,28 @@ class LinuxDataplane:
         if self._ipv4 is None:
             raise OSError(errno.EAFNOSUPPORT, f"{prefix}: this data plane was not set up for IPv4")
         return self._ipv4
+
+    def _spread(self, prefix: Prefix, sources: tuple[Address, ...]) -> None:
+        """The route of the uplink once more, if there is one."""
+        for source in sources:
+            if source not in self._installation.sources:
+                raise OSError(errno.EADDRNOTAVAIL, f"{text(source)} is not an address that tunnels begin at here")
+        before = self.state.spreads.get(prefix, ())
+        self.state.spreads[prefix] = sources
+        if prefix in self.state.uplinks and before != sources:
+            self._ensure_uplink(prefix, self.state.uplinks[prefix])
+
+    def _shortcut(self, source: Prefix, destination: Prefix, remote: Address | None) -> Route:
+        uplinks = self._settings.tables.uplinks
+        if remote is not None:
+            self._check_peer(remote)
+            return self._tunnelled(Route(uplinks, destination, source), remote)
+        slot = self.state.prefixes.get(destination)
+        way = None if slot is None else self.state.slots.get(slot)
+        if not isinstance(way, EnsureDelivery):
+            raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
+        device = self._installation.index(way.interface)
+        return Route(uplinks, destination, source, device=device, gateway=station(way.slot))
 
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""

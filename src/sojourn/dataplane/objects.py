@@ -14,6 +14,7 @@ import errno
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from sojourn.dataplane import encapsulation
@@ -59,8 +60,10 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 # routes
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
-_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 2, 4, 5, 15
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 2, 4, 5, 9, 15
 _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 21, 22, 30
+_PATH = struct.Struct("=HBBi")
+"""struct rtnexthop: its length, flags, weight - 1, interface."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _END_DX4, _END_DT6 = 6, 7
 _COUNTERS = nested(10, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))  # SEG6_LOCAL_COUNTERS
@@ -71,6 +74,9 @@ _DECAPSULATE_IPV4 = u32(_ACTION, _END_DX4) + attribute(4, bytes(4)) + _COUNTERS
 """SEG6_LOCAL_NH4 0.0.0.0: likewise."""
 _LOCAL_SEGMENT = struct.pack("=HHHxx", 6, _RTA_ENCAP_TYPE, encapsulation.SEGMENTS_LOCAL)
 # nexthops
+_NHA_GROUP = 2
+_MEMBER = struct.Struct("=IBBH")
+"""struct nexthop_grp: the nexthop, its weight - 1."""
 _NHA_ID, _NHA_BLACKHOLE, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 4, 5, 6, 7, 8
 # neighbours
 _NDA_DST, _NDA_LLADDR, _NDA_PROTOCOL = 1, 2, 12
@@ -117,6 +123,8 @@ class Route(NamedTuple):
     """Take the outer header off and look the inner packet up in all tables (RFC 8986 End.DT6)."""
     decapsulate_ipv4: bool = False
     """The same for an inner packet of IPv4 (End.DX4)."""
+    devices: tuple[int, ...] = ()
+    """More than one: flows are spread over them, all of them with this `tunnel`, by a `gateway` that is not asked."""
 
     @property
     def key(self) -> Key:
@@ -141,15 +149,26 @@ class Route(NamedTuple):
             body += u32(_RTA_NH_ID, self.nexthop)
         elif self.device:
             body += u32(_RTA_OIF, self.device)
-        if self.gateway is not None:
-            body += attribute(_RTA_GATEWAY, self.gateway)
+        if self.devices:
+            body += attribute(_RTA_MULTIPATH, b"".join(map(self._path, self.devices)))
+        else:
+            body += self._way()
+        return Message(RTM_NEWROUTE, REPLACE_OR_CREATE, body)
+
+    def _way(self) -> bytes:
+        """Through which neighbour, into which tunnel or out of it."""
+        body = b"" if self.gateway is None else attribute(_RTA_GATEWAY, self.gateway)
         if self.tunnel is not None:
             body += encapsulation.encode(self.tunnel, _RTA_ENCAP_TYPE, _RTA_ENCAP)
-        elif self.decapsulate:
+        if self.decapsulate:
             body += _LOCAL_SEGMENT + nested(_RTA_ENCAP, _DECAPSULATE)
         elif self.decapsulate_ipv4:
             body += _LOCAL_SEGMENT + nested(_RTA_ENCAP, _DECAPSULATE_IPV4)
-        return Message(RTM_NEWROUTE, REPLACE_OR_CREATE, body)
+        return body
+
+    def _path(self, device: int) -> bytes:
+        way = self._way()
+        return _PATH.pack(_PATH.size + len(way), 0, 0, device) + way
 
     def withdraw(self) -> Message:
         return Message(RTM_DELROUTE, 0, self._identity(), (errno.ESRCH,))
@@ -158,7 +177,8 @@ class Route(NamedTuple):
         source = f" from {self.source}" if self.source.length else ""
         inner = " decapsulate" if self.decapsulate else " decapsulate IPv4" if self.decapsulate_ipv4 else ""
         tunnel = f" tunnel {text(self.tunnel.remote)}" if self.tunnel else inner
-        return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{tunnel} table {self.table}"
+        way = f" via {text(self.gateway)}" if self.gateway else ""
+        return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{way}{tunnel} table {self.table}"
 
 
 def routes_request(table: int) -> bytes:
@@ -178,6 +198,9 @@ def parse_route(body: bytes) -> Route | None:
     found = attributes(body, _ROUTE.size)
     nexthop = _number(found.get(_RTA_NH_ID))
     own = kind == RTN_UNICAST and not nexthop
+    paths = list(_paths(found.get(_RTA_MULTIPATH, b"")))
+    if paths:  # all of them have the same way
+        found |= attributes(paths[0][1])
     kind_of_tunnel = found.get(_RTA_ENCAP_TYPE) if own else None
     local = _number(kind_of_tunnel) == encapsulation.SEGMENTS_LOCAL
     action = _number(attributes(found.get(_RTA_ENCAP, b"")).get(_ACTION)) if local else 0
@@ -193,7 +216,16 @@ def parse_route(body: bytes) -> Route | None:
         encapsulation.decode(kind_of_tunnel, found.get(_RTA_ENCAP)),
         action == _END_DT6,
         action == _END_DX4,
+        tuple(device for device, _ in paths),
     )
+
+
+def _paths(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    """The interfaces of a multipath route, each with its attributes."""
+    while len(octets) >= _PATH.size:
+        length, _, _, device = _PATH.unpack_from(octets)
+        yield device, octets[_PATH.size : length]
+        octets = octets[(length + 3) & ~3 :]
 
 
 class Nexthop(NamedTuple):
@@ -203,6 +235,8 @@ class Nexthop(NamedTuple):
     device: int
     gateway: Address | None = None
     tunnel: Tunnel | None = None
+    members: tuple[int, ...] = ()
+    """It is a group of these: every flow takes one of them."""
 
     @property
     def key(self) -> Key:
@@ -210,6 +244,10 @@ class Nexthop(NamedTuple):
 
     def ensure(self, flags: int = REPLACE_OR_CREATE) -> Message:
         """Replace or create; with `flags` NLM_F_REPLACE alone it is ENOENT when there is none to replace."""
+        if self.members:
+            members = b"".join(_MEMBER.pack(member, 0, 0, 0) for member in self.members)
+            body = struct.pack("=BBBBI", 0, 0, PROTOCOL, 0, 0) + u32(_NHA_ID, self.id)
+            return Message(RTM_NEWNEXTHOP, flags, body + attribute(_NHA_GROUP, members))
         body = struct.pack("=BBBBIHHIHHI", AF_INET6, 0, PROTOCOL, 0, 0, 8, _NHA_ID, self.id, 8, _NHA_OIF, self.device)
         if self.gateway is not None:
             body += attribute(_NHA_GATEWAY, self.gateway)
@@ -239,6 +277,7 @@ def parse_nexthop(body: bytes) -> Nexthop | None:
         _number(found.get(_NHA_OIF)),
         found.get(_NHA_GATEWAY),
         encapsulation.decode(found.get(_NHA_ENCAP_TYPE), found.get(_NHA_ENCAP)),
+        tuple(member for member, *_ in _MEMBER.iter_unpack(found.get(_NHA_GROUP, b""))),
     )
 
 

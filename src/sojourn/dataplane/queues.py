@@ -26,7 +26,7 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fcntl import ioctl
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from typing import NamedTuple
 from sojourn.dataplane import links
 from sojourn.dataplane.installation import station
 from sojourn.dataplane.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, Netlink, attribute, attributes, nested
-from sojourn.dataplane.objects import AF_INET, AF_INET6, RTN_THROW, Neighbour, Nexthop, Route, Rule
+from sojourn.dataplane.objects import AF_INET, AF_INET6, RTN_THROW, KernelObject, Neighbour, Nexthop, Route, Rule
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.wire.addresses import ANY, ANY_IPV4, Address, LinkLayer, Prefix
 
@@ -157,14 +157,35 @@ class Queues:
             self._hold(queue)
         return queue
 
-    def open(self, lane: Lane) -> Queue:
-        """Let go what waits there, and what will come."""
+    def lead(self, lane: Lane, nexthop: Nexthop, neighbour: Neighbour | None) -> None:
+        """What comes out of its queue takes the way of `nexthop`."""
         queue = self.used.get(lane) or self.take(lane)
+        leaving = nexthop._replace(id=self.exit_number(queue))
+        things: list[KernelObject] = [] if neighbour is None else [neighbour]
+        self._netlink.request(*(thing.ensure() for thing in (*things, leaving, *self.exit(queue))))
+
+    def divert(self, slot: int, prefixes: Iterable[Prefix]) -> None:
+        """What neighbours forward to the slot's prefixes goes into its own queue."""
+        queue = self.used[Lane(slot, True)]
+        nexthop, neighbour = self.entry(queue, station(slot), self.entry_number(queue))
+        things: list[KernelObject] = [neighbour, nexthop]
+        things += [Route(self._settings.forwarded_table, prefix, nexthop=nexthop.id) for prefix in prefixes]
+        self._netlink.request(*(thing.ensure() for thing in things))
+
+    def end(self, lane: Lane) -> None:
+        """Nothing leads into it from now on: what is forwarded has no nexthop of its own, nor routes."""
+        queue = self.used.get(lane)
+        if queue is not None and lane.forwarded:
+            self._netlink.request(Nexthop(self.entry_number(queue), 0).withdraw())
+        self.give_back(lane)
+
+    def open(self, lane: Lane) -> None:
+        """Let go what waits there, and what will come."""
+        queue = self.used[lane]
         if queue.held:
             self._netlink.request(self._bucket(queue, _OPEN_RATE, self._longest + _OPEN_OVERHEAD, _OPEN_OVERHEAD))
             queue.held = queue.wide = False
             self._push(queue, _SHORTEST)
-        return queue
 
     def give_back(self, lane: Lane) -> None:
         """Nothing leads into its queue any more. What is held in it is lost, what is on its way out is not."""
@@ -193,6 +214,12 @@ class Queues:
             Message(_RTM_DELQDISC, 0, root, (errno.ENOENT, errno.EINVAL, errno.ENODEV)),
         )
         self._free.append(queue)
+
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """See `Dataplane.waiting`."""
+        waiting, dropped = self.count(Lane(slot, False))
+        forwarded, more = self.count(Lane(slot, True))
+        return waiting, forwarded, dropped + more
 
     def count(self, lane: Lane) -> Counts:
         """How many packets wait and how many found no room. None waits if a frame that goes in comes out at once."""

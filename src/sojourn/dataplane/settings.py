@@ -18,9 +18,11 @@ _TCP_AND_IPV6 = 60
 SLOTS = (1 << 24) - 2
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
 TRIAL = SLOTS + 1
+"""The nexthop that shows what the kernel can do, and is gone at once."""
 _OF_HANDOVERS = 1 << 16
 """Tables for handovers come so far behind those for peers (`ipv4_ways`)."""
-"""The nexthop that shows what the kernel can do, and is gone at once."""
+NEXTHOP_GROUPS = 1 << 24
+"""The group of a slot has a number so much higher; the members of groups, so much higher again."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,10 @@ class LinuxSettings:
     """Those that are anchored here lie in it."""
     counters: bool = True
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
+    other_addresses: tuple[Address, ...] = ()
+    """More ends of tunnels here: packets for them are taken out, those that we tunnel are from `address`."""
+    path_addresses: tuple[Address, ...] = ()
+    """The same, and some of what we tunnel is from these (`EnsureSpread`): each gets a veth pair like `loop`."""
     other_pools: tuple[Prefix, ...] = ()
     """More prefixes like `pool`."""
     drop_unassigned: bool = False
@@ -119,7 +125,7 @@ class LinuxSettings:
     tables: Tables = field(default_factory=Tables)
     priorities: Priorities = field(default_factory=Priorities)
     nexthops: int = 0x8C000000
-    """Slot n is nexthop object nexthops + n, n < 2**24 - 2."""
+    """Slot n is nexthop object nexthops + n, n < 2**24 - 2; behind it come 2**24 groups and 2**24 members of these."""
     mark: int = 0x008C0000
     mark_mask: int = 0x00FF0000
     """Bits of the packet mark that are ours."""
@@ -148,6 +154,11 @@ class LinuxSettings:
         """
         numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
         return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All ends of tunnels here."""
+        return (self.address, *self.other_addresses, *self.path_addresses)
 
     @property
     def queue_tables(self) -> range:

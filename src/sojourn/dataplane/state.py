@@ -19,8 +19,11 @@ from sojourn.core.effects import (
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -31,7 +34,9 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
@@ -39,7 +44,8 @@ from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 
 Queued: TypeAlias = EnsureQueue | EnsureFlowToNode | EnsureFlowToRouter
 """A queue of a slot, and where it leads."""
-Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold | Queued
+OneWay: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold | Queued
+Way: TypeAlias = OneWay | EnsurePaths
 """Where a slot points."""
 
 
@@ -52,6 +58,8 @@ class ForwardingState:
     """Where what other routers forward to a slot goes, if not where everything goes."""
     prefixes: dict[Prefix, int] = field(default_factory=dict)
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
+    spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
+    shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
     multicast_routes: dict[tuple[Address, Address | None], tuple[str, ...]] = field(default_factory=dict)
@@ -61,7 +69,7 @@ class ForwardingState:
     def record(self, effect: ForwardingEffect) -> None:
         """`effect` should hold from now on."""
         match effect:
-            case EnsureDelivery() | EnsureTunnel() | EnsureHold():
+            case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
             case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
                 if forwarded:
@@ -83,6 +91,14 @@ class ForwardingState:
                 self.uplinks[prefix] = anchor
             case WithdrawUplink(prefix):
                 self.uplinks.pop(prefix, None)
+            case EnsureSpread(prefix, sources):
+                self.spreads[prefix] = sources
+            case WithdrawSpread(prefix):
+                self.spreads.pop(prefix, None)
+            case EnsureShortcut(source, destination, remote):
+                self.shortcuts[source, destination] = remote
+            case WithdrawShortcut(source, destination):
+                self.shortcuts.pop((source, destination), None)
             case EnsureCounter(prefix):
                 self.counters.add(prefix)
             case WithdrawCounter(prefix):
@@ -114,6 +130,10 @@ class ForwardingState:
             yield EnsurePrefix(prefix, slot)
         for prefix, anchor in self.uplinks.items():
             yield EnsureUplink(prefix, anchor)
+        for prefix, sources in self.spreads.items():
+            yield EnsureSpread(prefix, sources)
+        for pair, remote in self.shortcuts.items():
+            yield EnsureShortcut(*pair, remote)
         for prefix in sorted(self.counters):
             yield EnsureCounter(prefix)
         for (group, source), interfaces in self.multicast_routes.items():
@@ -124,6 +144,8 @@ class ForwardingState:
         """Effects that withdraw what is here and not in `asked`."""
         withdrawals: list[ForwardingEffect] = []
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawSpread(prefix) for prefix in self.spreads if prefix not in asked.spreads]
+        withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
         withdrawals += [WithdrawQueue(slot) for slot in self.forwarded if slot not in asked.forwarded]
@@ -166,6 +188,8 @@ def _way_text(way: Way | None) -> str:
             return f"{interface} {link_layer_text(link_layer)}"
         case EnsureTunnel(_, remote):
             return f"tunnel {text(remote)}"
+        case EnsurePaths(_, remotes):
+            return "tunnels " + ", ".join(map(text, remotes))
         case EnsureHold():
             return "hold"
         case EnsureQueue():

@@ -79,7 +79,11 @@ class Seg6Tunnels:
         return Way(self._near, None, SegmentTunnel(remote))
 
     def objects(self) -> Iterator[Route | Rule]:
-        tables, own = self._settings.tables, Prefix(self._settings.address, 128)
+        for address in self._settings.addresses:
+            yield from self._ending_at(Prefix(address, 128))
+
+    def _ending_at(self, own: Prefix) -> Iterator[Route]:
+        tables = self._settings.tables
         # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
         yield Route(tables.sources, ANY, own, RTN_THROW)
         for peer in self._settings.peers:
@@ -104,6 +108,8 @@ class Ip6tnlTunnels:
             raise OSError(errno.EAFNOSUPPORT, "IPv4 is not led through these")
         if self._settings.handovers:
             raise OSError(errno.EOPNOTSUPP, "there are no fast handovers with these; set handovers = 0")
+        if len(self._settings.addresses) > 1:
+            raise OSError(errno.EOPNOTSUPP, "these end at one address of this router")
         self._netlink.request(self._nothing_comes_in().ensure())  # before there is anything to come in
         entry, out = self._settings.tunnels
         found = links.links(self._netlink)

@@ -16,6 +16,8 @@ from sojourn.core.effects import (
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -262,7 +264,7 @@ class AccessState(OutboxEngine, Generic[S]):
                 self._after(_REPAIR_AFTER, "store", key)
             case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | EnsurePrefix(_, slot):
                 self._mend(self._by_slot.get(slot))
-            case EnsureUplink(prefix) | EnsureCounter(prefix):
+            case EnsureUplink(prefix) | EnsureCounter(prefix) | EnsureShortcut(prefix) | EnsureSpread(prefix):
                 self._mend(self._node_of(prefix))
             case EnsureLogicalInterface(interface) | Advertise(interface):
                 for session in self.sessions.values():

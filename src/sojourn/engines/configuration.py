@@ -23,6 +23,22 @@ from sojourn.engines.extension_settings import (
     RevocationSettings,
     VendorOption,
 )
+from sojourn.engines.way_settings import (
+    BulkRegistrationOfLma,
+    BulkRegistrationOfMag,
+    DelegationOfLma,
+    DelegationOfMag,
+    FlowMobilityOfLma,
+    FlowMobilityOfMag,
+    LocalizedRoutingOfLma,
+    LocalizedRoutingOfMag,
+    MultipathOfLma,
+    MultipathOfMag,
+    TransientBindingsOfLma,
+    TransientBindingsOfMag,
+    UserPlaneOfLma,
+    UserPlaneOfMag,
+)
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -313,6 +329,13 @@ class LmaConfiguration:
     """Timestamps are the nodes' own: they only have to increase (RFC 5213 9.3)."""
     refuse_distributed: bool = False
     """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
+    localized_routing: LocalizedRoutingOfLma | None = None
+    transient_bindings: TransientBindingsOfLma | None = None
+    delegation: DelegationOfLma | None = None
+    bulk_registration: BulkRegistrationOfLma | None = None
+    user_plane: UserPlaneOfLma | None = None
+    flow_mobility: FlowMobilityOfLma | None = None
+    multipath: MultipathOfLma | None = None
     nodes: int = 1_000_000
     """Most sessions at a time."""
     nodes_per_gateway: int = 500_000
@@ -375,6 +398,13 @@ class MagConfiguration(AccessConfiguration):
     """False: sequence numbers order registrations; the LMA tells a new MAG the last one (RFC 5213 5.5, 9.3)."""
     link_local_of_lma: bool = False
     """The LMA says what this router is called on each node's link, instead of the fixed `link_local` (6.8)."""
+    localized_routing: LocalizedRoutingOfMag | None = None
+    transient_bindings: TransientBindingsOfMag | None = None
+    delegation: DelegationOfMag | None = None
+    bulk_registration: BulkRegistrationOfMag | None = None
+    user_plane: UserPlaneOfMag | None = None
+    flow_mobility: FlowMobilityOfMag | None = None
+    multipath: MultipathOfMag | None = None
     dedicated: tuple[str, ...] = ()
     """Access interfaces with one node at a time: who comes takes the place of who was there."""
     technologies: tuple[tuple[str, int], ...] = ()

@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from sojourn.core.effects import SendMessage, StoreBinding
 from sojourn.core.engine import Row
+from sojourn.core.events import NodeSeen
 from sojourn.engines.base import OutboxEngine
-from sojourn.wire import BindingAcknowledgement, BindingError, BindingErrorStatus, MobilityMessage, MobilityOption
-from sojourn.wire.addresses import UNSPECIFIED, Address
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingErrorStatus,
+    MobilityMessage,
+    MobilityOption,
+    Status,
+)
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix
 from sojourn.wire.units import Duration, Instant, WallClock
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ class Extension(Generic[R]):
     name: ClassVar[str]
     """Of its timers, and of what it stores."""
     messages: ClassVar[frozenset[type[MobilityMessage]]] = frozenset()
-    """Those that it understands; each type is one extension's."""
+    """Those that it understands; of several extensions the first that `takes` it has it."""
     verbs: ClassVar[frozenset[str]] = frozenset()
     """Its commands (`Commanded`)."""
 
@@ -91,6 +99,10 @@ class Extension(Generic[R]):
     def begin(self, record: bytes | None, lost: bool) -> None:
         """A life begins; `record` is what an earlier one kept. `lost`: sessions of it could not be taken up."""
 
+    def takes(self, message: MobilityMessage, source: Address) -> bool:
+        """Whether it is for this extension, as others may understand messages of the same type."""
+        return True
+
     def on_message(self, message: MobilityMessage, source: Address) -> None:
         """One of `messages` came; the source may be anybody."""
 
@@ -129,15 +141,41 @@ class LmaExtension(Extension["LmaRegistration"]):
         """
         return False
 
+    def on_update(self, update: BindingUpdate, source: Address) -> bool:
+        """An update of a gateway of ours. True: it is none about one session, and the extension answers it."""
+        return False
+
     def waiting(self, pending: Pending, entry: BindingCacheEntry) -> None:
         """A request waits for the end of `entry`, which it may be about (RFC 5213 5.4.1.2, 4.)."""
 
     def registered(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """A session was opened, extended or handed over; the answer comes after this."""
 
+    def downlink(self, entry: BindingCacheEntry) -> Address | None:
+        """The far end of the tunnel to the node, if it is not that of its gateway."""
+        return None
+
+    def paths(self, entry: BindingCacheEntry) -> tuple[Address, ...]:
+        """Far ends of several tunnels to the node, over which its flows are spread; one or none: there is no choice."""
+        return ()
+
+    def status(self, entry: BindingCacheEntry, request: HomeRequest) -> Status:
+        """Of the answer to an accepted request: the greatest of all counts."""
+        return Status.ACCEPTED
+
     def answer(self, entry: BindingCacheEntry, request: HomeRequest) -> Iterable[MobilityOption]:
         """Options of the answer to an accepted request."""
         return ()
+
+    def answer_flags(self, entry: BindingCacheEntry, request: HomeRequest) -> int:
+        """Flags of the answer to an accepted request."""
+        return 0
+
+    def forwarded(self, entry: BindingCacheEntry) -> None:
+        """A tunnel leads to the node, and its home network prefixes into it."""
+
+    def deregistered(self, entry: BindingCacheEntry) -> None:
+        """Its gateway says that the node left; the session waits for it to turn up elsewhere."""
 
     def removed(self, entry: BindingCacheEntry) -> None:
         """Nothing is left of a session."""
@@ -153,9 +191,51 @@ class MagExtension(Extension["MagRegistration"]):
     def __init__(self, mag: MagRegistration) -> None:
         super().__init__(mag, mag.configuration.address)
 
+    def refused(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> bool:
+        """The request was refused. True: the extension sees to it, and asks for something else."""
+        return False
+
+    def uplink(self, session: BindingUpdateListEntry) -> Address | None:
+        """The far end of the tunnel from the node, if it is not its LMA."""
+        return None
+
+    def attaching(self, session: BindingUpdateListEntry) -> None:
+        """The node came, and is about to be registered."""
+
+    def seen(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        """The node showed itself on our link."""
+
+    def departed(self, session: BindingUpdateListEntry) -> None:
+        """The node left our link."""
+
+    def node_of(self, prefix: Prefix) -> bytes | None:
+        """The session that has this prefix from the extension."""
+        return None
+
+    def served(self, session: BindingUpdateListEntry) -> None:
+        """Packets of the node take its access link: it came, or the kernel may have forgotten."""
+
+    def lost(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        """The node no longer has a home network prefix."""
+
     def options(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
         """Options of every request for this session."""
         return ()
+
+    def refresh_requested(self) -> None:
+        """Every session is about to be registered again: somebody lost its memory, or asks for it."""
+
+    def flags(self, session: BindingUpdateListEntry) -> int:
+        """Flags of every request for this session."""
+        return 0
+
+    def refreshes(self, session: BindingUpdateListEntry) -> bool:
+        """It is here, and its binding is to be extended. True: the extension sees to that."""
+        return False
+
+    def on_acknowledgement(self, answer: BindingAcknowledgement, source: Address) -> bool:
+        """An answer of one of our LMAs. True: it is to a request of the extension's own."""
+        return False
 
     def acceptable(
         self, session: BindingUpdateListEntry, request: BindingUpdate, answer: BindingAcknowledgement
@@ -186,7 +266,6 @@ class Extensions(tuple[X, ...]):
     """Those of one role; where there are none, asking them costs nothing."""
 
     def __init__(self, members: Iterable[X] = ()) -> None:
-        self._by_message = {kind: one for one in self for kind in one.messages}
         self._by_verb = {verb: one for one in self for verb in one.verbs}
         self._by_name = {one.name: one for one in self}
 
@@ -197,11 +276,11 @@ class Extensions(tuple[X, ...]):
 
     def on_message(self, message: MobilityMessage, source: Address) -> bool:
         """Whether an extension understands it."""
-        one = self._by_message.get(type(message))
-        if one is None:
-            return False
-        one.on_message(message, source)
-        return True
+        for one in self:
+            if type(message) in one.messages and one.takes(message, source):
+                one.on_message(message, source)
+                return True
+        return False
 
     def on_binding_error(self, error: BindingError, source: Address) -> None:
         """See `Extension.on_unrecognized`."""

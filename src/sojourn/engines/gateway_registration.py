@@ -16,7 +16,7 @@ from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
-from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option, prefixes_in
+from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     AccessTechnologyType,
@@ -67,7 +67,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         node, technology = self._identifier_of(session), self._technology_of(session)
         networks, more = self._home_prefixes(session), self._home_options(session)
         options = self._options(session, node, networks, handoff, technology, *more)
-        return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
+        return BindingUpdate(self._next_sequence(session), PROXY | self._home_flags(session), lifetime, options)
 
     def _options(
         self,
@@ -91,6 +91,10 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _home_options(self, session: S) -> tuple[MobilityOption, ...]:
         """What an LMA is told besides; the Timestamp says which of two updates came last (RFC 5213 5.5)."""
         return (Timestamp(self._clock()),)
+
+    def _home_flags(self, session: S) -> int:
+        """Flags besides those of every proxy registration."""
+        return 0
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:
         """RFC 5213 6.9.4, 4.: "MUST use the latest timestamp". To a CMD the one of the attachment says more."""
@@ -131,7 +135,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         """RFC 5213 6.9.1.2, 12. to 14., and 6.12: ways for the home prefixes; those that are no longer listed end."""
         first = not session.confirmed
         self._confirm(session, answer.lifetime)
-        prefixes = prefixes_in(HomeNetworkPrefix, answer, answer.firsts())
+        prefixes = [one.prefix for one in answer.all(HomeNetworkPrefix) if one.prefix_length and not one.off_link]
         before = self._prefixes_of(session)
         gone = tuple(prefix for prefix in before if prefix not in prefixes)
         for prefix in gone:

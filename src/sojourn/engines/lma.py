@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, Effect, EnsureCounter, EnsurePrefix, EnsureTunnel, StoreBinding
+from sojourn.core.effects import (
+    DeleteBinding,
+    Effect,
+    EnsureCounter,
+    EnsurePaths,
+    EnsurePrefix,
+    EnsureTunnel,
+    StoreBinding,
+)
 from sojourn.core.engine import Row
 from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
 from sojourn.engines.base import TimerName
@@ -137,7 +145,7 @@ class LocalMobilityAnchor(LmaRegistration):
         match effect:
             case StoreBinding(key) | DeleteBinding(key):
                 self._after(_REPAIR_AFTER, "store", key)
-            case EnsureTunnel(slot) | EnsurePrefix(_, slot):
+            case EnsureTunnel(slot) | EnsurePaths(slot) | EnsurePrefix(_, slot):
                 self._mend(self.cache.get(slot))
             case EnsureCounter(prefix):
                 self._mend(self.cache.with_prefix(prefix))

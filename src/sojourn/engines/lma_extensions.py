@@ -14,6 +14,7 @@ from sojourn.engines.lma_quality import LmaQuality
 from sojourn.engines.lma_redirect import LmaRedirect
 from sojourn.engines.lma_renumbering import LmaRenumbering
 from sojourn.engines.lma_revocation import LmaRevocation
+from sojourn.engines.lma_way_extensions import lma_way_extensions
 from sojourn.engines.vendors import LmaVendors
 
 if TYPE_CHECKING:
@@ -36,4 +37,5 @@ _KINDS: dict[str, Callable[[LmaRegistration, Any], LmaExtension]] = {
 def lma_extensions(lma: LmaRegistration) -> list[LmaExtension]:
     """Those that the configuration asks for."""
     told = {name: getattr(lma.configuration, name) for name in _KINDS}
-    return [_KINDS[name](lma, settings) for name, settings in told.items() if settings not in (None, ())]
+    asked = [_KINDS[name](lma, settings) for name, settings in told.items() if settings not in (None, ())]
+    return [*lma_way_extensions(lma), *asked]

@@ -55,6 +55,8 @@ class LmaRegistration(LmaState):
             self.heard[source] = self._now
         elif not self._strangers.take(self._now):
             return
+        if gateway is not None and any(extension.on_update(update, source) for extension in self.extensions):
+            return
         try:
             self._check_kind(update)
             request = HomeRequest.of(update, source)
@@ -258,6 +260,8 @@ class LmaRegistration(LmaState):
         self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
         self._keep(entry)
         self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+        for extension in self.extensions:
+            extension.deregistered(entry)
 
     def _take_up(self, entry: BindingCacheEntry) -> None:
         """Somebody waited for the end of this session: it goes on there."""
@@ -307,8 +311,20 @@ class LmaRegistration(LmaState):
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
         if self.extensions:
-            answer = self._fitting(answer, [one for each in self.extensions for one in each.answer(entry, request)])
+            answer = self._extended(answer, entry, request)
         self._send(answer, request.source)
+
+    def _extended(
+        self, answer: BindingAcknowledgement, entry: BindingCacheEntry, request: HomeRequest
+    ) -> BindingAcknowledgement:
+        """With what extensions have to say."""
+        status = max(int(extension.status(entry, request)) for extension in self.extensions)
+        flags = answer.flags
+        for extension in self.extensions:
+            flags |= extension.answer_flags(entry, request)
+        more = [option for extension in self.extensions for option in extension.answer(entry, request)]
+        answer = BindingAcknowledgement(status, flags, answer.sequence, answer.lifetime, answer.options)
+        return self._fitting(answer, more)
 
     def _name(self, source: Address) -> str:
         known = self._gateways.get(source)

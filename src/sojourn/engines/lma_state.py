@@ -7,6 +7,7 @@ from hashlib import sha256
 from sojourn.core.effects import (
     DeleteBinding,
     EnsureCounter,
+    EnsurePaths,
     EnsurePrefix,
     EnsureTunnel,
     StoreBinding,
@@ -51,11 +52,16 @@ class LmaState(Answering):
 
     def _forward(self, entry: BindingCacheEntry) -> None:
         """RFC 5213 5.3.2, 5. and 6.: its prefixes are reached through the tunnel to its MAG."""
-        self._do(EnsureTunnel(entry.slot, entry.gateway))
+        others = (extension.downlink(entry) for extension in self.extensions)
+        paths = next((found for extension in self.extensions if len(found := extension.paths(entry)) > 1), ())
+        remote = next(filter(None, others), entry.gateway)
+        self._do(EnsurePaths(entry.slot, paths) if paths else EnsureTunnel(entry.slot, remote))
         for prefix in entry.prefixes:
             self._do(EnsurePrefix(prefix, entry.slot))
             if prefix.length == self.configuration.prefix_length:
                 self._do(EnsureCounter(prefix))
+        for extension in self.extensions:
+            extension.forwarded(entry)
 
     def _drop_traffic(self, entry: BindingCacheEntry) -> None:
         """Packets to it are dropped (5.3.5, 2.): there is no way for its prefixes, and what we own is not passed on."""

@@ -71,6 +71,26 @@ class MagState(AccessState[BindingUpdateListEntry]):
         if session.visitor is not None:
             self._do(EnsurePrefix(session.visitor, session.slot))
             self._do(EnsureUplink(session.visitor, None))
+        for extension in self.extensions:
+            extension.served(session)
+
+    def _serve_one(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address | None) -> None:
+        super()._serve_one(session, prefix, self._tunnel_end(session))
+
+    def _tunnel_end(self, session: BindingUpdateListEntry) -> Address:
+        """Where packets of the node are tunnelled to."""
+        elsewhere = (extension.uplink(session) for extension in self.extensions)
+        return next(filter(None, elsewhere), session.lma)
+
+    def _node_of(self, prefix: Prefix) -> bytes | None:
+        """Also of prefixes that are not the node's home network."""
+        others = (extension.node_of(prefix) for extension in self.extensions)
+        return super()._node_of(prefix) or next(filter(None, others), None)
+
+    def _remove_foreign(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        super()._remove_foreign(session, prefix)
+        for extension in self.extensions:
+            extension.lost(session, prefix)
 
     def _remove(self, session: BindingUpdateListEntry) -> None:
         super()._remove(session)
@@ -166,6 +186,8 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
             self._vacate(session)
         self._begin(session, event)
         session.attached = max(self._clock(), session.attached + 1)
+        for extension in self.extensions:
+            extension.attaching(session)
         self._register(session, self._hint(session))
         self._serve(session)
         self._advertise(session)
@@ -182,6 +204,8 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
 
     def _detached(self, session: BindingUpdateListEntry) -> None:
         """RFC 5213 6.9.1.4: the LMA is told; a visitor is nobody's business."""
+        for extension in self.extensions:
+            extension.departed(session)
         if session.visitor is None:
             self._deregister(session)
         else:
@@ -190,6 +214,11 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     def _trust_in_sight(self, session: BindingUpdateListEntry) -> Duration:
         """RFC 5213 6.13: "MUST make sure the mobile node is still attached", so it is asked unless it just spoke."""
         return min(session.lifetime // 2, self.configuration.presence_trust)
+
+    def _noticed(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        super()._noticed(session, event)
+        for extension in self.extensions:
+            extension.seen(session, event)
 
     # --- what kind of attachment it is (6.9.1.1, 5.) ------------------------------------------------------------------
 

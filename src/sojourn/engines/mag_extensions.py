@@ -14,6 +14,7 @@ from sojourn.engines.mag_quality import MagQuality
 from sojourn.engines.mag_redirect import MagRedirect
 from sojourn.engines.mag_renumbering import MagRenumbering
 from sojourn.engines.mag_revocation import MagRevocation
+from sojourn.engines.mag_way_extensions import mag_way_extensions
 from sojourn.engines.vendors import MagVendors
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def mag_extensions(mag: MagRegistration) -> list[MagExtension]:
     """Those that the configuration asks for; quality of service, if a profile does."""
     configuration = mag.configuration
     told = {name: getattr(configuration, name) for name in _KINDS}
-    found = [_KINDS[name](mag, settings) for name, settings in told.items() if settings not in (None, False, ())]
+    switched_on = [_KINDS[name](mag, settings) for name, settings in told.items() if settings not in (None, False, ())]
+    found = [*mag_way_extensions(mag), *switched_on]
     profiles = (configuration.everybody, *configuration.profiles)
     asked = {one.link_layer: one.quality for one in profiles if one.quality is not None}
     return [*found, MagQuality(mag, asked)] if asked else found

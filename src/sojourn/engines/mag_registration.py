@@ -46,8 +46,16 @@ class MagRegistration(MagAccess):
             self._after(self.configuration.lifetime // 2, "refresh", session.node)
         elif handoff is Handoff.NOT_CHANGED and not session.confirmed:
             self._register_home(session, Handoff.UNKNOWN)
-        else:
+        elif handoff is not Handoff.NOT_CHANGED or not self._is_refreshed(session):
             self._register_home(session, handoff)
+
+    def _on_refresh_request(self) -> None:
+        for extension in self.extensions:
+            extension.refresh_requested()
+        super()._on_refresh_request()
+
+    def _is_refreshed(self, session: BindingUpdateListEntry) -> bool:
+        return any(extension.refreshes(session) for extension in self.extensions)
 
     def _assert_presence(self, session: BindingUpdateListEntry) -> None:
         """It answered. What is being repeated goes on at its own pace (6.9.4, 3.)."""
@@ -83,6 +91,12 @@ class MagRegistration(MagAccess):
         for extension in self.extensions:
             options += extension.options(session)
         return tuple(options)
+
+    def _home_flags(self, session: BindingUpdateListEntry) -> int:
+        flags = 0
+        for extension in self.extensions:
+            flags |= extension.flags(session)
+        return flags
 
     def _on_request_due(self, key: Key) -> None:
         """6.9.4, 2.: "MUST ensure the mobile node is still attached ... before retransmitting"; silent, it is asked."""
@@ -126,6 +140,8 @@ class MagRegistration(MagAccess):
         session = self._session_of(firsts)
         if source in self._anchors:
             self.heard[source] = self._now
+            if any(extension.on_acknowledgement(answer, source) for extension in self.extensions):
+                return
         if session is None or source != session.lma:
             self._report("acknowledgement-unexpected", source=source, sequence=answer.sequence)
         elif answer.flags & DISTRIBUTED:
@@ -146,7 +162,8 @@ class MagRegistration(MagAccess):
         elif not echoes(request, firsts) or _identity(firsts) != session.identity:
             self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
         elif answer.status >= REFUSING:
-            self._on_refused(session, request, answer)
+            if not any(extension.refused(session, answer) for extension in self.extensions):
+                self._on_refused(session, request, answer)
         else:
             for extension in self.extensions:
                 extension.accepting(session, request, answer)

@@ -31,6 +31,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.extensions.rfc6602 import GroupSubtype, MobileNodeGroupIdentifier
 from sojourn.wire.mobility import MobilityMessage as Message
 from sojourn.wire.units import Duration
 
@@ -146,6 +147,12 @@ def node_in(firsts: dict[type, Any]) -> bytes:
     if not identifier.identifier:
         raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
     return identifier.key()
+
+
+def group_in(firsts: dict[type, Any]) -> int | None:
+    """The bulk binding update group that a message names (RFC 6602 4.3); `firsts` is ``message.firsts()``."""
+    option: MobileNodeGroupIdentifier | None = firsts.get(MobileNodeGroupIdentifier)
+    return None if option is None or option.subtype != GroupSubtype.BULK_BINDING_UPDATE_GROUP else option.group
 
 
 def demand(firsts: dict[type, Any]) -> None:

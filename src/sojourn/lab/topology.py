@@ -106,6 +106,8 @@ class Node(_Strict):
     """Hosts only: the access router in whose cell the host starts; None: nowhere."""
     dad: Literal["default", "optimistic", "off"] = "default"
     """Hosts only: duplicate address detection. ``default`` is what a stock Linux host does."""
+    radios: Annotated[int, Field(ge=1, le=2)] = 1
+    """Hosts only: links to the air, ``wlan0`` and ``wlan1``."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
     """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]``, ``[mag]`` or ``[lma]``."""
 
@@ -386,8 +388,8 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
         key = f"nodes.{name}"
         if node.kind == "host" and node.address is not None:
             yield f"{key}.address", "expected none: a host makes its own addresses"
-        if node.kind != "host" and (node.at is not None or node.dad != "default"):
-            yield key, 'expected "at" and "dad" on hosts only'
+        if node.kind != "host" and (node.at is not None or node.dad != "default" or node.radios != 1):
+            yield key, 'expected "at", "dad" and "radios" on hosts only'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
