@@ -10,12 +10,26 @@ from collections.abc import Iterator
 
 import pytest
 
+from sojourn.core.effects import EnsurePaths, EnsurePrefix, EnsureShortcut
 from sojourn.dataplane import links
 from sojourn.dataplane.netlink import Netlink
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.rtnetlink import RTM_GETNEIGH
 from sojourn.wire.addresses import text
-from support.dataplane_bed import AR1, AR2, HOST, SERVER, Bed, captured, ipv6, udp_packet
+from support.dataplane_bed import (
+    AR1,
+    AR2,
+    HOME,
+    HOST,
+    HOST_B,
+    OTHER,
+    SERVER,
+    STRANGER,
+    Bed,
+    captured,
+    ipv6,
+    udp_packet,
+)
 
 pytestmark = [pytest.mark.lab, pytest.mark.ip6tnl]
 
@@ -55,6 +69,38 @@ def test_a_backend_that_is_not_there_is_refused_and_nothing_is_left(bed: Bed) ->
 def test_fast_handovers_are_refused_with_the_remedy(bed: Bed) -> None:
     with pytest.raises(OSError, match="no fast handovers with these; set handovers = 0"):
         bed.plane("ar1", handovers=1)
+
+
+@pytest.mark.parametrize("ends", ["other_addresses", "path_addresses"])
+def test_more_ends_of_tunnels_are_refused_and_nothing_is_left(bed: Bed, ends: str) -> None:
+    before = KernelState.of(bed.namespaces["ar1"])
+    with pytest.raises(OSError, match="end at one address"):
+        bed.plane("ar1", **{ends: (STRANGER,)})
+    bed.stop("ar1", bed.planes[0])
+    assert KernelState.of(bed.namespaces["ar1"]).difference(before) == []
+
+
+def test_flows_to_a_node_are_spread_over_several_tunnels(bed: Bed) -> None:
+    anchor = bed.plane("ar1", peers=(AR2, STRANGER))
+    anchor.apply(EnsurePaths(1, (AR2, STRANGER)))
+    anchor.apply(EnsurePrefix(HOME, 1))
+    with bed.wire("core", "ar1") as wire:
+        for _ in range(24):
+            with bed.udp("server", SERVER) as server:
+                server.sendto(b"x", (text(HOST), 9))
+        ends = {seen[24:40] for seen in captured(wire) if seen[6] == 41 and seen[8:24] == AR1}
+    assert ends == {AR2, STRANGER}
+
+
+def test_a_shortcut_passes_the_anchor_by(bed: Bed) -> None:
+    anchor, serving = bed.plane("ar1"), bed.plane("ar2", pool=None, local_routing=False, peers=(AR1, STRANGER))
+    bed.serve_away(anchor, serving)
+    serving.apply(EnsureShortcut(HOME, OTHER, STRANGER))
+    with bed.udp("a", HOST) as host, bed.wire("core", "ar2") as wire:
+        for destination in (HOST_B, SERVER):
+            host.sendto(b"x", (text(destination), 9))
+        ways = {seen[64:80]: seen[24:40] for seen in captured(wire) if seen[6] == 41 and seen[8:24] == AR2}
+    assert ways == {HOST_B: STRANGER, SERVER: AR1}
 
 
 def test_a_tunnel_device_of_somebody_else_is_named(bed: Bed) -> None:

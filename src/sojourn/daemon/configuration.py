@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, MagEverybody, Multicast, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, MagEverybody
 from sojourn.daemon.model_extensions import settings as engine_settings
+from sojourn.daemon.model_parts import Kernel, Multicast, Retransmission
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (

@@ -87,11 +87,7 @@ _LINGER = 0.2
 class LinuxDataplane:
     """Makes effects hold in the kernel of this namespace. Every refusal is an OSError with the kernel's words."""
 
-    def __init__(
-        self,
-        settings: LinuxSettings,
-        netlink: Netlink | None = None,
-    ) -> None:
+    def __init__(self, settings: LinuxSettings, netlink: Netlink | None = None) -> None:
         """Opens sockets; the kernel is first touched by `start`, which `begin` and `apply` call when needed."""
         self.state = ForwardingState()
         """What should hold."""
