@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -160,6 +161,17 @@ def came(host: socket.socket) -> list[bytes]:
         while True:
             found.append(host.recv(100))
     return found
+
+
+def test_nft_can_read_the_packet_filter(bed: Bed) -> None:
+    """As of a gateway, which marks strays as well."""
+    fast(bed, "ar1", drop_strays=True)
+    listing = bed.namespaces["ar1"].call(
+        lambda: subprocess.run(("nft", "list", "ruleset"), capture_output=True, text=True, check=True)
+    )
+    marking = f"ip6 daddr {text(AR1)} ip6 saddr @neighbours meta mark set"
+    assert [line for line in listing.stdout.splitlines() if marking in line], listing.stdout
+    assert f"elements = {{ {text(AR2)} }}" in listing.stdout
 
 
 def test_packets_of_ipv4_wait_too(bed: Bed) -> None:
