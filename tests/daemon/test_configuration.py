@@ -19,7 +19,8 @@ from sojourn.daemon.configuration import (
     maar_configuration,
     parse,
 )
-from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, Multicast, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag
+from sojourn.daemon.model_parts import Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
     CmdConfiguration,

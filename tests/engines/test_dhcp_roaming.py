@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core.effects import EnsureLogicalInterface, EnsureTunnel
-from sojourn.core.events import DhcpReceived
+from sojourn.core.effects import EnsureLogicalInterface, EnsureQueue, EnsureTunnel
+from sojourn.core.events import DhcpReceived, HandoverExpected
 from sojourn.engines.configuration import Mode
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.wire import Handoff
 from sojourn.wire.addresses import address, to_ipv4
 from sojourn.wire.dhcpv4 import BOOTREQUEST, Code, DhcpType, Dhcpv4Message
 from sojourn.wire.dhcpv6 import IaAddress, IaNa, IaPd, IaPrefix, MessageType, Status, StatusCode
-from sojourn.wire.units import MINUTE, SECOND
+from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
 from support.dhcp import Client, address_in, prefixes_in, single
 from support.domain import HOSTS, Domain, ipv4_pool, node, pool, router
 from support.messages import pbu, stamp
@@ -317,6 +317,28 @@ def test_a_delegated_prefix_stays_with_the_node(mode: Mode) -> None:
     client.ask("ar2", M.RELEASE, IaPd(9, 0, 0, (given,)))
     made.run(SECOND)
     assert given.prefix not in made.plane("ar1").state.prefixes
+
+
+def test_a_fast_handover_takes_along_what_was_leased() -> None:
+    """Packets to it have a way at the new router before anybody registered the node there; its lease goes on there."""
+    made = domain(handovers=4)
+    client = Client(made, "mn1")
+    own = client.obtain_ipv4("ar1")
+    (offered,) = prefixes_in(client.ask("ar1", M.SOLICIT, IaPd(9, 0, 0)))
+    (given,) = prefixes_in(client.ask("ar1", M.REQUEST, IaPd(9, 0, 0, (offered,))))
+    made.run(SECOND)
+    made.event("ar1", HandoverExpected(HOSTS["mn1"], router(2)))
+    made.run(20 * MILLISECOND)
+    plane = made.plane("ar2").state
+    slot = plane.prefixes[made.own("ar1", "mn1")]
+    assert plane.slots[slot] == EnsureQueue(slot, False)
+    assert plane.prefixes[single(own)] == plane.prefixes[given.prefix] == slot
+    assert plane.logical_interfaces == set()
+    made.roam("mn1", "ar1", "ar2")
+    assert ("acc0", address("10.1.0.1")) in plane.logical_interfaces
+    settle(made)
+    assert plane.uplinks[single(own)] == plane.uplinks[given.prefix] == router(1)
+    assert client.renew_ipv4("ar2", own) == DhcpType.ACK
 
 
 def test_nodes_get_no_prefix_out_of_the_part_to_delegate() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sojourn.core.events import Event, NodeDetached, NodeSeen, Sighting
+from sojourn.core.events import Event, HandoverExpected, NodeDetached, NodeSeen, Sighting
 from sojourn.host.hostapd import INTERVAL, PATIENCE, QUESTIONS, STATIONS, AccessPoint, AccessPoints
 from sojourn.wire.addresses import LinkLayer, link_layer, link_layer_text
 from sojourn.wire.units import SECOND
@@ -156,6 +156,26 @@ def test_stations_come_with_their_identity_and_go(world: World) -> None:
     world.server.disconnect(ANN)
     assert world.pump() == [gone(ANN)]
     assert world.all.counters == {"connected": 2, "disconnected": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("status_code=0 bss_termination_delay=0 target_bssid=02:00:00:00:00:a2", True),
+        ("status_code=6 bss_termination_delay=0", False),
+        ("status_code=0 bss_termination_delay=0 target_bssid=nowhere", False),
+        ("", False),
+    ],
+)
+def test_a_station_that_agrees_to_go_to_another_access_point_is_expected_there(
+    world: World, answer: str, told: bool
+) -> None:
+    """As hostapd 2.10 words it; only who agrees (status 0) goes."""
+    world.tick()
+    world.server.connect(ANN)
+    world.pump()
+    world.server.say(f"<3>BSS-TM-RESP {link_layer_text(ANN)} {answer}")
+    assert world.pump() == ([HandoverExpected(ANN, link_layer("02:00:00:00:00:a2"))] if told else [])
 
 
 def test_stations_of_before_are_listed(world: World) -> None:

@@ -66,6 +66,11 @@ def test_a_backend_that_is_not_there_is_refused_and_nothing_is_left(bed: Bed) ->
     assert KernelState.of(bed.namespaces["ar1"]).difference(before) == []
 
 
+def test_fast_handovers_are_refused_with_the_remedy(bed: Bed) -> None:
+    with pytest.raises(OSError, match="no fast handovers with these; set handovers = 0"):
+        bed.plane("ar1", handovers=1)
+
+
 @pytest.mark.parametrize("ends", ["other_addresses", "path_addresses"])
 def test_more_ends_of_tunnels_are_refused_and_nothing_is_left(bed: Bed, ends: str) -> None:
     before = KernelState.of(bed.namespaces["ar1"])

@@ -17,6 +17,7 @@ from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
 from sojourn.dataplane.state import ForwardingState
 from sojourn.engines.access_state import AccessState
 from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.handover import Phase
 from sojourn.engines.leases import router_of
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
@@ -113,7 +114,7 @@ def _leases(engine: MobilityAnchorAccessRouter, leased: dict[Prefix, bytes]) -> 
         yield f"questions of {set(engine.dhcp.questions)}, whom nobody knows"
     held, shown = set(), {}
     for key, session in engine.sessions.items():
-        if session.presence in (Presence.SERVED, Presence.DEPARTED):
+        if session.presence in (Presence.SERVED, Presence.DEPARTED) and not _on_its_way(engine, key):
             held.update((key, prefix) for prefix in engine._leased(session))
             for prefix in engine._leased(session):
                 if prefix.is_ipv4 and (subnet := leases.subnet(prefix)) is not None:
@@ -143,7 +144,7 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
     for session in engine.sessions.values():
         way = state.slots.get(session.slot)
         slots[session.slot] = way
-        if not _fits(way, session):
+        if session.node not in engine.handovers and not _fits(way, session):
             yield f"{session.node.hex()} {session.presence.value}: its slot leads to {way}"
         if session.presence is Presence.REFUSED:
             continue
@@ -185,15 +186,22 @@ def forwarding(
             )
 
 
+def _on_its_way(engine: MobilityAnchorAccessRouter, node: bytes) -> bool:
+    """Whether a node is expected by fast handover: nothing of that is kept."""
+    handover = engine.handovers.get(node)
+    return handover is not None and handover.phase in (Phase.EXPECTING, Phase.RETURNING)
+
+
 def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
     """What a MAAR would know after a restart is what it knows, but for numbers that are made good then."""
     kept = {key: record for key, record in machine.store.items() if key != FORGETFUL}
-    if kept.keys() != engine.sessions.keys():
+    lasting = [node for node in engine.sessions if not _on_its_way(engine, node)]
+    if not set(lasting) <= kept.keys() <= engine.sessions.keys():
         yield f"stores {len(kept)} sessions of {len(engine.sessions)}"
         return
     offers = {} if engine.leases is None else engine.leases.offers
-    for key, session in engine.sessions.items():
-        record = kept[key]
+    for key in lasting:
+        session, record = engine.sessions[key], kept[key]
         if record != session.record() and _lasting(Session.restored(key, record, 0), offers) != _lasting(
             session, offers
         ):

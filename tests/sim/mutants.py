@@ -18,7 +18,7 @@ from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.wire import BindingUpdate, Status
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Duration, Instant
 
 
 class Omits(OutboxEngine):
@@ -125,9 +125,9 @@ class NeverStores(Omits, MobilityAnchorAccessRouter):
 class IgnoresMoves(MobilityAnchorAccessRouter):
     """A later notice does not move the tunnel of a node that is away already."""
 
-    def _give_up(self, session: Session, request: Any, serving: Address) -> None:
+    def _give_up(self, session: Session, serving: Address, attached: int, lifetime: Duration) -> None:
         if session.presence is not Presence.AWAY:
-            super()._give_up(session, request, serving)
+            super()._give_up(session, serving, attached, lifetime)
 
 
 class IgnoresItsClock(MobilityAnchorAccessRouter):

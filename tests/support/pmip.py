@@ -7,7 +7,7 @@ from functools import cache
 
 from sojourn.core.effects import Advertise
 from sojourn.core.engine import Engine
-from sojourn.engines.configuration import Gateway, LmaConfiguration, MagConfiguration
+from sojourn.engines.configuration import Gateway, LmaConfiguration, MagConfiguration, Neighbour
 from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.mag import MobileAccessGateway
@@ -71,8 +71,14 @@ class ProxyDomain(Table):
             name: replace(LmaConfiguration(address, known, (pool,)), **(lma or {}))  # type: ignore[arg-type]
             for name, address, pool in (("lma", LMA, HOME), ("lma2", LMA2, HOME2), ("lma3", LMA3, HOME3))[:anchors]
         }
+        neighbours = {
+            number: tuple(Neighbour(gateway(o)) for o in self.numbers if o != number) for number in self.numbers
+        }
         self.mag_configurations = {
-            f"mag{number}": replace(MagConfiguration(gateway(number), LMA), **overrides)  # type: ignore[arg-type]
+            f"mag{number}": replace(
+                MagConfiguration(gateway(number), LMA, neighbours=neighbours[number]),
+                **overrides,  # type: ignore[arg-type]
+            )
             for number in self.numbers
         }
         names = {settings.address: name for name, settings in self.lma_configurations.items()}

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from sojourn.core.effects import (
     Advertise,
+    CountQueue,
     CountTraffic,
     DeleteBinding,
     Effect,
     ProbeNode,
+    ProbePath,
     QueryListeners,
     Report,
     SendDhcp,
@@ -28,6 +30,8 @@ from sojourn.core.events import (
     MessageReceived,
     NodeDetached,
     NodeSeen,
+    PathProbed,
+    QueueCounted,
     Sighting,
     TrafficCounted,
 )
@@ -218,6 +222,11 @@ class Table:
                     self.on_query(member.name, effect)
                 case Report():
                     member.reports.append((self.now, effect))
+                case CountQueue(slot):
+                    self.event(member.name, QueueCounted(slot, *member.plane.waiting(slot)))
+                case ProbePath(remote):
+                    delay = self._delay(member.name, self.names.get(remote, ""))
+                    self.later(2 * delay, member.name, PathProbed(remote))
                 case CountTraffic():
                     self.event(member.name, TrafficCounted(member.plane.count()))
                 case _:
@@ -226,12 +235,15 @@ class Table:
                     except OSError as error:
                         self.event(member.name, EffectFailed(effect, error.errno or 0, str(error)))
 
+    def _delay(self, one: str, other: str) -> Duration:
+        return self.delays.get((one, other), self.delays.get((other, one), 1 * MILLISECOND))
+
     def _send(self, name: str, source: Address, destination: Address, message: MobilityMessage) -> None:
         receiver = self.names.get(destination)
         message = decode(bytes(encode(message)))
         self.messages.append((self.now, name, receiver or destination.hex(), message))
         if receiver is None or self.lose(name, receiver, message):
             return
-        delay = self.delays.get((name, receiver), self.delays.get((receiver, name), 1 * MILLISECOND))
+        delay = self._delay(name, receiver)
         for _ in range(1 + self.repeat()):
             self.later(delay + self.jitter(), receiver, MessageReceived(message, source, destination))

@@ -6,6 +6,7 @@
     crash cmd                   restart cmd with store | restart cmd without store
     delay ar1 cmd 10ms          skew ar1 -400ms            traffic ar1#0 5
     refuse ar1 EnsurePrefix     the kernel refuses that from now on, until `accept ar1`
+    mn1 expected mag1 mag2      somebody tells mag1 that the node is about to leave for mag2
     mn1 is deaf                 it answers no probe any more
     mn1 joins ff0e::1           wherever it is: it says so now, and when it is asked
     mn1 quits ff0e::1           the opposite of it
@@ -24,23 +25,28 @@ from collections.abc import Callable
 
 from sojourn.core.effects import (
     Advertise,
+    CountQueue,
     CountTraffic,
     DeleteBinding,
     Effect,
     EnsureCounter,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
     EnsurePrefix,
+    EnsureQueue,
     EnsureShortcut,
     EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     ProbeNode,
+    ProbePath,
     QueryListeners,
     Report,
     SendMessage,
@@ -50,12 +56,13 @@ from sojourn.core.effects import (
     WithdrawMembership,
     WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawQueue,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
     WithdrawUplink,
 )
-from sojourn.core.events import Commanded, GroupsReported, NodeSeen, Sighting
+from sojourn.core.events import Commanded, GroupsReported, HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, MulticastConfiguration, logical_link_local
 from sojourn.wire import (
     AnchoredPrefix,
@@ -77,6 +84,15 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, address, prefix, text
+from sojourn.wire.extensions.rfc5568 import (
+    HandoverAcknowledge,
+    HandoverAcknowledgeCode,
+    HandoverAcknowledgeFlags,
+    HandoverInitiate,
+    HandoverInitiateCode,
+    HandoverInitiateFlags,
+)
+from sojourn.wire.extensions.rfc5949 import LocalMobilityAnchorAddress
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 from support import checkers, pmip_checkers
@@ -290,6 +306,12 @@ class _Stage:
         record = MulticastAddressRecord(kind, group)
         self.domain.event(name, GroupsReported("acc0", HOSTS[host], (record,), False))
 
+    def _node_expected(self, host: str, name: str, target: str) -> None:
+        assert self.domain is not None
+        number = int(target.strip("armg"))
+        where = gateway(number) if isinstance(self.domain, ProxyDomain) else router(number)
+        self.domain.event(name, HandoverExpected(HOSTS[host], where))
+
     def _node_is(self, host: str, what: str) -> None:
         assert what == "deaf"
         self.deaf.add(host)
@@ -377,6 +399,18 @@ def describe(effect: Effect) -> str:
             return f"count {_prefix(network)}"
         case WithdrawCounter(network):
             return f"count {_prefix(network)} no more"
+        case EnsureQueue(slot, forwarded):
+            return f"slot {slot}: {_lane(forwarded)} waits"
+        case EnsureFlowToNode(slot, forwarded, interface, link_layer):
+            return f"slot {slot}: {_lane(forwarded)} flows to {_host(link_layer)} on {interface}"
+        case EnsureFlowToRouter(slot, forwarded, remote):
+            return f"slot {slot}: {_lane(forwarded)} flows through the tunnel to {_name(remote)}"
+        case WithdrawQueue(slot):
+            return f"slot {slot}: what is forwarded is nothing special"
+        case CountQueue(slot):
+            return f"slot {slot}: how much waits?"
+        case ProbePath(remote):
+            return f"echo {_name(remote)}"
         case CountTraffic():
             return "read the counters"
         case Advertise():
@@ -418,6 +452,10 @@ def _flow(group: Address, source: Address | None) -> str:
     return f"{text(group)} from {'anybody' if source is None else text(source)}"
 
 
+def _lane(forwarded: bool) -> str:
+    return "what is forwarded" if forwarded else "what comes"
+
+
 def message_words(message: MobilityMessage) -> str:
     match message:
         case Octets():
@@ -432,7 +470,17 @@ def message_words(message: MobilityMessage) -> str:
             kind = "PBA" if flags & BindingAcknowledgementFlags.D else "plain PBA"
             outcome = f"lifetime {lifetime // SECOND}s" if status < 128 else f"refused: {_status(status)}"
             return f"{kind} {sequence}{_options(message)} {outcome}"
+        case HandoverInitiate(sequence, flags, code):
+            words = " end" if code == HandoverInitiateCode.INDICATE_THE_COMPLETION_OF_FORWARDING else ""
+            return f"HI{words} {sequence}{_options(message)} {_flags(HandoverInitiateFlags(flags))}"
+        case HandoverAcknowledge(sequence, flags, code):
+            outcome = HandoverAcknowledgeCode(code).name.lower().replace("_", " ")
+            return f"HAck {sequence}{_options(message)} {_flags(HandoverAcknowledgeFlags(flags))} {outcome}"
     return f"{extension_words(message) or type(message).__name__}{_options(message)}"
+
+
+def _flags(flags: HandoverInitiateFlags | HandoverAcknowledgeFlags) -> str:
+    return "".join(letter for letter in "SUPF" if letter in type(flags).__members__ and flags & type(flags)[letter])
 
 
 def _hint(update: BindingUpdate) -> str:
@@ -462,6 +510,8 @@ def _options(message: MobilityMessage) -> str:
                 words += f" previous {_prefix(option.prefix)} at {_name(option.maar)}"
             case ServingMaar(serving):
                 words += f" serving {_name(serving)}"
+            case LocalMobilityAnchorAddress():
+                words += f" of {_name(option.address)}"
             case LinkLocalAddress(identity):
                 words += " link-local" + (" ?" if not any(identity) else "")
             case DlifLinkLocalAddress(identity):

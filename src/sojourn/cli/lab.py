@@ -199,6 +199,7 @@ def roam(
     outage: str = "0",
     carrier: Switch = False,
     notice: bool = True,
+    announce: Switch = False,
     name: Name = None,
     json_output: Json = False,
 ) -> int:
@@ -216,6 +217,8 @@ def roam(
         The host's link goes down and up.
     notice:
         The old router sees the host leave.
+    announce:
+        The old router is told before, and the host goes when the new one is ready (fast handover, RFC 5949).
     name:
         Which lab, when several are up.
     json_output:
@@ -234,6 +237,7 @@ def roam(
         "outage": nanoseconds / 1e9,
         "carrier": carrier,
         "notice": notice,
+        "announce": announce,
     }
     answer = _ask(name, request)
     if json_output:

@@ -19,7 +19,7 @@ WIDTH = 80
 _TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)", "expires": "left (s)"}
 """Shorter, and with units: seconds."""
 
-Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "events", "counters"]
+Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "handovers", "events", "counters"]
 
 
 def show(
@@ -44,7 +44,8 @@ def show(
     topic:
         sessions: nodes, where they are and their prefixes. bindings: what is registered. routes: what holds
         in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
-        leads. peers: the other routers. groups: who listens to which multicast groups. events: what happened
+        leads. peers: the other routers. groups: who listens to which multicast groups. handovers: fast ones that
+        are under way. events: what happened
         lately. counters: all that is counted.
     daemon:
         The configuration file that the daemon runs with (TOML).

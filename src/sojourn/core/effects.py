@@ -204,6 +204,62 @@ class WithdrawMembership:
     group: Address
 
 
+# --- fast handover (RFC 5949) -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class EnsureQueue:
+    """Packets to the slot wait, in order and within bounds: those that another router forwards out of a tunnel, or,
+    unless `forwarded`, all others. As long as there is no queue for the first kind, there is one kind only."""
+
+    slot: int
+    forwarded: bool
+
+
+@dataclass(slots=True)
+class EnsureFlowToNode:
+    """What waits in the queue goes to the node, and then whatever comes, in this order."""
+
+    slot: int
+    forwarded: bool
+    interface: str
+    link_layer: LinkLayer
+
+
+@dataclass(slots=True)
+class EnsureFlowToRouter:
+    """The same, through the tunnel to `remote`."""
+
+    slot: int
+    forwarded: bool
+    remote: Address
+
+
+@dataclass(slots=True)
+class WithdrawQueue:
+    """What another router forwards to the slot is nothing special any more.
+
+    The queue for all others ends when the slot points elsewhere (`EnsureDelivery`, `EnsureTunnel`). What is still in a
+    queue that ends is lost.
+    """
+
+    slot: int
+
+
+@dataclass(slots=True)
+class CountQueue:
+    """How much waits; the answer is the event `QueueCounted`."""
+
+    slot: int
+
+
+@dataclass(slots=True)
+class ProbePath:
+    """Ask `remote` for an answer that comes the way of its tunnelled packets (ICMPv6 echo): the event `PathProbed`."""
+
+    remote: Address
+
+
 # --- the access link ----------------------------------------------------------------------------------------------
 
 
@@ -363,6 +419,10 @@ ForwardingEffect: TypeAlias = (
     | WithdrawMulticastRoute
     | EnsureMembership
     | WithdrawMembership
+    | EnsureQueue
+    | EnsureFlowToNode
+    | EnsureFlowToRouter
+    | WithdrawQueue
 )
 """What `sojourn.dataplane` carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""
 
@@ -372,4 +432,7 @@ AccessEffect: TypeAlias = Advertise | ProbeNode | QueryListeners | SendDhcp
 StoreEffect: TypeAlias = StoreBinding | DeleteBinding
 """What `sojourn.stores` carries out."""
 
-Effect: TypeAlias = SendMessage | ForwardingEffect | CountTraffic | AccessEffect | StoreEffect | Report
+Question: TypeAlias = CountTraffic | CountQueue | ProbePath
+"""What is answered with an event."""
+
+Effect: TypeAlias = SendMessage | ForwardingEffect | Question | AccessEffect | StoreEffect | Report

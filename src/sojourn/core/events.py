@@ -138,6 +138,35 @@ class GroupsReported:
     """It was said in the words of version 1."""
 
 
+@dataclass(slots=True)
+class HandoverExpected:
+    """Somebody who knows says that a node on one of our access links is about to leave for another router.
+
+    `target` is the address of that router, or the link-layer address of an access point (BSSID) of it: what RFC 5949
+    4.1 calls a Handover indication with the New AP ID.
+    """
+
+    link_layer: LinkLayer
+    target: bytes
+
+
+@dataclass(slots=True)
+class QueueCounted:
+    """The answer to `CountQueue`: packets that wait in the two queues of a slot, and how many found no room."""
+
+    slot: int
+    waiting: int
+    forwarded: int
+    dropped: int
+
+
+@dataclass(slots=True)
+class PathProbed:
+    """The answer to `ProbePath`: what `remote` had sent to us before is here."""
+
+    remote: Address
+
+
 Event: TypeAlias = (
     MessageReceived
     | NodeSeen
@@ -149,4 +178,7 @@ Event: TypeAlias = (
     | Commanded
     | GroupsReported
     | DhcpReceived
+    | HandoverExpected
+    | QueueCounted
+    | PathProbed
 )

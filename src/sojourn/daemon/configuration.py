@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, MagEverybody, Multicast, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, MagEverybody
 from sojourn.daemon.model_extensions import settings as engine_settings
+from sojourn.daemon.model_parts import Kernel, Multicast, Retransmission
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
@@ -29,6 +30,7 @@ from sojourn.engines.configuration import (
     MagConfiguration,
     Mode,
     MulticastConfiguration,
+    Neighbour,
     RetransmissionConstants,
 )
 from sojourn.engines.configuration import Maar as MaarOfDomain
@@ -82,7 +84,9 @@ def parse(octets: bytes, name: str) -> Configuration:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool) for peer in section.peers)
+    peers = tuple(
+        PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool, peer.access_points) for peer in section.peers
+    )
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),
@@ -123,6 +127,7 @@ def mag_configuration(section: Mag) -> MagConfiguration:
         everybody=GatewayProfile(
             lma=section.everybody.lma, service=section.everybody.service, quality=_quality(section.everybody)
         ),
+        neighbours=tuple(Neighbour(one.address, one.name, one.access_points) for one in section.neighbours),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),
         multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
@@ -169,10 +174,12 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 delegated_length=0 if section.dhcpv6 != "stateful" else section.delegated_length,
                 ipv4=speaks_ipv4(section),
                 ipv4_pool=section.ipv4_pool,
+                neighbours=tuple(peer.address for peer in section.peers) if section.handovers else (),
                 **_of_access(section),
             )
         case Mag():
-            peers = tuple(dict.fromkeys((*anchors_of(section), *_neighbours(section))))
+            neighbours = neighbours_of(section)
+            peers = tuple(dict.fromkeys((*anchors_of(section), *_other_ends(section), *neighbours)))
             settings = LinuxSettings(
                 section.address,
                 section.visitors,
@@ -181,6 +188,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
                 ipv4=section.ipv4,
+                neighbours=neighbours,
                 **_of_access(section),
             )
             if section.multipath is not None:
@@ -214,6 +222,7 @@ def _of_access(section: Maar | Mag) -> dict[str, Any]:
     return {
         "buffer": section.buffer,
         "upstream": section.multicast.upstream if section.multicast else "",
+        "handovers": section.handovers,
         "link_layer": section.link_layer,
         "link_local": section.link_local,
     }
@@ -230,6 +239,7 @@ def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
         "mark_mask": kernel.mark_mask,
         "hold_octets": kernel.hold_octets,
         "hold_seconds": kernel.hold_seconds,
+        "handover_packets": kernel.handover_packets,
     }
 
 
@@ -239,7 +249,12 @@ def anchors_of(section: Mag) -> tuple[Address, ...]:
     return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None), *section.redirect_anchors)))
 
 
-def _neighbours(section: Mag) -> tuple[Address, ...]:
+def neighbours_of(section: Mag) -> tuple[Address, ...]:
+    """The gateways that a gateway hands nodes over to."""
+    return tuple(dict.fromkeys(one.address for one in section.neighbours)) if section.handovers else ()
+
+
+def _other_ends(section: Mag) -> tuple[Address, ...]:
     """Who else packets come from in tunnels."""
     localized, user_plane = section.localized_routing, section.user_plane
     listed = () if localized is None else localized.gateways
@@ -255,7 +270,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
     made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
-    made_here |= {"gateways", "profiles", "everybody", "technologies"}
+    made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours"}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}
 

@@ -56,6 +56,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     for role, table in (("maar", maar), ("mag", mag)):
         faults += _access(role, table)
         faults += _access_points(role, table)
+        faults += proxy.handovers(role, table)
         faults += _lifetime((role, "lifetime"), table.get("lifetime"))
         faults += _advertised(role, table)
         faults += _multicast(role, table)

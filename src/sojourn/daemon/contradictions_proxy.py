@@ -55,6 +55,7 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(("mag", "vendor_options"), f"are {len(options)}", f"expected at most {_VENDOR_OPTIONS}")
     if mag.get("ipv4") is True:
         yield from _forwards_ipv4("mag", "ipv4", mag)
+    yield from _neighbours(mag, own)
     mask = table(mag.get("kernel")).get("mark_mask")
     if isinstance(mask, int) and mask > 0 and mask & (mask - 1) == 0:
         yield Fault(
@@ -70,6 +71,33 @@ def _forwards_ipv4(role: str, key: str, section: Mapping[str, Any]) -> Iterator[
         yield Fault((role, key), "needs nf_tables, which counters = false forbids", "expected counters = true")
     if section.get("backend") == "ip6tnl":
         yield Fault((role, "backend"), f"'ip6tnl' leads no IPv4, and there is {key}", 'expected "auto" or "seg6"')
+
+
+def handovers(role: str, section: Mapping[str, Any]) -> Iterator[Fault]:
+    """Fast handovers tell packets apart by marks, and have queues of their own."""
+    if not isinstance(section.get("handovers"), int) or section["handovers"] < 1:
+        return
+    if section.get("counters") is False:
+        yield Fault((role, "handovers"), "needs nf_tables, and counters are off", "expected counters = true")
+    if section.get("transient_bindings") is not None:
+        both = "and transient_bindings are two ways to await a node"
+        yield Fault((role, "handovers"), both, "expected one of them: handovers = 0, or no transient bindings")
+    if section.get("backend") == "ip6tnl":
+        yield Fault((role, "backend"), "'ip6tnl' has no fast handovers, and there are", 'expected "auto" or "seg6"')
+    mask = table(section.get("kernel")).get("mark_mask")
+    if isinstance(mask, int) and mask > 0 and mask.bit_count() < 2:
+        yield Fault((role, "kernel", "mark_mask"), f"{mask:#x} has one bit", "expected two at least: for handovers")
+
+
+def _neighbours(mag: Mapping[str, Any], own: Address | None) -> Iterator[Fault]:
+    """Every neighbour is there once, and is somebody else."""
+    seen: dict[Address, int] = {}
+    for index, entry in enumerate(tables(mag.get("neighbours"))):
+        neighbour, key = readable(parse_address, entry.get("address")), ("mag", "neighbours", index, "address")
+        if neighbour is not None and neighbour in (own, readable(parse_address, mag.get("lma"))):
+            yield Fault(key, f"{text(neighbour)} is this gateway or its LMA", "expected the address of another gateway")
+        elif neighbour is not None and seen.setdefault(neighbour, index) != index:
+            yield _twice(key, f"neighbours[{seen[neighbour]}]")
 
 
 def _interfaces(mag: Mapping[str, Any]) -> Iterator[Fault]:

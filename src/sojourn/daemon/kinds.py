@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from sojourn.files.fields import Expected, InterfaceField
+from sojourn.files.fields import Expected, InterfaceField, LinkLayerField
 
 ModeField: TypeAlias = Annotated[
     Literal["proxy", "relay", "locator"],
@@ -29,6 +29,12 @@ BackendField: TypeAlias = Annotated[
 ]
 CountField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
+]
+HandoversField: TypeAlias = Annotated[
+    int, Strict(), Field(ge=0, le=1024), Expected("a whole number from 0 to 1024", 32)
+]
+AccessPointsField: TypeAlias = Annotated[
+    tuple[LinkLayerField, ...], Expected("a list of link-layer addresses", ["02:00:00:00:00:a1"])
 ]
 FewField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=64), Expected("a whole number from 1 to 64", 8)]
 MtuField: TypeAlias = Annotated[

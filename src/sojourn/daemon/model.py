@@ -12,36 +12,29 @@ from sojourn.daemon import model_extensions as extensions
 from sojourn.daemon import model_ways as ways
 from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
+    AccessPointsField,
     BackendField,
     CountField,
     DelegatedField,
     Dhcpv6Field,
     FewField,
-    HoldField,
+    HandoversField,
     IdentifiersField,
     LengthField,
     LogField,
     LogFormatField,
-    MarkField,
     ModeField,
     MtuField,
-    NexthopField,
     OctetField,
-    PairField,
-    PriorityField,
-    RobustnessField,
-    SecondsField,
-    TableField,
     ToleranceField,
 )
-from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
+from sojourn.daemon.model_parts import AccessPoint, Kernel, Multicast, Peer, Retransmission, tolerate, tolerate_this
+from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
     CmdConfiguration,
     LmaConfiguration,
     MaarConfiguration,
     MagConfiguration,
-    MulticastConfiguration,
-    RetransmissionConstants,
 )
 from sojourn.files.fields import (
     AddressField,
@@ -65,20 +58,12 @@ from sojourn.files.fields import (
 from sojourn.files.sections import Layout, Section, setting
 
 
-def _retransmission(name: str, about: str) -> Any:
-    return as_the_engine(RetransmissionConstants, name, about, None)
-
-
 def _maar(name: str, about: str, example: object = None) -> Any:
     return as_the_engine(MaarConfiguration, name, about, example)
 
 
 def _cmd(name: str, about: str, example: object = None) -> Any:
     return as_the_engine(CmdConfiguration, name, about, example)
-
-
-def _multicast(name: str, about: str) -> Any:
-    return as_the_engine(MulticastConfiguration, name, about, None)
 
 
 def _mag(name: str, about: str, example: object = None) -> Any:
@@ -89,98 +74,11 @@ def _lma(name: str, about: str, example: object = None) -> Any:
     return as_the_engine(LmaConfiguration, name, about, example)
 
 
-def _tolerate(example: str) -> Any:
-    about = "Understand this other implementation where it departs from the RFCs; what is overlooked is counted."
-    return setting(about, None, example=example)
-
-
-def _tolerate_this() -> Any:
-    about = "Understand this router as that implementation, whatever `tolerate` says of all others."
-    return setting(about, None, example="oai-pmipv6")
-
-
-class Retransmission(Section):
-    """Constants of RFC 6275 section 12. The first timeout follows the measured round trip within these bounds."""
-
-    initial_bindack_timeout: DurationField = _retransmission("initial_bindack_timeout", "Longest first timeout.")
-    max_bindack_timeout: DurationField = _retransmission("max_bindack_timeout", "Timeouts double up to this.")
-    min_bindack_timeout: DurationField = _retransmission("min_bindack_timeout", "Shortest first timeout.")
-    max_update_rate: CountField = _retransmission(
-        "max_update_rate", "Messages per second about one node to one destination."
-    )
-
-
-class Peer(Section):
-    """Another MAAR of the domain. Tunnelled packets are taken from these and from nobody else."""
-
-    address: AddressField = setting("Proxy-CoA and tunnel end point of the other router.", example="2001:db8:a2::1")
-    name: NameField = setting("For people.", "", example="ar2")
-    pool: PoolField | None = setting(
-        "Its pool: prefixes outside of it are not believed to be anchored there.", None, example="2001:db8:a200::/48"
-    )
-    ipv4_pool: Ipv4PoolField | None = setting(
-        "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
-    )
-    tolerate: ToleranceField = _tolerate_this()
-
-
-class Multicast(Section):
-    """Multicast to the nodes (RFC 4605), switched on by this table. Times and robustness as in RFC 3810 9."""
-
-    upstream: InterfaceField = setting(
-        "The interface towards multicast routers: groups are joined there, and their packets come from there.",
-        example="core0",
-    )
-    query_interval: DurationField = _multicast("query_interval", "Between two questions to all nodes of a link.")
-    query_response_interval: DurationField = _multicast(
-        "query_response_interval", "So long nodes may take to answer these."
-    )
-    last_listener_query_interval: DurationField = _multicast(
-        "last_listener_query_interval",
-        "The same, when a group seems to have lost its last listener; and until a node "
-        "that attached and did not answer is asked again.",
-    )
-    robustness: RobustnessField = _multicast("robustness", "So many messages in a row, but one, may get lost.")
-    groups: CountField = _multicast("groups", "Most groups that all nodes together listen to.")
-    groups_per_node: CountField = _multicast("groups_per_node", "Most groups of one node.")
-    sources_per_node: CountField = _multicast(
-        "sources_per_node", "Most sources that one node names, in all its groups together."
-    )
-
-
-class AccessPoint(Section):
-    """A hostapd in the daemon's network namespace: it says which stations came, who they are, and which left."""
-
-    control: SocketField = setting(
-        "Its control socket for one interface (`ctrl_interface` of hostapd.conf).", example="/run/hostapd/wlan0"
-    )
-    interface: InterfaceField = setting(
-        "The access interface on which its stations are: its own, or the bridge that it is in.", example="br-lan"
-    )
-
-
-class Kernel(Section):
-    """Numbers and names in the kernel that are the daemon's own; to be changed where something else uses them."""
-
-    loop: PairField = setting("A veth pair of the daemon's own.", LinuxSettings.loop)
-    tunnels: PairField = setting(
-        "Its two ip6tnl devices, where the backend is that: into tunnels, out of tunnels.",
-        LinuxSettings.tunnels,
-        example=["sojourn2", "sojourn3"],
-    )
-    first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
-    first_priority: PriorityField = setting(
-        "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
-        Priorities.inner_spoofing,
-    )
-    nexthops: NexthopField = setting(
-        "Nexthop objects have this number and 2^24 - 1 more; behind them come as many again, twice, for groups.",
-        LinuxSettings.nexthops,
-    )
-    mark: MarkField = setting("The packet mark of what is too big for a tunnel.", LinuxSettings.mark)
-    mark_mask: MarkField = setting("The bits of packet marks that are the daemon's own.", LinuxSettings.mark_mask)
-    hold_octets: HoldField = setting("Kernel memory for the packets of one node that wait.", LinuxSettings.hold_octets)
-    hold_seconds: SecondsField = setting("How long a packet waits at most.", LinuxSettings.hold_seconds)
+_HANDOVERS = "Fast handovers (RFC 5949) that may be under way at a time, two queues each; 0: there are none."
+_HANDOVER_WAIT = (
+    "How long a node that is expected may take to come, and a node that left is looked out for before its anchor hears."
+)
+_HANDOVER_PATIENCE = "How long packets that come straight from the anchor wait for what the previous router forwards."
 
 
 class Maar(Section):
@@ -202,7 +100,7 @@ class Maar(Section):
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
     )
-    tolerate: ToleranceField = _tolerate("mad-pmipv6")
+    tolerate: ToleranceField = tolerate("mad-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
@@ -250,6 +148,9 @@ class Maar(Section):
     advertisement_interval: DurationField = _maar(
         "advertisement_interval", "Between two unsolicited advertisements; 0 for none."
     )
+    handovers: HandoversField = _maar("handovers", _HANDOVERS)
+    handover_wait: DurationField = _maar("handover_wait", _HANDOVER_WAIT)
+    handover_patience: DurationField = _maar("handover_patience", _HANDOVER_PATIENCE)
     forward_grace: DurationField = _maar(
         "forward_grace", "How long packets of other anchors are passed on to the router that a node went to."
     )
@@ -306,7 +207,7 @@ class CmdMaar(Section):
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
     pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
     ipv4_pool: Ipv4PoolField | None = setting("Its pool of IPv4 addresses, likewise.", None, example="10.1.0.0/16")
-    tolerate: ToleranceField = _tolerate_this()
+    tolerate: ToleranceField = tolerate_this()
 
 
 class Cmd(Section):
@@ -329,7 +230,7 @@ class Cmd(Section):
     )
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
     warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
-    tolerate: ToleranceField = _tolerate("mad-pmipv6")
+    tolerate: ToleranceField = tolerate("mad-pmipv6")
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
 
@@ -358,6 +259,14 @@ class MagProfile(MagEverybody):
     )
 
 
+class MagNeighbour(Section):
+    """Another gateway: nodes go there and come from there by fast handover."""
+
+    address: AddressField = setting("Its Proxy-CoA.", example="2001:db8:b2::1")
+    name: NameField = setting("For people.", "", example="mag2")
+    access_points: AccessPointsField = setting("Its access points (BSSID), as `sojourn` may be told of them.", ())
+
+
 class Mag(Section):
     """The role of a Mobile Access Gateway (RFC 5213 section 6)."""
 
@@ -373,6 +282,10 @@ class Mag(Section):
     )
     profiles: tuple[MagProfile, ...] = setting("Nodes that are known, as tables `[[mag.profiles]]`.", ())
     everybody: MagEverybody = setting("Table `[mag.everybody]`.", MagEverybody())
+    neighbours: tuple[MagNeighbour, ...] = setting("Other gateways, as tables `[[mag.neighbours]]`.", ())
+    handovers: HandoversField = _mag("handovers", _HANDOVERS)
+    handover_wait: DurationField = _mag("handover_wait", _HANDOVER_WAIT)
+    handover_patience: DurationField = _mag("handover_patience", _HANDOVER_PATIENCE)
     visitors: PoolField | None = setting(
         "Nodes without mobility service get a prefix from here, which the network routes to this router; absent: "
         "they get nothing.",
@@ -396,7 +309,7 @@ class Mag(Section):
         "link_local_of_lma",
         "The LMA says what this router is called on each node's link, instead of `link_local`.",
     )
-    tolerate: ToleranceField = _tolerate("oai-pmipv6")
+    tolerate: ToleranceField = tolerate("oai-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
@@ -489,7 +402,7 @@ class LmaGateway(Section):
     care_of: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::2"])] = setting(
         "More tunnel ends of it, which it may name in an Alternate Care-of Address option.", ()
     )
-    tolerate: ToleranceField = _tolerate_this()
+    tolerate: ToleranceField = tolerate_this()
 
 
 class LmaEverybody(Section):
@@ -584,7 +497,7 @@ class Lma(Section):
     flow_mobility: ways.LmaFlowMobility | None = setting("Table `[lma.flow_mobility]`.", None)
     multipath: ways.LmaMultipath | None = setting("Table `[lma.multipath]`.", None)
     mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
-    tolerate: ToleranceField = _tolerate("oai-pmipv6")
+    tolerate: ToleranceField = tolerate("oai-pmipv6")
     backend: BackendField = setting(
         "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
         "nothing. Routers with different ones understand each other.",
@@ -642,6 +555,7 @@ LAYOUT = Layout(
         ("[[cmd.maars]]", CmdMaar),
         ("[cmd.retransmission]", Retransmission),
         ("[mag]", Mag),
+        ("[[mag.neighbours]]", MagNeighbour),
         ("[[mag.profiles]]", MagProfile),
         ("[mag.everybody]", MagEverybody),
         ("[[mag.hostapd]]", AccessPoint),

@@ -23,9 +23,11 @@ from sojourn.daemon.configuration import (
     lma_configuration,
     maar_configuration,
     mag_configuration,
+    neighbours_of,
     speaks_ipv4,
 )
-from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag, Peer
+from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag
+from sojourn.daemon.model_parts import Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
@@ -158,8 +160,8 @@ def _parts(section: Section) -> _Parts:
             return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
-            peers = frozenset(anchors_of(section))
-            return _Parts(mag, peers, forwarding, section.access, _points(section), section.ipv4)
+            known = frozenset((*anchors_of(section), *neighbours_of(section)))
+            return _Parts(mag, known, forwarding, section.access, _points(section), section.ipv4)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             others = section.redirect.anchors if section.redirect is not None else ()

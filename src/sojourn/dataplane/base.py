@@ -19,6 +19,10 @@ class Dataplane(Protocol):
         """Make `effect` hold, whatever held before; twice is harmless. Raises OSError when the kernel refuses."""
         ...
 
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """Packets that wait in the queues of `slot` (`EnsureQueue`), forwarded ones second, and that were dropped."""
+        ...
+
     def count(self) -> dict[Prefix, int]:
         """Packets so far from each counted prefix, as its node sent them: what others send to it is no use of it."""
         ...

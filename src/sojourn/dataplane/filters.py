@@ -7,6 +7,7 @@
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
       from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
+      IPv6-in-IPv6 from a neighbour to us       mark as forwarded, if there are fast handovers
       IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
       to a prefix in `far` or `routers`         mark if not TCP and too big
       to our pools                              clamp the TCP segment size
@@ -90,6 +91,10 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
         to_group = (nft.load(nft.NETWORK, _DESTINATION, 1), nft.compare(nft.EQUAL, b"\xff"))
         heard = interface(nft.META_INPUT, settings.upstream)
         yield "prerouting", (heard, *to_group, *own_nodes, nft.verdict(nft.DROP))
+    if settings.handovers:
+        neighbour = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member(nft.NEIGHBOURS))
+        forwarded = change_mark(settings, settings.forwarded_mark)
+        yield "prerouting", (protocol(_IPV6), *to_us, *neighbour, *forwarded, nft.verdict(nft.GOTO, "tunnelled"))
     if settings.drop_strays:
         yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, *change_mark(settings, settings.stray_mark))
     yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
@@ -115,6 +120,7 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
 def fingerprint(settings: LinuxSettings) -> bytes:
     """Equal when `rules` and peers are: written on the table, so that a restart keeps the one that is there."""
     digest = hashlib.sha256(b"".join(sorted(settings.peers)) + bytes((settings.prefix_length,)))
+    digest.update(b"".join(sorted(settings.neighbours)))
     for chain, expressions in rules(settings):
         digest.update(chain.encode() + b"".join(expressions))
     return digest.digest()

@@ -23,6 +23,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     AF_INET,
     RTN_BLACKHOLE,
+    RTN_THROW,
     InterfaceAddress,
     KernelObject,
     Neighbour,
@@ -187,6 +188,9 @@ class Installation:
                 yield Rule(priorities.uplinks_first, tables.uplinks, name)
                 yield Rule(priorities.plain, _MAIN_TABLE, name)
         yield from self._drops()
+        if settings.handovers:
+            mark, mask = settings.forwarded_mark, settings.mark_mask
+            yield Rule(priorities.forwarded, settings.forwarded_table, mark=mark, mask=mask)
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():
@@ -230,7 +234,14 @@ class Installation:
             if settings.ipv4_pool is not None:
                 yield Route(tables.nodes, settings.ipv4_pool, kind=RTN_BLACKHOLE)
         if settings.drop_strays:
-            yield Rule(priorities.strays, 0, mark=settings.stray_mark, mask=settings.mark_mask)
+            if not settings.handovers:
+                yield Rule(priorities.strays, 0, mark=settings.stray_mark, mask=settings.mark_mask)
+                return
+            yield Route(settings.strays_table, ANY, kind=RTN_BLACKHOLE)
+            # What goes on to another router keeps its mark, and is looked up once more.
+            yield Route(settings.strays_table, ANY, Prefix(settings.address, 128), RTN_THROW)
+            for mark in (settings.stray_mark, settings.forwarded_mark):
+                yield Rule(priorities.strays, settings.strays_table, mark=mark, mask=settings.mark_mask)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""

@@ -1,7 +1,8 @@
 """The forwarding effects in a Linux kernel: RFC 2473 tunnels, no device per tunnel (design.md 3).
 
     slot            nexthop object: via a permanent neighbour on the access link; or in a tunnel to the serving router;
-                    or via a neighbour on the loop that nobody answers for, so that packets wait in its queue
+                    or via a neighbour on the loop that nobody answers for, so that packets wait in its queue;
+                    or into a queue that keeps the order (`queues`)
     prefix          route to the nexthop object, table `nodes`
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
@@ -16,7 +17,8 @@ Rules, loop and access interfaces are in `installation`, the two ways to tunnel 
 interface that went down takes its nexthops along, those their routes) is put back when an effect meets the gap, and by
 `reassert`.
 
-Opening, starting and closing must run in the network namespace that is meant; `apply` may run anywhere.
+Opening, starting and closing must run in the network namespace that is meant; with fast handovers `apply` as well, else
+it may run anywhere.
 """
 
 from __future__ import annotations
@@ -28,12 +30,15 @@ from typing import assert_never
 from sojourn.core.effects import (
     EnsureCounter,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
     EnsurePrefix,
+    EnsureQueue,
     EnsureShortcut,
     EnsureSpread,
     EnsureTunnel,
@@ -45,6 +50,7 @@ from sojourn.core.effects import (
     WithdrawMembership,
     WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawQueue,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
@@ -67,8 +73,9 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
+from sojourn.dataplane.queues import Lane, Queues
 from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
-from sojourn.dataplane.state import ForwardingState
+from sojourn.dataplane.state import ForwardingState, OneWay, Queued
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -80,11 +87,7 @@ _LINGER = 0.2
 class LinuxDataplane:
     """Makes effects hold in the kernel of this namespace. Every refusal is an OSError with the kernel's words."""
 
-    def __init__(
-        self,
-        settings: LinuxSettings,
-        netlink: Netlink | None = None,
-    ) -> None:
+    def __init__(self, settings: LinuxSettings, netlink: Netlink | None = None) -> None:
         """Opens sockets; the kernel is first touched by `start`, which `begin` and `apply` call when needed."""
         self.state = ForwardingState()
         """What should hold."""
@@ -95,6 +98,7 @@ class LinuxDataplane:
         self._multicast = MulticastRouting(settings.upstream, settings.access) if settings.upstream else None
         self._ipv4 = Ipv4Filter(settings) if settings.ipv4 else None
         self._installation = Installation(self._netlink, settings)
+        self._queues = Queues(self._netlink, settings)
         self._snapshot: reconcile.Snapshot | None = None
         self._released: dict[int, float] = {}
         self._started = False
@@ -124,7 +128,8 @@ class LinuxDataplane:
         try:
             if table.fingerprint() != mark:
                 octets = filters.key_octets(self._settings.prefix_length)
-                table.install(mark, filters.CHAINS, filters.rules(self._settings), self._settings.peers, octets)
+                rules, peers = filters.rules(self._settings), self._settings.peers
+                table.install(mark, filters.CHAINS, rules, peers, octets, self._settings.neighbours)
         except OSError as error:
             hint = "this kernel cannot count packets; set counters = false to go without"
             raise OSError(error.errno, f"{error.strerror}: {hint}") from error
@@ -136,6 +141,7 @@ class LinuxDataplane:
             counted = set(self._filter.counters())
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
+        self._queues.take_stock()
         self.start()
         if self._ipv4 is not None:
             self._ipv4.begin()
@@ -155,6 +161,8 @@ class LinuxDataplane:
         prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
             self._filter_away(prefix, False)
+        self._queues.forget_left()
+        self._queues.prepare()
         sources = [] if self._ipv4 is None else self._ipv4.finish()
         return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes), *sources]
 
@@ -177,7 +185,8 @@ class LinuxDataplane:
         Goes on after a refusal, and raises the first one at the end.
         """
         installation = self._installation
-        steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all, installation.restore]
+        steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all]
+        steps += [self._queues.close, installation.restore]
         if self._filter is not None:
             steps.insert(3, self._filter.remove)
         if self._ipv4 is not None:
@@ -198,6 +207,7 @@ class LinuxDataplane:
 
     def leave(self) -> None:
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
+        self._queues.leave()
         self._netlink.close()
         for part in (self._filter, self._ipv4, self._multicast):
             if part is not None:
@@ -211,15 +221,24 @@ class LinuxDataplane:
             self.start()
         if self._released:
             self._close_loop(time.monotonic() - _LINGER)
+        self._queues.close_old()
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
-            case EnsurePaths():
+                self._queues.end(Lane(effect.slot, False))
+            case EnsurePaths(slot):
                 self._point_to_paths(effect)
+                self._queues.end(Lane(slot, False))
+            case EnsureQueue() | EnsureFlowToNode() | EnsureFlowToRouter():
+                self._queue(effect)
+            case WithdrawQueue(slot):
+                self._queues.end(Lane(slot, True))
             case EnsurePrefix(prefix, slot):
                 self._ensure_prefix(prefix, slot)
             case WithdrawPrefix(prefix):
                 self._withdraw(Route(self._settings.tables.nodes, prefix))
+                if self.state.forwarded.get(self.state.prefixes.get(prefix, -1)) is not None:
+                    self._withdraw(Route(self._settings.forwarded_table, prefix))
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
@@ -247,27 +266,12 @@ class LinuxDataplane:
                 if interface in self._installation.bridges:  # nothing else remembers stations
                     forget_station(self._netlink, device, link_layer)
             case EnsureMulticastRoute() | WithdrawMulticastRoute() | EnsureMembership() | WithdrawMembership():
-                self._apply_multicast(effect)
+                if self._multicast is None:
+                    raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
+                self._multicast.apply(effect)
             case _:
                 assert_never(effect)
         self.state.record(effect)
-
-    def _apply_multicast(
-        self, effect: EnsureMulticastRoute | WithdrawMulticastRoute | EnsureMembership | WithdrawMembership
-    ) -> None:
-        if self._multicast is None:
-            raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
-        match effect:
-            case EnsureMulticastRoute(group, source, interfaces):
-                self._multicast.ensure_route(group, source, interfaces)
-            case WithdrawMulticastRoute(group, source):
-                self._multicast.withdraw_route(group, source)
-            case EnsureMembership(group, excluding, sources):
-                self._multicast.ensure_membership(group, excluding, sources)
-            case WithdrawMembership(group):
-                self._multicast.withdraw_membership(group)
-            case _:
-                assert_never(effect)
 
     def count(self) -> dict[Prefix, int]:
         """Packets from each counted prefix; empty without counters."""
@@ -289,7 +293,7 @@ class LinuxDataplane:
 
     # --- slots --------------------------------------------------------------------------------------------------
 
-    def _point(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> None:
+    def _point(self, way: OneWay) -> None:
         """Replace where the slot points; then let go what waited. One system call."""
         slot = way.slot
         if not 0 <= slot < SLOTS:
@@ -369,13 +373,10 @@ class LinuxDataplane:
 
     def _restore_slot(self, slot: int, nexthop: Nexthop) -> None:
         """The kernel lost the nexthop: create it, and the routes that went with it."""
-        nodes = self._settings.tables.nodes
-        routes = [
-            Route(nodes, prefix, nexthop=nexthop.id) for prefix, used in self.state.prefixes.items() if used == slot
-        ]
+        routes = self._routes_to(slot, nexthop.id)
         self._netlink.request(nexthop.ensure(), *(route.ensure() for route in routes))
 
-    def _nexthop(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> tuple[Nexthop, Neighbour | None]:
+    def _nexthop(self, way: OneWay) -> tuple[Nexthop, Neighbour | None]:
         number, near = self._settings.nexthops + way.slot, self._installation.near
         match way:
             case EnsureDelivery(slot, interface, link_layer):
@@ -386,6 +387,9 @@ class LinuxDataplane:
                 return Nexthop(number, *self._installation.tunnels.to(remote)), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
+            case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
+                queue = self._queues.used[Lane(slot, forwarded)]
+                return self._queues.entry(queue, station(slot), number)
             case _:
                 assert_never(way)
 
@@ -417,6 +421,31 @@ class LinuxDataplane:
         if isinstance(previous, EnsureHold) or self._released.pop(slot, None) is not None:
             things.append(self._way_round(slot))
         self._withdraw(*things)
+        for forwarded in (False, True):
+            self._queues.end(Lane(slot, forwarded))
+
+    # --- queues that keep the order ---------------------------------------------------------------------------------
+
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """See `Dataplane.waiting`."""
+        return self._queues.waiting(slot)
+
+    def _queue(self, way: Queued) -> None:
+        """First where the queue leads, then that it holds or lets go, then that packets go into it."""
+        match way:
+            case EnsureQueue(slot, forwarded):
+                self._queues.take(Lane(slot, forwarded))
+            case EnsureFlowToNode(slot, forwarded, interface, link_layer):
+                straight = self._nexthop(EnsureDelivery(slot, interface, link_layer))
+                self._queues.lead(Lane(slot, forwarded), *straight)
+            case EnsureFlowToRouter(slot, forwarded, remote):
+                self._queues.lead(Lane(slot, forwarded), *self._nexthop(EnsureTunnel(slot, remote)))
+        if not forwarded:
+            self._point(way)
+        else:
+            self._queues.divert(slot, [prefix for prefix, used in self.state.prefixes.items() if used == slot])
+        if not isinstance(way, EnsureQueue):
+            self._queues.open(Lane(slot, forwarded))
 
     # --- prefixes -----------------------------------------------------------------------------------------------
 
@@ -438,6 +467,8 @@ class LinuxDataplane:
                 self._netlink.request(neighbour.ensure())
             self._restore_slot(slot, nexthop)
             self._netlink.request(route.ensure())
+        if Lane(slot, True) in self._queues.used:
+            self._queues.divert(slot, [prefix])
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables

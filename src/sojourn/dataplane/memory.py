@@ -56,6 +56,10 @@ class MemoryDataplane:
         if self._asked is not None:
             self._asked.record(effect)
 
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """Nothing: there are no packets."""
+        return 0, 0, 0
+
     def count(self) -> dict[Prefix, int]:
         """Packets that `traffic` was told of, for every counted prefix."""
         return {prefix: self.packets.get(prefix, 0) for prefix in self.state.counters}

@@ -22,11 +22,14 @@ import struct
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
+from sojourn.core.effects import EnsureMembership, EnsureMulticastRoute, WithdrawMembership, WithdrawMulticastRoute
 from sojourn.wire.addresses import UNSPECIFIED, Address
 from sojourn.wire.icmpv6 import MulticastListenerReport2, encode_icmpv6
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
+
+MulticastEffect: TypeAlias = EnsureMulticastRoute | WithdrawMulticastRoute | EnsureMembership | WithdrawMembership
 
 INTERFACES = 32
 """So many interfaces take part at most (MAXMIFS), upstream included."""
@@ -104,6 +107,20 @@ class MulticastRouting:
     def close(self) -> None:
         """Let go of the sockets: no multicast is forwarded or joined any more."""
         self._opened.close()
+
+    def apply(self, effect: MulticastEffect) -> None:
+        """Make `effect` hold. Raises OSError when the kernel refuses."""
+        match effect:
+            case EnsureMulticastRoute(group, source, interfaces):
+                self.ensure_route(group, source, interfaces)
+            case WithdrawMulticastRoute(group, source):
+                self.withdraw_route(group, source)
+            case EnsureMembership(group, excluding, sources):
+                self.ensure_membership(group, excluding, sources)
+            case WithdrawMembership(group):
+                self.withdraw_membership(group)
+            case _:
+                assert_never(effect)
 
     # --- down -----------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from sojourn.dataplane.netlink import (
 )
 
 TABLE = "sojourn"
-COUNTED, FAR, ROUTERS = "away", "far", "routers"
+COUNTED, FAR, ROUTERS, NEIGHBOURS = "away", "far", "routers", "neighbours"
 """The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
 
 _SUBSYSTEM = 10
@@ -250,16 +250,20 @@ class Nftables(Table):
         rules: Iterable[tuple[str, tuple[bytes, ...]]],
         peers: Sequence[bytes],
         key_octets: int,
+        neighbours: Sequence[bytes] = (),
     ) -> None:
-        """Write the table. `peers` are the elements of the constant set ``peers``; the sets of prefixes are empty."""
+        """Write the table. `peers` and `neighbours` are constant sets; those of prefixes are empty."""
         counter = nested(17, _name(1, "counter") + nested(2, b""))
         sets = [
             new_set("peers", 1, 16),
             new_set(COUNTED, 2, key_octets, _SET_EXPR) + counter,
             new_set(FAR, 3, key_octets),
             new_set(ROUTERS, 4, 8),
+            new_set(NEIGHBOURS, 5, 16),
         ]
-        self.write(fingerprint, sets, [elements_of("peers", peers)] if peers else (), chains, rules)
+        named = (("peers", peers), (NEIGHBOURS, neighbours))
+        elements = [elements_of(name, addresses) for name, addresses in named if addresses]
+        self.write(fingerprint, sets, elements, chains, rules)
 
     def add(self, key: bytes) -> None:
         """`key` is an element of both sets; one that is there keeps its counter."""

@@ -46,7 +46,8 @@ def _removal_order(thing: KernelObject) -> int:
 
 def ours(netlink: Netlink, settings: LinuxSettings) -> Iterator[KernelObject]:
     """Everything in the kernel that is ours."""
-    for table in settings.tables.all():
+    of_handovers = (*settings.queue_tables, settings.forwarded_table, settings.strays_table)
+    for table in (*settings.tables.all(), *(of_handovers if settings.handovers else ())):
         yield from _dump(netlink, objects.RTM_GETROUTE, objects.routes_request(table), objects.parse_route)
     yield from _dump(netlink, objects.RTM_GETROUTE, objects.IPV4_ROUTES_REQUEST, objects.parse_route)
     yield from _dump(netlink, objects.RTM_GETNEXTHOP, objects.NEXTHOPS_REQUEST, objects.parse_nexthop)

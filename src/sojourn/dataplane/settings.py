@@ -19,6 +19,8 @@ SLOTS = (1 << 24) - 2
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
 TRIAL = SLOTS + 1
 """The nexthop that shows what the kernel can do, and is gone at once."""
+_OF_HANDOVERS = 1 << 16
+"""Tables for handovers come so far behind those for peers (`ipv4_ways`)."""
 NEXTHOP_GROUPS = 1 << 24
 """The group of a slot has a number so much higher; the members of groups, so much higher again."""
 
@@ -55,8 +57,10 @@ class Priorities:
     multicast: int = 11
     stray_groups: int = 12
     local: int = 100
+    queues: int = 104
     sources: int = 105
     oversize: int = 106
+    forwarded: int = 107
     uplinks_first: int = 108
     plain: int = 109
     nodes: int = 110
@@ -134,6 +138,13 @@ class LinuxSettings:
     tunnels: tuple[str, str] = ("sojourn2", "sojourn3")
     """Interfaces of our own where the backend is ``ip6tnl``: what goes into tunnels, and what comes out."""
 
+    handovers: int = 0
+    """Fast handovers (RFC 5949) that may be under way at a time; 0: there are none. Needs `counters`."""
+    handover_packets: int = 1000
+    """Packets that wait in one queue of a handover, at most; each is as long as the MTU at most."""
+    neighbours: tuple[Address, ...] = ()
+    """The peers that forward packets in a handover."""
+
     @property
     def ipv4_ways(self) -> dict[Address, tuple[int, int]]:
         """Mark and table of the packets of IPv4 that leave through the tunnel to each peer.
@@ -148,6 +159,31 @@ class LinuxSettings:
     def addresses(self) -> tuple[Address, ...]:
         """All ends of tunnels here."""
         return (self.address, *self.other_addresses, *self.path_addresses)
+
+    @property
+    def queue_tables(self) -> range:
+        """A routing table for each queue of a handover."""
+        first = self.nexthops + _OF_HANDOVERS + 2
+        return range(first, first + 2 * self.handovers)
+
+    @property
+    def forwarded_table(self) -> int:
+        """The routing table of what neighbours forward to nodes in a handover."""
+        return self.nexthops + _OF_HANDOVERS
+
+    @property
+    def strays_table(self) -> int:
+        """The routing table of strays, where some of them may go on."""
+        return self.nexthops + _OF_HANDOVERS + 1
+
+    @property
+    def forwarded_mark(self) -> int:
+        """The packet mark of what came out of a neighbour's tunnel."""
+        lowest = self.mark_mask & -self.mark_mask
+        rest = self.mark_mask ^ lowest
+        second = rest & -rest
+        other = self.mark ^ second
+        return other if other else self.mark ^ lowest ^ second
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

@@ -13,12 +13,15 @@ from typing import TypeAlias, assert_never
 from sojourn.core.effects import (
     EnsureCounter,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
     EnsureLogicalInterface,
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
     EnsurePrefix,
+    EnsureQueue,
     EnsureShortcut,
     EnsureSpread,
     EnsureTunnel,
@@ -30,6 +33,7 @@ from sojourn.core.effects import (
     WithdrawMembership,
     WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawQueue,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
@@ -38,7 +42,10 @@ from sojourn.core.effects import (
 from sojourn.core.engine import Row
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 
-Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsurePaths | EnsureHold
+Queued: TypeAlias = EnsureQueue | EnsureFlowToNode | EnsureFlowToRouter
+"""A queue of a slot, and where it leads."""
+OneWay: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold | Queued
+Way: TypeAlias = OneWay | EnsurePaths
 """Where a slot points."""
 
 
@@ -47,6 +54,8 @@ class ForwardingState:
     """What should hold. Insertion order is kept, so that installing it again follows the order of the effects."""
 
     slots: dict[int, Way] = field(default_factory=dict)
+    forwarded: dict[int, Queued] = field(default_factory=dict)
+    """Where what other routers forward to a slot goes, if not where everything goes."""
     prefixes: dict[Prefix, int] = field(default_factory=dict)
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
     spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
@@ -62,8 +71,16 @@ class ForwardingState:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
+            case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
+                if forwarded:
+                    self.forwarded[slot] = effect
+                else:
+                    self.slots[slot] = effect
+            case WithdrawQueue(slot):
+                self.forwarded.pop(slot, None)
             case WithdrawSlot(slot):
                 self.slots.pop(slot, None)
+                self.forwarded.pop(slot, None)
                 for prefix in [prefix for prefix, used in self.prefixes.items() if used == slot]:
                     del self.prefixes[prefix]  # as in the kernel: routes go with their nexthop
             case EnsurePrefix(prefix, slot):
@@ -108,6 +125,7 @@ class ForwardingState:
         for interface, link_local in sorted(self.logical_interfaces):
             yield EnsureLogicalInterface(interface, link_local)
         yield from self.slots.values()
+        yield from self.forwarded.values()
         for prefix, slot in self.prefixes.items():
             yield EnsurePrefix(prefix, slot)
         for prefix, anchor in self.uplinks.items():
@@ -130,6 +148,7 @@ class ForwardingState:
         withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
+        withdrawals += [WithdrawQueue(slot) for slot in self.forwarded if slot not in asked.forwarded]
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
         identities = sorted(self.logical_interfaces - asked.logical_interfaces)
         withdrawals += [WithdrawLogicalInterface(*identity) for identity in identities]
@@ -173,5 +192,11 @@ def _way_text(way: Way | None) -> str:
             return "tunnels " + ", ".join(map(text, remotes))
         case EnsureHold():
             return "hold"
+        case EnsureQueue():
+            return "queue"
+        case EnsureFlowToNode(_, _, interface, link_layer):
+            return f"queue, then {interface} {link_layer_text(link_layer)}"
+        case EnsureFlowToRouter(_, _, remote):
+            return f"queue, then tunnel {text(remote)}"
         case _:
             assert_never(way)

@@ -144,13 +144,17 @@ class PresenceProcedures(AccessState[S]):
         session.probes = 0
         for kind in ("refresh", "probe", "advertise"):
             self._timers.stop((kind, session.node))
-        if self.configuration.buffer:
-            self._do(EnsureHold(session.slot))
-            self._after(self.configuration.buffer_time, "hold", session.node)
+        self._keep_packets(session)
         self._forget_listener(session)
         self._keep(session)
         self._report("detached", node=session.node, interface=session.interface)
         self._detached(session)
+
+    def _keep_packets(self, session: S) -> None:
+        """Until it is known where it is."""
+        if self.configuration.buffer:
+            self._do(EnsureHold(session.slot))
+            self._after(self.configuration.buffer_time, "hold", session.node)
 
     def _on_hold_over(self, session: S) -> None:
         """Nobody took over in time: the kernel's queue is emptied where the node was."""

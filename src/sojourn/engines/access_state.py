@@ -94,9 +94,13 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _serve(self, session: S) -> None:
         """Packets to and from all its prefixes take the access link it is on."""
-        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+        self._deliver(session)
         for prefix, anchor in session.anchored.items():
             self._serve_one(session, prefix, anchor)
+
+    def _deliver(self, session: S) -> None:
+        """Packets to the node go to it."""
+        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
 
     def _serve_one(self, session: S, prefix: Prefix, anchor: Address | None) -> None:
         """Packets to and from one prefix; plainly when nobody else anchors it."""

@@ -96,6 +96,8 @@ class Peer:
     """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
     ipv4_pool: Prefix | None = None
     """The IPv4 addresses that it may anchor; the first one is the default router of all of them."""
+    access_points: tuple[LinkLayer, ...] = ()
+    """Access points that are its own ([AP-ID, AR-Info], RFC 5568)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,12 @@ class AccessConfiguration:
     """Unknown identifiers accepted per second and access link; as many may come at once."""
     prefixes_per_node: int = 16
     """Most prefixes of other anchors accepted for one node."""
+    handovers: int = 0
+    """Fast handovers (RFC 5949) that may be under way at a time; 0: there are none."""
+    handover_wait: Duration = 1 * SECOND
+    """How long a node that is expected may take, and a node that left is looked out for before its anchor is told."""
+    handover_patience: Duration = 300 * MILLISECOND
+    """How long packets that came the straight way wait for the end of what the previous router forwards."""
     link_local: Address = FIXED_LINK_LOCAL
     link_layer: LinkLayer = FIXED_LINK_LAYER
     retransmission: RetransmissionConstants = RetransmissionConstants()
@@ -373,6 +381,16 @@ class GatewayProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another MAG, to which nodes go and from which they come."""
+
+    address: Address
+    name: str = ""
+    access_points: tuple[LinkLayer, ...] = ()
+    """Access points that are its own ([AP-ID, AR-Info], RFC 5568)."""
+
+
+@dataclass(frozen=True, slots=True)
 class MagConfiguration(AccessConfiguration):
     """A Mobile Access Gateway. The names of RFC 5213 section 9 are kept where they say enough."""
 
@@ -423,3 +441,5 @@ class MagConfiguration(AccessConfiguration):
     """What the LMA is told of them (RFC 6757)."""
     vendor_options: tuple[VendorOption, ...] = ()
     """Carried in all requests (RFC 5094)."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Fast handovers take place with these only."""

@@ -7,8 +7,8 @@ to it any more.
 
 The procedures are in modules of their own: `maar_access` (nodes come and go), `maar_registration` (we ask the CMD),
 `maar_anchor` (the CMD tells us, prefixes retire), `maar_dhcp` (addresses for hosts that ask), `access_multicast` (what
-nodes listen to), all on `maar_state`. Left out: fast handover (RFC 5949), direct signalling between MAARs without a
-CMD.
+nodes listen to), `maar_handover` (fast handovers), all on `maar_state`. Left out: direct signalling between MAARs about
+anything but a fast handover.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from sojourn.core.events import (
     EffectFailed,
     Event,
     GroupsReported,
+    HandoverExpected,
     LinkChanged,
     MessageReceived,
     NodeDetached,
     NodeSeen,
+    PathProbed,
+    QueueCounted,
     TrafficCounted,
 )
 from sojourn.core.sequence import following
@@ -35,9 +38,10 @@ from sojourn.engines.access_multicast import MulticastProcedures
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MaarConfiguration
 from sojourn.engines.extension import unrecognized
-from sojourn.engines.maar_access import AccessProcedures
+from sojourn.engines.handover import HANDOVER_TIMERS
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
+from sojourn.engines.maar_handover import MaarHandover
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.wire import (
@@ -49,6 +53,7 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
+from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
 from sojourn.wire.units import SECOND, Instant, WallClock
 
 _SEQUENCE_LEAP = 1024
@@ -56,13 +61,14 @@ _SEQUENCE_LEAP = 1024
 
 
 class MobilityAnchorAccessRouter(
-    DhcpProcedures, AccessProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures[Session]
+    MaarHandover, DhcpProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures[Session]
 ):
     """The engine of the role ``maar``."""
 
     def __init__(self, configuration: MaarConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._open_dhcp()
+        self._open_handovers(configuration.peers)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -141,8 +147,12 @@ class MobilityAnchorAccessRouter(
         match event:
             case NodeSeen():
                 self._on_node_seen(event)
+            case Commanded("handover", arguments):
+                self._on_handover_command(arguments)
             case Commanded():
                 self._on_command(event)
+            case HandoverExpected() | QueueCounted() | PathProbed():
+                self._on_handover_event(event)
             case NodeDetached():
                 self._on_node_detached(event)
             case DhcpReceived():
@@ -169,6 +179,8 @@ class MobilityAnchorAccessRouter(
         match message:
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
+            case HandoverInitiate() | HandoverAcknowledge():
+                self._on_handover_message(message, source)
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
             case _:
@@ -187,6 +199,9 @@ class MobilityAnchorAccessRouter(
             return
         if kind == "memory":
             self._ask_for_memory()
+            return
+        if kind in HANDOVER_TIMERS:
+            self._on_handover_timer(name)
             return
         if kind == "store":
             self._store_again(key)
@@ -253,6 +268,8 @@ class MobilityAnchorAccessRouter(
             return [self._session_row(session, now) for session in self.sessions.values()]
         if topic == "bindings":
             return [row for session in self.sessions.values() for row in self._binding_rows(session, now)]
+        if topic == "handovers":
+            return self._handover_rows()
         if topic == "peers":
             return [self._peer_row(self.configuration.cmd, "cmd", "", now)] + [
                 self._peer_row(peer.address, "maar", peer.name, now) for peer in self.configuration.peers

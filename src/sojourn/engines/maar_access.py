@@ -12,6 +12,7 @@ from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.maar_session import AWAY, DEPARTED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.wire import Handoff
+from sojourn.wire.addresses import Prefix
 
 
 class AccessProcedures(PresenceProcedures[Session], MaarState):
@@ -34,7 +35,8 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
         if returned or long_gone:
             # Passed on until a moment ago, or known for so long that it may be somebody else's by now: the CMD knows.
             for prefix in list(session.anchored):
-                self._remove_foreign(session, prefix)
+                if not self._stays(session, prefix):
+                    self._remove_foreign(session, prefix)
             self._timers.stop(("grace", session.node))
         session.serving = None
         self._begin(session, event)
@@ -61,6 +63,10 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
             sighting=event.sighting.value,
             returned=int(returned),
         )
+
+    def _stays(self, session: Session, prefix: Prefix) -> bool:
+        """Whether the router that it left says that it has this prefix of another anchor."""
+        return False
 
     def _give_late(self, session: Session) -> bool:
         """The pool was exhausted when the node came; now it is not."""

@@ -78,7 +78,7 @@ class AnchorProcedures(MaarState):
         if session is not None:
             if request.timestamp < session.attached:
                 raise self._earlier(session)
-            self._give_up(session, request, serving)
+            self._give_up(session, serving, request.timestamp, request.lifetime)
         ours = () if session is None else self._anchored_here(session)
         self._acknowledge(update, request, serving, ours)
         if session is not None and not ours and not session.anchored:
@@ -129,7 +129,7 @@ class AnchorProcedures(MaarState):
             if pool is not None:
                 pool.release(prefix, self._now)
 
-    def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
+    def _give_up(self, session: Session, serving: Address, attached: int, lifetime: Duration) -> None:
         """From serving (or nothing) to anchoring."""
         was_here = session.presence is not AWAY
         news = was_here or session.serving != serving
@@ -144,11 +144,11 @@ class AnchorProcedures(MaarState):
         if was_here:
             session.become(AWAY)
         session.serving = serving
-        session.attached = request.timestamp
+        session.attached = attached
         session.left = self._now
         session.contested = False
         session.confirmed = False
-        session.lifetime = max(request.lifetime, 4 * SECOND)
+        session.lifetime = max(lifetime, 4 * SECOND)
         if news:  # to be told again what is known is no use of the prefix
             session.active = self._now
         if was_here:

@@ -12,7 +12,6 @@ from sojourn.core.effects import (
     Advertise,
     AdvertisedPrefix,
     EnsureCounter,
-    EnsureDelivery,
     EnsureLogicalInterface,
     EnsurePrefix,
     EnsureTunnel,
@@ -72,7 +71,7 @@ class MaarState(AccessState[Session]):
 
     def _serve(self, session: Session) -> None:
         """Packets to and from all its prefixes take the access link it is on."""
-        self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+        self._deliver(session)
         if session.own is not None:
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureUplink(session.own, None))
@@ -92,7 +91,7 @@ class MaarState(AccessState[Session]):
 
     def _anchor_for(self, session: Session, serving: Address) -> None:
         """Packets to its prefixes go through the tunnel to the MAAR that serves it."""
-        self._do(EnsureTunnel(session.slot, serving))
+        self._tunnel(session, serving)
         if session.own is not None:
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureCounter(session.own))
@@ -105,6 +104,9 @@ class MaarState(AccessState[Session]):
             self._do(WithdrawUplink(prefix))
         for prefix in self._leased(session):
             self._hide_router(session, prefix)
+
+    def _tunnel(self, session: Session, serving: Address) -> None:
+        self._do(EnsureTunnel(session.slot, serving))
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""
@@ -289,6 +291,10 @@ class MaarState(AccessState[Session]):
         )
 
     # --- what the procedures provide for each other -------------------------------------------------------------------
+
+    def _give_up(self, session: Session, serving: Address, attached: int, lifetime: Duration) -> None:
+        """From serving (or nothing) to anchoring: `serving` has it since `attached`."""
+        raise NotImplementedError
 
     def _exchange_own(self, session: Session) -> None:
         """Give the node another prefix of ours."""

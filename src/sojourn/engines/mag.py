@@ -21,10 +21,13 @@ from sojourn.core.events import (
     EffectFailed,
     Event,
     GroupsReported,
+    HandoverExpected,
     LinkChanged,
     MessageReceived,
     NodeDetached,
     NodeSeen,
+    PathProbed,
+    QueueCounted,
 )
 from sojourn.core.sequence import following
 from sojourn.engines.access_multicast import MulticastProcedures
@@ -33,8 +36,10 @@ from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MagConfiguration
 from sojourn.engines.extension import Extensions, apart, merged, unrecognized
+from sojourn.engines.handover import HANDOVER_TIMERS
 from sojourn.engines.mag_dhcp import MagDhcp
 from sojourn.engines.mag_extensions import mag_extensions
+from sojourn.engines.mag_handover import MagHandover
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.naming import identifier_type
 from sojourn.wire import (
@@ -45,6 +50,7 @@ from sojourn.wire import (
     MobilityMessage,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer, link_layer_text, text
+from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
 from sojourn.wire.units import SECOND, Instant, WallClock
 
 _SEQUENCE_LEAP = 1024
@@ -56,12 +62,13 @@ _HANDOFFS = {
 }
 
 
-class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
+class MobileAccessGateway(MagHandover, MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
     """The engine of the role ``mag``."""
 
     def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._open_dhcp()
+        self._open_handovers(configuration.neighbours)
         self.extensions = Extensions(mag_extensions(self))
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -134,12 +141,16 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._offset = 0
             case EffectFailed():
                 self._on_effect_failed(event)
+            case Commanded("handover", arguments):
+                self._on_handover_command(arguments)
             case Commanded(verb, arguments):
                 self._on_command(verb, arguments)
             case GroupsReported():
                 self._on_groups_reported(event)
             case DhcpReceived():
                 self._on_dhcp_received(event)
+            case HandoverExpected() | QueueCounted() | PathProbed():
+                self._on_handover_event(event)
             case _:
                 pass  # nothing is counted here
 
@@ -149,6 +160,8 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
                 self._on_acknowledgement(message, source)
             case BindingRefreshRequest() if source in self._anchors:
                 self._on_refresh_request()
+            case HandoverInitiate() | HandoverAcknowledge():
+                self._on_handover_message(message, source)
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
                 self.extensions.on_binding_error(message, source)
@@ -162,6 +175,9 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
         kind, key = name
         if kind == "request":
             self._on_request_due(key)
+            return
+        if kind in HANDOVER_TIMERS:
+            self._on_handover_timer(name)
             return
         if kind == "store" and not self.extensions.store_again(key):
             self._store_again(key)
@@ -234,6 +250,8 @@ class MobileAccessGateway(MagDhcp, MulticastProcedures[BindingUpdateListEntry]):
             return [
                 self._binding_row(session, prefix) for session in self.sessions.values() for prefix in _all(session)
             ]
+        if topic == "handovers":
+            return self._handover_rows()
         if topic == "peers":
             return [self._peer_row(anchor, now) for anchor in self._anchors]
         if topic == "groups" and self.listeners is not None:

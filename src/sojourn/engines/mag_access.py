@@ -144,17 +144,18 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _advertise(self, session: BindingUpdateListEntry, gone: tuple[Prefix, ...] = ()) -> None:
         """Nothing before the registration is complete (6.9.2, 1.), unless something ends."""
-        if session.confirmed or session.visitor is not None or gone:
+        if session.confirmed or session.visitor is not None or gone or self._is_handed_over(session):
             super()._advertise(session, gone)
 
     def _advertised(self, session: BindingUpdateListEntry) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """The home prefixes, as those of the link."""
         configuration = self.configuration
-        mine = [prefix for prefix in session.anchored if not prefix.is_ipv4] if session.confirmed else []
+        home = session.confirmed or self._is_handed_over(session)
+        mine = [prefix for prefix in session.anchored if not prefix.is_ipv4] if home else []
         if session.visitor is not None:
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
-        served = session.confirmed or session.visitor is not None
+        served = home or session.visitor is not None
         retiring = [(one, until) for one, until in session.retiring.items() if until > self._now]
         return (
             session.link_local or configuration.link_local,
@@ -164,6 +165,10 @@ class MagState(AccessState[BindingUpdateListEntry]):
                 *[AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
             ],
         )
+
+    def _is_handed_over(self, session: BindingUpdateListEntry) -> bool:
+        """Whether the gateway that it left told its prefixes: they are advertised before the answer (RFC 5949 5.2)."""
+        return False
 
 
 class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):

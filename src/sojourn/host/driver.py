@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 from sojourn.core.effects import (
     AccessEffect,
     Advertise,
+    CountQueue,
     CountTraffic,
     DeleteBinding,
     Effect,
     ProbeNode,
+    ProbePath,
     QueryListeners,
     Report,
     SendDhcp,
@@ -31,7 +33,7 @@ from sojourn.core.effects import (
     StoreEffect,
 )
 from sojourn.core.engine import Engine
-from sojourn.core.events import ClockStepped, EffectFailed, Event, TrafficCounted
+from sojourn.core.events import ClockStepped, EffectFailed, Event, PathProbed, QueueCounted, TrafficCounted
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.repeats import Repeats
 from sojourn.stores.base import Store
@@ -74,7 +76,7 @@ class Driver:
 
     `access` carries out the effects of the access link (`AccessLink.apply`), `wake_at` arms one timer that
     calls `wake` (None: disarm), `wall` reads the wall clock; without it the engine is never told that the
-    clock was set.
+    clock was set. `probe` asks another router for an echo (`ProbePath`); without it, the answer is there at once.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Driver:
         wake_at: Callable[[Instant | None], None],
         record: Record | None = None,
         wall: Callable[[], WallClock] | None = None,
+        probe: Callable[[Address], None] | None = None,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -103,6 +106,7 @@ class Driver:
         self._wake_at = wake_at
         self._record = record
         self._wall = wall
+        self._probe = probe
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
@@ -281,6 +285,13 @@ class Driver:
                 self._access(effect)
             case CountTraffic():
                 self._follow_ups.append(TrafficCounted(self.dataplane.count()))
+            case CountQueue(slot):
+                self._follow_ups.append(QueueCounted(slot, *self.dataplane.waiting(slot)))
+            case ProbePath(remote):
+                if self._probe is None:
+                    self._follow_ups.append(PathProbed(remote))
+                else:
+                    self._probe(remote)
             case _:
                 self.dataplane.apply(effect)
 

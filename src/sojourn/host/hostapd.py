@@ -3,7 +3,8 @@
 hostapd says ``AP-STA-CONNECTED`` when a station may use the link, after IEEE 802.1X or a key where there is one, which
 is earlier than its first frame; and ``AP-STA-DISCONNECTED`` when it left. Who it authenticated as (its Network Access
 Identifier) is asked for at once. What was there before is listed when the connection is made, and again whenever
-hostapd was away: it may start after us, and restart.
+hostapd was away: it may start after us, and restart. ``BSS-TM-RESP`` is the answer of a station that was asked to go
+elsewhere (BSS transition management, IEEE 802.11v): if it agrees, where it goes is known before it leaves.
 
 Answers come in the order of the questions, events in between. One answer that fits no question means that some were
 lost; then everything begins anew.
@@ -18,7 +19,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from sojourn.core.events import Event, NodeDetached, NodeSeen, Sighting
+from sojourn.core.events import Event, HandoverExpected, NodeDetached, NodeSeen, Sighting
 from sojourn.wire.addresses import LinkLayer, link_layer, link_layer_text
 from sojourn.wire.units import SECOND, Instant
 
@@ -36,7 +37,8 @@ _IDENTITY_MAX = 253
 """Octets of a Network Access Identifier (RFC 7542 2.1)."""
 _DATAGRAM = 1 << 14
 _STATION = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
-_EVENT = re.compile(r"<\d+>(AP-STA-CONNECTED|AP-STA-DISCONNECTED) (\S+)")
+_EVENT = re.compile(r"<\d+>(AP-STA-CONNECTED|AP-STA-DISCONNECTED|BSS-TM-RESP) (\S+)")
+_ACCEPTED = re.compile(rf"status_code=0 .*\btarget_bssid=({_STATION.pattern})$")
 _ATTACH, _DETACH, _PING, _FIRST, _NEXT, _STA = "ATTACH", "DETACH", "PING", "STA-FIRST", "STA-NEXT", "STA"
 _FAIL = "FAIL"
 
@@ -181,7 +183,13 @@ class AccessPoint:
         if event is None or not _STATION.fullmatch(event[2]):
             return []
         station = link_layer(event[2])
-        return self._on_connected(station) if event[1] == "AP-STA-CONNECTED" else self._on_disconnected(station)
+        match event[1]:
+            case "AP-STA-CONNECTED":
+                return self._on_connected(station)
+            case "AP-STA-DISCONNECTED":
+                return self._on_disconnected(station)
+            case _:
+                return self._on_transition(station, said[event.end() :].strip())
 
     def _on_connected(self, station: LinkLayer) -> list[Event]:
         self._counters["connected"] += 1
@@ -196,6 +204,14 @@ class AccessPoint:
         self._arriving.discard(station)
         self._listed.discard(station)
         return self._gone(station)
+
+    def _on_transition(self, station: LinkLayer, answer: str) -> list[Event]:
+        """What it answered when it was asked to go."""
+        accepted = _ACCEPTED.match(answer)
+        if accepted is None:
+            return []
+        self._counters["leaving"] += 1
+        return [HandoverExpected(station, link_layer(accepted[1]))]
 
     def _on_answer(self, answer: str) -> list[Event]:
         question = self._asked.popleft()[0] if self._asked else ""

@@ -18,6 +18,7 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.driver import Driver
+from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoint, AccessPoints
 from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
@@ -98,6 +99,8 @@ class Host:
             opened.callback(self.links.close)
             self.access_points = AccessPoints(access_points)
             opened.callback(self.access_points.close)
+            self.echoes = Echoes(address)
+            opened.callback(self.echoes.close)
             self._opened = opened.pop_all()
         self.driver = Driver(
             engine,
@@ -109,6 +112,7 @@ class Host:
             wake_at=self.timer.arm,
             record=recorder.write if recorder else None,
             wall=time.time_ns,
+            probe=self.echoes.ask,
         )
         self._reread = LoopTimer(self.loop, self._on_links)
         self._looks = [
@@ -126,6 +130,7 @@ class Host:
         self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
         self.loop.add_reader(self.links.fileno(), self._on_links)
+        self.loop.add_reader(self.echoes.fileno(), self._on_echoes)
         for port in self.access.all_ports():
             self.loop.add_reader(port.fileno(), self._on_frames, port)
         for number, (point, _) in enumerate(self._looks):
@@ -137,7 +142,8 @@ class Host:
         """Stop listening and stop the driver (`Driver.close`)."""
         ports = [port.fileno() for port in self.access.all_ports()]
         points = [point.fileno() for point in self.access_points.points]
-        for descriptor in (self.socket.fileno(), self.links.fileno(), *ports, *points):
+        own = (self.socket.fileno(), self.links.fileno(), self.echoes.fileno())
+        for descriptor in (*own, *ports, *points):
             self.loop.remove_reader(descriptor)
         for _, timer in self._looks:
             timer.arm(None)
@@ -158,6 +164,7 @@ class Host:
             "access": self.access.counters,
             "links": self.links.counters,
             "hostapd": self.access_points.counters,
+            "echoes": self.echoes.counters,
         }
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
@@ -176,6 +183,9 @@ class Host:
         events = self.socket.events()
         if events:
             self.driver.dispatch(events)
+
+    def _on_echoes(self) -> None:
+        self.driver.dispatch(self.echoes.receive())
 
     def _on_frames(self, port: AccessPort) -> None:
         self._dispatch(port.receive())

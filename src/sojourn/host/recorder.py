@@ -280,6 +280,7 @@ _CODECS: dict[str, _Codec] = {
     "MobilityMessage": _Codec(
         lambda value, names: encode(names.message(value)).hex(), lambda value: decode(bytes.fromhex(value))
     ),
+    "target": _Codec(lambda value, names: value.hex(), bytes.fromhex),
     "Effect": _Codec(_nested, _item),
     "key": _Codec(lambda value, names: names.node(value).hex(), bytes.fromhex),
     "payload": _Codec(lambda value, names: names.payload(value).hex(), bytes.fromhex),

@@ -176,7 +176,8 @@ def _mag(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables
         "visitors": str(topology.nodes[name].pool),
         "mtu": topology.mtu,
     }
-    return "mag", table, {}
+    others = [other for other in topology.of_kind("mag") if other != name]
+    return "mag", table, {"neighbours": [{"name": other, "address": topology.address(other)} for other in others]}
 
 
 def _lma(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:

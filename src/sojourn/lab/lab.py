@@ -7,10 +7,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from sojourn.control.client import ControlClient
+from sojourn.control.client import ControlClient, ControlError
 from sojourn.control.protocol import ANSWER_MAX
 from sojourn.lab.air import Air
 from sojourn.lab.capture import open_tap
@@ -21,12 +22,14 @@ from sojourn.lab.multicast_router import MulticastRouter, multicast_routers
 from sojourn.lab.network import Network
 from sojourn.lab.node import Node
 from sojourn.lab.topology import Topology
+from sojourn.wire.addresses import link_layer_text
 
 __all__ = ["Lab", "Node"]
 
 _SNAP = 640
 """Octets kept of a captured frame: all of a signalling message with a dozen previous MAARs, little of a download."""
 _GRACE = 2.0
+_FORWARDS_WITHIN = 2.0
 
 
 class Lab:
@@ -177,6 +180,28 @@ class Lab:
             daemon.check()
         if self._emulation is not None and not self._emulation.alive():
             raise OSError("the relay process of the links ended")
+
+    def announce(self, host: str, router: str) -> bool:
+        """The old router is told that `host` leaves for `router`, as access points tell it (RFC 5949 4.1 (b)).
+
+        Back when packets are forwarded there and the host may go (g); False when that is refused, or takes too long.
+        """
+        old = self.air.where(host)
+        if old is None or old == router:
+            return False
+        node = link_layer_text(self.air.link_layer(host))
+        with self.client(old) as client:
+            try:
+                client.command("handover", {"node": node, "to": self.topology.address(router)})
+            except ControlError:
+                return False
+            deadline = time.monotonic() + _FORWARDS_WITHIN
+            while time.monotonic() < deadline:
+                rows = [row for row in client.show("handovers", plain=True) if row["link_layer"] == node]
+                if not rows or rows[0]["phase"] == "forwarding":
+                    return bool(rows)
+                time.sleep(0.002)
+        return False
 
     # --- looking
     # --------------------------------------------------------------------------------------------------

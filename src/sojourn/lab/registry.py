@@ -52,6 +52,7 @@ _MODULES = (
     "sojourn.lab.demo",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_mobility",
+    "sojourn.lab.handover",
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
     "sojourn.lab.multipath",

@@ -147,6 +147,8 @@ class Server:
             if there == (None if router == "-" else router) and not carrier and not outage:
                 return {"ok": True, "host": host, "from": there, "to": there, "took_ms": 0.0, "moved": False}
             self._lab.mark(f"{host} roams to {router}")
+            if request.get("announce") and router != "-" and not self._lab.announce(host, router):
+                raise _Refused(f"{there} hands nothing over to {router}; both need handovers in their configuration")
             if router == "-":
                 times = self._lab.air.detach(host, notice=notice, carrier=carrier)
             else:

@@ -1,0 +1,86 @@
+"""What is a MAAR's own in a fast handover (RFC 5949 between the routers of RFC 8885).
+
+The previous router anchors the node's prefix and goes on sending it through the tunnel; only prefixes of earlier
+anchors change their way once more. The new router's own prefix for the node is nobody's else business.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import EnsureTunnel, WithdrawQueue
+from sojourn.core.events import NodeSeen, Sighting
+from sojourn.engines.access_presence import identifier
+from sojourn.engines.configuration import MaarConfiguration
+from sojourn.engines.handover import Phase
+from sojourn.engines.handover_messages import Subject, context_options
+from sojourn.engines.handover_new import NewRouter
+from sojourn.engines.handover_previous import PreviousRouter
+from sojourn.engines.maar_access import AccessProcedures
+from sojourn.engines.maar_session import AWAY, Session
+from sojourn.wire import MobilityOption
+from sojourn.wire.addresses import Address, Prefix
+
+
+class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures):
+    """The previous and the new MAAR."""
+
+    configuration: MaarConfiguration
+
+    def _context(self, session: Session) -> tuple[MobilityOption, ...]:
+        if session.legacy:
+            prefixes = tuple(session.anchored)
+            return context_options(session.link_layer, prefixes, self.configuration.cmd, {}) if prefixes else ()
+        ours = self._anchored_here(session)
+        return context_options(session.link_layer, ours, self.configuration.address, session.anchored)
+
+    def _anchors_of(self, session: Session, new: Address) -> set[Address]:
+        return set(session.anchored.values()) - {new, self.configuration.address}
+
+    def _over_here(self, session: Session, peer: Address) -> None:
+        """What the CMD tells, or told before: `peer` has registered it. Until then this is known from nobody else."""
+        if session.presence is AWAY:
+            return
+        self._give_up(session, peer, session.attached, session.lifetime)
+        if session.own is None and not session.anchored:
+            self._remove(session)
+
+    def _open_for(self, about: Subject) -> Session | None:
+        return self._open(identifier(about.link_layer), NodeSeen("", about.link_layer, Sighting.CONTROL))
+
+    def _where_it_was(self, session: Session) -> list[Address]:
+        if session.presence is AWAY and session.serving is not None:
+            return [session.serving]
+        return super()._where_it_was(session)
+
+    def _stays(self, session: Session, prefix: Prefix) -> bool:
+        handover = self.handovers.get(session.node)
+        return handover is not None and prefix in handover.prefixes
+
+    def _serve_leased(self, session: Session, prefix: Prefix) -> None:
+        """A lease is looked after from the attachment on."""
+        if not self._is_expected(session):
+            super()._serve_leased(session, prefix)
+
+    def _is_expected(self, session: Session) -> bool:
+        handover = self.handovers.get(session.node)
+        return handover is not None and handover.phase in (Phase.EXPECTING, Phase.RETURNING)
+
+    def _is_told_anew(self, session: Session) -> bool:
+        """An expected node is nobody to tell the CMD of."""
+        return not self._is_expected(session) and super()._is_told_anew(session)
+
+    def _tunnel(self, session: Session, serving: Address) -> None:
+        """The CMD says where the node is: what waits for it goes there first."""
+        handover = self.handovers.get(session.node)
+        if handover is not None and handover.previous and handover.peer in (None, serving):
+            if handover.phase in (Phase.WAITING, Phase.ASKED):
+                handover.peer = serving
+                self._forward(handover)
+            else:
+                self._send_on(session, handover)
+            return
+        if handover is not None and handover.phase is Phase.EXPECTING and handover.peer == serving:
+            return  # so it is, still
+        if handover is not None:
+            self._call_off(session, handover)
+            self._do(WithdrawQueue(session.slot))
+        self._do(EnsureTunnel(session.slot, serving))

@@ -1,0 +1,56 @@
+"""What is a MAG's own in a fast handover (RFC 5949): the LMA anchors, and the node has the same prefixes everywhere."""
+
+from __future__ import annotations
+
+from sojourn.core.events import NodeSeen, Sighting
+from sojourn.engines.access_presence import identifier
+from sojourn.engines.configuration import MagConfiguration
+from sojourn.engines.handover_messages import Subject, context_options
+from sojourn.engines.handover_new import NewRouter
+from sojourn.engines.handover_previous import PreviousRouter
+from sojourn.engines.mag_registration import MagRegistration
+from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.wire import Handoff, MobilityOption
+from sojourn.wire.addresses import Address, Prefix
+
+
+class MagHandover(PreviousRouter[BindingUpdateListEntry], NewRouter[BindingUpdateListEntry], MagRegistration):
+    """PMAG and NMAG."""
+
+    configuration: MagConfiguration
+
+    def _context(self, session: BindingUpdateListEntry) -> tuple[MobilityOption, ...]:
+        if session.visitor is not None or not session.anchored:
+            return ()
+        return context_options(session.link_layer, tuple(session.anchored), session.lma, {})
+
+    def _anchors_of(self, session: BindingUpdateListEntry, new: Address) -> set[Address]:
+        return {session.lma}
+
+    def _over_here(self, session: BindingUpdateListEntry, peer: Address) -> None:
+        """The LMA knows: nothing is de-registered."""
+        self._remove(session)
+
+    def _open_for(self, about: Subject) -> BindingUpdateListEntry | None:
+        """The policy profile decides, as at an attachment; the previous MAG says which LMA, if that is one of ours."""
+        node = identifier(about.link_layer)
+        if not self._profile(about.link_layer).service:
+            return None
+        session = self._open(node, NodeSeen("", about.link_layer, Sighting.CONTROL))
+        lma = next((anchor for anchor in about.prefixes.values() if anchor in self._anchors), None)
+        if session is not None and lma is not None and not self._profile(about.link_layer).lma:
+            session.lma = lma
+        return session
+
+    def _trouble_with(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address) -> str:
+        if anchor not in self._anchors:
+            return "not of an LMA that is known here"
+        return super()._trouble_with(session, prefix, anchor)
+
+    def _is_handed_over(self, session: BindingUpdateListEntry) -> bool:
+        handover = self.handovers.get(session.node)
+        return handover is not None and not handover.previous and bool(handover.prefixes)
+
+    def _hint(self, session: BindingUpdateListEntry) -> Handoff:
+        """RFC 5949 A.1: the link-layer identifier is the same, so it is a handoff between gateways."""
+        return Handoff.BETWEEN_GATEWAYS if self._is_handed_over(session) else super()._hint(session)

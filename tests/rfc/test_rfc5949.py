@@ -1,0 +1,255 @@
+"""Fast handovers for Proxy Mobile IPv6: RFC 5949 by section, on engines at a table. For packets see `tests/linux`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from sojourn.core.effects import EnsureFlowToNode, EnsureQueue, EnsureTunnel
+from sojourn.wire import BindingUpdate, HandoffIndicator, HomeNetworkPrefix, MobileNodeIdentifier
+from sojourn.wire import MobileNodeLinkLayerIdentifier as LinkLayerIdentifier
+from sojourn.wire.addresses import prefix
+from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
+from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeCode as Code
+from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeFlags as AckFlags
+from sojourn.wire.extensions.rfc5568 import HandoverInitiateFlags as Flags
+from sojourn.wire.extensions.rfc5949 import ContextRequest, LocalMobilityAnchorAddress, RequestedContext
+from sojourn.wire.units import MILLISECOND, SECOND
+from support.handovers import PF, PU, answer_to, context, expected, initiate, sent, served
+from support.pmip import LMA2, ProxyDomain, gateway, home
+from support.table import HOSTS, node
+
+
+def predictive() -> ProxyDomain:
+    """mag2 waits for mn1."""
+    domain = served()
+    expected(domain)
+    domain.run(10 * MILLISECOND)
+    return domain
+
+
+# --- 4.1, predictive --------------------------------------------------------------------------------------------------
+
+
+def test_4_1_c_hi_must_have_p_identifier_prefixes_anchor_and_link_layer_identifier() -> None:
+    """ "The HI message MUST have the 'P' flag set and include the MN ID, the HNP(s), and the address of the local
+    mobility anchor ... valid (non-zero) MN Link-layer Identifier ... MUST also be included"."""
+    domain = predictive()
+    (message,) = sent(domain, HandoverInitiate)
+    assert message.flags & Flags.P
+    assert message.first(MobileNodeIdentifier).key() == node("mn1")  # type: ignore[union-attr]
+    assert [option.prefix for option in message.all(HomeNetworkPrefix)] == [home(0)]
+    assert message.first(LocalMobilityAnchorAddress).address == domain.at("mag1").lma  # type: ignore[union-attr]
+    assert message.first(LinkLayerIdentifier).identifier == HOSTS["mn1"]  # type: ignore[union-attr]
+
+
+def test_4_1_d_hack_has_p_and_4_2_the_same_sequence_number() -> None:
+    domain = predictive()
+    (message,), (answer,) = sent(domain, HandoverInitiate), sent(domain, HandoverAcknowledge)
+    assert answer.flags & AckFlags.P
+    assert answer.sequence == message.sequence
+
+
+def test_4_1_f_packets_are_forwarded_and_4_2_wait_until_the_node_is_ready() -> None:
+    """ "otherwise, it SHOULD buffer them until the mobile node is ready"."""
+    domain = predictive()
+    assert domain.plane("mag1").way(home(0)) == EnsureTunnel(1, gateway(2))
+    assert domain.plane("mag2").way(home(0)) == EnsureQueue(1, False)
+    assert domain.plane("mag2").state.forwarded == {1: EnsureQueue(1, True)}
+
+
+def test_4_1_i_packets_go_to_the_node_as_soon_as_it_is_attached() -> None:
+    domain = predictive()
+    domain.attach("mn1", "mag2")
+    assert domain.plane("mag2").state.forwarded == {1: EnsureFlowToNode(1, True, "acc0", HOSTS["mn1"])}
+
+
+def test_4_1_k_the_registration_goes_to_the_anchor_that_was_told() -> None:
+    domain = ProxyDomain(2, anchors=2, handovers=8)
+    known = domain.mag_configurations["mag2"].everybody
+    domain.reconfigure("mag2", profiles=(replace(known, link_layer=HOSTS["mn9"], lma=LMA2),))
+    told = LocalMobilityAnchorAddress(1, LMA2)
+    elsewhere = domain.lma_configurations["lma2"].pools[0].subnet(1, 64)
+    assert (
+        answer_to(domain, initiate(HomeNetworkPrefix.of(elsewhere), told))
+        == Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL
+    )
+    domain.attach("mn1", "mag2")
+    assert [target for _, target, _ in domain.sent(BindingUpdate)] == ["lma2"]
+
+
+def test_4_1_the_end_of_forwarding_is_f_with_code_2() -> None:
+    """ "the HI message with the 'F' flag set and the Option Code value set to 2"; both tear down the tunnel."""
+    domain = predictive()
+    domain.detach("mn1", "mag1")
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    last = sent(domain, HandoverInitiate, "mag1")[-1]
+    assert (last.flags, last.code) == (PF, 2)
+    assert domain.listed("mag1") is None
+    assert domain.mag("mag2").handovers == {}
+    assert domain.plane("mag2").state.forwarded == {}
+
+
+def test_4_1_nobody_is_deregistered_while_the_previous_gateway_forwards() -> None:
+    """The anchor would drop what is to be forwarded; "transparent to the local mobility anchor"."""
+    domain = predictive()
+    domain.detach("mn1", "mag1")
+    domain.run(500 * MILLISECOND)
+    assert sent(domain, BindingUpdate) == []
+    domain.run(2 * SECOND)  # it came nowhere
+    assert [update.lifetime for update in sent(domain, BindingUpdate)] == [0]
+
+
+# --- 4.1, reactive ----------------------------------------------------------------------------------------------------
+
+
+def reactive() -> ProxyDomain:
+    """mn1 turned up at mag2, of which mag1 heard nothing."""
+    domain = served()
+    domain.attach("mn1", "mag2")
+    return domain
+
+
+def test_4_1_reactive_c_hi_must_have_p_and_identifier_6_2_1_prefixes_and_link_layer_identifier_are_asked_for() -> None:
+    domain = reactive()
+    (message,) = sent(domain, HandoverInitiate)
+    assert message.flags & Flags.P
+    assert message.first(MobileNodeIdentifier).key() == node("mn1")  # type: ignore[union-attr]
+    requested = message.first(ContextRequest).requests  # type: ignore[union-attr]
+    assert {one.type for one in requested if isinstance(one, RequestedContext)} >= {22, 25}
+
+
+def test_4_1_reactive_d_hack_must_include_the_prefixes_and_should_identifier_and_anchor() -> None:
+    domain = reactive()
+    domain.run(2 * MILLISECOND)
+    answer = sent(domain, HandoverAcknowledge)[0]
+    assert answer.flags & AckFlags.P
+    assert [option.prefix for option in answer.all(HomeNetworkPrefix)] == [home(0)]
+    assert answer.first(LinkLayerIdentifier).identifier == HOSTS["mn1"]  # type: ignore[union-attr]
+    assert answer.first(LocalMobilityAnchorAddress) is not None
+    assert answer.code == Code.ALL_AVAILABLE_CONTEXT_TRANSFERRED
+
+
+def test_4_2_u_is_followed_by_f() -> None:
+    """ "It MUST be followed by another HI message with the 'F' flag set"."""
+    domain = reactive()
+    domain.run(10 * MILLISECOND)
+    flags = [message.flags for message in sent(domain, HandoverInitiate, "mag2")]
+    assert flags[:2] == [PU, PF]
+
+
+def test_4_1_reactive_context_that_is_not_there_is_answered_with_131() -> None:
+    """6.1.2: "the PMAG returns the HAck message with Code value 131 without any context information"."""
+    domain = served()
+    code = answer_to(domain, initiate(host="mn2", flags=PU), source=2, target="mag1")
+    assert code == Code.REQUESTED_CONTEXT_NOT_AVAILABLE
+    assert sent(domain, HandoverAcknowledge)[0].first(HomeNetworkPrefix) is None
+
+
+def test_4_1_reactive_forwarding_that_is_not_executable_is_answered_with_132() -> None:
+    domain = served(handovers=1)
+    domain.attach("mn2", "mag1")
+    domain.run(SECOND)
+    domain.detach("mn2", "mag1")  # it is the one that is looked out for
+    assert answer_to(domain, initiate(), source=2, target="mag1") == Code.FORWARDING_NOT_AVAILABLE
+
+
+def test_a_2_the_previous_gateway_takes_it_that_the_node_left() -> None:
+    domain = reactive()
+    domain.run(4 * MILLISECOND)
+    assert domain.plane("mag1").way(home(0)) == EnsureTunnel(1, gateway(2))
+
+
+def test_a_1_the_handoff_is_one_between_gateways() -> None:
+    domain = predictive()
+    domain.attach("mn1", "mag2")
+    (update,) = sent(domain, BindingUpdate)
+    assert update.first(HandoffIndicator).indicator == 3  # type: ignore[union-attr]
+
+
+# --- 4, 5.2 -----------------------------------------------------------------------------------------------------------
+
+
+def test_4_a_handover_that_a_host_does_itself_is_none_of_ours() -> None:
+    """Without P it is one of RFC 5568: "behave as if they do not implement FMIPv6"."""
+    domain = served()
+    assert answer_to(domain, initiate(*context(), flags=int(Flags.F))) is None
+    assert domain.listed("mag2") is None
+
+
+def test_5_2_the_prefix_is_advertised_as_soon_as_the_node_attaches() -> None:
+    domain = predictive()
+    domain.lose = lambda source, destination, message: destination == "lma"
+    domain.attach("mn1", "mag2")
+    assert [one.prefix for one in domain.advertisement("mag2").prefixes] == [home(0)]
+
+
+def test_5_2_a_prefix_that_the_registration_does_not_confirm_must_be_withdrawn() -> None:
+    """ "the NMAG MUST withdraw the advertised HNP by sending another RA with zero prefix lifetime"."""
+    domain = served()
+    other = prefix("2001:db8:f900::/64")
+    assert answer_to(domain, initiate(*context(other))) == Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL
+    domain.attach("mn1", "mag2")
+    assert [one.prefix for one in domain.advertisement("mag2").prefixes] == [other]
+    domain.run(SECOND)
+    lifetimes = {(one.prefix, one.valid > 0) for _, seen in domain.members["mag2"].advertised for one in seen.prefixes}
+    assert (other, False) in lifetimes
+    assert (home(0), True) in lifetimes
+
+
+# --- 6 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_6_1_1_s_is_never_set_and_the_last_context_has_code_3() -> None:
+    domain = predictive()
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    messages = sent(domain, HandoverInitiate)
+    assert not any(message.flags & Flags.S for message in messages)
+    assert messages[0].code == 3
+
+
+def test_6_1_1_the_identifier_must_be_there() -> None:
+    domain = served()
+    assert answer_to(domain, initiate(*context(), identified=False)) == Code.HANDOVER_NOT_ACCEPTED_REASON_UNSPECIFIED
+
+
+def test_6_1_2_the_identifier_is_copied_and_predictive_context_is_answered_with_5() -> None:
+    domain = predictive()
+    (message,), (answer,) = sent(domain, HandoverInitiate), sent(domain, HandoverAcknowledge)
+    assert answer.first(MobileNodeIdentifier) == message.first(MobileNodeIdentifier)
+    assert answer.code == Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL
+
+
+def test_rfc5568_6_2_1_1_hi_is_sent_again_three_times_ever_slower() -> None:
+    domain = served()
+    domain.lose = lambda source, destination, message: destination == "mag2"
+    expected(domain)
+    domain.run(5 * SECOND)
+    times = [now for now, _, _, one in domain.messages if isinstance(one, HandoverInitiate) and one.code == 3]
+    assert [(later - now) // MILLISECOND for now, later in pairwise(times)] == [100, 200, 400]
+    assert domain.at("mag1").presence.value == "served", "it is still there, and served as before"
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_whatever_message_is_lost_the_handover_ends(lost: int) -> None:
+    """The n-th message between the two gateways is lost once."""
+    domain = served()
+    count = iter(range(1000))
+
+    def lose(source: str, destination: str, message: object) -> bool:
+        return isinstance(message, HandoverInitiate | HandoverAcknowledge) and next(count) == lost
+
+    domain.lose = lose
+    expected(domain)
+    domain.run(150 * MILLISECOND)
+    domain.detach("mn1", "mag1")
+    domain.run(60 * MILLISECOND)
+    domain.attach("mn1", "mag2")
+    domain.run(10 * SECOND)
+    assert domain.mag("mag1").handovers == domain.mag("mag2").handovers == {}
+    assert domain.listed("mag1") is None
+    assert domain.plane("mag2").way(home(0)).interface == "acc0"  # type: ignore[union-attr]
