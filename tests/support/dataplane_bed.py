@@ -230,6 +230,10 @@ def arrives(source: socket.socket, target: socket.socket, to: Address, wait: flo
     return False
 
 
+_CATCH_UP = 0.05
+"""Seconds. A process that stood still for longer does not make up for it: no queue is long enough for such a burst."""
+
+
 class Stream:
     """Numbered datagrams at a steady rate from one socket to another; what came is judged by its numbers."""
 
@@ -265,8 +269,9 @@ class Stream:
         while not self._stop.is_set():
             self._source.sendto(struct.pack("!I", self.sent) + bytes(60), self._to)
             self.sent += 1
-            due += self._pause
-            time.sleep(max(0.0, due - time.monotonic()))
+            now = time.monotonic()
+            due = max(due + self._pause, now - _CATCH_UP)
+            time.sleep(max(0.0, due - now))
 
     def _receive(self) -> None:
         while True:
