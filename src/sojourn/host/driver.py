@@ -22,6 +22,7 @@ from sojourn.core.effects import (
     CountTraffic,
     DeleteBinding,
     Effect,
+    MobileEffect,
     ProbeNode,
     Report,
     SendMessage,
@@ -72,7 +73,8 @@ class Driver:
 
     `access` carries out the effects of the access link (`AccessLink.apply`), `wake_at` arms one timer that
     calls `wake` (None: disarm), `wall` reads the wall clock; without it the engine is never told that the
-    clock was set.
+    clock was set. `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
+    among it; without it, that is refused.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Driver:
         wake_at: Callable[[Instant | None], None],
         record: Record | None = None,
         wall: Callable[[], WallClock] | None = None,
+        mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -101,6 +104,7 @@ class Driver:
         self._wake_at = wake_at
         self._record = record
         self._wall = wall
+        self._mobile = mobile or _refuse_mobile
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
@@ -271,14 +275,18 @@ class Driver:
 
     def _carry_out_one(self, effect: Effect) -> None:
         match effect:
-            case SendMessage():
+            case SendMessage(home_address=None, routed_to=None):
                 self._send(effect.message, effect.source, effect.destination)
+            case SendMessage():
+                self._mobile(effect)
             case StoreBinding() | DeleteBinding() | Report():
                 pass  # done in `_commit` and `_note`
             case Advertise() | ProbeNode():
                 self._access(effect)
             case CountTraffic():
                 self._follow_ups.append(TrafficCounted(self.dataplane.count()))
+            case _ if isinstance(effect, MobileEffect):
+                self._mobile(effect)
             case _:
                 self.dataplane.apply(effect)
 
@@ -298,3 +306,7 @@ class Driver:
     def _failed(self, effect: Effect, error: OSError) -> None:
         self.counters["effects-failed"] += 1
         self._follow_ups.append(EffectFailed(effect, error.errno or errno.EIO, error.strerror or str(error)))
+
+
+def _refuse_mobile(effect: MobileEffect | SendMessage) -> None:
+    raise OSError(errno.ENOSYS, "this host does not do Mobile IPv6")
