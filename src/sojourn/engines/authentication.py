@@ -40,7 +40,9 @@ def mn_ha_option(message: MobilityMessage) -> MobilityMessageAuthentication | No
     return None
 
 
-def verified(message: MobilityMessage, octets: bytes, association: Association, care_of: Address, home: Address) -> bool:
+def verified(
+    message: MobilityMessage, octets: bytes, association: Association, care_of: Address, home: Address
+) -> bool:
     """Whether the MN-HA option of `message`, which arrived as `octets`, was made with this key.
 
     Without octets, as our own encoder would have written it.
@@ -48,11 +50,16 @@ def verified(message: MobilityMessage, octets: bytes, association: Association, 
     option = mn_ha_option(message)
     if option is None or option.spi != association.spi or len(option.authenticator) != SIZE:
         return False
-    octets = octets or encode(message)
+    octets = whole(message, octets)
     head = bytes((_TYPE, 5 + SIZE, option.subtype)) + option.spi.to_bytes(4, "big")
     if head + option.authenticator not in octets:
         return False
     return compare_digest(_code(octets, option.authenticator, association, care_of, home), option.authenticator)
+
+
+def whole(message: MobilityMessage, octets: bytes) -> bytes:
+    """The octets of the Mobility Header and none behind it; those that our encoder writes, when it has none."""
+    return octets[: 8 * octets[1] + 8] if octets else encode(message)
 
 
 def _is_aaa(option: object) -> bool:

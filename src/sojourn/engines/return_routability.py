@@ -9,6 +9,7 @@ from hashlib import sha1
 from hmac import compare_digest, digest
 from typing import TypeVar
 
+from sojourn.engines.authentication import whole
 from sojourn.wire import BindingAuthorizationData, MobilityMessage, encode
 from sojourn.wire.addresses import Address
 
@@ -45,7 +46,7 @@ def verified(message: MobilityMessage, octets: bytes, key: bytes, care_of: Addre
     would have written it.
     """
     last = message.options[-1] if message.options else None
-    octets = octets or encode(message)
+    octets = whole(message, octets)
     if not isinstance(last, BindingAuthorizationData) or len(last.authenticator) != SIZE:
         return False
     if octets[-SIZE:] != last.authenticator:
