@@ -37,10 +37,9 @@ from sojourn.engines.ha_prefixes import HaPrefixes
 from sojourn.engines.ha_registration import HaRegistration
 from sojourn.engines.ha_switch import HaSwitch
 from sojourn.engines.mip6_configuration import HaConfiguration
-from sojourn.engines.mip6_request import binding_error
 from sojourn.engines.registration import Refused
 from sojourn.wire import BindingError, BindingErrorStatus, BindingUpdate, Status, UnknownMessage
-from sojourn.wire.addresses import Address, prefix, text
+from sojourn.wire.addresses import prefix, text
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
 from sojourn.wire.units import SECOND, Instant, WallClock
 
@@ -101,21 +100,11 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
             case BindingUpdate() as update:
                 self._on_update(event, update)
             case UnknownMessage():
-                self._complain(
-                    BindingErrorStatus.UNKNOWN_MESSAGE_TYPE, event.source, event.destination, event.home_address
-                )
+                self._on_unknown_type(event)
             case BindingError(status):
                 self._report("binding-error-received", source=event.source, status=status)
             case message:
                 self._report("message-unexpected", source=event.source, type=type(message).__name__)
-
-    def _complain(
-        self, status: BindingErrorStatus, source: Address, destination: Address, home: Address | None
-    ) -> None:
-        """RFC 6275 9.3.3: a Binding Error, not too often."""
-        self._report("binding-error-sent", source=source, status=int(status))
-        if self._strangers.take(self._now):
-            self._do(binding_error(status, destination, source, home))
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -140,11 +129,8 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
                 self._keep(entry)
 
     def _on_clock_stepped(self, epoch: WallClock) -> None:
-        """The clock was set. Set back, it must not refuse, for as long, whatever was accepted before."""
-        self._epoch = epoch
-        now = MobilityMessageReplayProtection.at(epoch + self._now).timestamp
-        self._born = min(self._born, now)
-        self._accepted = {association: min(stamp, now) for association, stamp in self._accepted.items()}
+        """Set back, ours goes on, or what was accepted before could be replayed: the nodes follow us (status 144)."""
+        self._epoch = max(self._epoch, epoch)
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
         """The kernel or the disk refused. Counted, and tried again for the binding that it concerns."""

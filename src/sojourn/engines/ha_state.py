@@ -13,33 +13,29 @@ from sojourn.core.effects import (
     WithdrawProxyNeighbour,
     WithdrawSlot,
 )
-from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.entropy import Entropy
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.home_agents import HomeAgentsList
+from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode
 from sojourn.engines.slots import Slots
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, WallClock
 
-STRANGERS_PER_SECOND = 50
-"""Answers to whom no key is shared with, all together."""
 _SERVICE = ("probe", "refresh", "repair", "prefixes", "switch", "store")
 """Timers of a binding that have no meaning after its end."""
 
 
-class HaState(OutboxEngine):
+class HaState(MobilityEngine):
     """What all procedures of a home agent share."""
 
     def __init__(self, configuration: HaConfiguration, epoch: WallClock, seed: bytes) -> None:
-        super().__init__(epoch)
+        super().__init__(epoch, seed)
         self.configuration = configuration
         self.cache: dict[Address, BindingCacheEntry] = {}
         """By home address."""
         self.prefixes: dict[Prefix, AdvertisedPrefix] = {known.prefix: known for known in configuration.prefixes}
         """The Prefix List: what is valid on the home link. Lifetimes are those that are advertised, always anew."""
         self.agents = HomeAgentsList()
-        self._entropy = Entropy(seed)
         self._address = configuration.address
         self._by_address = {node.home_address: node for node in configuration.nodes if node.home_address is not None}
         self._by_spi: dict[int, HomeNode] = {
@@ -48,7 +44,6 @@ class HaState(OutboxEngine):
             if node.home_address is None and node.association is not None
         }
         self._slots = Slots()
-        self._strangers = TokenBucket(STRANGERS_PER_SECOND, STRANGERS_PER_SECOND)
         self._accepted: dict[tuple[int, Address], int] = {}
         """The latest timestamp of each security association, by SPI and home address of the configuration."""
         self._delivered: dict[Address, int] = {}

@@ -44,6 +44,7 @@ class BindingRequest(Struct, gc=False):
     """As it arrived, if that is known."""
     source: Address
     destination: Address
+    """Our address that was meant: the home address, if we are a mobile node ourselves (RFC 6275 6.2.7)."""
     home: Address
     care_of: Address
     named: bool
@@ -60,7 +61,8 @@ class BindingRequest(Struct, gc=False):
             raise Discarded("an address that cannot be one")
         lifetime = 0 if care_of == home else update.lifetime  # "equal to the home address": RFC 6275 6.1.7
         named = event.home_address is not None
-        return cls(update, event.octets, event.source, event.destination, home, care_of, named, lifetime)
+        destination = event.routed_to or event.destination
+        return cls(update, event.octets, event.source, destination, home, care_of, named, lifetime)
 
     @property
     def sequence(self) -> int:
