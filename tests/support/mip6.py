@@ -245,7 +245,10 @@ class Roaming:
     def reaches(self, care_of: Address) -> bool:
         """Whether the node is where that address leads to."""
         place = self.host.care_of.get(care_of)
-        return place is not None and self.attached.get(place[0]) == place[1]
+        if place is None:
+            link = self.networks.get(self.attached.get(self.host.addresses.get(care_of, ""), ""))
+            return link is not None and link.prefix.covers(care_of)
+        return self.attached.get(place[0]) == place[1]
 
     def to_home(self, home: Address = HOA) -> str:
         """How a packet to a home address gets to the node: ``tunnel``, ``home``, or ``lost``."""
@@ -253,10 +256,7 @@ class Roaming:
             care_of = self.bound(name, home)
             if care_of is not None:
                 return "tunnel" if self.reaches(care_of) else "lost"
-        interface = self.host.addresses.get(home, "")
-        link = self.networks.get(self.attached.get(interface, ""))
-        at_home = link is not None and link.prefix.covers(home)
-        return "home" if at_home or self.reaches(home) else "lost"
+        return "home" if self.reaches(home) else "lost"
 
     def from_home(self, home: Address = HOA) -> str:
         """How a packet from a home address gets out: ``tunnel``, ``home``, ``lost``, or ``leak``, which must not be."""
@@ -266,10 +266,6 @@ class Roaming:
             return "tunnel" if self.bound(name, home) == care_of and self.reaches(care_of) else "lost"
         if home in self.host.blocked:
             return "lost"
-        interface = self.host.addresses.get(home, "")
-        link = self.networks.get(self.attached.get(interface, ""))
-        if link is not None and link.prefix.covers(home):
-            return "home"
         return "home" if self.reaches(home) else "leak" if home in self.host.addresses and self.attached else "lost"
 
     def downlink(self, home: Address = HOA) -> str:

@@ -125,8 +125,16 @@ class MnMovement(MnState):
                 self._be_nowhere(entry)
             elif self._is_home(entry, interface):
                 self._be_home(entry, interface)
-            elif care_of is not None and care_of != entry.address:
-                self._be_away(entry, care_of)
+            else:
+                way = care_of or self._home_on(interface)
+                if way is not None and way != entry.address:
+                    self._be_away(entry, way)
+
+    def _home_on(self, interface: str) -> Address | None:
+        """A home address that is at home there; it leads to this node as a care-of address does."""
+        return next(
+            (entry.address for entry in self.homes.values() if entry.settled and entry.interface == interface), None
+        )
 
     def _is_home(self, entry: HomeEntry, interface: str) -> bool:
         """11.5.2: the home prefix is advertised on the link; a local home address is at home where it was made."""

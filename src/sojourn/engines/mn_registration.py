@@ -46,8 +46,9 @@ class MnRegistration(MnState):
     def _be_nowhere(self, entry: HomeEntry) -> None:
         """No link: what is registered stays so, and there is nobody to be asked."""
         if entry.place is not Place.NOWHERE:
-            entry.place, entry.care_of = Place.NOWHERE, None
+            entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
             self._cancel_requests(entry)
+            self._on_moved(entry)
             self._do(EnsureHomeBlock(entry.address))
 
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
@@ -56,7 +57,7 @@ class MnRegistration(MnState):
             return
         if entry.place is not Place.AWAY:
             self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
-        entry.place, entry.care_of, entry.interface = Place.AWAY, care_of, ""
+        entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
         self._timers.stop(("again", entry.address))
         self._register(entry)
 
@@ -65,8 +66,9 @@ class MnRegistration(MnState):
         if entry.place in (Place.HOME, Place.RETURNING) and entry.interface == interface:
             return
         came_from = entry.place
-        entry.interface, entry.care_of = interface, None
+        entry.interface, entry.care_of, entry.arrived = interface, None, False
         self._cancel_requests(entry)
+        self._on_moved(entry)
         self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh", "ask"))
         if entry.agent is not None and (entry.bound(self._now) or came_from is Place.AWAY):
             entry.place = Place.RETURNING
@@ -88,7 +90,7 @@ class MnRegistration(MnState):
             self._arrive_home(entry)
 
     def _arrive_home(self, entry: HomeEntry) -> None:
-        entry.place, entry.expires, entry.registered = Place.HOME, 0, None
+        entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
         self._do(WithdrawReverseTunnel(entry.address))
         for network in entry.home.networks:
             self._do(WithdrawUplink(network))
@@ -96,6 +98,7 @@ class MnRegistration(MnState):
         self._do(AnnounceAddress(entry.interface, entry.address))
         self._report("home", home=entry.address)
         self._on_home(entry)
+        self._reconsider()
 
     # --- requests ---------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class HomeEntry:
     care_of: Address | None = None
     interface: str = ""
     """The home link, when it is there."""
+    arrived: bool = False
+    """It may be used there: the home agent let go of it, or nobody has it."""
     sequence: int = 0
     asked: Duration = 0
     expires: Instant = 0
@@ -113,6 +115,11 @@ class HomeEntry:
     """A local home address (RFC 8818)."""
     unused: bool = False
     """No session had it when they were counted last."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is at home, and in use there."""
+        return self.place is Place.HOME and self.arrived
 
     @property
     def address(self) -> Address:
@@ -220,6 +227,10 @@ class MnState(OutboxEngine):
             self._requests.cancel(self._key(entry, purpose))
 
     # --- what the procedures do for each other ----------------------------------------------------------------------
+
+    def _reconsider(self) -> None:
+        """What follows from where the node is now."""
+        raise NotImplementedError
 
     def _on_place_known(self, interface: str, care_of: Address | None) -> None:
         """The node is on this link now, with this care-of address."""
