@@ -127,7 +127,9 @@ class MnMovement(MnState):
                 self._be_home(entry, interface)
             else:
                 way = care_of or self._home_on(interface)
-                if way is not None and way != entry.address:
+                if way is None or way == entry.address:
+                    self._be_nowhere(entry)
+                else:
                     self._be_away(entry, way)
 
     def _home_on(self, interface: str) -> Address | None:
