@@ -215,6 +215,13 @@ def test_10_3_1_a_virtual_home_link_is_not_probed() -> None:
     assert not bench.asked(EnsureProxyNeighbour)
 
 
+def test_10_3_1_where_nobody_else_can_have_the_address_nobody_is_asked() -> None:
+    bench = home_agent(duplicate_address_detection=False)
+    assert ask(bench) == 0
+    assert not bench.asked(ProbeAddress)
+    assert bench.asked(EnsureProxyNeighbour)
+
+
 def test_10_3_1_the_lifetime_is_no_longer_than_asked_configured_or_valid() -> None:
     bench = home_agent(lifetime_max=300 * SECOND)
     ask(bench)

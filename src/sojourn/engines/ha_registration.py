@@ -176,7 +176,8 @@ class HaRegistration(HaState):
     def _probe(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
         """Duplicate Address Detection, unless nobody can be on the home link."""
         interface = self.configuration.interface
-        if not interface:
+        if not interface or not self.configuration.duplicate_address_detection:
+            self._timers.stop(("expiry", entry.home))
             self._accept(entry, request)
             return
         self._timers.stop(("expiry", entry.home))

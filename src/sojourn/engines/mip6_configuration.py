@@ -70,6 +70,9 @@ class HaConfiguration:
     nodes: tuple[HomeNode, ...]
     interface: str = ""
     """The home link; empty: it is a virtual one that nobody can be on."""
+    duplicate_address_detection: bool = True
+    """Before the first binding of a home address, which takes a second (RFC 6275 10.3.1). False where nobody but the
+    node can have it, as with a prefix for each host (RFC 8273)."""
     preference: int = 0
     """Of this home agent among those of the link (RFC 6275 7.4)."""
     lifetime_max: Duration = 1 * HOUR

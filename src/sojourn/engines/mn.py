@@ -138,8 +138,7 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             return
         entry = self.homes.get(error.home_address)
         if entry is not None and entry.agent == event.source and entry.bound(self._now):
-            entry.expires, entry.registered = 0, None
-            self._register(entry)
+            self._register(entry)  # the tunnel stays: nothing proves who sent the message
         else:
             self._on_unknown_binding(event.source, error.home_address)
 

@@ -77,6 +77,9 @@ class CorrespondentEntry:
     sequence: int = 0
     asked: Duration = 0
     expires: Instant = 0
+    """Of the binding; 0: there is none."""
+    optimised: bool = False
+    """Packets go directly."""
     home_cookie: bytes = b""
     """Of the test that is under way; empty: there is none."""
     care_of_cookie: bytes = b""
@@ -293,6 +296,7 @@ class MnCorrespondent(MnState):
         assert known.care_of is not None
         granted = min(answer.lifetime, known.asked)
         known.progress, known.failures, known.expires = Progress.BOUND, 0, sent + granted
+        known.optimised = True
         self._do(EnsureRouteOptimisation(known.home, known.correspondent, known.care_of))
         after = granted * _REFRESH_AFTER[0] // _REFRESH_AFTER[1]
         self._timers.start(("direct-refresh", known.pair), sent + after)
@@ -303,7 +307,8 @@ class MnCorrespondent(MnState):
 
     def _pause(self, known: CorrespondentEntry) -> None:
         """Through the tunnel, and no question is open."""
-        if known.progress is Progress.BOUND or known.expires > self._now:
+        if known.optimised:
+            known.optimised = False
             self._do(WithdrawRouteOptimisation(known.home, known.correspondent))
         known.home_cookie = known.care_of_cookie = b""
         self._requests.cancel(self._direct_key(known))
