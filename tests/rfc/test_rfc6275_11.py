@@ -374,6 +374,13 @@ def test_11_5_5_at_home_the_home_agent_is_told_and_then_all_others() -> None:
     assert net.from_home() == net.to_home() == "home"
 
 
+def test_11_5_5_the_link_local_address_is_announced_too_if_the_home_agent_defended_it() -> None:
+    net = away(home={"link_local": True})
+    net.roam("home")
+    told = [effect.address for effect in net.asked(AnnounceAddress, "mn") if isinstance(effect, AnnounceAddress)]
+    assert told == [HOA, address("fe80::5")]
+
+
 def test_11_7_3_a_133_means_home_again_and_no_storm() -> None:
     net = away()
     net.start("ha")

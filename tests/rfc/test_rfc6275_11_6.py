@@ -14,10 +14,12 @@ from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
     BindingRefreshRequest,
+    BindingUpdate,
     CareOfTest,
     CareOfTestInit,
     HomeTest,
     HomeTestInit,
+    MobilityMessage,
 )
 from sojourn.wire.addresses import Address, address
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
@@ -121,6 +123,23 @@ def test_11_8_repeated_tests_have_new_cookies_and_who_never_answers_is_left_alon
     net.run(10 * MINUTE)
     net.downlink()
     assert len(net.sent(HomeTestInit)) == 5
+
+
+@pytest.mark.parametrize("kind", [HomeTestInit, CareOfTestInit, BindingUpdate])
+def test_11_8_no_correspondent_node_gets_more_than_three_messages_of_a_kind_a_second(
+    kind: type[MobilityMessage],
+) -> None:
+    net = optimised()
+    net.clear()
+    (known,) = net.mn.correspondents.values()
+    for number in range(100):
+        if number % 2:
+            known.home_token = known.care_of_token = None
+        net.tell("mn", MessageReceived(BindingError(1, HOA), CN, COA))
+        net.run(40 * MILLISECOND)
+    times = [when for when, _, where, sent in net.messages if where == "cn" and isinstance(sent.message, kind)]
+    assert len(times) > 3
+    assert all(later - earlier >= SECOND for earlier, later in zip(times, times[3:], strict=False))
 
 
 @pytest.mark.parametrize("event", [IcmpErrorReceived(4, 1, CN, 135), MessageReceived(BindingError(2, HOA), CN, COA)])

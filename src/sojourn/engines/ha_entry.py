@@ -8,7 +8,7 @@ from enum import Enum
 import msgspec
 
 from sojourn.engines.mip6_configuration import HomeNode
-from sojourn.engines.mip6_request import LINK_LOCAL, ROUTER, BindingRequest
+from sojourn.engines.mip6_request import ROUTER, BindingRequest, defended
 from sojourn.engines.records import well_formed
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
@@ -75,11 +75,6 @@ class BindingCacheEntry:
         prefixes = tuple(Prefix(address, length) for address, length in kept.prefixes)
         values = kept.care_of, kept.sequence, kept.flags, kept.lifetime, now + kept.lifetime, prefixes
         return cls(key, kept.slot, node, BindingState.ACTIVE, *values)
-
-
-def defended(home: Address, flags: int) -> tuple[Address, ...]:
-    """With flag L the link-local address with the same interface identifier, too."""
-    return (home, b"\xfe\x80" + bytes(6) + home[8:]) if flags & LINK_LOCAL else (home,)
 
 
 class _Record(msgspec.Struct, array_like=True):

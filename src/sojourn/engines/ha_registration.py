@@ -5,7 +5,7 @@ from __future__ import annotations
 from sojourn.core.effects import EnsureTunnel, ProbeAddress, SendMessage, WithdrawPrefix, WithdrawProxyNeighbour
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.engines.authentication import mn_ha_option, signed, verified
-from sojourn.engines.ha_entry import BindingCacheEntry, BindingState, defended
+from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import MAX_DELETE_BCE_TIMEOUT, HomeNode
 from sojourn.engines.mip6_request import (
@@ -14,6 +14,7 @@ from sojourn.engines.mip6_request import (
     ROUTER,
     BindingRequest,
     Discarded,
+    defended,
     with_options,
 )
 from sojourn.engines.registration import Refused

@@ -101,6 +101,11 @@ class BindingRequest(Struct, gc=False):
         return SendMessage(acknowledgement, self.destination, self.source, routed_to=routed_to)
 
 
+def defended(home: Address, flags: int) -> tuple[Address, ...]:
+    """The home address, and with flag L the link-local address with the same interface identifier (RFC 6275 10.3.1)."""
+    return (home, b"\xfe\x80" + bytes(6) + home[8:]) if flags & LINK_LOCAL else (home,)
+
+
 def unicast(address: Address) -> bool:
     """Whether packets can be sent to `address`, perhaps on one link only."""
     return address not in (UNSPECIFIED, _LOOPBACK) and address[0] != 0xFF

@@ -35,7 +35,7 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import Duration, Instant
+from sojourn.wire.units import SECOND, Duration, Instant
 
 _ACKNOWLEDGE = int(BindingUpdateFlags.A)
 _NONCES = frozenset({Status.EXPIRED_HOME_NONCE_INDEX, Status.EXPIRED_CARE_OF_NONCE_INDEX, Status.EXPIRED_NONCES})
@@ -102,6 +102,8 @@ class MnCorrespondent(MnState):
     """The mobile node as the one that takes the direct way."""
 
     correspondents: dict[Pair, CorrespondentEntry]
+    _tests_sent: dict[Address, tuple[Instant, ...]]
+    """When each correspondent node was asked lately."""
 
     def _on_correspondent_seen(self, event: CorrespondentSeen) -> None:
         """11.7.2: a packet came out of the tunnel; its sender may be told where we are."""
@@ -176,7 +178,13 @@ class MnCorrespondent(MnState):
         self._send_tests(known)
 
     def _send_tests(self, known: CorrespondentEntry) -> None:
-        """Both at the same time, with new cookies every time (11.8)."""
+        """Both at the same time, with new cookies every time, and not too often (11.8)."""
+        earlier = self._tests_sent.get(known.correspondent, ())
+        most = self.configuration.retransmission.max_update_rate
+        if len(earlier) >= most and earlier[0] + SECOND > self._now:
+            self._timers.start(("test-later", known.pair), earlier[0] + SECOND)
+            return
+        self._tests_sent[known.correspondent] = (*earlier[1 - most :], self._now)
         if known.home_token is None:
             known.home_cookie = self._entropy.take(TOKEN)
             self._do(SendMessage(HomeTestInit(known.home_cookie), known.home, known.correspondent))
@@ -312,7 +320,7 @@ class MnCorrespondent(MnState):
             self._do(WithdrawRouteOptimisation(known.home, known.correspondent))
         known.home_cookie = known.care_of_cookie = b""
         self._requests.cancel(self._direct_key(known))
-        self._timers.stop_all((kind, known.pair) for kind in ("test", "direct-refresh", "direct-expiry"))
+        self._timers.stop_all((kind, known.pair) for kind in ("test", "test-later", "direct-refresh", "direct-expiry"))
 
     def _refuse(self, known: CorrespondentEntry, why: str) -> None:
         """11.3.5, 11.7.3: it is not asked again for a while."""
@@ -325,10 +333,14 @@ class MnCorrespondent(MnState):
         self._pause(known)
         self._timers.stop(("direct-retry", known.pair))
         del self.correspondents[known.pair]
+        if all(other.correspondent != known.correspondent for other in self.correspondents.values()):
+            self._tests_sent.pop(known.correspondent, None)
 
     def _on_direct_timer(self, kind: str, known: CorrespondentEntry) -> None:
         if kind == "test":
             self._on_test_silent(known)
+        elif kind == "test-later":
+            self._send_tests(known)
         elif kind == "direct-refresh":
             self._test(known)
         elif kind == "direct-expiry" and known.progress is not Progress.REFUSED:

@@ -16,6 +16,7 @@ from sojourn.core.effects import (
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.engines.authentication import verified as authentic
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
+from sojourn.engines.mip6_request import LINK_LOCAL, defended
 from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -95,7 +96,8 @@ class MnRegistration(MnState):
         for network in entry.home.networks:
             self._do(WithdrawUplink(network))
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
-        self._do(AnnounceAddress(entry.interface, entry.address))
+        for address in defended(entry.address, LINK_LOCAL if entry.home.link_local else 0):
+            self._do(AnnounceAddress(entry.interface, address))
         self._report("home", home=entry.address)
         self._on_home(entry)
         self._reconsider()
