@@ -456,6 +456,16 @@ def test_11_7_3_status_1_is_followed_by_a_solicitation_and_11_4_3_the_answer_is_
     assert net.entry.valid_until < 5002 * SECOND
 
 
+def test_11_4_3_a_solicitation_is_repeated_after_three_seconds() -> None:
+    net = Roaming()
+    net.tell("ha", Commanded("prefix", {"prefix": str(HOME_LINK), "preferred": "100", "valid": "5000"}))
+    transmit = net._transmit_icmpv6
+    net._transmit_icmpv6 = lambda name, sent: None if name == "ha" else transmit(name, sent)  # type: ignore[method-assign]
+    net.attach("f1", settle=25 * SECOND)
+    asked = [(when, sent.message) for when, sent in icmp(net, MobilePrefixSolicitation)]
+    assert [later[0] - earlier[0] for earlier, later in pairwise(asked)] == [3 * SECOND, 6 * SECOND, 12 * SECOND]
+
+
 def test_11_4_3_advertisements_that_nobody_asked_for_cause_a_question_others_nothing() -> None:
     net = away()
     option = PrefixInformation.of(HOME_LINK, 0xC0, 60 * SECOND, 60 * SECOND)

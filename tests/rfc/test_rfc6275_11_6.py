@@ -10,6 +10,7 @@ from sojourn.core.events import (
     IcmpErrorReceived,
     MessageReceived,
 )
+from sojourn.engines.return_routability import signed as proven
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
@@ -20,15 +21,19 @@ from sojourn.wire import (
     HomeTest,
     HomeTestInit,
     MobilityMessage,
+    decode,
+    encode,
 )
 from sojourn.wire.addresses import Address, address
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
 from support.mip6_messages import CN, COA, COA2, HA, HOA, HOME_LINK, STRANGER, A
 from support.mip6_watch import (
+    acknowledge,
     away,
     optimised,
     reported,
     silent,
+    stamp_of,
     states,
     update_of,
     updates,
@@ -126,7 +131,7 @@ def test_11_8_repeated_tests_have_new_cookies_and_who_never_answers_is_left_alon
 
 
 @pytest.mark.parametrize("kind", [HomeTestInit, CareOfTestInit, BindingUpdate])
-def test_11_8_no_correspondent_node_gets_more_than_three_messages_of_a_kind_a_second(
+def test_11_8_no_correspondent_node_gets_four_messages_of_a_kind_in_a_second(
     kind: type[MobilityMessage],
 ) -> None:
     net = optimised()
@@ -174,6 +179,30 @@ def test_9_5_5_and_11_7_4_a_binding_in_use_goes_on_for_ever() -> None:
     for _ in range(30):
         net.run(1 * MINUTE)
         assert net.uplink() == net.downlink() == "direct"
+
+
+def test_11_7_3_an_acknowledgement_of_a_correspondent_node_is_proven_or_ignored() -> None:
+    net = silent(BindingAcknowledgement)
+    net.attach("f1", settle=100 * MILLISECOND)
+    acknowledge(net, 0, options=stamp_of(net))
+    net.run(1500 * MILLISECOND)
+    net.downlink()
+    net.run(500 * MILLISECOND)
+    (known,) = net.mn.correspondents.values()
+    number = update_of(updates(net, CN)[-1]).sequence
+    for status in (0, 130, 135):
+        answer = BindingAcknowledgement(status, 0, number, 100 * SECOND)
+        wrong = proven(BindingAcknowledgement(status, 0, number, 100 * SECOND), b"another key", COA, CN)
+        octets = bytearray(encode(proven(BindingAcknowledgement(status, 0, number, 100 * SECOND), known.key, COA, CN)))
+        padded = bytes((*octets, 1, 6, *bytes(6)))
+        padded = padded[:1] + bytes((padded[1] + 1,)) + padded[2:]
+        for message, arrived in ((answer, b""), (wrong, b""), (decode(padded), padded)):
+            net.tell("mn", MessageReceived(message, CN, COA, None, HOA, arrived))
+    assert reported(net, "acknowledgement-discarded") == 9
+    assert states(net) == ["updating"]
+    good = proven(BindingAcknowledgement(0, 0, number, 100 * SECOND), known.key, COA, CN)
+    net.tell("mn", MessageReceived(good, CN, COA, None, HOA))
+    assert states(net) == ["bound"]
 
 
 def test_11_7_3_advice_of_a_correspondent_node_is_ignored() -> None:
