@@ -501,6 +501,33 @@ def test_rfc5142_the_home_agent_sends_the_node_to_another_one() -> None:
     assert net.bound("ha2") == COA2
 
 
+def test_rfc5142_without_another_one_by_name_the_node_looks_for_one() -> None:
+    net = away()
+    net.tell("ha", Commanded("switch"))
+    net.run(500 * MILLISECOND)
+    assert icmp(net, HomeAgentAddressDiscoveryRequest)
+    assert net.bound() is None
+    assert net.from_home() == "lost"
+
+
+def test_a_home_address_whose_prefix_is_gone_is_not_used_any_more() -> None:
+    net = away()
+    net.entry.valid_until = net.now + 10 * SECOND
+    net.run(5 * MINUTE)
+    assert net.mn.show("bindings", net.now)[0]["stopped"]
+    assert HOA not in net.host.addresses
+    assert net.from_home() == "lost"
+
+
+def test_11_5_1_a_router_ends_with_its_lifetime() -> None:
+    net = away()
+    net.advertise("f1", lifetime=30 * SECOND)
+    net.run(29 * SECOND)
+    assert net.mn.current == ("wlan0", COA)
+    net.run(2 * SECOND)
+    assert net.mn.current == ("", None)
+
+
 def test_a_node_that_is_switched_off_and_on_registers_again() -> None:
     net = away()
     net.start("mn")

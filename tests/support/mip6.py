@@ -76,6 +76,8 @@ from support.table import EPOCH
 
 CONFIGURE = 20 * MILLISECOND
 """From an advertisement to an address that may be used."""
+BEACON = 600 * SECOND
+"""Between advertisements."""
 DAD = 1 * SECOND
 ROUTER = address("fe80::1")
 _FLAGS = int(PrefixInformationFlags.ON_LINK | PrefixInformationFlags.AUTONOMOUS)
@@ -197,6 +199,8 @@ class Roaming:
         self.routes: dict[Address, Address] = {}
         """Of the correspondent node: home address and care-of address."""
         self.attached: dict[str, str] = {}
+        self._attachments = 0
+        self._attached_as: dict[str, int] = {}
         self._order = 0
         self._queue: list[tuple[Instant, int, Callable[[], None]]] = []
         self._life = 0
@@ -296,12 +300,21 @@ class Roaming:
         """The interface comes up on a link; router and address follow."""
         self.attached[interface] = network
         self.tell("mn", LinkChanged(interface, True))
-        self.later(5 * MILLISECOND, lambda: self.advertise(network, interface))
+        self._attachments += 1
+        attachment = self._attached_as[interface] = self._attachments
+        self.later(5 * MILLISECOND, lambda: self._beacon(network, interface, attachment))
         self.later(CONFIGURE, lambda: self.configure(network, interface))
         self.run(settle)
 
+    def _beacon(self, network: str, interface: str, attachment: int) -> None:
+        """The router advertises itself now and then."""
+        if self._attached_as.get(interface) == attachment:
+            self.advertise(network, interface)
+            self.later(BEACON, lambda: self._beacon(network, interface, attachment))
+
     def detach(self, interface: str = "wlan0") -> None:
         self.attached.pop(interface, None)
+        self._attached_as.pop(interface, None)
         for known, place in list(self.host.care_of.items()):
             if place[0] == interface:
                 del self.host.care_of[known]

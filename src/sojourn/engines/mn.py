@@ -174,6 +174,8 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             self._on_request_timer(key)
         elif kind == "router":
             self._on_router_silent(*key)
+        elif kind == "router-end":
+            self._lose_router(*key)
         elif kind == "sessions":
             self._check_sessions()
         elif isinstance(key, tuple):
@@ -208,7 +210,10 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             return
         for entry in self.homes.values():
             entry.stopped, entry.pause = "", 0
-            self._register(entry)
+        self._reconsider()
+        for entry in self.homes.values():
+            if entry.registered is None:
+                self._register(entry)
 
     def show(self, topic: str, now: Instant) -> list[Row]:
         """See `Engine.show`: ``bindings`` (home agents) and ``sessions`` (correspondent nodes)."""

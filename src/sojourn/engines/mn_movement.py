@@ -38,7 +38,8 @@ class MnMovement(MnState):
         """A link that went down leads nowhere; of one that came up nothing is known: it may be another one."""
         if event.interface not in self.links:
             return
-        self._timers.stop_all(("router", (event.interface, router)) for router in self.links[event.interface].routers)
+        for router in self.links[event.interface].routers:
+            self._stop_watching(event.interface, router)
         self.links[event.interface] = Link(up=event.up)
         if event.up:
             self._do(SendIcmpv6(RouterSolicitation(), UNSPECIFIED, ALL_ROUTERS, event.interface))
@@ -66,10 +67,14 @@ class MnMovement(MnState):
             self._reconsider()
 
     def _watch(self, interface: str, source: Address, router: Router, advertisement: RouterAdvertisement) -> None:
-        """Silence for several intervals, or for the router's lifetime, is a reason to ask (11.5.1)."""
-        lost, grace = self.configuration.lost_advertisements, self.configuration.router_lifetime_grace
-        silence = lost * router.interval + grace if router.interval else advertisement.lifetime
-        self._after(min(silence, advertisement.lifetime), "router", (interface, source))
+        """Silence for several intervals is a reason to ask (11.5.1), and for its lifetime the end of a router."""
+        self._after(advertisement.lifetime, "router-end", (interface, source))
+        self._expect(interface, source, router)
+
+    def _expect(self, interface: str, source: Address, router: Router) -> None:
+        if router.interval:
+            lost, grace = self.configuration.lost_advertisements, self.configuration.router_lifetime_grace
+            self._after(lost * router.interval + grace, "router", (interface, source))
 
     def _on_router_silent(self, interface: str, router: Address) -> None:
         if router in self.links[interface].routers:
@@ -78,25 +83,22 @@ class MnMovement(MnState):
     def _on_router_probed(self, event: RouterProbed) -> None:
         if event.interface not in self.links:
             return
-        if not event.reachable:
-            self._lose_router(event.interface, event.router)
+        router = self.links[event.interface].routers.get(event.router)
+        if router is not None and event.reachable:
+            self._expect(event.interface, event.router, router)
         else:
-            router = self.links[event.interface].routers.get(event.router)
-            if (
-                router is not None
-                and ("router", (event.interface, event.router)) not in self._timers
-                and router.interval
-            ):
-                lost = self.configuration.lost_advertisements
-                self._after(lost * router.interval, "router", (event.interface, event.router))
+            self._lose_router(event.interface, event.router)
 
     def _lose_router(self, interface: str, router: Address) -> None:
         if self.links[interface].routers.pop(router, None) is None:
             return
-        self._timers.stop(("router", (interface, router)))
+        self._stop_watching(interface, router)
         if not self.links[interface].routers:
             self._do(SendIcmpv6(RouterSolicitation(), UNSPECIFIED, ALL_ROUTERS, interface))
         self._reconsider()
+
+    def _stop_watching(self, interface: str, router: Address) -> None:
+        self._timers.stop_all((kind, (interface, router)) for kind in ("router", "router-end"))
 
     def _on_address_changed(self, event: AddressChanged) -> None:
         link = self.links.get(event.interface)
@@ -121,6 +123,8 @@ class MnMovement(MnState):
         interface, care_of = self.current = self._choose()
         self._on_place_known(interface, care_of)
         for entry in list(self.homes.values()):
+            if entry.stopped:
+                continue
             if not interface:
                 self._be_nowhere(entry)
             elif self._is_home(entry, interface):

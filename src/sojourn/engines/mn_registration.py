@@ -108,8 +108,8 @@ class MnRegistration(MnState):
         """Ask the home agent, which may have to be found. A tunnel that there is moves with the request (11.6.3)."""
         if entry.place is not Place.AWAY or entry.care_of is None:
             return
-        if entry.stopped:
-            self._do(EnsureHomeBlock(entry.address))
+        if entry.valid_until <= self._now:
+            self._stop(entry, "the home prefix is not valid any more")
             return
         if entry.agent is None:
             self._do(EnsureHomeBlock(entry.address))
@@ -154,7 +154,8 @@ class MnRegistration(MnState):
         if entry.agents:
             entry.agent, entry.agents = entry.agents[0], entry.agents[1:]
         else:
-            entry.agent = entry.home.home_agent
+            entry.agent = None if entry.dismissed else entry.home.home_agent
+        entry.dismissed = False
         self._register(entry)
 
     # --- answers (RFC 6275 11.7.3) ----------------------------------------------------------------------------------
@@ -262,7 +263,10 @@ class MnRegistration(MnState):
 
     def _stop(self, entry: HomeEntry, why: str) -> None:
         entry.stopped, entry.expires, entry.registered = why, 0, None
+        entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
         self._cancel_requests(entry)
+        self._on_moved(entry)
+        self._do(EnsureHomeBlock(entry.address))
         self._do(WithdrawHomeAddress(entry.address))
         self._report("stopped", home=entry.address, reason=why)
 
@@ -290,6 +294,7 @@ class MnRegistration(MnState):
             self._report("switch-discarded", source=event.source)
             return
         entry.agents = tuple(agent for agent in message.addresses if agent != entry.agent)
+        entry.dismissed = True
         self._report("switched", home=entry.address, agents=len(entry.agents))
         self._leave(entry)
 

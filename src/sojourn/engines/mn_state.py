@@ -100,6 +100,8 @@ class HomeEntry:
     """The care-of address that the home agent acknowledged."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
+    dismissed: bool = False
+    """The home agent of the configuration does not want to be asked (RFC 5142)."""
     stopped: str = ""
     """Why nothing is asked for any more; empty: it is."""
     pause: Duration = 0
