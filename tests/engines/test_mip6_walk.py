@@ -24,7 +24,9 @@ class Walk:
 
     def __init__(self, seed: int) -> None:
         self.dice = dice = random.Random(seed)
-        self.net = Roaming(anchors=dice.random() < 0.5, lifetime=dice.choice([40, 300]) * SECOND)
+        self.net = Roaming(
+            anchors=dice.random() < 0.5, several=dice.random() < 0.3, lifetime=dice.choice([40, 300]) * SECOND
+        )
         self.loss = 0.0
         self.net.lose = lambda source, destination, message: dice.random() < self.loss
         self.net.jitter = lambda: dice.randrange(0, 20) * MILLISECOND

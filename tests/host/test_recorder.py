@@ -29,6 +29,7 @@ from sojourn.core.effects import (
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     EnsureTunnel,
+    EnsureTunnelEnd,
     EnsureUplink,
     ForgetStation,
     ProbeAddress,
@@ -47,6 +48,7 @@ from sojourn.core.effects import (
     WithdrawReverseTunnel,
     WithdrawRouteOptimisation,
     WithdrawSlot,
+    WithdrawTunnelEnd,
     WithdrawUplink,
 )
 from sojourn.core.events import (
@@ -145,6 +147,8 @@ EFFECTS: list[Effect] = [
     ProbeAddress("eth0", PEER),
     EnsureProxyNeighbour("eth0", PEER),
     WithdrawProxyNeighbour("eth0", PEER),
+    EnsureTunnelEnd(1, PEER),
+    WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),
     WithdrawCareOfRoute(PEER),
     EnsureHomeAddress(PEER, "eth0", True),

@@ -46,7 +46,7 @@ def correspondent(seed: bytes = SEED, **settings: object) -> Bench:
     return Bench(CorrespondentNode(CnConfiguration(CN, **settings), EPOCH, seed))  # type: ignore[arg-type]
 
 
-def tested(bench: Bench, where: Address, care_of: bool) -> HomeTest | CareOfTest:
+def token_test(bench: Bench, where: Address, care_of: bool) -> HomeTest | CareOfTest:
     """What a test init from `where` is answered with."""
     message = CareOfTestInit(COOKIE) if care_of else HomeTestInit(COOKIE)
     (sent,) = bench.tell(MessageReceived(message, where, CN))
@@ -61,7 +61,7 @@ class Tokens:
 
     def __init__(self, bench: Bench, home: Address = HOA, care_of: Address = COA) -> None:
         self.home, self.care_of = home, care_of
-        self.home_test, self.care_of_test = tested(bench, home, False), tested(bench, care_of, True)
+        self.home_test, self.care_of_test = token_test(bench, home, False), token_test(bench, care_of, True)
 
     def key(self, delete: bool = False) -> bytes:
         """Kbm, in the words of 5.2.5."""
@@ -109,7 +109,7 @@ def test_5_2_5_tests_go_where_they_came_from_with_the_cookie_and_leave_no_state(
 
 def test_5_2_5_tokens_differ_by_address_and_kind() -> None:
     bench = correspondent()
-    found = {tested(bench, where, kind).keygen_token for where in (HOA, COA) for kind in (False, True)}
+    found = {token_test(bench, where, kind).keygen_token for where in (HOA, COA) for kind in (False, True)}
     assert len(found) == 4
 
 
@@ -122,7 +122,7 @@ def test_9_4_thousands_of_strangers_leave_no_trace_and_not_all_are_answered() ->
     effects = bench.tell(MessageReceived(HomeTestInit(COOKIE), HOA, CN))
     assert not [effect for effect in effects if isinstance(effect, SendMessage)]
     bench.run(1 * SECOND)
-    assert tested(bench, HOA, False)
+    assert token_test(bench, HOA, False)
 
 
 @pytest.mark.parametrize("message", [HomeTestInit(COOKIE), CareOfTestInit(COOKIE)])

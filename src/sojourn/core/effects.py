@@ -254,6 +254,22 @@ class WithdrawProxyNeighbour:
 
 
 @dataclass(slots=True)
+class EnsureTunnelEnd:
+    """Packets of the slot's node that come through a tunnel from `remote` are taken, wherever the slot points to."""
+
+    slot: int
+    remote: Address
+
+
+@dataclass(slots=True)
+class WithdrawTunnelEnd:
+    """Those are taken no longer, unless the slot points there."""
+
+    slot: int
+    remote: Address
+
+
+@dataclass(slots=True)
 class EnsureCareOfRoute:
     """Packets to `home_address` go to `care_of_address` with a type 2 routing header, and packets with that Home
     Address option are taken from there alone (RFC 6275 9.3)."""
@@ -391,6 +407,8 @@ MobileEffect: TypeAlias = (
     | ProbeAddress
     | EnsureProxyNeighbour
     | WithdrawProxyNeighbour
+    | EnsureTunnelEnd
+    | WithdrawTunnelEnd
     | EnsureCareOfRoute
     | WithdrawCareOfRoute
     | EnsureHomeAddress

@@ -213,7 +213,7 @@ class CorrespondentNode(MobilityEngine):
     def _register(self, request: BindingRequest, entry: CorrespondentEntry | None, key: bytes) -> None:
         """RFC 6275 9.5.2."""
         circular = self.cache.get(request.care_of)
-        request.check_care_of(circular is not None and not circular.ended)
+        request.check_care_of(request.care_of, circular is not None and not circular.ended)
         if entry is None and len(self.cache) >= self.configuration.bindings:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many bindings")
         longest = min(self.configuration.lifetime_max, MAX_RR_BINDING_LIFETIME)

@@ -2,7 +2,8 @@
 
 It takes the place of a mobile node on its home link while that is away, and sends its packets through a tunnel to the
 care-of address. Requests are dealt with in `ha_registration`, the home link in `ha_prefixes` and `home_agents`, and
-leave is taken in `ha_switch`; messages are protected by the keys of RFC 4285 (`authentication`).
+leave is taken in `ha_switch`; messages are protected by the keys of RFC 4285 (`authentication`), and a node may have
+several care-of addresses (`ha_multiple`, RFC 5648).
 
 Left out: IPsec and IKE (the operator's), so flag K is always answered with 0; multicast membership (10.4.3).
 """

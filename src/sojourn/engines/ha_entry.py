@@ -7,6 +7,7 @@ from enum import Enum
 
 import msgspec
 
+from sojourn.engines.ha_multiple import Way, Ways
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.engines.mip6_request import ROUTER, BindingRequest, defended
 from sojourn.engines.records import well_formed
@@ -41,6 +42,8 @@ class BindingCacheEntry:
     expires: Instant = 0
     prefixes: tuple[Prefix, ...] = ()
     """Mobile network prefixes (RFC 3963)."""
+    ways: Ways = field(default_factory=dict)
+    """Its care-of addresses, if it has several (RFC 5648); `care_of` is the best of them."""
     pending: BindingRequest | None = None
     """What is answered when the home address turned out to be unique."""
     unprobed: set[Address] = field(default_factory=set)
@@ -64,17 +67,21 @@ class BindingCacheEntry:
     def record(self) -> bytes:
         """For the store, under the home address."""
         prefixes = [(prefix.address, prefix.length) for prefix in self.prefixes]
-        return _encoder.encode(_Record(self.slot, self.care_of, self.sequence, self.flags, self.lifetime, prefixes))
+        ways = [(identifier, way.care_of, way.priority) for identifier, way in self.ways.items()]
+        values = self.slot, self.care_of, self.sequence, self.flags, self.lifetime, prefixes, ways
+        return _encoder.encode(_Record(*values))
 
     @classmethod
     def restored(cls, key: bytes, record: bytes, node: HomeNode, now: Instant) -> BindingCacheEntry:
         """From the store; it has its whole lifetime again. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
-        if not kept.slot or not well_formed([key, kept.care_of], kept.prefixes):
+        care_of = [care_of for _, care_of, _ in kept.ways]
+        if not kept.slot or not well_formed([key, kept.care_of, *care_of], kept.prefixes):
             raise ValueError("not the record of a binding")
         prefixes = tuple(Prefix(address, length) for address, length in kept.prefixes)
         values = kept.care_of, kept.sequence, kept.flags, kept.lifetime, now + kept.lifetime, prefixes
-        return cls(key, kept.slot, node, BindingState.ACTIVE, *values)
+        ways = {identifier: Way(care_of, priority) for identifier, care_of, priority in kept.ways}
+        return cls(key, kept.slot, node, BindingState.ACTIVE, *values, ways)
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -84,6 +91,7 @@ class _Record(msgspec.Struct, array_like=True):
     flags: int
     lifetime: int
     prefixes: list[tuple[bytes, int]]
+    ways: list[tuple[int, bytes, int]]
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -6,6 +6,7 @@ from sojourn.core.effects import EnsureTunnel, ProbeAddress, SendMessage, Withdr
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.engines.authentication import mn_ha_option, signed, verified
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
+from sojourn.engines.ha_multiple import Ways, best, changed, copies, ended
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import MAX_DELETE_BCE_TIMEOUT, HomeNode
 from sojourn.engines.mip6_request import (
@@ -33,6 +34,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.units import SECOND, Duration
 
 _PROBE_TIME = 3 * SECOND
@@ -141,8 +143,10 @@ class HaRegistration(HaState):
     # --- registration (RFC 6275 10.3.1) -----------------------------------------------------------------------------
 
     def _register(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> None:
-        request.check_care_of(request.care_of == self._address or self._active(request.care_of) is not None)
         self._networks(request, node, entry)
+        ways, _ = self._ways(request, entry)
+        for care_of in {way.care_of for way in ways.values()} or {request.care_of}:
+            request.check_care_of(care_of, care_of == self._address or self._active(care_of) is not None)
         if entry is None:
             if len(self.cache) >= self.configuration.bindings:
                 raise Refused(Status.INSUFFICIENT_RESOURCES, "too many bindings")
@@ -173,6 +177,14 @@ class HaRegistration(HaState):
         if not named and not node.prefixes:
             raise Refused(Status.FORWARDING_SETUP_FAILED, "no prefix is known for this mobile router")
         return tuple(dict.fromkeys(named)) or node.prefixes
+
+    def _ways(self, request: BindingRequest, entry: BindingCacheEntry | None) -> tuple[Ways, dict[int, Status]]:
+        """All care-of addresses of the node after this request, and what is wrong with which (RFC 5648 6.2)."""
+        if request.update.first(BindingIdentifier) is not None and not self.configuration.several:
+            raise Refused(Status.MCOA_PROHIBITED, "one care-of address only")
+        active = entry is not None and entry.state is BindingState.ACTIVE
+        known = entry.ways if entry is not None and active else {}
+        return changed(request, known, plain=active and not known)
 
     def _probe(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
         """Duplicate Address Detection, unless nobody can be on the home link."""
@@ -225,9 +237,15 @@ class HaRegistration(HaState):
         """Tunnel, route, interception, and only then the acknowledgement."""
         before = entry.care_of, entry.flags, entry.prefixes, entry.state
         networks = self._networks(request, entry.node, entry)
+        ways, wrong = self._ways(request, entry)
         if entry.state is BindingState.ACTIVE:
             self._shrink(entry, request, networks)
-        entry.care_of, entry.flags, entry.prefixes = request.care_of, request.update.flags, networks
+        had, entry.ways = entry.ways, ways
+        entry.care_of, entry.flags, entry.prefixes = (
+            best(ways) if ways else request.care_of,
+            request.update.flags,
+            networks,
+        )
         entry.sequence, entry.state = request.sequence, BindingState.ACTIVE
         entry.lifetime, status = self._granted(request, entry.node)
         entry.expires = self._now + entry.lifetime
@@ -237,13 +255,15 @@ class HaRegistration(HaState):
             self._forward(entry)
         elif before[0] != entry.care_of:
             self._do(EnsureTunnel(entry.slot, entry.care_of))
+        self._accept_from(entry, had)
         self._keep(entry)
         if before[3] is not BindingState.ACTIVE:
             self._report("registered", home=entry.home, care_of=entry.care_of)
         elif before[0] != entry.care_of:
             self._report("handover", home=entry.home, care_of=entry.care_of, left=before[0])
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
-        self._answer(request, entry.node, request.acknowledgement(status, flags, entry.lifetime), self._advice(entry))
+        answer = request.acknowledgement(Status.MCOA_NOTCOMPLETE if wrong else status, flags, entry.lifetime)
+        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, wrong))
 
     def _shrink(self, entry: BindingCacheEntry, request: BindingRequest, networks: tuple[Prefix, ...]) -> None:
         """What the binding had and the new request does not ask for."""
@@ -280,7 +300,12 @@ class HaRegistration(HaState):
             self._stop_probing(entry)
         if entry is None or entry.state is BindingState.TENTATIVE:
             raise Refused(Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, "no binding")
+        left = ended(request, entry.ways)
         entry.sequence = request.sequence
+        if left:
+            self._lessen(entry, left)
+            self._answer(request, node, request.acknowledgement(Status.ACCEPTED), *copies(request, {}))
+            return
         if entry.state is BindingState.ACTIVE:
             self._stop_forwarding(entry)
             self._forget(entry)
@@ -289,7 +314,16 @@ class HaRegistration(HaState):
             self._report("deregistered", home=entry.home)
         self._after(MAX_DELETE_BCE_TIMEOUT, "expiry", entry.home)
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
-        self._answer(request, node, request.acknowledgement(Status.ACCEPTED, flags))
+        self._answer(request, node, request.acknowledgement(Status.ACCEPTED, flags), *copies(request, {}))
+
+    def _lessen(self, entry: BindingCacheEntry, left: Ways) -> None:
+        """Some of its care-of addresses are gone; packets go to the best of the others (RFC 5648 6.2)."""
+        had, entry.ways = entry.ways, left
+        if best(left) != entry.care_of:
+            entry.care_of = best(left)
+            self._do(EnsureTunnel(entry.slot, entry.care_of))
+        self._accept_from(entry, had)
+        self._keep(entry)
 
     def _on_expiry(self, entry: BindingCacheEntry) -> None:
         if entry.state is BindingState.ACTIVE:
@@ -314,7 +348,7 @@ class HaRegistration(HaState):
         if node is None and not self._strangers.take(self._now):
             return
         answer = request.acknowledgement(refused.status, sequence=refused.sequence)
-        self._answer(request, node, answer)
+        self._answer(request, node, answer, *copies(request, {}))
 
     def _answer(
         self,

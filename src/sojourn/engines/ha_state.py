@@ -8,12 +8,15 @@ from sojourn.core.effects import (
     EnsurePrefix,
     EnsureProxyNeighbour,
     EnsureTunnel,
+    EnsureTunnelEnd,
     StoreBinding,
     WithdrawPrefix,
     WithdrawProxyNeighbour,
     WithdrawSlot,
+    WithdrawTunnelEnd,
 )
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
+from sojourn.engines.ha_multiple import Ways
 from sojourn.engines.home_agents import HomeAgentsList
 from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode
@@ -68,9 +71,18 @@ class HaState(MobilityEngine):
     def _forward(self, entry: BindingCacheEntry) -> None:
         """RFC 6275 10.4.1, 10.4.2: packets are taken from the home link, and go through the tunnel."""
         self._do(EnsureTunnel(entry.slot, entry.care_of))
+        self._accept_from(entry, {})
         for network in entry.networks:
             self._do(EnsurePrefix(network, entry.slot))
         self._defend(entry)
+
+    def _accept_from(self, entry: BindingCacheEntry, before: Ways) -> None:
+        """Packets are taken from every care-of address (RFC 5648), and not from those that it had `before`."""
+        here, there = ({way.care_of for way in ways.values()} for ways in (entry.ways, before))
+        for care_of in sorted(here - there):
+            self._do(EnsureTunnelEnd(entry.slot, care_of))
+        for care_of in sorted(there - here):
+            self._do(WithdrawTunnelEnd(entry.slot, care_of))
 
     def _defend(self, entry: BindingCacheEntry) -> None:
         if self.configuration.interface:
@@ -79,11 +91,13 @@ class HaState(MobilityEngine):
 
     def _stop_forwarding(self, entry: BindingCacheEntry) -> None:
         """Interception ends first: the node may be on the link already, and answers for itself."""
+        ways, entry.ways = entry.ways, {}
         if self.configuration.interface:
             for address in entry.defended:
                 self._do(WithdrawProxyNeighbour(self.configuration.interface, address))
         for network in entry.networks:
             self._do(WithdrawPrefix(network))
+        self._accept_from(entry, ways)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         if self.configuration.stores:

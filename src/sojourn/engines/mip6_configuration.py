@@ -83,6 +83,8 @@ class HaConfiguration:
     """Bindings are kept on disk; then there is no refresh advice (RFC 6275 10.3.1)."""
     mobile_routers: bool = True
     """Whether nodes may be mobile routers (RFC 3963)."""
+    several: bool = True
+    """Whether nodes may have several care-of addresses at a time (RFC 5648)."""
     bindings: int = 1_000_000
     """Most at a time."""
     min_mobile_prefix_interval: Duration = 600 * SECOND
@@ -132,6 +134,8 @@ class MnConfiguration:
     """That it may be attached with, the one to prefer first."""
     lifetime: Duration = 5 * MINUTE
     """Asked for; refreshed at four fifths of what was granted."""
+    several: bool = False
+    """Register the care-of addresses of all links at once (RFC 5648), the best one first."""
     route_optimisation: bool = True
     correspondents: int = 256
     """Most of them with route optimisation at a time."""

@@ -79,9 +79,10 @@ class BindingRequest(Struct, gc=False):
         """What authenticators cover as the care-of address: the home address when a binding is to be deleted."""
         return self.care_of if self.lifetime else self.home
 
-    def check_care_of(self, taken: bool) -> None:
+    @staticmethod
+    def check_care_of(care_of: Address, taken: bool) -> None:
         """`taken`: it is an address that leads elsewhere, so packets would go in circles. Raises `Refused` with 174."""
-        if taken or not routable(self.care_of):
+        if taken or not routable(care_of):
             raise Refused(Status.INVALID_CARE_OF_ADDRESS, "care-of address is none")
 
     def check_sequence(self, last: int) -> None:

@@ -2,9 +2,10 @@
 
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
 agents in `mn_registration`, how it finds them in `mn_discovery`, the direct way to correspondent nodes in
-`mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`.
+`mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`. With `several` it registers the care-of
+addresses of all its links (RFC 5648).
 
-Left out: IPsec (the operator's), CGA (RFC 4866); several care-of addresses at a time (RFC 5648).
+Left out: IPsec (the operator's), CGA (RFC 4866), flow bindings (RFC 6089).
 """
 
 from __future__ import annotations

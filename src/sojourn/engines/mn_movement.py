@@ -121,6 +121,7 @@ class MnMovement(MnState):
     def _reconsider(self) -> None:
         """What follows from where the node is now, for each home address. Doing so twice changes nothing."""
         interface, care_of = self.current = self._choose()
+        self.ways = self._all_ways(care_of) if self.configuration.several else ()
         self._on_place_known(interface, care_of)
         for entry in list(self.homes.values()):
             if entry.stopped:
@@ -149,6 +150,21 @@ class MnMovement(MnState):
             return entry.address in link.addresses and entry.home.prefix in link.advertised()
         return entry.home.prefix in link.advertised()
 
+    def _usable(self, link: Link) -> list[Address]:
+        """Addresses that lead to this node, the preferred ones first, and of these the one that is in use."""
+        advertised = link.advertised() if link.up else set()
+        usable = [
+            (not known.preferred, address != self.current[1], number, address)
+            for number, (address, known) in enumerate(link.addresses.items())
+            if known.prefix in advertised and known.valid_until > self._now
+        ]
+        return [address for _, _, _, address in sorted(usable)]
+
+    def _all_ways(self, primary: Address | None) -> tuple[Address, ...]:
+        """One care-of address of each link (RFC 5648 5.3)."""
+        found = [usable[0] for link in self.links.values() if (usable := self._usable(link))]
+        return tuple(sorted(found, key=lambda way: way != primary)) if primary in found else ()
+
     def _choose(self) -> tuple[str, Address | None]:
         """The first interface that leads anywhere, and the care-of address there: the one in use, if it is as good."""
         homes = {entry.home.prefix for entry in self.homes.values() if not entry.local}
@@ -156,13 +172,9 @@ class MnMovement(MnState):
             advertised = link.advertised()
             if not link.up or not advertised:
                 continue
-            usable = [
-                (not known.preferred, address != self.current[1], number, address)
-                for number, (address, known) in enumerate(link.addresses.items())
-                if known.prefix in advertised and known.valid_until > self._now
-            ]
+            usable = self._usable(link)
             if usable:
-                return interface, min(usable)[3]
+                return interface, usable[0]
             if homes & advertised:
                 return interface, None
         return "", None

@@ -35,6 +35,8 @@ _PAUSE_MIN: Duration = 30 * SECOND
 _PAUSE_MAX: Duration = 10 * MINUTE
 _FINAL = frozenset({Status.DUPLICATE_ADDRESS_DETECTION_FAILED, Status.MIPV6_AUTH_FAIL})
 """After these nothing is asked for any more (RFC 6275 11.7.1, RFC 4285 5.3): somebody has to change something."""
+_ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
+"""After these one care-of address is registered (RFC 5648 5.8)."""
 _LOW = 0xFFFFFFFF
 _REFUSED = int(Status.REASON_UNSPECIFIED)
 
@@ -54,13 +56,21 @@ class MnRegistration(MnState):
 
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
         """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
-        if entry.place is Place.AWAY and entry.care_of == care_of:
+        ways = self._ways(entry)
+        if entry.place is Place.AWAY and entry.care_of == care_of and entry.ways == ways:
             return
+        entry.ways = ways
         if entry.place is not Place.AWAY:
             self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
         entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
         self._timers.stop(("again", entry.address))
         self._register(entry)
+
+    def _ways(self, entry: HomeEntry) -> tuple[Address, ...]:
+        """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
+        if entry.single:
+            return ()
+        return tuple(way for way in self.ways if not entry.home.prefix.covers(way))
 
     def _be_home(self, entry: HomeEntry, interface: str) -> None:
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
@@ -246,7 +256,10 @@ class MnRegistration(MnState):
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""
         self._report("registration-refused", home=entry.address, status=answer.status, agent=entry.agent)
-        if answer.status in _FINAL:
+        if answer.status in _ONE_ONLY and entry.ways:
+            entry.ways, entry.single = (), True
+            self._register(entry)
+        elif answer.status in _FINAL:
             self._stop(entry, f"status {answer.status}")
         else:
             self._give_up(entry)

@@ -23,6 +23,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.units import Duration, Instant, WallClock
 
 _FLAGS = int(BindingUpdateFlags.A | BindingUpdateFlags.H)
@@ -98,6 +99,10 @@ class HomeEntry:
     """The home address itself, as far as prefix discovery told."""
     registered: Address | None = None
     """The care-of address that the home agent acknowledged."""
+    ways: tuple[Address, ...] = ()
+    """All care-of addresses, if several are registered (RFC 5648), the best one first."""
+    single: bool = False
+    """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
     dismissed: bool = False
@@ -144,6 +149,8 @@ class MnState(OutboxEngine):
         self.links = {interface: Link() for interface in configuration.interfaces}
         self.current: tuple[str, Address | None] = ("", None)
         """The interface in use and the primary care-of address."""
+        self.ways: tuple[Address, ...] = ()
+        """Care-of addresses of all links, the primary one first; empty unless several are to be registered."""
         self._entropy = Entropy(seed)
         self._stamped = 0
         """The latest timestamp."""
@@ -191,6 +198,11 @@ class MnState(OutboxEngine):
         message = BindingUpdate(update.sequence, update.flags, update.lifetime)
         entry.sequence = update.sequence
         options: list[MobilityOption] = [AlternateCareOfAddress(care_of)]
+        if update.lifetime and entry.ways:  # all at once, in the place of all before; the option above may not be there
+            message.flags |= int(BindingUpdateFlags.B)  # flag O (RFC 5648 4.2, 5.3)
+            options = [
+                BindingIdentifier(number, priority=number, care_of=way) for number, way in enumerate(entry.ways, 1)
+            ]
         if update.lifetime and entry.home.router:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
         association = entry.home.association
