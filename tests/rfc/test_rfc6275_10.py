@@ -25,6 +25,7 @@ from sojourn.wire import (
     BindingError,
     BindingRefreshAdvice,
     BindingRefreshRequest,
+    BindingUpdate,
     NonceIndices,
     UnknownMessage,
 )
@@ -291,6 +292,19 @@ def test_10_3_1_two_bindings_do_not_point_at_each_other() -> None:
     bench = home_agent(HomeNode(HOA), HomeNode(HOA2))
     assert plain(bench, 1, alternate=HOA2) == 0  # as far as we know, a host that is at home
     assert plain(bench, 1, home=HOA2, alternate=HOA) == 174
+
+
+def test_c070_ten_thousand_bindings_that_end_in_the_same_second_all_end() -> None:
+    homes = [HOME_LINK.address[:8] + b"\x02" + number.to_bytes(7, "big") for number in range(10_000)]
+    bench = home_agent(*(HomeNode(home) for home in homes), interface="", stores=False)
+    engine = bench.engine
+    for number, home in enumerate(homes):
+        event = MessageReceived(BindingUpdate(1, A | H, 40 * SECOND), COA, HA, home)
+        answers = engine.handle(event, bench.now + number * SECOND // 10_000)
+        assert isinstance(answers[-1], SendMessage)
+    effects = engine.expire(bench.now + 41 * SECOND)
+    assert sum(isinstance(effect, WithdrawSlot) for effect in effects) == 10_000
+    assert engine.deadline() is None
 
 
 # --- 10.3.2 -----------------------------------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ from dataclasses import replace
 from sojourn.core.effects import EnsureHomeAddress, EnsureUplink, WithdrawHomeAddress, WithdrawUplink
 from sojourn.core.events import Icmpv6Received
 from sojourn.engines.mip6_configuration import HomeNode
-from sojourn.wire import BindingUpdate
+from sojourn.wire import BindingAcknowledgement, BindingUpdate
 from sojourn.wire.addresses import Address, address, prefix
 from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
 from sojourn.wire.extensions.rfc6275_discovery import HomeAgentAddressDiscoveryReply, HomeAgentAddressDiscoveryRequest
-from sojourn.wire.units import MINUTE, SECOND
+from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
 from support.mip6 import Roaming
 from support.mip6_messages import ASSOCIATION, COA, COA2, HA, HOA
-from support.mip6_watch import icmp, reported, updates
+from support.mip6_watch import acknowledge, icmp, reported, silent, stamp_of, update_of, updates
 
 BUS = prefix("2001:db8:4500::/56")
 
@@ -145,6 +145,19 @@ def test_rfc_3963_5_3_a_home_agent_that_refuses_is_not_asked_as_by_a_plain_node(
     assert all(sent.message.flags & 0x0400 for sent in updates(net))  # type: ignore[attr-defined]
     assert len(updates(net)) == 1
     assert net.from_home() == "lost"
+
+
+def test_rfc_3963_5_3_a_home_agent_that_does_not_know_mobile_routers_is_left_and_not_asked_in_a_hurry() -> None:
+    net = silent(BindingAcknowledgement, home={"router": True, "networks": (BUS,)})
+    net.attach("f1", settle=100 * MILLISECOND)
+    acknowledge(net, 0, options=stamp_of(net))  # without flag R
+    assert [update_of(sent).lifetime for sent in updates(net)] == [300 * SECOND, 0]
+    acknowledge(net, 0, options=stamp_of(net))
+    assert HOA in net.host.blocked
+    net.run(29 * SECOND)
+    assert len(updates(net)) == 2
+    net.run(2 * SECOND)
+    assert update_of(updates(net)[2]).flags & 0x0400
 
 
 def test_rfc_3963_5_4_discovery_asks_for_those_that_serve_mobile_routers() -> None:

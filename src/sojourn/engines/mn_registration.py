@@ -233,7 +233,7 @@ class MnRegistration(MnState):
         """11.7.3: the lifetime counts from when it was asked for."""
         if entry.home.router and not answer.flags & BindingAcknowledgementFlags.R:
             self._report("registration-refused", home=entry.address, status=answer.status, reason="no mobile routers")
-            self._give_up(entry)
+            self._leave(entry)  # RFC 3963 5.3: it is not used as by a plain node
             return
         assert entry.agent is not None
         assert entry.care_of is not None
@@ -291,8 +291,10 @@ class MnRegistration(MnState):
             self._arrive_home(entry)
         elif entry.local:
             self._drop_local(entry)
-        else:
+        elif entry.dismissed:
             self._next_agent(entry)
+        else:
+            self._give_up(entry)
 
     # --- what else a home agent says --------------------------------------------------------------------------------
 
