@@ -33,6 +33,7 @@ from sojourn.wire import (
     BindingUpdate,
 )
 from sojourn.wire.addresses import address
+from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc6275_discovery import (
     HomeAgentAddressDiscoveryReply,
     HomeAgentAddressDiscoveryRequest,
@@ -534,6 +535,29 @@ def test_a_node_that_is_switched_off_and_on_registers_again() -> None:
     net.attach("f1")
     assert net.bound() == COA
     assert net.uplink() == "tunnel"
+
+
+def test_a_node_that_forgot_its_binding_is_not_kept_from_its_home_by_its_home_agent() -> None:
+    net = away()
+    net.start("mn")
+    net.roam("home", settle=5 * SECOND)
+    assert net.bound() is None
+    assert net.to_home() == net.from_home() == "home"
+
+
+def test_rfc5142_a_message_that_is_old_forged_or_replayed_is_discarded() -> None:
+    net = away(home_agents=2)
+    net.tell("ha", Commanded("switch", {"to": "2001:db8:4000::2"}))
+    message = net.sent(HomeAgentSwitch)[0].message
+    for damaged in (HomeAgentSwitch((STRANGER,)), HomeAgentSwitch((STRANGER,), message.options)):
+        net.tell("mn", MessageReceived(damaged, HA, COA, None, HOA))
+    assert reported(net, "switch-discarded") == 2
+    net.run(8 * SECOND)
+    assert net.bound("ha2") == COA
+    net.tell("mn", MessageReceived(message, net.second, COA, None, HOA))
+    net.entry.agent = HA  # as if it were there again
+    net.tell("mn", MessageReceived(message, HA, COA, None, HOA))
+    assert reported(net, "switch-discarded") == 4
 
 
 def test_interfaces_that_nobody_configured_do_not_matter() -> None:

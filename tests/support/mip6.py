@@ -395,7 +395,8 @@ class Roaming:
                 case SendIcmpv6():
                     self._transmit_icmpv6(name, effect)
                 case ProbeAddress(interface, probed):
-                    self.happens(DAD, name, AddressProbed(interface, probed, probed in self.taken))
+                    defended = name == "mn" and self.bound() is not None and probed == HOA
+                    self.happens(DAD, name, AddressProbed(interface, probed, probed in self.taken or defended))
                 case ProbeRouter(interface, router):
                     link = self.networks.get(self.attached.get(interface, ""))
                     there = link is not None and link.router == router

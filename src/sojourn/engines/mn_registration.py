@@ -77,28 +77,39 @@ class MnRegistration(MnState):
         if entry.place in (Place.HOME, Place.RETURNING) and entry.interface == interface:
             return
         came_from = entry.place
-        entry.interface, entry.care_of, entry.arrived = interface, None, False
+        entry.interface, entry.care_of = interface, None
+        entry.arrived = entry.contested = False
         self._cancel_requests(entry)
         self._on_moved(entry)
-        self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh", "ask"))
+        self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
         if entry.agent is not None and (entry.bound(self._now) or came_from is Place.AWAY):
-            entry.place = Place.RETURNING
-            self._do(WithdrawReverseTunnel(entry.address))
-            self._do(EnsureHomeAddress(entry.address, interface, preferred=True))
-            self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
+            self._return(entry)
         else:
             entry.place = Place.HOME
             self._do(ProbeAddress(interface, entry.address))
 
+    def _return(self, entry: HomeEntry) -> None:
+        """Tell the home agent, from the home address itself."""
+        entry.place = Place.RETURNING
+        self._do(WithdrawReverseTunnel(entry.address))
+        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+        self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
+
     def _on_probed(self, event: AddressProbed) -> None:
-        """Duplicate Address Detection of a home address that is taken up at home without a binding."""
+        """Duplicate Address Detection of a home address that is taken up at home without a binding.
+
+        Who has it may be the home agent, for a binding of an earlier life of this node.
+        """
         entry = self.homes.get(event.address)
         if entry is None or entry.place is not Place.HOME or entry.interface != event.interface:
             return
-        if event.duplicate:
-            self._stop(entry, "somebody has the home address")
-        else:
+        if not event.duplicate:
             self._arrive_home(entry)
+        elif entry.agent is not None and not entry.contested:
+            entry.contested = True
+            self._return(entry)
+        else:
+            self._stop(entry, "somebody has the home address")
 
     def _arrive_home(self, entry: HomeEntry) -> None:
         entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
@@ -152,7 +163,7 @@ class MnRegistration(MnState):
             return
         if purpose == LEAVE:
             self._requests.cancel(key)
-            self._left(entry)
+            self._left(entry, existed=False)
         elif entry.agents or entry.home.home_agent is None:
             self._requests.cancel(key)
             self._report("home-agent-silent", home=entry.address, agent=entry.agent)
@@ -194,7 +205,7 @@ class MnRegistration(MnState):
             self._adjust_clock(entry, answer)
             self._repeat(entry, purpose)
         elif purpose == LEAVE:
-            self._left(entry)
+            self._left(entry, existed=answer.status < _REFUSED)
         elif answer.status < _REFUSED:
             self._on_registered(entry, answer, sent)
         else:
@@ -283,11 +294,13 @@ class MnRegistration(MnState):
         self._do(WithdrawHomeAddress(entry.address))
         self._report("stopped", home=entry.address, reason=why)
 
-    def _left(self, entry: HomeEntry) -> None:
+    def _left(self, entry: HomeEntry, existed: bool) -> None:
         """The binding is gone, or as good as that (133: there was none)."""
         entry.expires, entry.registered = 0, None
         self._timers.stop_all((kind, entry.address) for kind in ("refresh", "expiry"))
-        if entry.place is Place.RETURNING:
+        if entry.place is Place.RETURNING and entry.contested and not existed:
+            self._stop(entry, "somebody has the home address")
+        elif entry.place is Place.RETURNING:
             self._arrive_home(entry)
         elif entry.local:
             self._drop_local(entry)
@@ -304,14 +317,28 @@ class MnRegistration(MnState):
         if entry is None or event.source != entry.agent or entry.care_of is None or not entry.bound(self._now):
             self._report("message-unexpected", source=event.source, type="HomeAgentSwitch")
             return
-        association = entry.home.association
-        if association and not authentic(message, event.octets, association, entry.care_of, entry.address):
+        if not self._is_switch_authentic(entry, event, message):
             self._report("switch-discarded", source=event.source)
             return
         entry.agents = tuple(agent for agent in message.addresses if agent != entry.agent)
         entry.dismissed = True
         self._report("switched", home=entry.address, agents=len(entry.agents))
         self._leave(entry)
+
+    def _is_switch_authentic(self, entry: HomeEntry, event: MessageReceived, message: HomeAgentSwitch) -> bool:
+        """Signed as an acknowledgement is, now, and not before (see `ha_switch`)."""
+        association, care_of = entry.home.association, entry.care_of
+        if association is None or care_of is None:
+            return association is None
+        if not authentic(message, event.octets, association, care_of, entry.address):
+            return False
+        if not association.replay_protection:
+            return True
+        stamp = message.first(MobilityMessageReplayProtection)
+        if stamp is None or stamp.timestamp <= entry.switch_stamp:
+            return False
+        entry.switch_stamp = stamp.timestamp
+        return abs(stamp.wall_clock - self._epoch - self._now - entry.clock) <= association.close_enough
 
     def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
         if kind in ("refresh", "again"):

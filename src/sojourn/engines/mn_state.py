@@ -105,6 +105,10 @@ class HomeEntry:
     """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
+    contested: bool = False
+    """Somebody on the home link has it: perhaps the home agent, which is asked to let go."""
+    switch_stamp: int = 0
+    """The latest timestamp of a Home Agent Switch."""
     dismissed: bool = False
     """The home agent of the configuration does not want to be asked (RFC 5142)."""
     stopped: str = ""
