@@ -29,6 +29,7 @@ from sojourn.core.effects import (
     WithdrawSlot,
     WithdrawUplink,
 )
+from sojourn.dataplane.encapsulation import SegmentTunnel
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import Nexthop, Route
@@ -79,12 +80,12 @@ def floors(bed: Bed, plane: LinuxDataplane, count: int) -> Iterator[tuple[str, l
     with bed.namespaces["ar1"].entered():
         netlink = Netlink()
     near = plane._installation.near
-    nexthop = Nexthop(7, near, segment=AR2)
+    nexthop = Nexthop(7, near, tunnel=SegmentTunnel(AR2))
     netlink.request(nexthop.ensure())
     yield "bare request: nexthop, replace", [lambda: netlink.request(nexthop.ensure()) for _ in range(count)]
     routes = [Route(99, prefix(number), nexthop=7) for number in range(count)]
     yield "bare request: route to nexthop", [lambda route=route: netlink.request(route.ensure()) for route in routes]
-    tunnels = [Route(98, ANY, prefix(number), device=near, segment=AR2) for number in range(count)]
+    tunnels = [Route(98, ANY, prefix(number), device=near, tunnel=SegmentTunnel(AR2)) for number in range(count)]
     yield (
         "bare request: source route, tunnel",
         [lambda route=route: netlink.request(route.ensure()) for route in tunnels],

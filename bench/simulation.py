@@ -52,9 +52,11 @@ def scenario(nodes: int, **changes: Any) -> Scenario:
 def run(what: Scenario, jobs: int = 1) -> dict[str, Any]:
     """The summary of a simulation, with ``speed``."""
     topology = what.topology()
-    return simulate(
-        topology, what.workload(topology), what.settings, None, seed=1, jobs=jobs, wire=what.wire, rows=False
-    )
+    workload = what.workload(topology)
+    found = simulate(topology, workload, what.settings, None, seed=1, jobs=jobs, wire=what.wire, rows=False)
+    if found["failed"]:
+        raise SystemExit(f"{len(found['failed'])} shards failed: {found['failed'][0]['reason']}")
+    return found
 
 
 class SimPyKernel(Kernel):

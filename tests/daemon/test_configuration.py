@@ -19,14 +19,16 @@ from sojourn.daemon.configuration import (
     maar_configuration,
     parse,
 )
-from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
     CmdConfiguration,
+    Dhcpv6,
     LmaConfiguration,
     MaarConfiguration,
     MagConfiguration,
     Mode,
+    MulticastConfiguration,
     RetransmissionConstants,
 )
 from sojourn.files.fields import duration_text, parse_duration
@@ -117,10 +119,11 @@ _NOT_FOR_PEOPLE = {"repeats"}
         (MagConfiguration, Mag),
         (LmaConfiguration, Lma),
         (RetransmissionConstants, Retransmission),
+        (MulticastConfiguration, Multicast),
     ],
 )
 def test_every_field_of_the_engines_can_be_set(configuration: type, model: type[Maar]) -> None:
-    names = {field.name for field in fields(configuration)}
+    names = {field.name for field in fields(configuration)} - ({"access"} if model is Multicast else set())
     assert names - _NOT_FOR_PEOPLE <= set(model.model_fields)
 
 
@@ -138,9 +141,41 @@ def test_numbers_of_the_kernel_can_be_moved() -> None:
     section = read(MAAR + kernel).file.maar
     assert section is not None
     told = linux_settings(section)
-    assert told.tables.all() == (1004, 1003, 1002, 1005, 1001, 1000)
+    assert told.tables.all() == (1004, 1003, 1002, 1005, 1000, 1001)
     assert (told.priorities.decapsulation, told.priorities.local, told.priorities.uplinks) == (210, 300, 311)
     assert (told.mark, told.mark_mask) == (2, 255)
+
+
+def test_how_the_kernel_tunnels_can_be_chosen() -> None:
+    kernel = '[maar.kernel]\ntunnels = ["in0", "out0"]\n'
+    section = read(MAAR.replace(MODE, 'backend = "ip6tnl"') + kernel).file.maar
+    assert section is not None
+    told = linux_settings(section)
+    assert (told.backend, told.tunnels) == ("ip6tnl", ("in0", "out0"))
+
+
+def test_dhcp_becomes_what_the_engine_and_the_data_plane_are_told() -> None:
+    keys = """dhcpv6 = "stateful"\nslaac = false\ndns = ["2001:db8:53::1", "192.0.2.53"]\ndomains = ["example.net"]
+delegated_pool = "2001:db8:a100:8000::/49"\ndelegated_length = 56\nipv4_pool = "10.1.0.0/24"\n"""
+    text = MAAR.replace(MODE, keys) + 'ipv4_pool = "10.2.0.0/24"\n'
+    section = read(text).file.maar
+    assert section is not None
+    told, plane = maar_configuration(section), linux_settings(section)
+    assert (told.dhcpv6, told.slaac, told.delegated_length) == (Dhcpv6.STATEFUL, False, 56)
+    assert told.dns == (address("2001:db8:53::1"), address("192.0.2.53"))
+    assert (told.ipv4_pool, told.peers[0].ipv4_pool) == (prefix("10.1.0.0/24"), prefix("10.2.0.0/24"))
+    assert (plane.ipv4, plane.ipv4_pool, plane.delegated_length) == (True, prefix("10.1.0.0/24"), 56)
+    other = read(text.replace('ipv4_pool = "10.1.0.0/24"\n', "")).file.maar
+    assert other is not None
+    assert linux_settings(other).ipv4  # nodes of the other router bring their addresses
+
+
+def test_name_servers_that_nobody_hears_of_are_told() -> None:
+    notes = read(MAAR.replace(MODE, 'dns = ["2001:db8:53::1", "192.0.2.53"]')).notes
+    assert [note.wrong for note in notes] == [
+        "no node is told of the IPv4 ones",
+        "no node is told of the IPv6 ones",
+    ]
 
 
 def test_retransmission_is_a_table_of_each_role() -> None:
@@ -149,9 +184,18 @@ def test_retransmission_is_a_table_of_each_role() -> None:
     assert maar_configuration(section).retransmission == RetransmissionConstants(max_bindack_timeout=8 * SECOND)
 
 
+def test_multicast_is_a_table_that_says_which_way_is_up() -> None:
+    section = read(MAAR + '[maar.multicast]\nupstream = "core0"\nrobustness = 3\n').file.maar
+    assert section is not None
+    assert maar_configuration(section).multicast == MulticastConfiguration("core0", ("acc0",), robustness=3)
+    assert linux_settings(section).upstream == "core0"
+
+
 ADDRESS, POOL = 'address = "2001:db8:a1::1"', 'pool = "2001:db8:a100::/48"'
 ACCESS, DATABASE, MODE = 'access = ["acc0"]', 'cmd = "2001:db8:c::1"', 'mode = "proxy"'
 PEERS = "[[maar.peers]]"
+MULTICAST = '[maar.multicast]\nupstream = "core0"\n'
+_STATEFUL = 'dhcpv6 = "stateful"\n'
 
 WRONG = [
     # what to replace, by what, where it is reported, what is said
@@ -180,6 +224,7 @@ WRONG = [
     (MODE, "lifetime = 262144", ":7: maar.lifetime: ", 'more than a binding can last; expected at most "262136s"'),
     (MODE, 'lifetime = "2s"', ":7: maar.lifetime: ", 'less than a binding can last; expected at least "4s"'),
     (MODE, "lifetime = -4", ":7: maar.lifetime: ", "-4 is not a length of time; expected a length of time"),
+    (MODE, "idle_hold = 1.8e299", ":7: maar.idle_hold: ", "1.8e+299 is longer than anything lasts"),
     (MODE, "lifetime = true", ":7: maar.lifetime: ", "True is not a length of time"),
     (MODE, "idle_hold = nan", ":7: maar.idle_hold: ", "nan is not a length of time"),
     (MODE, 'buffer = "yes"', ":7: maar.buffer: ", 'expected true or false (for example true)'),
@@ -192,11 +237,49 @@ WRONG = [
     (MODE, 'link_local = "2001:db8::1"', ":7: maar.link_local: ", "is not a link-local address"),
     (MODE, 'store = "/x"', ":7: maar.store: ", "there is no such key; it belongs into the top"),
     (MODE, "wings = 2", ":7: maar.wings: ", "there is no such key; expected one of address, pool"),
+    (MODE, "slaac = false", ":7: maar.slaac: ", "so that no node gets an address; expected dhcpv6 = "),
+    (MODE, 'slaac = false\ndhcpv6 = "stateless"', ":7: maar.slaac: ", "while dhcpv6 is 'stateless'"),
+    (MODE, 'dhcpv6 = "yes"', ":7: maar.dhcpv6: ", 'expected "off", "stateless" or "stateful"'),
+    (MODE, 'dns = ["fe80::1"]', ":7: maar.dns[0]: ", "link-local address"),
+    (MODE, 'dns = ["127.0.0.1"]', ":7: maar.dns[0]: ", "is not an address that hosts can reach"),
+    (MODE, 'dns = ["1.2.3"]', ":7: maar.dns[0]: ", "is not an address"),
+    (MODE, 'domains = ["a..b"]', ":7: maar.domains[0]: ", "is not a domain name"),
+    (MODE, 'dhcp_lease = "2s"', ":7: maar.dhcp_lease: ", 'is too short; expected at least "10s"'),
+    (MODE, 'delegated_pool = "2001:db8:a100:8000::/49"', ":7: maar.delegated_pool: ", 'expected dhcpv6 = "stateful"'),
+    (MODE, _STATEFUL + 'delegated_pool = "2001:db8:a200::/49"', ":8: maar.delegated_pool: ", "is not a part of"),
+    (MODE, _STATEFUL + 'delegated_pool = "2001:db8:a100::/48"', ":8: maar.delegated_pool: ", "is not a part of"),
+    (MODE, _STATEFUL + 'delegated_pool = "2001:db8:a100:8000::/62"', ":8: maar.delegated_pool", "no room for a /60"),
+    (MODE, _STATEFUL + 'delegated_length = 62\nprefix_length = 62\ndelegated_pool = "2001:db8:a100:8000::/49"',
+     ":8: maar.delegated_length: ", "62 is not less than the prefix_length 62"),
+    (MODE, 'ipv4_pool = "10.1.0.0/31"', ":7: maar.ipv4_pool: ", "has no room for hosts"),
+    (MODE, 'ipv4_pool = "10.1.0.1/24"', ":7: maar.ipv4_pool: ", "the prefix is 10.1.0.0/24"),
+    (MODE, 'ipv4_pool = "10.1.0.0"', ":7: maar.ipv4_pool: ", "has no length; expected an IPv4 prefix of 8 to 29 bits"),
+    (MODE, 'ipv4_pool = "2001:db8::/64"', ":7: maar.ipv4_pool: ", "is not an IPv4 prefix"),
+    (MODE, 'ipv4_pool = "10.1.0.0/24"\ncounters = false', ":7: maar.ipv4_pool: ", "expected counters = true"),
+    (MODE, 'ipv4_pool = "10.1.0.0/24"\nbackend = "ip6tnl"', ":8: maar.backend: ", "'ip6tnl' leads no IPv4"),
+    (PEERS, PEERS + '\naddress = "2001:db8:a3::1"\nipv4_pool = "10.1.0.0/24"\n' + PEERS + '\nipv4_pool = "10.1.0.0/25"',
+     ":12: maar.peers[1].ipv4_pool: ", "overlaps another one"),
+    (PEERS, "[maar.kernel]\nmark = 1\nmark_mask = 1\n" + PEERS + '\nipv4_pool = "10.1.0.0/24"',
+     ":10: maar.kernel.mark_mask: ", "has room for 0 other routers, and there are 2 with the database"),
     (PEERS, '[[maar.peers]]\naddress = "2001:db8:a2::1"\n' + PEERS, ":11: ", "already"),
     (PEERS, "[maar.kernel]\nfirst_table = 250\n" + PEERS, ":9: maar.kernel.first_table", "tables of the"),
     (PEERS, "[maar.kernel]\nmark = 1\n" + PEERS, ":9: maar.kernel.mark: ", "0x1 has bits outside of"),
     (PEERS, '[maar.kernel]\nloop = ["a", "a"]\n' + PEERS, ":9: maar.kernel.loop: ", "'a' is there twice"),
+    (PEERS, '[maar.kernel]\ntunnels = ["sojourn1", "b"]\n' + PEERS, ":9: maar.kernel.tunnels: ", "is there twice"),
+    (
+        PEERS,
+        '[[maar.hostapd]]\ncontrol = "/run/hostapd/wlan0"\ninterface = "wlan0"\n' + PEERS,
+        ":10: maar.hostapd[0].interface: ",
+        "'wlan0' is not in maar.access",
+    ),
+    (MODE, 'backend = "seg9"', ":7: maar.backend: ", '"auto", "seg6", "ip6tnl" or "memory"'),
     (PEERS, '[maar.kernel]\nloop = ["a"]\n' + PEERS, ":9: maar.kernel.loop", "two names of interfaces"),
+    (PEERS, '[maar.multicast]\n' + PEERS, ":8: maar.multicast.upstream: ", "is missing; expected the name of an"),
+    (PEERS, MULTICAST.replace("core0", "acc0") + PEERS, ":9: maar.multicast.upstream: ", "is one of maar.access"),
+    (PEERS, MULTICAST + "robustness = 0\n" + PEERS, ":10: maar.multicast.robustness: ", "from 1 to 7"),
+    (PEERS, MULTICAST + "query_response_interval = 200\n" + PEERS, ":10: ", 'expected "1ms" to "32s"'),
+    (PEERS, MULTICAST + "query_interval = 20\nquery_response_interval = 20\n" + PEERS, ":11: ", "is not less than the"),
+    (ACCESS, f"access = {[f'a{n}' for n in range(32)]}\nmulticast.upstream = 'b'", ":5: ", "expected at most 31"),
     ('control = "/run/sojourn/ar1.sock"', "", "x.toml: control: ", "is missing; expected the path of a Unix socket, "),
     ("/run/sojourn/ar1.sock", "ar1.sock", ":1: control: ", "'ar1.sock' depends on where the daemon is started; exp"),
     ("/run/sojourn/ar1.sock", "/" + "x" * 107, ":1: control: ", "longer than the 107 octets"),
@@ -238,6 +321,9 @@ WRONG_CMD = [
     ("2001:db8:a200::/48", "2001:db8:a100:8000::/49", ":12: cmd.maars[1].pool: ", "overlaps 2001:db8:a100::/48 of"),
     ("2001:db8:a200::/48", "2001:db8::/32", ":12: cmd.maars[1].pool: ", "overlaps"),
     ("2001:db8:a200::/48", "2001:db8:a1::/48", ":12: cmd.maars[1].pool: ", "contains the address 2001:db8:a1::1"),
+    (MODE, MODE + '\n[[cmd.maars]]\naddress = "2001:db8:a3::1"\npool = "2001:db8:a300::/48"\n'
+     + 'ipv4_pool = "10.1.0.0/24"\n[[cmd.maars]]\naddress = "2001:db8:a4::1"\npool = "2001:db8:a400::/48"\n'
+     + 'ipv4_pool = "10.1.0.0/25"', ":12: cmd.maars[1].ipv4_pool: ", "overlaps 10.1.0.0/24 of maars[0]"),
     ("2001:db8:a2::1", "2001:db8:a1::1", ":11: cmd.maars[1].address: ", "is maars[0] already; expected every"),
     ("2001:db8:a2::1", "2001:db8:c::1", ":11: cmd.maars[1].address: ", "is the database itself"),
     (MODE, 'lifetime_max = "80h"', ":4: cmd.lifetime_max: ", "more than a binding can last"),

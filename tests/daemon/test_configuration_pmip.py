@@ -14,6 +14,7 @@ from sojourn.daemon.configuration import (
     parse,
 )
 from sojourn.daemon.model import Lma, Mag
+from sojourn.daemon.roles import tolerated
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
     Gateway,
@@ -21,6 +22,16 @@ from sojourn.engines.configuration import (
     HomeProfile,
     LmaConfiguration,
     MagConfiguration,
+)
+from sojourn.engines.extension_settings import (
+    AccessNetwork,
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    QualityRequest,
+    RedirectSettings,
+    RevocationSettings,
+    VendorOption,
 )
 from sojourn.files.fields import parse_identifier
 from sojourn.files.toml import ConfigurationError
@@ -111,6 +122,20 @@ def test_an_lma_becomes_what_the_engine_is_told() -> None:
     assert lma_configuration(lma_of(LMA.replace("pools", "known_only = true\npools"))).everybody is None
     several = LMA.replace("[[lma.gateways]]", "[lma.everybody]\ncount = 2\n[[lma.gateways]]", 1)
     assert lma_configuration(lma_of(several)).everybody == HomeProfile(count=2)
+
+
+def test_ipv4_of_gateway_and_anchor() -> None:
+    """Both say it to their engine and to the kernel's part; without nf_tables, or with ip6tnl, there is no IPv4."""
+    mag = mag_of(MAG.replace("[[mag", 'ipv4 = true\ndhcp_lease = "1m"\n[[mag'))
+    told = mag_configuration(mag)
+    assert (told.ipv4, told.dhcp_lease, linux_settings(mag).ipv4) == (True, 1 * MINUTE, True)
+    lma = lma_of(LMA.replace("pools", 'ipv4_pool = "10.9.0.0/16"\npools'))
+    pool = prefix("10.9.0.0/16")
+    assert lma_configuration(lma).ipv4_pool == linux_settings(lma).ipv4_pool == pool
+    assert linux_settings(lma).ipv4
+    for line in ("counters = false", 'backend = "ip6tnl"'):
+        assert problems(MAG.replace("[[mag", f"ipv4 = true\n{line}\n[[mag"))
+        assert problems(LMA.replace("pools", f'ipv4_pool = "10.9.0.0/16"\n{line}\npools'))
 
 
 def test_absent_keys_are_the_engines_own_defaults() -> None:
@@ -215,3 +240,116 @@ def test_an_lma_with_nothing_to_give_and_nobody_to_give_it_to() -> None:
 def test_a_pool_that_is_smaller_than_a_prefix() -> None:
     narrow = LMA.replace("2001:db8:f100::/48", "2001:db8:f100::/60").replace("pools", "prefix_length = 56\npools")
     assert any("lma.pools[1]: 2001:db8:f100::/60 has no room for a /56" in line for line in problems(narrow))
+
+
+def test_one_gateway_is_understood_as_another_implementation() -> None:
+    """The table of a router says it of that router; `tolerate` above it is for all others."""
+    text = LMA.replace('name = "mag1"', 'name = "mag1"\ntolerate = "oai-pmipv6"')
+    section = parse(text.encode(), "lma.toml").file.lma
+    assert section is not None
+    assert (tolerated(section), section.tolerate) == ({address("2001:db8:b1::1"): "oai-pmipv6"}, None)
+    with pytest.raises(ConfigurationError, match=r"lma\.gateways\[0\]\.tolerate"):
+        parse(text.replace("oai-", "oia-").encode(), "lma.toml")
+
+
+# --- extensions -------------------------------------------------------------------------------------------------------
+
+
+def test_a_role_has_no_extension_that_is_not_switched_on() -> None:
+    told = lma_configuration(lma_of(LMA))
+    assert (told.heartbeat, told.revocation, told.update_notification, told.mag_timers) == (None, None, None, None)
+    asked = mag_configuration(mag_of(MAG))
+    assert (asked.heartbeat, asked.revocation) == (None, None)
+    assert (asked.update_notification, asked.lma_timers) == (False, False)
+
+
+def test_an_empty_table_switches_an_extension_on_with_the_defaults_of_its_rfc() -> None:
+    more = "[lma.heartbeat]\n[lma.revocation]\n[lma.update_notification]\n[lma.mag_timers]\n"
+    told = lma_configuration(lma_of(LMA + more))
+    assert told.heartbeat == HeartbeatSettings()
+    assert told.revocation == RevocationSettings()
+    assert told.update_notification == NotificationSettings()
+    assert told.mag_timers == ControlSettings()
+    asked = mag_configuration(mag_of(MAG + "[mag.heartbeat]\nheartbeat_interval = 30\n[mag.revocation]\n"))
+    assert (asked.heartbeat, asked.revocation) == (HeartbeatSettings(30 * SECOND), RevocationSettings())
+
+
+def test_who_may_revoke_everything_is_listed_by_identity_and_address() -> None:
+    rights = '[[lma.revocation.authorized]]\nidentity = "mag1@example.net"\naddress = "2001:db8:b1::1"\n'
+    told = lma_configuration(lma_of(LMA + rights)).revocation
+    assert told is not None
+    assert told.authorized == ((b"\1mag1@example.net", address("2001:db8:b1::1")),)
+    asked = mag_configuration(mag_of(MAG + '[mag.revocation]\nidentity = "mag1@example.net"\n')).revocation
+    assert asked is not None
+    assert asked.identity == b"\1mag1@example.net"
+
+
+def test_rfc8127_5_1_timers_of_zero_are_a_mistake() -> None:
+    more = "[lma.mag_timers]\nlcmp_heartbeat_interval = 0\nlcmp_heartbeat_max_retransmissions = 0\n"
+    found = problems(LMA + more)
+    assert len(found) == 2
+    assert all("is 0" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('[mag.heartbeat]\nheartbeat_interval = "10ms"\n', "is too short"),
+        ('[mag.revocation]\ninit_min_delay_bris = "100ms"\n', "RFC 5846 11"),
+        ("[mag.heartbeat]\nmissing_heartbeats_allowed = -1\n", "a whole number from 0 to 100"),
+        ("[[mag.access_networks]]\nplace = [91.0, 0.0]\n", "latitude and longitude"),
+        ('[[mag.access_networks]]\nnetwork = "123456789012345678901234567890123"\n', "32 characters"),
+        ('[[mag.vendor_options]]\nvendor = 9\ndata = "xyz"\n', "in hexadecimal"),
+        (9 * "[[mag.vendor_options]]\nvendor = 9\n", "expected at most 8"),
+        ("[mag.everybody.quality]\ndscp = 64\n", "from 0 to 63"),
+        ("[mag.hartbeat]\n", "did you mean heartbeat?"),
+    ],
+)
+def test_a_mistake_in_an_extension_of_a_gateway_is_a_sentence(more: str, said: str) -> None:
+    (problem,) = problems(MAG + more)
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("before", "more", "said"),
+    [
+        ("", "[lma.heartbeat]\nheartbeat_interval = 0\n", "is too short"),
+        ("", "[lma.renumbering]\n", "needs lma.update_notification"),
+        ("", '[lma.redirect]\nanchors = ["2001:db8:f::1"]\n', "is the own address"),
+        ("", "[lma.redirect]\n", "anchors"),
+        ("", '[[lma.revocation.authorized]]\nidentity = "x@y"\n', "address"),
+        ("vendors = [-1]\n", "", "a list of numbers"),
+    ],
+)
+def test_a_mistake_in_an_extension_of_an_anchor_is_a_sentence(before: str, more: str, said: str) -> None:
+    (problem,) = problems(LMA.replace("pools = ", before + "pools = ") + more)
+    assert said in problem
+
+
+def test_what_gateways_carry_is_in_their_file() -> None:
+    more = """\
+[[mag.access_networks]]
+interface = "acc0"
+network = "campus"
+place = [52.5, 13.4]
+operator = 32473
+[[mag.vendor_options]]
+vendor = 9
+subtype = 2
+data = "c0ffee"
+[mag.everybody.quality]
+dscp = 46
+downlink = 1000
+"""
+    told = mag_configuration(mag_of(MAG + more))
+    assert told.access_networks == (AccessNetwork("acc0", "campus", "", (52.5, 13.4), 32473),)
+    assert told.vendor_options == (VendorOption(9, 2, b"\xc0\xff\xee"),)
+    assert told.everybody.quality == QualityRequest(46, 1000)
+
+
+def test_rfc6463_everybody_who_speaks_with_us_is_known() -> None:
+    """A gateway takes messages and packets of the LMAs that may be assigned; who assigns takes their answers."""
+    text = MAG.replace('access = ["acc0", "acc1"]', 'access = ["acc0"]\nredirect_anchors = ["2001:db8:f::9"]')
+    assert address("2001:db8:f::9") in linux_settings(mag_of(text)).peers
+    told = lma_configuration(lma_of(LMA + '[lma.redirect]\nanchors = ["2001:db8:f::9"]\n'))
+    assert told.redirect == RedirectSettings((address("2001:db8:f::9"),))

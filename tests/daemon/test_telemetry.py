@@ -55,6 +55,7 @@ def test_the_routers_own_addresses_and_other_words_stay() -> None:
 
 def test_plain_identifiers_are_for_reading() -> None:
     names = Identifiers(plain=True)
+    assert names.row({"identity": "ann@example.net"}) == {"identity": "ann@example.net"}
     assert names.row({"node": NODE.hex()}) == {"node": "02:aa:bb:cc:dd:01"}
     assert names.row({"node": NAI.hex()}) == {"node": "anna@example.org"}
     assert node_text(b"\x01\xff\xfe") == "fffe"

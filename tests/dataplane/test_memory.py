@@ -12,6 +12,7 @@ from sojourn.core.effects import (
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureShortcut,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -19,6 +20,7 @@ from sojourn.core.effects import (
     WithdrawCounter,
     WithdrawLogicalInterface,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
     WithdrawUplink,
 )
@@ -38,6 +40,8 @@ EVERYTHING: list[ForwardingEffect] = [
     EnsurePrefix(OTHER, 1),
     EnsureUplink(HOME, None),
     EnsureUplink(OTHER, PEER),
+    EnsureShortcut(HOME, OTHER, None),
+    EnsureShortcut(OTHER, HOME, PEER),
     EnsureCounter(HOME),
     EnsureLogicalInterface("acc0", LOCAL),
 ]
@@ -71,6 +75,14 @@ def test_a_prefix_on_no_slot_is_refused_as_a_kernel_would() -> None:
     assert plane.way(HOME) is None
 
 
+def test_a_shortcut_to_nobody_who_is_here_is_refused() -> None:
+    plane = filled()
+    plane.apply(EnsureTunnel(1, PEER))
+    with pytest.raises(OSError, match="not on an access link") as caught:
+        plane.apply(EnsureShortcut(OTHER, HOME, None))
+    assert caught.value.errno == errno.ENOENT
+
+
 def test_withdrawing_a_slot_takes_its_prefixes_along() -> None:
     plane = filled()
     plane.apply(WithdrawSlot(1))
@@ -85,6 +97,7 @@ def test_effects_twice_are_harmless_and_withdrawals_of_nothing_too() -> None:
     assert plane.show() == once
     for effect in (
         WithdrawPrefix(prefix("2001:db8::/64")),
+        WithdrawShortcut(prefix("2001:db8::/64"), prefix("2001:db8::/64")),
         WithdrawUplink(prefix("2001:db8::/64")),
         WithdrawCounter(prefix("2001:db8::/64")),
         WithdrawSlot(99),
@@ -112,7 +125,7 @@ def test_finish_removes_exactly_what_was_not_asked_for_again() -> None:
     for effect in (EnsureDelivery(1, "acc0", NODE), EnsurePrefix(HOME, 1), EnsureUplink(HOME, None)):
         plane.apply(effect)
     removed = plane.finish()
-    assert len(removed) == 4  # OTHER twice, the counter, the identity
+    assert len(removed) == 6  # OTHER twice, the shortcuts, the counter, the identity
     assert list(plane.state.prefixes) == [HOME]
     assert list(plane.state.uplinks) == [HOME]
     assert plane.finish() == []

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.dataplane import objects as kernel
+from sojourn.dataplane.encapsulation import HeaderTunnel, SegmentTunnel
 from sojourn.dataplane.netlink import attributes
 from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Neighbour, Nexthop, Route, Rule
 from sojourn.dataplane.reconcile import Snapshot
@@ -21,14 +22,18 @@ addresses = st.binary(min_size=16, max_size=16)
 numbers = st.integers(1, 2**31 - 1)
 prefixes = st.builds(Prefix.of, addresses, st.integers(0, 128))
 tables_and_prefixes = st.tuples(numbers, prefixes, prefixes)
+gateways = st.none() | addresses
+tunnels = st.builds(SegmentTunnel, addresses) | st.builds(HeaderTunnel, addresses, addresses)
 routes = st.one_of(
     st.tuples(numbers, prefixes, numbers).map(lambda t: Route(t[0], t[1], nexthop=t[2])),
     tables_and_prefixes.map(lambda t: Route(*t, kind=kernel.RTN_THROW)),
     tables_and_prefixes.map(lambda t: Route(*t, kind=kernel.RTN_BLACKHOLE)),
-    st.tuples(tables_and_prefixes, numbers, addresses).map(lambda t: Route(*t[0], device=t[1], segment=t[2])),
+    st.tuples(tables_and_prefixes, numbers, gateways, tunnels).map(
+        lambda t: Route(*t[0], device=t[1], gateway=t[2], tunnel=t[3])
+    ),
     st.tuples(tables_and_prefixes, numbers).map(lambda t: Route(*t[0], device=t[1], decapsulate=True)),
 )
-nexthops = st.tuples(numbers, numbers, st.none() | addresses, st.none() | addresses).map(lambda t: Nexthop(*t))
+nexthops = st.tuples(numbers, numbers, gateways, st.none() | tunnels).map(lambda t: Nexthop(*t))
 neighbours = st.tuples(numbers, addresses, st.binary(min_size=6, max_size=6)).map(lambda t: Neighbour(*t))
 rules = st.one_of(
     st.tuples(
@@ -39,6 +44,10 @@ rules = st.one_of(
         st.sampled_from([0, 4, 41]),
     ).map(lambda t: Rule(*t)),
     st.tuples(numbers, numbers, numbers, numbers).map(lambda t: Rule(t[0], t[1], mark=t[2], mask=t[3])),
+    numbers.map(lambda priority: Rule(priority, 0, "sojourn2")),
+    st.tuples(numbers, addresses, st.integers(1, 128), st.none() | prefixes).map(
+        lambda t: Rule(t[0], 0, "acc0", t[1], destination_length=t[2], source=t[3])
+    ),
 )
 
 
@@ -80,7 +89,7 @@ def test_what_others_installed_is_not_ours() -> None:
 
 def test_a_tunnel_is_a_plain_ipv6_header() -> None:
     """Mode encap.red (3) with one segment leaves no routing header on the wire (RFC 2473)."""
-    encapsulation = attributes(Nexthop(1, 2, segment=PEER).ensure().body, 8)[8]
+    encapsulation = attributes(Nexthop(1, 2, tunnel=SegmentTunnel(PEER)).ensure().body, 8)[8]
     header = attributes(encapsulation)[1]
     assert header[:4] == (3).to_bytes(4, "little") or header[:4] == (3).to_bytes(4, "big")
     assert header[4:12] == bytes((0, 2, 4, 0, 0, 0, 0, 0))  # one segment, none left
@@ -106,7 +115,7 @@ def test_what_holds_is_claimed_once_and_the_rest_is_left_in_order() -> None:
 
 def test_what_is_asked_for_differently_is_sent_but_not_removed() -> None:
     snapshot = Snapshot(iter(THINGS), set())
-    assert not snapshot.claim(Nexthop(1, 2, segment=PEER))
+    assert not snapshot.claim(Nexthop(1, 2, tunnel=SegmentTunnel(PEER)))
     assert all(not isinstance(thing, Nexthop) for thing in snapshot.left())
 
 
@@ -117,6 +126,7 @@ def test_everything_has_a_line_for_the_log(thing: KernelObject) -> None:
 
 def test_routes_of_a_source_are_named_with_it() -> None:
     assert (
-        str(Route(53, ANY, HOME, segment=PEER)) == "route ::/0 from 2001:db8:a100:1::/64 tunnel 2001:db8:a2::1 table 53"
+        str(Route(53, ANY, HOME, tunnel=SegmentTunnel(PEER)))
+        == "route ::/0 from 2001:db8:a100:1::/64 tunnel 2001:db8:a2::1 table 53"
     )
     assert str(Route(50, OWN, decapsulate=True)) == "route 2001:db8:a1::1/128 decapsulate table 50"

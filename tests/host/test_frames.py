@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.core.effects import Advertise, AdvertisedPrefix
+from sojourn.core.effects import Advertise, AdvertisedPrefix, QueryListeners
 from sojourn.core.events import Sighting
 from sojourn.host import frames
 from sojourn.wire.addresses import ALL_NODES, UNSPECIFIED, Address, address, link_layer, prefix
 from sojourn.wire.icmpv6 import (
     Icmpv6Message,
     Mtu,
+    MulticastListenerDone,
+    MulticastListenerQuery,
+    MulticastListenerReport1,
     NeighbourAdvertisement,
     NeighbourSolicitation,
     PrefixInformation,
@@ -27,6 +30,7 @@ from sojourn.wire.icmpv6 import (
     seal_icmpv6,
     verify_icmpv6,
 )
+from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
 
 NODE = link_layer("02:00:00:00:00:01")
@@ -47,8 +51,8 @@ def _packet(message: Icmpv6Message | bytes, source: Address, destination: Addres
     return header + source + destination + payload
 
 
-def _report(source: Address, hop_limit: int = 1) -> bytes:
-    payload = bytes.fromhex("3a00050200000100") + seal_icmpv6(REPORT, source, LISTENERS)
+def _report(source: Address, hop_limit: int = 1, message: bytes = REPORT, options: str = "050200000100") -> bytes:
+    payload = bytes.fromhex("3a00" + options) + seal_icmpv6(message, source, LISTENERS)
     return struct.pack("!IHBB", 6 << 28, len(payload), 0, hop_limit) + source + LISTENERS + payload
 
 
@@ -71,7 +75,10 @@ GOOD = {
 @pytest.mark.parametrize("name", GOOD)
 def test_signs_of_life(name: str) -> None:
     packet, sighting, source = GOOD[name]
-    assert frames.sign(_frame(packet)) == (NODE, sighting, source)
+    found = frames.sign(_frame(packet))
+    assert found is not None
+    assert found[:3] == (NODE, sighting, source)
+    assert bool(found.records) == (name == "MLD")
 
 
 BAD = {
@@ -166,9 +173,58 @@ def test_a_lifetime_beyond_what_travels_is_the_longest_that_does() -> None:
 
 def test_questions_to_a_node() -> None:
     packet = frames.solicitation(ROUTER_LL, ROUTER, NODE_LL)
-    assert frames.sign(frames.ethernet(NODE, ROUTER, packet)) == (ROUTER, Sighting.NEIGHBOUR, ROUTER_LL)
+    assert frames.sign(frames.ethernet(NODE, ROUTER, packet)) == frames.Sign(ROUTER, Sighting.NEIGHBOUR, ROUTER_LL)
     assert packet[24:40] == NODE_LL
-    query = frames.query(ROUTER_LL)
+    query = frames.sign_of_life_query(ROUTER_LL)
     assert query[6:8] == bytes((0, 1))
     assert query[40:48].hex() == "3a00050200000100"
     assert verify_icmpv6(query[48:], ROUTER_LL, ALL_NODES)
+
+
+GROUP = address("ff0e::1234")
+
+
+def test_a_report_of_either_version_is_what_a_router_may_believe() -> None:
+    """RFC 3810 8.3.2: what version 1 says, in the words of version 2."""
+    for message, said, old in (
+        (REPORT, MulticastAddressRecord(RecordType.CHANGE_TO_EXCLUDE_MODE, SOLICITED), False),
+        (MulticastListenerReport1(GROUP), MulticastAddressRecord(RecordType.MODE_IS_EXCLUDE, GROUP), True),
+        (MulticastListenerDone(GROUP), MulticastAddressRecord(RecordType.CHANGE_TO_INCLUDE_MODE, GROUP), True),
+    ):
+        octets = message if isinstance(message, bytes) else encode_icmpv6(message)
+        sign = frames.sign(_frame(_report(NODE_LL, message=octets)))
+        assert sign == frames.Sign(NODE, Sighting.MULTICAST_LISTENER, NODE_LL, (said,), old)
+
+
+@pytest.mark.parametrize("options", ["050200000100", "010005020000", "050200000000", "000502000000"])
+def test_the_padding_of_a_report_may_stand_anywhere(options: str) -> None:
+    sign = frames.sign(_frame(_report(NODE_LL, options=options)))
+    assert sign is not None
+    assert sign.records
+
+
+@pytest.mark.parametrize("options", ["010400000000", "050200010100"])
+def test_5_a_report_without_a_router_alert_is_a_sign_of_life_and_no_more(options: str) -> None:
+    """RFC 3810 5: "an IPv6 Router Alert option in a Hop-by-Hop Options header"; value 0 is MLD (RFC 2711 2.1)."""
+    sign = frames.sign(_frame(_report(NODE_LL, options=options)))
+    assert sign == frames.Sign(NODE, Sighting.MULTICAST_LISTENER, NODE_LL)
+
+
+def test_5_2_13_a_report_without_an_address_says_nothing_to_a_router() -> None:
+    sign = frames.sign(_frame(_report(UNSPECIFIED)))
+    assert sign is not None
+    assert sign.records == ()
+
+
+@pytest.mark.parametrize("group", [None, GROUP])
+def test_5_1_15_a_query_about_a_group_goes_to_the_group(group: Address | None) -> None:
+    effect = QueryListeners("acc0", None, group, SECOND, 3, 60 * SECOND)
+    packet = frames.query(ROUTER_LL, effect)
+    assert packet[6:8] == bytes((0, 1))
+    assert packet[8:40] == ROUTER_LL + (group or ALL_NODES)
+    assert verify_icmpv6(packet[48:], ROUTER_LL, group or ALL_NODES)
+    asked = decode_icmpv6(packet[48:])
+    assert asked == MulticastListenerQuery(SECOND, group=group or UNSPECIFIED, version2=bytes((3, 60, 0, 0)))
+    assert frames.is_query(_frame(packet))
+    assert frames.sign(_frame(packet)) is None
+    assert frames.group_link_layer(GROUP) == link_layer("33:33:00:00:12:34")

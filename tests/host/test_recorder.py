@@ -24,10 +24,15 @@ from sojourn.core.effects import (
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
     EnsureProxyNeighbour,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureTunnelEnd,
     EnsureUplink,
@@ -35,7 +40,9 @@ from sojourn.core.effects import (
     ProbeAddress,
     ProbeNode,
     ProbeRouter,
+    QueryListeners,
     Report,
+    SendDhcp,
     SendIcmpv6,
     SendMessage,
     StoreBinding,
@@ -43,11 +50,15 @@ from sojourn.core.effects import (
     WithdrawCounter,
     WithdrawHomeAddress,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawProxyNeighbour,
     WithdrawReverseTunnel,
     WithdrawRouteOptimisation,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawTunnelEnd,
     WithdrawUplink,
 )
@@ -57,8 +68,10 @@ from sojourn.core.events import (
     ClockStepped,
     Commanded,
     CorrespondentSeen,
+    DhcpReceived,
     EffectFailed,
     Event,
+    GroupsReported,
     HomeAddressRefused,
     IcmpErrorReceived,
     Icmpv6Received,
@@ -83,8 +96,9 @@ from sojourn.wire import (
     decode,
     encode,
 )
-from sojourn.wire.addresses import eui64_link_local, link_layer_text, text
+from sojourn.wire.addresses import ALL_NODES, address, eui64_link_local, link_layer_text, text
 from sojourn.wire.icmpv6 import RouterSolicitation
+from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
 from support.toy import MAC, OURS, PEER, PREFIX, Echo, World
 
@@ -100,16 +114,20 @@ UPDATE = BindingUpdate(
         UnknownOption(99, b"ann@example.net!"),
     ),
 )
+GROUP = address("ff0e::1234")
 EVENTS: list[Event] = [
     MessageReceived(UPDATE, PEER, OURS),
     NodeSeen("acc0", MAC, Sighting.STATION),
     NodeSeen("acc0", MAC, Sighting.NEIGHBOUR, eui64_link_local(MAC)),
+    NodeSeen("acc0", MAC, Sighting.STATION, identity="ann@example.net"),
+    DhcpReceived("acc0", MAC, eui64_link_local(MAC), ALL_NODES, b"\x01abc" + MAC),
     NodeDetached("acc0", MAC),
     TrafficCounted({PREFIX: 5}),
     LinkChanged("acc0", True),
     ClockStepped(1_700_000_000 * SECOND),
     EffectFailed(EnsureDelivery(3, "acc0", MAC), 12, f"no room for {link_layer_text(MAC)}"),
     Commanded("detach", {"node": link_layer_text(MAC), "why": "because"}),
+    GroupsReported("acc0", MAC, (MulticastAddressRecord(RecordType.ALLOW_NEW_SOURCES, GROUP, (PEER,)),), False),
     MessageReceived(UPDATE, PEER, OURS, eui64_link_local(MAC), PEER, encode(UPDATE)),
     Icmpv6Received(RouterSolicitation(), PEER, OURS, "eth0", PEER, OURS),
     IcmpErrorReceived(4, 1, PEER, 135),
@@ -131,6 +149,11 @@ EFFECTS: list[Effect] = [
     EnsureUplink(PREFIX, PEER),
     EnsureUplink(PREFIX, None),
     WithdrawUplink(PREFIX),
+    EnsurePaths(1, (PEER, OURS)),
+    EnsureSpread(PREFIX, (OURS, PEER)),
+    WithdrawSpread(PREFIX),
+    EnsureShortcut(PREFIX, PREFIX, PEER),
+    WithdrawShortcut(PREFIX, PREFIX),
     EnsureCounter(PREFIX),
     WithdrawCounter(PREFIX),
     CountTraffic(),
@@ -138,7 +161,15 @@ EFFECTS: list[Effect] = [
     EnsureLogicalInterface("acc0", OURS),
     WithdrawLogicalInterface("acc0", OURS),
     ProbeNode("acc0", MAC, None),
+    SendDhcp("acc0", MAC, OURS, eui64_link_local(MAC), b"\x07abc" + MAC),
     ForgetStation("acc0", MAC),
+    EnsureMulticastRoute(GROUP, PEER, ("acc0", "acc1")),
+    EnsureMulticastRoute(GROUP, None, ()),
+    WithdrawMulticastRoute(GROUP, None),
+    EnsureMembership(GROUP, False, (PEER,)),
+    WithdrawMembership(GROUP),
+    QueryListeners("acc0", MAC, None, SECOND, 2, 125 * SECOND),
+    QueryListeners("acc0", None, GROUP, SECOND, 2, 125 * SECOND),
     StoreBinding(b"ann@example.net", b"about ann@example.net"),
     DeleteBinding(b"ann@example.net"),
     Report("attached", {"node": "ann@example.net", "at": link_layer_text(MAC), "prefixes": 2}),
@@ -197,6 +228,7 @@ def test_lines_are_for_people_too(tmp_path: Path) -> None:
         "link_layer": "02:00:00:00:00:01",
         "sighting": "station",
         "address": None,
+        "identity": None,
     }
     assert decode(bytes.fromhex(lines[1]["message"])) == UPDATE
 
@@ -211,7 +243,7 @@ def test_without_being_asked_no_node_is_named(tmp_path: Path) -> None:
     assert link_layer_text(MAC).encode() not in octets
     assert text(eui64_link_local(MAC)).encode() not in octets
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    seen, gone, message = lines[2], lines[4], lines[1]
+    seen, gone, message = lines[2], lines[5], lines[1]
     assert seen["link_layer"] == gone["link_layer"], "one node, one name"
     update = decode(bytes.fromhex(message["message"]))
     identifier = update.first(MobileNodeLinkLayerIdentifier)

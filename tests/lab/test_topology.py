@@ -219,6 +219,15 @@ def test_builtin_topologies_are_right_and_described() -> None:
         assert description
 
 
+def test_multicast_comes_from_a_server() -> None:
+    assert load("multicast").multicast == "server"
+    with pytest.raises(TopologyError, match=r'multicast: expected a server \(server\), found "ar1"'):
+        parse(
+            'multicast = "ar1"\n[nodes]\nar1 = "access-router"\ncmd = "cmd"\nserver = "server"\n'
+            "[links]\nar1.cmd = 0\nar1.server = 0\n"
+        )
+
+
 def test_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(TopologyError, match="walk"):
         load("wlak")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
+from sojourn.dataplane import nftables
 from sojourn.lab.namespaces import NetworkNamespace
 
 PATIENCE = 15.0
@@ -59,9 +60,13 @@ class Machine:
             "links": "ip -br link",
             "addresses": "ip -6 -br address",
             "filter": "nft list ruleset",
-            "forwarding": "cat /proc/sys/net/ipv6/conf/all/forwarding",
+            "forwarding": "cat /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/ip_forward",
+            "rules of IPv4": "ip -4 rule",
+            "routes of IPv4": "ip -4 route show table all",
+            "addresses of IPv4": "ip -4 -br address",
+            "ARP": "cat /proc/sys/net/ipv4/conf/acc0/proxy_arp /proc/sys/net/ipv4/conf/acc0/proxy_arp_pvlan",
         }
-        return {name: self.run(command) for name, command in commands.items()}
+        return {name: self.run(command, check=name != "ARP") for name, command in commands.items()}
 
 
 class Daemon:
@@ -132,6 +137,8 @@ class Domain:
         self.routers = [Machine("ar1"), Machine("ar2")]
         self.air, self.host = Machine("air"), Machine("host")
         self._index = 100
+        self.kernels_before: list[dict[str, str]] = []
+        """Of the routers, where a test wants to know."""
         self._build()
         self.daemons = {
             "cmd": Daemon(self.cmd, directory, _CMD),
@@ -180,6 +187,9 @@ class Domain:
         """The host goes to access router `number`, as an access point tells its bridge."""
         for router in self.routers:
             router.run(f"bridge fdb del {HOST} dev air master", check=False)
+        self._join(number)
+
+    def _join(self, number: int) -> None:
         self.air.run(f"ip link set host master cell{number}")
         with self.air.namespace.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
             raw.bind((f"cell{number}p", 0))
@@ -194,16 +204,18 @@ class Domain:
         for daemon in self.daemons.values():
             until(f"{daemon.machine.name} is ready", daemon._ready)
 
-    def answers(self, source: str, count: int = 3) -> int:
-        """How many of `count` echo requests from the host's address `source` the core answers."""
-        with self.host.namespace.entered():
+    def answers(
+        self, source: str, count: int = 3, machine: Machine | None = None, server: str = "2001:db8:5e::1"
+    ) -> int:
+        """How many of `count` echo requests from `source`, an address of the host or of `machine`, the core answers."""
+        with (machine or self.host).namespace.entered():
             raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
         answered = 0
         with raw:
             raw.settimeout(1)
             raw.bind((source, 0))
             for number in range(count):
-                raw.sendto(struct.pack("!BBHHH", 128, 0, 0, 0x5052, number), ("2001:db8:5e::1", 0))
+                raw.sendto(struct.pack("!BBHHH", 128, 0, 0, 0x5052, number), (server, 0))
                 answered += self._answered(raw, number)
         return answered
 
@@ -228,6 +240,12 @@ class Domain:
             return ""
 
         return str(until(f"an address in {prefix}", look))
+
+    def check_nothing_failed(self) -> None:
+        """No kernel refused anything."""
+        for name, daemon in self.daemons.items():
+            lines = daemon.log.read_text().splitlines() if daemon.log.exists() else []
+            assert [line for line in lines if "effect-failed" in line] == [], name
 
     def close(self) -> None:
         """Nothing is left."""
@@ -273,6 +291,7 @@ address = "2001:db8:a{own}::1"
 pool = "2001:db8:a{own}00::/48"
 access = ["acc0"]
 cmd = "2001:db8:c::1"
+{"" if nftables.usable() else "counters = false"}
 [[maar.peers]]
 name = "ar{other}"
 address = "2001:db8:a{other}::1"

@@ -182,6 +182,21 @@ def test_only_peers_get_packets_out_of_a_tunnel(bed: Bed, anchor: LinuxDataplane
         assert sends(bed, "core", ipv6(entry, AR1, 41, inner), host) is welcome
 
 
+@pytest.mark.parametrize("entry", [AR2, STRANGER])
+def test_nothing_is_taken_out_of_a_tunnel_to_another_address_of_the_router(
+    bed: Bed, anchor: LinuxDataplane, entry: bytes
+) -> None:
+    """Whoever sends it: what the kernel is told of tunnels holds for one address."""
+    other = AR1[:15] + b"\x77"
+    bed.netlink("ar1").add_address(bed.ends["ar1", "core"].index, other, 64)
+    bed.wait_for("ar1", {other})
+    bed.serve_home(anchor)
+    inner = udp_packet(SERVER, HOST, 7, b"x")
+    with bed.udp("a", HOST, 7) as host:
+        assert sends(bed, "core", ipv6(AR2, AR1, 41, inner), host)
+        assert not sends(bed, "core", ipv6(entry, other, 41, inner), host)
+
+
 @pytest.mark.parametrize("entry", [AR1, AR2])
 def test_a_host_cannot_pass_for_the_end_of_a_tunnel(
     bed: Bed, anchor: LinuxDataplane, serving: LinuxDataplane, entry: bytes
@@ -266,6 +281,7 @@ def test_tunnels_outlive_an_uplink_that_flaps(bed: Bed, anchor: LinuxDataplane, 
     assert reached_soon(bed)
 
 
+@pytest.mark.nf_tables
 @pytest.mark.parametrize(("source", "header"), [(AR2, b""), (SERVER, b""), (AR2, bytes((135, 0, 1, 4, 0, 0, 0, 0)))])
 def test_signalling_to_this_router_does_not_come_from_an_access_link(
     bed: Bed, anchor: LinuxDataplane, source: bytes, header: bytes

@@ -12,7 +12,7 @@ import pytest
 
 from sojourn.core.effects import EnsureCounter
 from sojourn.wire.addresses import text
-from support.dataplane_bed import HOME, HOST, ICMPV6, SERVER, Bed, arrives, captured, udp_packet
+from support.dataplane_bed import COUNTERS, HOME, HOST, ICMPV6, SERVER, Bed, arrives, captured, udp_packet
 
 pytestmark = pytest.mark.lab
 
@@ -86,7 +86,8 @@ def test_without_a_tunnel_nothing_is_too_big(bed: Bed) -> None:
 
 @pytest.mark.parametrize("downlink", [True, False], ids=["download", "upload"])
 def test_tcp_works_for_a_host_that_ignores_the_advertised_mtu(bed: Bed, downlink: bool) -> None:
-    """The host's interface has 1500 octets; both ends are told smaller segments (RFC 9293 3.7.1)."""
+    """The host's interface has 1500 octets; both ends are told smaller segments (RFC 9293 3.7.1), or, where packets are
+    not filtered, are answered when one is too big."""
     data = bytes(range(256)) * 8192  # 2 MiB
     with bed.namespaces["server"].entered():
         listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
@@ -101,7 +102,7 @@ def test_tcp_works_for_a_host_that_ignores_the_advertised_mtu(bed: Bed, downlink
         accepted, _ = listener.accept()
         with accepted:
             accepted.settimeout(10)
-            for end in (client, accepted):
+            for end in (client, accepted) if COUNTERS else ():
                 assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1400
             sender, receiver = (accepted, client) if downlink else (client, accepted)
             thread = threading.Thread(target=lambda: (sender.sendall(data), sender.shutdown(socket.SHUT_WR)))

@@ -361,6 +361,10 @@ def test_a_profile_understands_its_peer_counts_it_and_is_off_by_default(
     with machine.entered():
         plain = MobilitySocket(OURS, peers={PEER}, clock=lambda: 1000 * SECOND)
         tolerant = MobilitySocket(OURS, peers={PEER}, profile="mad-pmipv6", clock=lambda: 1000 * SECOND)
+        this_one = MobilitySocket(OURS, peers={PEER}, profiles={PEER: "mad-pmipv6"}, clock=lambda: 1000 * SECOND)
+        others = MobilitySocket(
+            OURS, peers={PEER}, profile="mad-pmipv6", profiles={PEER: "opmip"}, clock=lambda: 1000 * SECOND
+        )
     longer = GOOD + b"\x17\x02\x00\x04\x01\x02\x00\x00"  # and go on behind the announced end
     try:
         for octets in (encode(without_p), longer):
@@ -369,6 +373,11 @@ def test_a_profile_understands_its_peer_counts_it_and_is_off_by_default(
         assert len(_arrived(tolerant, 2)) == 2
         assert not [name for name in plain.counters if name.startswith("tolerated:")]
         assert tolerant.counters["tolerated:longer-than-header-len"] == 1
+        assert len(_arrived(this_one, 2)) == len(_arrived(others, 2)) == 2
+        assert this_one.counters["tolerated:longer-than-header-len"] == 1
+        assert others.counters["tolerated:longer-than-header-len"] == 0  # what is said of one peer comes first
     finally:
+        this_one.close()
+        others.close()
         plain.close()
         tolerant.close()

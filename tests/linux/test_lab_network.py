@@ -90,7 +90,7 @@ def test_a_link_that_is_not_as_asked_stops_the_lab(tmp_path: Path, monkeypatch: 
 def test_a_dead_relay_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = '[nodes]\na = "router"\nb = "router"\n[links]\na.b = "8ms"\n'
     monkeypatch.setattr("sojourn.lab.links._PATIENCE", 200 * MILLISECOND)
-    with Lab(parse(text), tmp_path) as made:
+    with Lab(parse(text), tmp_path, emulation="relay") as made:
         assert made._emulation is not None
         assert made._network is not None
         process = made._emulation._process
@@ -285,10 +285,10 @@ def test_unknown_names_are_refused_and_nobody_moves(lab: Lab) -> None:
 
 def test_hosts_are_stock_and_routers_make_no_addresses(lab: Lab) -> None:
     def settings() -> list[str]:
-        names = ("accept_ra", "accept_dad", "autoconf", "forwarding", "optimistic_dad")
+        names = ("accept_ra", "accept_dad", "autoconf", "forwarding")
         return [Path(f"/proc/sys/net/ipv6/conf/wlan0/{name}").read_text().strip() for name in names]
 
-    assert lab.nodes["mn"].namespace.call(settings) == ["1", "1", "1", "0", "0"]
+    assert lab.nodes["mn"].namespace.call(settings) == ["1", "1", "1", "0"]
     assert {a.address for a in host_addresses(lab.nodes["ar1"].namespace)} == {lab.nodes["ar1"].address}
 
 

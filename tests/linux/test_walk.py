@@ -29,8 +29,9 @@ _GENEROUS = 10
 
 def optimistic(topology: Topology) -> Topology:
     """The hosts do not wait for duplicate address detection, so that the walk is short."""
+    dad = "optimistic" if Path("/proc/sys/net/ipv6/conf/all/optimistic_dad").exists() else "off"
     nodes = {
-        name: node.model_copy(update={"dad": "optimistic"}) if node.kind == "host" else node
+        name: node.model_copy(update={"dad": dad}) if node.kind == "host" else node
         for name, node in topology.nodes.items()
     }
     return topology.model_copy(update={"nodes": nodes})

@@ -98,7 +98,16 @@ def test_5_4_1_1_a_prefix_leads_to_its_session_whatever_else_is_said(link_layer:
 def test_5_4_1_1_step_2_prefixes_of_no_session_ask_for_a_new_one() -> None:
     """Text: "the request MUST be considered as a request for creating a new mobility session"."""
     domain, _ = _domain()
-    assert _sessions_after(domain, prefixes=(home(50), home(51))) == 2
+    assert _sessions_after(domain, prefixes=(home(50), home(51)), link_layer=_OTHER) == 2
+
+
+def test_5_4_1_1_step_2_an_interface_that_has_a_session_gets_no_other_prefixes() -> None:
+    """Text: "all the prefixes associated with a given interface MUST be managed as part of one mobility session"."""
+    domain, entry = _domain()
+    answer = domain.ask(request(domain, home(50)), "mag2")
+    assert answer is not None
+    assert answer.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+    assert domain.entries() == (entry,)
 
 
 def test_5_4_1_1_step_3_the_prefix_of_another_node_155() -> None:

@@ -6,12 +6,14 @@ A failure names its seed; ``Walk(seed)`` in a debugger repeats it.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from sojourn.core.effects import ProbeNode
 from sojourn.core.events import NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import HomeProfile
+from sojourn.wire.addresses import prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support import pmip_checkers
 from support.pmip import ProxyDomain
@@ -28,13 +30,8 @@ class Walk:
 
     def __init__(self, seed: int) -> None:
         self.dice = dice = random.Random(seed)
-        self.domain = ProxyDomain(
-            3,
-            lma={"everybody": HomeProfile(count=dice.choice([1, 1, 2]))},
-            lifetime=dice.choice([20, 60]) * SECOND,
-            timestamp_based_approach_in_use=dice.random() < 0.8,
-            link_local_of_lma=dice.random() < 0.2,
-        )
+        everybody = HomeProfile(count=dice.choice([1, 1, 2]))
+        self.domain = self.make({"everybody": everybody, "ipv4_pool": prefix("10.9.0.0/24")}, ipv4=seed % 3 == 0)
         self.places: dict[str, str] = {}
         self.loss = 0.0
         self.domain.lose = lambda source, destination, message: dice.random() < self.loss
@@ -42,15 +39,29 @@ class Walk:
         self.domain.repeat = lambda: dice.random() < 0.05
         self.domain.on_probe = self._on_probe
 
+    def make(self, lma: dict[str, object], **overrides: object) -> ProxyDomain:
+        """An LMA and three MAGs."""
+        return ProxyDomain(
+            3,
+            lma=lma,
+            lifetime=self.dice.choice([20, 60]) * SECOND,
+            timestamp_based_approach_in_use=self.dice.random() < 0.8,
+            link_local_of_lma=self.dice.random() < 0.2,
+            **overrides,
+        )
+
     def _on_probe(self, name: str, probe: ProbeNode) -> None:
         if self.places.get(_NAMES[probe.link_layer]) == name:
             self.domain.later(MILLISECOND, name, NodeSeen("acc0", probe.link_layer, Sighting.NEIGHBOUR))
 
     def step(self) -> None:
         """Something happens, and time passes."""
-        happening = self.dice.choice([self._roam] * 6 + [self._leave, self._weather, self._lma_dies, self._mag_dies])
-        happening()
+        self.dice.choice(self.happenings())()
         self.domain.run(self.dice.choice([1, 5, 50, 500, 3000, 12_000]) * MILLISECOND)
+
+    def happenings(self) -> list[Callable[[], None]]:
+        """What may happen, each as often as it is likely."""
+        return [self._roam] * 6 + [self._leave, self._weather, self._lma_dies, self._mag_dies]
 
     def _roam(self) -> None:
         host, new = self.dice.choice(_HOSTS), self.dice.choice(["mag1", "mag2", "mag3"])
@@ -110,7 +121,8 @@ class Walk:
         self.domain.run(30 * SECOND)
         members = self.domain.members.items()
         planes = {name: member.plane.state for name, member in members}
-        found = [f"{name} stores {len(member.store)}" for name, member in members if member.store]
+        stored = {name: [key for key in member.store if not key.startswith(b"extension/")] for name, member in members}
+        found = [f"{name} stores {len(keys)}" for name, keys in stored.items() if keys]
         for name, state in planes.items():
             if any((state.slots, state.prefixes, state.uplinks, state.counters, state.logical_interfaces)):
                 found.append(f"{name}: something is left in the kernel")

@@ -162,14 +162,15 @@ class Air:
 
     def on_access(self, machine: Machine, effect: AccessEffect) -> None:
         """An advertisement or a probe goes out on a link."""
-        node = self.node_at(machine.name, effect.interface, effect.link_layer)
+        node = None if effect.link_layer is None else self.node_at(machine.name, effect.interface, effect.link_layer)
         if node is None:
             return
         if isinstance(effect, ProbeNode):
             self._world.later(ANSWER, self._answer, (node, machine.name, effect.interface))
             return
-        self._hear(node, effect)
-        self.on_advertised(machine, node, effect)
+        if isinstance(effect, Advertise):
+            self._hear(node, effect)
+            self.on_advertised(machine, node, effect)
 
     def _answer(self, probed: tuple[Node, str, str]) -> None:
         node, place, interface = probed

@@ -22,7 +22,7 @@ from sojourn.engines.configuration import Mode
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.wire import BindingUpdate, MobileNodeIdentifier
-from sojourn.wire.addresses import prefix
+from sojourn.wire.addresses import LinkLayer, prefix
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import SECOND, Duration, Instant
 
@@ -36,6 +36,8 @@ class Dmm:
     """One domain; see `sim.cast.Cast`."""
 
     name = "dmm"
+    share_of_tight = 0.1
+    """How many seeds have limits that are soon reached."""
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class Dmm:
         self.temper = dice.choice(("calm", "lossy", "cut", "mortal", "stubborn", "untimely", "all", "all"))
         self.lifetime = dice.choice((20, 60, 200)) * SECOND
         self.idle_hold = dice.choice((8, 30, 60)) * SECOND
-        self.tight = dice.random() < 0.1
+        self.tight = dice.random() < self.share_of_tight
         self.cap = dice.choice((2, 3, 8, 8))
         self.domain = DmmDomain(
             dice.choice(list(Mode)),
@@ -64,10 +66,10 @@ class Dmm:
         self.world.network.on_arrived.append(self._on_arrived)
         self.places = tuple(machine.name for machine in self.domain.routers)
         self.centres = ("cmd",)
-        self.air = Air(self.world, {host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]})
+        self.air = self._make_air({host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]})
         paths = Paths(self.world, self.air, self.domain.home)
         self.flows = Flows(self.world, self.air, paths, self._excuse)
-        self.truth = DmmTruth(self.domain, self.air, paths, claims=not self.tight)
+        self.truth = self._make_truth(paths)
         self.patience = Patience(
             calm=50 * SECOND + self.granted // 2,  # the longest retransmission, and a refresh
             settled=self.granted // 2 + 45 * SECOND,
@@ -86,6 +88,12 @@ class Dmm:
         """When a machine last began without what it knew."""
         self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
         """Where every node was, and since when."""
+
+    def _make_air(self, nodes: dict[str, LinkLayer]) -> Air:
+        return Air(self.world, nodes)
+
+    def _make_truth(self, paths: Paths) -> DmmTruth:
+        return DmmTruth(self.domain, self.air, paths, claims=not self.tight)
 
     # --- what the seed chooses ------------------------------------------------------------------------------------
 

@@ -5,27 +5,20 @@ The truth about the nodes is theirs (`sim.air`); what the routers make of it is 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator
 
 from sim import ledgers
 from sim.air import Air, Node
 from sim.domain import DmmDomain
+from sim.examiner import Examiner
 from sim.paths import Loop, Paths
 from sim.world import Machine
 from sojourn.core.effects import Advertise
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.maar_session import Presence
-from sojourn.wire import BindingUpdate, MobileNodeIdentifier
 from sojourn.wire.addresses import Prefix
-from sojourn.wire.mobility import MobilityMessage
-from sojourn.wire.units import SECOND, Instant
 from support import checkers
-
-_UPDATE_RATE = 3
-"""MAX_UPDATE_RATE (RFC 8885 3.6)."""
-_SECOND = SECOND * 99 // 100
-"""By a clock that runs a little too fast."""
 
 
 class DmmTruth:
@@ -35,14 +28,11 @@ class DmmTruth:
         self._domain, self._air, self._paths, self._claims = domain, air, paths, claims
         self._holders: dict[Prefix, list[Node]] = defaultdict(list)
         """Nodes that were given a prefix by its anchor and not told its end."""
-        self._updates: dict[tuple[str, bytes, str], deque[Instant]] = defaultdict(lambda: deque(maxlen=_UPDATE_RATE))
-        self._too_fast: list[str] = []
+        self._examiner = Examiner(domain.world, self._examine)
         self._entries: list[BindingCacheEntry] = []
         """Those of the CMD at the last look, and what they said then of the time of the attachment."""
         self._stamps: dict[int, int] = {}
-        self._examined: dict[str, tuple[object, int]] = {}
         air.on_advertised = self._on_advertised
-        domain.world.network.on_sent.append(self._on_sent)
 
     # --- what is noted --------------------------------------------------------------------------------------------
 
@@ -55,29 +45,11 @@ class DmmTruth:
             elif self._domain.home(advertised.prefix) is machine and each not in holders:
                 holders.append(each)
 
-    def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
-        option = message.first(MobileNodeIdentifier) if isinstance(message, BindingUpdate) else None
-        if option is None:
-            return
-        life = f"{sender} {self._domain.members[sender].lives}"  # nobody remembers what an earlier life sent
-        recent = self._updates[life, option.identifier, receiver]
-        now = self._domain.now
-        if len(recent) == _UPDATE_RATE and now - recent[0] < _SECOND:
-            self._too_fast.append(f"{sender} sends {receiver} more than 3 updates a second about one node")
-        recent.append(now)
-
     # --- at any moment --------------------------------------------------------------------------------------------
 
     def now(self, calm: bool) -> list[str]:
         """See `sim.cast.Truth`."""
-        faults = list(self._too_fast)
-        for machine in self._domain.members.values():
-            if machine.driver is None or machine.paused:
-                continue
-            mark = (machine.driver, sum(machine.driver.counters.values()))
-            if self._examined.get(machine.name) != mark:
-                self._examined[machine.name] = mark
-                faults += [f"{machine.name}: {fault}" for fault in self._examine(machine)]
+        faults = self._examiner.faults()
         return faults or [*self._never_back(), *self._twice_owned(), *(self._astray() if calm else [])]
 
     def passing(self, calm: bool) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from sim.world import Machine, World
 from sojourn.core.engine import Engine
-from sojourn.engines.configuration import CmdConfiguration, Maar, MaarConfiguration, Mode, Peer
+from sojourn.engines.configuration import CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_session import Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
@@ -36,6 +36,12 @@ def router(number: int) -> Address:
 def pool(number: int) -> Prefix:
     """The pool of ``arN``."""
     return prefix(f"2001:db8:a{number}00::/48")
+
+
+@cache
+def ipv4_pool(number: int) -> Prefix:
+    """The IPv4 addresses of ``arN``."""
+    return prefix(f"10.{number}.0.0/24")
 
 
 def node(host: str) -> bytes:
@@ -73,6 +79,19 @@ class DmmDomain:
         others = tuple(Peer(router(m), f"ar{m}") for m in self.numbers if m != number)
         return MaarConfiguration(router(number), pool(number), CMD, others, self.mode)
 
+    def give_pools(self) -> None:
+        """Every MAAR has IPv4 addresses and prefixes to delegate, and all know of each other's; before they start."""
+        for number, (name, configuration) in zip(self.numbers, self.maar_configurations.items(), strict=True):
+            changes = {
+                "dhcpv6": Dhcpv6.STATEFUL,
+                "ipv4_pool": ipv4_pool(number),
+                "delegated_pool": pool(number).subnet(1, 49),
+                "peers": tuple(replace(peer, ipv4_pool=ipv4_pool(int(peer.name[2:]))) for peer in configuration.peers),
+            }
+            self.adjust(name, changes)
+        maars = tuple(replace(maar, ipv4_pool=ipv4_pool(int(maar.name[2:]))) for maar in self.cmd_configuration.maars)
+        self.cmd_configuration = replace(self.cmd_configuration, maars=maars)
+
     def _member(self, name: str, where: Address) -> Machine:
         return Machine(self.world, name, where, lambda epoch: self._engine(name, epoch))
 
@@ -108,7 +127,7 @@ class DmmDomain:
     def home(self, network: Prefix) -> Machine | None:
         """The MAAR whose pool has that prefix."""
         for number in self.numbers:
-            if pool(number).contains(network):
+            if pool(number).contains(network) or ipv4_pool(number).contains(network):
                 return self.members[f"ar{number}"]
         return None
 

@@ -15,7 +15,7 @@ from sim.air import Air, Node
 from sim.paths import Loop, Paths
 from sim.world import World
 from sojourn.wire.addresses import Prefix
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Duration, Instant
 
 FLOWS_PER_NODE = 6
 HANDOVER = 5 * SECOND
@@ -48,7 +48,11 @@ class Flows:
         air: Air,
         paths: Paths,
         excuse: Callable[[Flow, Instant], str],
+        handover: Callable[[Node], Duration] = lambda node: HANDOVER,
+        recovery: Duration = RECOVERY,
     ) -> None:
+        """`handover`: how long after its arrival in calm a node has its sessions back; `recovery`: after trouble."""
+        self._handover, self._recovery = handover, recovery
         self._world, self._air, self._paths = world, air, paths
         self._excuse = excuse
         self.flows: list[Flow] = []
@@ -88,9 +92,13 @@ class Flows:
             if flow.lost:
                 self.flows.remove(flow)
                 self.excused += 1
-            elif flow.node.place is not None and now - flow.node.arrived > HANDOVER and now - calm_since > RECOVERY:
+            elif flow.node.place is not None and self._is_due(flow.node, calm_since):
                 faults.append(self._words(flow))
         return faults
+
+    def _is_due(self, node: Node, calm_since: Instant) -> bool:
+        now = self._world.now
+        return now - node.arrived > self._handover(node) and now - calm_since > self._recovery
 
     def works(self, flow: Flow) -> bool:
         """Whether a packet gets both ways; one from the node counts on its way."""

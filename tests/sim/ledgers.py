@@ -8,45 +8,48 @@ faults as sentences.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any
 
 from sim.world import Machine
 from sojourn.core.clock import Timers
 from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
+from sojourn.dataplane.state import ForwardingState
+from sojourn.engines.access_state import AccessState
 from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.leases import router_of
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.retransmission import Retransmission
+from sojourn.engines.slots import Slots
 from sojourn.wire.addresses import Prefix, text
 
-_SESSION_TIMERS = frozenset({"refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair"})
+_SESSION_TIMERS = frozenset(
+    {"refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone", "dhcp"}
+)
 _ENDS_IT = {
     Presence.SERVED: ("refresh", "probe"),
     Presence.DEPARTED: ("expiry",),
     Presence.AWAY: ("expiry",),
     Presence.REFUSED: ("retry",),
 }
-"""Timers of which one runs while a session is in that state, unless a request is on its way: nobody is forgotten."""
+"""See `access`: nobody is forgotten."""
 
 
-def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
-    """The tables of a MAAR in a domain of so many machines."""
+def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, tuple[str, ...]]) -> Iterator[str]:
+    """The tables that every router with access links has, in a domain of so many machines.
+
+    `ends_it`: of these timers one runs while a session is in that state, unless a request is on its way.
+    """
     sessions, configuration = engine.sessions, engine.configuration
     if len(sessions) > configuration.nodes:
         yield f"{len(sessions)} sessions, {configuration.nodes} allowed"
     slots = {session.slot: key for key, session in sessions.items()}
     if slots != engine._by_slot or len(slots) != len(sessions):
         yield f"slots {engine._by_slot} of sessions that have {slots}"
-    free, following = engine._slots._free, engine._slots._next
-    if sorted([*slots, *free]) != list(range(1, following)):
-        yield f"slots {sorted(slots)} used and {sorted(free)} free do not make {following - 1}"
-    own = {session.own: key for key, session in sessions.items() if session.own is not None}
-    if own != engine._anchored_for or own.keys() != engine.pool._used:
-        yield f"anchors {own}, notes {engine._anchored_for}, takes {engine.pool._used} from the pool"
-    if len(engine.pool._used) + len(engine.pool._resting) > engine.pool._size:
-        yield "more prefixes rest and are used than the pool has"
+    yield from numbers(engine._slots, slots)
     foreign = {prefix: key for key, session in sessions.items() for prefix in session.anchored}
     if foreign != engine._foreign or len(foreign) != sum(len(session.anchored) for session in sessions.values()):
         yield f"serves {foreign} for others and notes {engine._foreign}"
@@ -54,31 +57,80 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
     for key, session in sessions.items():
         for identity in session.logical.values():
             users.setdefault((session.interface, identity), set()).add(key)
-        yield from _session(engine, session)
+        if len(session.anchored) > configuration.prefixes_per_node:
+            yield f"{key.hex()}: {len(session.anchored)} prefixes"
+        if not any((kind, key) in engine._timers for kind in ends_it[session.presence]):
+            asked = engine._requests._outstanding
+            whom = engine._asked_about(session)
+            if not any((purpose, key, whom, None) in asked for purpose in ("register", "deregister")):
+                yield f"{key.hex()} {session.presence.value}: nothing will ever happen to it"
     if users != engine._logical_users:
         yield f"identities {engine._logical_users}, users {users}"
     if len(engine.heard) > machines or len(engine._newcomers) > 2 or not engine._unproved.keys() <= sessions.keys():
         yield f"heard {len(engine.heard)}, newcomers {len(engine._newcomers)}, unproved {len(engine._unproved)}"
-    yield from _timers(engine, _SESSION_TIMERS, sessions)
-    yield from _requests(engine._requests, machines)
+    yield from timers(engine, _SESSION_TIMERS, sessions)
+    yield from requests(engine._requests, machines)
     for purpose, node, destination, _ in engine._requests._outstanding:
-        if node not in sessions or destination != configuration.cmd:
+        if node not in sessions and purpose == "retire" and engine.leases is not None:
+            continue  # what it gave back before it left
+        if node not in sessions or destination != engine._asked_about(sessions[node]):
             yield f"asks {text(destination)} to {purpose} {node.hex()}, whom it does not know"
 
 
-def _session(engine: MobilityAnchorAccessRouter, session: Session) -> Iterator[str]:
+def numbers(slots: Slots, used: Iterable[int]) -> Iterator[str]:
+    """Every number is used or free."""
+    used = sorted(used)
+    if sorted([*used, *slots._free]) != list(range(1, slots._next)):
+        yield f"slots {used} used and {sorted(slots._free)} free do not make {slots._next - 1}"
+
+
+def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
+    """The tables of a MAAR in a domain of so many machines."""
+    sessions = engine.sessions
+    own = {session.own: key for key, session in sessions.items() if session.own is not None}
+    leased = {prefix: key for key, session in sessions.items() for prefix in session.leased}
+    if own | leased != engine._anchored_for or own.keys() != engine.pool._used:
+        yield f"anchors {own | leased}, notes {engine._anchored_for}, takes {engine.pool._used} from the pool"
+    if leased or engine.leases is not None:
+        yield from _leases(engine, leased)
+    if len(engine.pool._used) + len(engine.pool._resting) > engine.pool._size:
+        yield "more prefixes rest and are used than the pool has"
+    for session in sessions.values():
+        yield from _session(session)
+    yield from access(engine, machines, _ENDS_IT)
+
+
+def _leases(engine: MobilityAnchorAccessRouter, leased: dict[Prefix, bytes]) -> Iterator[str]:
+    """What nodes have by DHCP besides: in the pools, on the links, with a timer each where a node is served."""
+    leases = engine.leases
+    assert leases is not None
+    assert engine.dhcp is not None
+    pools = [pool for pool in (leases.ipv4_pool, leases.delegated_pool) if pool is not None]
+    used = {prefix for pool in pools for prefix in pool._used}
+    if used != leased.keys() or not leases.offers.keys() <= leased.keys():
+        yield f"leased {leased}, takes {used} from the pools, offers {leases.offers}"
+    if not engine.dhcp.questions.keys() <= engine.sessions.keys():
+        yield f"questions of {set(engine.dhcp.questions)}, whom nobody knows"
+    held, shown = set(), {}
+    for key, session in engine.sessions.items():
+        if session.presence in (Presence.SERVED, Presence.DEPARTED):
+            held.update((key, prefix) for prefix in engine._leased(session))
+            for prefix in engine._leased(session):
+                if prefix.is_ipv4 and (subnet := leases.subnet(prefix)) is not None:
+                    shown.setdefault((session.interface, router_of(subnet)), set()).add(prefix)
+    timers = {key for kind, key in engine._timers._live if kind == "lease"}
+    if timers != held:
+        yield f"leases {held}, timers of {timers}"
+    if shown != leases.shown:
+        yield f"default routers {shown} of IPv4, noted is {leases.shown}"
+
+
+def _session(session: Session) -> Iterator[str]:
     who = f"{session.node.hex()} {session.presence.value}"
-    if len(session.anchored) > engine.configuration.prefixes_per_node:
-        yield f"{who}: {len(session.anchored)} prefixes"
     if not session.routes.keys() <= session.logical.keys() or len(session.logical) > len(session.anchored):
         yield f"{who}: identities {session.logical} with routes {session.routes} for {session.anchored}"
     if (session.presence is Presence.AWAY) != (session.serving is not None):
         yield f"{who}: serving {session.serving}"
-    timers, asked = engine._timers, engine._requests._outstanding
-    if not any((kind, session.node) in timers for kind in _ENDS_IT[session.presence]):
-        cmd = engine.configuration.cmd
-        if not any((purpose, session.node, cmd, None) in asked for purpose in ("register", "deregister")):
-            yield f"{who}: nothing will ever happen to it"
 
 
 def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
@@ -98,12 +150,28 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
         prefixes.update(dict.fromkeys(session.anchored, session.slot))
         if session.own is not None:
             prefixes[session.own] = session.slot
+        prefixes.update(dict.fromkeys(session.leased, session.slot))
         if session.presence is Presence.AWAY:
-            counters.update({session.own} - {None})  # type: ignore[arg-type]
+            counters.update({session.own, *session.leased} - {None})  # type: ignore[arg-type]
         else:
             uplinks.update(session.anchored)
+            uplinks.update(dict.fromkeys(session.leased))
             if session.own is not None:
                 uplinks[session.own] = None
+    yield from forwarding(state, slots, prefixes, uplinks, counters)
+    wanted = {*engine._logical_users, *(() if engine.leases is None else engine.leases.shown)}
+    if state.logical_interfaces != wanted:
+        yield f"identities {state.logical_interfaces} in the kernel, {wanted} wanted"
+
+
+def forwarding(
+    state: ForwardingState,
+    slots: Mapping[int, object],
+    prefixes: Mapping[Prefix, int],
+    uplinks: Mapping[Prefix, bytes | None],
+    counters: set[Prefix],
+) -> Iterator[str]:
+    """A kernel holds this and nothing else."""
     for name, should, does in (
         ("slots", slots, state.slots),
         ("ways to", prefixes, state.prefixes),
@@ -115,8 +183,6 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
             yield f"{name}: missing {_list(missing)}, too many {_list(surplus)}" + (
                 "" if missing or surplus else ", and others differ"
             )
-    if state.logical_interfaces != engine._logical_users.keys():
-        yield f"identities {state.logical_interfaces} in the kernel, {set(engine._logical_users)} wanted"
 
 
 def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
@@ -125,9 +191,12 @@ def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterat
     if kept.keys() != engine.sessions.keys():
         yield f"stores {len(kept)} sessions of {len(engine.sessions)}"
         return
+    offers = {} if engine.leases is None else engine.leases.offers
     for key, session in engine.sessions.items():
         record = kept[key]
-        if record != session.record() and _lasting(Session.restored(key, record, 0)) != _lasting(session):
+        if record != session.record() and _lasting(Session.restored(key, record, 0), offers) != _lasting(
+            session, offers
+        ):
             yield f"{key.hex()}: stored is {Session.restored(key, record, 0)} of {session}"
 
 
@@ -145,7 +214,8 @@ def disk_of_database(machine: Machine, engine: CentralMobilityDatabase) -> Itera
             yield f"{key.hex()}: stored as untold {stored.untold} of {entry.unconfirmed()}"
 
 
-def _lasting(session: Session) -> tuple[object, ...]:
+def _lasting(session: Session, offers: Container[Prefix]) -> tuple[object, ...]:
+    """What is offered need not be known after a restart."""
     return (
         session.slot,
         session.interface,
@@ -153,6 +223,7 @@ def _lasting(session: Session) -> tuple[object, ...]:
         session.attached,
         session.presence,
         session.own,
+        [prefix for prefix in session.leased if prefix not in offers],
         session.anchored,
         session.serving,
         session.legacy,
@@ -184,7 +255,7 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
     if serves != +engine._serves:
         yield f"serving {serves}, noted is {engine._serves}"
     for key, entry in entries.items():
-        if len(entry.anchors) > configuration.prefixes_per_node:
+        if any(engine._surplus(prefix for prefix, _ in entry.anchors)):
             yield f"{key.hex()}: {len(entry.anchors)} prefixes"
         if ("expiry", key) not in engine._timers:
             yield f"{key.hex()}: its binding never ends"
@@ -197,26 +268,29 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
                 yield f"{key.hex()}: waits for {text(silent)}, which is not asked"
     if max(len(engine.heard), len(engine._identities), len(engine._forgetful)) > machines:
         yield f"heard {len(engine.heard)}, identities {len(engine._identities)}"
-    yield from _timers(engine, frozenset({"flush", "expiry"}), entries)
-    yield from _requests(engine._requests, machines)
+    yield from timers(engine, frozenset({"flush", "expiry"}), entries)
+    yield from requests(engine._requests, machines)
 
 
-def _timers(engine, per_node: frozenset[str], nodes: dict[bytes, object]) -> Iterator[str]:  # type: ignore[no-untyped-def]
-    timers: Timers[tuple[str, object]] = engine._timers
-    entries = len(timers._heap) + sum(map(len, timers._later.values()))
-    if timers.queued != entries or entries > timers._most:
-        yield f"{entries} entries, {timers.queued} counted, for {len(timers)} timers"
+def timers(engine, per_node: frozenset[str], nodes: Container[object]) -> Iterator[str]:  # type: ignore[no-untyped-def]
+    """What runs is for somebody who is known, or for a request that waits."""
+    clock: Timers[tuple[str, object]] = engine._timers
+    entries = len(clock._heap) + sum(map(len, clock._later.values()))
+    if clock.queued != entries or entries > clock._most:
+        yield f"{entries} entries, {clock.queued} counted, for {len(clock)} timers"
     running = set()
-    for kind, key in timers._live:
+    for kind, key in clock._live:
         if kind == "request":
             running.add(key)
         elif kind in per_node and key not in nodes:
             yield f"timer {kind} runs for {key!r}, whom nobody knows"
-    if running != engine._requests._outstanding.keys():
-        yield f"requests {set(engine._requests._outstanding)} with timers {running}"
+    waiting = engine._requests._outstanding if hasattr(engine, "_requests") else {}
+    if running != waiting.keys():
+        yield f"requests {set(waiting)} with timers {running}"
 
 
-def _requests(requests: Retransmission, machines: int) -> Iterator[str]:
+def requests(requests: Retransmission, machines: int) -> Iterator[str]:
+    """What is remembered of exchanges is bounded."""
     if len(requests._round_trips) > 3 * machines:
         yield f"{len(requests._round_trips)} round trips known"
     for key, recent in requests._recent.items():

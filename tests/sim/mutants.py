@@ -11,6 +11,7 @@ from typing import Any
 from sim.dmm import Dmm
 from sojourn.core.effects import DeleteBinding, Effect, EnsureUplink, StoreBinding, WithdrawPrefix
 from sojourn.core.events import EffectFailed, Event, NodeDetached, TrafficCounted
+from sojourn.engines.base import OutboxEngine
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_session import Presence, Session
@@ -20,8 +21,8 @@ from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import SECOND, Instant
 
 
-class Omits(MobilityAnchorAccessRouter):
-    """Does not ask for some effects."""
+class Omits(OutboxEngine):
+    """Does not ask for some effects. To be mixed into a role."""
 
     def omits(self, effect: Effect) -> bool:
         raise NotImplementedError
@@ -33,17 +34,17 @@ class Omits(MobilityAnchorAccessRouter):
         return [effect for effect in super().expire(now) if not self.omits(effect)]
 
     def restore(self, records: Any, now: Instant) -> list[Effect]:
-        return [effect for effect in super().restore(records, now) if not self.omits(effect)]
+        return [effect for effect in super().restore(records, now) if not self.omits(effect)]  # type: ignore[misc]
 
 
-class ForgetsARoute(Omits):
+class ForgetsARoute(Omits, MobilityAnchorAccessRouter):
     """Prefixes of others stay in the routing table."""
 
     def omits(self, effect: Effect) -> bool:
         return isinstance(effect, WithdrawPrefix) and not self.pool.owns(effect.prefix)
 
 
-class KnowsNoWayBack(Omits):
+class KnowsNoWayBack(Omits, MobilityAnchorAccessRouter):
     """What nodes send from prefixes of others leaves here, and not at the anchor."""
 
     def omits(self, effect: Effect) -> bool:
@@ -114,7 +115,7 @@ class NeverRepairs(MobilityAnchorAccessRouter):
         self._report("effect-failed")
 
 
-class NeverStores(Omits):
+class NeverStores(Omits, MobilityAnchorAccessRouter):
     """Nothing survives a restart."""
 
     def omits(self, effect: Effect) -> bool:
@@ -132,7 +133,7 @@ class IgnoresMoves(MobilityAnchorAccessRouter):
 class IgnoresItsClock(MobilityAnchorAccessRouter):
     """What the CMD says of the time is not heeded."""
 
-    def _correct_clock(self, answer: Any) -> bool:
+    def _correct_clock(self, answer: Any, way: int = 0) -> bool:
         return False
 
 

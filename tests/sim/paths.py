@@ -6,7 +6,7 @@ prefix; from there on the data planes decide. What they have no special way for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from sim.air import Air, Node
 from sim.world import Machine, World
@@ -31,7 +31,9 @@ class Loop(Exception):
 class Paths:
     """Follows packets through one world."""
 
-    def __init__(self, world: World, air: Air, home: Home) -> None:
+    def __init__(self, world: World, air: Air, home: Home, dead_ends: Container[str] = ()) -> None:
+        """`dead_ends`: machines that drop what came out of a tunnel to nobody who is there."""
+        self._dead_ends = dead_ends
         self._world = world
         self._air = air
         self._home = home
@@ -53,7 +55,7 @@ class Paths:
                     return None
                 case _:
                     home = self._home(prefix)
-                    if home is None or home is at:
+                    if home is None or home is at or at.name in self._dead_ends:
                         return None
                     following, tunnels = home, False
             if not self._world.network.passes(at.name, following.name):

@@ -6,15 +6,18 @@ import pytest
 
 from sim.episode import play
 from sim.mutants import MUTANTS
+from sim.pmip_mutants import PMIP_MUTANTS
 
 _SEEDS = 100
 """Within so many seeds. Most are found by the first or second."""
 
+_ALL = {**MUTANTS, **PMIP_MUTANTS}
+
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", _ALL)
 def test_an_engine_with_a_defect_is_found(name: str) -> None:
-    fault = next((outcome.faults[0] for seed in range(_SEEDS) if (outcome := play(seed, MUTANTS[name])).faults), "")
+    fault = next((outcome.faults[0] for seed in range(_SEEDS) if (outcome := play(seed, _ALL[name])).faults), "")
     assert fault, "nobody noticed"
     assert not fault.startswith(("AttributeError", "TypeError")), f"the mutant does not fit the engine: {fault}"

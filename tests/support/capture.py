@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
-RAW_IPV6 = 229
-"""Link type: the packet begins with its IPv6 header."""
+RAW_IPV6, ETHERNET = 229, 1
+"""Link types: the packet begins with its IPv6 header, or with that of its frame."""
 
 
 def ipv6(next_header: int, payload: bytes, source: bytes, destination: bytes, hop_limit: int = 64) -> bytes:
@@ -22,10 +22,10 @@ def ipv6(next_header: int, payload: bytes, source: bytes, destination: bytes, ho
     return struct.pack("!IHBB", 6 << 28, len(payload), next_header, hop_limit) + source + destination + payload
 
 
-def write_pcap(path: Path, packets: Iterable[bytes]) -> None:
-    """A capture file of raw IPv6 packets, one second apart."""
+def write_pcap(path: Path, packets: Iterable[bytes], link: int = RAW_IPV6) -> None:
+    """A capture file of packets, one second apart."""
     with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, RAW_IPV6))
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, link))
         for second, packet in enumerate(packets):
             file.write(struct.pack("<IIII", second, 0, len(packet), len(packet)) + packet)
 

@@ -40,11 +40,10 @@ def owners(domain: Domain) -> list[str]:
     known: dict[Prefix, str] = {}
     for member in _maars(domain):
         for session in member.engine.sessions.values():
-            if session.own is None:
-                continue
-            if session.own in known:
-                faults.append(f"{session.own} is anchored twice: {known[session.own]} and {member.name}")
-            known[session.own] = member.name
+            for prefix in member.engine._anchored_here(session):
+                if prefix in known:
+                    faults.append(f"{prefix} is anchored twice: {known[prefix]} and {member.name}")
+                known[prefix] = member.name
     return faults
 
 
@@ -93,8 +92,12 @@ def nothing_left(domain: Domain) -> list[str]:
         state, engine = member.plane.state, member.engine
         left = [state.slots, state.prefixes, state.uplinks, state.counters, state.logical_interfaces]
         left += [engine.sessions, engine._foreign, engine._logical_users]
-        if any(left) or len(engine.pool):
-            faults.append(f"{member.name}: {left}, {len(engine.pool)} prefixes in use")
+        pools = [engine.pool]
+        if engine.leases is not None:
+            left += [engine.leases.shown, engine.leases.offers, engine.dhcp.questions]
+            pools += [pool for pool in (engine.leases.ipv4_pool, engine.leases.delegated_pool) if pool is not None]
+        if any(left) or any(map(len, pools)):
+            faults.append(f"{member.name}: {left}, {[len(pool) for pool in pools]} prefixes in use")
         names = {kind for kind, _ in engine._timers._live}
         if names:
             faults.append(f"{member.name}: timers {names}")

@@ -9,6 +9,7 @@ A host has its addresses on `lo` and leaves through one router at a time.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sojourn.core.effects import EnsureDelivery, EnsurePrefix, EnsureTunnel, EnsureUplink
+from sojourn.dataplane import nftables
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.dataplane.settings import SHARED_LINK_LAYER, SHARED_LINK_LOCAL
 from sojourn.lab.kernel_state import KernelState
@@ -35,6 +37,10 @@ HOST = HOME.address[:15] + b"\x05"
 HOST_NEW = NEW.address[:15] + b"\x05"
 HOST_B = OTHER.address[:15] + b"\x05"
 ROUTERS = {"ar1": AR1, "ar2": AR2}
+BACKENDS = dict(zip(ROUTERS, os.environ.get("SOJOURN_BACKENDS", "auto auto").split(), strict=True))
+"""What tunnels at each router; for kernels that have several, which the tests' own kernels have not."""
+COUNTERS = nftables.usable()
+"""Tests that need nf_tables are marked so; all others run without it where the kernel has none."""
 ICMPV6 = socket.getprotobyname("ipv6-icmp")
 
 
@@ -71,7 +77,7 @@ class Bed:
             self.leave_through(host, "ar1")
         for router in ROUTERS:
             ends = (end for (name, _), end in self.ends.items() if name == router)
-            self._wait_for(router, {eui64_link_local(end.link_layer) for end in ends})
+            self.wait_for(router, {eui64_link_local(end.link_layer) for end in ends})
 
     def _end(self, name: str, interface: str) -> End:
         self._index += 1
@@ -108,7 +114,8 @@ class Bed:
     def settings(self, router: str, **changes: object) -> LinuxSettings:
         """As the daemon of `router` would have them."""
         other = AR2 if router == "ar1" else AR1
-        values = {"address": ROUTERS[router], "pool": POOLS[router], "peers": (other,), "access": ("acc0",), **changes}
+        values = {"address": ROUTERS[router], "pool": POOLS[router], "peers": (other,), "access": ("acc0",)}
+        values |= {"backend": BACKENDS[router], "counters": COUNTERS, **changes}
         return LinuxSettings(**values)  # type: ignore[arg-type]
 
     def plane(self, router: str, **changes: object) -> LinuxDataplane:
@@ -122,10 +129,11 @@ class Bed:
 
     def settle(self, router: str) -> None:
         """The kernel makes the local route of a new address in a moment of its own; the state is whole then."""
-        self._wait_for(router, {SHARED_LINK_LOCAL})
+        self.wait_for(router, {SHARED_LINK_LOCAL})
 
-    def _wait_for(self, name: str, link_locals: set[Address]) -> None:
-        wanted = {f"to {text(link_local)}/128" for link_local in link_locals}
+    def wait_for(self, name: str, owned: set[Address]) -> None:
+        """The kernel takes packets to these addresses of `name`."""
+        wanted = {f"to {text(one)}/128" for one in owned}
         for _ in range(300):
             lines = [line for line in KernelState.of(self.namespaces[name]).lines if "table 255" in line]
             missing = {local for local in wanted if not any(f"{local} " in f"{line} " for line in lines)}

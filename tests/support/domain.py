@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from sim.clock import EPOCH
-from sim.domain import CMD, HOSTS, DmmDomain, node, pool, router
+from sim.domain import CMD, HOSTS, DmmDomain, ipv4_pool, node, pool, router
 from sim.world import Machine
-from sojourn.core.effects import AccessEffect, Advertise, Effect, ProbeNode, Report
+from sojourn.core.effects import AccessEffect, Advertise, Effect, ProbeNode, QueryListeners, Report, SendDhcp
 from sojourn.core.engine import Engine, Row
 from sojourn.core.events import ClockStepped, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
@@ -20,7 +20,7 @@ from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import MILLISECOND, Duration, Instant
 
-__all__ = ["CMD", "EPOCH", "HOSTS", "Domain", "Member", "node", "pool", "router"]
+__all__ = ["CMD", "EPOCH", "HOSTS", "Domain", "Member", "ipv4_pool", "node", "pool", "router"]
 
 
 class Overheard:
@@ -59,6 +59,8 @@ class Member(Machine):
     advertised: list[tuple[Instant, Advertise]]
     reports: list[tuple[Instant, Report]]
     probes: list[ProbeNode]
+    queries: list[QueryListeners]
+    dhcp: list[SendDhcp]
 
     @property
     def engine(self) -> Engine:
@@ -73,6 +75,7 @@ class Member(Machine):
     def forget(self) -> None:
         """What it did so far is not of interest."""
         self.advertised, self.reports, self.probes = [], [], []
+        self.queries, self.dhcp = [], []
 
     def reported(self, name: str) -> int:
         """How many reports of that name."""
@@ -90,6 +93,7 @@ class Domain(DmmDomain):
         maars: int = 3,
         delays: dict[tuple[str, str], Duration] | None = None,
         cmd: dict[str, object] | None = None,
+        dhcp: bool = False,
         **overrides: object,
     ) -> None:
         self.messages: list[tuple[Instant, str, str, MobilityMessage]] = []
@@ -97,11 +101,15 @@ class Domain(DmmDomain):
         self.lose: Callable[[str, str, MobilityMessage], bool] = lambda source, destination, message: False
         self.on_probe: Callable[[str, ProbeNode], None] = lambda name, probe: None
         """What the nodes on the access link of `name` do when they are asked for a sign of life."""
+        self.on_query: Callable[[str, QueryListeners], None] = lambda name, query: None
+        """The same when they are asked what they listen to."""
         super().__init__(mode, maars, cmd or {}, overrides)
         self.world.network.delays = self.delays = delays or {}
         self.world.network.fate = lambda source, destination, message: (
             () if self.lose(source, destination, message) else (0,)
         )
+        if dhcp:
+            self.give_pools()
         self.world.network.on_sent.append(self._on_sent)
         for member in self.members.values():
             member.start()
@@ -211,6 +219,10 @@ class Domain(DmmDomain):
                 member.advertised.append((self.now, effect))
             case ProbeNode():
                 member.probes.append(effect)
+            case QueryListeners():
+                member.queries.append(effect)
+            case SendDhcp():
+                member.dhcp.append(effect)
             case Report():
                 member.reports.append((self.now, effect))
             case _:
@@ -219,3 +231,5 @@ class Domain(DmmDomain):
     def _on_access(self, machine: Machine, effect: AccessEffect) -> None:
         if isinstance(effect, ProbeNode):
             self.on_probe(machine.name, effect)
+        elif isinstance(effect, QueryListeners):
+            self.on_query(machine.name, effect)

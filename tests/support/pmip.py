@@ -32,7 +32,9 @@ from support.table import EPOCH, HOSTS, Table, node
 LMA = address("2001:db8:f::1")
 LMA2 = address("2001:db8:f::2")
 HOME = prefix("2001:db8:f000::/48")
+LMA3 = address("2001:db8:f::3")
 HOME2 = prefix("2001:db8:f100::/48")
+HOME3 = prefix("2001:db8:f200::/48")
 START = EPOCH // SECOND * 0x9E3779B1 % (1 << 16)
 """The LMA begins without memory, somewhere in its pool: this is the number of its first prefix."""
 
@@ -51,7 +53,7 @@ def home(index: int) -> Prefix:
 class ProxyDomain(Table):
     """``lma``, ``mag1``, ``mag2`` ...; `lma` are settings of the LMA, the others those of all MAGs.
 
-    With ``anchors=2`` there is a second LMA, ``lma2``.
+    With ``anchors=2`` there is a second LMA, ``lma2``, with 3 also ``lma3``.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class ProxyDomain(Table):
         known = tuple(Gateway(gateway(number), f"mag{number}") for number in self.numbers)
         self.lma_configurations = {
             name: replace(LmaConfiguration(address, known, (pool,)), **(lma or {}))  # type: ignore[arg-type]
-            for name, address, pool in (("lma", LMA, HOME), ("lma2", LMA2, HOME2))[:anchors]
+            for name, address, pool in (("lma", LMA, HOME), ("lma2", LMA2, HOME2), ("lma3", LMA3, HOME3))[:anchors]
         }
         self.mag_configurations = {
             f"mag{number}": replace(MagConfiguration(gateway(number), LMA), **overrides)  # type: ignore[arg-type]

@@ -81,14 +81,14 @@ def _bookkeeping(domain: ProxyDomain) -> list[str]:
             known = {entry.key for entry in engine.cache}
             slots = {entry.slot for entry in engine.cache if not entry.waiting} - member.plane.state.slots.keys()
             used = sum(len(entry.prefixes) for entry in engine.cache)
-            if engine._pending or slots or sum(len(pool) for pool in engine.prefixes._pools) != used:
+            if engine._pending or slots or sum(len(pool) for pool in engine.prefixes._all) != used:
                 found.append(f"{name}: {len(engine._pending)} wait, {slots} without a way, {used} prefixes in use")
         else:
             assert isinstance(engine, MobileAccessGateway)
             known = set(engine.sessions)
             if len(engine._requests):
                 found.append(f"{name}: {len(engine._requests)} requests without an answer")
-        if set(member.store) != known:
+        if {key for key in member.store if not key.startswith(b"extension/")} != known:
             found.append(f"{name}: stores {len(member.store)} of {len(known)}")
     return found
 

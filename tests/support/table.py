@@ -14,7 +14,9 @@ from sojourn.core.effects import (
     DeleteBinding,
     Effect,
     ProbeNode,
+    QueryListeners,
     Report,
+    SendDhcp,
     SendMessage,
     StoreBinding,
 )
@@ -58,6 +60,8 @@ class Member:
         self.advertised: list[tuple[Instant, Advertise]] = []
         self.reports: list[tuple[Instant, Report]] = []
         self.probes: list[ProbeNode] = []
+        self.queries: list[QueryListeners] = []
+        self.dhcp: list[SendDhcp] = []
 
     def reported(self, name: str) -> int:
         """How many reports of that name."""
@@ -82,6 +86,8 @@ class Table:
         """Whether the network delivers a message twice."""
         self.on_probe: Callable[[str, ProbeNode], None] = lambda name, probe: None
         """What the nodes on the access link of `name` do when they are asked for a sign of life."""
+        self.on_query: Callable[[str, QueryListeners], None] = lambda name, query: None
+        """The same when they are asked what they listen to."""
         self.skews: dict[str, Duration] = {}
         """How far the wall clock of a member is ahead; read when it is born."""
         self._order = 0
@@ -202,9 +208,14 @@ class Table:
                     member.store.pop(key, None)
                 case Advertise():
                     member.advertised.append((self.now, effect))
+                case SendDhcp():
+                    member.dhcp.append(effect)
                 case ProbeNode():
                     member.probes.append(effect)
                     self.on_probe(member.name, effect)
+                case QueryListeners():
+                    member.queries.append(effect)
+                    self.on_query(member.name, effect)
                 case Report():
                     member.reports.append((self.now, effect))
                 case CountTraffic():

@@ -7,6 +7,9 @@
     delay ar1 cmd 10ms          skew ar1 -400ms            traffic ar1#0 5
     refuse ar1 EnsurePrefix     the kernel refuses that from now on, until `accept ar1`
     mn1 is deaf                 it answers no probe any more
+    mn1 joins ff0e::1           wherever it is: it says so now, and when it is asked
+    mn1 quits ff0e::1           the opposite of it
+    tell lma revoke node=mn1    a command over the control socket
     untraced / traced           what happens in between is not in the trace
     check                       routes are what the bindings say, one owner for a prefix, no loop
 
@@ -28,22 +31,32 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     ProbeNode,
+    QueryListeners,
     Report,
     SendMessage,
     StoreBinding,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
-from sojourn.core.events import NodeSeen, Sighting
-from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, logical_link_local
+from sojourn.core.events import Commanded, GroupsReported, NodeSeen, Sighting
+from sojourn.engines.configuration import FIXED_LINK_LOCAL, Mode, MulticastConfiguration, logical_link_local
 from sojourn.wire import (
     AnchoredPrefix,
     BindingAcknowledgement,
@@ -63,12 +76,15 @@ from sojourn.wire import (
     ServingMaar,
     Status,
 )
-from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, prefix, text
+from sojourn.wire.addresses import ANY, Address, LinkLayer, Prefix, address, prefix, text
+from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 from support import checkers, pmip_checkers
 from support.domain import CMD, HOSTS, Domain, pool, router
 from support.legacy import LegacyAnchor
+from support.peers import Octets
 from support.pmip import LMA, LMA2, START, ProxyDomain, gateway
+from support.pmip_extension_words import extension_words
 from support.pmip_words import proxy_domain
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE}
@@ -102,6 +118,7 @@ class _Stage:
         self.lines: list[str] = []
         self.places: dict[str, str] = {}
         self.deaf: set[str] = set()
+        self.groups: dict[str, list[Address]] = {}
         self._losses: dict[tuple[str, str], int] = {}
         self._last = ("", "")
         self._traced = True
@@ -136,8 +153,10 @@ class _Stage:
         settings: dict[str, object] = {}
         cmd: dict[str, object] = {}
         for key, value in options.items():
-            if key not in ("maars", "legacy", "routes", "pool"):
+            if key not in ("maars", "legacy", "routes", "pool", "multicast"):
                 (cmd if key.startswith("cmd.") else settings)[key.removeprefix("cmd.")] = _value(value)
+        if "multicast" in options:
+            settings["multicast"] = MulticastConfiguration(options["multicast"], ("acc0",))
         domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)  # type: ignore[arg-type]
         if "legacy" in options:
             domain.replace_cmd(LegacyAnchor(CMD, _HOME, strict=options["legacy"] == "strict"))
@@ -152,6 +171,7 @@ class _Stage:
         self.domain = domain
         domain.lose = self._lost
         domain.on_probe = self._on_probe
+        domain.on_query = self._on_query
         domain.clear()
         self._born = domain.now
 
@@ -197,6 +217,14 @@ class _Stage:
     def _do_accept(self, name: str) -> None:
         assert self.domain is not None
         self.domain.plane(name).trouble = None
+
+    def _do_tell(self, name: str, verb: str, *words: str) -> None:
+        """Somebody gives a command; ``node=mn1`` is its identifier."""
+        assert self.domain is not None
+        told = dict(word.split("=", 1) for word in words)
+        if told.get("node") in HOSTS:
+            told["node"] = HOSTS[told["node"]].hex(":")
+        self.domain.event(name, Commanded(verb, told))
 
     def _do_untraced(self) -> None:
         self._write()
@@ -249,6 +277,19 @@ class _Stage:
         assert self.domain is not None
         self.domain.event(name, NodeSeen("acc0", HOSTS[host], Sighting.ROUTER_SOLICITATION))
 
+    def _node_joins(self, host: str, group: str) -> None:
+        self.groups.setdefault(host, []).append(address(group))
+        self._say(host, self.places[host], RecordType.CHANGE_TO_EXCLUDE_MODE, address(group))
+
+    def _node_quits(self, host: str, group: str) -> None:
+        self.groups[host].remove(address(group))
+        self._say(host, self.places[host], RecordType.CHANGE_TO_INCLUDE_MODE, address(group))
+
+    def _say(self, host: str, name: str, kind: RecordType, group: Address) -> None:
+        assert self.domain is not None
+        record = MulticastAddressRecord(kind, group)
+        self.domain.event(name, GroupsReported("acc0", HOSTS[host], (record,), False))
+
     def _node_is(self, host: str, what: str) -> None:
         assert what == "deaf"
         self.deaf.add(host)
@@ -265,6 +306,17 @@ class _Stage:
         host = _NAMES[probe.link_layer]
         if self.places.get(host) == name and host not in self.deaf:
             self.domain.later(MILLISECOND, name, NodeSeen("acc0", probe.link_layer, Sighting.NEIGHBOUR))
+
+    def _on_query(self, name: str, query: QueryListeners) -> None:
+        """Who is asked and hears it says all that it listens to, some milliseconds later."""
+        assert self.domain is not None
+        for host, place in self.places.items():
+            asked = query.link_layer in (None, HOSTS[host]) and place == name and host not in self.deaf
+            said = [group for group in self.groups.get(host, []) if query.group in (None, group)]
+            if asked and said:
+                records = [MulticastAddressRecord(RecordType.MODE_IS_EXCLUDE, group) for group in said]
+                event = GroupsReported("acc0", HOSTS[host], tuple(records), False)
+                self.domain.later(10 * MILLISECOND, name, event)
 
     # --- the trace ----------------------------------------------------------------------------------------------------
 
@@ -310,6 +362,17 @@ def describe(effect: Effect) -> str:
             return f"from {_prefix(network)}: {'plain' if anchor is None else 'tunnel to ' + _name(anchor)}"
         case WithdrawUplink(network):
             return f"from {_prefix(network)}: drop"
+        case EnsurePaths(slot, remotes):
+            return f"slot {slot}: tunnels to {', '.join(map(_name, remotes))}"
+        case EnsureSpread(network, sources):
+            return f"from {_prefix(network)}: spread over {', '.join(map(text, sources))}"
+        case WithdrawSpread(network):
+            return f"from {_prefix(network)}: spread no more"
+        case EnsureShortcut(source, destination, remote):
+            way = "straight" if remote is None else f"tunnel to {_name(remote)}"
+            return f"from {_prefix(source)} to {_prefix(destination)}: {way}"
+        case WithdrawShortcut(source, destination):
+            return f"from {_prefix(source)} to {_prefix(destination)}: as all"
         case EnsureCounter(network):
             return f"count {_prefix(network)}"
         case WithdrawCounter(network):
@@ -326,9 +389,23 @@ def describe(effect: Effect) -> str:
             return f"probe {_host(link_layer)} on {interface}"
         case ForgetStation(interface, link_layer):
             return f"forget {_host(link_layer)} on {interface}"
+        case QueryListeners(interface, link_layer, group):
+            asked = "all" if link_layer is None else _host(link_layer)
+            return f"ask {asked} on {interface} about {'all groups' if group is None else text(group)}"
+        case EnsureMulticastRoute(group, source, interfaces):
+            return f"{_flow(group, source)}: to {' '.join(interfaces) or 'nowhere'}"
+        case WithdrawMulticastRoute(group, source):
+            return f"{_flow(group, source)}: nothing"
+        case EnsureMembership(group, excluding, sources):
+            which = "all but" if excluding and sources else "all" if excluding else "only"
+            return f"join {text(group)} upstream: {' '.join([which, *map(text, sources)])}"
+        case WithdrawMembership(group):
+            return f"leave {text(group)} upstream"
         case StoreBinding(key) | DeleteBinding(key) if len(key) == 4:
             verb = "store" if isinstance(effect, StoreBinding) else "delete"
             return f"{verb} session {int.from_bytes(key, 'big')}"
+        case StoreBinding(key) if key.startswith(b"extension/"):
+            return f"keep what is known of {key[10:].decode()}s"
         case StoreBinding(key):
             return f"store {_host(key[1:])}"
         case DeleteBinding(key):
@@ -337,8 +414,14 @@ def describe(effect: Effect) -> str:
             return f"* {name}{''.join(_detail(key, value) for key, value in sorted(detail.items()))}"
 
 
+def _flow(group: Address, source: Address | None) -> str:
+    return f"{text(group)} from {'anybody' if source is None else text(source)}"
+
+
 def message_words(message: MobilityMessage) -> str:
     match message:
+        case Octets():
+            return message.words()
         case BindingRefreshRequest():
             return "refresh request"
         case BindingUpdate(sequence, flags, lifetime):
@@ -349,7 +432,7 @@ def message_words(message: MobilityMessage) -> str:
             kind = "PBA" if flags & BindingAcknowledgementFlags.D else "plain PBA"
             outcome = f"lifetime {lifetime // SECOND}s" if status < 128 else f"refused: {_status(status)}"
             return f"{kind} {sequence}{_options(message)} {outcome}"
-    return type(message).__name__
+    return f"{extension_words(message) or type(message).__name__}{_options(message)}"
 
 
 def _hint(update: BindingUpdate) -> str:

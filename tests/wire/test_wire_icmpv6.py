@@ -8,6 +8,7 @@ import pytest
 
 from sojourn.wire import DecodeError, EncodeError, icmpv6
 from sojourn.wire.addresses import address, prefix
+from sojourn.wire.listeners import MulticastAddressRecord, RecordType, interval_code
 from sojourn.wire.units import MILLISECOND, SECOND
 
 LINK_LOCAL = address("fe80::200:5eff:fe00:5213")
@@ -63,6 +64,10 @@ FIGURES: dict[str, tuple[icmpv6.Icmpv6Message, str]] = {
         icmpv6.MulticastListenerReport1(SOLICITED_NODE),
         "83 00 0000 0000 0000 ff020000 00000000 00000001 ff005213",
     ),
+    "2710 3 done": (
+        icmpv6.MulticastListenerDone(SOLICITED_NODE),
+        "84 00 0000 0000 0000 ff020000 00000000 00000001 ff005213",
+    ),
     "3810 5.2 report": (
         icmpv6.MulticastListenerReport2(
             2,
@@ -86,6 +91,52 @@ def test_a_listener_report_of_either_version_names_its_groups() -> None:
         report = icmpv6.decode_icmpv6(bytes.fromhex(FIGURES[name][1]))
         assert isinstance(report, icmpv6.MulticastListenerReport)
         assert report.groups == groups
+
+
+def test_8_3_2_a_listener_of_version_1_says_what_a_record_of_version_2_would_say() -> None:
+    """RFC 3810 8.3.2: a version 1 report is equivalent to IS_EX({}), a version 1 done to TO_IN({})."""
+    report, done = icmpv6.MulticastListenerReport1(ALL_NODES), icmpv6.MulticastListenerDone(ALL_NODES)
+    assert report.memberships == (MulticastAddressRecord(RecordType.MODE_IS_EXCLUDE, ALL_NODES),)
+    assert done.memberships == (MulticastAddressRecord(RecordType.CHANGE_TO_INCLUDE_MODE, ALL_NODES),)
+
+
+def test_5_2_records_travel_with_their_sources_and_without_auxiliary_data() -> None:
+    records = (
+        MulticastAddressRecord(RecordType.ALLOW_NEW_SOURCES, SOLICITED_NODE, (LINK_LOCAL, ALL_NODES)),
+        MulticastAddressRecord(RecordType.MODE_IS_EXCLUDE, ALL_NODES),
+    )
+    report = icmpv6.MulticastListenerReport2.of(*records)
+    assert icmpv6.decode_icmpv6(icmpv6.encode_icmpv6(report)) == report
+    assert report.memberships == records
+    auxiliary = bytes.fromhex("06 02 0001") + ALL_NODES + LINK_LOCAL + b"auxiliar" + report.records
+    said = icmpv6.MulticastListenerReport2(3, auxiliary).memberships
+    assert said == (MulticastAddressRecord(RecordType.BLOCK_OLD_SOURCES, ALL_NODES, (LINK_LOCAL,)), *records)
+
+
+def test_5_2_a_record_whose_sources_are_cut_off_says_nothing() -> None:
+    whole = MulticastAddressRecord(RecordType.MODE_IS_INCLUDE, ALL_NODES, (LINK_LOCAL,))
+    octets = icmpv6.MulticastListenerReport2.of(whole, whole).records
+    for size in range(len(octets)):
+        said = icmpv6.MulticastListenerReport2(2, octets[:size]).memberships
+        assert said == (whole,) * (size // 36)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code"), [(0, 0), (125, 125), (127, 127), (128, 0x80), (136, 0x81), (143, 0x81), (31744, 0xFF)]
+)
+def test_5_1_9_an_interval_of_128_seconds_and_more_is_a_floating_point_number(seconds: int, code: int) -> None:
+    """RFC 3810 5.1.9: QQI = (mant | 0x10) << (exp + 3)."""
+    assert interval_code(seconds * SECOND) == code
+    if code & 0x80:
+        assert (code & 0xF | 0x10) << ((code >> 4 & 7) + 3) <= seconds
+    assert interval_code(10**6 * SECOND) == 0xFF
+
+
+def test_5_1_8_a_robustness_that_does_not_fit_is_not_told() -> None:
+    for robustness, told in ((2, 2), (7, 7), (8, 0)):
+        query = icmpv6.MulticastListenerQuery.about(ALL_NODES, 1000 * MILLISECOND, robustness, 125 * SECOND)
+        assert query.version2[0] == told
+        assert query.group == ALL_NODES
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ MAD_PBU = bytes.fromhex(
     "01 03 000000"  # to 27
     "16 12 00 40 20010db8 00010000 00000000 00000000"  # to 47
     "17 02 00 05  18 02 00 04"  # to 55
-    "01 00 1b 08 65000000 00000002"  # to 67: 0x65000000 seconds and 2 microseconds
+    "01 00 1b 08 65000001 00000002"  # to 67: 0x65000001 seconds and 2 microseconds
 )
 SERVING = bytes.fromhex("1c 10 20010db8 00a20000 00000000 00000001")
 
@@ -82,11 +82,11 @@ def test_mad_pmipv6_is_understood_with_its_profile_only() -> None:
     assert len(octets) == 87
     plain = wire.decode(octets)
     assert plain.first(wire.ServingMaar) is None
-    assert plain.first(wire.Timestamp) == wire.Timestamp(0x65000000_00000002)
+    assert plain.first(wire.Timestamp) == wire.Timestamp(0x65000001_00000002)
     seen: Counter[Tolerance] = Counter()
     meant = decode_from(octets, PROFILES["mad-pmipv6"], seen)
     assert meant.first(wire.ServingMaar) == wire.ServingMaar(MAAR)
-    assert meant.first(wire.Timestamp) == wire.Timestamp(0x65000000_0000)
+    assert meant.first(wire.Timestamp) == wire.Timestamp(0x65000001_0000)
     assert meant.first(wire.MobileNodeIdentifier) == wire.MobileNodeIdentifier(6, bytes.fromhex("020000fffe000001"))
     assert seen == {
         Tolerance.LONGER_THAN_HEADER_LEN: 1,
@@ -114,13 +114,53 @@ def test_a_previous_router_with_the_number_of_the_draft() -> None:
 def test_a_timestamp_cut_off_by_the_header_length() -> None:
     """OAI-PMIPv6: 72 octets announced, 76 sent, the last four of them the end of the Timestamp."""
     octets = bytes.fromhex(
-        "3b 01 06 00 0000  00 00 0001 0005  01 00 1b 08 65000000 000f423f"  # 16 announced, 24 sent
+        "3b 01 06 00 0000  00 00 0001 0005  01 00 1b 08 65000001 000f423f"  # 16 announced, 24 sent
     )
     plain = wire.decode(octets)
     assert plain.options == (wire.Remainder(b"\x1b\x08"),)
     meant = decode_from(octets, PROFILES["oai-pmipv6"])
-    assert meant.first(wire.Timestamp) == wire.Timestamp(0x65000000_FFFF)
+    assert meant.first(wire.Timestamp) == wire.Timestamp(0x65000001_FFFF)
     assert meant == wire.BindingAcknowledgement(0, 0x20, 1, 20_000_000_000, meant.options)
+
+
+@pytest.mark.parametrize(
+    ("octets", "ticks", "seen"),
+    [
+        ("00006b0bc1234567", 0x6B0BC1234567, None),
+        ("0b6b0000 674523c1", 0x6B0BC1234567, Tolerance.SWAPPED_WORDS),
+        ("6b0bc123 0007a120", 0x6B0BC1238000, Tolerance.SECONDS_AND_MICROSECONDS),
+        ("6b0bc123 f0000000", 0x6B0BC123F0000000, None),
+    ],
+)
+def test_a_time_is_read_in_the_way_that_its_zeros_show(octets: str, ticks: int, seen: Tolerance | None) -> None:
+    """The RFC's own (a peer returns what we sent), two swapped words, seconds and microseconds, and none of these."""
+    header = bytes.fromhex("3b 02 06 00 0000  00 20 0001 0005  01 00 1b 08")
+    counted: Counter[Tolerance] = Counter()
+    meant = decode_from(header + bytes.fromhex(octets), PROFILES["oai-pmipv6"], counted)
+    assert meant.first(wire.Timestamp) == wire.Timestamp(ticks)
+    assert [one for one in counted if one is not Tolerance.LONGER_THAN_HEADER_LEN] == ([seen] if seen else [])
+
+
+def test_prefixes_of_128_bits_are_those_of_64() -> None:
+    network = wire.HomeNetworkPrefix(128, address("2001:db8:1:2:3::"))
+    nothing = wire.HomeNetworkPrefix(128, bytes(16))
+    octets = wire.encode(wire.BindingUpdate(1, 0x8200, 0, (network, nothing)))
+    meant = decode_from(octets, PROFILES["oai-pmipv6"])
+    assert [option.prefix for option in meant.all(wire.HomeNetworkPrefix)] == [
+        prefix("2001:db8:1:2::/64"),
+        prefix("::/0"),
+    ]
+    assert decode_from(octets, PROFILES["mad-pmipv6"]).options == (network, nothing)
+
+
+def test_the_bit_of_a_request_in_an_acknowledgement() -> None:
+    """0x42 is H and P of an update, written into one octet; with options of RFC 8885 it may be D as well."""
+    octets = wire.encode(wire.BindingAcknowledgement(0, 0x42, 1, 0))
+    seen: Counter[Tolerance] = Counter()
+    meant = decode_from(octets, PROFILES["mad-pmipv6"], seen)
+    assert isinstance(meant, wire.BindingAcknowledgement)
+    assert meant.flags == 0x60
+    assert seen == {Tolerance.MISPLACED_PROXY_FLAG: 1}
 
 
 def test_eight_binary_octets_as_a_name() -> None:

@@ -69,6 +69,8 @@ def _in_sandbox() -> tuple[Finding, list[Finding]]:
 
 
 def _print(findings: Sequence[Finding], backend: str, lacking: Sequence[Finding]) -> None:
+    from textwrap import fill
+
     from rich.console import Console
 
     from sojourn.cli.show import print_table
@@ -79,11 +81,12 @@ def _print(findings: Sequence[Finding], backend: str, lacking: Sequence[Finding]
         rows.append({"what": finding.name, "state": finding.state, "used for": finding.used_for + found})
     print_table(rows, sys.stdout)
     print()
-    console = Console(highlight=False, soft_wrap=True)
+    width = Console().width
     for finding in findings:
         if finding.state != OK and finding.remedy:
             what = f"{finding.name} ({finding.detail})" if finding.detail else finding.name
-            console.print(f"{what}: {finding.remedy}", markup=False)
+            words = f"{what}: {finding.remedy}"
+            print(fill(words, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
     print()
     if backend:
         print(f"data plane: {backend}")

@@ -54,6 +54,7 @@ _COMMANDS = {
         "sojourn.cli.decode:decode",
         "Tell in words what mobility signalling a capture file holds.",
     ),
+    "tell": ("sojourn.cli.tell:tell", "Give a running daemon a command."),
 }
 
 _EXTRAS = {

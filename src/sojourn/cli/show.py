@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal, TextIO
 from cyclopts import Parameter
 
 from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
+from sojourn.cli.sockets import control_socket
 
 WIDTH = 80
 """Columns that a table may take where nobody says how many there are."""
-_TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)"}
+_TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)", "expires": "left (s)"}
 """Shorter, and with units: seconds."""
 
-Topic = Literal["sessions", "bindings", "routes", "peers", "events", "counters"]
+Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "events", "counters"]
 
 
 def show(
@@ -43,7 +44,8 @@ def show(
     topic:
         sessions: nodes, where they are and their prefixes. bindings: what is registered. routes: what holds
         in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
-        leads. peers: the other routers. events: what happened lately. counters: all that is counted.
+        leads. peers: the other routers. groups: who listens to which multicast groups. events: what happened
+        lately. counters: all that is counted.
     daemon:
         The configuration file that the daemon runs with (TOML).
     socket:
@@ -63,80 +65,24 @@ def show(
 
     if follow and topic != "events":
         raise CommandError("--follow goes with events only", WRONG_USAGE)
-    if sum(way is not None for way in (daemon, socket, node)) > 1:
-        raise CommandError("a file, --socket and --node each name a daemon; expected one of them", WRONG_USAGE)
-    if lab is not None and node is None:
-        raise CommandError("--lab goes with --node only", WRONG_USAGE)
+    path = control_socket(f"show {topic}", daemon, socket, node, lab)
     try:
-        path = _socket_in_lab(node, lab) if node is not None else _socket_path(topic, socket, daemon)
         with ControlClient(path) as client:
             if follow:
                 _print_stream(client.follow(plain), json_output)
             elif topic == "counters":
                 counters = client.counters()
                 rows = [{"counter": name, "count": count} for name, count in sorted(counters.items())]
-                _print(rows, counters if json_output else None)
+                print_rows(rows, counters if json_output else None)
             else:
                 rows = client.recent(plain) if topic == "events" else client.show(topic, plain)
-                _print(rows, rows if json_output else None)
+                print_rows(rows, rows if json_output else None)
     except ControlError as error:
         raise CommandError(str(error)) from None
     return DONE
 
 
-def _socket_in_lab(node: str, lab: str | None) -> str:
-    from sojourn.lab import sessions
-
-    try:
-        nodes = sessions.ask(sessions.choose(lab), {"verb": "status"})["nodes"]
-    except sessions.SessionError as error:
-        raise CommandError(str(error)) from None
-    controls = {str(row["node"]): str(row["control"]) for row in nodes if "control" in row}
-    if node not in controls:
-        known = f"there is {', '.join(controls)}" if controls else "this lab runs none"
-        raise CommandError(f"the lab has no daemon at {node!r}; {known}")
-    return controls[node]
-
-
-def _lab_hint(topic: str) -> str:
-    """What to ask instead where no daemon is, but a lab."""
-    from sojourn.lab import sessions
-
-    try:
-        labs = sessions.running()
-        for name in labs:
-            nodes = sessions.ask(name, {"verb": "status"})["nodes"]
-            kinds = ("access-router", "mag")
-            router = next((row["node"] for row in nodes if "control" in row and row["kind"] in kinds), None)
-            if router is not None:
-                which = f" --lab {name}" if len(labs) > 1 else ""
-                return f"a lab is up: sojourn show {topic} --node {router}{which}"
-    except sessions.SessionError:
-        pass  # labs are only a guess here
-    return ""
-
-
-def _socket_path(topic: str, socket: Path | None, daemon: Path | None) -> str:
-    from sojourn.control.client import NoDaemon, find_socket
-
-    if socket is not None:
-        return str(socket)
-    if daemon is None:
-        try:
-            return find_socket()
-        except NoDaemon as error:
-            hint = _lab_hint(topic)
-            raise CommandError(f"no daemon is running here, but {hint}" if hint else str(error)) from None
-    from sojourn.daemon.configuration import load
-    from sojourn.files.toml import ConfigurationError
-
-    try:
-        return load(daemon).file.control
-    except ConfigurationError as error:
-        raise CommandError(str(error), WRONG_USAGE) from None
-
-
-def _print(rows: Sequence[Mapping[str, Any]], answer: object | None) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], answer: object | None) -> None:
     if answer is not None:
         print(json.dumps(answer, indent=2))
     elif rows:

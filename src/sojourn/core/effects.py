@@ -10,6 +10,7 @@ The forwarding model, in the words of the effects:
   (`EnsureTunnel`), or into a queue of the kernel while the node is nowhere (`EnsureHold`). Replacing where the slot
   points moves all prefixes of the node in one message to the kernel.
 * A prefix is tied to a slot (`EnsurePrefix`): packets *to* the prefix take the slot's way.
+* A prefix may be one of IPv4 (`Prefix.is_ipv4`): then the same holds for IPv4 packets, in IPv6 tunnels (RFC 5844).
 * Packets *from* a prefix that arrive on an access link leave plainly, or through a tunnel to the router that anchors
   the prefix (`EnsureUplink`). What arrives on an access link from any other source address is dropped.
 """
@@ -64,6 +65,14 @@ class EnsureTunnel:
 
 
 @dataclass(slots=True)
+class EnsurePaths:
+    """The slot points through tunnels to all of `remotes`: every flow takes one of them (RFC 8278)."""
+
+    slot: int
+    remotes: tuple[Address, ...]
+
+
+@dataclass(slots=True)
 class EnsureHold:
     """Packets to the slot wait in the kernel until it points somewhere again (at most a few seconds)."""
 
@@ -108,6 +117,41 @@ class WithdrawUplink:
 
 
 @dataclass(slots=True)
+class EnsureSpread:
+    """Flows from `prefix` that go to an anchor leave from `sources`, addresses of ours: each from one (RFC 8278)."""
+
+    prefix: Prefix
+    sources: tuple[Address, ...]
+
+
+@dataclass(slots=True)
+class WithdrawSpread:
+    """All flows from `prefix` leave from our first address."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
+class EnsureShortcut:
+    """Packets from `source` off an access link to `destination` pass all anchors by (RFC 6705).
+
+    They take a tunnel to `remote`, or, when that is None, the way of the slot of `destination`, whose node is here.
+    """
+
+    source: Prefix
+    destination: Prefix
+    remote: Address | None
+
+
+@dataclass(slots=True)
+class WithdrawShortcut:
+    """Packets from `source` to `destination` go where all packets from `source` go."""
+
+    source: Prefix
+    destination: Prefix
+
+
+@dataclass(slots=True)
 class EnsureCounter:
     """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
@@ -124,6 +168,45 @@ class WithdrawCounter:
 @dataclass(slots=True)
 class CountTraffic:
     """Read the counters; the answer is the event `TrafficCounted`."""
+
+
+# --- multicast ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class EnsureMulticastRoute:
+    """Packets to `group` that come from upstream go out on the access links `interfaces`, each once.
+
+    Those from `source` alone, or from every source without a route of its own. No interface: they are dropped.
+    """
+
+    group: Address
+    source: Address | None
+    interfaces: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class WithdrawMulticastRoute:
+    """No such way for packets to `group` from `source`."""
+
+    group: Address
+    source: Address | None
+
+
+@dataclass(slots=True)
+class EnsureMembership:
+    """This router is a listener of `group` upstream: of `sources` alone, or, if `excluding`, of all but these."""
+
+    group: Address
+    excluding: bool
+    sources: tuple[Address, ...]
+
+
+@dataclass(slots=True)
+class WithdrawMembership:
+    """This router is no listener of `group` upstream."""
+
+    group: Address
 
 
 # --- the access link ----------------------------------------------------------------------------------------------
@@ -158,11 +241,20 @@ class Advertise:
     """More-specific routes through this router (RFC 4191)."""
     mtu: int = 0
     """Link MTU to announce; 0 for none."""
+    managed: bool = False
+    """Addresses come from DHCPv6 (M flag)."""
+    other: bool = False
+    """Other configuration comes from DHCPv6 (O flag)."""
+    autonomous: bool = True
+    """Hosts make addresses of `prefixes` by themselves (A flag)."""
 
 
 @dataclass(slots=True)
 class EnsureLogicalInterface:
-    """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7)."""
+    """This router answers on `interface` to `link_local` too: the identity of another anchor (RFC 8885 3.7).
+
+    Also an IPv4 address: the default router of nodes that have one from there (RFC 5844 3.4).
+    """
 
     interface: str
     link_local: Address
@@ -183,6 +275,34 @@ class ProbeNode:
     interface: str
     link_layer: LinkLayer
     address: Address | None
+
+
+@dataclass(slots=True)
+class QueryListeners:
+    """Send a Multicast Listener Query (RFC 3810 5.1); who listens answers with an event `GroupsReported`.
+
+    To one node alone, or to all on the link; about one group, or about all of them.
+    """
+
+    interface: str
+    link_layer: LinkLayer | None
+    group: Address | None
+    within: Duration
+    """Answers may take so long."""
+    robustness: int
+    interval: Duration
+    """Between general queries."""
+
+
+@dataclass(slots=True)
+class SendDhcp:
+    """Send `payload` from the DHCP server's port to the client's, in a frame to `link_layer`."""
+
+    interface: str
+    link_layer: LinkLayer
+    source: Address
+    destination: Address
+    payload: bytes
 
 
 @dataclass(slots=True)
@@ -382,21 +502,30 @@ class Report:
 ForwardingEffect: TypeAlias = (
     EnsureDelivery
     | EnsureTunnel
+    | EnsurePaths
     | EnsureHold
     | WithdrawSlot
     | EnsurePrefix
     | WithdrawPrefix
     | EnsureUplink
     | WithdrawUplink
+    | EnsureSpread
+    | WithdrawSpread
+    | EnsureShortcut
+    | WithdrawShortcut
     | EnsureCounter
     | WithdrawCounter
     | EnsureLogicalInterface
     | WithdrawLogicalInterface
     | ForgetStation
+    | EnsureMulticastRoute
+    | WithdrawMulticastRoute
+    | EnsureMembership
+    | WithdrawMembership
 )
 """What `sojourn.dataplane` carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""
 
-AccessEffect: TypeAlias = Advertise | ProbeNode
+AccessEffect: TypeAlias = Advertise | ProbeNode | QueryListeners | SendDhcp
 """What `sojourn.host.access` carries out."""
 
 StoreEffect: TypeAlias = StoreBinding | DeleteBinding

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import Duration, WallClock
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Sighting(Enum):
     """It sent a neighbour solicitation or advertisement, or answered a probe."""
     MULTICAST_LISTENER = "multicast-listener"
     """It reported its multicast groups (MLD), as hosts do when their carrier returns."""
+    DHCP = "dhcp"
+    """It asks for an address or for what else it should know."""
     CONTROL = "control"
     """An operator or an external system said so."""
 
@@ -64,6 +67,8 @@ class NodeSeen:
     sighting: Sighting
     address: Address | None = None
     """A source address that it used, when the sighting shows one."""
+    identity: str | None = None
+    """Who it authenticated as on the link, when the sighting shows it: a Network Access Identifier (RFC 7542)."""
 
 
 @dataclass(slots=True)
@@ -72,6 +77,19 @@ class NodeDetached:
 
     interface: str
     link_layer: LinkLayer
+
+
+@dataclass(slots=True)
+class DhcpReceived:
+    """A host on an access link speaks to the DHCP server there: IPv6 (RFC 8415), or IPv4 when its address is."""
+
+    interface: str
+    link_layer: LinkLayer
+    """The sender of the frame."""
+    source: Address
+    destination: Address
+    payload: bytes
+    """What UDP carried; nobody looked at it."""
 
 
 @dataclass(slots=True)
@@ -111,6 +129,20 @@ class Commanded:
 
     verb: str
     arguments: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class GroupsReported:
+    """A node on an access link said which multicast groups it listens to (RFC 2710, RFC 3810).
+
+    The report was as RFC 3810 5 asks: checksum, hop limit 1, router alert, a link-local source address.
+    """
+
+    interface: str
+    link_layer: LinkLayer
+    records: tuple[MulticastAddressRecord, ...]
+    old: bool
+    """It was said in the words of version 1."""
 
 
 # --- Mobile IPv6 (RFC 6275) ---------------------------------------------------------------------------------------
@@ -206,6 +238,8 @@ Event: TypeAlias = (
     | ClockStepped
     | EffectFailed
     | Commanded
+    | GroupsReported
+    | DhcpReceived
     | Icmpv6Received
     | IcmpErrorReceived
     | AddressChanged

@@ -14,10 +14,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, Retransmission
+from sojourn.daemon.model import LAYOUT, Cmd, File, Kernel, Lma, Maar, Mag, MagEverybody, Multicast, Retransmission
+from sojourn.daemon.model_extensions import settings as engine_settings
+from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
+    Dhcpv6,
     Gateway,
     GatewayProfile,
     HomeProfile,
@@ -25,10 +28,12 @@ from sojourn.engines.configuration import (
     MaarConfiguration,
     MagConfiguration,
     Mode,
+    MulticastConfiguration,
     RetransmissionConstants,
 )
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
+from sojourn.engines.extension_settings import QualityRequest
 from sojourn.files import toml
 from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
@@ -77,18 +82,20 @@ def parse(octets: bytes, name: str) -> Configuration:
 
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
-    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool) for peer in section.peers)
+    peers = tuple(PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool) for peer in section.peers)
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section),
         mode=Mode(section.mode),
+        dhcpv6=Dhcpv6(section.dhcpv6),
         peers=peers,
         retransmission=_retransmission(section.retransmission),
+        multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
 
 
 def cmd_configuration(section: Cmd) -> CmdConfiguration:
     """What the CMD engine is told; keys and fields have the same names."""
-    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name) for maar in section.maars)
+    maars = tuple(MaarOfDomain(maar.address, maar.pool, maar.name, maar.ipv4_pool) for maar in section.maars)
     return CmdConfiguration(
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
@@ -102,13 +109,28 @@ def mag_configuration(section: Mag) -> MagConfiguration:
     return MagConfiguration(
         **_same_names(MagConfiguration, section),
         profiles=tuple(
-            GatewayProfile(known.link_layer, known.identifier or b"", known.lma, known.service, known.prefixes)
+            GatewayProfile(
+                known.link_layer,
+                known.identifier or b"",
+                known.lma,
+                known.service,
+                known.prefixes,
+                _quality(known),
+            )
             for known in section.profiles
         ),
-        everybody=GatewayProfile(lma=section.everybody.lma, service=section.everybody.service),
+        dhcpv6=Dhcpv6(section.dhcpv6),
+        everybody=GatewayProfile(
+            lma=section.everybody.lma, service=section.everybody.service, quality=_quality(section.everybody)
+        ),
         technologies=tuple(section.technologies.items()),
         retransmission=_retransmission(section.retransmission),
+        multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
+
+
+def _quality(known: MagEverybody) -> QualityRequest | None:
+    return None if known.quality is None else QualityRequest(**known.quality.model_dump())
 
 
 def lma_configuration(section: Lma) -> LmaConfiguration:
@@ -128,15 +150,29 @@ def _without(section: BaseModel, name: str) -> dict[str, Any]:
     return {key: value for key, value in section if key != name}
 
 
+def speaks_ipv4(section: Maar) -> bool:
+    """Whether nodes there may have IPv4 addresses, from this router or from another."""
+    return bool(section.ipv4_pool or section.lma_ipv4_pool) or any(peer.ipv4_pool is not None for peer in section.peers)
+
+
 def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
     """What the data plane in the kernel is told."""
     match section:
         case Maar():
             # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
             peers = (*(peer.address for peer in section.peers), section.cmd)
-            settings = LinuxSettings(section.address, section.pool, peers, section.access, **_of_access(section))
+            settings = LinuxSettings(
+                section.address,
+                section.pool,
+                peers,
+                section.access,
+                delegated_length=0 if section.dhcpv6 != "stateful" else section.delegated_length,
+                ipv4=speaks_ipv4(section),
+                ipv4_pool=section.ipv4_pool,
+                **_of_access(section),
+            )
         case Mag():
-            peers = anchors_of(section)
+            peers = tuple(dict.fromkeys((*anchors_of(section), *_neighbours(section))))
             settings = LinuxSettings(
                 section.address,
                 section.visitors,
@@ -144,27 +180,49 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.access,
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
+                ipv4=section.ipv4,
                 **_of_access(section),
             )
+            if section.multipath is not None:
+                settings = replace(settings, path_addresses=section.multipath.care_of)
             if section.link_local_of_lma:
                 settings = replace(settings, link_local=None)
         case Lma():
             ends = tuple(end for gateway in section.gateways for end in (gateway.address, *gateway.care_of))
             owned = (*section.pools, *(prefix for known in section.profiles for prefix in known.prefixes))
+            if section.delegation is not None:
+                own = (prefix for prefixes in section.delegation.nodes.values() for prefix in prefixes)
+                owned = (*owned, *section.delegation.pools, *own)
             settings = LinuxSettings(
-                section.address, None, ends, (), buffer=False, other_pools=owned, drop_unassigned=True
+                section.address,
+                None,
+                ends,
+                (),
+                buffer=False,
+                other_pools=owned,
+                drop_unassigned=True,
+                ipv4=section.ipv4_pool is not None,
+                ipv4_pool=section.ipv4_pool,
             )
+            if section.user_plane is not None:
+                settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
-    return replace(settings, **_kernel_numbers(section.kernel))
+    return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))
 
 
 def _of_access(section: Maar | Mag) -> dict[str, Any]:
-    return {"buffer": section.buffer, "link_layer": section.link_layer, "link_local": section.link_local}
+    return {
+        "buffer": section.buffer,
+        "upstream": section.multicast.upstream if section.multicast else "",
+        "link_layer": section.link_layer,
+        "link_local": section.link_local,
+    }
 
 
 def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
     return {
         "loop": kernel.loop,
+        "tunnels": kernel.tunnels,
         "tables": _moved(Tables(), kernel.first_table - Tables.decapsulation),
         "priorities": _moved(Priorities(), kernel.first_priority - Priorities.inner_spoofing),
         "nexthops": kernel.nexthops,
@@ -178,7 +236,15 @@ def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
 def anchors_of(section: Mag) -> tuple[Address, ...]:
     """The LMAs that a gateway's nodes may have."""
     others = (known.lma for known in (section.everybody, *section.profiles))
-    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None))))
+    return tuple(dict.fromkeys((section.lma, *(lma for lma in others if lma is not None), *section.redirect_anchors)))
+
+
+def _neighbours(section: Mag) -> tuple[Address, ...]:
+    """Who else packets come from in tunnels."""
+    localized, user_plane = section.localized_routing, section.user_plane
+    listed = () if localized is None else localized.gateways
+    gateways = tuple(gateway for gateway in listed if gateway != section.address)
+    return gateways if user_plane is None else (*gateways, *user_plane.addresses)
 
 
 def _moved(numbers: N, distance: int) -> N:
@@ -188,19 +254,20 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {
-        "mode",
-        "peers",
-        "maars",
-        "retransmission",
-        "gateways",
-        "profiles",
-        "everybody",
-        "technologies",
-        "repeats",
-    }
-    return {field.name: getattr(section, field.name) for field in fields(configuration) if field.name not in made_here}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
+    made_here |= {"gateways", "profiles", "everybody", "technologies"}
+    names = [field.name for field in fields(configuration) if field.name not in made_here]
+    return {name: _told(getattr(section, name)) for name in names}
+
+
+def _told(value: Any) -> Any:
+    """What the engine is told in the place of a value of the file."""
+    return value.settings() if isinstance(value, ExtensionTable) else engine_settings(value)
 
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:
     return RetransmissionConstants(**_same_names(RetransmissionConstants, section))
+
+
+def _multicast(section: Multicast, access: tuple[str, ...]) -> MulticastConfiguration:
+    return MulticastConfiguration(**_same_names(MulticastConfiguration, section), access=access)

@@ -7,22 +7,37 @@ about that), so that one run tells of wrong values and of contradictions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from sojourn.daemon import contradictions_proxy as proxy
-from sojourn.dataplane.settings import LinuxSettings
-from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_pool
+from sojourn.daemon import contradictions_ways as ways
+from sojourn.dataplane.multicast import INTERFACES
+from sojourn.dataplane.settings import LinuxSettings, marks
+from sojourn.engines.configuration import MulticastConfiguration
+from sojourn.files.fields import (
+    duration_text,
+    parse_address,
+    parse_duration,
+    parse_ipv4_pool,
+    parse_name_server,
+    parse_pool,
+)
 from sojourn.files.raw import readable, tables
 from sojourn.files.raw import table as table_of
 from sojourn.files.toml import Fault
-from sojourn.wire.addresses import Address, Prefix, text
-from sojourn.wire.units import SECOND
+from sojourn.wire.addresses import Address, Prefix, is_ipv4, text
+from sojourn.wire.units import MILLISECOND, SECOND
 
 LIFETIME_UNIT = 4 * SECOND
 LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
 """The Lifetime field counts 4 s in 16 bits (RFC 6275 6.1.7); all ones would mean for ever, so it is not offered."""
 _RESERVED_TABLES = (253, 254, 255)
+LEASE_MIN = 10 * SECOND
+"""Half of it is the time in which a node renews."""
 ROUTER_LIFETIME_MAX = 9000 * SECOND
+RESPONSE_MAX = 32 * SECOND
+"""The Maximum Response Code counts milliseconds up to 32767; beyond it is less exact (RFC 3810 5.1.3)."""
 
 
 def find(data: Mapping[str, Any]) -> list[Fault]:
@@ -37,14 +52,21 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _peers(maar)
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
+    faults += [*ways.gateway(mag), *ways.anchor(lma)]
     for role, table in (("maar", maar), ("mag", mag)):
         faults += _access(role, table)
+        faults += _access_points(role, table)
         faults += _lifetime((role, "lifetime"), table.get("lifetime"))
         faults += _advertised(role, table)
+        faults += _multicast(role, table)
+        faults += _dhcp(role, table)
     for role, table in (("cmd", cmd), ("lma", lma)):
         faults += _lifetime((role, "lifetime_max"), table.get("lifetime_max"))
     for role, table in (("maar", maar), ("mag", mag), ("lma", lma)):
         faults += _kernel(role, table_of(table.get("kernel")))
+    faults += [*_lease("maar", maar), *_lease("mag", mag)]
+    faults += _delegation(maar)
+    faults += _ipv4(maar)
     faults += _domain(cmd)
     return faults
 
@@ -54,6 +76,10 @@ def _forwarding(data: Mapping[str, Any]) -> Iterator[Fault]:
     roles = [role for role in ("maar", "mag", "lma") if role in data]
     for role in roles[1:]:
         yield Fault((role,), f"[{roles[0]}] forwards on this machine already", "expected one of [maar], [mag], [lma]")
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _own_address(maar: Mapping[str, Any], cmd: Mapping[str, Any]) -> Iterator[Fault]:
@@ -135,6 +161,17 @@ def _access(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault((role, "access", index), f"{name!r} is there twice", "expected every interface once")
 
 
+def _access_points(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    access, seen = table.get("access"), set[str]()
+    for index, point in enumerate(tables(table.get("hostapd"))):
+        interface, control = point.get("interface"), point.get("control")
+        if isinstance(access, list) and isinstance(interface, str) and interface not in access:
+            yield Fault((role, "hostapd", index, "interface"), f"{interface!r} is not in {role}.access", "expected one")
+        if isinstance(control, str) and control in seen:
+            yield Fault((role, "hostapd", index, "control"), f"{control!r} is there twice", "expected each once")
+        seen.add(str(control))
+
+
 def _lifetime(key: tuple[str, str], value: object) -> Iterator[Fault]:
     """The wire counts 4 s; a number that it cannot say becomes another one."""
     duration = None if value is None else readable(parse_duration, value)
@@ -178,6 +215,122 @@ def _advertised(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
         )
 
 
+def _multicast(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    """Which way is up, and times that MLD can say."""
+    multicast, access = table_of(table.get("multicast")), table.get("access")
+    upstream = multicast.get("upstream")
+    if isinstance(access, list) and upstream in access:
+        yield Fault(
+            (role, "multicast", "upstream"),
+            f"{upstream!r} is one of {role}.access",
+            "expected an interface towards the core: groups come from there and go to the nodes",
+        )
+    if "multicast" in table and isinstance(access, list) and len(access) >= INTERFACES:
+        yield Fault(
+            (role, "access"),
+            f"names {len(access)} interfaces",
+            f"expected at most {INTERFACES - 1}, between which the kernel routes multicast",
+        )
+    written = {key: value for key, value in multicast.items() if str(key).endswith("_interval")}
+    times = {key: readable(parse_duration, value) for key, value in written.items()}
+    interval = times.pop("query_interval", None) or MulticastConfiguration("", ()).query_interval
+    for key, duration in times.items():
+        if duration is not None and not MILLISECOND <= duration <= RESPONSE_MAX:
+            yield Fault((role, "multicast", key), f"{written[key]!r} is not possible here", 'expected "1ms" to "32s"')
+        elif duration is not None and duration >= interval:
+            yield Fault(
+                (role, "multicast", key),
+                f"{written[key]!r} is not less than the query_interval of {duration_text(interval)}",
+                "expected less, so that nodes have answered before they are asked again (RFC 3810 9.3)",
+            )
+
+
+def _dhcp(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    """What nodes are told, and how they are to have addresses."""
+    dhcpv6 = table.get("dhcpv6", "off")
+    if table.get("slaac", True) is False and dhcpv6 in ("off", "stateless"):
+        yield Fault(
+            (role, "slaac"),
+            f"false, while dhcpv6 is {dhcpv6!r}, so that no node gets an address",
+            'expected dhcpv6 = "stateful", or slaac = true',
+        )
+    servers = [readable(parse_name_server, item) for item in _list(table.get("dns"))]
+    for wanted, unheard, how in (
+        (
+            True,
+            "ipv4_pool" not in table and table.get("ipv4") is not True,
+            "an ipv4_pool" if role == "maar" else "ipv4",
+        ),
+        (False, dhcpv6 == "off", 'dhcpv6 = "stateless" or "stateful"'),
+    ):
+        if unheard and any(server is not None and is_ipv4(server) is wanted for server in servers):
+            family = "IPv4" if wanted else "IPv6"
+            yield Fault((role, "dns"), f"no node is told of the {family} ones", f"it takes {how}", note=True)
+
+
+def _lease(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    """A lease that ends before it is renewed."""
+    lease = readable(parse_duration, table["dhcp_lease"]) if "dhcp_lease" in table else None
+    if lease is not None and lease < LEASE_MIN:
+        shortest = duration_text(LEASE_MIN)
+        yield Fault((role, "dhcp_lease"), f"{table['dhcp_lease']!r} is too short", f'expected at least "{shortest}"')
+
+
+def _delegation(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """The part of the pool that is for nodes which are routers."""
+    delegated, pool = readable(parse_pool, maar.get("delegated_pool")), readable(parse_pool, maar.get("pool"))
+    if delegated is None:
+        return
+    key = ("maar", "delegated_pool")
+    if maar.get("dhcpv6", "off") in ("off", "stateless"):
+        yield Fault(key, "needs dhcpv6 to be asked for", 'expected dhcpv6 = "stateful"')
+    if pool and (not pool.contains(delegated) or pool == delegated):
+        yield Fault(key, f"{delegated} is not a part of the pool {pool}", "expected a part of it, with room beside it")
+    length, own = maar.get("delegated_length", 60), maar.get("prefix_length", 64)
+    if isinstance(length, int) and isinstance(own, int) and length >= own:
+        yield Fault(
+            ("maar", "delegated_length"),
+            f"{length} is not less than the prefix_length {own}",
+            "expected prefixes with room for several of those that nodes have themselves",
+        )
+    if isinstance(length, int) and delegated.length > length:
+        yield Fault(key, f"{delegated} has no room for a /{length} (delegated_length)", "expected a larger part")
+
+
+def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """IPv4 addresses of nodes: pools that do not overlap, and the means to forward them."""
+    pools: list[tuple[tuple[str | int, ...], Prefix]] = []
+    peers = tables(maar.get("peers"))
+    entries: list[tuple[tuple[str | int, ...], object]] = [(("maar", "ipv4_pool"), maar.get("ipv4_pool"))]
+    entries.append((("maar", "lma_ipv4_pool"), maar.get("lma_ipv4_pool")))
+    entries += [(("maar", "peers", index, "ipv4_pool"), peer.get("ipv4_pool")) for index, peer in enumerate(peers)]
+    for key, value in entries:
+        pool = readable(parse_ipv4_pool, value)
+        if pool is None:
+            continue
+        if any(pool.contains(other) or other.contains(pool) for _, other in pools):
+            yield Fault(key, f"{pool} overlaps another one", "expected pools of which no address has two owners")
+        pools.append((key, pool))
+    if not pools:
+        return
+    if maar.get("counters") is False and maar.get("backend") != "memory":
+        yield Fault(pools[0][0], "needs nf_tables, which counters = false forbids", "expected counters = true")
+    if maar.get("backend") == "ip6tnl":
+        yield Fault(
+            ("maar", "backend"), "'ip6tnl' leads no IPv4, and there is an ipv4_pool", 'expected "auto" or "seg6"'
+        )
+    kernel = table_of(maar.get("kernel"))
+    mask, mark = kernel.get("mark_mask", LinuxSettings.mark_mask), kernel.get("mark", LinuxSettings.mark)
+    if isinstance(mask, int) and isinstance(mark, int) and 0 < mask < 1 << 32:
+        room = len(list(islice(marks(mark, mask), len(peers) + 1)))
+        if room < len(peers) + 1:
+            yield Fault(
+                ("maar", "kernel", "mark_mask"),
+                f"{mask:#x} has room for {room} other routers, and there are {len(peers) + 1} with the database",
+                "expected a mask of more bits",
+            )
+
+
 def _kernel(role: str, kernel: Mapping[str, Any]) -> Iterator[Fault]:
     """Numbers of the kernel that are taken, or that do not go together."""
     first, mark, mask = (kernel.get(key) for key in ("first_table", "mark", "mark_mask"))
@@ -190,15 +343,20 @@ def _kernel(role: str, kernel: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(
             (role, "kernel", "mark"), f"{mark:#x} has bits outside of mark_mask {mask:#x}", "expected bits of it"
         )
-    loop = kernel.get("loop")
-    if isinstance(loop, list) and len(loop) == 2 and loop[0] == loop[1]:
-        yield Fault((role, "kernel", "loop"), f"{loop[0]!r} is there twice", "expected two names")
+    seen: set[str] = set()
+    for key, standard in (("loop", LinuxSettings.loop), ("tunnels", LinuxSettings.tunnels)):
+        names = kernel.get(key, list(standard))
+        for name in names if isinstance(names, list) else ():
+            if name in seen:
+                yield Fault((role, "kernel", key), f"{name!r} is there twice", "expected four names")
+            seen.add(str(name))
 
 
 def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
     """Every prefix has one owner, every router is there once."""
     own = readable(parse_address, cmd.get("address"))
     pools: list[tuple[int, Prefix]] = []
+    ipv4_pools: list[tuple[int, Prefix]] = []
     addresses: dict[Address, int] = {}
     entries = tables(cmd.get("maars"))
     if isinstance(cmd.get("maars"), list) and not entries:
@@ -208,14 +366,12 @@ def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
         if address:
             yield from _domain_address(index, address, own, addresses)
         if pool:
-            for other, theirs in pools:
-                if pool.contains(theirs) or theirs.contains(pool):
-                    yield Fault(
-                        ("cmd", "maars", index, "pool"),
-                        f"{pool} overlaps {theirs} of maars[{other}]",
-                        "expected pools of which no prefix has two owners",
-                    )
+            yield from _domain_pool(("cmd", "maars", index, "pool"), pool, pools)
             pools.append((index, pool))
+        ipv4_pool = readable(parse_ipv4_pool, entry.get("ipv4_pool"))
+        if ipv4_pool:
+            yield from _domain_pool(("cmd", "maars", index, "ipv4_pool"), ipv4_pool, ipv4_pools)
+            ipv4_pools.append((index, ipv4_pool))
     for index, pool in pools:
         for address, other in addresses.items():
             if pool.covers(address):
@@ -224,6 +380,13 @@ def _domain(cmd: Mapping[str, Any]) -> Iterator[Fault]:
                     f"{pool} contains the address {text(address)} of maars[{other}]",
                     "expected pools without addresses of routers",
                 )
+
+
+def _domain_pool(key: tuple[str | int, ...], pool: Prefix, seen: list[tuple[int, Prefix]]) -> Iterator[Fault]:
+    for other, theirs in seen:
+        if pool.contains(theirs) or theirs.contains(pool):
+            wrong = f"{pool} overlaps {theirs} of maars[{other}]"
+            yield Fault(key, wrong, "expected pools of which no prefix has two owners")
 
 
 def _domain_address(index: int, address: Address, own: Address | None, seen: dict[Address, int]) -> Iterator[Fault]:

@@ -77,6 +77,7 @@ class Daemon:
         self._failed = False
         self._refused: dict[str, int] = {}
         self._repeats: dict[str, Repeats] = {}
+        self._heard: dict[str, bool] = {}
 
     async def main(self) -> int:
         """Start, serve, stop."""
@@ -118,6 +119,8 @@ class Daemon:
                 started.append(role)
                 for thing in removed:
                     self.log.say("info", "removed", role=role.name, what=thing)
+                if isinstance(role.dataplane, LinuxDataplane):
+                    self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
         except StartError:
             for role in self.roles:
                 if role in started:
@@ -215,6 +218,7 @@ class Daemon:
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
             self._tell_refusals()
+            self._tell_access_points()
 
     def _tell_refusals(self, at_last: bool = False) -> None:
         """What was dropped before it became an event is told now and then, as a count."""
@@ -227,6 +231,15 @@ class Daemon:
             if name.endswith(_QUIET_REFUSALS) and count > before:
                 self.log.say("warning", "refused", counter=name, count=count - before)
                 self._refused[name] = count
+
+    def _tell_access_points(self) -> None:
+        """Which access points are there is told when it changes; that one is not there is also told at first."""
+        for role in self.roles:
+            for point in role.host.access_points.points:
+                if self._heard.setdefault(point.control, True) != point.heard:
+                    self._heard[point.control] = point.heard
+                    level, word = ("info", "heard") if point.heard else ("warning", "unreachable")
+                    self.log.say(level, f"access-point-{word}", role=role.name, control=point.control)
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Nothing that a peer, a user or the kernel does leads here. Whoever supervises us starts us again."""

@@ -9,13 +9,14 @@ import os
 import socket
 from pathlib import Path
 
-from sojourn.daemon.configuration import Configuration
+from sojourn.daemon.configuration import Configuration, speaks_ipv4
 from sojourn.daemon.model import ROLES
 from sojourn.files.sections import Key
 from sojourn.files.toml import ConfigurationError, Problem
 from sojourn.wire.addresses import Address, text
 
 LOOPBACK = "lo"
+_STRICT = 1
 _TENTATIVE_OR_FAILED = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED
 
 
@@ -33,6 +34,10 @@ def look(configuration: Configuration) -> list[Problem]:
             problems += _address(configuration, (role, "address"), section.address, addresses)
             for index, interface in enumerate(getattr(section, "access", ())):
                 problems += _interface(configuration, (role, "access", index), interface)
+            if getattr(section, "multicast", None):
+                problems += _interface(configuration, (role, "multicast", "upstream"), section.multicast.upstream)
+    if file.maar and speaks_ipv4(file.maar):
+        problems += _reverse_path(configuration, {*file.maar.access, *file.maar.kernel.loop, LOOPBACK})
     for key in ("control", "store", "events"):
         problems += _directory(configuration, key, getattr(file, key))
     return problems
@@ -86,6 +91,34 @@ def _interface(configuration: Configuration, key: Key, name: str) -> list[Proble
         here = ", ".join(name for _, name in socket.if_nameindex() if name != LOOPBACK) or "none but lo"
         return [configuration.problem(key, f"there is no interface {name!r}", f"this machine has: {here}")]
     return []
+
+
+def _reverse_path(configuration: Configuration, spared: set[str]) -> list[Problem]:
+    """IPv4 out of a tunnel comes in where its source is not: the kernel may be set to drop that everywhere."""
+    of_all = _filtering("all")
+    others = [name for _, name in socket.if_nameindex() if name not in spared]
+    values = {name: max(of_all, _filtering(name)) for name in others}
+    strict = bool(values) and all(value == _STRICT for value in values.values())
+    loose = bool(values) and all(values.values()) and not _default_route()
+    if not strict and not loose:
+        return []
+    why = "" if strict else ", as no route leads back to where it comes from"
+    wrong = f"net.ipv4.conf.*.rp_filter makes the kernel drop what comes out of tunnels{why}"
+    remedy = "set net.ipv4.conf.all.rp_filter=0 and the same for the interfaces of the core"
+    remedy += "" if strict else ", or a default route"
+    return [configuration.problem(("maar", "ipv4_pool"), wrong, remedy)]
+
+
+def _filtering(interface: str) -> int:
+    try:
+        return int(Path(f"/proc/sys/net/ipv4/conf/{interface}/rp_filter").read_text())
+    except (OSError, ValueError):  # it went away
+        return 0
+
+
+def _default_route() -> bool:
+    lines = Path("/proc/thread-self/net/route").read_text().splitlines()[1:]
+    return any(line.split()[1] == "00000000" and line.split()[7] == "00000000" for line in lines)
 
 
 def _directory(configuration: Configuration, key: str, path: str) -> list[Problem]:

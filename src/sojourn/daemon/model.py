@@ -6,124 +6,97 @@ the engines' configuration has that field's name and default; a test walks the f
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
-from pydantic import Field, Strict
-
+from sojourn.daemon import model_extensions as extensions
+from sojourn.daemon import model_ways as ways
+from sojourn.daemon.engine_keys import as_the_engine
+from sojourn.daemon.kinds import (
+    BackendField,
+    CountField,
+    DelegatedField,
+    Dhcpv6Field,
+    FewField,
+    HoldField,
+    IdentifiersField,
+    LengthField,
+    LogField,
+    LogFormatField,
+    MarkField,
+    ModeField,
+    MtuField,
+    NexthopField,
+    OctetField,
+    PairField,
+    PriorityField,
+    RobustnessField,
+    SecondsField,
+    TableField,
+    ToleranceField,
+)
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
     CmdConfiguration,
     LmaConfiguration,
     MaarConfiguration,
     MagConfiguration,
+    MulticastConfiguration,
     RetransmissionConstants,
 )
 from sojourn.files.fields import (
     AddressField,
+    DomainsField,
     DurationField,
     Expected,
     IdentifierField,
     InterfaceField,
+    Ipv4PoolField,
     LinkLayerField,
     LinkLocalField,
     NameField,
+    NameServersField,
     PathField,
     PoolField,
     PrefixField,
     SocketField,
     SwitchField,
     TextField,
-    duration_text,
 )
 from sojourn.files.sections import Layout, Section, setting
-from sojourn.wire.addresses import link_layer_text, text
-
-ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator"],
-    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), the same in the whole domain', "proxy"),
-]
-LogField: TypeAlias = Annotated[
-    Literal["debug", "info", "warning", "error"], Expected('"debug", "info", "warning" or "error"', "info")
-]
-LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
-IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
-ToleranceField: TypeAlias = Annotated[
-    Literal["mad-pmipv6", "oai-pmipv6", "inet", "umip-dsmip"] | None,
-    Expected('"mad-pmipv6", "oai-pmipv6", "inet" or "umip-dsmip"', "mad-pmipv6"),
-]
-BackendField: TypeAlias = Annotated[Literal["seg6", "memory"], Expected('"seg6" or "memory"', "seg6")]
-CountField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
-]
-FewField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=64), Expected("a whole number from 1 to 64", 8)]
-MtuField: TypeAlias = Annotated[
-    int,
-    Strict(),
-    Field(ge=1320, le=65535),
-    Expected("a number of octets from 1320 (1280 and a tunnel) to 65535", 1500),
-]
-LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=48, le=64), Expected("a whole number from 48 to 64", 64)]
-LoopField: TypeAlias = Annotated[
-    tuple[InterfaceField, InterfaceField], Expected("two names of interfaces", ["sojourn0", "sojourn1"])
-]
-TableField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - 7), Expected("a whole number, and five after it, but not 253 to 255", 50)
-]
-PriorityField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=32_000), Expected("a whole number from 1 to 32000", 9)
-]
-NexthopField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - (1 << 24)), Expected("a whole number below 2^32 - 2^24", 0x8C000000)
-]
-MarkField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=1, le=(1 << 32) - 1), Expected("a whole number of 32 bits, not 0", 0x8C0000)
-]
-HoldField: TypeAlias = Annotated[
-    int, Strict(), Field(ge=4096, le=1 << 30), Expected("a number of octets from 4096 to 2^30", 1 << 20)
-]
-SecondsField: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=60), Expected("a whole number from 1 to 60", 5)]
-OctetField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=255), Expected("a whole number from 0 to 255", 4)]
-
-
-def _default(configuration: type, name: str) -> Any:
-    """The engines' own default for `name`, as it is written in a file."""
-    field = next(field for field in fields(configuration) if field.name == name)
-    assert field.default is not MISSING
-    match field.type:
-        case "Duration":
-            return duration_text(field.default)
-        case "Address":
-            return text(field.default)
-        case "LinkLayer":
-            return link_layer_text(field.default)
-        case _:
-            return getattr(field.default, "value", field.default)
-
-
-def _as_the_engine(configuration: type, name: str, about: str, example: object) -> Any:
-    examples = None if example is None else [example]
-    return Field(_default(configuration, name), validate_default=True, description=about, examples=examples)
 
 
 def _retransmission(name: str, about: str) -> Any:
-    return _as_the_engine(RetransmissionConstants, name, about, None)
+    return as_the_engine(RetransmissionConstants, name, about, None)
 
 
 def _maar(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MaarConfiguration, name, about, example)
+    return as_the_engine(MaarConfiguration, name, about, example)
 
 
 def _cmd(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(CmdConfiguration, name, about, example)
+    return as_the_engine(CmdConfiguration, name, about, example)
+
+
+def _multicast(name: str, about: str) -> Any:
+    return as_the_engine(MulticastConfiguration, name, about, None)
 
 
 def _mag(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(MagConfiguration, name, about, example)
+    return as_the_engine(MagConfiguration, name, about, example)
 
 
 def _lma(name: str, about: str, example: object = None) -> Any:
-    return _as_the_engine(LmaConfiguration, name, about, example)
+    return as_the_engine(LmaConfiguration, name, about, example)
+
+
+def _tolerate(example: str) -> Any:
+    about = "Understand this other implementation where it departs from the RFCs; what is overlooked is counted."
+    return setting(about, None, example=example)
+
+
+def _tolerate_this() -> Any:
+    about = "Understand this router as that implementation, whatever `tolerate` says of all others."
+    return setting(about, None, example="oai-pmipv6")
 
 
 class Retransmission(Section):
@@ -145,18 +118,65 @@ class Peer(Section):
     pool: PoolField | None = setting(
         "Its pool: prefixes outside of it are not believed to be anchored there.", None, example="2001:db8:a200::/48"
     )
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "Its pool of IPv4 addresses; without it no node keeps one of these here.", None, example="10.2.0.0/16"
+    )
+    tolerate: ToleranceField = _tolerate_this()
+
+
+class Multicast(Section):
+    """Multicast to the nodes (RFC 4605), switched on by this table. Times and robustness as in RFC 3810 9."""
+
+    upstream: InterfaceField = setting(
+        "The interface towards multicast routers: groups are joined there, and their packets come from there.",
+        example="core0",
+    )
+    query_interval: DurationField = _multicast("query_interval", "Between two questions to all nodes of a link.")
+    query_response_interval: DurationField = _multicast(
+        "query_response_interval", "So long nodes may take to answer these."
+    )
+    last_listener_query_interval: DurationField = _multicast(
+        "last_listener_query_interval",
+        "The same, when a group seems to have lost its last listener; and until a node "
+        "that attached and did not answer is asked again.",
+    )
+    robustness: RobustnessField = _multicast("robustness", "So many messages in a row, but one, may get lost.")
+    groups: CountField = _multicast("groups", "Most groups that all nodes together listen to.")
+    groups_per_node: CountField = _multicast("groups_per_node", "Most groups of one node.")
+    sources_per_node: CountField = _multicast(
+        "sources_per_node", "Most sources that one node names, in all its groups together."
+    )
+
+
+class AccessPoint(Section):
+    """A hostapd in the daemon's network namespace: it says which stations came, who they are, and which left."""
+
+    control: SocketField = setting(
+        "Its control socket for one interface (`ctrl_interface` of hostapd.conf).", example="/run/hostapd/wlan0"
+    )
+    interface: InterfaceField = setting(
+        "The access interface on which its stations are: its own, or the bridge that it is in.", example="br-lan"
+    )
 
 
 class Kernel(Section):
     """Numbers and names in the kernel that are the daemon's own; to be changed where something else uses them."""
 
-    loop: LoopField = setting("A veth pair of the daemon's own.", ("sojourn0", "sojourn1"))
+    loop: PairField = setting("A veth pair of the daemon's own.", LinuxSettings.loop)
+    tunnels: PairField = setting(
+        "Its two ip6tnl devices, where the backend is that: into tunnels, out of tunnels.",
+        LinuxSettings.tunnels,
+        example=["sojourn2", "sojourn3"],
+    )
     first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
         "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
         Priorities.inner_spoofing,
     )
-    nexthops: NexthopField = setting("Nexthop objects have this number and 2^24 - 1 more.", LinuxSettings.nexthops)
+    nexthops: NexthopField = setting(
+        "Nexthop objects have this number and 2^24 - 1 more; behind them come as many again, twice, for groups.",
+        LinuxSettings.nexthops,
+    )
     mark: MarkField = setting("The packet mark of what is too big for a tunnel.", LinuxSettings.mark)
     mark_mask: MarkField = setting("The bits of packet marks that are the daemon's own.", LinuxSettings.mark_mask)
     hold_octets: HoldField = setting("Kernel memory for the packets of one node that wait.", LinuxSettings.hold_octets)
@@ -171,20 +191,27 @@ class Maar(Section):
     access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
         "The interfaces on which nodes attach."
     )
+    hostapd: tuple[AccessPoint, ...] = setting(
+        "Access points on this machine, as tables `[[maar.hostapd]]`: their stations are known before their first "
+        "frame, and their leaving at once.",
+        (),
+    )
     cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
     mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
     )
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="mad-pmipv6",
+    tolerate: ToleranceField = _tolerate("mad-pmipv6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
     counters: SwitchField = setting(
-        "Use nf_tables. Without it no prefix is found idle, and packets too big for a tunnel are lost in silence.", True
+        "Use nf_tables. Without it no prefix is found idle, and with seg6 packets too big for a tunnel are lost in "
+        "silence.",
+        True,
     )
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
@@ -233,12 +260,42 @@ class Maar(Section):
     clock_window: DurationField = _maar("clock_window", "A larger difference to the database's clock is corrected.")
     prefix_length: LengthField = _maar("prefix_length", "Length of a node's prefix. Hosts make addresses from 64 only.")
     access_technology: OctetField = _maar("access_technology", "As told to the database (RFC 5213 8.5); 4 is Wi-Fi.")
+    dhcpv6: Dhcpv6Field = _maar(
+        "dhcpv6",
+        "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their own prefixes (IA_NA) and, "
+        "with a `delegated_pool`, prefixes for what is behind them (IA_PD). All routers of the domain answer as one.",
+    )
+    slaac: SwitchField = _maar("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
+    delegated_pool: PoolField | None = setting(
+        "A part of `pool`: a node that is a router gets a prefix from here and keeps it wherever it is.",
+        None,
+        example="2001:db8:a100:8000::/49",
+    )
+    delegated_length: DelegatedField = _maar("delegated_length", "Length of such a prefix, the same in the domain.")
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "A node that asks by DHCPv4 gets an address from here and keeps it wherever it is. The first address is the "
+        "default router of all of them. The network routes the pool to this router.",
+        None,
+        example="10.1.0.0/16",
+    )
+    lma_ipv4_pool: Ipv4PoolField | None = setting(
+        "Where `cmd` is the address of an LMA: its pool of IPv4 addresses, to ask for them as its gateways do.",
+        None,
+        example="10.9.0.0/16",
+    )
+    dhcp_lease: DurationField = _maar(
+        "dhcp_lease",
+        "Of IPv4 addresses and delegated prefixes; nodes renew at half of it. What is not renewed ends with it.",
+    )
     link_local: LinkLocalField = _maar(
         "link_local",
         "What all routers of the domain are called on access links (RFC 6543); the same everywhere.",
     )
     link_layer: LinkLayerField = _maar("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[maar.retransmission]`.", Retransmission())
+    multicast: Multicast | None = setting("Table `[maar.multicast]`; without it no multicast is forwarded.", None)
     kernel: Kernel = setting("Table `[maar.kernel]`.", Kernel())
 
 
@@ -248,6 +305,8 @@ class CmdMaar(Section):
     name: NameField = setting("For people.", "", example="ar1")
     address: AddressField = setting("Its Proxy-CoA: where its registrations come from.")
     pool: PoolField = setting("Its pool. It is refused a prefix outside, and no other router gets one inside.")
+    ipv4_pool: Ipv4PoolField | None = setting("Its pool of IPv4 addresses, likewise.", None, example="10.1.0.0/16")
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class Cmd(Section):
@@ -270,11 +329,7 @@ class Cmd(Section):
     )
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
     warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="mad-pmipv6",
-    )
+    tolerate: ToleranceField = _tolerate("mad-pmipv6")
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())
 
@@ -284,6 +339,11 @@ class MagEverybody(Section):
 
     service: SwitchField = setting("Mobility service: their home network everywhere. If not, they are visitors.", True)
     lma: AddressField | None = setting("Their LMA, if not that of the gateway.", None, example="2001:db8:f::2")
+    quality: extensions.QualityOfService | None = setting(
+        "Quality of service to ask for (RFC 7222); absent in a profile: that of everybody.",
+        None,
+        example={"dscp": 46, "downlink": 10_000_000},
+    )
 
 
 class MagProfile(MagEverybody):
@@ -305,6 +365,11 @@ class Mag(Section):
     lma: AddressField = setting("The Local Mobility Anchor.", example="2001:db8:f::1")
     access: Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["acc0"])] = setting(
         "The interfaces on which nodes attach."
+    )
+    hostapd: tuple[AccessPoint, ...] = setting(
+        "Access points on this machine, as tables `[[mag.hostapd]]`: their stations are known before their first "
+        "frame, and their leaving at once.",
+        (),
     )
     profiles: tuple[MagProfile, ...] = setting("Nodes that are known, as tables `[[mag.profiles]]`.", ())
     everybody: MagEverybody = setting("Table `[mag.everybody]`.", MagEverybody())
@@ -331,12 +396,12 @@ class Mag(Section):
         "link_local_of_lma",
         "The LMA says what this router is called on each node's link, instead of `link_local`.",
     )
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="oai-pmipv6",
+    tolerate: ToleranceField = _tolerate("oai-pmipv6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
     counters: SwitchField = setting(
         "Use nf_tables. Without it packets too big for a tunnel are lost in silence, and those for nodes that left are "
         "routed on.",
@@ -367,12 +432,52 @@ class Mag(Section):
     clock_window: DurationField = _mag("clock_window", "A larger difference to the LMA's clock is corrected.")
     prefix_length: LengthField = _mag("prefix_length", "Length of a visitor's prefix, and of every prefix counted.")
     access_technology: OctetField = _mag("access_technology", "As told to the LMA (RFC 5213 8.5); 4 is Wi-Fi.")
+    ipv4: SwitchField = _mag(
+        "ipv4",
+        "Ask the LMA for an IPv4 home address for every node; nodes get it by DHCPv4 (RFC 5844). All gateways alike.",
+    )
+    dhcp_lease: DurationField = _mag("dhcp_lease", "Of IPv4 addresses; nodes renew at half of it.")
     link_local: LinkLocalField = _mag(
         "link_local",
         "What all gateways of the domain are called on access links (RFC 6543); the same everywhere.",
     )
     link_layer: LinkLayerField = _mag("link_layer", "The link-layer address that goes with it (RFC 6543).")
+    dhcpv6: Dhcpv6Field = _mag(
+        "dhcpv6",
+        "What nodes get by DHCPv6: nothing, name servers, or also addresses out of their home prefixes (IA_NA). All "
+        "gateways of the domain answer as one.",
+    )
+    slaac: SwitchField = _mag("slaac", "Nodes make addresses of their prefixes by themselves. If not, by DHCPv6 only.")
+    dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
+    domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
+    multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
+    localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
+    transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
+    delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
+    bulk_registration: ways.MagBulkRegistration | None = setting("Table `[mag.bulk_registration]`.", None)
+    user_plane: ways.MagUserPlane | None = setting("Table `[mag.user_plane]`.", None)
+    flow_mobility: ways.MagFlowMobility | None = setting("Table `[mag.flow_mobility]`.", None)
+    multipath: ways.MagMultipath | None = setting("Table `[mag.multipath]`.", None)
     retransmission: Retransmission = setting("Table `[mag.retransmission]`.", Retransmission())
+    heartbeat: extensions.Heartbeat | None = setting("Table `[mag.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.MagRevocation | None = setting("Table `[mag.revocation]`; absent: there is none.", None)
+    update_notification: SwitchField = _mag(
+        "update_notification", "Do what Update Notifications of the LMA ask for (RFC 7077)."
+    )
+    lma_timers: SwitchField = _mag("lma_timers", "Take timers from the LMA (RFC 8127).")
+    renumbering: SwitchField = _mag(
+        "renumbering", "Take other prefixes for a node (RFC 8191); needs `update_notification`."
+    )
+    prefix_retirement: DurationField = _mag("prefix_retirement", "So long the prefixes of before work here.")
+    redirect_anchors: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:f::2"])] = setting(
+        "The LMAs that the LMA may assign to nodes (RFC 6463); absent: this gateway is not redirected.", ()
+    )
+    access_networks: tuple[extensions.Network, ...] = setting(
+        "What the LMA is told of the networks here (RFC 6757), as tables `[[mag.access_networks]]`.", ()
+    )
+    vendor_options: tuple[extensions.Vendor, ...] = setting(
+        "Carried in all registrations (RFC 5094), as tables `[[mag.vendor_options]]`; eight at most.", ()
+    )
     kernel: Kernel = setting("Table `[mag.kernel]`.", Kernel())
 
 
@@ -384,6 +489,7 @@ class LmaGateway(Section):
     care_of: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:b1::2"])] = setting(
         "More tunnel ends of it, which it may name in an Alternate Care-of Address option.", ()
     )
+    tolerate: ToleranceField = _tolerate_this()
 
 
 class LmaEverybody(Section):
@@ -420,6 +526,12 @@ class Lma(Section):
     profiles: tuple[LmaProfile, ...] = setting("Nodes that are known, as tables `[[lma.profiles]]`.", ())
     everybody: LmaEverybody = setting("Table `[lma.everybody]`.", LmaEverybody())
     known_only: SwitchField = setting("Nodes without a profile are unknown here (status 153).", False)
+    ipv4_pool: Ipv4PoolField | None = setting(
+        "Nodes get IPv4 home addresses from here where gateways ask for them; the first address is the default router "
+        "of all of them. The network routes the pool to this machine.",
+        None,
+        example="10.9.0.0/16",
+    )
     lifetime_max: DurationField = _lma("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     min_delay_before_bce_delete: DurationField = _lma(
         "min_delay_before_bce_delete",
@@ -445,13 +557,39 @@ class Lma(Section):
     prefixes_per_session: FewField = _lma("prefixes_per_session", "Most prefixes that a session may ask for by name.")
     prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
-    mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
-    tolerate: ToleranceField = setting(
-        "Understand this other implementation where it departs from the RFCs; what is overlooked is counted.",
-        None,
-        example="oai-pmipv6",
+    heartbeat: extensions.Heartbeat | None = setting("Table `[lma.heartbeat]`; absent: none are sent.", None)
+    revocation: extensions.LmaRevocation | None = setting("Table `[lma.revocation]`; absent: there is none.", None)
+    update_notification: extensions.Notification | None = setting(
+        "Table `[lma.update_notification]`; absent: none are sent.", None
     )
-    backend: BackendField = setting("What carries out forwarding: the kernel, or (for trying out) nothing.", "seg6")
+    mag_timers: extensions.Timers | None = setting("Table `[lma.mag_timers]`; absent: gateways have their own.", None)
+    renumbering: extensions.Renumbering | None = setting(
+        "Table `[lma.renumbering]`; absent: prefixes never change. It needs `[lma.update_notification]`.", None
+    )
+    redirect: extensions.Redirect | None = setting("Table `[lma.redirect]`; absent: no LMA is assigned.", None)
+    access_network: extensions.Networks | None = setting(
+        "Table `[lma.access_network]`; absent: what gateways say of their networks is passed over.", None
+    )
+    quality: extensions.QualityLimits | None = setting(
+        "Table `[lma.quality]`; absent: requests for quality of service are passed over.", None
+    )
+    vendors: Annotated[tuple[extensions.EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
+        "Private enterprise numbers whose options are kept, shown and returned (RFC 5094).", ()
+    )
+    localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
+    transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
+    delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
+    bulk_registration: ways.LmaBulkRegistration | None = setting("Table `[lma.bulk_registration]`.", None)
+    user_plane: ways.LmaUserPlane | None = setting("Table `[lma.user_plane]`.", None)
+    flow_mobility: ways.LmaFlowMobility | None = setting("Table `[lma.flow_mobility]`.", None)
+    multipath: ways.LmaMultipath | None = setting("Table `[lma.multipath]`.", None)
+    mtu: MtuField = setting("MTU of the core, between the LMA and its gateways.", LinuxSettings.mtu)
+    tolerate: ToleranceField = _tolerate("oai-pmipv6")
+    backend: BackendField = setting(
+        "What tunnels: the kernel's SRv6 code, its ip6tnl devices, the first of these that it has, or (for trying out) "
+        "nothing. Routers with different ones understand each other.",
+        "auto",
+    )
     counters: SwitchField = setting("Use nf_tables. Without it packets too big for a tunnel are lost in silence.", True)
     keep_forwarding: SwitchField = setting(
         "An orderly stop leaves forwarding as it is, as a crash does; the next start takes it up.",
@@ -496,7 +634,9 @@ LAYOUT = Layout(
         ("the top", File),
         ("[maar]", Maar),
         ("[[maar.peers]]", Peer),
+        ("[[maar.hostapd]]", AccessPoint),
         ("[maar.retransmission]", Retransmission),
+        ("[maar.multicast]", Multicast),
         ("[maar.kernel]", Kernel),
         ("[cmd]", Cmd),
         ("[[cmd.maars]]", CmdMaar),
@@ -504,12 +644,42 @@ LAYOUT = Layout(
         ("[mag]", Mag),
         ("[[mag.profiles]]", MagProfile),
         ("[mag.everybody]", MagEverybody),
+        ("[[mag.hostapd]]", AccessPoint),
         ("[mag.retransmission]", Retransmission),
+        ("[mag.multicast]", Multicast),
+        ("[mag.localized_routing]", ways.MagLocalizedRouting),
+        ("[mag.transient_bindings]", ways.MagTransientBindings),
+        ("[mag.delegation]", ways.MagDelegation),
+        ("[mag.bulk_registration]", ways.MagBulkRegistration),
+        ("[mag.user_plane]", ways.MagUserPlane),
+        ("[mag.flow_mobility]", ways.MagFlowMobility),
+        ("[mag.multipath]", ways.MagMultipath),
         ("[mag.kernel]", Kernel),
+        ("[mag.heartbeat]", extensions.Heartbeat),
+        ("[mag.revocation]", extensions.MagRevocation),
+        ("[[mag.access_networks]]", extensions.Network),
+        ("[[mag.vendor_options]]", extensions.Vendor),
+        ("[mag.everybody.quality]", extensions.QualityOfService),
         ("[lma]", Lma),
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
+        ("[lma.localized_routing]", ways.LmaLocalizedRouting),
+        ("[lma.transient_bindings]", ways.LmaTransientBindings),
+        ("[lma.delegation]", ways.LmaDelegation),
+        ("[lma.bulk_registration]", ways.LmaBulkRegistration),
+        ("[lma.user_plane]", ways.LmaUserPlane),
+        ("[lma.flow_mobility]", ways.LmaFlowMobility),
+        ("[lma.multipath]", ways.LmaMultipath),
         ("[lma.kernel]", Kernel),
+        ("[lma.heartbeat]", extensions.Heartbeat),
+        ("[lma.revocation]", extensions.LmaRevocation),
+        ("[[lma.revocation.authorized]]", extensions.Authorized),
+        ("[lma.update_notification]", extensions.Notification),
+        ("[lma.mag_timers]", extensions.Timers),
+        ("[lma.renumbering]", extensions.Renumbering),
+        ("[lma.redirect]", extensions.Redirect),
+        ("[lma.access_network]", extensions.Networks),
+        ("[lma.quality]", extensions.QualityLimits),
     ),
 )

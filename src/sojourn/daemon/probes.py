@@ -12,11 +12,12 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from sojourn.core.effects import EnsureCounter
+from sojourn.dataplane import filters
 from sojourn.dataplane.links import add_veth, raise_quiet
-from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
+from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -28,6 +29,7 @@ from sojourn.dataplane.netlink import (
     open_netlink,
     split,
 )
+from sojourn.dataplane.nftables import Nftables
 from sojourn.dataplane.objects import (
     RTM_GETNEXTHOP,
     RTM_GETROUTE,
@@ -38,6 +40,8 @@ from sojourn.dataplane.objects import (
     parse_route,
     routes_request,
 )
+from sojourn.dataplane.settings import LinuxSettings
+from sojourn.dataplane.tunnels import BACKENDS, Ip6tnlTunnels, Seg6Tunnels, Tunnels
 from sojourn.wire.addresses import address, prefix
 
 OK, SPARED, DEGRADED, MISSING = "ok", "not needed", "degraded", "missing"
@@ -49,6 +53,7 @@ _IFF_UP = 1
 _NEW = NLM_F_CREATE | NLM_F_EXCL
 _TABLE, _LOCAL_TABLE = 1400, 1401
 _PEER, _PREFIX, _SOURCE = address("2001:db8:ffff::1"), prefix("2001:db8:fffe::/64"), prefix("2001:db8:fffd::/64")
+_GATEWAY = address("fe80::1")
 _MOBILITY = 135
 _ETHER_IPV6 = 0x86DD
 _NETLINK_GENERIC = 16
@@ -82,8 +87,10 @@ class Probe:
     remedy: str
     run: Callable[[], str]
     needed: bool = True
-    backend: bool = False
-    """Part of the data plane ``seg6``."""
+    without: str = MISSING
+    """What the lack of something that is needed amounts to."""
+    backends: tuple[str, ...] = ()
+    """The data planes that it is a part of."""
 
     def find(self) -> Finding:
         """Try it."""
@@ -93,14 +100,23 @@ class Probe:
             state = DEGRADED if self.needed else SPARED
             return Finding(self.name, state, self.used_for, self.needed, str(shortfall), self.remedy)
         except OSError as error:
-            state = MISSING if self.needed else SPARED
+            state = self.without if self.needed else SPARED
             reason = (error.strerror or str(error)).rstrip(".")
             return Finding(self.name, state, self.used_for, self.needed, reason, self.remedy)
 
 
 def find_all() -> list[Finding]:
     """Try everything. To be called in a network namespace of its own, with the right to change it."""
-    return [probe.find() for probe in PROBES]
+    findings = [probe.find() for probe in PROBES]
+    backend = backend_of(findings)
+    return [_spared(probe, finding, backend) for probe, finding in zip(PROBES, findings, strict=True)]
+
+
+def _spared(probe: Probe, finding: Finding, backend: str) -> Finding:
+    """What only another data plane than the one that works here would need is not needed."""
+    if finding.state == OK or not backend or not probe.backends or backend in probe.backends:
+        return finding
+    return replace(finding, state=SPARED, needed=False, remedy=f"{backend} does it here")
 
 
 def untried(reason: str) -> list[Finding]:
@@ -113,8 +129,11 @@ def untried(reason: str) -> list[Finding]:
 
 def backend_of(findings: list[Finding]) -> str:
     """The data plane that a MAAR would get here; empty when there is none."""
-    needed = {probe.name for probe in PROBES if probe.backend}
-    return "seg6" if needed <= {finding.name for finding in findings if finding.state == OK} else ""
+    whole = {finding.name for finding in findings if finding.state == OK}
+    for backend in BACKENDS:
+        if {probe.name for probe in PROBES if backend in probe.backends} <= whole:
+            return backend
+    return ""
 
 
 # --- links --------------------------------------------------------------------------------------------------------
@@ -188,26 +207,37 @@ def _holds(route: Route) -> str:
     return ""
 
 
-def _try_encapsulation() -> str:
-    return _holds(Route(_TABLE, _PREFIX, device=_veth()[0], segment=_PEER))
-
-
 def _try_decapsulation() -> str:
     return _holds(Route(_LOCAL_TABLE, prefix("2001:db8:ffff::2/128"), device=_veth()[0], decapsulate=True))
 
 
 def _try_nexthop() -> str:
-    nexthop = Nexthop(4711, _veth()[0], segment=_PEER)
+    nexthop = Nexthop(4711, _veth()[0], _GATEWAY)
     netlink = Netlink()
     try:
         netlink.request(nexthop.ensure())
-        found = [parse_nexthop(body) for body in netlink.dump(RTM_GETNEXTHOP, bytes(8))]
-        if nexthop not in found:
-            raise Shortfall("the kernel took the nexthop, but not as it was asked for")
         netlink.request(Route(_TABLE + 2, _PREFIX, nexthop=nexthop.id).ensure())
     finally:
         netlink.close()
     return ""
+
+
+def _try_tunnels(kind: Callable[[Netlink, LinuxSettings], Tunnels]) -> str:
+    """Its devices, a nexthop object and a route by source, found again exactly as they were asked for."""
+    settings = LinuxSettings(_PEER, _SOURCE, (), (), tunnels=("probein", "probeout"))
+    netlink = Netlink()
+    try:
+        tunnels = kind(netlink, settings)
+        tunnels.prepare(_veth()[0])
+        way = tunnels.to(_PEER)
+        nexthop = Nexthop(4712, *way)
+        netlink.request(nexthop.ensure())
+        found = [parse_nexthop(body) for body in netlink.dump(RTM_GETNEXTHOP, bytes(8))]
+    finally:
+        netlink.close()
+    if nexthop not in found:
+        raise Shortfall("the kernel took the nexthop, but not as it was asked for")
+    return _holds(Route(_TABLE, _PREFIX, _SOURCE, device=way.device, gateway=way.gateway, tunnel=way.tunnel))
 
 
 def _try_source_route() -> str:
@@ -268,37 +298,55 @@ def _try_packet_socket() -> str:
     return ""
 
 
-def _try_nftables() -> str:
-    """The data plane as a whole, with a prefix that it counts."""
-    settings = LinuxSettings(_SOURCE.address[:15] + b"\1", _SOURCE, (_PEER,), (_veth()[1],))
-    dataplane = LinuxDataplane(settings)
+def _try_multicast_routing() -> str:
+    routing = MulticastRouting(_veth()[1], (_veth()[1],))
     try:
-        dataplane.apply(EnsureCounter(_PREFIX))
-        if dataplane.count() != {_PREFIX: 0}:
+        routing.start()
+    except OSError as error:
+        raise Shortfall(error.strerror or str(error)) from None
+    finally:
+        routing.close()
+    return ""
+
+
+def _try_nftables() -> str:
+    """The packet filter as a whole, with a prefix that it counts."""
+    settings = LinuxSettings(_SOURCE.address[:15] + b"\1", _SOURCE, (_PEER,), ("acc0",))
+    key = filters.key(_PREFIX)
+    table = Nftables()
+    try:
+        table.install(b"probe", filters.CHAINS, filters.rules(settings), settings.peers, len(key))
+        table.add(key)
+        if table.counters() != {key: 0}:
             raise Shortfall("the elements of sets do not count")
     finally:
-        dataplane.leave()
+        table.close()
     return ""
 
 
 _ROUTER = "access routers"
 _LAB = "lab and demo"
 _KERNEL = "use a kernel with {}, as Debian 12, Ubuntu 22.04, Fedora and OpenWrt (kmod) have"
+_BOTH = ("seg6", "ip6tnl")
+_UNCOUNTED = "set counters = false: prefixes end with their node then, not when idle; or "
 
 PROBES = (
-    Probe("encap.red", f"{_ROUTER}: putting packets into a tunnel", _KERNEL.format("CONFIG_IPV6_SEG6_LWTUNNEL"),
-          _try_encapsulation, backend=True),
-    Probe("End.DT6", f"{_ROUTER}: taking packets out of a tunnel", _KERNEL.format("CONFIG_IPV6_SEG6_LWTUNNEL"),
-          _try_decapsulation, backend=True),
-    Probe("nexthop-encap", f"{_ROUTER}: a handover in one message to the kernel", "use Linux 5.3 or newer",
-          _try_nexthop, backend=True),
+    Probe("encap.red", f"{_ROUTER}: into a tunnel (seg6)", _KERNEL.format("CONFIG_IPV6_SEG6_LWTUNNEL"),
+          partial(_try_tunnels, Seg6Tunnels), backends=("seg6",)),
+    Probe("End.DT6", f"{_ROUTER}: out of a tunnel (seg6)", _KERNEL.format("CONFIG_IPV6_SEG6_LWTUNNEL"),
+          _try_decapsulation, backends=("seg6",)),
+    Probe("ip6tnl", f"{_ROUTER}: into and out of a tunnel (ip6tnl)", _KERNEL.format("CONFIG_IPV6_TUNNEL"),
+          partial(_try_tunnels, Ip6tnlTunnels), backends=("ip6tnl",)),
+    Probe("nexthops", f"{_ROUTER}: a handover in one message", "use Linux 5.3 or newer", _try_nexthop, backends=_BOTH),
     Probe("source-routes", f"{_ROUTER}: the way back to the anchor", _KERNEL.format("CONFIG_IPV6_SUBTREES"),
-          _try_source_route, backend=True),
-    Probe("rules", f"{_ROUTER}: tunnel end points at ordinary addresses",
+          _try_source_route, backends=_BOTH),
+    Probe("rules", f"{_ROUTER}: tunnel ends at ordinary addresses",
           _KERNEL.format("CONFIG_IPV6_MULTIPLE_TABLES") + "; ipproto selectors need Linux 4.17",
-          _try_rule, backend=True),
-    Probe("nftables", f"{_ROUTER}: who may use a tunnel, which prefix is idle", _KERNEL.format("CONFIG_NF_TABLES"),
-          _try_nftables, backend=True),
+          _try_rule, backends=_BOTH),
+    Probe("nftables", f"{_ROUTER}: which prefix is idle; small segments",
+          _UNCOUNTED + _KERNEL.format("CONFIG_NF_TABLES_IPV6"), _try_nftables, without=DEGRADED),
+    Probe("multicast", f"{_ROUTER}: multicast to nodes", _KERNEL.format("CONFIG_IPV6_MROUTE"),
+          _try_multicast_routing, needed=False),
     Probe("protocol-135", "signalling between routers", "run with CAP_NET_RAW (see packaging/sojourn@.service)",
           _try_mobility_socket),
     Probe("packet-socket", "hearing and advertising on access links", _KERNEL.format("CONFIG_PACKET"),

@@ -23,8 +23,9 @@ from sojourn.daemon.configuration import (
     lma_configuration,
     maar_configuration,
     mag_configuration,
+    speaks_ipv4,
 )
-from sojourn.daemon.model import ROLES, Cmd, File, Lma, Maar, Mag
+from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag, Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
@@ -139,28 +140,38 @@ class _Parts:
     forwarding: LinuxSettings | None = None
     """None: this role forwards nothing, or only pretends to."""
     access: tuple[str, ...] = ()
+    points: tuple[tuple[str, str], ...] = ()
+    """Access interfaces with the control sockets of their hostapds."""
+    ipv4: bool = False
+    """Nodes are heard in IPv4 too."""
     strangers: int = 0
     """Messages a second of others that are taken, so that they can be refused."""
 
 
 def _parts(section: Section) -> _Parts:
     epoch = time.time_ns() - time.monotonic_ns()
-    forwarding = None if isinstance(section, Cmd) or section.backend != "seg6" else linux_settings(section)
+    forwarding = None if isinstance(section, Cmd) or section.backend == "memory" else linux_settings(section)
     match section:
         case Maar():
             maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
             peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
-            return _Parts(maar, peers, forwarding, section.access)
+            return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
-            return _Parts(mag, frozenset(anchors_of(section)), forwarding, section.access)
+            peers = frozenset(anchors_of(section))
+            return _Parts(mag, peers, forwarding, section.access, _points(section), section.ipv4)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
-            peers = frozenset(gateway.address for gateway in section.gateways)
+            others = section.redirect.anchors if section.redirect is not None else ()
+            peers = frozenset((*(gateway.address for gateway in section.gateways), *others))
             return _Parts(lma, peers, forwarding, strangers=_STRANGERS)
         case Cmd():
             cmd = CentralMobilityDatabase(cmd_configuration(section), epoch)
             return _Parts(cmd, frozenset(maar.address for maar in section.maars), strangers=_STRANGERS)
+
+
+def _points(section: Maar | Mag) -> tuple[tuple[str, str], ...]:
+    return tuple((point.interface, point.control) for point in section.hostapd)
 
 
 def _make(name: str, section: Section, file: File, store: Store, listener: Listener) -> Role:
@@ -188,15 +199,32 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
                 address=section.address,
                 peers=parts.peers,
                 access=parts.access,
+                access_points=parts.points,
+                ipv4=parts.ipv4,
                 untrusted=access_interfaces(file),
                 strangers=parts.strangers,
                 profile=section.tolerate,
+                profiles=tolerated(section),
                 recorder=recorder,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
         keep = not isinstance(section, Cmd) and section.keep_forwarding
         return Role(name, observed, host, dataplane, keep, fresh, lock)
+
+
+def tolerated(section: Section) -> dict[Address, str]:
+    """Whom to understand in which way, where that is said of one peer."""
+    match section:
+        case Maar():
+            peers: Iterable[Peer | CmdMaar | LmaGateway] = section.peers
+        case Cmd():
+            peers = section.maars
+        case Lma():
+            peers = section.gateways
+        case Mag():
+            peers = ()
+    return {peer.address: peer.tolerate for peer in peers if peer.tolerate is not None}
 
 
 def access_interfaces(file: File) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.rows import row_of
 from sojourn.wire.units import SECOND, Instant
 
-TOPICS = ("sessions", "bindings", "routes", "peers")
+TOPICS = ("sessions", "bindings", "routes", "peers", "groups")
 _REFUSALS = frozenset({"command-unknown", "command-refused"})
 _REPORTED = (LinkChanged,)
 """Events that the engine reports under the same name, so that people would read them twice."""

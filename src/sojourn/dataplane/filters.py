@@ -6,8 +6,9 @@
                                                 or as signalling of another router, or as a tunnel that ends here;
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
+      from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
       IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
-      to a prefix in `far`                      mark if not TCP and too big
+      to a prefix in `far` or `routers`         mark if not TCP and too big
       to our pools                              clamp the TCP segment size
     forward, where only those are who may send
       from an access interface                  count by source, by the inner one in a tunnel of ours
@@ -44,7 +45,7 @@ CHAINS: tuple[tuple[str, tuple[int, int] | None], ...] = (
     ("forward", (nft.HOOK_FORWARD, 0)),
     ("output", (nft.HOOK_OUTPUT, 0)),
 )
-_ICMPV6, _TCP, _IPV6, _MOBILITY = b"\x3a", b"\x06", b"\x29", b"\x87"
+_ICMPV6, _TCP, _IPV4, _IPV6, _MOBILITY = b"\x3a", b"\x06", b"\x04", b"\x29", b"\x87"
 _REDIRECT = b"\x89"
 _SOURCE, _DESTINATION = 8, 24
 
@@ -53,15 +54,15 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     """All rules, in order, by chain."""
     counted = partial(_counted, settings.prefix_length)
     clamp: tuple[bytes, ...] = (
-        _protocol(_TCP),
+        protocol(_TCP),
         nft.load(nft.TRANSPORT, 13, 1),
         nft.mask(b"\x02"),
         nft.compare(nft.EQUAL, b"\x02"),
     )
     clamp += (nft.clamp_segment_size(settings.segment_size),)
-    oversize: tuple[bytes, ...] = (_protocol(_TCP, nft.NOT_EQUAL), nft.load_meta(nft.META_LENGTH), nft.network_order())
+    oversize: tuple[bytes, ...] = (protocol(_TCP, nft.NOT_EQUAL), nft.load_meta(nft.META_LENGTH), nft.network_order())
     oversize += (nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),)
-    mark = _mark(settings, settings.mark)
+    mark = change_mark(settings, settings.mark)
     to_us = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.compare(nft.EQUAL, settings.address))
     from_peer = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("peers"))
 
@@ -70,36 +71,45 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     own = (nft.load(nft.NETWORK, _SOURCE, 16), nft.compare(nft.EQUAL, settings.address))
     yield "access", (*own, nft.verdict(nft.DROP))
     # Routers know each other by address. The daemon's socket refuses these too, also where there is no nf_tables.
-    yield "access", (_protocol(_MOBILITY), *to_us, nft.verdict(nft.DROP))
-    yield "access", (_protocol(_MOBILITY), *from_peer, nft.verdict(nft.DROP))
-    yield "access", (_protocol(_IPV6), *to_us, nft.verdict(nft.DROP))
+    yield "access", (protocol(_MOBILITY), *to_us, nft.verdict(nft.DROP))
+    yield "access", (protocol(_MOBILITY), *from_peer, nft.verdict(nft.DROP))
+    for inner in (_IPV6, _IPV4):
+        yield "access", (protocol(inner), *to_us, nft.verdict(nft.DROP))
     yield "access", clamp
     elsewhere = () if settings.pool is None else _within(_SOURCE, settings.pool, nft.NOT_EQUAL)
     yield "access", (*oversize, *elsewhere, *mark)
 
     yield "away", (*oversize, *mark)
 
-    clear = _mark(settings, 0)
-    yield "prerouting", (_interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
+    clear = change_mark(settings, 0)
+    yield "prerouting", (interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
     for name in settings.access:
-        yield "prerouting", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
+        yield "prerouting", (interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "access"))
+    if settings.upstream and settings.pool is not None:
+        own_nodes = _within(_SOURCE, settings.pool, nft.EQUAL)
+        to_group = (nft.load(nft.NETWORK, _DESTINATION, 1), nft.compare(nft.EQUAL, b"\xff"))
+        heard = interface(nft.META_INPUT, settings.upstream)
+        yield "prerouting", (heard, *to_group, *own_nodes, nft.verdict(nft.DROP))
     if settings.drop_strays:
-        yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, *_mark(settings, settings.stray_mark))
-    yield "prerouting", (_protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
+        yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, *change_mark(settings, settings.stray_mark))
+    yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
     far = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, nft.FAR)
     yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))
+    if settings.delegated_length:
+        routers = _member(settings.delegated_length, nft.NETWORK, _DESTINATION, nft.ROUTERS)
+        yield "prerouting", (*routers, nft.verdict(nft.JUMP, "away"))
     for pool in settings.pools:
         yield "prerouting", (*_within(_DESTINATION, pool, nft.EQUAL), *clamp)
 
     # What leaves through a tunnel is in it already. In a chain of its own: nft fails on a rule that has both.
-    yield "used", (_protocol(_IPV6), *own, nft.verdict(nft.GOTO, "tunnelled"))
+    yield "used", (protocol(_IPV6), *own, nft.verdict(nft.GOTO, "tunnelled"))
     yield "used", counted(nft.NETWORK, _SOURCE)
     for name in settings.access:
-        yield "forward", (_interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "used"))
+        yield "forward", (interface(nft.META_INPUT, name), nft.verdict(nft.JUMP, "used"))
 
-    redirect = (_protocol(_ICMPV6), nft.load(nft.TRANSPORT, 0, 1), nft.compare(nft.EQUAL, _REDIRECT))
+    redirect = (protocol(_ICMPV6), nft.load(nft.TRANSPORT, 0, 1), nft.compare(nft.EQUAL, _REDIRECT))
     for name in settings.access:
-        yield "output", (_interface(nft.META_OUTPUT, name), *redirect, nft.verdict(nft.DROP))
+        yield "output", (interface(nft.META_OUTPUT, name), *redirect, nft.verdict(nft.DROP))
 
 
 def fingerprint(settings: LinuxSettings) -> bytes:
@@ -110,11 +120,13 @@ def fingerprint(settings: LinuxSettings) -> bytes:
     return digest.digest()
 
 
-def _protocol(number: bytes, operator: int = nft.EQUAL) -> bytes:
+def protocol(number: bytes, operator: int = nft.EQUAL) -> bytes:
+    """The rule ends here unless the packet is of that protocol."""
     return nft.load_meta(nft.META_PROTOCOL) + nft.compare(operator, number)
 
 
-def _interface(key: int, name: str) -> bytes:
+def interface(key: int, name: str) -> bytes:
+    """The rule ends here unless the packet passes that interface."""
     return nft.load_meta(key) + nft.compare(nft.EQUAL, name.encode().ljust(16, b"\0"))
 
 
@@ -141,12 +153,13 @@ def _counted(length: int, base: int, offset: int) -> tuple[bytes, ...]:
 
 
 def _member(length: int, base: int, offset: int, name: str) -> tuple[bytes, ...]:
-    octets = key_octets(length)
+    octets = key_octets(length) if name != nft.ROUTERS else 8
     mask = () if length % 8 == 0 else (nft.mask(_mask(length)[:octets]),)
     return (nft.load(base, offset, octets), *mask, nft.member(name))
 
 
-def _mark(settings: LinuxSettings, value: int) -> tuple[bytes, ...]:
+def change_mark(settings: LinuxSettings, value: int) -> tuple[bytes, ...]:
+    """Our bits of the packet's mark become those of `value`; others stay."""
     keep = struct.pack("=I", ~settings.mark_mask & 0xFFFFFFFF)
     change = nft.mask(keep, struct.pack("=I", value & settings.mark_mask))
     return (nft.load_meta(nft.META_MARK), change, nft.store_mark())

@@ -18,10 +18,11 @@ import errno
 from collections.abc import Iterator
 
 from sojourn.dataplane import links
+from sojourn.dataplane.links import IPV4
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
+    AF_INET,
     RTN_BLACKHOLE,
-    RTN_THROW,
     InterfaceAddress,
     KernelObject,
     Neighbour,
@@ -30,15 +31,23 @@ from sojourn.dataplane.objects import (
     Rule,
 )
 from sojourn.dataplane.reconcile import rules
-from sojourn.dataplane.settings import LinuxSettings
-from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.dataplane.settings import SLOTS, LinuxSettings
+from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
+from sojourn.wire.addresses import ANY, ANY_IPV4, Address, Prefix, prefix
 
 _LOCAL_TABLE, _MAIN_TABLE = 255, 254
 _PROTOCOL_KERNEL = 2
-_IPV6_IN_IPV6 = 41
+_IPV4_IN_IPV6, _IPV6_IN_IPV6 = 4, 41
 _ALIAS_OCTETS = 255
-SLOTS = (1 << 24) - 1
-"""Slots are below this; the number itself is the nexthop that leads round the loop."""
+GROUPS = prefix("ff00::/8")
+_ON_LINK = prefix("ff02::/16")
+"""Groups that no router forwards: neighbour discovery and listener reports among them."""
+_ANSWER_FOR_OTHERS = ("proxy_arp", "proxy_arp_pvlan")
+"""Settings with which the kernel answers ARP for nodes of the same subnet: none of them is on the link of another."""
+
+
+def _to_groups(priority: int, table: int, interface: str, groups: Prefix, source: Prefix | None = None) -> Rule:
+    return Rule(priority, table, interface, groups.address, destination_length=groups.length, source=source)
 
 
 def station(slot: int) -> Address:
@@ -58,6 +67,10 @@ class Installation:
         self.indices: dict[str, int] = {}
         """Interfaces by name, as of the last look."""
         self.bridges: set[str] = set()
+        self.tunnels: Tunnels
+        """Chosen by `prepare`."""
+        self.sources: dict[Address, int] = {}
+        """The interface that makes each address of ours the source of a tunnel."""
 
     def index(self, name: str) -> int:
         """The interface `name`. Raises OSError ENODEV."""
@@ -86,19 +99,45 @@ class Installation:
             found = self._look()
         self.near = found[near].index
         self.far_link_layer = found[far].link_layer
+        self.sources[settings.address] = self.near
+        for address, pair in zip(settings.path_addresses, self._path_pairs(), strict=True):
+            self.sources[address] = self._prepare_path(pair)
+        found = self._look()
         before = _Before.parse(found[near].alias + found[far].alias)
-        if before.complete(found[name] for name in settings.access):
+        if before.complete([found[name] for name in settings.access], settings.ipv4):
             self._remember(before, found[near].index, found[far].index)
         for name in (near, far):
             links.raise_quiet(self._netlink, found[name].index, settings.tunnel_mtu)
         # The source of every tunnelled packet is sought among this end's one address only, not among all there are.
         links.write_setting(f"conf/{near}/use_oif_addrs_only", 1)
         self._prepare_hold(near)
+        self.tunnels = prepared(self._netlink, settings, self.near)
         links.write_setting("conf/all/forwarding", 1)
+        if settings.ipv4:
+            links.write_setting("ip_forward", 1, IPV4)
         for name in settings.access:
             links.write_setting(f"conf/{name}/accept_ra", 0)
+            if settings.ipv4:
+                for setting in _ANSWER_FOR_OTHERS:
+                    links.write_setting(f"conf/{name}/{setting}", 1, IPV4)
             if settings.link_layer is not None and found[name].link_layer != settings.link_layer:
                 links.set_link_layer(self._netlink, found[name].index, settings.link_layer)
+
+    def _path_pairs(self) -> list[tuple[str, str]]:
+        """A veth pair for each address that some tunnels begin at, named after the loop."""
+        near, far = self._settings.loop
+        return [(f"{near}-{number}", f"{far}-{number}") for number in range(1, len(self._settings.path_addresses) + 1)]
+
+    def _prepare_path(self, pair: tuple[str, str]) -> int:
+        """The near end: the source of a tunnel is the address of its nominal device."""
+        found = self._look()
+        if pair[0] not in found:
+            links.add_veth(self._netlink, *pair, self._settings.tunnel_mtu)
+            found = self._look()
+        for name in pair:
+            links.raise_quiet(self._netlink, found[name].index, self._settings.tunnel_mtu)
+        links.write_setting(f"conf/{pair[0]}/use_oif_addrs_only", 1)
+        return found[pair[0]].index
 
     def _prepare_hold(self, near: str) -> None:
         """A neighbour that is looked for in vain is given up after `hold_seconds`, with all packets that wait."""
@@ -122,24 +161,26 @@ class Installation:
     def objects(self) -> Iterator[KernelObject]:
         """What stands in the kernel, in an order that loses no packet while it is put there."""
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
-        own = Prefix(settings.address, 128)
-        yield InterfaceAddress(self.near, settings.address, 128)
+        for address in (settings.address, *settings.path_addresses):
+            yield InterfaceAddress(self.sources[address], address, 128)
         yield self.round_trip
         yield Nexthop(settings.nexthops + SLOTS, self.near, gateway=station(SLOTS))
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
-        # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
-        yield Route(tables.sources, ANY, own, RTN_THROW)
         yield Route(tables.sources, ANY, kind=RTN_BLACKHOLE)
-        for peer in settings.peers:
-            source = Prefix(peer, 128)
-            yield Route(tables.decapsulation, own, source, device=self.near, decapsulate=True)
+        yield from self.tunnels.objects()
+        if settings.ipv4:
+            yield from self._ipv4_objects()
         if settings.link_local is not None:
             for name in settings.access:
                 yield InterfaceAddress(self.index(name), settings.link_local)
         for name in settings.access:
             # A node must not pass for a peer: what it sends in a tunnel comes from its own prefix, or goes.
             yield Rule(priorities.inner_spoofing, tables.sources, name, ip_protocol=_IPV6_IN_IPV6)
+            if settings.ipv4:
+                yield Rule(priorities.inner_spoofing, tables.sources, name, ip_protocol=_IPV4_IN_IPV6)
             yield Rule(priorities.sources, tables.sources, name)
+        if settings.upstream:
+            yield from self._multicast_objects()
         for name in (*settings.access, settings.loop[1]):
             yield Rule(priorities.uplinks, tables.uplinks, name)
             if not settings.local_routing:
@@ -150,12 +191,35 @@ class Installation:
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():
             yield Rule(priorities.local, _LOCAL_TABLE)
-        yield Rule(
-            priorities.decapsulation,
-            tables.decapsulation,
-            destination=settings.address,
-            ip_protocol=_IPV6_IN_IPV6,
-        )
+        for own in settings.addresses:
+            yield Rule(priorities.decapsulation, tables.decapsulation, destination=own, ip_protocol=_IPV6_IN_IPV6)
+
+    def _multicast_objects(self) -> Iterator[KernelObject]:
+        """Who may send to groups: nodes, with an address of our pool; at a MAG nobody. No route can say so, as the
+        kernel passes over routes that drop when it looks for a group.
+
+        A packet that goes upstream is heard by this router too, where it is a listener, and would come down once
+        more. The packet filter drops that copy; without one, nodes may not send to groups.
+        """
+        settings, priorities = self._settings, self._settings.priorities
+        for name in settings.access:
+            yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, _ON_LINK)
+            if settings.counters and settings.pool is not None:
+                yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, GROUPS, settings.pool)
+            yield _to_groups(priorities.stray_groups, 0, name, GROUPS)
+
+    def _ipv4_objects(self) -> Iterator[KernelObject]:
+        """The same for packets of IPv4, whose tunnels are of IPv6. Sources are the filter's business."""
+        settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
+        yield Route(tables.oversize, ANY_IPV4, nexthop=settings.nexthops + SLOTS)
+        for peer, (mark, table) in settings.ipv4_ways.items():
+            way = self.tunnels.to(peer)
+            yield Route(table, ANY_IPV4, device=way.device, gateway=way.gateway, tunnel=way.tunnel)
+            yield Rule(priorities.uplinks, table, mark=mark, mask=settings.mark_mask, family=AF_INET)
+        yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask, family=AF_INET)
+        yield Rule(priorities.nodes, tables.nodes, family=AF_INET)
+        to_us, inner = settings.address, _IPV4_IN_IPV6
+        yield Rule(priorities.decapsulation, tables.decapsulation_ipv4, destination=to_us, ip_protocol=inner)
 
     def _drops(self) -> Iterator[KernelObject]:
         """What nobody has a way for and must not go round in circles."""
@@ -163,9 +227,10 @@ class Installation:
         if settings.drop_unassigned:
             for pool in settings.pools:
                 yield Route(tables.nodes, pool, kind=RTN_BLACKHOLE)
+            if settings.ipv4_pool is not None:
+                yield Route(tables.nodes, settings.ipv4_pool, kind=RTN_BLACKHOLE)
         if settings.drop_strays:
-            yield Route(tables.strays, ANY, kind=RTN_BLACKHOLE)
-            yield Rule(priorities.strays, tables.strays, mark=settings.stray_mark, mask=settings.mark_mask)
+            yield Rule(priorities.strays, 0, mark=settings.stray_mark, mask=settings.mark_mask)
 
     def _local_is_first_or_ours(self) -> bool:
         """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""
@@ -180,6 +245,18 @@ class Installation:
         for rule in rules(self._netlink):
             if rule.table == _LOCAL_TABLE and rule.priority == 0:
                 self._netlink.request(rule.withdraw())
+
+    def remove_leftovers(self) -> None:
+        """Devices for tunnels that an earlier life used, and this one does not, are gone."""
+        self._remove(leftovers(self._netlink, self._settings, self.tunnels))
+
+    def remove_tunnels(self) -> None:
+        """No device for tunnels is left."""
+        self._remove(leftovers(self._netlink, self._settings, None))
+
+    def _remove(self, devices: Iterator[int]) -> None:
+        for index in devices:
+            links.delete_link(self._netlink, index)
 
     def restore_local(self) -> None:
         """The rule for `local` is at 0 again, if it was we who moved it."""
@@ -201,17 +278,27 @@ class Installation:
                 links.write_setting(f"conf/{link.name}/accept_ra", accept_ra)
                 if link_layer != link.link_layer:
                     links.set_link_layer(self._netlink, link.index, link_layer)
-        links.delete_link(self._netlink, found[near].index)
+            for setting, value in zip(_ANSWER_FOR_OTHERS, before.answering.get(link.index, ""), strict=False):
+                links.write_setting(f"conf/{link.name}/{setting}", value, IPV4)
+        for name in (near, *(pair[0] for pair in self._path_pairs() if pair[0] in found)):
+            links.delete_link(self._netlink, found[name].index)
         if before.forwarding is not None:
             links.write_setting("conf/all/forwarding", before.forwarding)
+        if before.forwarding_ipv4 is not None:
+            links.write_setting("ip_forward", before.forwarding_ipv4, IPV4)
 
 
 class _Before:
-    """How things were, as one short line: ``sojourn 0 2:02005e000001:1``, forwarding, then interfaces."""
+    """How things were, as one short line: ``sojourn 0 2:02005e000001:1``, forwarding, then interfaces.
+
+    Where IPv4 is spoken: ``ipv4:0 ipv4.2:00`` too, forwarding, and for whom interfaces answered ARP.
+    """
 
     def __init__(self) -> None:
         self.forwarding: str | None = None
         self.interfaces: dict[int, tuple[bytes, str]] = {}
+        self.forwarding_ipv4: str | None = None
+        self.answering: dict[int, str] = {}
 
     @classmethod
     def parse(cls, line: str) -> _Before:
@@ -226,13 +313,25 @@ class _Before:
             link_layer, _, accept_ra = rest.partition(":")
             if index.isdigit() and accept_ra.isdigit():
                 before.interfaces[int(index)] = (bytes.fromhex(link_layer), accept_ra)
+            elif index == IPV4 and rest.isdigit():
+                before.forwarding_ipv4 = rest
+            elif index.startswith(f"{IPV4}.") and index[5:].isdigit() and rest.isdigit():
+                before.answering[int(index[5:])] = rest
         return before
 
-    def complete(self, access: Iterator[links.Link]) -> bool:
+    def complete(self, access: list[links.Link], ipv4: bool) -> bool:
         """Add what is not known yet, as it is now; whether anything was added."""
         changed = self.forwarding is None
         if self.forwarding is None:
             self.forwarding = links.read_setting("conf/all/forwarding")
+        if ipv4 and self.forwarding_ipv4 is None:
+            self.forwarding_ipv4 = links.read_setting("ip_forward", IPV4)
+            changed = True
+        for link in access if ipv4 else ():
+            if link.index not in self.answering:
+                settings = [links.read_setting(f"conf/{link.name}/{name}", IPV4) for name in _ANSWER_FOR_OTHERS]
+                self.answering[link.index] = "".join(settings)
+                changed = True
         for link in access:
             if link.index not in self.interfaces:
                 accept_ra = links.read_setting(f"conf/{link.name}/accept_ra")
@@ -243,4 +342,7 @@ class _Before:
     def __str__(self) -> str:
         words = ["sojourn", self.forwarding or "0"]
         words += [f"{index}:{mac.hex()}:{accept_ra}" for index, (mac, accept_ra) in self.interfaces.items()]
+        if self.forwarding_ipv4 is not None:
+            words.append(f"{IPV4}:{self.forwarding_ipv4}")
+        words += [f"{IPV4}.{index}:{values}" for index, values in self.answering.items()]
         return " ".join(words)

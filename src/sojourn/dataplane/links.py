@@ -1,4 +1,4 @@
-"""Interfaces: what there is, a veth pair of our own, and the stations that a bridge has learned."""
+"""Interfaces: what there is, those of our own (veth, ip6tnl), and the stations that a bridge has learned."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from sojourn.dataplane.netlink import (
     u32,
 )
 from sojourn.dataplane.objects import AF_BRIDGE, RTM_DELNEIGH, RTM_GETNEIGH
-from sojourn.wire.addresses import LinkLayer
+from sojourn.wire.addresses import Address, LinkLayer
 
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 1, 3, 4, 18, 20, 26
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_IPTUN_LOCAL, _IFLA_IPTUN_FLAGS, _IFLA_IPTUN_PROTO, _IFLA_IPTUN_COLLECT_METADATA = 2, 8, 9, 19
+_IP6_TNL_F_IGN_ENCAP_LIMIT = 1
+_IPV6_IN_IPV6 = 41
 _IFLA_INET6_ADDR_GEN_MODE, _MODE_NONE = 8, 1
 _AF_INET6 = 10
 _IFF_UP = 1
@@ -30,7 +33,8 @@ _NDA_LLADDR, _NDA_MASTER = 2, 9
 _NTF_MASTER = 4
 _LINK = struct.Struct("=BxHiII")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
-_SYSCTL = Path("/proc/sys/net/ipv6")
+_SYSCTL = Path("/proc/sys/net")
+IPV4, IPV6 = "ipv4", "ipv6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Link:
     link_layer: LinkLayer
     alias: str
     up: bool
+    tunnel_end: Address | None = None
+    """The address at which an ip6tnl interface takes packets out of tunnels."""
 
 
 def links(netlink: Netlink) -> dict[str, Link]:
@@ -55,13 +61,15 @@ def _parse(body: bytes) -> Link:
     _, _, index, flags, _ = _LINK.unpack_from(body)
     found = attributes(body, _LINK.size)
     information = attributes(found.get(_IFLA_LINKINFO, b""))
+    kind = _text(information.get(_IFLA_INFO_KIND))
     return Link(
         index,
         _text(found.get(_IFLA_IFNAME)),
-        _text(information.get(_IFLA_INFO_KIND)),
+        kind,
         found.get(_IFLA_ADDRESS, b""),
         _text(found.get(_IFLA_IFALIAS)),
         bool(flags & _IFF_UP),
+        attributes(information.get(_IFLA_INFO_DATA, b"")).get(_IFLA_IPTUN_LOCAL) if kind == "ip6tnl" else None,
     )
 
 
@@ -75,6 +83,26 @@ def add_veth(netlink: Netlink, near: str, far: str, mtu: int) -> None:
     information = attribute(_IFLA_INFO_KIND, b"veth") + nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer))
     body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, near.encode() + b"\0") + u32(_IFLA_MTU, mtu)
     netlink.request(Message(_RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + nested(_IFLA_LINKINFO, information)))
+
+
+def add_tunnel_entry(netlink: Netlink, name: str) -> None:
+    """Make an ip6tnl interface that takes the outer header's addresses from routes (collect-metadata mode).
+
+    EEXIST when there is one already, of whatever name: a namespace has room for one.
+    """
+    _add_ip6tnl(netlink, name, NLM_F_EXCL, attribute(_IFLA_IPTUN_COLLECT_METADATA, b""))
+
+
+def add_tunnel_exit(netlink: Netlink, name: str, local: Address) -> None:
+    """Make an ip6tnl interface for what comes to `local` from anywhere, or give the one there is this address."""
+    _add_ip6tnl(netlink, name, 0, attribute(_IFLA_IPTUN_LOCAL, local))
+
+
+def _add_ip6tnl(netlink: Netlink, name: str, flags: int, what: bytes) -> None:
+    what += attribute(_IFLA_IPTUN_PROTO, bytes((_IPV6_IN_IPV6,))) + u32(_IFLA_IPTUN_FLAGS, _IP6_TNL_F_IGN_ENCAP_LIMIT)
+    information = attribute(_IFLA_INFO_KIND, b"ip6tnl") + nested(_IFLA_INFO_DATA, what)
+    body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name.encode() + b"\0")
+    netlink.request(Message(_RTM_NEWLINK, NLM_F_CREATE | flags, body + nested(_IFLA_LINKINFO, information)))
 
 
 def raise_quiet(netlink: Netlink, index: int, mtu: int) -> None:
@@ -119,13 +147,13 @@ def forget_station(netlink: Netlink, bridge: int, link_layer: LinkLayer) -> None
     netlink.request(Message(RTM_DELNEIGH, 0, body, (errno.ENOENT,)))
 
 
-def read_setting(name: str) -> str:
-    """``net/ipv6/NAME`` of the namespace of the calling thread."""
-    return (_SYSCTL / name).read_text().strip()
+def read_setting(name: str, family: str = IPV6) -> str:
+    """``net/FAMILY/NAME`` of the namespace of the calling thread."""
+    return (_SYSCTL / family / name).read_text().strip()
 
 
-def write_setting(name: str, value: str | int) -> None:
-    """Set ``net/ipv6/NAME`` in the namespace of the calling thread; nothing is written when it is so already."""
-    path = _SYSCTL / name
+def write_setting(name: str, value: str | int, family: str = IPV6) -> None:
+    """Set ``net/FAMILY/NAME`` in the namespace of the calling thread; nothing is written when it is so already."""
+    path = _SYSCTL / family / name
     if path.read_text().strip() != str(value):
         path.write_text(str(value))

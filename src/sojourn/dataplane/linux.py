@@ -1,16 +1,20 @@
-"""The forwarding effects in a Linux kernel: SRv6 code as RFC 2473 tunnels, no device per tunnel (design.md 3).
+"""The forwarding effects in a Linux kernel: RFC 2473 tunnels, no device per tunnel (design.md 3).
 
-    slot            nexthop object: via a permanent neighbour on the access link; or `encap.red` to the serving router;
+    slot            nexthop object: via a permanent neighbour on the access link; or in a tunnel to the serving router;
                     or via a neighbour on the loop that nobody answers for, so that packets wait in its queue
     prefix          route to the nexthop object, table `nodes`
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
-                    `default from PREFIX encap.red` in table `uplinks`: through a tunnel (a route with a source cannot
-                    use a nexthop object)
+                    `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
+                    nexthop object)
+    shortcut        `DESTINATION from SOURCE` in table `uplinks`: via the neighbour of a slot, or through a tunnel
     counter         element of the nf_tables sets `away` and `far`
+    multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
+    IPv4            routes to the same nexthop objects; sources in the nf_tables sets of `ipv4_filter`
 
-Rules, loop and access interfaces are in `installation`, the packet filter in `filters`, restarts in `reconcile`. All
-changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
-along, those their routes) is put back when an effect meets the gap, and by `reassert`.
+Rules, loop and access interfaces are in `installation`, the two ways to tunnel in `tunnels`, the packet filter in
+`filters`, restarts in `reconcile`. All changes replace; nothing is deleted and added. What the kernel forgot (an
+interface that went down takes its nexthops along, those their routes) is put back when an effect meets the gap, and by
+`reassert`.
 
 Opening, starting and closing must run in the network namespace that is meant; `apply` may run anywhere.
 """
@@ -26,23 +30,34 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     ForwardingEffect,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
 from sojourn.dataplane import filters, reconcile
-from sojourn.dataplane.installation import SLOTS, Installation, station
+from sojourn.dataplane.installation import Installation, station
+from sojourn.dataplane.ipv4_filter import Ipv4Filter
 from sojourn.dataplane.links import forget_station
+from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
-from sojourn.dataplane.nftables import Nftables
+from sojourn.dataplane.nftables import ROUTERS, Nftables
 from sojourn.dataplane.objects import (
     REPLACE_OR_CREATE,
     RTN_THROW,
@@ -52,8 +67,8 @@ from sojourn.dataplane.objects import (
     Nexthop,
     Route,
 )
-from sojourn.dataplane.settings import LinuxSettings
-from sojourn.dataplane.state import ForwardingState, Way
+from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
+from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -77,10 +92,17 @@ class LinuxDataplane:
         self._peers = frozenset(settings.peers)
         self._netlink = netlink or Netlink()
         self._filter = Nftables() if settings.counters else None
+        self._multicast = MulticastRouting(settings.upstream, settings.access) if settings.upstream else None
+        self._ipv4 = Ipv4Filter(settings) if settings.ipv4 else None
         self._installation = Installation(self._netlink, settings)
         self._snapshot: reconcile.Snapshot | None = None
         self._released: dict[int, float] = {}
         self._started = False
+
+    @property
+    def backend(self) -> str:
+        """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
+        return self._installation.tunnels.name
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -89,8 +111,12 @@ class LinuxDataplane:
         self._installation.prepare()
         if self._filter is not None:
             self._install_filter(self._filter)
+        if self._ipv4 is not None:
+            self._ipv4.install()
         self._ensure(*self._installation.objects())
         self._installation.move_local()
+        if self._multicast is not None:
+            self._multicast.start()
         self._started = True
 
     def _install_filter(self, table: Nftables) -> None:
@@ -111,6 +137,8 @@ class LinuxDataplane:
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
         self.start()
+        if self._ipv4 is not None:
+            self._ipv4.begin()
         round_trip = self._installation.round_trip
         for neighbour in reconcile.stale_releases(snapshot, self._installation.near, round_trip):
             self._withdraw(neighbour)
@@ -122,11 +150,13 @@ class LinuxDataplane:
         snapshot, self._snapshot = self._snapshot, None
         left = snapshot.left()
         self._netlink.request(*(thing.withdraw() for thing in left))
+        self._installation.remove_leftovers()
         length = self._settings.prefix_length
         prefixes = [Prefix(key.ljust(16, b"\0"), length) for key in snapshot.counted]
         for prefix in prefixes:
             self._filter_away(prefix, False)
-        return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes)]
+        sources = [] if self._ipv4 is None else self._ipv4.finish()
+        return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes), *sources]
 
     def reassert(self) -> None:
         """Everything is put into the kernel again: for an interface that came back. Raises the first refusal."""
@@ -146,9 +176,12 @@ class LinuxDataplane:
 
         Goes on after a refusal, and raises the first one at the end.
         """
-        steps = [self._installation.restore_local, self._withdraw_all, self._installation.restore]
+        installation = self._installation
+        steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all, installation.restore]
         if self._filter is not None:
-            steps.insert(2, self._filter.remove)
+            steps.insert(3, self._filter.remove)
+        if self._ipv4 is not None:
+            steps.insert(3, self._ipv4.remove)
         refusals = []
         for step in steps:
             try:
@@ -166,8 +199,9 @@ class LinuxDataplane:
     def leave(self) -> None:
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
         self._netlink.close()
-        if self._filter is not None:
-            self._filter.close()
+        for part in (self._filter, self._ipv4, self._multicast):
+            if part is not None:
+                part.close()
 
     # --- effects ------------------------------------------------------------------------------------------------
 
@@ -180,6 +214,8 @@ class LinuxDataplane:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
+            case EnsurePaths():
+                self._point_to_paths(effect)
             case EnsurePrefix(prefix, slot):
                 self._ensure_prefix(prefix, slot)
             case WithdrawPrefix(prefix):
@@ -187,7 +223,15 @@ class LinuxDataplane:
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
-                self._withdraw(*self._uplink(prefix, None))
+                self._withdraw_uplink(prefix)
+            case EnsureSpread(prefix, sources):
+                self._spread(prefix, sources)
+            case WithdrawSpread(prefix):
+                self._spread(prefix, ())
+            case EnsureShortcut(source, destination, remote):
+                self._ensure(self._shortcut(source, destination, remote))
+            case WithdrawShortcut(source, destination):
+                self._withdraw(Route(self._settings.tables.uplinks, destination, source))
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -202,9 +246,28 @@ class LinuxDataplane:
                 device = self._installation.index(interface)
                 if interface in self._installation.bridges:  # nothing else remembers stations
                     forget_station(self._netlink, device, link_layer)
+            case EnsureMulticastRoute() | WithdrawMulticastRoute() | EnsureMembership() | WithdrawMembership():
+                self._apply_multicast(effect)
             case _:
                 assert_never(effect)
         self.state.record(effect)
+
+    def _apply_multicast(
+        self, effect: EnsureMulticastRoute | WithdrawMulticastRoute | EnsureMembership | WithdrawMembership
+    ) -> None:
+        if self._multicast is None:
+            raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
+        match effect:
+            case EnsureMulticastRoute(group, source, interfaces):
+                self._multicast.ensure_route(group, source, interfaces)
+            case WithdrawMulticastRoute(group, source):
+                self._multicast.withdraw_route(group, source)
+            case EnsureMembership(group, excluding, sources):
+                self._multicast.ensure_membership(group, excluding, sources)
+            case WithdrawMembership(group):
+                self._multicast.withdraw_membership(group)
+            case _:
+                assert_never(effect)
 
     def count(self) -> dict[Prefix, int]:
         """Packets from each counted prefix; empty without counters."""
@@ -216,7 +279,8 @@ class LinuxDataplane:
         except FileNotFoundError:
             self._restore_filter(self._filter)
             found = self._filter.counters()
-        keys = {prefix: filters.key(prefix) for prefix in self.state.counters}
+        counted = [prefix for prefix in self.state.counters if prefix.length == self._settings.prefix_length]
+        keys = {prefix: filters.key(prefix) for prefix in counted}
         return {prefix: found[key] for prefix, key in keys.items() if key in found}
 
     def show(self) -> list[Row]:
@@ -225,13 +289,16 @@ class LinuxDataplane:
 
     # --- slots --------------------------------------------------------------------------------------------------
 
-    def _point(self, way: Way) -> None:
+    def _point(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> None:
         """Replace where the slot points; then let go what waited. One system call."""
         slot = way.slot
         if not 0 <= slot < SLOTS:
             raise OSError(errno.EINVAL, f"slot {slot} is out of range")
         previous = self.state.slots.get(slot)
         nexthop, neighbour = self._nexthop(way)
+        if isinstance(previous, EnsurePaths):
+            self._leave_paths(slot, nexthop, neighbour)
+            return
         waited = self._waits(slot, nexthop)
         if self._claimed(nexthop, neighbour):
             return
@@ -253,6 +320,33 @@ class LinuxDataplane:
             if error.errno != errno.ENOENT or previous is None:
                 raise
             self._restore_slot(slot, nexthop)
+
+    def _point_to_paths(self, way: EnsurePaths) -> None:
+        """A group of nexthops; the kernel turns none into a group, so the routes to the slot change over to it."""
+        for remote in way.remotes:
+            self._check_peer(remote)
+        members = [Nexthop(self._member(remote), *self._installation.tunnels.to(remote)) for remote in way.remotes]
+        group = Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
+        self._ensure(*members, group, *self._routes_to(way.slot, group.id))
+        previous = self.state.slots.get(way.slot)
+        if previous is not None and not isinstance(previous, EnsurePaths):
+            self._withdraw_slot(way.slot)
+
+    def _group(self, slot: int) -> int:
+        return self._settings.nexthops + NEXTHOP_GROUPS + slot
+
+    def _member(self, remote: Address) -> int:
+        return self._settings.nexthops + 2 * NEXTHOP_GROUPS + self._settings.peers.index(remote)
+
+    def _routes_to(self, slot: int, nexthop: int) -> list[Route]:
+        nodes, prefixes = self._settings.tables.nodes, self.state.prefixes
+        return [Route(nodes, prefix, nexthop=nexthop) for prefix, used in prefixes.items() if used == slot]
+
+    def _leave_paths(self, slot: int, nexthop: Nexthop, neighbour: Neighbour | None) -> None:
+        """The slot points to one place again."""
+        things: list[KernelObject] = [nexthop] if neighbour is None else [neighbour, nexthop]
+        self._ensure(*things, *self._routes_to(slot, nexthop.id))
+        self._withdraw(Nexthop(self._group(slot), 0))
 
     def _waits(self, slot: int, nexthop: Nexthop) -> bool:
         """Whether packets to the slot wait, in this life or since an earlier one."""
@@ -281,7 +375,7 @@ class LinuxDataplane:
         ]
         self._netlink.request(nexthop.ensure(), *(route.ensure() for route in routes))
 
-    def _nexthop(self, way: Way) -> tuple[Nexthop, Neighbour | None]:
+    def _nexthop(self, way: EnsureDelivery | EnsureTunnel | EnsureHold) -> tuple[Nexthop, Neighbour | None]:
         number, near = self._settings.nexthops + way.slot, self._installation.near
         match way:
             case EnsureDelivery(slot, interface, link_layer):
@@ -289,7 +383,7 @@ class LinuxDataplane:
                 return Nexthop(number, device, station(slot)), Neighbour(device, station(slot), link_layer)
             case EnsureTunnel(_, remote):
                 self._check_peer(remote)
-                return Nexthop(number, near, segment=remote), None
+                return Nexthop(number, *self._installation.tunnels.to(remote)), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
             case _:
@@ -314,6 +408,8 @@ class LinuxDataplane:
     def _withdraw_slot(self, slot: int) -> None:
         previous = self.state.slots.get(slot)
         things: list[KernelObject] = [Nexthop(self._settings.nexthops + slot, 0)]
+        if isinstance(previous, EnsurePaths):
+            things.append(Nexthop(self._group(slot), 0))
         if isinstance(previous, EnsureDelivery):
             neighbour = self._neighbour(previous)
             if neighbour is not None:
@@ -325,13 +421,18 @@ class LinuxDataplane:
     # --- prefixes -----------------------------------------------------------------------------------------------
 
     def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
-        route = Route(self._settings.tables.nodes, prefix, nexthop=self._settings.nexthops + slot)
+        way = self.state.slots.get(slot)
+        number = self._group(slot) if isinstance(way, EnsurePaths) else self._settings.nexthops + slot
+        route = Route(self._settings.tables.nodes, prefix, nexthop=number)
         try:
             self._ensure(route)
         except OSError as error:  # "Nexthop id does not exist"
-            if error.errno not in (errno.EINVAL, errno.ENOENT) or slot not in self.state.slots:
+            if error.errno not in (errno.EINVAL, errno.ENOENT) or way is None:
                 raise
-            way = self.state.slots[slot]
+            if isinstance(way, EnsurePaths):
+                self._point_to_paths(way)
+                self._ensure(route)
+                return
             nexthop, neighbour = self._nexthop(way)
             if neighbour is not None:
                 self._netlink.request(neighbour.ensure())
@@ -340,10 +441,25 @@ class LinuxDataplane:
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables
-        tunnel = Route(tables.uplinks, ANY, prefix, device=self._installation.near, segment=anchor)
+        tunnel = Route(tables.uplinks, ANY, prefix)
+        if anchor is not None:
+            tunnel = self._tunnelled(tunnel, anchor)
+            sources = self.state.spreads.get(prefix, ())
+            if len(sources) > 1:
+                devices = tuple(self._installation.sources[source] for source in sources)
+                tunnel = tunnel._replace(device=0, gateway=station(SLOTS), devices=devices)
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
 
+    def _tunnelled(self, route: Route, remote: Address) -> Route:
+        way = self._installation.tunnels.to(remote)
+        return route._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
+
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
+        if prefix.is_ipv4:
+            if anchor is not None:
+                self._check_peer(anchor)
+            self._speaks_ipv4(prefix).lead_source(prefix, anchor)
+            return
         source, tunnel = self._uplink(prefix, anchor)
         if anchor is None:
             self._ensure(source)
@@ -351,6 +467,39 @@ class LinuxDataplane:
         else:
             self._check_peer(anchor)
             self._ensure(tunnel, source)
+
+    def _withdraw_uplink(self, prefix: Prefix) -> None:
+        if prefix.is_ipv4:
+            self._speaks_ipv4(prefix).stop_source(prefix)
+        else:
+            self._withdraw(*self._uplink(prefix, None))
+
+    def _speaks_ipv4(self, prefix: Prefix) -> Ipv4Filter:
+        if self._ipv4 is None:
+            raise OSError(errno.EAFNOSUPPORT, f"{prefix}: this data plane was not set up for IPv4")
+        return self._ipv4
+
+    def _spread(self, prefix: Prefix, sources: tuple[Address, ...]) -> None:
+        """The route of the uplink once more, if there is one."""
+        for source in sources:
+            if source not in self._installation.sources:
+                raise OSError(errno.EADDRNOTAVAIL, f"{text(source)} is not an address that tunnels begin at here")
+        before = self.state.spreads.get(prefix, ())
+        self.state.spreads[prefix] = sources
+        if prefix in self.state.uplinks and before != sources:
+            self._ensure_uplink(prefix, self.state.uplinks[prefix])
+
+    def _shortcut(self, source: Prefix, destination: Prefix, remote: Address | None) -> Route:
+        uplinks = self._settings.tables.uplinks
+        if remote is not None:
+            self._check_peer(remote)
+            return self._tunnelled(Route(uplinks, destination, source), remote)
+        slot = self.state.prefixes.get(destination)
+        way = None if slot is None else self.state.slots.get(slot)
+        if not isinstance(way, EnsureDelivery):
+            raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
+        device = self._installation.index(way.interface)
+        return Route(uplinks, destination, source, device=device, gateway=station(way.slot))
 
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
@@ -361,7 +510,13 @@ class LinuxDataplane:
             raise OSError(errno.EPERM, f"{text(remote)} is not a configured peer")
 
     def _filter_away(self, prefix: Prefix, wanted: bool) -> None:
+        if prefix.is_ipv4:
+            self._speaks_ipv4(prefix).set_far(prefix, wanted)
+            return
         if self._filter is None:
+            return
+        if prefix.length == self._settings.delegated_length:
+            self._filter_router(self._filter, prefix, wanted)
             return
         if prefix.length != self._settings.prefix_length:
             raise OSError(errno.EINVAL, f"{prefix} cannot be counted, only /{self._settings.prefix_length}")
@@ -381,11 +536,18 @@ class LinuxDataplane:
             self._restore_filter(self._filter)
             self._filter.add(key)
 
+    def _filter_router(self, table: Nftables, prefix: Prefix, wanted: bool) -> None:
+        """Packets to the network behind a node go through a tunnel, or no longer. Nobody counts them."""
+        if wanted:
+            table.put(prefix.address[:8], ROUTERS)
+        else:
+            table.drop(prefix.address[:8], ROUTERS)
+
     def _restore_filter(self, table: Nftables) -> None:
         """Somebody flushed the whole ruleset, ours with it, as a reload of nftables.service does."""
         self._install_filter(table)
         for prefix in self.state.counters:
-            table.add(filters.key(prefix))
+            self._filter_away(prefix, True)
 
     # --- kernel -------------------------------------------------------------------------------------------------
 

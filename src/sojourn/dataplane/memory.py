@@ -9,7 +9,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from sojourn.core.effects import EnsurePrefix, ForgetStation, ForwardingEffect, WithdrawCounter
+from sojourn.core.effects import (
+    EnsureDelivery,
+    EnsurePrefix,
+    EnsureShortcut,
+    ForgetStation,
+    ForwardingEffect,
+    WithdrawCounter,
+)
 from sojourn.core.engine import Row
 from sojourn.dataplane.state import ForwardingState, Way
 from sojourn.wire.addresses import Prefix
@@ -37,6 +44,8 @@ class MemoryDataplane:
         match effect:
             case EnsurePrefix(prefix, slot) if slot not in state.slots:
                 raise OSError(errno.ENOENT, f"slot {slot} of {prefix} points nowhere")
+            case EnsureShortcut(_, destination, None) if not isinstance(self.way(destination), EnsureDelivery):
+                raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
             case WithdrawCounter(prefix):
                 self.packets.pop(prefix, None)
             case ForgetStation():

@@ -1,8 +1,9 @@
-"""Just enough of nf_tables to keep one small table ``ip6 sojourn``: transactions, sets, rules as lists of expressions.
+"""Just enough of nf_tables to keep a small table ``sojourn`` per family: transactions, sets, lists of expressions.
 
-The table is static: it is written once, in one transaction. Afterwards only elements of the sets `away` and `far` come
-and go, always the same in both; each of `away` carries a packet counter, which counts whenever it is looked up. What
-the rules are for is in `filters`.
+A table is static: it is written once, in one transaction. Afterwards only elements of its sets come and go. In
+``ip6 sojourn`` these are `away` and `far`, always the same in both; each of `away` carries a packet counter, which
+counts whenever it is looked up. ``ip sojourn`` has sets of IPv4 sources, and `far` too. What the rules are for is in
+`filters` and `ipv4_filter`.
 """
 
 from __future__ import annotations
@@ -30,19 +31,20 @@ from sojourn.dataplane.netlink import (
 )
 
 TABLE = "sojourn"
-COUNTED, FAR = "away", "far"
-"""The sets of prefixes: looked up to count, and looked up without counting."""
+COUNTED, FAR, ROUTERS = "away", "far", "routers"
+"""The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
 
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _NEWTABLE, _GETTABLE, _DELTABLE = 0, 1, 2
 _NEWCHAIN, _NEWRULE, _NEWSET = 3, 6, 9
 _NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
-_NFPROTO_IPV6 = 10
+NFPROTO_IPV4, NFPROTO_IPV6 = 2, 10
 _NLMSG_ERROR = 2
 _SET_EXPR = 0x100
-_TYPE_INTEGER, _TYPE_IPV6_ADDRESS = 4, 8
-"""What nft(8) shows keys as."""
+_TYPES = {4: 7, 16: 8}
+_TYPE_INTEGER = 4
+"""What nft(8) shows keys as, by their octets: addresses, or else numbers."""
 
 REGISTER = 1
 VERDICT = 0
@@ -50,7 +52,7 @@ DROP, ACCEPT, JUMP, GOTO = 0, 1, -3, -4
 EQUAL, NOT_EQUAL, GREATER = 0, 1, 4
 NETWORK, TRANSPORT = 1, 2
 META_LENGTH, META_MARK, META_INPUT, META_OUTPUT, META_PROTOCOL = 0, 3, 6, 7, 16
-HOOK_PREROUTING, HOOK_FORWARD, HOOK_OUTPUT = 0, 2, 3
+HOOK_PREROUTING, HOOK_INPUT, HOOK_FORWARD, HOOK_OUTPUT = 0, 1, 2, 3
 
 
 def _be32(kind: int, value: int) -> bytes:
@@ -128,11 +130,15 @@ def matches(*expressions: bytes) -> tuple[bytes, ...]:
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
-class Nftables:
-    """Transactions on the table. Raises OSError, with EPROTONOSUPPORT or EINVAL where the kernel has no nf_tables."""
+class Table:
+    """Transactions on the table of a family.
 
-    def __init__(self) -> None:
+    Raises OSError, with EPROTONOSUPPORT or EINVAL where the kernel has no nf_tables.
+    """
+
+    def __init__(self, family: int) -> None:
         """Open a socket in the network namespace of the calling thread."""
+        self._family = family
         self._socket: socket.socket = open_netlink(NETLINK_NETFILTER)
         self._reader = Netlink(self._socket)
         self._sequence = 1 << 16
@@ -142,79 +148,78 @@ class Nftables:
         self._socket.close()
 
     def fingerprint(self) -> bytes | None:
-        """What `install` wrote on the table; None when there is none."""
+        """What `write` wrote on the table; None when there is none."""
         try:
-            table = self._reader.get(_SUBSYSTEM << 8 | _GETTABLE, _generic(_NFPROTO_IPV6) + _name(1, TABLE))
+            table = self._reader.get(_SUBSYSTEM << 8 | _GETTABLE, _generic(self._family) + _name(1, TABLE))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return None
             raise
         return attributes(table, 4).get(6, b"")
 
-    def install(
+    def write(
         self,
         fingerprint: bytes,
-        chains: Sequence[tuple[str, tuple[int, int] | None]],
+        sets: Iterable[bytes],
+        elements: Iterable[bytes],
+        chains: Iterable[tuple[str, tuple[int, int] | None]],
         rules: Iterable[tuple[str, tuple[bytes, ...]]],
-        peers: Sequence[bytes],
-        key_octets: int,
     ) -> None:
         """Write the whole table, in place of an older one, in one transaction.
 
-        `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `peers` the elements of the
-        constant set ``peers``; the sets of prefixes, with keys of `key_octets`, are empty.
+        `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `elements` those of constant
+        sets (`elements_of`).
         """
         table = _name(1, TABLE)
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
         transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
-        transaction.append((_NEWSET, NLM_F_CREATE, _set("peers", 1, 16)))
-        counter = nested(17, _name(1, "counter") + nested(2, b""))
-        transaction.append((_NEWSET, NLM_F_CREATE, _set(COUNTED, 2, key_octets, _SET_EXPR) + counter))
-        transaction.append((_NEWSET, NLM_F_CREATE, _set(FAR, 3, key_octets)))
-        if peers:
-            transaction.append((_NEWSETELEM, NLM_F_CREATE, _elements("peers", peers)))
+        transaction += [(_NEWSET, NLM_F_CREATE, one) for one in sets]
         for name, hook in chains:
             chain = table + _name(3, name)
             if hook is not None:
                 chain += nested(4, _be32(1, hook[0]) + _be32(2, hook[1])) + _name(7, "filter") + _be32(5, ACCEPT)
             transaction.append((_NEWCHAIN, NLM_F_CREATE, chain))
+        transaction += [(_NEWSETELEM, NLM_F_CREATE, one) for one in elements]
         for name, expressions in rules:
             rule = table + _name(2, name) + nested(4, b"".join(expressions))
             transaction.append((_NEWRULE, NLM_F_CREATE | 0x800, rule))  # NLM_F_APPEND
-        self._commit(transaction)
+        self.commit(transaction)
 
     def remove(self) -> None:
         """No table any more."""
-        self._commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
+        self.commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
 
-    def add(self, key: bytes) -> None:
-        """`key` is an element of both sets; one that is there keeps its counter."""
-        self._commit([(_NEWSETELEM, NLM_F_CREATE, _elements(name, [key])) for name in (COUNTED, FAR)])
+    def put(self, key: bytes, *names: str) -> None:
+        """`key` is an element of these sets; one that is there keeps its counter."""
+        self.commit([(_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key])) for name in names])
 
-    def discard(self, key: bytes) -> None:
-        """`key` is no element."""
-        self._commit([(_DELSETELEM, 0, _elements(name, [key])) for name in (COUNTED, FAR)], harmless=errno.ENOENT)
+    def drop(self, key: bytes, *names: str) -> None:
+        """`key` is no element of these sets."""
+        self.commit([(_DELSETELEM, 0, elements_of(name, [key])) for name in names], harmless=errno.ENOENT)
 
-    def counters(self) -> dict[bytes, int]:
-        """The packets that every element has counted."""
-        request = _generic(_NFPROTO_IPV6) + _name(1, TABLE) + _name(2, COUNTED)
-        found: dict[bytes, int] = {}
+    def exchange(self, key: bytes, put: Iterable[str], drop: Iterable[str]) -> None:
+        """At once `key` becomes an element of some sets, where it is none, and leaves others, where it is one."""
+        listed = [(_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key])) for name in put]
+        self.commit([*listed, *((_DELSETELEM, 0, elements_of(name, [key])) for name in drop)])
+
+    def elements(self, name: str) -> dict[bytes, dict[int, bytes]]:
+        """The elements of a set, each with what else the kernel says of it."""
+        request = _generic(self._family) + _name(1, TABLE) + _name(2, name)
+        found: dict[bytes, dict[int, bytes]] = {}
         for body in self._reader.dump(_SUBSYSTEM << 8 | _GETSETELEM, request):
             for _, element in each_attribute(attributes(body, 4).get(3, b"")):
                 parts = attributes(element)
-                key = attributes(parts.get(1, b"")).get(1, b"")
-                counter = attributes(attributes(parts.get(7, b"")).get(2, b""))
-                found[key] = int.from_bytes(counter.get(2, b""), "big")
+                found[attributes(parts.get(1, b"")).get(1, b"")] = parts
         return found
 
-    def _commit(self, transaction: Sequence[tuple[int, int, bytes]], harmless: int = 0) -> None:
+    def commit(self, transaction: Sequence[tuple[int, int, bytes]], harmless: int = 0) -> None:
         """All or nothing. The kernel answers before `send` returns, so nothing is waited for."""
         first = self._sequence
         self._sequence += len(transaction) + 2
         boundary = struct.pack(">BBH", 0, 0, _SUBSYSTEM)
         messages = [(_BATCH_BEGIN, NLM_F_REQUEST, boundary)]
         for kind, flags, body in transaction:
-            request = _generic(_NFPROTO_IPV6) + body
+            request = _generic(self._family) + body
             messages.append((_SUBSYSTEM << 8 | kind, flags | NLM_F_REQUEST | NLM_F_ACK, request))
         messages.append((_BATCH_END, NLM_F_REQUEST, boundary))
         self._socket.send(join(messages, first))
@@ -232,16 +237,75 @@ class Nftables:
             raise refusal
 
 
+class Nftables(Table):
+    """The table of IPv6."""
+
+    def __init__(self) -> None:
+        super().__init__(NFPROTO_IPV6)
+
+    def install(
+        self,
+        fingerprint: bytes,
+        chains: Iterable[tuple[str, tuple[int, int] | None]],
+        rules: Iterable[tuple[str, tuple[bytes, ...]]],
+        peers: Sequence[bytes],
+        key_octets: int,
+    ) -> None:
+        """Write the table. `peers` are the elements of the constant set ``peers``; the sets of prefixes are empty."""
+        counter = nested(17, _name(1, "counter") + nested(2, b""))
+        sets = [
+            new_set("peers", 1, 16),
+            new_set(COUNTED, 2, key_octets, _SET_EXPR) + counter,
+            new_set(FAR, 3, key_octets),
+            new_set(ROUTERS, 4, 8),
+        ]
+        self.write(fingerprint, sets, [elements_of("peers", peers)] if peers else (), chains, rules)
+
+    def add(self, key: bytes) -> None:
+        """`key` is an element of both sets; one that is there keeps its counter."""
+        self.put(key, COUNTED, FAR)
+
+    def discard(self, key: bytes) -> None:
+        """`key` is no element."""
+        self.drop(key, COUNTED, FAR)
+
+    def counters(self) -> dict[bytes, int]:
+        """The packets that every element has counted."""
+        counts = {
+            key: attributes(attributes(parts.get(7, b"")).get(2, b"")) for key, parts in self.elements(COUNTED).items()
+        }
+        return {key: int.from_bytes(counter.get(2, b""), "big") for key, counter in counts.items()}
+
+
+def usable() -> bool:
+    """Whether this kernel has nf_tables for IPv6 and lets us have it; the trial leaves nothing behind."""
+    table = _name(1, f"{TABLE}-trial")
+    hook = nested(4, _be32(1, HOOK_FORWARD) + _be32(2, 0)) + _name(7, "filter")
+    steps = [(_NEWTABLE, NLM_F_CREATE, table), (_NEWCHAIN, NLM_F_CREATE, table + _name(3, "trial") + hook)]
+    try:
+        trial = Nftables()
+    except OSError:
+        return False
+    try:
+        trial.commit([*steps, (_DELTABLE, 0, table)])
+    except OSError:
+        return False
+    finally:
+        trial.close()
+    return True
+
+
 def _generic(family: int) -> bytes:
     return struct.pack(">BBH", family, 0, 0)
 
 
-def _set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
+def new_set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
+    """A set whose keys have so many octets."""
     body = _name(1, TABLE) + _name(2, name) + _be32(3, flags)
-    shown = _TYPE_IPV6_ADDRESS if octets == 16 else _TYPE_INTEGER
-    return body + _be32(4, shown) + _be32(5, octets) + _be32(10, number)
+    return body + _be32(4, _TYPES.get(octets, _TYPE_INTEGER)) + _be32(5, octets) + _be32(10, number)
 
 
-def _elements(set_name: str, keys: Sequence[bytes]) -> bytes:
+def elements_of(set_name: str, keys: Sequence[bytes]) -> bytes:
+    """Elements that come or go."""
     listed = b"".join(nested(1, nested(1, attribute(1, key))) for key in keys)
     return _name(1, TABLE) + _name(2, set_name) + nested(3, listed)

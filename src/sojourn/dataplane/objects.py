@@ -3,6 +3,9 @@
 Each value makes its own request (`ensure`, `withdraw`) and is read back from a dump (`parse_...`) as an equal value, so
 that what should hold and what holds compare with ``==``. All of them carry routing protocol 140: a dump finds ours and
 nobody else's. `key` names what an `ensure` replaces.
+
+Routes and addresses of IPv4 have prefixes and addresses that are mapped (`sojourn.wire.addresses`). Their nexthops are
+the same objects as in IPv6: the kernel forwards both through a neighbour or a tunnel of IPv6 (RFC 8950 2, RFC 2473 3).
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ import errno
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
+from sojourn.dataplane import encapsulation
+from sojourn.dataplane.encapsulation import Tunnel
 from sojourn.dataplane.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -23,13 +29,25 @@ from sojourn.dataplane.netlink import (
     nested,
     u32,
 )
-from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, LinkLayer, Prefix, link_layer_text, text
+from sojourn.wire.addresses import (
+    ANY,
+    UNSPECIFIED,
+    Address,
+    LinkLayer,
+    Prefix,
+    from_ipv4,
+    is_ipv4,
+    link_layer_text,
+    text,
+    to_ipv4,
+)
 
 PROTOCOL = 140
 """The routing protocol number of everything that is ours."""
 
-AF_INET6 = socket.AF_INET6.value
+AF_INET, AF_INET6 = socket.AF_INET.value, socket.AF_INET6.value
 AF_BRIDGE = 7
+FAMILIES = (AF_INET6, AF_INET)
 
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
@@ -42,47 +60,51 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 # routes
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
-_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_TABLE, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 1, 2, 4, 15, 21, 22, 30
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 2, 4, 5, 9, 15
+_RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 21, 22, 30
+_PATH = struct.Struct("=HBBi")
+"""struct rtnexthop: its length, flags, weight - 1, interface."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
-# lightweight tunnels
-_ENCAP_SEG6, _ENCAP_SEG6_LOCAL = 5, 7
-_SEG6_IPTUNNEL_SRH = 1
-_MODE_ENCAP_RED = 3
-_SEGMENT_ROUTING_HEADER = struct.pack("=iBBBBBBH", _MODE_ENCAP_RED, 0, 2, 4, 0, 0, 0, 0)
-_END_DT6 = 7
-_DECAPSULATE = (
-    u32(1, _END_DT6)  # SEG6_LOCAL_ACTION
-    + u32(3, 0)  # SEG6_LOCAL_TABLE 0: the whole policy lookup, local delivery included
-    + nested(10, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))  # SEG6_LOCAL_COUNTERS
-)
+_END_DX4, _END_DT6 = 6, 7
+_COUNTERS = nested(10, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))  # SEG6_LOCAL_COUNTERS
+_ACTION = 1
+_DECAPSULATE = u32(_ACTION, _END_DT6) + u32(3, 0) + _COUNTERS
+"""SEG6_LOCAL_TABLE 0: the whole policy lookup, local delivery included."""
+_DECAPSULATE_IPV4 = u32(_ACTION, _END_DX4) + attribute(4, bytes(4)) + _COUNTERS
+"""SEG6_LOCAL_NH4 0.0.0.0: likewise."""
+_LOCAL_SEGMENT = struct.pack("=HHHxx", 6, _RTA_ENCAP_TYPE, encapsulation.SEGMENTS_LOCAL)
 # nexthops
+_NHA_GROUP = 2
+_MEMBER = struct.Struct("=IBBH")
+"""struct nexthop_grp: the nexthop, its weight - 1."""
 _NHA_ID, _NHA_BLACKHOLE, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 4, 5, 6, 7, 8
 # neighbours
 _NDA_DST, _NDA_LLADDR, _NDA_PROTOCOL = 1, 2, 12
 _NUD_PERMANENT = 0x80
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 # rules
-_FRA_DST, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 1, 3, 6, 10, 15, 16
+_FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 1, 2, 3, 6, 10, 15, 16
 _FRA_PROTOCOL, _FRA_IP_PROTO = 21, 22
+_LOOK_UP, _BLACKHOLE = 1, 6
 # addresses
-_IFA_ADDRESS, _IFA_FLAGS, _IFA_PROTO = 1, 8, 11
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _IFA_PROTO = 1, 2, 8, 11
 _IFA_F_NODAD = 0x02
 _IFA_F_NOPREFIXROUTE = 0x200
 
 Key: TypeAlias = tuple[object, ...]
 
 
-def _encapsulation(type_kind: int, kind: int, segment: Address) -> bytes:
-    """RFC 2473 as the kernel writes it: mode encap.red with one segment puts a plain IPv6 header in front."""
-    tunnel = attribute(_SEG6_IPTUNNEL_SRH, _SEGMENT_ROUTING_HEADER + segment)
-    return struct.pack("=HHHxx", 6, type_kind, _ENCAP_SEG6) + nested(kind, tunnel)
+def _family(octets: Address) -> int:
+    return AF_INET if is_ipv4(octets) else AF_INET6
 
 
-def _segment(attribute_type: bytes | None, encapsulation: bytes | None) -> Address | None:
-    if attribute_type is None or encapsulation is None or _number(attribute_type) != _ENCAP_SEG6:
-        return None
-    header = attributes(encapsulation).get(_SEG6_IPTUNNEL_SRH, b"")
-    return header[12:28] if header[:4] == _SEGMENT_ROUTING_HEADER[:4] and len(header) == 28 else None
+def _bare(octets: Address) -> bytes:
+    """An address as its own family writes it."""
+    return to_ipv4(octets) if is_ipv4(octets) else octets
+
+
+def _whole(octets: bytes) -> Address:
+    return from_ipv4(octets) if len(octets) == 4 else octets
 
 
 class Route(NamedTuple):
@@ -95,10 +117,14 @@ class Route(NamedTuple):
     nexthop: int = 0
     """The number of a nexthop object; the kernel refuses one together with `source`."""
     device: int = 0
-    segment: Address | None = None
-    """The far end of a tunnel."""
+    gateway: Address | None = None
+    tunnel: Tunnel | None = None
     decapsulate: bool = False
     """Take the outer header off and look the inner packet up in all tables (RFC 8986 End.DT6)."""
+    decapsulate_ipv4: bool = False
+    """The same for an inner packet of IPv4 (End.DX4)."""
+    devices: tuple[int, ...] = ()
+    """More than one: flows are spread over them, all of them with this `tunnel`, by a `gateway` that is not asked."""
 
     @property
     def key(self) -> Key:
@@ -106,10 +132,12 @@ class Route(NamedTuple):
 
     def _identity(self) -> bytes:
         destination, source = self.destination, self.source
-        body = _ROUTE.pack(AF_INET6, destination.length, source.length, 0, 0, PROTOCOL, 0, self.kind, 0)
+        family = _family(destination.address) if destination.length >= 96 else AF_INET6
+        length = destination.length - 96 if family == AF_INET else destination.length
+        body = _ROUTE.pack(family, length, source.length, 0, 0, PROTOCOL, 0, self.kind, 0)
         body += u32(_RTA_TABLE, self.table)
-        if destination.length:
-            body += attribute(_RTA_DST, destination.address)
+        if length:
+            body += attribute(_RTA_DST, _bare(destination.address) if family == AF_INET else destination.address)
         if source.length:
             body += attribute(_RTA_SRC, source.address)
         return body
@@ -121,45 +149,83 @@ class Route(NamedTuple):
             body += u32(_RTA_NH_ID, self.nexthop)
         elif self.device:
             body += u32(_RTA_OIF, self.device)
-        if self.segment is not None:
-            body += _encapsulation(_RTA_ENCAP_TYPE, _RTA_ENCAP, self.segment)
-        elif self.decapsulate:
-            body += struct.pack("=HHHxx", 6, _RTA_ENCAP_TYPE, _ENCAP_SEG6_LOCAL) + nested(_RTA_ENCAP, _DECAPSULATE)
+        if self.devices:
+            body += attribute(_RTA_MULTIPATH, b"".join(map(self._path, self.devices)))
+        else:
+            body += self._way()
         return Message(RTM_NEWROUTE, REPLACE_OR_CREATE, body)
+
+    def _way(self) -> bytes:
+        """Through which neighbour, into which tunnel or out of it."""
+        body = b"" if self.gateway is None else attribute(_RTA_GATEWAY, self.gateway)
+        if self.tunnel is not None:
+            body += encapsulation.encode(self.tunnel, _RTA_ENCAP_TYPE, _RTA_ENCAP)
+        if self.decapsulate:
+            body += _LOCAL_SEGMENT + nested(_RTA_ENCAP, _DECAPSULATE)
+        elif self.decapsulate_ipv4:
+            body += _LOCAL_SEGMENT + nested(_RTA_ENCAP, _DECAPSULATE_IPV4)
+        return body
+
+    def _path(self, device: int) -> bytes:
+        way = self._way()
+        return _PATH.pack(_PATH.size + len(way), 0, 0, device) + way
 
     def withdraw(self) -> Message:
         return Message(RTM_DELROUTE, 0, self._identity(), (errno.ESRCH,))
 
     def __str__(self) -> str:
         source = f" from {self.source}" if self.source.length else ""
-        tunnel = f" tunnel {text(self.segment)}" if self.segment else " decapsulate" if self.decapsulate else ""
-        return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{tunnel} table {self.table}"
+        inner = " decapsulate" if self.decapsulate else " decapsulate IPv4" if self.decapsulate_ipv4 else ""
+        tunnel = f" tunnel {text(self.tunnel.remote)}" if self.tunnel else inner
+        way = f" via {text(self.gateway)}" if self.gateway else ""
+        return f"route {_KINDS.get(self.kind, '')}{self.destination}{source}{way}{tunnel} table {self.table}"
 
 
 def routes_request(table: int) -> bytes:
-    """The dump request for our routes in `table` (the kernel filters)."""
+    """The dump request for our IPv6 routes in `table` (the kernel filters)."""
     return _ROUTE.pack(AF_INET6, 0, 0, 0, 0, PROTOCOL, 0, 0, 0) + u32(_RTA_TABLE, table)
+
+
+IPV4_ROUTES_REQUEST = _ROUTE.pack(AF_INET, 0, 0, 0, 0, PROTOCOL, 0, 0, 0)
+"""The dump request for our IPv4 routes in all tables."""
 
 
 def parse_route(body: bytes) -> Route | None:
     """The route in a dump answer; None when it is not ours."""
     family, length, source_length, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(body)
-    if family != AF_INET6 or protocol != PROTOCOL:
+    if family not in (AF_INET, AF_INET6) or protocol != PROTOCOL:
         return None
     found = attributes(body, _ROUTE.size)
     nexthop = _number(found.get(_RTA_NH_ID))
     own = kind == RTN_UNICAST and not nexthop
+    paths = list(_paths(found.get(_RTA_MULTIPATH, b"")))
+    if paths:  # all of them have the same way
+        found |= attributes(paths[0][1])
     kind_of_tunnel = found.get(_RTA_ENCAP_TYPE) if own else None
+    local = _number(kind_of_tunnel) == encapsulation.SEGMENTS_LOCAL
+    action = _number(attributes(found.get(_RTA_ENCAP, b"")).get(_ACTION)) if local else 0
+    destination = found.get(_RTA_DST, UNSPECIFIED if family == AF_INET6 else bytes(4))
     return Route(
         _number(found.get(_RTA_TABLE)) or table,
-        Prefix(found.get(_RTA_DST, UNSPECIFIED), length),
+        Prefix(_whole(destination), length if family == AF_INET6 else length + 96),
         Prefix(found.get(_RTA_SRC, UNSPECIFIED), source_length),
         kind,
         nexthop,
         _number(found.get(_RTA_OIF)) if own else 0,
-        _segment(kind_of_tunnel, found.get(_RTA_ENCAP)),
-        _number(kind_of_tunnel) == _ENCAP_SEG6_LOCAL,
+        found.get(_RTA_GATEWAY) if own else None,
+        encapsulation.decode(kind_of_tunnel, found.get(_RTA_ENCAP)),
+        action == _END_DT6,
+        action == _END_DX4,
+        tuple(device for device, _ in paths),
     )
+
+
+def _paths(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    """The interfaces of a multipath route, each with its attributes."""
+    while len(octets) >= _PATH.size:
+        length, _, _, device = _PATH.unpack_from(octets)
+        yield device, octets[_PATH.size : length]
+        octets = octets[(length + 3) & ~3 :]
 
 
 class Nexthop(NamedTuple):
@@ -168,7 +234,9 @@ class Nexthop(NamedTuple):
     id: int
     device: int
     gateway: Address | None = None
-    segment: Address | None = None
+    tunnel: Tunnel | None = None
+    members: tuple[int, ...] = ()
+    """It is a group of these: every flow takes one of them."""
 
     @property
     def key(self) -> Key:
@@ -176,11 +244,15 @@ class Nexthop(NamedTuple):
 
     def ensure(self, flags: int = REPLACE_OR_CREATE) -> Message:
         """Replace or create; with `flags` NLM_F_REPLACE alone it is ENOENT when there is none to replace."""
+        if self.members:
+            members = b"".join(_MEMBER.pack(member, 0, 0, 0) for member in self.members)
+            body = struct.pack("=BBBBI", 0, 0, PROTOCOL, 0, 0) + u32(_NHA_ID, self.id)
+            return Message(RTM_NEWNEXTHOP, flags, body + attribute(_NHA_GROUP, members))
         body = struct.pack("=BBBBIHHIHHI", AF_INET6, 0, PROTOCOL, 0, 0, 8, _NHA_ID, self.id, 8, _NHA_OIF, self.device)
         if self.gateway is not None:
             body += attribute(_NHA_GATEWAY, self.gateway)
-        if self.segment is not None:
-            body += _encapsulation(_NHA_ENCAP_TYPE, _NHA_ENCAP, self.segment)
+        if self.tunnel is not None:
+            body += encapsulation.encode(self.tunnel, _NHA_ENCAP_TYPE, _NHA_ENCAP)
         return Message(RTM_NEWNEXTHOP, flags, body)
 
     def withdraw(self) -> Message:
@@ -189,7 +261,7 @@ class Nexthop(NamedTuple):
         return Message(RTM_DELNEXTHOP, 0, body, (errno.ENOENT,))
 
     def __str__(self) -> str:
-        way = f"tunnel {text(self.segment)}" if self.segment else f"via {text(self.gateway or UNSPECIFIED)}"
+        way = f"tunnel {text(self.tunnel.remote)}" if self.tunnel else f"via {text(self.gateway or UNSPECIFIED)}"
         return f"nexthop {self.id} {way} interface {self.device}"
 
 
@@ -204,7 +276,8 @@ def parse_nexthop(body: bytes) -> Nexthop | None:
         _number(found.get(_NHA_ID)),
         _number(found.get(_NHA_OIF)),
         found.get(_NHA_GATEWAY),
-        _segment(found.get(_NHA_ENCAP_TYPE), found.get(_NHA_ENCAP)),
+        encapsulation.decode(found.get(_NHA_ENCAP_TYPE), found.get(_NHA_ENCAP)),
+        tuple(member for member, *_ in _MEMBER.iter_unpack(found.get(_NHA_GROUP, b""))),
     )
 
 
@@ -244,7 +317,7 @@ def parse_neighbour(body: bytes) -> Neighbour | None:
 
 
 class Rule(NamedTuple):
-    """A routing policy rule that leads to a table."""
+    """A routing policy rule that leads to a table, or, without one, drops what it is for."""
 
     priority: int
     table: int
@@ -255,19 +328,28 @@ class Rule(NamedTuple):
     mark: int = 0
     mask: int = 0
     protocol: int = PROTOCOL
+    destination_length: int = 128
+    source: Prefix | None = None
+    family: int = AF_INET6
 
     @property
     def key(self) -> Key:
         return ("rule", self)
 
     def _body(self) -> bytes:
-        length = 128 if self.destination is not None else 0
-        # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action 1: look the table up
-        body = struct.pack("=BBBBBBBBI", AF_INET6, length, 0, 0, 0, 0, 0, 1, 0)
-        body += u32(_FRA_PRIORITY, self.priority) + u32(_FRA_TABLE, self.table)
+        length = self.destination_length if self.destination is not None else 0
+        source_length = self.source.length if self.source is not None else 0
+        action = _LOOK_UP if self.table else _BLACKHOLE
+        # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action
+        body = struct.pack("=BBBBBBBBI", self.family, length, source_length, 0, 0, 0, 0, action, 0)
+        body += u32(_FRA_PRIORITY, self.priority)
+        if self.table:
+            body += u32(_FRA_TABLE, self.table)
         body += attribute(_FRA_PROTOCOL, bytes((self.protocol,)))
         if self.destination is not None:
             body += attribute(_FRA_DST, self.destination)
+        if self.source is not None:
+            body += attribute(_FRA_SRC, self.source.address)
         if self.interface:
             body += attribute(_FRA_IIFNAME, self.interface.encode() + b"\0")
         if self.ip_protocol:
@@ -285,10 +367,15 @@ class Rule(NamedTuple):
 
     def __str__(self) -> str:
         interface = f" iif {self.interface}" if self.interface else ""
-        return f"rule {self.priority}{interface} table {self.table}"
+        family = " IPv4" if self.family == AF_INET else ""
+        source = f" from {self.source}" if self.source is not None else ""
+        way = f"table {self.table}" if self.table else "blackhole"
+        return f"rule {self.priority}{family}{interface}{source} {way}"
 
 
-RULES_REQUEST = struct.pack("=BBBBBBBBI", AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
+def rules_request(family: int) -> bytes:
+    """The dump request for all rules of a family."""
+    return struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def parse_rule(body: bytes) -> Rule:
@@ -303,6 +390,9 @@ def parse_rule(body: bytes) -> Rule:
         _number(found.get(_FRA_FWMARK)),
         _number(found.get(_FRA_FWMASK)) if _FRA_FWMARK in found else 0,
         found.get(_FRA_PROTOCOL, b"\0")[0],
+        body[1] if _FRA_DST in found else Rule._field_defaults["destination_length"],
+        Prefix(found[_FRA_SRC], body[2]) if _FRA_SRC in found else None,
+        body[0],
     )
 
 
@@ -320,27 +410,35 @@ class InterfaceAddress(NamedTuple):
     def ensure(self) -> Message:
         """Create; one that is there already, ours or not, is as good."""
         flags = _IFA_F_NODAD | _IFA_F_NOPREFIXROUTE if self.length == 128 else _IFA_F_NODAD
-        body = struct.pack("=BBBBI", AF_INET6, self.length, 0, 0, self.device) + attribute(_IFA_ADDRESS, self.address)
-        body += u32(_IFA_FLAGS, flags) + attribute(_IFA_PROTO, bytes((PROTOCOL,)))
+        body = self._identity() + u32(_IFA_FLAGS, flags) + attribute(_IFA_PROTO, bytes((PROTOCOL,)))
         return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, (errno.EEXIST,))
 
+    def _identity(self) -> bytes:
+        family = _family(self.address)
+        length = self.length - 96 if family == AF_INET else self.length
+        body = struct.pack("=BBBBI", family, length, 0, 0, self.device)
+        body += attribute(_IFA_LOCAL, _bare(self.address)) if family == AF_INET else b""
+        return body + attribute(_IFA_ADDRESS, _bare(self.address))
+
     def withdraw(self) -> Message:
-        body = struct.pack("=BBBBI", AF_INET6, self.length, 0, 0, self.device) + attribute(_IFA_ADDRESS, self.address)
-        return Message(RTM_DELADDR, 0, body, (errno.EADDRNOTAVAIL, errno.ENODEV))
+        return Message(RTM_DELADDR, 0, self._identity(), (errno.EADDRNOTAVAIL, errno.ENODEV))
 
     def __str__(self) -> str:
         return f"address {text(self.address)}/{self.length} interface {self.device}"
 
 
-ADDRESSES_REQUEST = struct.pack("=BBBBI", AF_INET6, 0, 0, 0, 0)
+def addresses_request(family: int) -> bytes:
+    """The dump request for all addresses of a family."""
+    return struct.pack("=BBBBI", family, 0, 0, 0, 0)
 
 
 def parse_address(body: bytes) -> InterfaceAddress | None:
-    _, length, _, _, device = struct.unpack_from("=BBBBI", body)
+    family, length, _, _, device = struct.unpack_from("=BBBBI", body)
     found = attributes(body, 8)
     if found.get(_IFA_PROTO, b"\0")[0] != PROTOCOL:
         return None
-    return InterfaceAddress(device, found.get(_IFA_ADDRESS, UNSPECIFIED), length)
+    address = _whole(found.get(_IFA_ADDRESS, UNSPECIFIED))
+    return InterfaceAddress(device, address, length if family == AF_INET6 else length + 96)
 
 
 KernelObject: TypeAlias = Route | Nexthop | Neighbour | Rule | InterfaceAddress

@@ -48,17 +48,20 @@ def ours(netlink: Netlink, settings: LinuxSettings) -> Iterator[KernelObject]:
     """Everything in the kernel that is ours."""
     for table in settings.tables.all():
         yield from _dump(netlink, objects.RTM_GETROUTE, objects.routes_request(table), objects.parse_route)
+    yield from _dump(netlink, objects.RTM_GETROUTE, objects.IPV4_ROUTES_REQUEST, objects.parse_route)
     yield from _dump(netlink, objects.RTM_GETNEXTHOP, objects.NEXTHOPS_REQUEST, objects.parse_nexthop)
     yield from _dump(netlink, objects.RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST, objects.parse_neighbour)
-    yield from _dump(netlink, objects.RTM_GETADDR, objects.ADDRESSES_REQUEST, objects.parse_address)
-    for rule in rules(netlink):
-        if rule.protocol == PROTOCOL:
-            yield rule
+    for family in objects.FAMILIES:
+        yield from _dump(netlink, objects.RTM_GETADDR, objects.addresses_request(family), objects.parse_address)
+    for family in objects.FAMILIES:
+        for rule in rules(netlink, family):
+            if rule.protocol == PROTOCOL:
+                yield rule
 
 
-def rules(netlink: Netlink) -> list[objects.Rule]:
-    """All rules of the namespace."""
-    return [objects.parse_rule(body) for body in netlink.dump(objects.RTM_GETRULE, objects.RULES_REQUEST)]
+def rules(netlink: Netlink, family: int = objects.AF_INET6) -> list[objects.Rule]:
+    """All rules of a family in the namespace."""
+    return [objects.parse_rule(body) for body in netlink.dump(objects.RTM_GETRULE, objects.rules_request(family))]
 
 
 def _dump(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -14,6 +15,12 @@ SHARED_LINK_LOCAL = address("fe80::200:5eff:fe00:5213")
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473)."""
 _TCP_AND_IPV6 = 60
+SLOTS = (1 << 24) - 2
+"""Slots are below this; the number itself is the nexthop that leads round the loop."""
+TRIAL = SLOTS + 1
+"""The nexthop that shows what the kernel can do, and is gone at once."""
+NEXTHOP_GROUPS = 1 << 24
+"""The group of a slot has a number so much higher; the members of groups, so much higher again."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,8 @@ class Tables:
 
     decapsulation: int = 50
     """Packets out of a tunnel, by peer."""
-    strays: int = 51
-    """Packets out of a tunnel to nobody who is here."""
+    decapsulation_ipv4: int = 51
+    """Packets of IPv4 out of a tunnel, by peer."""
     sources: int = 52
     """Who may send from an access link: `throw` for a known source prefix, else `blackhole`."""
     uplinks: int = 53
@@ -35,7 +42,8 @@ class Tables:
 
     def all(self) -> tuple[int, ...]:
         """In the order in which their contents are removed."""
-        return (self.nodes, self.uplinks, self.sources, self.oversize, self.strays, self.decapsulation)
+        own = (self.decapsulation, self.decapsulation_ipv4)
+        return (self.nodes, self.uplinks, self.sources, self.oversize, *own)
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Priorities:
 
     inner_spoofing: int = 9
     decapsulation: int = 10
+    multicast: int = 11
+    stray_groups: int = 12
     local: int = 100
     sources: int = 105
     oversize: int = 106
@@ -52,6 +62,14 @@ class Priorities:
     nodes: int = 110
     uplinks: int = 111
     strays: int = 112
+
+
+def marks(taken: int, mask: int) -> Iterator[int]:
+    """Packet marks within the bits of `mask`, neither none at all nor `taken`, in order."""
+    value = 0
+    while (value := value - mask & mask) != 0:  # the next subset of the bits
+        if value != taken:
+            yield value
 
 
 @dataclass(frozen=True)
@@ -72,8 +90,18 @@ class LinuxSettings:
     """Of the core, between the access routers."""
     prefix_length: int = 64
     """Of every prefix that is counted."""
+    delegated_length: int = 0
+    """Of prefixes for networks behind nodes; 0: there are none."""
+    ipv4: bool = False
+    """Whether nodes may have IPv4 addresses; their sources are told apart by nf_tables."""
+    ipv4_pool: Prefix | None = None
+    """Those that are anchored here lie in it."""
     counters: bool = True
     """Whether nf_tables is used. Without it: no counters, no MSS clamping, no Packet Too Big before a tunnel."""
+    other_addresses: tuple[Address, ...] = ()
+    """More ends of tunnels here: packets for them are taken out, those that we tunnel are from `address`."""
+    path_addresses: tuple[Address, ...] = ()
+    """The same, and some of what we tunnel is from these (`EnsureSpread`): each gets a veth pair like `loop`."""
     other_pools: tuple[Prefix, ...] = ()
     """More prefixes like `pool`."""
     drop_unassigned: bool = False
@@ -86,12 +114,14 @@ class LinuxSettings:
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL
     """What every access interface answers to; None adds none."""
+    upstream: str = ""
+    """The interface towards multicast sources; empty: no multicast is forwarded."""
     loop: tuple[str, str] = ("sojourn0", "sojourn1")
     """A veth pair of our own: carries the address, holds packets, answers those too big."""
     tables: Tables = field(default_factory=Tables)
     priorities: Priorities = field(default_factory=Priorities)
     nexthops: int = 0x8C000000
-    """Slot n is nexthop object nexthops + n, n < 2**24 - 1."""
+    """Slot n is nexthop object nexthops + n, n < 2**24 - 2; behind it come 2**24 groups and 2**24 members of these."""
     mark: int = 0x008C0000
     mark_mask: int = 0x00FF0000
     """Bits of the packet mark that are ours."""
@@ -99,6 +129,25 @@ class LinuxSettings:
     """Queue per held slot, in octets of kernel memory (about 450 full-size packets a MiB)."""
     hold_seconds: int = 5
     """How long a held packet waits at most."""
+    backend: str = "auto"
+    """How the kernel tunnels: ``seg6``, ``ip6tnl``, or ``auto`` for the first of them that it can."""
+    tunnels: tuple[str, str] = ("sojourn2", "sojourn3")
+    """Interfaces of our own where the backend is ``ip6tnl``: what goes into tunnels, and what comes out."""
+
+    @property
+    def ipv4_ways(self) -> dict[Address, tuple[int, int]]:
+        """Mark and table of the packets of IPv4 that leave through the tunnel to each peer.
+
+        IPv4 routing knows no source prefixes. So nf_tables marks by source, and each mark leads to a table with one
+        route. That costs the same for one node and for many, unlike a rule for each (ARCHITECTURE.md).
+        """
+        numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
+        return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All ends of tunnels here."""
+        return (self.address, *self.other_addresses, *self.path_addresses)
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

@@ -15,21 +15,30 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsureMembership,
+    EnsureMulticastRoute,
+    EnsurePaths,
     EnsurePrefix,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     ForwardingEffect,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawMembership,
+    WithdrawMulticastRoute,
     WithdrawPrefix,
+    WithdrawShortcut,
     WithdrawSlot,
+    WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 
-Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsureHold
+Way: TypeAlias = EnsureDelivery | EnsureTunnel | EnsurePaths | EnsureHold
 """Where a slot points."""
 
 
@@ -40,13 +49,18 @@ class ForwardingState:
     slots: dict[int, Way] = field(default_factory=dict)
     prefixes: dict[Prefix, int] = field(default_factory=dict)
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
+    spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
+    shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
+    multicast_routes: dict[tuple[Address, Address | None], tuple[str, ...]] = field(default_factory=dict)
+    """By group and source."""
+    memberships: dict[Address, EnsureMembership] = field(default_factory=dict)
 
     def record(self, effect: ForwardingEffect) -> None:
         """`effect` should hold from now on."""
         match effect:
-            case EnsureDelivery() | EnsureTunnel() | EnsureHold():
+            case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
             case WithdrawSlot(slot):
                 self.slots.pop(slot, None)
@@ -60,6 +74,14 @@ class ForwardingState:
                 self.uplinks[prefix] = anchor
             case WithdrawUplink(prefix):
                 self.uplinks.pop(prefix, None)
+            case EnsureSpread(prefix, sources):
+                self.spreads[prefix] = sources
+            case WithdrawSpread(prefix):
+                self.spreads.pop(prefix, None)
+            case EnsureShortcut(source, destination, remote):
+                self.shortcuts[source, destination] = remote
+            case WithdrawShortcut(source, destination):
+                self.shortcuts.pop((source, destination), None)
             case EnsureCounter(prefix):
                 self.counters.add(prefix)
             case WithdrawCounter(prefix):
@@ -68,6 +90,14 @@ class ForwardingState:
                 self.logical_interfaces.add((interface, link_local))
             case WithdrawLogicalInterface(interface, link_local):
                 self.logical_interfaces.discard((interface, link_local))
+            case EnsureMulticastRoute(group, source, interfaces):
+                self.multicast_routes[group, source] = interfaces
+            case WithdrawMulticastRoute(group, source):
+                self.multicast_routes.pop((group, source), None)
+            case EnsureMembership():
+                self.memberships[effect.group] = effect
+            case WithdrawMembership(group):
+                self.memberships.pop(group, None)
             case ForgetStation():
                 pass  # an order, not a state
             case _:
@@ -82,18 +112,30 @@ class ForwardingState:
             yield EnsurePrefix(prefix, slot)
         for prefix, anchor in self.uplinks.items():
             yield EnsureUplink(prefix, anchor)
+        for prefix, sources in self.spreads.items():
+            yield EnsureSpread(prefix, sources)
+        for pair, remote in self.shortcuts.items():
+            yield EnsureShortcut(*pair, remote)
         for prefix in sorted(self.counters):
             yield EnsureCounter(prefix)
+        for (group, source), interfaces in self.multicast_routes.items():
+            yield EnsureMulticastRoute(group, source, interfaces)
+        yield from self.memberships.values()
 
     def surplus(self, asked: ForwardingState) -> list[ForwardingEffect]:
         """Effects that withdraw what is here and not in `asked`."""
         withdrawals: list[ForwardingEffect] = []
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawSpread(prefix) for prefix in self.spreads if prefix not in asked.spreads]
+        withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
         identities = sorted(self.logical_interfaces - asked.logical_interfaces)
         withdrawals += [WithdrawLogicalInterface(*identity) for identity in identities]
+        withdrawals += [WithdrawMembership(group) for group in self.memberships if group not in asked.memberships]
+        routes = [route for route in self.multicast_routes if route not in asked.multicast_routes]
+        withdrawals += [WithdrawMulticastRoute(*route) for route in routes]
         return withdrawals
 
     def rows(self, counts: dict[Prefix, int]) -> list[Row]:
@@ -127,6 +169,8 @@ def _way_text(way: Way | None) -> str:
             return f"{interface} {link_layer_text(link_layer)}"
         case EnsureTunnel(_, remote):
             return f"tunnel {text(remote)}"
+        case EnsurePaths(_, remotes):
+            return "tunnels " + ", ".join(map(text, remotes))
         case EnsureHold():
             return "hold"
         case _:

@@ -106,6 +106,7 @@ class PresenceProcedures(AccessState[S]):
         probed = session.probes > 0
         self._noticed(session, event)
         self._unproved.pop(session.node, None)
+        self._remind_listener(session)
         if self._give_late(session):
             return
         self._timers.stop(("probe", session.node))
@@ -146,6 +147,7 @@ class PresenceProcedures(AccessState[S]):
         if self.configuration.buffer:
             self._do(EnsureHold(session.slot))
             self._after(self.configuration.buffer_time, "hold", session.node)
+        self._forget_listener(session)
         self._keep(session)
         self._report("detached", node=session.node, interface=session.interface)
         self._detached(session)
@@ -180,7 +182,7 @@ class PresenceProcedures(AccessState[S]):
             self._detach(session)
             return
         session.probes += 1
-        self._do(ProbeNode(session.interface, session.link_layer, session.address))
+        self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         self._after(_PROBE_INTERVAL, "probe", session.node)
 
     # --- what the role provides -------------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ class AccessSession:
     """Somebody else claims a later attachment; a sign of life settles it."""
     corrections: int = 0
     """Registrations repeated with another clock or another prefix."""
+    without_ipv4: bool = False
+    """An LMA refused it an IPv4 home address."""
     left: Instant = 0
     """When it was last seen leaving."""
 

@@ -16,6 +16,8 @@ from sojourn.core.effects import (
     EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
+    EnsureShortcut,
+    EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -29,7 +31,8 @@ from sojourn.core.events import EffectFailed
 from sojourn.core.sequence import following
 from sojourn.engines.access_session import AWAY, DEPARTED, SERVED, AccessSession
 from sojourn.engines.base import OutboxEngine, TokenBucket
-from sojourn.engines.configuration import AccessConfiguration, RetransmissionConstants
+from sojourn.engines.configuration import OFF, STATEFUL, AccessConfiguration, RetransmissionConstants
+from sojourn.engines.leases import Leases
 from sojourn.engines.registration import TECHNOLOGIES
 from sojourn.engines.retransmission import Retransmission
 from sojourn.engines.slots import Slots
@@ -41,11 +44,11 @@ S = TypeVar("S", bound=AccessSession)
 
 _SHORTEST = 48
 """Length of a prefix for a node, at least."""
-_TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone")
-"""Of one session."""
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473 7.1)."""
 _REPAIR_AFTER = 1 * SECOND
+_TIMERS = ("refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone", "dhcp")
+"""Of one session."""
 
 
 class AccessState(OutboxEngine, Generic[S]):
@@ -66,6 +69,12 @@ class AccessState(OutboxEngine, Generic[S]):
         self._unproved: dict[bytes, None] = {}
         """Nodes that showed themselves once and not again, oldest first: the first to go when there is no room."""
         self._slots = Slots()
+        dhcpv6 = configuration.dhcpv6
+        self._flags = (dhcpv6 is STATEFUL, dhcpv6 is not OFF, configuration.slaac)
+        """M and O of advertisements, A of their prefixes: whether nodes get addresses by DHCPv6, and what else they
+        should know, and whether they make addresses by themselves."""
+        self.leases: Leases | None = None
+        """None where nodes have prefixes only that they make addresses of."""
         self._requests = Retransmission(
             constants, configuration.address, self._do, self._timers.start, self._timers.stop, renew=self._renewed
         )
@@ -87,11 +96,14 @@ class AccessState(OutboxEngine, Generic[S]):
         """Packets to and from all its prefixes take the access link it is on."""
         self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
         for prefix, anchor in session.anchored.items():
-            self._serve_foreign(session, prefix, anchor)
+            self._serve_one(session, prefix, anchor)
 
-    def _serve_foreign(self, session: S, prefix: Prefix, anchor: Address) -> None:
+    def _serve_one(self, session: S, prefix: Prefix, anchor: Address | None) -> None:
+        """Packets to and from one prefix; plainly when nobody else anchors it."""
         self._do(EnsurePrefix(prefix, session.slot))
         self._do(EnsureUplink(prefix, anchor))
+        if self.leases is not None:
+            self._serve_leased(session, prefix)
 
     def _reassert(self, session: S) -> None:
         """All that should hold for this session, once more."""
@@ -116,18 +128,22 @@ class AccessState(OutboxEngine, Generic[S]):
             self._keep(self.sessions[former])
         session.anchored[prefix] = anchor
         self._foreign[prefix] = session.node
-        self._serve_foreign(session, prefix, anchor)
+        self._serve_one(session, prefix, anchor)
         return True
 
     def _trouble_with(self, session: S, prefix: Prefix, anchor: Address) -> str:
         """Why `prefix` of `anchor` cannot be served for this node; empty when it can."""
-        if prefix.length < _SHORTEST or prefix.address[0] in (0, 0xFE, 0xFF):
+        if not self._is_for_nodes(session, prefix):
             return "not a prefix for a node"
         if prefix in self._foreign and self._serves_another(prefix, session):
             return "prefix of another node"
         if len(session.anchored) >= self.configuration.prefixes_per_node:
             return "too many prefixes"
         return ""
+
+    def _is_for_nodes(self, session: S, prefix: Prefix) -> bool:
+        """Whether a node can have such a prefix."""
+        return is_unicast(prefix)
 
     def _serves_another(self, prefix: Prefix, session: S) -> bool:
         """Whether `prefix` belongs to another node that is here."""
@@ -149,6 +165,7 @@ class AccessState(OutboxEngine, Generic[S]):
         self._quiet(session)
         for kind in ("register", "deregister"):
             self._requests.cancel((kind, session.node, self._asked_about(session), None))
+        self._forget_listener(session)
         del self.sessions[session.node]
         self._by_slot.pop(session.slot, None)
         self._unproved.pop(session.node, None)
@@ -165,6 +182,8 @@ class AccessState(OutboxEngine, Generic[S]):
     def _quiet(self, session: S) -> None:
         """No timer of this session runs."""
         self._timers.stop_all(zip(_TIMERS, repeat(session.node)))
+        if self.leases is not None:
+            self._quiet_leased(session)
 
     def _keep(self, session: S) -> None:
         if self.stores:
@@ -200,6 +219,7 @@ class AccessState(OutboxEngine, Generic[S]):
         """Tell the node its prefixes, and `gone` at their end. Unicast: each node has its prefixes to itself."""
         configuration = self.configuration
         router, lifetime, prefixes = self._advertised(session)
+        managed, other, autonomous = self._flags
         if gone:
             prefixes[:0] = [AdvertisedPrefix(prefix, 0, 0) for prefix in gone]
         self._do(
@@ -210,7 +230,11 @@ class AccessState(OutboxEngine, Generic[S]):
                 configuration.link_layer,
                 lifetime,
                 tuple(prefixes),
-                mtu=configuration.mtu - TUNNEL_OVERHEAD,
+                (),
+                configuration.mtu - TUNNEL_OVERHEAD,
+                managed,
+                other,
+                autonomous,
             )
         )
         if configuration.advertisement_interval:
@@ -236,7 +260,7 @@ class AccessState(OutboxEngine, Generic[S]):
                 self._after(_REPAIR_AFTER, "store", key)
             case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | EnsurePrefix(_, slot):
                 self._mend(self._by_slot.get(slot))
-            case EnsureUplink(prefix) | EnsureCounter(prefix):
+            case EnsureUplink(prefix) | EnsureCounter(prefix) | EnsureShortcut(prefix) | EnsureSpread(prefix):
                 self._mend(self._node_of(prefix))
             case EnsureLogicalInterface(interface) | Advertise(interface):
                 for session in self.sessions.values():
@@ -284,6 +308,34 @@ class AccessState(OutboxEngine, Generic[S]):
         """The time of day that whom we ask and we agree on, in ticks."""
         raise NotImplementedError
 
+    def _known_address(self, session: S) -> Address | None:
+        """One to ask it at."""
+        return session.address
+
+    def _serve_leased(self, session: S, prefix: Prefix) -> None:
+        """What a prefix needs besides that is leased, if it is."""
+        raise NotImplementedError
+
+    def _quiet_leased(self, session: S) -> None:
+        """No timer of what is leased to it runs, and nothing that it asked for waits."""
+        raise NotImplementedError
+
+    def _on_settled(self, node: bytes) -> None:
+        """It is known now what the node has."""
+        raise NotImplementedError
+
+    def _ask_listener(self, session: S) -> None:
+        """Ask the node which multicast groups it listens to."""
+        raise NotImplementedError
+
+    def _remind_listener(self, session: S) -> None:
+        """Ask it again if it has not answered."""
+        raise NotImplementedError
+
+    def _forget_listener(self, session: S) -> None:
+        """It listens to nothing here any more."""
+        raise NotImplementedError
+
     def _probe(self, session: S) -> None:
         """Ask the node for a sign of life, again and again, and let it go if there is none."""
         raise NotImplementedError
@@ -295,3 +347,8 @@ class AccessState(OutboxEngine, Generic[S]):
     def _deregister(self, session: S) -> None:
         """Send one of lifetime 0."""
         raise NotImplementedError
+
+
+def is_unicast(prefix: Prefix) -> bool:
+    """Whether it may be a prefix of IPv6 for one node."""
+    return prefix.length >= _SHORTEST and prefix.address[0] not in (0, 0xFE, 0xFF)

@@ -12,10 +12,13 @@ from sojourn.core.effects import SendMessage
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.registration import Refused, refusal
 from sojourn.wire import (
+    BindingAcknowledgement,
     BindingUpdate,
     BindingUpdateFlags,
+    EncodeError,
     MobileNodeIdentifier,
     MobilityMessage,
+    MobilityOption,
     encode,
 )
 from sojourn.wire.addresses import Address
@@ -57,8 +60,29 @@ class Answering(OutboxEngine):
         if source in self._askers or len(encode(answer)) <= len(encode(update)):  # nobody is hit harder through us
             self._send(answer, source)
 
+    def _fitting(self, answer: BindingAcknowledgement, more: list[MobilityOption]) -> BindingAcknowledgement:
+        """`answer` with `more` options, if that is one message still (RFC 6275 6.1.1); a request may ask for more."""
+        if not more:
+            return answer
+        longer = BindingAcknowledgement(
+            answer.status, answer.flags, answer.sequence, answer.lifetime, (*answer.options, *more)
+        )
+        if fits(longer):
+            return longer
+        self._report("answer-too-long", options=len(more))
+        return answer
+
     def _granted(self, lifetime: Duration) -> Duration:
         return lifetime if lifetime < self._lifetime_max else self._lifetime_max
 
     def _send(self, message: MobilityMessage, destination: Address) -> None:
         self._do(SendMessage(message, self._address, destination))
+
+
+def fits(message: MobilityMessage) -> bool:
+    """Whether it is short enough to travel."""
+    try:
+        encode(message)
+    except EncodeError:
+        return False
+    return True

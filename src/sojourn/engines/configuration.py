@@ -10,6 +10,35 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 
+from sojourn.engines.extension_settings import (
+    AccessNetwork,
+    AccessNetworkSettings,
+    ControlSettings,
+    HeartbeatSettings,
+    NotificationSettings,
+    QualityRequest,
+    QualitySettings,
+    RedirectSettings,
+    RenumberingSettings,
+    RevocationSettings,
+    VendorOption,
+)
+from sojourn.engines.way_settings import (
+    BulkRegistrationOfLma,
+    BulkRegistrationOfMag,
+    DelegationOfLma,
+    DelegationOfMag,
+    FlowMobilityOfLma,
+    FlowMobilityOfMag,
+    LocalizedRoutingOfLma,
+    LocalizedRoutingOfMag,
+    MultipathOfLma,
+    MultipathOfMag,
+    TransientBindingsOfLma,
+    TransientBindingsOfMag,
+    UserPlaneOfLma,
+    UserPlaneOfMag,
+)
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
@@ -29,6 +58,19 @@ class Mode(Enum):
 
 PROXY, RELAY, LOCATOR = Mode
 """The same without a look into the class, which takes longer than a comparison (CPython 3.11)."""
+
+
+class Dhcpv6(Enum):
+    """What a host gets by DHCPv6 (RFC 8415)."""
+
+    OFF = "off"
+    STATELESS = "stateless"
+    """What else it should know, as name servers."""
+    STATEFUL = "stateful"
+    """Addresses out of its own prefix too; and a prefix to delegate, where there is a pool for that."""
+
+
+OFF, STATELESS, STATEFUL = Dhcpv6
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +94,28 @@ class Peer:
     name: str = ""
     pool: Prefix | None = None
     """What it may anchor; None: any prefix of the length that nodes get, outside of our own pool."""
+    ipv4_pool: Prefix | None = None
+    """The IPv4 addresses that it may anchor; the first one is the default router of all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MulticastConfiguration:
+    """Multicast for the nodes of an access router (RFC 4605). Times as in RFC 3810 9, with its defaults."""
+
+    upstream: str
+    """The interface towards the multicast network: groups are joined there, and packets come from there."""
+    access: tuple[str, ...]
+    """The interfaces with listeners."""
+    query_interval: Duration = 125 * SECOND
+    query_response_interval: Duration = 10 * SECOND
+    last_listener_query_interval: Duration = 1 * SECOND
+    robustness: int = 2
+    """So many messages in a row may get lost, but one."""
+    groups: int = 1024
+    """Most groups that anybody listens to, at a time."""
+    groups_per_node: int = 64
+    sources_per_node: int = 64
+    """Most sources that one node names, in all its groups together."""
 
 
 class Peers(tuple[Peer, ...]):
@@ -62,6 +126,11 @@ class Peers(tuple[Peer, ...]):
     def by_address(self) -> dict[Address, Peer]:
         """Each by its address."""
         return {peer.address: peer for peer in self}
+
+    @cached_property
+    def ipv4_pools(self) -> list[Prefix]:
+        """What they may anchor of IPv4."""
+        return [peer.ipv4_pool for peer in self if peer.ipv4_pool is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +167,15 @@ class AccessConfiguration:
     link_local: Address = FIXED_LINK_LOCAL
     link_layer: LinkLayer = FIXED_LINK_LAYER
     retransmission: RetransmissionConstants = RetransmissionConstants()
+    multicast: MulticastConfiguration | None = None
+    """None: no multicast beyond the access links."""
+    dhcpv6: Dhcpv6 = Dhcpv6.OFF
+    slaac: bool = True
+    """Whether hosts make addresses of their prefixes by themselves (A flag)."""
+    dns: tuple[Address, ...] = ()
+    """Name servers that hosts are told of, of both families."""
+    domains: tuple[str, ...] = ()
+    """Domains that hosts search names in; the first is the one of IPv4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +202,16 @@ class MaarConfiguration(AccessConfiguration):
     """How long a previous MAAR passes packets of other anchors' prefixes on to the serving MAAR."""
     quarantine: Duration = 1 * MINUTE
     """A retired prefix is not given to another node for this long."""
+    delegated_pool: Prefix | None = None
+    """A part of `pool`: prefixes for hosts that are routers (IA_PD)."""
+    delegated_length: int = 60
+    """Of these prefixes, in the whole domain; less than `prefix_length`."""
+    ipv4_pool: Prefix | None = None
+    """IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
+    lma_ipv4_pool: Prefix | None = None
+    """The IPv4 home addresses of the LMA, where `cmd` is one: asked for, as a MAG does (RFC 5844)."""
+    dhcp_lease: Duration = 10 * MINUTE
+    """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +221,11 @@ class Maar:
     address: Address
     pool: Prefix
     name: str = ""
+    ipv4_pool: Prefix | None = None
+
+    def owns(self, prefix: Prefix) -> bool:
+        """Whether it may anchor `prefix`."""
+        return self.pool.contains(prefix) or (self.ipv4_pool is not None and self.ipv4_pool.contains(prefix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +321,17 @@ class LmaConfiguration:
     """How far a Timestamp may be off our clock, on both sides (RFC 5213 9.1)."""
     mobile_node_generated_timestamp_in_use: bool = False
     """Timestamps are the nodes' own: they only have to increase (RFC 5213 9.3)."""
+    ipv4_pool: Prefix | None = None
+    """The home subnet of IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
     refuse_distributed: bool = False
     """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
+    localized_routing: LocalizedRoutingOfLma | None = None
+    transient_bindings: TransientBindingsOfLma | None = None
+    delegation: DelegationOfLma | None = None
+    bulk_registration: BulkRegistrationOfLma | None = None
+    user_plane: UserPlaneOfLma | None = None
+    flow_mobility: FlowMobilityOfLma | None = None
+    multipath: MultipathOfLma | None = None
     nodes: int = 1_000_000
     """Most sessions at a time."""
     nodes_per_gateway: int = 500_000
@@ -238,6 +340,18 @@ class LmaConfiguration:
     prefixes_per_session: int = 8
     quarantine: Duration = 1 * MINUTE
     """A prefix that came back is not given to another node for this long."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, an LMA does not have one."""
+    revocation: RevocationSettings | None = None
+    update_notification: NotificationSettings | None = None
+    mag_timers: ControlSettings | None = None
+    renumbering: RenumberingSettings | None = None
+    """It needs `update_notification`."""
+    redirect: RedirectSettings | None = None
+    access_network: AccessNetworkSettings | None = None
+    quality: QualitySettings | None = None
+    vendors: tuple[int, ...] = ()
+    """Private enterprise numbers whose options are kept and returned (RFC 5094)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +368,8 @@ class GatewayProfile:
     """Whether it gets mobility service. If not, it gets a prefix of the visitors' pool, where there is one (6.14)."""
     prefixes: tuple[Prefix, ...] = ()
     """Home network prefixes to ask for; none: the LMA assigns."""
+    quality: QualityRequest | None = None
+    """Quality of service to ask for (RFC 7222); None: that of everybody, if they have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +384,21 @@ class MagConfiguration(AccessConfiguration):
     """False: sequence numbers order registrations; the LMA tells a new MAG the last one (RFC 5213 5.5, 9.3)."""
     link_local_of_lma: bool = False
     """The LMA says what this router is called on each node's link, instead of the fixed `link_local` (6.8)."""
+    localized_routing: LocalizedRoutingOfMag | None = None
+    transient_bindings: TransientBindingsOfMag | None = None
+    delegation: DelegationOfMag | None = None
+    bulk_registration: BulkRegistrationOfMag | None = None
+    user_plane: UserPlaneOfMag | None = None
+    flow_mobility: FlowMobilityOfMag | None = None
+    multipath: MultipathOfMag | None = None
     dedicated: tuple[str, ...] = ()
     """Access interfaces with one node at a time: who comes takes the place of who was there."""
     technologies: tuple[tuple[str, int], ...] = ()
     """Access technologies of interfaces that are not `access_technology`."""
+    ipv4: bool = False
+    """Ask the LMA for an IPv4 home address for every node, and serve those that use it (RFC 5844)."""
+    dhcp_lease: Duration = 10 * MINUTE
+    """Of IPv4 home addresses."""
     visitors: Prefix | None = None
     """Nodes without mobility service get a prefix from here (RFC 5213 6.14); None: they get nothing."""
     prefix_length: int = 64
@@ -280,3 +407,19 @@ class MagConfiguration(AccessConfiguration):
     """A visitor's prefix is not given to another one for this long."""
     presence_trust: Duration = 10 * SECOND
     """A node that was seen within this time is taken to be here; another one is asked before it is registered again."""
+    heartbeat: HeartbeatSettings | None = None
+    """This and what follows are extensions; without its settings, a MAG does not have one."""
+    revocation: RevocationSettings | None = None
+    update_notification: bool = False
+    lma_timers: bool = False
+    """The LMA may say when and how to register again, and how to send heartbeats (RFC 8127)."""
+    renumbering: bool = False
+    """The LMA may give nodes other prefixes (RFC 8191); this needs `update_notification`."""
+    prefix_retirement: Duration = 1 * MINUTE
+    """So long those that they had before still work here."""
+    redirect_anchors: tuple[Address, ...] = ()
+    """LMAs that the LMA may assign to nodes instead of itself (RFC 6463); none: we are not redirected."""
+    access_networks: tuple[AccessNetwork, ...] = ()
+    """What the LMA is told of them (RFC 6757)."""
+    vendor_options: tuple[VendorOption, ...] = ()
+    """Carried in all requests (RFC 5094)."""

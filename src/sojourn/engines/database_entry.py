@@ -125,6 +125,14 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Record)
 
 
+def leased(prefix: Prefix) -> bool:
+    """Whether a node got it by DHCP beside its own prefix: an IPv4 address, or a prefix for what is behind it.
+
+    A node has few of these and cannot do without; they count, and are counted, apart from the others.
+    """
+    return prefix.is_ipv4 or prefix.length < 64
+
+
 def merged(known: Iterable[Prefix], listed: Iterable[Prefix]) -> list[Prefix]:
     """What is listed and not yet known, in order."""
     seen = set(known)

@@ -12,7 +12,7 @@ from sojourn.core.sequence import MODULUS
 from sojourn.engines.answering import Answering
 from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import LOCATOR, PROXY, RELAY, CmdConfiguration, Maar
-from sojourn.engines.database_entry import BindingCacheEntry, Handover
+from sojourn.engines.database_entry import BindingCacheEntry, Handover, leased
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
     HANDOFFS,
@@ -208,10 +208,12 @@ class Notices(Answering):
             return
         anchored_there = [] if refused else prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
         surplus = [prefix for prefix in anchored_there if entry.anchor_of(prefix) is None]
-        if surplus and source != entry.serving:
+        more = [prefix for prefix in surplus if leased(prefix)] if surplus else []
+        if len(more) < len(surplus) and source != entry.serving:
             # Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over.
             option: Timestamp | None = firsts.get(Timestamp)
-            self._anchored_beyond(entry, surplus, source, 0 if option is None else option.ticks)
+            over = [prefix for prefix in surplus if prefix not in more]
+            self._anchored_beyond(entry, over, source, 0 if option is None else option.ticks)
         if request is None:
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
@@ -222,6 +224,8 @@ class Notices(Answering):
             lost = [prefix for prefix, maar in entry.anchors if maar == source and prefix not in anchored_there]
             if lost and source != entry.serving:
                 self._not_anchored(entry, lost, source)
+            if more:  # what is leased does not end by silence
+                self._anchored_too(entry, sorted(set(more)), source)
         if acknowledgement.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._doubt(entry, source)
             told = request.first(Timestamp)
@@ -366,6 +370,9 @@ class Notices(Answering):
         raise NotImplementedError
 
     def _keep(self, entry: BindingCacheEntry) -> None:
+        raise NotImplementedError
+
+    def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
         raise NotImplementedError
 
     def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:

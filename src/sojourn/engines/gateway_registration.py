@@ -16,7 +16,9 @@ from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
 from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
-from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option, prefixes_in
+from sojourn.engines.dhcpv4 import Home
+from sojourn.engines.home_ipv4 import home_in, ipv4_request, is_about_ipv4
+from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     AccessTechnologyType,
@@ -65,9 +67,12 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _home_update(self, session: S, handoff: Handoff, lifetime: Duration) -> BindingUpdate:
         node, technology = self._identifier_of(session), self._technology_of(session)
-        networks, more = self._home_prefixes(session), self._home_options(session)
+        networks = tuple([prefix for prefix in self._home_prefixes(session) if not prefix.is_ipv4])
+        more = self._home_options(session)
+        if self._asks_ipv4(session):
+            more = (*more, ipv4_request(self._ipv4_home(session)))
         options = self._options(session, node, networks, handoff, technology, *more)
-        return BindingUpdate(self._next_sequence(session), PROXY, lifetime, options)
+        return BindingUpdate(self._next_sequence(session), PROXY | self._home_flags(session), lifetime, options)
 
     def _options(
         self,
@@ -91,6 +96,10 @@ class GatewayRegistration(PresenceProcedures[S]):
     def _home_options(self, session: S) -> tuple[MobilityOption, ...]:
         """What an LMA is told besides; the Timestamp says which of two updates came last (RFC 5213 5.5)."""
         return (Timestamp(self._clock()),)
+
+    def _home_flags(self, session: S) -> int:
+        """Flags besides those of every proxy registration."""
+        return 0
 
     def _renewed(self, update: BindingUpdate) -> BindingUpdate:
         """RFC 5213 6.9.4, 4.: "MUST use the latest timestamp". To a CMD the one of the attachment says more."""
@@ -131,15 +140,18 @@ class GatewayRegistration(PresenceProcedures[S]):
         """RFC 5213 6.9.1.2, 12. to 14., and 6.12: ways for the home prefixes; those that are no longer listed end."""
         first = not session.confirmed
         self._confirm(session, answer.lifetime)
-        prefixes = prefixes_in(HomeNetworkPrefix, answer, answer.firsts())
-        before = self._prefixes_of(session)
+        prefixes = [one.prefix for one in answer.all(HomeNetworkPrefix) if one.prefix_length and not one.off_link]
+        before = tuple([prefix for prefix in self._prefixes_of(session) if not prefix.is_ipv4])
         gone = tuple(prefix for prefix in before if prefix not in prefixes)
         for prefix in gone:
             self._let_go_of_home(session, prefix)
         for prefix in prefixes:
             if prefix not in before:
                 self._add_foreign(session, prefix, self._asked_about(session))
-        if first or gone or self._prefixes_of(session) != before:
+        changed = first or gone or len(prefixes) != len(before) or any(prefix not in before for prefix in prefixes)
+        if self._asks_ipv4(session):
+            changed = self._on_home_ipv4(session, home_in(answer.firsts())) or changed
+        if changed:
             self._advertise(session, gone)
             self._keep(session)
         if first:
@@ -175,7 +187,7 @@ class GatewayRegistration(PresenceProcedures[S]):
         status = answer.status
         handoff = Handoff(handoff_of(request)) if self._is_home(session) else Handoff.UNKNOWN
         self._report("registration-refused", node=session.node, status=status)
-        corrected = self._correct_clock(answer)
+        corrected = self._correct_clock(answer, self._way_of(request) if self._is_home(session) else 0)
         session.corrections += 1
         again = session.corrections <= CORRECTIONS_MAX
         if status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED and not corrected:
@@ -193,6 +205,8 @@ class GatewayRegistration(PresenceProcedures[S]):
             session.attached = self._clock() if ahead else max(self._clock(), session.attached + 1)
             self._register(session, handoff)
             self._keep(session)
+        elif self._asks_ipv4(session) and again and is_about_ipv4(status, answer.firsts()):
+            self._ask_without_ipv4(session, handoff)
         elif status in _OTHER_PREFIXES and self._ask_for_others(session):
             pass
         elif status == Status.INSUFFICIENT_RESOURCES:
@@ -200,21 +214,43 @@ class GatewayRegistration(PresenceProcedures[S]):
         else:
             self._deny(session)
 
-    def _correct_clock(self, answer: BindingAcknowledgement) -> bool:
-        """Whether the answer showed that our clock is off by more than the window; then the difference is kept."""
+    def _way_of(self, request: BindingUpdate) -> Duration:
+        """How long the answer to `request` took, which came just now: half of a round trip. 0 without a Timestamp."""
+        option = request.first(Timestamp)
+        if option is None:
+            return 0
+        return max(self._epoch + self._offset + self._now - wall_clock(option.ticks), 0) // 2
+
+    def _correct_clock(self, answer: BindingAcknowledgement, way: Duration = 0) -> bool:
+        """Whether the answer showed that our clock is off by more than the window; then the difference is kept.
+
+        `way` is how long the answer took, if that is known.
+        """
         stamp = timestamp_of(answer)
         if stamp is None or answer.status not in (
             Status.TIMESTAMP_MISMATCH,
             Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED,
         ):
             return False
-        difference = wall_clock(stamp) - (self._epoch + self._offset + self._now)
-        if abs(difference) <= self.configuration.clock_window and answer.status != Status.TIMESTAMP_MISMATCH:
+        difference = wall_clock(stamp) + way - (self._epoch + self._offset + self._now)
+        window = self.configuration.clock_window
+        if abs(difference) <= window and answer.status != Status.TIMESTAMP_MISMATCH:
             return False
-        if abs(difference) > self.configuration.clock_window // 2:  # less is the way of the answer, not the clock
+        if abs(difference) <= window // 2 < way:
+            difference = way  # the clocks agree, and the way is longer than the window: say when it will arrive
+        if abs(difference) > window // 2:  # less is the way of the answer, not the clock
             self._offset += difference
             self._report("clock-corrected", milliseconds=self._offset // 1_000_000)
         return True
+
+    def _asks_ipv4(self, session: S) -> bool:
+        return not session.without_ipv4 and self._serves_ipv4(session)
+
+    def _ask_without_ipv4(self, session: S, handoff: Handoff) -> None:
+        """RFC 5844 3.2.3.2: for any address if the one that it had was refused, else for none until it comes anew."""
+        session.without_ipv4 = self._ipv4_home(session) is None
+        self._on_home_ipv4(session, None)
+        self._register(session, handoff)
 
     def _ask_for_any(self, session: S) -> bool:
         """RFC 5213 6.9.1.2, 10.: "MAY request the local mobility anchor to do the assignment"; once, for all zeros."""
@@ -226,6 +262,7 @@ class GatewayRegistration(PresenceProcedures[S]):
             self._let_go_of_home(session, prefix)
         self._register(session, Handoff.UNKNOWN)
         self._advertise(session, gone)
+        self._keep(session)
         return True
 
     def _deny(self, session: S) -> None:
@@ -235,19 +272,32 @@ class GatewayRegistration(PresenceProcedures[S]):
         self._remove_prefixes(session)
         self._advertise(session, gone)
         self._quiet(session)
+        self._forget_listener(session)
         session.become(REFUSED)
         self._keep(session)
         self._after(RETRY_AFTER, "retry", session.node)
 
     def _on_retry(self, session: S) -> None:
         """Forget that it was refused; if it is still there, its answer makes it a newcomer."""
-        self._do(ProbeNode(session.interface, session.link_layer, session.address))
+        self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         self._remove(session)
 
     # --- what the role provides -------------------------------------------------------------------------------------
 
     def _is_home(self, session: S) -> bool:
         """Whether an LMA anchors this node, so that we are its MAG."""
+        raise NotImplementedError
+
+    def _serves_ipv4(self, session: S) -> bool:
+        """Whether an LMA is asked for an IPv4 home address (RFC 5844 3.2)."""
+        return False
+
+    def _ipv4_home(self, session: S) -> Home | None:
+        """Its IPv4 home address."""
+        raise NotImplementedError
+
+    def _on_home_ipv4(self, session: S, home: Home | None) -> bool:
+        """It has this one, or none; whether that is new."""
         raise NotImplementedError
 
     def _is_certain(self, session: S) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from sojourn.engines.configuration import HomeProfile, LmaConfiguration
+from sojourn.engines.home_ipv4 import HomeIpv4
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Instant
@@ -19,7 +20,11 @@ class HomePrefixes:
     def __init__(self, configuration: LmaConfiguration, in_use: Callable[[Prefix], bool]) -> None:
         length, quarantine = configuration.prefix_length, configuration.quarantine
         self._pools = [PrefixPool(pool, length, quarantine) for pool in configuration.pools]
+        self.ipv4 = HomeIpv4(configuration)
+        self._all = self._pools if self.ipv4.pool is None else [*self._pools, self.ipv4.pool]
         self._in_use = in_use
+        self._closed: set[Prefix] = set()
+        """Pools from which nothing is given any more."""
         self._most = configuration.prefixes_per_session
         self._reserved = {prefix for profile in configuration.profiles for prefix in profile.prefixes}
         for prefix in self._reserved:
@@ -49,6 +54,24 @@ class HomePrefixes:
         dynamic = [prefix for prefix in wanted if prefix not in own]
         return (profile.dynamic or not dynamic) and self._take(dynamic, now)
 
+    def other(self, prefixes: tuple[Prefix, ...], now: Instant) -> tuple[Prefix, ...]:
+        """As many new ones from the pools (RFC 8191 3); none if there are not so many, or they are the node's own."""
+        given: list[Prefix] = []
+        while len(given) < len(prefixes) and self._reserved.isdisjoint(prefixes):
+            prefix = self._allocate(now)
+            if prefix is None:
+                self.release(given, now)
+                return ()
+            given.append(prefix)
+        return tuple(given)
+
+    def close(self, words: str) -> Prefix | None:
+        """Give nothing from the pool that is written so, until the next start; None when there is no such pool."""
+        found = next((pool.pool for pool in self._pools if str(pool.pool) == words), None)
+        if found is not None:
+            self._closed.add(found)
+        return found
+
     def reclaim(self, prefixes: Iterable[Prefix], now: Instant) -> bool:
         """After a restart: whether a session may keep what it had. A prefix may not be ours any more."""
         return self._take([prefix for prefix in prefixes if prefix not in self._reserved], now)
@@ -57,27 +80,27 @@ class HomePrefixes:
         """All of them or none."""
         taken: list[Prefix] = []
         for prefix in prefixes:
-            if not any(pool.claim(prefix) for pool in self._pools):
+            if not any(pool.pool not in self._closed and pool.claim(prefix) for pool in self._all):
                 self.release(taken, now)
                 return False
             taken.append(prefix)
         return True
 
-    def release(self, prefixes: Iterable[Prefix], now: Instant) -> None:
-        """Nobody uses these any more."""
+    def release(self, prefixes: Iterable[Prefix], now: Instant, *, rest: bool = True) -> None:
+        """Nobody uses these any more; those that nobody ever used need not `rest`."""
         for prefix in prefixes:
             if prefix not in self._reserved:
-                for pool in self._pools:
-                    pool.release(prefix, now)
+                for pool in self._all:
+                    pool.release(prefix, now, rest=rest)
 
     def begin_elsewhere(self, number: int) -> None:
         """We gave out some and do not know which: the next ones come from somewhere else, and far away."""
-        for pool in self._pools:
+        for pool in self._all:
             pool.skip(number * _SCATTER)
 
     def _allocate(self, now: Instant) -> Prefix | None:
         for pool in self._pools:
-            prefix = pool.allocate(now)
+            prefix = None if pool.pool in self._closed else pool.allocate(now)
             if prefix is not None:
                 return prefix
         return None

@@ -11,14 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, Effect, EnsureCounter, EnsurePrefix, EnsureTunnel, StoreBinding
+from sojourn.core.effects import (
+    DeleteBinding,
+    Effect,
+    EnsureCounter,
+    EnsurePaths,
+    EnsurePrefix,
+    EnsureTunnel,
+    StoreBinding,
+)
 from sojourn.core.engine import Row
 from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import Gateway, LmaConfiguration
+from sojourn.engines.extension import Extensions, apart, merged, unrecognized
 from sojourn.engines.lma_entry import BindingCacheEntry
+from sojourn.engines.lma_extensions import lma_extensions
 from sojourn.engines.lma_registration import LmaRegistration
-from sojourn.wire import BindingError, BindingRefreshRequest, BindingUpdate
+from sojourn.engines.naming import identifier_type
+from sojourn.wire import BindingError, BindingRefreshRequest, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Address, text
 from sojourn.wire.units import SECOND, Instant, WallClock
 
@@ -31,6 +42,7 @@ class LocalMobilityAnchor(LmaRegistration):
     def __init__(self, configuration: LmaConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._pending = {}
+        self.extensions = Extensions(lma_extensions(self))
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -40,7 +52,8 @@ class LocalMobilityAnchor(LmaRegistration):
         Until they did, others get prefixes from elsewhere in the pools: those that we gave out are in use.
         """
         self._now = now
-        for key, record in records:
+        sessions, kept = apart(records)
+        for key, record in sessions:
             try:
                 entry = BindingCacheEntry.restored(key, record, now)
             except ValueError:
@@ -48,6 +61,7 @@ class LocalMobilityAnchor(LmaRegistration):
                 continue
             self._resume(entry)
         self._slots.restore(entry.slot for entry in self.cache)
+        self.extensions.begin(kept, lost=len(self.cache) < len(sessions))
         if not len(self.cache):
             self.prefixes.begin_elsewhere((self._epoch + now) // SECOND)
             for gateway in self.configuration.gateways:
@@ -78,24 +92,32 @@ class LocalMobilityAnchor(LmaRegistration):
                 self._on_clock_stepped(epoch)
             case EffectFailed():
                 self._on_effect_failed(event)
+            case Commanded(verb, arguments) if self.extensions.on_command(verb, arguments):
+                pass
             case Commanded(verb, arguments):
                 self._report("command-unknown", verb=verb, arguments=len(arguments))
             case _:
                 pass  # an LMA has no access links
 
-    def _on_message(self, message: object, source: Address) -> None:
+    def _on_message(self, message: MobilityMessage, source: Address) -> None:
         match message:
             case BindingUpdate():
                 self._on_update(message, source)
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
-            case _:
+                self.extensions.on_binding_error(message, source)
+            case _ if not self.extensions.on_message(message, source):
                 self._report("message-unexpected", source=source, type=type(message).__name__)
+                answer = unrecognized(message, self._address, source)
+                if answer is not None and source in self._gateways:
+                    self._do(answer)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
         if kind == "assign":
             self._on_assign_due(key)
+            return
+        if self.extensions.on_timer(kind, key) or (kind == "store" and self.extensions.store_again(key)):
             return
         entry = self.cache.get(int.from_bytes(key, "big") if kind == "store" else key)
         match kind:
@@ -123,7 +145,7 @@ class LocalMobilityAnchor(LmaRegistration):
         match effect:
             case StoreBinding(key) | DeleteBinding(key):
                 self._after(_REPAIR_AFTER, "store", key)
-            case EnsureTunnel(slot) | EnsurePrefix(_, slot):
+            case EnsureTunnel(slot) | EnsurePaths(slot) | EnsurePrefix(_, slot):
                 self._mend(self.cache.get(slot))
             case EnsureCounter(prefix):
                 self._mend(self.cache.with_prefix(prefix))
@@ -147,11 +169,13 @@ class LocalMobilityAnchor(LmaRegistration):
     def _binding_row(self, entry: BindingCacheEntry, now: Instant) -> Row:
         return {
             "node": entry.node.hex(),
+            "type": identifier_type(entry.node),
             "link_layer": entry.link_layer.hex(":"),
             "gateway": self._name(entry.source),
             "state": "waiting" if entry.waiting else "active",
             "prefixes": [str(prefix) for prefix in entry.prefixes],
             "lifetime": max(entry.expires - now, 0) // SECOND,
+            **merged(extension.row(entry) for extension in self.extensions),
         }
 
     def _peer_row(self, gateway: Gateway, now: Instant) -> Row:
@@ -162,4 +186,5 @@ class LocalMobilityAnchor(LmaRegistration):
             "role": "mag",
             "serves": self._serves[gateway.address],
             "heard": None if heard is None else (now - heard) // SECOND,
+            **merged(extension.peer_row(gateway.address) for extension in self.extensions),
         }

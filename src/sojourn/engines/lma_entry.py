@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from sojourn.engines.home_ipv4 import ipv4_of
 from sojourn.engines.lma_request import ALL_ZERO, HomeRequest
 from sojourn.engines.records import well_formed
 from sojourn.engines.registration import Refused
@@ -42,6 +43,11 @@ class BindingCacheEntry:
     """What the MAG is called on the access link, if that was asked for."""
     waiting: bool = False
     """It was de-registered, and is kept for a moment (MinDelayBeforeBCEDelete)."""
+
+    @property
+    def home_prefixes(self) -> tuple[Prefix, ...]:
+        """Those of IPv6: an IPv4 home address is the last of `prefixes`, if there is one."""
+        return self.prefixes[:-1] if self.prefixes[-1].is_ipv4 else self.prefixes
 
     @property
     def key(self) -> bytes:
@@ -136,6 +142,14 @@ class BindingCache:
         """The session that has it."""
         return self._by_prefix.get(prefix)
 
+    def has_interface(self, request: HomeRequest) -> bool:
+        """Whether there is a session of the very interface that `request` names."""
+        named = request.link_layer != ALL_ZERO
+        return named and any(
+            entry.link_layer == request.link_layer and entry.technology == request.technology
+            for entry in self.of(request.node)
+        )
+
     def add(self, entry: BindingCacheEntry) -> None:
         """One session more."""
         self._by_slot[entry.slot] = entry
@@ -154,6 +168,14 @@ class BindingCache:
         for prefix in entry.prefixes:
             del self._by_prefix[prefix]
 
+    def change(self, entry: BindingCacheEntry, prefixes: tuple[Prefix, ...]) -> None:
+        """A session has these from now on."""
+        for prefix in entry.prefixes:
+            del self._by_prefix[prefix]
+        entry.prefixes = prefixes
+        for prefix in prefixes:
+            self._by_prefix[prefix] = entry
+
     # --- the existence test (RFC 5213 5.4.1) ------------------------------------------------------------------------
 
     def find(self, request: HomeRequest) -> tuple[BindingCacheEntry | None, bool]:
@@ -164,6 +186,9 @@ class BindingCache:
         """
         if request.prefixes:
             return self._find_by_prefix(request), False
+        wanted = ipv4_of(request.ipv4)
+        if wanted is not None:
+            return self._find_by_ipv4(request, wanted), False
         if request.link_layer != ALL_ZERO:
             return self._find_by_link_layer(request)
         return self._find_by_node(request)
@@ -175,11 +200,25 @@ class BindingCache:
             return None
         if entry.node != request.node:
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "prefix of another node")
-        if request.any_prefix or sorted(entry.prefixes) != sorted(request.prefixes):
+        if request.any_prefix or sorted(entry.home_prefixes) != sorted(request.prefixes):
             raise Refused(Status.BCE_PBU_PREFIX_SET_DO_NOT_MATCH, "not the prefixes of the session")
+        return entry if self._is_same(entry, request) else None
+
+    def _find_by_ipv4(self, request: HomeRequest, wanted: Prefix) -> BindingCacheEntry | None:
+        """RFC 5844 3.1.2.7: the IPv4 home address is known, and no prefix."""
+        entry = self._by_prefix.get(wanted)
+        if entry is None:
+            return None
+        if entry.node != request.node:
+            raise Refused(Status.NOT_AUTHORIZED_FOR_IPV4_HOME_ADDRESS, "IPv4 home address of another node")
+        return entry if self._is_same(entry, request) else None
+
+    @staticmethod
+    def _is_same(entry: BindingCacheEntry, request: HomeRequest) -> bool:
+        """5.4.1.1, 3.: whether a request that names its prefixes is about this session."""
         same_technology = entry.technology == request.technology
         unnamed = request.link_layer == ALL_ZERO
-        if (
+        return (
             request.handoff == Handoff.BETWEEN_INTERFACES
             or (same_technology and entry.gateway == request.gateway)
             or (same_technology and not unnamed and entry.link_layer == request.link_layer)
@@ -189,9 +228,7 @@ class BindingCache:
                 and entry.link_layer == ALL_ZERO
                 and request.handoff == Handoff.BETWEEN_GATEWAYS
             )
-        ):
-            return entry
-        return None
+        )
 
     def _find_by_link_layer(self, request: HomeRequest) -> tuple[BindingCacheEntry | None, bool]:
         """5.4.1.2: the interface is known."""

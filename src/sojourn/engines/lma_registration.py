@@ -28,7 +28,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import Address, text
+from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import ticks
 
 IDENTIFIER_MAX = 253
@@ -55,14 +55,20 @@ class LmaRegistration(LmaState):
             self.heard[source] = self._now
         elif not self._strangers.take(self._now):
             return
+        if gateway is not None and any(extension.on_update(update, source) for extension in self.extensions):
+            return
         try:
             self._check_kind(update)
             request = HomeRequest.of(update, source)
             profile = self._admit(request, gateway)
             self._check_time(request)
             request.complete()
+            for extension in self.extensions:
+                extension.asked(request)
             entry, doubtful = self.cache.find(request)
             self._check_sequence(request, entry)
+            if self.extensions and any(extension.takes_over(request, entry) for extension in self.extensions):
+                return
             self._associate(request, profile, entry, doubtful)
         except Refused as refused:
             self._refuse(update, source, refused)
@@ -121,7 +127,7 @@ class LmaRegistration(LmaState):
         elif not doubtful or entry.waiting:
             self._extend(entry, request, profile)
         elif self.configuration.max_delay_before_new_bce_assign > 0:
-            self._wait(request, profile)
+            self._wait(request, profile, entry)
         else:
             self._open(request, profile)
 
@@ -130,14 +136,23 @@ class LmaRegistration(LmaState):
     def _open(self, request: HomeRequest, profile: HomeProfile) -> None:
         """RFC 5213 5.3.2: a new session."""
         self._check_room(request)
-        if request.any_prefix or not request.prefixes:
+        if request.ipv4_only:
+            prefixes: tuple[Prefix, ...] = ()
+        elif request.any_prefix or not request.prefixes:
             prefixes = self.prefixes.assign(profile, self._now)
             if not prefixes:
                 raise Refused(Status.INSUFFICIENT_RESOURCES, "no prefix is free")
         else:
             prefixes = request.prefixes
+            if self.cache.has_interface(request):  # a MAG with an old store: it will ask for any, and get these
+                raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "this interface has other prefixes")
             if not self.prefixes.claim(profile, prefixes, self._now):
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not a prefix for this node")
+        try:
+            prefixes += self.prefixes.ipv4.assign(request.ipv4, self._now)
+        except Refused:
+            self.prefixes.release(prefixes, self._now, rest=False)
+            raise
         slot = self._slots.take()
         entry = BindingCacheEntry(
             slot,
@@ -173,6 +188,7 @@ class LmaRegistration(LmaState):
 
     def _extend(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
         """RFC 5213 5.3.3 and 5.3.4: the same session again, from the same MAG or from another one."""
+        prefixes = self._with_ipv4(entry, request)
         if entry.source != request.source:
             self._check_room_of(request.source)
             self._serves[entry.source] -= 1
@@ -183,15 +199,31 @@ class LmaRegistration(LmaState):
         entry.link_layer, entry.technology = request.link_layer, request.technology
         entry.waiting = False
         self._accept(entry, request, profile)
-        if left != entry.gateway or revived:
+        others = prefixes != entry.prefixes
+        if others:
+            self._change(entry, prefixes)
+        if left != entry.gateway or revived or others:
             self._forward(entry)
-        if stored != (
+        if others or stored != (
             entry.gateway, entry.source, entry.link_layer, entry.technology, entry.link_local, entry.waiting,
         ):  # fmt: skip
             self._keep(entry)
         if left != entry.gateway:
             self._report("handover", node=entry.node, gateway=self._name(entry.source), left=left)
         self._answer(entry, request, entry.lifetime)
+
+    def _with_ipv4(self, entry: BindingCacheEntry, request: HomeRequest) -> tuple[Prefix, ...]:
+        """RFC 5844 3.1.2: what the session has from now on. Raises `Refused`.
+
+        Who asks gets an address; a new MAG that does not ask serves no IPv4, so there is none any more (3.1.2.4).
+        """
+        had = entry.prefixes
+        if not had[-1].is_ipv4:
+            return had + self.prefixes.ipv4.assign(request.ipv4, self._now)
+        self.prefixes.ipv4.check(request.ipv4, had[-1])
+        if request.ipv4 is None and entry.source != request.source and len(had) > 1:
+            return had[:-1]
+        return had
 
     def _accept(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
         """The accepted values of a registration."""
@@ -204,6 +236,8 @@ class LmaRegistration(LmaState):
         elif wanted is not None and entry.link_local is None:
             entry.link_local = self._link_local(entry.node, entry.link_layer)
         self._timers.start(("expiry", entry.slot), entry.expires)
+        for extension in self.extensions:
+            extension.registered(entry, request)
 
     def _take_note(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """What orders the next update after this one."""
@@ -212,13 +246,15 @@ class LmaRegistration(LmaState):
 
     # --- the two delays -----------------------------------------------------------------------------------------------
 
-    def _wait(self, request: HomeRequest, profile: HomeProfile) -> None:
+    def _wait(self, request: HomeRequest, profile: HomeProfile, entry: BindingCacheEntry) -> None:
         """RFC 5213 5.4.1.2, 4.: for the de-registration of the other session, MaxDelayBeforeNewBCEAssign at most."""
         known = self._pending.get(request.node)
         if known is None or known.request.source != request.source:
             self._after(self.configuration.max_delay_before_new_bce_assign, "assign", request.node)
             self._report("waiting-for-deregistration", node=request.node, gateway=self._name(request.source))
-        self._pending[request.node] = Pending(request, profile)
+        self._pending[request.node] = pending = Pending(request, profile)
+        for extension in self.extensions:
+            extension.waiting(pending, entry)
 
     def _on_assign_due(self, node: bytes) -> None:
         """Nobody de-registered: a new session."""
@@ -237,13 +273,19 @@ class LmaRegistration(LmaState):
             return
         self._take_note(entry, request)
         if not entry.waiting:
-            self._drop_traffic(entry)
-            entry.waiting = True
-            self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
-            self._keep(entry)
-            self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+            self._suspend(entry)
         self._answer(entry, request, 0)
         self._take_up(entry)
+
+    def _suspend(self, entry: BindingCacheEntry) -> None:
+        """5.3.5: its traffic is dropped, and it ends after MinDelayBeforeBCEDelete unless somebody registers it."""
+        self._drop_traffic(entry)
+        entry.waiting = True
+        self._after(self.configuration.min_delay_before_bce_delete, "expiry", entry.slot)
+        self._keep(entry)
+        self._report("deregistered", node=entry.node, gateway=self._name(entry.source))
+        for extension in self.extensions:
+            extension.deregistered(entry)
 
     def _take_up(self, entry: BindingCacheEntry) -> None:
         """Somebody waited for the end of this session: it goes on there."""
@@ -261,6 +303,10 @@ class LmaRegistration(LmaState):
     def _on_expiry(self, entry: BindingCacheEntry) -> None:
         """The lifetime is over, or the wait after a de-registration."""
         self._report("binding-deleted" if entry.waiting else "binding-expired", node=entry.node)
+        self._end(entry)
+
+    def _end(self, entry: BindingCacheEntry) -> None:
+        """Nothing is left of it; whoever waited for that goes on."""
         self._remove(entry)
         if entry.node in self._pending:
             self._timers.stop(("assign", entry.node))
@@ -275,7 +321,7 @@ class LmaRegistration(LmaState):
             return  # nobody asked for an answer (flag A)
         options: list[MobilityOption] = [
             identifier_option(entry.node),
-            *[HomeNetworkPrefix.of(prefix) for prefix in entry.prefixes],
+            *[HomeNetworkPrefix.of(prefix) for prefix in entry.home_prefixes],
             HandoffIndicator(request.handoff),
             AccessTechnologyType(request.technology),
         ]
@@ -286,9 +332,24 @@ class LmaRegistration(LmaState):
             options.append(link_layer)
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
+        options += self.prefixes.ipv4.answer(entry.prefixes, request.ipv4)
         flags = int(BindingAcknowledgementFlags.P)
         answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
+        if self.extensions:
+            answer = self._extended(answer, entry, request)
         self._send(answer, request.source)
+
+    def _extended(
+        self, answer: BindingAcknowledgement, entry: BindingCacheEntry, request: HomeRequest
+    ) -> BindingAcknowledgement:
+        """With what extensions have to say."""
+        status = max(int(extension.status(entry, request)) for extension in self.extensions)
+        flags = answer.flags
+        for extension in self.extensions:
+            flags |= extension.answer_flags(entry, request)
+        more = [option for extension in self.extensions for option in extension.answer(entry, request)]
+        answer = BindingAcknowledgement(status, flags, answer.sequence, answer.lifetime, answer.options)
+        return self._fitting(answer, more)
 
     def _name(self, source: Address) -> str:
         known = self._gateways.get(source)

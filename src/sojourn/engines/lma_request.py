@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sojourn.engines.registration import demand, node_in
+from sojourn.engines.registration import Refused, demand, node_in
 from sojourn.wire import (
     AccessTechnologyType,
     AlternateCareOfAddress,
@@ -15,9 +15,11 @@ from sojourn.wire import (
     HomeNetworkPrefix,
     LinkLocalAddress,
     MobileNodeLinkLayerIdentifier,
+    Status,
     Timestamp,
 )
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
 from sojourn.wire.units import Duration
 
 ALL_ZERO = b"\0\0"
@@ -67,13 +69,25 @@ class HomeRequest(Struct):
         )
 
     def complete(self) -> None:
-        """Raises `Refused` for what is missing (5.3.1, 10. to 12.)."""
-        demand(self.firsts)
+        """Raises `Refused` for what is missing (5.3.1, 10. to 12.), or is there twice (RFC 5844 3.1.2.1)."""
+        demand(self.firsts if self.ipv4 is None else {HomeNetworkPrefix: None, **self.firsts})
+        if self.ipv4 is not None and len(self.update.all(Ipv4HomeAddressRequest)) > 1:
+            raise Refused(Status.MULTIPLE_IPV4_HOME_ADDRESS_ASSIGNMENT_NOT_SUPPORTED, "more than one IPv4 home address")
         self.handoff = self.firsts[HandoffIndicator].indicator
         self.technology = self.firsts[AccessTechnologyType].technology
         asked = [option.prefix for option in self.update.all(HomeNetworkPrefix)]
         self.prefixes = tuple([prefix for prefix in asked if any(prefix.address)])
         self.any_prefix = len(self.prefixes) < len(asked)
+
+    @property
+    def ipv4(self) -> Ipv4HomeAddressRequest | None:
+        """The request for an IPv4 home address (RFC 5844 3.3.1)."""
+        return self.firsts.get(Ipv4HomeAddressRequest)
+
+    @property
+    def ipv4_only(self) -> bool:
+        """Whether no home network prefix is wanted."""
+        return HomeNetworkPrefix not in self.firsts
 
     @property
     def link_local(self) -> Address | None:

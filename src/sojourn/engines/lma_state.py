@@ -7,6 +7,7 @@ from hashlib import sha256
 from sojourn.core.effects import (
     DeleteBinding,
     EnsureCounter,
+    EnsurePaths,
     EnsurePrefix,
     EnsureTunnel,
     StoreBinding,
@@ -16,10 +17,11 @@ from sojourn.core.effects import (
 )
 from sojourn.engines.answering import Answering
 from sojourn.engines.configuration import Gateway, HomeProfile, LmaConfiguration
+from sojourn.engines.extension import Extensions, LmaExtension
 from sojourn.engines.home_prefixes import HomePrefixes
 from sojourn.engines.lma_entry import BindingCache, BindingCacheEntry
 from sojourn.engines.slots import Slots
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import WallClock
 
 
@@ -27,6 +29,7 @@ class LmaState(Answering):
     """What all procedures of an LMA share."""
 
     _distributed = False
+    extensions: Extensions[LmaExtension] = Extensions()
 
     def __init__(self, configuration: LmaConfiguration, epoch: WallClock) -> None:
         self._gateways: dict[Address, Gateway] = {gateway.address: gateway for gateway in configuration.gateways}
@@ -41,20 +44,37 @@ class LmaState(Answering):
         """What is known of a node (RFC 5213 6.2)."""
         return self._profiles.get(node, self.configuration.everybody)
 
+    def _mag_of(self, entry: BindingCacheEntry) -> Address:
+        """Whom to speak with about a session: the MAG of its tunnel, or who registered it for that."""
+        return entry.gateway if entry.gateway in self._gateways else entry.source
+
     # --- what must hold for a session -------------------------------------------------------------------------------
 
     def _forward(self, entry: BindingCacheEntry) -> None:
         """RFC 5213 5.3.2, 5. and 6.: its prefixes are reached through the tunnel to its MAG."""
-        self._do(EnsureTunnel(entry.slot, entry.gateway))
+        others = (extension.downlink(entry) for extension in self.extensions)
+        paths = next((found for extension in self.extensions if len(found := extension.paths(entry)) > 1), ())
+        remote = next(filter(None, others), entry.gateway)
+        self._do(EnsurePaths(entry.slot, paths) if paths else EnsureTunnel(entry.slot, remote))
         for prefix in entry.prefixes:
             self._do(EnsurePrefix(prefix, entry.slot))
             if prefix.length == self.configuration.prefix_length:
                 self._do(EnsureCounter(prefix))
+        for extension in self.extensions:
+            extension.forwarded(entry)
 
     def _drop_traffic(self, entry: BindingCacheEntry) -> None:
         """Packets to it are dropped (5.3.5, 2.): there is no way for its prefixes, and what we own is not passed on."""
         for prefix in entry.prefixes:
             self._do(WithdrawPrefix(prefix))
+
+    def _change(self, entry: BindingCacheEntry, prefixes: tuple[Prefix, ...]) -> None:
+        """A session has these prefixes from now on; `_forward` follows."""
+        gone = tuple([prefix for prefix in entry.prefixes if prefix not in prefixes])
+        for prefix in gone:
+            self._do(WithdrawPrefix(prefix))
+        self.cache.change(entry, prefixes)
+        self.prefixes.release(gone, self._now)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         self._do(StoreBinding(entry.key, entry.record()))
@@ -75,6 +95,8 @@ class LmaState(Answering):
         for kind in ("expiry", "repair"):
             self._timers.stop((kind, entry.slot))
         self.cache.remove(entry)
+        for extension in self.extensions:
+            extension.removed(entry)
         self._serves[entry.source] -= 1
         self.prefixes.release(entry.prefixes, self._now)
         self._slots.give_back(entry.slot)

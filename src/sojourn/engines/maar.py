@@ -6,8 +6,9 @@ working through tunnels to these. It leaves: what we anchor follows it through a
 to it any more.
 
 The procedures are in modules of their own: `maar_access` (nodes come and go), `maar_registration` (we ask the CMD),
-`maar_anchor` (the CMD tells us, prefixes retire), all on `maar_state`. Left out: IPv4 home addresses (RFC 5844),
-fast handover (RFC 5949), direct signalling between MAARs without a CMD.
+`maar_anchor` (the CMD tells us, prefixes retire), `maar_dhcp` (addresses for hosts that ask), `access_multicast` (what
+nodes listen to), all on `maar_state`. Left out: fast handover (RFC 5949), direct signalling between MAARs without a
+CMD.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
     Commanded,
+    DhcpReceived,
     EffectFailed,
     Event,
+    GroupsReported,
     LinkChanged,
     MessageReceived,
     NodeDetached,
@@ -28,22 +31,38 @@ from sojourn.core.events import (
     TrafficCounted,
 )
 from sojourn.core.sequence import following
+from sojourn.engines.access_multicast import MulticastProcedures
 from sojourn.engines.base import TimerName
+from sojourn.engines.configuration import MaarConfiguration
+from sojourn.engines.extension import unrecognized
 from sojourn.engines.maar_access import AccessProcedures
 from sojourn.engines.maar_anchor import AnchorProcedures
+from sojourn.engines.maar_dhcp import DhcpProcedures
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
-from sojourn.wire import BindingAcknowledgement, BindingError, BindingRefreshRequest, BindingUpdate
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingRefreshRequest,
+    BindingUpdate,
+    MobilityMessage,
+)
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as prefix_of
-from sojourn.wire.units import SECOND, Instant
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 _SEQUENCE_LEAP = 1024
 """Refreshes are not stored; after a restart the sequence number leaps over those that may have been used."""
 
 
-class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, AnchorProcedures):
+class MobilityAnchorAccessRouter(
+    DhcpProcedures, AccessProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures[Session]
+):
     """The engine of the role ``maar``."""
+
+    def __init__(self, configuration: MaarConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self._open_dhcp()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -68,6 +87,7 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         self._slots.restore(session.slot for session in self.sessions.values())
         if forgetful or not self.sessions:  # the first life, or one without memory
             self._forget()
+        self._begin_multicast()
         return self._flush()
 
     def _take_up(self, session: Session) -> bool:
@@ -79,8 +99,18 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             session.slot = max(self._by_slot) + 1
         self._enter(session)
         self._give(session, session.own)
-        for prefix in session.anchored:
-            self._foreign[prefix] = session.node
+        for prefix in session.leased:
+            if self._claim(prefix):
+                self._anchored_for[prefix] = session.node
+            else:
+                session.leased = tuple([one for one in session.leased if one != prefix])
+                self._report("record-refused", node=session.node, prefix=prefix)
+        for prefix in list(session.anchored):
+            if self._is_for_nodes(session, prefix):
+                self._foreign[prefix] = session.node
+            else:  # it was leased, and nobody leases any more
+                del session.anchored[prefix]
+                self._report("record-refused", node=session.node, prefix=prefix)
         return True
 
     def _resume(self, session: Session, order: int) -> None:
@@ -115,6 +145,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._on_command(event)
             case NodeDetached():
                 self._on_node_detached(event)
+            case DhcpReceived():
+                self._on_dhcp_received(event)
             case TrafficCounted():
                 self._on_traffic_counted(event)
             case LinkChanged(interface, up):
@@ -124,8 +156,10 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._offset = 0
             case EffectFailed():
                 self._on_effect_failed(event)
+            case GroupsReported():
+                self._on_groups_reported(event)
 
-    def _on_message(self, message: object, source: Address) -> None:
+    def _on_message(self, message: MobilityMessage, source: Address) -> None:
         if type(message) is BindingUpdate:
             self._on_update(message, source)
             return
@@ -139,6 +173,9 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._report("binding-error-received", source=source, status=status)
             case _:
                 self._report("message-unexpected", source=source, type=type(message).__name__)
+                answer = unrecognized(message, self.configuration.address, source)
+                if answer is not None and source == self.configuration.cmd:  # which may be an LMA with extensions
+                    self._do(answer)
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
@@ -153,6 +190,12 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return
         if kind == "store":
             self._store_again(key)
+            return
+        if kind == "multicast":
+            self._on_multicast_due(key)
+            return
+        if kind == "lease":
+            self._on_lease_over(*key)
             return
         session = self.sessions.get(key)
         if session is None:
@@ -175,6 +218,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
                 self._on_grace_over(session)
             case "retry":
                 self._on_retry(session)
+            case "dhcp":
+                self._on_patience_over(session.node)
             case "repair":
                 self._repair(session)
 
@@ -194,14 +239,16 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         try:
             if "node" in arguments:
                 return self.sessions.get(bytes.fromhex(arguments["node"]))
-            return self.sessions.get(self._anchored_for.get(prefix_of(arguments.get("prefix", "")), b""))
+            own = prefix_of(arguments.get("prefix", ""))
         except ValueError:
             return None
+        session = self.sessions.get(self._anchored_for.get(own, b""))
+        return session if session is not None and session.own == own else None  # not one that is leased
 
     # --- for people -----------------------------------------------------------------------------------------------
 
     def show(self, topic: str, now: Instant) -> list[Row]:
-        """See `Engine.show`: ``sessions`` (one row a node), ``bindings`` (one row a prefix) and ``peers``."""
+        """See `Engine.show`: ``sessions`` (one row a node), ``bindings`` (one row a prefix), ``peers``, ``groups``."""
         if topic == "sessions":
             return [self._session_row(session, now) for session in self.sessions.values()]
         if topic == "bindings":
@@ -210,6 +257,8 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
             return [self._peer_row(self.configuration.cmd, "cmd", "", now)] + [
                 self._peer_row(peer.address, "maar", peer.name, now) for peer in self.configuration.peers
             ]
+        if topic == "groups" and self.listeners is not None:
+            return self.listeners.rows(now)
         return []
 
     def _session_row(self, session: Session, now: Instant) -> Row:
@@ -243,8 +292,10 @@ class MobilityAnchorAccessRouter(AccessProcedures, RegistrationProcedures, Ancho
         rows: list[tuple[Prefix, str, Address | None]] = []
         if session.own is not None:
             rows.append((session.own, "anchored" if away else "preferred", None))
+        rows += [(prefix, "anchored" if away else "leased", None) for prefix in session.leased]
         for prefix, anchor in session.anchored.items():
-            role = "passed on" if away else "preferred" if session.legacy else "deprecated"
+            deprecated = "deprecated" if self._is_autoconfigured(session, prefix) else "leased"
+            role = "passed on" if away else "preferred" if session.legacy else deprecated
             rows.append((prefix, role, anchor))
         return rows
 

@@ -21,6 +21,8 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
         return Session(node, self._slots.take(), event.interface, event.link_layer, attached=0)
 
     def _change_interface(self, session: Session, interface: str) -> None:
+        for prefix in self._leased(session):
+            self._hide_router(session, prefix)
         routes = dict(session.routes)
         super()._change_interface(session, interface)
         session.routes = routes
@@ -42,12 +44,15 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
                 self._report("pool-exhausted", interface=event.interface, node=session.node)
         else:
             self._cancel_retirement(session)
+        session.since = self._now
         session.attached = max(self._clock(), session.attached + 1)
         self._register(session, Handoff.UNKNOWN)
         self._serve(session)
-        if returned and session.own is not None:
-            self._do(WithdrawCounter(session.own))
+        if returned:
+            for ours in self._anchored_here(session):
+                self._do(WithdrawCounter(ours))
         self._advertise(session)
+        self._ask_listener(session)
         self._keep(session)
         self._report(
             "attached",

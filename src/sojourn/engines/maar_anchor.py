@@ -79,8 +79,9 @@ class AnchorProcedures(MaarState):
             if request.timestamp < session.attached:
                 raise self._earlier(session)
             self._give_up(session, request, serving)
-        self._acknowledge(update, request, serving, None if session is None else session.own)
-        if session is not None and session.own is None and not session.anchored:
+        ours = () if session is None else self._anchored_here(session)
+        self._acknowledge(update, request, serving, ours)
+        if session is not None and not ours and not session.anchored:
             self._remove(session)
 
     def _earlier(self, session: Session) -> Refused:
@@ -95,22 +96,38 @@ class AnchorProcedures(MaarState):
     def _adopt(self, request: Registration) -> Session | None:
         """We lost our memory, the CMD did not: anchor again what is ours; nothing to do where nothing is ours."""
         ours = [prefix for prefix in request.home_network_prefixes if self.pool.owns(prefix)]
+        others = [prefix for prefix in request.home_network_prefixes if prefix not in ours]
+        leased = [prefix for prefix in others if self._pool_of(prefix) is not None]
         if not request.home_network_prefixes:
             return None
         for newcomer in self.sessions.values():
             if ours and newcomer.own == ours[0] and newcomer.presence is SERVED and not newcomer.confirmed:
                 self._exchange_own(newcomer)  # we gave it out again because we had forgotten
                 break
-        if not ours or not self.pool.claim(ours[0]):
+        claimed = [prefix for prefix in (*ours[:1], *leased) if self._claim(prefix)]
+        if not claimed or (ours and ours[0] not in claimed):
+            self._release(claimed)
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "we do not anchor this prefix for this node")
         if len(self.sessions) >= self.configuration.nodes:
-            self.pool.release(ours[0], self._now)
+            self._release(claimed)
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
-        self._give(session, ours[0])
+        self._give(session, ours[0] if ours else None)
+        for prefix in claimed[len(ours[:1]) :]:
+            self._lease(session, prefix)
         session.presence = AWAY
         self._enter(session)
         return session
+
+    def _claim(self, prefix: Prefix) -> bool:
+        pool = self._pool_of(prefix)
+        return pool is not None and pool.claim(prefix)
+
+    def _release(self, prefixes: list[Prefix]) -> None:
+        for prefix in prefixes:
+            pool = self._pool_of(prefix)
+            if pool is not None:
+                pool.release(prefix, self._now)
 
     def _give_up(self, session: Session, request: Registration, serving: Address) -> None:
         """From serving (or nothing) to anchoring."""
@@ -135,11 +152,12 @@ class AnchorProcedures(MaarState):
         if news:  # to be told again what is known is no use of the prefix
             session.active = self._now
         if was_here:
+            self._forget_listener(session)
             self._forget_station(session)
         if doubtful:
             # Our attachment lost against another. Only if our clock is behind is the node still here: any sign counts.
             session.left = self._now - self.configuration.reattach_guard
-            self._do(ProbeNode(session.interface, session.link_layer, session.address))
+            self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         if session.anchored:
             self._after(self.configuration.forward_grace, "grace", session.node)
         # RFC 8885 3.5, second solution: at the end of the lifetime the CMD is asked whether the node is still there.
@@ -148,20 +166,22 @@ class AnchorProcedures(MaarState):
         self._keep(session)
         self._report("anchoring", node=session.node, serving=serving)
 
-    def _acknowledge(self, update: BindingUpdate, request: Registration, serving: Address, own: Prefix | None) -> None:
+    def _acknowledge(
+        self, update: BindingUpdate, request: Registration, serving: Address, ours: tuple[Prefix, ...]
+    ) -> None:
         """To the CMD; in locator mode to the serving MAAR as well (RFC 8885 3.3).
 
         "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
         anchor, whatever was asked for.
         """
         echoed = echo(update, prefixes=False)
-        echoed.append(HomeNetworkPrefix.of(own or ANY))
+        echoed += [HomeNetworkPrefix.of(prefix) for prefix in ours or (ANY,)]
         identity = self._identity()
         self._send(
             self._acceptance(update.sequence, request.lifetime, (*echoed, ServingMaar(serving), *identity)),
             self.configuration.cmd,
         )
-        if self.configuration.mode is LOCATOR and own is not None:
+        if self.configuration.mode is LOCATOR and ours:
             self._send(self._acceptance(update.sequence, request.lifetime, (*echoed, *identity)), serving)
 
     def _identity(self) -> tuple[MobilityOption, ...]:
@@ -180,7 +200,7 @@ class AnchorProcedures(MaarState):
         session = self.sessions.get(request.node)
         if session is not None:
             for prefix in request.anchored_prefixes or request.home_network_prefixes:
-                if prefix == session.own and request.timestamp < session.attached:
+                if (prefix == session.own or prefix in session.leased) and request.timestamp < session.attached:
                     raise self._earlier(session)
                 self._let_go_of(session, prefix)
         self._send(self._acceptance(update.sequence, 0, tuple(echo(update))), self.configuration.cmd)
@@ -190,6 +210,12 @@ class AnchorProcedures(MaarState):
             if session.presence is not AWAY:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached here")
             self._retired(session)
+        elif prefix in session.leased:
+            if session.presence is not AWAY:
+                raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached here")
+            self._take_back(session, prefix)
+            self._report("lease-ended", node=session.node, prefix=prefix)
+            self._forget_or_keep(session)
         elif prefix in session.anchored:
             self._remove_foreign(session, prefix)
             if session.presence is SERVED:
@@ -203,7 +229,11 @@ class AnchorProcedures(MaarState):
             return
         for prefix in list(session.anchored):
             self._remove_foreign(session, prefix)
-        if session.own is None:
+        self._forget_or_keep(session)
+
+    def _forget_or_keep(self, session: Session) -> None:
+        """A node elsewhere for which we anchor nothing is none of our business."""
+        if session.own is None and not session.leased and not session.anchored:
             self._remove(session)
         else:
             self._keep(session)
@@ -262,7 +292,12 @@ class AnchorProcedures(MaarState):
 
     def _retired(self, session: Session) -> None:
         self._report("prefix-retired", node=session.node, prefix=session.own)
-        self._remove(session)
+        if not session.leased:
+            self._remove(session)
+            return
+        self._cancel_retirement(session)
+        self._remove_own(session)
+        self._keep(session)
 
     def _cancel_retirement(self, session: Session) -> None:
         if session.own is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
 from sojourn.engines.configuration import LOCATOR, RELAY, logical_link_local
+from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.gateway_registration import (
     CORRECTIONS_MAX,
     RETRY_AFTER,
@@ -71,7 +72,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if session.legacy:
             self._register_home(session, handoff)
             return
-        networks = (session.own,) if session.own is not None else ()
+        networks = self._anchored_here(session)
         more: list[MobilityOption] = [Timestamp(session.attached)]
         more += [AnchoredPrefix.of(prefix) for prefix in list(session.anchored)[:LISTED_PREFIXES]]
         more += [LocalPrefix.of(route) for route in self.configuration.routes[:LOCAL_PREFIXES]]
@@ -86,7 +87,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             return
         options: tuple[MobilityOption, ...] = (
             identifier_option(session.node),
-            HomeNetworkPrefix.of(session.own or ANY),
+            *[HomeNetworkPrefix.of(prefix) for prefix in self._anchored_here(session) or (ANY,)],
             HANDOFFS[Handoff.UNKNOWN],
             self._technology,
             Timestamp(session.attached),
@@ -146,13 +147,24 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
+            if source != self.configuration.cmd or not self._on_given_back(identifier, acknowledgement, firsts):
+                self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
             self._on_answer_of_database(session, acknowledgement, firsts)
         elif source in self._peers:
             self._on_answer_of_anchor(session, acknowledgement, source)
         else:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
+
+    def _on_given_back(
+        self, identifier: MobileNodeIdentifier | None, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> bool:
+        """Whether it is about a prefix that a node gave back before it left us."""
+        anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
+        if identifier is None or anchored is None:
+            return False
+        key = ("retire", identifier.key(), self.configuration.cmd, anchored.prefix)
+        return self._requests.answered(key, answer.sequence, self._now) is not None
 
     def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> None:
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
@@ -232,6 +244,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
+        if self.leases is not None:
+            self._on_settled(session.node)
 
     def _learn_previous(self, session: Session, options: Iterable[MobilityOption]) -> None:
         """Previous MAAR options, each followed by what belongs to that MAAR: its DLIF and its local networks."""
@@ -293,6 +307,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._keep(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
+        if self.leases is not None:
+            self._on_settled(session.node)
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
@@ -311,6 +327,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         old = session.own
         assert old is not None
         self._remove_own(session)
+        self._take_all_back(session)  # it was one of these, perhaps
         self.pool.leap()
         self._give(session, self.pool.allocate(self._now))
         session.attached += 1
@@ -361,9 +378,23 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             return
         session.legacy = True
         self._on_home_accepted(session, answer)
+        self._on_settled(session.node)
 
     def _is_home(self, session: Session) -> bool:
         return session.legacy
+
+    def _serves_ipv4(self, session: Session) -> bool:
+        return session.legacy and self.configuration.lma_ipv4_pool is not None
+
+    def _on_home_ipv4(self, session: Session, home: Home | None) -> bool:
+        had = [prefix for prefix in session.anchored if prefix.is_ipv4]
+        has = [] if home is None else [Prefix(home.address, 128)]
+        for prefix in had:
+            if prefix not in has:
+                self._remove_foreign(session, prefix)
+        for prefix in has:
+            self._add_foreign(session, prefix, self.configuration.cmd)
+        return had != has
 
     def _about_registration(self, session: Session) -> dict[str, int]:
         return {"previous": 0, "legacy": 1}

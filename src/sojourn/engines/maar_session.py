@@ -20,12 +20,16 @@ class Session(AccessSession):
 
     own: Prefix | None = None
     """The prefix that we anchor for it."""
+    leased: tuple[Prefix, ...] = ()
+    """What else we anchor for it, and gave it by DHCP: an IPv4 home address, a prefix to delegate."""
     routes: dict[Address, tuple[Prefix, ...]] = field(default_factory=dict)
     """The local networks of the anchors that have an identity of their own (DLIF)."""
     serving: Address | None = None
     """Who serves it while it is AWAY."""
     legacy: bool = False
     """The other end is an LMA that knows no D flag: we are a MAG for this node (design decision 3)."""
+    since: Instant = 0
+    """When it attached."""
     packets: int = 0
     active: Instant = 0
     """When a packet of its prefix was last counted."""
@@ -45,6 +49,7 @@ class Session(AccessSession):
                 self.sequence,
                 self.legacy,
                 self.lifetime,
+                [(prefix.address, prefix.length) for prefix in self.leased],
             )
         )
 
@@ -53,7 +58,8 @@ class Session(AccessSession):
         """From the store. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
         addresses = [anchor for _, _, anchor in kept.anchored] + [kept.serving or bytes(16)]
-        prefixes = [(address, length) for address, length, _ in kept.anchored] + ([kept.own] if kept.own else [])
+        prefixes = [(address, length) for address, length, _ in kept.anchored] + kept.leased
+        prefixes += [kept.own] if kept.own else []
         if not well_formed(addresses, prefixes) or len(kept.link_layer) != 6 or kept.slot <= 0 or not node:
             raise ValueError("a record with addresses of the wrong length")
         return cls(
@@ -64,6 +70,7 @@ class Session(AccessSession):
             attached=kept.attached,
             presence=Presence(kept.presence),
             own=None if kept.own is None else Prefix(*kept.own),
+            leased=tuple([Prefix(address, length) for address, length in kept.leased]),
             anchored={Prefix(address, length): anchor for address, length, anchor in kept.anchored},
             serving=kept.serving,
             sequence=kept.sequence,
@@ -88,6 +95,7 @@ class _Record(msgspec.Struct, array_like=True):
     sequence: int
     legacy: bool
     lifetime: int
+    leased: list[tuple[bytes, int]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

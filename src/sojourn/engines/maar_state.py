@@ -13,15 +13,18 @@ from sojourn.core.effects import (
     AdvertisedPrefix,
     EnsureCounter,
     EnsureDelivery,
+    EnsureLogicalInterface,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
     WithdrawCounter,
+    WithdrawLogicalInterface,
     WithdrawPrefix,
     WithdrawUplink,
 )
-from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState
-from sojourn.engines.configuration import RELAY, MaarConfiguration, Peers
+from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState, is_unicast
+from sojourn.engines.configuration import OFF, RELAY, MaarConfiguration, Peers
+from sojourn.engines.leases import Leases
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.wire.addresses import Address, Prefix
@@ -42,10 +45,16 @@ class MaarState(AccessState[Session]):
             patience = max(_RELAY_PATIENCE, constants.min_bindack_timeout)
             constants = replace(constants, min_bindack_timeout=min(patience, constants.initial_bindack_timeout))
         super().__init__(configuration, epoch, constants)
-        self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine)
-        peers = configuration.peers
-        self._peers = (peers if isinstance(peers, Peers) else Peers(peers)).by_address
+        kept = () if configuration.delegated_pool is None else (configuration.delegated_pool,)
+        self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine, kept)
+        peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
+        self._peers = peers.by_address
         self._anchored_for: dict[Prefix, bytes] = {}
+        others = list(peers.ipv4_pools)
+        if configuration.lma_ipv4_pool is not None:
+            others.append(configuration.lma_ipv4_pool)
+        if configuration.dhcpv6 is not OFF or configuration.ipv4_pool is not None or others:
+            self.leases = Leases(configuration, others)
 
     def _asked_about(self, session: Session) -> Address:
         return self.configuration.cmd
@@ -67,8 +76,19 @@ class MaarState(AccessState[Session]):
         if session.own is not None:
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureUplink(session.own, None))
+        for prefix in session.leased:
+            self._serve_one(session, prefix, None)
         for prefix, anchor in session.anchored.items():
-            self._serve_foreign(session, prefix, anchor)
+            self._serve_one(session, prefix, anchor)
+
+    def _serve_leased(self, session: Session, prefix: Prefix) -> None:
+        assert self.leases is not None
+        if prefix.is_ipv4 and (router := self.leases.show(session.interface, prefix)) is not None:
+            self._do(EnsureLogicalInterface(session.interface, router))
+        if prefix in session.leased or not self._is_autoconfigured(session, prefix):
+            lease = ("lease", (session.node, prefix))
+            if lease not in self._timers:
+                self._timers.start(lease, self._now + self.configuration.dhcp_lease)
 
     def _anchor_for(self, session: Session, serving: Address) -> None:
         """Packets to its prefixes go through the tunnel to the MAAR that serves it."""
@@ -77,8 +97,14 @@ class MaarState(AccessState[Session]):
             self._do(EnsurePrefix(session.own, session.slot))
             self._do(EnsureCounter(session.own))
             self._do(WithdrawUplink(session.own))
+        for prefix in session.leased:
+            self._do(EnsurePrefix(prefix, session.slot))
+            self._do(EnsureCounter(prefix))
+            self._do(WithdrawUplink(prefix))
         for prefix in session.anchored:
             self._do(WithdrawUplink(prefix))
+        for prefix in self._leased(session):
+            self._hide_router(session, prefix)
 
     def _reassert(self, session: Session) -> None:
         """All that should hold for this session, once more."""
@@ -96,16 +122,58 @@ class MaarState(AccessState[Session]):
         peer = self._peers.get(anchor)
         if peer is None and anchor != configuration.cmd:
             return "anchor is not a configured peer"
-        if prefix.length != configuration.prefix_length and not session.legacy:
-            return "not a prefix for a node"
-        if peer is not None and peer.pool is not None and not peer.pool.contains(prefix):
-            return "not of the pool of its anchor"
-        if configuration.pool.overlaps(prefix):
+        if peer is not None:
+            of_ipv4 = self.leases is not None and prefix.is_ipv4
+            pool = peer.ipv4_pool if of_ipv4 else peer.pool
+            if of_ipv4 if pool is None else not pool.contains(prefix):
+                return "not of the pool of its anchor"
+        if configuration.pool.overlaps(prefix) or (self.leases is not None and self.leases.is_ours(prefix)):
             return "prefix of our own pool"
         return super()._trouble_with(session, prefix, anchor)
 
+    def _is_for_nodes(self, session: Session, prefix: Prefix) -> bool:
+        """Whether a node can have such a prefix: its own, an IPv4 address, one to delegate, or what an LMA gave it."""
+        configuration = self.configuration
+        known = prefix.length == configuration.prefix_length or session.legacy
+        if self.leases is not None:
+            if prefix.is_ipv4:
+                return self.leases.may_be(prefix)
+            known = known or self.leases.may_be(prefix)
+        return known and is_unicast(prefix)
+
+    def _is_autoconfigured(self, session: Session, prefix: Prefix) -> bool:
+        """Whether the node makes addresses of an anchored prefix, which is not so of what is leased."""
+        return self.leases is None or (
+            not prefix.is_ipv4 and (session.legacy or prefix.length == self.configuration.prefix_length)
+        )
+
+    def _known_address(self, session: Session) -> Address | None:
+        """One to ask it at: it was seen with it, or was given it."""
+        leased = (prefix.address for prefix in self._leased(session) if prefix.is_ipv4)
+        return session.address or next(leased, None)
+
+    def _anchored_here(self, session: Session) -> tuple[Prefix, ...]:
+        """All that we anchor for it."""
+        return session.leased if session.own is None else (session.own, *session.leased)
+
+    def _leased(self, session: Session) -> tuple[Prefix, ...]:
+        """What it has by DHCP beside addresses in its prefixes, whoever anchors it."""
+        if self.leases is None:
+            return session.leased
+        others = [prefix for prefix in session.anchored if not self._is_autoconfigured(session, prefix)]
+        return (*session.leased, *others)
+
+    def _hide_router(self, session: Session, prefix: Prefix) -> None:
+        """No default router for the sake of this address any more."""
+        router = None if self.leases is None else self.leases.hide(session.interface, prefix)
+        if router is not None:
+            self._do(WithdrawLogicalInterface(session.interface, router))
+
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         anchor = session.anchored.get(prefix)
+        if self.leases is not None:
+            self._timers.stop(("lease", (session.node, prefix)))
+            self._hide_router(session, prefix)
         super()._remove_foreign(session, prefix)
         if anchor in session.logical and anchor not in session.anchored.values():
             self._release_logical(session, anchor)
@@ -121,6 +189,36 @@ class MaarState(AccessState[Session]):
         self._anchored_for.pop(session.own, None)
         session.own = None
 
+    def _lease(self, session: Session, prefix: Prefix) -> None:
+        """We anchor `prefix` too for this node."""
+        session.leased = (*session.leased, prefix)
+        self._anchored_for[prefix] = session.node
+
+    def _take_back(self, session: Session, prefix: Prefix, *, rest: bool = True) -> None:
+        """What we leased is free again."""
+        session.leased = tuple([one for one in session.leased if one != prefix])
+        self._anchored_for.pop(prefix, None)
+        if self.leases is not None:
+            self.leases.offers.pop(prefix, None)
+        self._timers.stop(("lease", (session.node, prefix)))
+        self._hide_router(session, prefix)
+        self._do(WithdrawUplink(prefix))
+        self._do(WithdrawPrefix(prefix))
+        self._do(WithdrawCounter(prefix))
+        pool = self._pool_of(prefix)
+        if pool is not None:
+            pool.release(prefix, self._now, rest=rest)
+
+    def _take_all_back(self, session: Session) -> None:
+        for prefix in session.leased:
+            self._take_back(session, prefix)
+
+    def _pool_of(self, prefix: Prefix) -> PrefixPool | None:
+        """Our pool that gives out such prefixes."""
+        if self.pool.owns(prefix):
+            return self.pool
+        return None if self.leases is None else self.leases.pool_of(prefix)
+
     def _remove(self, session: Session) -> None:
         """Nothing is left of this node, and nobody is asked anything about it any more."""
         self._cancel_retirement(session)
@@ -129,6 +227,7 @@ class MaarState(AccessState[Session]):
     def _remove_prefixes(self, session: Session) -> None:
         super()._remove_prefixes(session)
         self._remove_own(session)
+        self._take_all_back(session)
 
     # --- logical interfaces (RFC 8885 3.7) --------------------------------------------------------------------------
 
@@ -145,6 +244,8 @@ class MaarState(AccessState[Session]):
     # --- router advertisements --------------------------------------------------------------------------------------
 
     def _advertise(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
+        if gone and self.leases is not None:
+            gone = tuple([prefix for prefix in gone if self._is_autoconfigured(session, prefix)])
         super()._advertise(session, gone)
         for anchor, identity in session.logical.items():
             self._advertise_logical(session, anchor, identity)
@@ -160,15 +261,19 @@ class MaarState(AccessState[Session]):
         if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
             prefixes.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
         for prefix, anchor in session.anchored.items():
-            if anchor not in session.logical:
+            if anchor not in session.logical and (self.leases is None or self._is_autoconfigured(session, prefix)):
                 preferred = configuration.preferred_lifetime if session.legacy else 0
                 prefixes.append(AdvertisedPrefix(prefix, preferred, valid))
         return configuration.link_local, configuration.router_lifetime, prefixes
 
+    def _advertised_logical(self, session: Session, anchor: Address) -> list[AdvertisedPrefix]:
+        """The prefixes that the node hears of under the identity of `anchor`."""
+        valid = self.configuration.valid_lifetime
+        owned = [prefix for prefix, owner in session.anchored.items() if owner == anchor]
+        return [AdvertisedPrefix(prefix, 0, valid) for prefix in owned if self._is_autoconfigured(session, prefix)]
+
     def _advertise_logical(self, session: Session, anchor: Address, identity: Address) -> None:
         """The same router under the identity of `anchor`: no default router, but the way to its own networks."""
-        valid = self.configuration.valid_lifetime
-        prefixes = [AdvertisedPrefix(prefix, 0, valid) for prefix, owner in session.anchored.items() if owner == anchor]
         self._do(
             Advertise(
                 session.interface,
@@ -176,9 +281,10 @@ class MaarState(AccessState[Session]):
                 identity,
                 self.configuration.link_layer,
                 0,
-                tuple(prefixes),
+                tuple(self._advertised_logical(session, anchor)),
                 routes=session.routes.get(anchor, ()),
                 mtu=self.configuration.mtu - TUNNEL_OVERHEAD,
+                autonomous=self.configuration.slaac,
             )
         )
 
@@ -186,6 +292,10 @@ class MaarState(AccessState[Session]):
 
     def _exchange_own(self, session: Session) -> None:
         """Give the node another prefix of ours."""
+        raise NotImplementedError
+
+    def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:
+        """The CMD is to say that a prefix is over."""
         raise NotImplementedError
 
     def _cancel_retirement(self, session: Session) -> None:

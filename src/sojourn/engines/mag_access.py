@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from sojourn.core.effects import AdvertisedPrefix, EnsurePrefix, EnsureUplink, WithdrawPrefix, WithdrawUplink
 from sojourn.core.events import NodeSeen
+from sojourn.core.sequence import newer
 from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
 from sojourn.engines.access_state import AccessState
 from sojourn.engines.configuration import GatewayProfile, MagConfiguration
+from sojourn.engines.dhcpv4 import Home
+from sojourn.engines.extension import Extensions, MagExtension
 from sojourn.engines.gateway_registration import GatewayRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.prefix_pool import PrefixPool
@@ -22,12 +25,15 @@ from sojourn.wire.units import SECOND, Duration, Instant, WallClock
 _HINT_KEPT = 10 * SECOND
 """A hint about a handoff is for an attachment that is about to come."""
 _HINTS = 1024
+_HOST = 128
+"""Length of the prefix that stands for an IPv4 address."""
 
 
 class MagState(AccessState[BindingUpdateListEntry]):
     """State and vocabulary of the MAG engine."""
 
     configuration: MagConfiguration
+    extensions: Extensions[MagExtension] = Extensions()
 
     def __init__(self, configuration: MagConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch, configuration.retransmission)
@@ -36,10 +42,15 @@ class MagState(AccessState[BindingUpdateListEntry]):
             self.pool = PrefixPool(configuration.visitors, configuration.prefix_length, configuration.quarantine)
         self._profiles = {profile.link_layer: profile for profile in configuration.profiles}
         profiles = (configuration.everybody, *configuration.profiles)
-        self._anchors = dict.fromkeys((configuration.lma, *(profile.lma for profile in profiles if profile.lma)))
+        own = (profile.lma for profile in profiles if profile.lma)
+        self._anchors = dict.fromkeys((configuration.lma, *own, *configuration.redirect_anchors))
         self._technologies = {interface: TECHNOLOGIES[number] for interface, number in configuration.technologies}
         self._hints: dict[LinkLayer, tuple[Handoff, Instant]] = {}
         """What somebody who knows said of attachments to come, oldest first."""
+
+        self._sequence = 0
+        """The latest of those who left: a node that comes goes on from it, so that no late answer to an earlier stay
+        is taken for one to this stay."""
 
     def _profile(self, link_layer: LinkLayer) -> GatewayProfile:
         return self._profiles.get(link_layer, self.configuration.everybody)
@@ -57,17 +68,77 @@ class MagState(AccessState[BindingUpdateListEntry]):
 
     def _serve(self, session: BindingUpdateListEntry) -> None:
         super()._serve(session)
+        for prefix in session.retiring:
+            if prefix not in self._foreign:
+                self._serve_one(session, prefix, session.lma)
         if session.visitor is not None:
             self._do(EnsurePrefix(session.visitor, session.slot))
             self._do(EnsureUplink(session.visitor, None))
+        for extension in self.extensions:
+            extension.served(session)
+
+    def _serve_one(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address | None) -> None:
+        super()._serve_one(session, prefix, self._tunnel_end(session))
+
+    def _tunnel_end(self, session: BindingUpdateListEntry) -> Address:
+        """Where packets of the node are tunnelled to."""
+        elsewhere = (extension.uplink(session) for extension in self.extensions)
+        return next(filter(None, elsewhere), session.lma)
+
+    def _node_of(self, prefix: Prefix) -> bytes | None:
+        """Also of prefixes that are not the node's home network."""
+        others = (extension.node_of(prefix) for extension in self.extensions)
+        return super()._node_of(prefix) or next(filter(None, others), None)
+
+    def _remove_foreign(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        super()._remove_foreign(session, prefix)
+        for extension in self.extensions:
+            extension.lost(session, prefix)
+
+    def _remove(self, session: BindingUpdateListEntry) -> None:
+        super()._remove(session)
+        if newer(session.sequence, self._sequence):
+            self._sequence = session.sequence
+        for extension in self.extensions:
+            extension.removed(session)
+
+    def _is_for_nodes(self, session: BindingUpdateListEntry, prefix: Prefix) -> bool:
+        if prefix.is_ipv4:
+            return self.configuration.ipv4 and prefix.length == _HOST
+        return super()._is_for_nodes(session, prefix)
+
+    def _known_address(self, session: BindingUpdateListEntry) -> Address | None:
+        return session.address or (None if session.home is None else session.home.address)
+
+    def _remove_home_ipv4(self, session: BindingUpdateListEntry) -> None:
+        if session.home is not None:
+            home, session.home = session.home, None
+            self._remove_foreign(session, Prefix(home.address, _HOST))
+            self._release_logical(session, home.router)
 
     def _remove_prefixes(self, session: BindingUpdateListEntry) -> None:
+        self._remove_home_ipv4(session)
         super()._remove_prefixes(session)
+        for prefix in list(session.retiring):
+            self._end_retiring(session, prefix)
         if session.visitor is not None and self.pool is not None:
             self._do(WithdrawUplink(session.visitor))
             self._do(WithdrawPrefix(session.visitor))
             self.pool.release(session.visitor, self._now)
             session.visitor = None
+
+    def _retire(self, session: BindingUpdateListEntry, prefix: Prefix, until: Instant) -> None:
+        """It is no longer a prefix of the session, but works until then."""
+        del session.anchored[prefix]
+        self._foreign.pop(prefix, None)
+        session.retiring[prefix] = until
+
+    def _end_retiring(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        """It works no longer, unless it is somebody's again."""
+        del session.retiring[prefix]
+        if prefix not in self._foreign:
+            self._do(WithdrawUplink(prefix))
+            self._do(WithdrawPrefix(prefix))
 
     # --- router advertisements (6.7, 6.9.2) ---------------------------------------------------------------------------
 
@@ -79,15 +150,19 @@ class MagState(AccessState[BindingUpdateListEntry]):
     def _advertised(self, session: BindingUpdateListEntry) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
         """The home prefixes, as those of the link."""
         configuration = self.configuration
-        mine = [*session.anchored] if session.confirmed else []
+        mine = [prefix for prefix in session.anchored if not prefix.is_ipv4] if session.confirmed else []
         if session.visitor is not None:
             mine.append(session.visitor)
         preferred, valid = configuration.preferred_lifetime, configuration.valid_lifetime
         served = session.confirmed or session.visitor is not None
+        retiring = [(one, until) for one, until in session.retiring.items() if until > self._now]
         return (
             session.link_local or configuration.link_local,
             configuration.router_lifetime if served else 0,
-            [AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+            [
+                *[AdvertisedPrefix(prefix, 0, until - self._now, on_link=True) for prefix, until in retiring],
+                *[AdvertisedPrefix(prefix, preferred, valid, on_link=True) for prefix in mine],
+            ],
         )
 
 
@@ -111,6 +186,7 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
             event.interface,
             event.link_layer,
             attached=0,
+            sequence=self._sequence,
             identity=profile.node or node,
             lma=profile.lma or self.configuration.lma,
             wanted=profile.prefixes,
@@ -123,9 +199,12 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
             self._vacate(session)
         self._begin(session, event)
         session.attached = max(self._clock(), session.attached + 1)
+        for extension in self.extensions:
+            extension.attaching(session)
         self._register(session, self._hint(session))
         self._serve(session)
         self._advertise(session)
+        self._ask_listener(session)
         self._keep(session)
         self._report("attached", node=session.node, interface=event.interface, sighting=event.sighting.value)
 
@@ -138,6 +217,8 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
 
     def _detached(self, session: BindingUpdateListEntry) -> None:
         """RFC 5213 6.9.1.4: the LMA is told; a visitor is nobody's business."""
+        for extension in self.extensions:
+            extension.departed(session)
         if session.visitor is None:
             self._deregister(session)
         else:
@@ -146,6 +227,29 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     def _trust_in_sight(self, session: BindingUpdateListEntry) -> Duration:
         """RFC 5213 6.13: "MUST make sure the mobile node is still attached", so it is asked unless it just spoke."""
         return min(session.lifetime // 2, self.configuration.presence_trust)
+
+    def _noticed(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        super()._noticed(session, event)
+        for extension in self.extensions:
+            extension.seen(session, event)
+
+    # --- IPv4 home addresses (RFC 5844 3.2, 3.4) ----------------------------------------------------------------------
+
+    def _serves_ipv4(self, session: BindingUpdateListEntry) -> bool:
+        return self.configuration.ipv4
+
+    def _ipv4_home(self, session: BindingUpdateListEntry) -> Home | None:
+        return session.home
+
+    def _on_home_ipv4(self, session: BindingUpdateListEntry, home: Home | None) -> bool:
+        """Its default router is shown on its link, under the same address wherever it is."""
+        if home == session.home:
+            return False
+        self._remove_home_ipv4(session)
+        if home is not None and self._add_foreign(session, Prefix(home.address, _HOST), session.lma):
+            session.home = home
+            self._ensure_logical(session, home.router, home.router)
+        return True
 
     # --- what kind of attachment it is (6.9.1.1, 5.) ------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.core.effects import SendMessage
+from sojourn.core.sequence import newer
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import SERVED
 from sojourn.engines.gateway_registration import echoes
@@ -45,8 +46,16 @@ class MagRegistration(MagAccess):
             self._after(self.configuration.lifetime // 2, "refresh", session.node)
         elif handoff is Handoff.NOT_CHANGED and not session.confirmed:
             self._register_home(session, Handoff.UNKNOWN)
-        else:
+        elif handoff is not Handoff.NOT_CHANGED or not self._is_refreshed(session):
             self._register_home(session, handoff)
+
+    def _on_refresh_request(self) -> None:
+        for extension in self.extensions:
+            extension.refresh_requested()
+        super()._on_refresh_request()
+
+    def _is_refreshed(self, session: BindingUpdateListEntry) -> bool:
+        return any(extension.refreshes(session) for extension in self.extensions)
 
     def _assert_presence(self, session: BindingUpdateListEntry) -> None:
         """It answered. What is being repeated goes on at its own pace (6.9.4, 3.)."""
@@ -70,7 +79,7 @@ class MagRegistration(MagAccess):
         return self._technologies.get(session.interface, self._technology)
 
     def _home_prefixes(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
-        return tuple(session.anchored) or session.wanted
+        return self._prefixes_of(session) or session.wanted
 
     def _home_options(self, session: BindingUpdateListEntry) -> tuple[MobilityOption, ...]:
         """6.9.1.1, 6. and 9."""
@@ -79,7 +88,15 @@ class MagRegistration(MagAccess):
             options.append(Timestamp(self._clock()))
         if self.configuration.link_local_of_lma:
             options.append(LinkLocalAddress(session.link_local or UNSPECIFIED))
+        for extension in self.extensions:
+            options += extension.options(session)
         return tuple(options)
+
+    def _home_flags(self, session: BindingUpdateListEntry) -> int:
+        flags = 0
+        for extension in self.extensions:
+            flags |= extension.flags(session)
+        return flags
 
     def _on_request_due(self, key: Key) -> None:
         """6.9.4, 2.: "MUST ensure the mobile node is still attached ... before retransmitting"; silent, it is asked."""
@@ -91,6 +108,10 @@ class MagRegistration(MagAccess):
         if session.probes == 0 and self._now - session.seen > self.configuration.presence_trust:
             self._probe(session)
 
+    def _prefixes_of(self, session: BindingUpdateListEntry) -> tuple[Prefix, ...]:
+        """Those that it is told of in advertisements."""
+        return tuple([prefix for prefix in session.anchored if not prefix.is_ipv4])
+
     def _confirm(self, session: BindingUpdateListEntry, lifetime: int) -> None:
         super()._confirm(session, lifetime)
         self._timers.start(("expiry", session.node), session.expires)
@@ -101,16 +122,19 @@ class MagRegistration(MagAccess):
             return
         self._report("binding-expired", node=session.node)
         session.confirmed = False
+        self._remove_home_ipv4(session)
         session.wanted = gone = self._prefixes_of(session)
         for prefix in gone:
             self._remove_foreign(session, prefix)
         self._advertise(session, gone)
         self._keep(session)
+        for extension in self.extensions:
+            extension.expired(session)
 
     def _terminate(self, session: BindingUpdateListEntry) -> None:
         """6.9.1.4: we end the session of a node that is here, which has to let its addresses go."""
         session.confirmed = False
-        self._advertise(session, tuple(session.anchored))
+        self._advertise(session, self._prefixes_of(session))
         self._forget_station(session)
         self._detach(session)
 
@@ -121,6 +145,8 @@ class MagRegistration(MagAccess):
         session = self._session_of(firsts)
         if source in self._anchors:
             self.heard[source] = self._now
+            if any(extension.on_acknowledgement(answer, source) for extension in self.extensions):
+                return
         if session is None or source != session.lma:
             self._report("acknowledgement-unexpected", source=source, sequence=answer.sequence)
         elif answer.flags & DISTRIBUTED:
@@ -133,31 +159,53 @@ class MagRegistration(MagAccess):
     def _on_registration_answered(
         self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
     ) -> None:
-        request = self._answered(session, answer)
+        if not self._is_acceptable(session, answer):
+            return
+        request = self._answered(session, answer, firsts)
         if request is None or session.presence is not SERVED:
             self._report("acknowledgement-unexpected", source=session.lma, sequence=answer.sequence)
         elif not echoes(request, firsts) or _identity(firsts) != session.identity:
             self._report("acknowledgement-mismatch", node=session.node)  # 6.: and nothing is sent again
         elif answer.status >= REFUSING:
-            self._on_refused(session, request, answer)
+            if not any(extension.refused(session, answer) for extension in self.extensions):
+                self._on_refused(session, request, answer)
         else:
+            for extension in self.extensions:
+                extension.accepting(session, request, answer)
             before = session.link_local if session.confirmed else None
             upload = self._learn_link_local(session, answer)
             self._on_home_accepted(session, answer)
+            for extension in self.extensions:
+                extension.accepted(session, answer)
             if before is not None and before != session.link_local:
                 self._advertise(session)
             if upload:
                 self._register(session, Handoff.NOT_CHANGED)
+            self._on_settled(session.node)
 
-    def _answered(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> BindingUpdate | None:
+    def _is_acceptable(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> bool:
+        """If not, nobody answered, and the request is repeated."""
+        if answer.status >= REFUSING or not self.extensions:
+            return True
+        outstanding = self._requests.get(("register", session.node, session.lma, None))
+        return outstanding is None or all(
+            extension.acceptable(session, outstanding.update, answer) for extension in self.extensions
+        )
+
+    def _answered(
+        self, session: BindingUpdateListEntry, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> BindingUpdate | None:
         """The registration that `answer` belongs to. Status 135 comes with another sequence number (RFC 6275 9.5.1)."""
         key = ("register", session.node, session.lma, None)
-        request = self._requests.answered(key, answer.sequence, self._now)
-        if request is not None or answer.status != Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
-            return request
         outstanding = self._requests.get(key)
-        if outstanding is None or outstanding.update.first(Timestamp) is not None:
-            return None
+        if (
+            answer.status != Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+            or outstanding is None
+            or outstanding.update.first(Timestamp) is not None
+        ):
+            return self._requests.answered(key, answer.sequence, self._now)
+        if not newer(answer.sequence, outstanding.update.sequence) or not echoes(outstanding.update, firsts):
+            return None  # a copy of what was accepted, or one of long ago; our next number will do
         self._requests.cancel(key)
         return outstanding.update
 

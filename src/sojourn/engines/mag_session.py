@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from sojourn.engines.access_session import AccessSession, Presence
+from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.records import well_formed
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Instant
@@ -23,8 +24,12 @@ class BindingUpdateListEntry(AccessSession):
     """Prefixes to ask for as long as none are assigned: of the profile, or what it had."""
     link_local: Address | None = None
     """What we are called on its link, if the LMA says so."""
+    home: Home | None = None
+    """Its IPv4 home address, which is among `anchored` too."""
     visitor: Prefix | None = None
     """A prefix of ours: it has no mobility service (6.14)."""
+    retiring: dict[Prefix, Instant] = field(default_factory=dict)
+    """Prefixes that it had before a renumbering, and when they end (RFC 8191); a restart ends them."""
 
     def record(self) -> bytes:
         """For the store."""
@@ -43,6 +48,7 @@ class BindingUpdateListEntry(AccessSession):
                 [(prefix.address, prefix.length) for prefix in self.wanted],
                 self.link_local,
                 None if self.visitor is None else (self.visitor.address, self.visitor.length),
+                None if self.home is None else (self.home.address, self.home.length, self.home.router),
             )
         )
 
@@ -52,6 +58,9 @@ class BindingUpdateListEntry(AccessSession):
         kept = _decoder.decode(record)
         prefixes = [*kept.prefixes, *kept.wanted, *([kept.visitor] if kept.visitor else [])]
         if not well_formed([kept.lma, kept.link_local or bytes(16)], prefixes):
+            raise ValueError("a record with addresses of the wrong length")
+        home = None if kept.home is None else Home(*kept.home)
+        if home is not None and not well_formed([home.router], [(home.address, home.length)]):
             raise ValueError("a record with addresses of the wrong length")
         if len(kept.link_layer) != 6 or kept.slot <= 0 or not node or not kept.identity:
             raise ValueError("a record without a node")
@@ -70,6 +79,7 @@ class BindingUpdateListEntry(AccessSession):
             lma=kept.lma,
             wanted=tuple(Prefix(address, length) for address, length in kept.wanted),
             link_local=kept.link_local,
+            home=home,
             visitor=None if kept.visitor is None else Prefix(*kept.visitor),
         )
 
@@ -88,6 +98,7 @@ class _Record(msgspec.Struct, array_like=True):
     wanted: list[tuple[bytes, int]]
     link_local: bytes | None
     visitor: tuple[bytes, int] | None
+    home: tuple[bytes, int, bytes] | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

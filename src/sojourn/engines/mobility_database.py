@@ -15,6 +15,7 @@ The checks of an update are in `registration`, what is kept in `database_entry`,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from sojourn.core.effects import DeleteBinding, Effect, SendMessage, StoreBinding
@@ -23,7 +24,7 @@ from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, Me
 from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import LOCATOR, RELAY, CmdConfiguration, Maar
-from sojourn.engines.database_entry import BindingCacheEntry, merged
+from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
 from sojourn.engines.database_notices import IDENTITIES, Notices
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.wire import (
@@ -201,13 +202,13 @@ class CentralMobilityDatabase(Notices):
         if len(own) > 1:
             own = list(dict.fromkeys(own))
         for prefix in own:
-            if not maar.pool.contains(prefix):
+            if not maar.owns(prefix):
                 raise Refused(
                     Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR"
                 )
             if self._owners.get(prefix, request.node) != request.node:
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} belongs to another node")
-        if len(own) > self.configuration.prefixes_per_node:
+        if len(own) > self.configuration.prefixes_per_node and any(self._surplus(own)):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
         return own
 
@@ -257,10 +258,10 @@ class CentralMobilityDatabase(Notices):
         if newer(request.sequence, entry.sequence):
             entry.sequence = request.sequence
         self._extend(entry, self._granted(request.lifetime))
-        before = sorted(entry.anchors)
+        before = list(entry.anchors)
         self._add_listed(entry, request, own)
         self._limit(entry)
-        if sorted(entry.anchors) != before:
+        if entry.anchors != before:
             self._keep(entry)
         for silent in entry.untold:
             self._tell_again(entry, silent)
@@ -307,13 +308,22 @@ class CentralMobilityDatabase(Notices):
 
     def _limit(self, entry: BindingCacheEntry) -> list[tuple[Prefix, Address]]:
         """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
-        surplus = max(len(entry.anchors) - self.configuration.prefixes_per_node, 0)
-        dropped = entry.previous()[:surplus]
+        if len(entry.anchors) <= self.configuration.prefixes_per_node:
+            return []
+        dropped: list[tuple[Prefix, Address]] = []
+        for by_dhcp, surplus in enumerate(self._surplus(prefix for prefix, _ in entry.anchors)):
+            dropped += [pair for pair in entry.previous() if leased(pair[0]) is bool(by_dhcp)][:surplus]
         for prefix, maar in dropped:
             self._report("prefix-over-limit", node=entry.node, prefix=prefix)
             self._drop(entry, prefix)
             self._tell_retired(entry, prefix, maar)
         return dropped
+
+    def _surplus(self, prefixes: Iterable[Prefix]) -> tuple[int, int]:
+        """How many too many of the prefixes that a node makes addresses of, and of those that it leased."""
+        kinds = Counter(map(leased, prefixes))
+        most = self.configuration.prefixes_per_node
+        return max(kinds[False] - most, 0), max(kinds[True] - most, 0)
 
     def _learn_late(self, entry: BindingCacheEntry, request: Registration, own: list[Prefix]) -> None:
         """An update that lost the race may know anchors that we do not: they join, and are told.
@@ -363,9 +373,28 @@ class CentralMobilityDatabase(Notices):
                 self._report("prefix-unknown", node=entry.node, prefix=prefix)
             elif prefix in self._dropped or self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
                 pass  # its end is being told
-            elif len(entry.anchors) < self.configuration.prefixes_per_node:
+            elif not any(self._surplus([prefix, *(known for known, _ in entry.anchors)])):
                 entry.anchors.insert(0, (prefix, anchor))
                 self._owners[prefix] = entry.node
+
+    def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
+        """A previous MAAR says that it leased these too: the node moved before we heard of them."""
+        news = [
+            prefix
+            for prefix in prefixes
+            if self._maars[maar].owns(prefix)
+            and self._owners.get(prefix, entry.node) == entry.node
+            and self._requests.get(("retire", entry.node, maar, prefix)) is None
+        ]
+        for prefix in news:
+            entry.anchors.insert(0, (prefix, maar))
+            self._owners[prefix] = entry.node
+        if news:
+            for prefix, anchor in self._limit(entry):
+                self._tell_retired(entry, prefix, entry.serving)
+                news = [one for one in news if (one, maar) != (prefix, anchor)]
+            self._keep(entry)
+            self._inform(entry, [(prefix, maar) for prefix in news])
 
     def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
         """`maar` anchors prefixes that we let go of.
@@ -388,16 +417,28 @@ class CentralMobilityDatabase(Notices):
 
     def _owner_of(self, prefix: Prefix) -> Address | None:
         for maar in self.configuration.maars:
-            if maar.pool.contains(prefix):
+            if maar.owns(prefix):
                 return maar.address
         return None
 
     def _retire_on_request(self, request: Registration, update: BindingUpdate, maar: Maar) -> None:
-        """Design decision 1: the anchor saw no packet for a while; the prefix goes, at all three of us."""
+        """Design decision 1: the anchor saw no packet for a while; the prefix goes, at all three of us.
+
+        Or the node gave back what it leased, to the MAAR that serves it: its anchor is told.
+        """
         prefix = request.anchored_prefixes[0]
-        if not maar.pool.contains(prefix):
-            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR")
         entry = self.entries.get(request.node)
+        anchor = None if entry is None else entry.anchor_of(prefix)
+        if entry is not None and entry.serving == request.source and anchor not in (None, request.source):
+            assert anchor is not None
+            self._drop(entry, prefix)
+            self._keep(entry)
+            self._tell_retired(entry, prefix, anchor)
+            self._report("prefix-given-back", node=request.node, prefix=prefix)
+            self._send(self._acknowledgement(update, 0), request.source)
+            return
+        if not maar.owns(prefix):
+            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR")
         if entry is not None and entry.anchor_of(prefix) == request.source:
             if entry.serving == request.source:
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is attached there")
@@ -438,6 +479,9 @@ class CentralMobilityDatabase(Notices):
         prefixes = entry.by_maar().get(request.source)
         if prefixes is None:
             return 0
+        for prefix in request.home_network_prefixes:
+            if prefix not in prefixes:  # it did not hear that this one is over
+                self._tell_retired(entry, prefix, request.source)
         if request.timestamp > entry.timestamp:  # an attachment that we never heard of, and that is over
             self._tell_moved(entry, request.source, prefixes, request.timestamp)
         elif request.timestamp not in (entry.moved, entry.timestamp) or request.source in entry.unconfirmed():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Duration, Instant
 
@@ -9,11 +11,15 @@ _LEAP_FACTOR = 4
 
 
 class PrefixPool:
-    """Prefixes of equal length inside `pool`, lowest first; returned ones rest before they are used again."""
+    """Prefixes of equal length inside `pool`, lowest first; returned ones rest before they are used again.
 
-    def __init__(self, pool: Prefix, length: int, quarantine: Duration) -> None:
+    `kept` are parts of `pool`, each of at least one such prefix, that are for something else.
+    """
+
+    def __init__(self, pool: Prefix, length: int, quarantine: Duration, kept: Iterable[Prefix] = ()) -> None:
         self.pool = pool
         self._length = length
+        self._kept = tuple(kept)
         self._size = 1 << (length - pool.length)
         self._quarantine = quarantine
         self._next = 0
@@ -21,6 +27,7 @@ class PrefixPool:
         self._resting: dict[Prefix, Instant] = {}
         """Until when, in the order in which they came back."""
         self._used: set[Prefix] = set()
+        self._room = self._size - sum(1 << (length - part.length) for part in self._kept)
 
     def __len__(self) -> int:
         """How many are in use."""
@@ -28,7 +35,11 @@ class PrefixPool:
 
     def owns(self, prefix: Prefix) -> bool:
         """Whether `prefix` is one that this pool gives out."""
-        return prefix.length == self._length and self.pool.contains(prefix)
+        return (
+            prefix.length == self._length
+            and self.pool.contains(prefix)
+            and not any(part.contains(prefix) for part in self._kept)
+        )
 
     def allocate(self, now: Instant) -> Prefix | None:
         """A prefix that nobody uses; None when there is none."""
@@ -38,12 +49,15 @@ class PrefixPool:
             del self._resting[prefix]
             self._used.add(prefix)
             return prefix
-        if len(self._used) + len(self._resting) >= self._size:
+        if len(self._used) + len(self._resting) >= self._room:
             return None
         while True:
             prefix = self.pool.subnet(self._next, self._length)
             self._next = (self._next + 1) % self._size
-            if prefix not in self._used and prefix not in self._resting:
+            part = next((part for part in self._kept if part.contains(prefix)), None)
+            if part is not None:
+                self._next = (self.pool.index(part) + 1 << self._length - part.length) % self._size
+            elif prefix not in self._used and prefix not in self._resting:
                 self._used.add(prefix)
                 return prefix
 
@@ -67,8 +81,9 @@ class PrefixPool:
         self._used.add(prefix)
         return True
 
-    def release(self, prefix: Prefix, now: Instant) -> None:
-        """Nobody uses `prefix` any more."""
+    def release(self, prefix: Prefix, now: Instant, *, rest: bool = True) -> None:
+        """Nobody uses `prefix` any more; one that nobody ever used need not `rest`."""
         if prefix in self._used:
             self._used.discard(prefix)
-            self._resting[prefix] = now + self._quarantine
+            if rest:
+                self._resting[prefix] = now + self._quarantine

@@ -31,6 +31,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
+from sojourn.wire.extensions.rfc6602 import GroupSubtype, MobileNodeGroupIdentifier
 from sojourn.wire.mobility import MobilityMessage as Message
 from sojourn.wire.units import Duration
 
@@ -77,8 +78,12 @@ ACKNOWLEDGED_DMM = int(BindingAcknowledgementFlags.P | BindingAcknowledgementFla
 class Refused(Exception):
     """The request ends here; the peer learns `status` (RFC 5213 8.9)."""
 
-    def __init__(self, status: Status, reason: str, sequence: int | None = None) -> None:
+    def __init__(
+        self, status: Status, reason: str, sequence: int | None = None, more: tuple[MobilityOption, ...] = ()
+    ) -> None:
         super().__init__(reason)
+        self.more = more
+        """Options that say more of why."""
         self.status = status
         self.reason = reason
         self.sequence = sequence
@@ -146,6 +151,12 @@ def node_in(firsts: dict[type, Any]) -> bytes:
     if not identifier.identifier:
         raise Refused(Status.MISSING_MN_IDENTIFIER_OPTION, "empty identifier")
     return identifier.key()
+
+
+def group_in(firsts: dict[type, Any]) -> int | None:
+    """The bulk binding update group that a message names (RFC 6602 4.3); `firsts` is ``message.firsts()``."""
+    option: MobileNodeGroupIdentifier | None = firsts.get(MobileNodeGroupIdentifier)
+    return None if option is None or option.subtype != GroupSubtype.BULK_BINDING_UPDATE_GROUP else option.group
 
 
 def demand(firsts: dict[type, Any]) -> None:
@@ -218,6 +229,7 @@ def refusal(
         kept.append(HandoffIndicator(0))
     if AccessTechnologyType not in present:
         kept.append(AccessTechnologyType(0))
+    kept += refused.more
     flags = int(BindingAcknowledgementFlags.P)
     if distributed and update.flags & int(BindingUpdateFlags.D):
         flags = ACKNOWLEDGED_DMM

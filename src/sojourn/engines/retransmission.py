@@ -86,6 +86,8 @@ class Retransmission:
         self._before: dict[About, tuple[Instant, ...]] = {}
         """Those of at least a second before that."""
         self._since: Instant = -SECOND
+        self.limits: dict[Address, tuple[Duration, Duration]] = {}
+        """The first timeout and the longest one, where a destination says so (RFC 8127 3.1.1)."""
 
     def __len__(self) -> int:
         return len(self._outstanding)
@@ -100,7 +102,9 @@ class Retransmission:
         `patience`: the first timeout, where an answer takes longer than a round trip.
         """
         timeout = 4 * self._round_trips.get((key[0], key[2]), self._longest)
-        if timeout > self._longest:
+        if key[2] in self.limits:
+            timeout = self.limits[key[2]][0]
+        elif timeout > self._longest:
             timeout = self._longest
         elif timeout < self._shortest:
             timeout = self._shortest
@@ -144,7 +148,8 @@ class Retransmission:
                 return request
             update = request.update
             request.update = BindingUpdate(following(update.sequence), update.flags, update.lifetime, update.options)
-            request.timeout = min(2 * request.timeout, self._constants.max_bindack_timeout)
+            limits = self.limits.get(key[2])
+            request.timeout = min(2 * request.timeout, limits[1] if limits else self._constants.max_bindack_timeout)
         self._transmit(request, now)
         return None
 

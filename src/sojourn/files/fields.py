@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, TypeAlias
 
 from pydantic import PlainValidator, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from sojourn.wire.addresses import Address, LinkLayer, Prefix
+from sojourn.wire.addresses import Address, LinkLayer, Prefix, from_ipv4, prefix
+from sojourn.wire.extensions.rfc8371 import SIZES, imsi
 from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, Duration
+from sojourn.wire.values import IdentifierType
 
 _UNITS = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)")
@@ -94,22 +96,65 @@ def parse_prefix(value: object) -> Prefix:
         raise wrong(f"{value!r} is not an IPv6 prefix") from None
     if "/" not in value:
         raise wrong(f"{value!r} has no length")
-    prefix = Prefix(network.network_address.packed, network.prefixlen)
+    found = Prefix(network.network_address.packed, network.prefixlen)
     if IPv6Address(value.split("/")[0]) != network.network_address:
-        raise wrong(f"{value!r} has bits set beyond its length; the prefix is {prefix}")
-    return prefix
+        raise wrong(f"{value!r} has bits set beyond its length; the prefix is {found}")
+    return found
 
 
 def parse_pool(value: object) -> Prefix:
     """A prefix from which /64s are taken."""
-    prefix = parse_prefix(value)
-    if prefix.length > 64:
-        raise wrong(f"{prefix} has no room for a /64")
-    if prefix.length < 16:
-        raise wrong(f"{prefix} is more than anybody's network")
-    if IPv6Address(prefix.address).is_link_local or IPv6Address(prefix.address).is_multicast:
-        raise wrong(f"{prefix} is not for addresses of nodes")
-    return prefix
+    found = parse_prefix(value)
+    if found.length > 64:
+        raise wrong(f"{found} has no room for a /64")
+    if found.length < 16:
+        raise wrong(f"{found} is more than anybody's network")
+    if IPv6Address(found.address).is_link_local or IPv6Address(found.address).is_multicast:
+        raise wrong(f"{found} is not for addresses of nodes")
+    return found
+
+
+def parse_ipv4_pool(value: object) -> Prefix:
+    """An IPv4 prefix from which addresses are taken."""
+    if isinstance(value, Prefix):
+        return value
+    if not isinstance(value, str):
+        raise wrong(f"{value!r} is not a text")
+    try:
+        network = IPv4Network(value, strict=False)
+    except ValueError:
+        raise wrong(f"{value!r} is not an IPv4 prefix") from None
+    if "/" not in value:
+        raise wrong(f"{value!r} has no length")
+    if IPv4Address(value.split("/")[0]) != network.network_address:
+        raise wrong(f"{value!r} has bits set beyond its length; the prefix is {network}")
+    if not 8 <= network.prefixlen <= 29:
+        raise wrong(f"{value!r} has no room for hosts, or is more than anybody's network")
+    if network.is_multicast or network.is_loopback or network.is_link_local or network.is_unspecified:
+        raise wrong(f"{value!r} is not for addresses of nodes")
+    return prefix(value)
+
+
+def parse_name_server(value: object) -> Address:
+    """An address of either family that hosts can reach."""
+    if isinstance(value, str) and ":" not in value:
+        try:
+            found = IPv4Address(value)
+        except ValueError:
+            raise wrong(f"{value!r} is not an address") from None
+        if found.is_multicast or found.is_unspecified or found.is_loopback or found.is_link_local:
+            raise wrong(f"{value!r} is not an address that hosts can reach")
+        return from_ipv4(found.packed)
+    return parse_address(value)
+
+
+def parse_domain(value: object) -> str:
+    """A domain name as it is written, without the dot at the end."""
+    if not isinstance(value, str) or not re.fullmatch(r"(?i)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", value):
+        raise wrong(f"{value!r} is not a domain name")
+    if len(value) > 253:
+        raise wrong(f"{value[:20]!r}... is too long for a domain name")
+    return value
 
 
 def parse_duration(value: object) -> Duration:
@@ -118,9 +163,9 @@ def parse_duration(value: object) -> Duration:
         raise wrong(f"{value!r} is not a length of time")
     if isinstance(value, str):
         return _parse_duration_text(value)
-    if not math.isfinite(value) or value < 0:
+    if (isinstance(value, float) and not math.isfinite(value)) or value < 0:
         raise wrong(f"{value!r} is not a length of time")
-    return _bounded(round(value * SECOND), value)
+    return _bounded(round(min(value, _LONGEST) * SECOND), value)  # a float may be too long even to be counted
 
 
 def _parse_duration_text(value: str) -> Duration:
@@ -148,17 +193,50 @@ def duration_text(duration: Duration) -> str:
 
 
 def parse_identifier(value: object) -> bytes:
-    """Subtype and identifier of a Mobile Node Identifier option (RFC 4283): a link-layer address or any other text."""
+    """Subtype and identifier of a Mobile Node Identifier option (RFC 4283).
+
+    A link-layer address, one of another type of RFC 8371 as ``imsi:001010123456789`` (`_SCHEMES`), or any other text.
+    """
     if isinstance(value, bytes) and len(value) > 1:
         return value
     if not isinstance(value, str):
         raise wrong(f"{value!r} is not a text")
     if re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", value):
         return bytes((_EUI_48,)) + parse_link_layer(value)
+    scheme, separator, rest = value.partition(":")
+    if separator and scheme in _SCHEMES:
+        return _typed_identifier(_SCHEMES[scheme], rest)
     octets = value.encode()
     if not 0 < len(octets) <= 253 or not value.isprintable() or value != value.strip():
         raise wrong(f"{value[:60]!r} is not an identifier of 1 to 253 octets")
     return bytes((_NAI,)) + octets
+
+
+_SCHEMES = {
+    "ipv6": IdentifierType.IPV6_ADDRESS,
+    "imsi": IdentifierType.IMSI,
+    "p-tmsi": IdentifierType.P_TMSI,
+    "eui-64": IdentifierType.EUI_64,
+    "guti": IdentifierType.GUTI,
+    "duid": IdentifierType.DUID,
+}
+"""How identifiers of other types than names and Ethernet addresses begin (RFC 8371)."""
+
+
+def _typed_identifier(kind: IdentifierType, text: str) -> bytes:
+    try:
+        if kind is IdentifierType.IPV6_ADDRESS:
+            octets = IPv6Address(text).packed
+        elif kind is IdentifierType.IMSI:
+            octets = imsi(text)
+        else:
+            octets = bytes.fromhex(text.replace(":", "").replace("-", ""))
+    except ValueError:
+        octets = b""
+    sizes = SIZES.get(kind, range(1, 254))
+    if len(octets) not in sizes:
+        raise wrong(f"{text[:60]!r} is not an identifier of the type {kind.name} (RFC 8371)")
+    return bytes((kind,)) + octets
 
 
 def _parse_interface(value: object) -> str:
@@ -212,7 +290,10 @@ IdentifierField: TypeAlias = Annotated[
     bytes,
     PlainValidator(parse_identifier),
     _text(),
-    Expected("an identifier as user@realm, or an Ethernet address", "user@example.net"),
+    Expected(
+        "an identifier as user@realm, an Ethernet address, or one of RFC 8371 as imsi:001010123456789",
+        "user@example.net",
+    ),
 ]
 PrefixField: TypeAlias = Annotated[
     Prefix, PlainValidator(parse_prefix), _text("/"), Expected("an IPv6 prefix", "2001:db8:a100::/48")
@@ -222,6 +303,20 @@ PoolField: TypeAlias = Annotated[
     PlainValidator(parse_pool),
     _text("/"),
     Expected("an IPv6 prefix of 16 to 64 bits", "2001:db8:a100::/48"),
+]
+Ipv4PoolField: TypeAlias = Annotated[
+    Prefix,
+    PlainValidator(parse_ipv4_pool),
+    _text("/"),
+    Expected("an IPv4 prefix of 8 to 29 bits", "10.1.0.0/16"),
+]
+NameServersField: TypeAlias = Annotated[
+    tuple[Annotated[Address, PlainValidator(parse_name_server), _text()], ...],
+    Expected("a list of IPv4 or IPv6 addresses", ["2001:db8:53::1", "192.0.2.53"]),
+]
+DomainsField: TypeAlias = Annotated[
+    tuple[Annotated[str, PlainValidator(parse_domain), _text()], ...],
+    Expected("a list of domain names", ["example.net"]),
 ]
 DurationField: TypeAlias = Annotated[
     Duration,

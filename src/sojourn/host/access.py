@@ -1,8 +1,9 @@
 """The access links of a router: hosts are heard, advertised to, and asked whether they are there.
 
 One packet socket per interface, with a filter in the kernel that lets through only what hosts say about
-themselves: router and neighbour discovery and multicast listener reports. Traffic never gets here. On a
-bridge the socket is that of the bridge, not of its ports.
+themselves, router and neighbour discovery and multicast listener reports, and what they ask the DHCP server.
+Traffic never gets here. On a bridge the socket is that of the bridge, not of its ports. Where nodes get IPv4
+addresses there are two more, for ARP and DHCPv4.
 
 Advertisements go to one host each, in a unicast frame with the all-nodes address as destination (RFC 6085),
 so a host takes them before its own address is settled and nobody else learns its prefix.
@@ -10,22 +11,21 @@ so a host takes them before its own address is settled and nobody else learns it
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import socket
 import struct
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from sojourn.core.effects import AccessEffect, Advertise, ProbeNode
-from sojourn.core.events import NodeSeen
-from sojourn.host import frames
+from sojourn.core.effects import AccessEffect, Advertise, ProbeNode, QueryListeners, SendDhcp
+from sojourn.core.events import Event
+from sojourn.host import frames, ipv4_frames, packet_filter
 from sojourn.host.limits import Limiter
-from sojourn.wire.addresses import LinkLayer, eui64_link_local
+from sojourn.wire.addresses import ALL_NODES, LinkLayer, eui64_link_local, is_ipv4, to_ipv4
 from sojourn.wire.units import Instant
 
 DRAIN = 64
@@ -39,24 +39,34 @@ LINK_RATE, LINK_BURST = 2_000, 500
 ADVERTISEMENTS = 1_024
 """Advertisements kept ready, as refreshes repeat them."""
 
-_ETH_P_IPV6 = 0x86DD
-_SO_ATTACH_FILTER = 26
-_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_ALLMULTI = 263, 1, 2
+_ETH_P_IPV4, _ETH_P_ARP, _ETH_P_IPV6 = 0x0800, 0x0806, 0x86DD
+_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_ALLMULTI, _PACKET_AUXDATA = 263, 1, 2, 8
+_AUXDATA = socket.CMSG_SPACE(20)
+_CHECKSUM_NOT_READY = 8
 _SIOCGIFINDEX = 0x8933
 _SIOCGIFMTU = 0x8921
 _FRAME = 2_048
 
 
 class AccessLink:
-    """All access interfaces of one role. Raises OSError when one of them does not exist."""
+    """All access interfaces of one role, with `ipv4` for both families.
 
-    def __init__(self, interfaces: Iterable[str], *, clock: Callable[[], Instant] = time.monotonic_ns) -> None:
+    Raises OSError when one of them does not exist.
+    """
+
+    def __init__(
+        self, interfaces: Iterable[str], *, ipv4: bool = False, clock: Callable[[], Instant] = time.monotonic_ns
+    ) -> None:
         self.counters: Counter[str] = Counter()
         self.ports: dict[str, AccessPort] = {}
+        """What IPv6 says, by interface."""
+        self.ipv4_ports: list[AccessPort] = []
         self._packets: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         try:
             for interface in interfaces:
-                self.ports[interface] = AccessPort(interface, clock, self.counters)
+                port = self.ports[interface] = AccessPort(interface, clock, self.counters)
+                for protocol in (_ETH_P_ARP, _ETH_P_IPV4) if ipv4 else ():
+                    self.ipv4_ports.append(Ipv4Port(port, protocol))
         except OSError:
             self.close()
             raise
@@ -74,6 +84,13 @@ class AccessLink:
             case ProbeNode():
                 port.probe(effect)
                 self.counters["probed"] += 1
+            case QueryListeners():
+                port.query(effect)
+                self.counters["queried"] += 1
+            case SendDhcp():
+                make = ipv4_frames.dhcp if is_ipv4(effect.source) else frames.dhcp
+                port.send(make(effect, port.link_layer))
+                self.counters["dhcp-sent"] += 1
             case _:
                 assert_never(effect)
 
@@ -81,13 +98,18 @@ class AccessLink:
         """To be called when `interface` changed: it may be another one now, with another link-layer
         address.
         """
-        port = self.ports.get(interface)
-        if port is not None:
-            port.bind()
+        for port in self.all_ports():
+            if port.interface == interface:
+                port.bind()
+
+    def all_ports(self) -> Iterator[AccessPort]:
+        """Everything that may be readable."""
+        yield from self.ports.values()
+        yield from self.ipv4_ports
 
     def close(self) -> None:
         """Let go of the sockets."""
-        for port in self.ports.values():
+        for port in self.all_ports():
             port.close()
 
     def _advertisement(self, effect: Advertise) -> bytes:
@@ -96,6 +118,9 @@ class AccessLink:
             effect.router_link_layer,
             effect.lifetime,
             effect.mtu,
+            effect.managed,
+            effect.other,
+            effect.autonomous,
             effect.routes,
             *[(p.prefix, p.preferred, p.valid, p.on_link) for p in effect.prefixes],
         )
@@ -109,6 +134,9 @@ class AccessLink:
 
 class AccessPort:
     """One access interface."""
+
+    _PROTOCOL = _ETH_P_IPV6
+    _FILTER = packet_filter.IPV6
 
     def __init__(self, interface: str, clock: Callable[[], Instant], counters: Counter[str]) -> None:
         self.interface = interface
@@ -124,7 +152,8 @@ class AccessPort:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_PACKET, kind, 0)
         try:
-            _attach_filter(self._socket)
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+            packet_filter.attach(self._socket, self._FILTER)
             self._bind()
         except OSError:
             self._socket.close()
@@ -145,37 +174,40 @@ class AccessPort:
         except OSError:
             self.counters["interfaces-missing"] += 1
 
-    def receive(self) -> list[NodeSeen]:
-        """Who showed itself, at most `DRAIN` of it."""
-        found: list[NodeSeen] = []
+    def receive(self) -> list[Event]:
+        """Who showed itself, what it listens to, and what it asked for: out of at most `DRAIN` frames."""
+        found: list[Event] = []
         now = self._clock()
         for _ in range(DRAIN):
             try:
-                frame = self._socket.recv(_FRAME)
+                frame, control, _, _ = self._socket.recvmsg(_FRAME, _AUXDATA)
             except BlockingIOError:
                 break
             except OSError:  # ENETDOWN, told once when the interface goes down
                 self.counters["receive-errors"] += 1
                 break
-            event = self._on_frame(frame, now)
-            if event is not None:
-                found.append(event)
+            found += self._on_frame(frame, now, _sealed(control))
         return found
 
-    def _on_frame(self, frame: bytes, now: Instant) -> NodeSeen | None:
+    def _on_frame(self, frame: bytes, now: Instant, sealed: bool) -> list[Event]:
         self.counters["heard"] += 1
         sender = frame[6:12]
         if sender == self.link_layer:
             self.counters["own"] += 1  # of another router of the domain, which has the same (RFC 6543)
-            return None
+            return []
         if not self._nodes.allow(sender, now) or not self._all.allow(None, now):
             self.counters["rate-limited"] += 1
-            return None
-        sign = frames.sign(frame)
-        if sign is None:
+            return []
+        if frames.is_query(frame):  # we ask on this link and nobody else, so RFC 3810 7.6.2 has nothing to elect
+            self.counters["queries-ignored"] += 1
+            return []
+        events = self._events(frame, sealed)
+        if not events:
             self.counters["invalid"] += 1
-            return None
-        return NodeSeen(self.interface, sign.link_layer, sign.sighting, sign.address)
+        return events
+
+    def _events(self, frame: bytes, sealed: bool) -> list[Event]:
+        return frames.events(self.interface, frame, sealed)
 
     def fitting(self, effect: Advertise) -> Advertise:
         """`effect` with an MTU that this link has (RFC 5213 6.9.5: "the MTU of the access link MUST be used")."""
@@ -184,22 +216,34 @@ class AccessPort:
     def probe(self, effect: ProbeNode) -> None:
         """Ask a node for a sign of life. Raises OSError."""
         router = eui64_link_local(self.link_layer)
+        if effect.address is not None and is_ipv4(effect.address):
+            self.send(ipv4_frames.arp_request(self.link_layer, effect.link_layer, to_ipv4(effect.address)))
+            return
         if effect.address is not None:
             packet = frames.solicitation(router, self.link_layer, effect.address)
         else:
-            packet = frames.query(router)
+            packet = frames.sign_of_life_query(router)
         self.send(frames.ethernet(effect.link_layer, self.link_layer, packet))
+
+    def query(self, effect: QueryListeners) -> None:
+        """Ask one node or all of them what they listen to. Raises OSError."""
+        packet = frames.query(eui64_link_local(self.link_layer), effect)
+        receiver = effect.link_layer or frames.group_link_layer(effect.group or ALL_NODES)
+        self.send(frames.ethernet(receiver, self.link_layer, packet))
 
     def send(self, frame: bytes) -> None:
         """Send `frame`. Raises OSError."""
         self._socket.send(frame)
 
     def _bind(self) -> None:
-        self._socket.bind((self.interface, _ETH_P_IPV6))
+        self._socket.bind((self.interface, self._PROTOCOL))
         self.link_layer = self._socket.getsockname()[4]
         if len(self.link_layer) != 6:
             raise OSError(errno.EINVAL, f"{self.interface} has no Ethernet address")
-        # Hosts report their groups to ff02::16, which no router of ours has joined.
+        self._join()
+
+    def _join(self) -> None:
+        """Hosts report their groups to ff02::16, and ask DHCP at ff02::1:2, which no router of ours has joined."""
         named = struct.pack("=16s24x", self.interface.encode())
         index = struct.unpack_from("=i", fcntl.ioctl(self._socket, _SIOCGIFINDEX, named), 16)[0]
         self.mtu = struct.unpack_from("=i", fcntl.ioctl(self._socket, _SIOCGIFMTU, named), 16)[0]
@@ -209,48 +253,26 @@ class AccessPort:
             self._index = index
 
 
-# --- the filter ---------------------------------------------------------------------------------------------
+class Ipv4Port(AccessPort):
+    """The same interface, for one protocol beside IPv6; what a node may say there counts against one share."""
 
-_LOAD_HALF, _LOAD_BYTE, _IF_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
-_PACKET_TYPE = 0xFFFFF004
-"""SKF_AD_OFF + SKF_AD_PKTTYPE: where a filter reads how the frame came."""
-_PACKET_OUTGOING = 4
+    def __init__(self, beside: AccessPort, protocol: int) -> None:
+        self._PROTOCOL = protocol
+        self._FILTER = packet_filter.ARP if protocol == _ETH_P_ARP else packet_filter.IPV4
+        super().__init__(beside.interface, beside._clock, beside.counters)
+        self._nodes, self._all = beside._nodes, beside._all
 
-_Line = tuple[str, int, int, str, str]
-_FILTER: list[_Line] = [  # label, code, operand, then go to, else go to; "" is the next line
-    ("", _LOAD_BYTE, _PACKET_TYPE, "", ""),
-    ("", _IF_EQUAL, _PACKET_OUTGOING, "drop", ""),  # what we send is none of our business
-    ("", _LOAD_HALF, 12, "", ""),
-    ("", _IF_EQUAL, _ETH_P_IPV6, "", "drop"),
-    ("", _LOAD_BYTE, 20, "", ""),  # next header
-    ("", _IF_EQUAL, 58, "", "options"),
-    ("", _LOAD_BYTE, 54, "", ""),
-    ("", _IF_EQUAL, 133, "take", ""),  # Router Solicitation
-    ("", _IF_EQUAL, 135, "take", ""),  # Neighbour Solicitation
-    ("", _IF_EQUAL, 136, "take", "drop"),  # Neighbour Advertisement
-    ("options", _IF_EQUAL, 0, "", "drop"),  # Hop-by-Hop Options, as multicast listener messages have
-    ("", _LOAD_HALF, 54, "", ""),
-    ("", _IF_EQUAL, 58 << 8, "", "drop"),  # eight octets of them, then ICMPv6
-    ("", _LOAD_BYTE, 62, "", ""),
-    ("", _IF_EQUAL, 131, "take", ""),  # reports of either version
-    ("", _IF_EQUAL, 143, "take", "drop"),
-    ("take", _RETURN, 0xFFFF, "", ""),
-    ("drop", _RETURN, 0, "", ""),
-]
+    def _events(self, frame: bytes, sealed: bool) -> list[Event]:
+        event = ipv4_frames.event(self.interface, frame, sealed)
+        return [] if event is None else [event]
+
+    def _join(self) -> None:
+        """Nothing here is multicast."""
 
 
-def _assemble(lines: list[_Line]) -> bytes:
-    """An array of `struct sock_filter` (linux/filter.h); jumps count the instructions that they leave out."""
-    labels = {line[0]: number for number, line in enumerate(lines)}
-    program = b""
-    for number, (_, code, operand, then, otherwise) in enumerate(lines):
-        jumps = [labels[to] - number - 1 if to else 0 for to in (then, otherwise)]
-        program += struct.pack("=HBBI", code, *jumps, operand)
-    return program
-
-
-def _attach_filter(packet_socket: socket.socket) -> None:
-    program = _assemble(_FILTER)
-    memory = ctypes.create_string_buffer(program, len(program))
-    request = struct.pack("@HP", len(_FILTER), ctypes.addressof(memory))
-    packet_socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, request)  # the kernel copies it
+def _sealed(control: list[tuple[int, int, bytes]]) -> bool:
+    """Whether the frame's transport checksum is filled in: one that never left this machine's memory may lack it."""
+    for level, kind, data in control:
+        if level == _SOL_PACKET and kind == _PACKET_AUXDATA:
+            return not struct.unpack_from("=I", data)[0] & _CHECKSUM_NOT_READY
+    return True

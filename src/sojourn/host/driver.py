@@ -24,7 +24,9 @@ from sojourn.core.effects import (
     Effect,
     MobileEffect,
     ProbeNode,
+    QueryListeners,
     Report,
+    SendDhcp,
     SendMessage,
     StoreBinding,
     StoreEffect,
@@ -52,7 +54,7 @@ CLOCK_INTERVAL = 1 * SECOND
 """The clocks are compared at most this often."""
 
 
-_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode)
+_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode, QueryListeners, SendDhcp)
 """Effects that other machines notice: what a batch stores must be safe before."""
 
 
@@ -281,7 +283,7 @@ class Driver:
                 self._mobile(effect)
             case StoreBinding() | DeleteBinding() | Report():
                 pass  # done in `_commit` and `_note`
-            case Advertise() | ProbeNode():
+            case Advertise() | ProbeNode() | QueryListeners() | SendDhcp():
                 self._access(effect)
             case CountTraffic():
                 self._follow_ups.append(TrafficCounted(self.dataplane.count()))

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.driver import Driver
+from sojourn.host.hostapd import AccessPoint, AccessPoints
 from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
@@ -48,9 +50,11 @@ class LoopTimer:
 class Host:
     """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
 
-    `peers`, `rate`, `burst`, `strangers` and `profile` are those of `MobilitySocket`. No message is taken from the
-    interfaces `access`, nor from `untrusted`, those of another role on this machine. The data plane and the store
-    belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is left open.
+    `peers`, `rate`, `burst`, `strangers`, `profile` and `profiles` are those of `MobilitySocket`. No message is taken
+    from the interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs
+    of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. The data
+    plane and the store belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is
+    left open.
     """
 
     def __init__(
@@ -62,13 +66,16 @@ class Host:
         address: Address,
         peers: Collection[Address] | None,
         access: Sequence[str] = (),
+        access_points: Sequence[tuple[str, str]] = (),
         untrusted: Sequence[str] = (),
+        ipv4: bool = False,
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         rate: int | None = RATE,
         burst: int = BURST,
         strangers: int = 0,
         profile: str | None = None,
+        profiles: Mapping[Address, str] | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -82,12 +89,15 @@ class Host:
                 strangers=strangers,
                 access={*access, *untrusted},
                 profile=profile,
+                profiles=profiles,
             )
             opened.callback(self.socket.close)
-            self.access = AccessLink(access)
+            self.access = AccessLink(access, ipv4=ipv4)
             opened.callback(self.access.close)
             self.links = LinkMonitor(access, aged=self._aged)
             opened.callback(self.links.close)
+            self.access_points = AccessPoints(access_points)
+            opened.callback(self.access_points.close)
             self._opened = opened.pop_all()
         self.driver = Driver(
             engine,
@@ -101,6 +111,10 @@ class Host:
             wall=time.time_ns,
         )
         self._reread = LoopTimer(self.loop, self._on_links)
+        self._looks = [
+            (point, LoopTimer(self.loop, partial(self._look_at, number)))
+            for number, point in enumerate(self.access_points.points)
+        ]
         self._presence = Presence(self.access.apply, self.driver.dispatch, self.loop.call_later)
 
     def start(self) -> list[str]:
@@ -112,15 +126,21 @@ class Host:
         self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
         self.loop.add_reader(self.links.fileno(), self._on_links)
-        for port in self.access.ports.values():
+        for port in self.access.all_ports():
             self.loop.add_reader(port.fileno(), self._on_frames, port)
+        for number, (point, _) in enumerate(self._looks):
+            self.loop.add_reader(point.fileno(), self._on_stations, point)
+            self._look_at(number)
         return removed
 
     def close(self, withdraw: bool) -> None:
         """Stop listening and stop the driver (`Driver.close`)."""
-        ports = [port.fileno() for port in self.access.ports.values()]
-        for descriptor in (self.socket.fileno(), self.links.fileno(), *ports):
+        ports = [port.fileno() for port in self.access.all_ports()]
+        points = [point.fileno() for point in self.access_points.points]
+        for descriptor in (self.socket.fileno(), self.links.fileno(), *ports, *points):
             self.loop.remove_reader(descriptor)
+        for _, timer in self._looks:
+            timer.arm(None)
         self._presence.close()
         self._reread.arm(None)
         try:
@@ -137,6 +157,7 @@ class Host:
             "socket": self.socket.counters,
             "access": self.access.counters,
             "links": self.links.counters,
+            "hostapd": self.access_points.counters,
         }
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
@@ -158,6 +179,14 @@ class Host:
 
     def _on_frames(self, port: AccessPort) -> None:
         self._dispatch(port.receive())
+
+    def _on_stations(self, point: AccessPoint) -> None:
+        self._dispatch(point.receive())
+
+    def _look_at(self, number: int) -> None:
+        point, timer = self._looks[number]
+        point.tick()
+        timer.arm(point.due())
 
     def _on_links(self) -> None:
         self._dispatch(self.links.receive())

@@ -48,6 +48,10 @@ class Plain:
         """A stored record."""
         return value
 
+    def payload(self, value: bytes) -> bytes:
+        """What a node told the DHCP server, or was told."""
+        return value
+
     def text(self, value: str) -> str:
         """A sentence that may name a node."""
         return value
@@ -97,6 +101,10 @@ class Pseudonyms(Plain):
     def record(self, value: bytes) -> bytes:
         """Nothing: it may hold anything."""
         return b""
+
+    def payload(self, value: bytes) -> bytes:
+        """Its length: it is full of identifiers."""
+        return bytes(len(value))
 
     def text(self, value: str) -> str:
         """All link-layer addresses in it replaced."""

@@ -31,6 +31,7 @@ from sojourn.host.pseudonyms import Plain, Pseudonyms
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import address, link_layer, link_layer_text, prefix, text
 from sojourn.wire.icmpv6 import decode_icmpv6, encode_icmpv6
+from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import Instant
 
 FORMAT = 1
@@ -241,10 +242,25 @@ _CODECS: dict[str, _Codec] = {
     "Duration": _PLAIN_VALUE,
     "WallClock": _PLAIN_VALUE,
     "str": _Codec(lambda value, names: names.text(value), _as_it_is),
+    "str | None": _Codec(lambda value, names: None if value is None else names.detail("identifier", value), _as_it_is),
     "Address": _ADDRESS,
     "Address | None": _Codec(
         lambda value, names: None if value is None else _ADDRESS.pack(value, names),
         lambda value: None if value is None else address(value),
+    ),
+    "tuple[Address, ...]": _Codec(
+        lambda value, names: [_ADDRESS.pack(item, names) for item in value], lambda value: tuple(map(address, value))
+    ),
+    "tuple[str, ...]": _Codec(lambda value, names: list(value), tuple),
+    "LinkLayer | None": _Codec(
+        lambda value, names: None if value is None else link_layer_text(names.link_layer(value)),
+        lambda value: None if value is None else link_layer(value),
+    ),
+    "tuple[MulticastAddressRecord, ...]": _Codec(
+        lambda value, names: [[item.kind, text(item.group), [text(a) for a in item.sources]] for item in value],
+        lambda value: tuple(
+            MulticastAddressRecord(item[0], address(item[1]), tuple(map(address, item[2]))) for item in value
+        ),
     ),
     "LinkLayer": _Codec(lambda value, names: link_layer_text(names.link_layer(value)), link_layer),
     "Prefix": _PREFIX,
@@ -275,6 +291,7 @@ _CODECS: dict[str, _Codec] = {
     ),
     "Effect": _Codec(_nested, _item),
     "key": _Codec(lambda value, names: names.node(value).hex(), bytes.fromhex),
+    "payload": _Codec(lambda value, names: names.payload(value).hex(), bytes.fromhex),
     "record": _Codec(lambda value, names: names.record(value).hex(), bytes.fromhex),
 }
 

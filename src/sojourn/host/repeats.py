@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from sojourn.core.effects import Report
 from sojourn.wire.units import SECOND, Instant
 
-REPEATED = frozenset({"node-refused", "update-refused", "message-unexpected", "acknowledgement-unexpected"})
+REPEATED = frozenset(
+    {"node-refused", "update-refused", "message-unexpected", "acknowledgement-unexpected"}
+    | {"group-refused", "group-delayed", "group-joined", "group-left"}
+)
 """Names of reports that a node or a peer can cause as often as it likes."""
 FULL = 10
 """Of each name in a row, before only their number is told."""

@@ -22,7 +22,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv6Address
@@ -71,8 +71,9 @@ class MobilitySocket:
     Only `peers` are listened to; None means everybody, who then get no error messages. `rate` and `burst` limit each
     source, None: no limit. `strangers` messages a second of others than `peers`, all together, are handed on all the
     same: to a role that refuses them with a status (RFC 5213 5.3.1). Nothing is taken that came in on one of the
-    interfaces `access`. `profile` names a peer whose way of writing messages is understood (`wire.tolerance`), None:
-    the RFCs' only. Raises OSError when `address` is not of this machine or the right to raw sockets is missing.
+    interfaces `access`. `profiles` names the way of writing messages in which a peer is understood (`wire.tolerance`),
+    by its address; `profile` is that of all others, None: the RFCs' only. Raises OSError when `address` is not of this
+    machine or the right to raw sockets is missing.
     """
 
     def __init__(
@@ -85,11 +86,13 @@ class MobilitySocket:
         strangers: int = 0,
         access: Collection[str] = (),
         profile: str | None = None,
+        profiles: Mapping[Address, str] | None = None,
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.address = address
         self.counters: Counter[str] = Counter()
         self._profile = None if profile is None else PROFILES[profile]
+        self._profiles = {peer: PROFILES[name] for peer, name in (profiles or {}).items()}
         self._clock = clock
         self._limiter: Limiter[Address] | None = Limiter(rate, burst, SOURCES) if rate else None
         self._strangers: Limiter[None] | None = Limiter(strangers, strangers, 1) if strangers else None
@@ -144,8 +147,9 @@ class MobilitySocket:
         """What arrived and could be decoded, at most `DRAIN` of it."""
         found: list[MessageReceived] = []
         for octets, source in self.receive():
+            profile = self._profiles.get(source, self._profile)
             try:
-                message = decode(octets) if self._profile is None else self._decode_tolerantly(octets, self._profile)
+                message = decode(octets) if profile is None else self._decode_tolerantly(octets, profile)
             except DecodeError:
                 self.counters["decode-errors"] += 1
                 continue

@@ -131,8 +131,8 @@ class Air:
         return time.monotonic_ns()
 
     def link_layer(self, host: str) -> bytes:
-        """The MAC address of the host's link."""
-        return self._network.nodes[host].ends["wlan0"].link_layer
+        """The MAC address of the host's link; of its second one, if `host` is ``HOST/2``."""
+        return self._network.radios[host].link_layer
 
     def _leave(self, host: str, source: str | None, notice: bool, carrier: bool) -> tuple[Instant, Instant | None]:
         port = self._network.host_ports[host]

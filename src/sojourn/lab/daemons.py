@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sojourn.control.client import ControlClient, ControlError
+from sojourn.dataplane import nftables
 from sojourn.files.sections import written
 from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
@@ -136,6 +137,10 @@ def control_directory(output: Path, names: list[str]) -> tuple[Path, bool]:
 def configuration(topology: Topology, name: str, top: Mapping[str, Setting]) -> str:
     """The text of the file of `name`'s daemon: `top`, what the topology implies, and over it what that says."""
     section, table, lists = _ROLES[topology.nodes[name].kind](topology, name)
+    if section in _FORWARDING and not nftables.usable():
+        table["counters"] = False  # no prefix is found idle then
+    if section in _ACCESS and topology.multicast is not None:
+        table["multicast.upstream"] = f"to-{topology.path(name, topology.multicast)[1]}"
     given: Mapping[str, Setting] = getattr(topology, section)
     return _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
 
@@ -186,11 +191,14 @@ def _lma(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables
     return "lma", table, {"gateways": gateways}
 
 
+_FORWARDING, _ACCESS = ("maar", "mag", "lma"), ("maar", "mag")
 _ROLES = {"access-router": _maar, "cmd": _cmd, "mag": _mag, "lma": _lma}
 
 
 def _with_pool(topology: Topology, name: str) -> dict[str, Setting]:
-    return {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
+    row: dict[str, Setting] = {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
+    ipv4 = topology.nodes[name].settings.get("ipv4_pool")
+    return row if ipv4 is None else {**row, "ipv4_pool": ipv4}
 
 
 def _toml(top: Mapping[str, Setting], section: str, table: Mapping[str, Setting], lists: Tables) -> str:

@@ -17,6 +17,7 @@ from sojourn.lab.capture import open_tap
 from sojourn.lab.daemons import Daemon, control_directory
 from sojourn.lab.kernel_state import KernelState, host_addresses
 from sojourn.lab.links import Emulation, LinkEmulation, LinkReport
+from sojourn.lab.multicast_router import MulticastRouter, multicast_routers
 from sojourn.lab.network import Network
 from sojourn.lab.node import Node
 from sojourn.lab.topology import Topology
@@ -61,6 +62,7 @@ class Lab:
         self._network: Network | None = None
         self._emulation: LinkEmulation | None = None
         self._air: Air | None = None
+        self._multicast: list[MulticastRouter] = []
         self._capture: subprocess.Popen[bytes] | None = None
         self._temporary: Path | None = None
 
@@ -84,6 +86,7 @@ class Lab:
         try:
             self._build()
             self._start_capture()
+            self._multicast = multicast_routers(self.topology, self.nodes)
             self._start_daemons()
             for name in self.topology.hosts:
                 first = self.topology.nodes[name].at
@@ -103,6 +106,9 @@ class Lab:
         for node in self.nodes.values():
             node.end_processes(_GRACE)
         self._stop_capture()
+        for router in self._multicast:
+            router.close()
+        self._multicast.clear()
         if self._emulation is not None:
             self._emulation.close()
             self._write_counters(self._emulation)

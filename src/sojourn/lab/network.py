@@ -59,6 +59,8 @@ class Network:
         self.wire: NetworkNamespace | None = None
         self.host_ports: dict[str, End] = {}
         """The end of each host's link that is in the air."""
+        self.radios: dict[str, End] = {}
+        """The other end, in the host."""
         self.cells: dict[str, End] = {}
         """The bridge in the air of each access router."""
         self.cell_ports: dict[str, End] = {}
@@ -105,7 +107,7 @@ class Network:
     def _set_up(self, node: Node, dad: str) -> None:
         if node.kind == "host":
             _set(node.namespace, _DAD[dad])
-        elif node.kind in ("router", "access-router", "mag", "lma"):
+        elif node.kind in ("router", "access-router", "mag", "plain", "lma"):
             _set(node.namespace, _INFRASTRUCTURE | _FORWARDING)
         else:
             _set(node.namespace, _INFRASTRUCTURE)
@@ -142,14 +144,9 @@ class Network:
     def _connect_to_air(self, node: Node) -> None:
         mtu = self.topology.mtu
         if node.kind == "host":
-            number = len(self.host_ports) + 1
-            wireless = self._end(node.namespace, "wlan0", b"\x02\0\0" + number.to_bytes(3, "big"))
-            port = self._end(self.air, f"h-{node.name}")
-            self.netlink(self.air).add_veth(port, wireless, mtu)
-            self.netlink(node.namespace).set_link(wireless.index, up=True)  # no carrier until it is in a cell
-            node.ends[wireless.name] = wireless
-            self.host_ports[node.name] = port
-        elif node.kind in ("access-router", "mag"):
+            for radio in range(self.topology.nodes[node.name].radios):
+                self._add_radio(node, radio)
+        elif node.kind in ("access-router", "mag", "plain"):
             bridge = self._end(node.namespace, "acc0")
             port = self._end(node.namespace, "air")
             cell, far = self._end(self.air, f"c-{node.name}"), self._end(self.air, f"r-{node.name}")
@@ -161,6 +158,17 @@ class Network:
             self.netlink(self.air).set_link(far.index, master=cell.index)
             node.ends |= {"acc0": bridge, "air": port}
             self.cells[node.name], self.cell_ports[node.name] = cell, far
+
+    def _add_radio(self, node: Node, radio: int) -> None:
+        """Its first one is in the air by the name of the host, a second one as ``HOST/2``."""
+        number = len(self.host_ports) + 1
+        wireless = self._end(node.namespace, f"wlan{radio}", b"\x02\0\0" + number.to_bytes(3, "big"))
+        port = self._end(self.air, f"h-{node.name}" if radio == 0 else f"h{radio}-{node.name}"[:15])
+        self.netlink(self.air).add_veth(port, wireless, self.topology.mtu)
+        self.netlink(node.namespace).set_link(wireless.index, up=True)  # no carrier until it is in a cell
+        node.ends[wireless.name] = wireless
+        name = node.name if radio == 0 else f"{node.name}/{radio + 1}"
+        self.host_ports[name], self.radios[name] = port, wireless
 
     def _number(self) -> None:
         for node in self.nodes.values():
@@ -195,7 +203,10 @@ class Network:
 def _set(namespace: NetworkNamespace, values: Mapping[str, int]) -> None:
     def write() -> None:
         for name, value in values.items():
-            Path("/proc/sys", name).write_text(str(value))
+            try:
+                Path("/proc/sys", name).write_text(str(value))
+            except FileNotFoundError as error:
+                raise OSError(error.errno, f"this kernel has no setting {name}") from error
 
     if values:
         namespace.call(write)

@@ -32,7 +32,9 @@ class Node:
     @property
     def interface(self) -> str:
         """``wlan0`` of a host, ``acc0`` of an access router, the first core interface of the others."""
-        return {"host": "wlan0", "access-router": "acc0", "mag": "acc0"}.get(self.kind) or next(iter(self.ends), "lo")
+        return {"host": "wlan0", "access-router": "acc0", "mag": "acc0", "plain": "acc0"}.get(self.kind) or next(
+            iter(self.ends), "lo"
+        )
 
     def spawn(
         self,

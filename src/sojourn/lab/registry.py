@@ -45,7 +45,21 @@ class Scenario:
 
 _scenarios: dict[str, Scenario] = {}
 
-_MODULES = ("sojourn.lab.demo", "sojourn.lab.pmip_walk", "sojourn.lab.soak")
+_MODULES = (
+    "sojourn.lab.bulk",
+    "sojourn.lab.coexistence",
+    "sojourn.lab.delegation",
+    "sojourn.lab.demo",
+    "sojourn.lab.extensions",
+    "sojourn.lab.flow_mobility",
+    "sojourn.lab.localized",
+    "sojourn.lab.multicast",
+    "sojourn.lab.multipath",
+    "sojourn.lab.pmip_walk",
+    "sojourn.lab.soak",
+    "sojourn.lab.transient",
+    "sojourn.lab.userplane",
+)
 """Modules that register scenarios when imported."""
 
 

@@ -15,9 +15,10 @@ A whole topology with three access routers is short, because every address has a
     core.server = "5ms"
 
 An access router is a MAAR (``access-router``, of a domain with a ``cmd``) or a gateway of Proxy Mobile IPv6 (``mag``,
-of a domain with an ``lma``); MAARs without a ``cmd`` register with the ``lma`` as gateways do. Links are between
-routers, access routers, databases, anchors and servers; hosts have no link but the air, where they roam. Every
-mistake is reported at once, with file, key and what was expected (`TopologyError`).
+of a domain with an ``lma``); MAARs without a ``cmd`` register with the ``lma`` as gateways do. A ``plain`` router has a
+cell and knows nothing of mobility. Links are between routers, access routers, databases, anchors and servers; hosts
+have no link but the air, where they roam. Every mistake is reported at once, with file, key and what was expected
+(`TopologyError`).
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ from sojourn.lab.quantities import DurationField, RateField, ShareField
 from sojourn.lab.shortest import Graph, shortest_path
 from sojourn.wire.units import Duration
 
-Kind = Literal["router", "access-router", "mag", "cmd", "lma", "server", "host"]
+Kind = Literal["router", "access-router", "mag", "plain", "cmd", "lma", "server", "host"]
 Setting = JsonValue
 """A value in the configuration of a daemon, which may be a list or a table."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 _NICE_INDEXES = 15
 _ACCESS: tuple[Kind, ...] = ("access-router", "mag")
-_WITH_POOL: tuple[Kind, ...] = (*_ACCESS, "lma")
+_WITH_POOL: tuple[Kind, ...] = (*_ACCESS, "plain", "lma")
 _WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma")
 
 
@@ -106,6 +107,8 @@ class Node(_Strict):
     """Hosts only: the access router in whose cell the host starts; None: nowhere."""
     dad: Literal["default", "optimistic", "off"] = "default"
     """Hosts only: duplicate address detection. ``default`` is what a stock Linux host does."""
+    radios: Annotated[int, Field(ge=1, le=2)] = 1
+    """Hosts only: links to the air, ``wlan0`` and ``wlan1``."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
     """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]``, ``[mag]`` or ``[lma]``."""
 
@@ -161,6 +164,8 @@ class Topology(_Strict):
     """Of every link that does not say otherwise."""
     mobility: bool = True
     """False: access routers advertise nothing of ours; no daemon runs (for comparison)."""
+    multicast: str | None = None
+    """A server: routers pass on what it sends to groups, to whoever joins, and access routers are MLD proxies."""
     nodes: Mapping[str, Node]
     links: tuple[Link, ...]
     maar: Mapping[str, Setting] = Field(default_factory=dict)
@@ -342,6 +347,9 @@ def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
         elif kind == "mag":
             node.setdefault("address", _router_address(index, 0xB0, 0x4000))
             node.setdefault("pool", _router_pool(index, 0xB000, 0x3000))
+        elif kind == "plain":
+            node.setdefault("address", _router_address(index, 0xD0, 0x6000))
+            node.setdefault("pool", _router_pool(index, 0xD000, 0x7000))
         elif kind == "lma":
             node.setdefault("address", f"2001:db8:f::{index:x}")
             node.setdefault("pool", _router_pool(index, 0xF000, 0x5000))
@@ -375,6 +383,8 @@ def _check(topology: Topology) -> Iterable[tuple[str, str]]:
         yield from _check_connected(topology)
     yield from _check_addresses(topology)
     yield from _check_roam(topology)
+    if topology.multicast is not None and topology.multicast not in topology.of_kind("server"):
+        yield "multicast", f'expected a server ({", ".join(topology.of_kind("server"))}), found "{topology.multicast}"'
 
 
 def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
@@ -382,8 +392,8 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
         key = f"nodes.{name}"
         if node.kind == "host" and node.address is not None:
             yield f"{key}.address", "expected none: a host makes its own addresses"
-        if node.kind != "host" and (node.at is not None or node.dad != "default"):
-            yield key, 'expected "at" and "dad" on hosts only'
+        if node.kind != "host" and (node.at is not None or node.dad != "default" or node.radios != 1):
+            yield key, 'expected "at", "dad" and "radios" on hosts only'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:

@@ -17,6 +17,8 @@ from sojourn.wire.addresses import link_layer_text, text
 NAI = 1
 """MN-ID subtype: Network Access Identifier (RFC 4283)."""
 _NODE_KEYS = frozenset({"node", "link_layer", "identifier"})
+_IDENTITY = "identity"
+"""Who a node authenticated as."""
 _LINK_LAYER = re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
 _VIRTUAL_ROUTERS = "00:00:5e:00:"
 """The routers' own addresses (RFC 6543, RFC 5798) are no secret."""
@@ -47,6 +49,8 @@ class Identifiers:
         match value:
             case bytes():
                 return self.link_layer(value)
+            case str() if key == _IDENTITY:
+                return value if self._plain else self._hash(value.encode())
             case str() if key in _NODE_KEYS and (octets := _octets(value)) is not None:
                 return self.link_layer(octets) if ":" in value else self.node(octets)
             case str() if not self._plain:

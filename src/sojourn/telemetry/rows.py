@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from sojourn.core.effects import Report
-from sojourn.core.events import EffectFailed, Event, MessageReceived
+from sojourn.core.events import DhcpReceived, EffectFailed, Event, MessageReceived
 from sojourn.wire.addresses import Prefix, link_layer_text, text
 
 ADDRESS_OCTETS = 16
@@ -21,6 +21,9 @@ def row_of(item: Event | Report) -> dict[str, Any]:
             return {"event": name, **detail}
         case MessageReceived(message, source, _):
             return {"event": "message", "message": type(message).__name__, "source": text(source)}
+        case DhcpReceived(interface, link_layer, source, _, payload):  # what it says is full of identifiers
+            told = {"interface": interface, "link_layer": link_layer_text(link_layer), "source": text(source)}
+            return {"event": "dhcp-received", **told, "octets": len(payload)}
         case EffectFailed(effect, error, reason):
             return {
                 "event": "effect-failed",

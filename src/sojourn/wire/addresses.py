@@ -3,12 +3,15 @@
 An IPv6 address is its 16 octets, an `Address`; a prefix is the pair `Prefix`. Octets hash, compare and
 travel faster than `ipaddress` objects and an engine never needs more than that; text is for people and is made
 at the edge, with the functions below.
+
+An IPv4 address is the IPv6 address that is mapped from it (RFC 4291 2.5.5.2), an IPv4 prefix one of 96 bits or more:
+whoever forwards, signals or keeps prefixes does so for both. Text shows it as IPv4.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple, TypeAlias
 
 Address: TypeAlias = bytes
@@ -64,29 +67,57 @@ class Prefix(NamedTuple):
         difference = int.from_bytes(inner.address, "big") - int.from_bytes(self.address, "big")
         return difference >> (128 - inner.length)
 
+    @property
+    def is_ipv4(self) -> bool:
+        """Whether it is an IPv4 prefix, mapped."""
+        return self.length >= 96 and is_ipv4(self.address)
+
     def __str__(self) -> str:
-        return f"{text(self.address)}/{self.length}"
+        return f"{text(self.address)}/{self.length - 96 if self.is_ipv4 else self.length}"
 
 
 ANY = Prefix(UNSPECIFIED, 0)
 """``::/0``: in a Home Network Prefix option it asks for a prefix (RFC 5213 8.3)."""
 
 
+_MAPPED = bytes(10) + b"\xff\xff"
+ANY_IPV4 = Prefix(_MAPPED + bytes(4), 96)
+"""``0.0.0.0/0``."""
+
+
+def is_ipv4(octets: Address) -> bool:
+    """Whether it is an IPv4 address, mapped."""
+    return octets[:12] == _MAPPED
+
+
+def from_ipv4(octets: bytes) -> Address:
+    """The address that stands for an IPv4 address of 4 octets."""
+    return _MAPPED + octets
+
+
+def to_ipv4(octets: Address) -> bytes:
+    """The inverse of `from_ipv4`."""
+    return octets[12:]
+
+
 def address(text_form: str) -> Address:
-    """The octets of an address in text. Raises ValueError."""
-    return IPv6Address(text_form).packed
+    """The octets of an address in text, IPv4 or IPv6. Raises ValueError."""
+    return IPv6Address(text_form).packed if ":" in text_form else from_ipv4(IPv4Address(text_form).packed)
 
 
 def prefix(text_form: str) -> Prefix:
-    """The prefix in text; host bits must be zero. Raises ValueError."""
-    network = IPv6Network(text_form)
-    return Prefix(network.network_address.packed, network.prefixlen)
+    """The prefix in text, IPv4 or IPv6; host bits must be zero. Raises ValueError."""
+    if ":" in text_form:
+        network = IPv6Network(text_form)
+        return Prefix(network.network_address.packed, network.prefixlen)
+    of_ipv4 = IPv4Network(text_form)
+    return Prefix(from_ipv4(of_ipv4.network_address.packed), 96 + of_ipv4.prefixlen)
 
 
 @lru_cache(maxsize=4096)
 def text(octets: Address) -> str:
     """An address for people (RFC 5952). The few that a router speaks with are remembered."""
-    return str(IPv6Address(octets))
+    return str(IPv4Address(octets[12:]) if is_ipv4(octets) else IPv6Address(octets))
 
 
 def link_layer(text_form: str) -> LinkLayer:

@@ -15,7 +15,15 @@ _lengths = struct.Struct("!II").pack
 
 def internet_checksum(octets: bytes, source: Address, destination: Address, protocol: int) -> int:
     """The checksum of an upper-layer packet whose checksum field is zero; 0 if `octets` hold a right one."""
-    number = int.from_bytes(source + destination + _lengths(len(octets), protocol) + octets, "big")
+    return ones_complement_sum(source + destination + _lengths(len(octets), protocol) + octets)
+
+
+def ones_complement_sum(octets: bytes) -> int:
+    """The checksum of octets alone (RFC 1071), as IPv4 headers have it: 0 if they hold a right one.
+
+    It is never 0xffff; where zero means that there is none, as in UDP, that stands for it.
+    """
+    number = int.from_bytes(octets, "big")
     if len(octets) & 1:
         number <<= 8  # the last octet is the upper half of a word
     return -number % 65535

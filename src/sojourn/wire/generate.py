@@ -69,6 +69,8 @@ class Head(NamedTuple):
     number: int
     base: int = 2
     unit: int = 1
+    octets: int = 1
+    """Of the number, and of the length."""
 
 
 class Part(NamedTuple):
@@ -321,7 +323,7 @@ def _packed(word: Word) -> str:
 
 def _length(layout: Layout, head: Head) -> str:
     """The expression of the length octet."""
-    fixed = 2 + layout.size - head.base
+    fixed = 2 * head.octets + layout.size - head.base
     match layout.tail:
         case None:
             return str(fixed // head.unit)
@@ -341,10 +343,11 @@ def _after(layout: Layout) -> list[str]:
     if layout.head and layout.head.unit > 1:
         lines += [f"out += bytes((begin + {layout.head.base} - len(out)) % {layout.head.unit})"]
     if layout.head and _nested(layout):
+        size = layout.head.octets
         lines += [
             f"length = (len(out) - begin - {layout.head.base}) // {layout.head.unit}",
-            "if length > 255: raise complain(self)",
-            "out[begin + 1] = length",
+            f"if length >> {8 * size}: raise complain(self)",
+            f"out[begin + {size}:begin + {2 * size}] = length.to_bytes({size}, 'big')",
         ]
     return lines
 
@@ -389,7 +392,8 @@ def define(
 
 def compile_functions(cls: type, layout: Layout, align: Alignment, walkers: dict[str, Walk]) -> tuple[Any, Put]:
     """The decoder, as a static method, and the encoder of `cls`."""
-    packed = struct.Struct("!" + ("BB" if layout.head else "") + layout.format)
+    head = "" if layout.head is None else 2 * {1: "B", 2: "H"}[layout.head.octets]
+    packed = struct.Struct("!" + head + layout.format)
     namespace: dict[str, Any] = {
         "cls": cls,
         "make": object.__new__,
@@ -442,7 +446,7 @@ class Refusal(DecodeError):
     def position(self) -> int:  # type: ignore[override]
         """The first octet of the option, or of a message's data."""
         cls, start, _ = self.args
-        return int(start - (2 if cls.layout.head else 0))
+        return int(start - (2 * cls.layout.head.octets if cls.layout.head else 0))
 
 
 def _refusal(cls: Any, layout: Layout, length: int) -> str:

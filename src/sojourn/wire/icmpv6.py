@@ -17,6 +17,7 @@ from sojourn.wire.checksum import internet_checksum
 from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.fields import U8, U16, U24, U32, Bits, Ip6, PrefixLength, Rest, Scaled, Tlvs
 from sojourn.wire.generate import STRICT
+from sojourn.wire.listeners import MulticastAddressRecord, RecordType, interval_code, pack_records, parse_records
 from sojourn.wire.tlv import Family, Message, Registry, Tlv
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
@@ -267,7 +268,15 @@ class MulticastListenerQuery(Icmpv6Message):
     @classmethod
     def general(cls, maximum_response: Duration) -> "MulticastListenerQuery":
         """A query of version 2 to all listeners, with the default robustness 2 and interval 125 s (RFC 3810 9)."""
-        return cls(maximum_response, version2=bytes((2, 125, 0, 0)))
+        return cls.about(UNSPECIFIED, maximum_response, 2, 125 * SECOND)
+
+    @classmethod
+    def about(
+        cls, group: Address, maximum_response: Duration, robustness: int, interval: Duration
+    ) -> "MulticastListenerQuery":
+        """A query of version 2 about one group; `UNSPECIFIED`: about all of them. `maximum_response` is below 32 s."""
+        told = robustness if robustness <= 7 else 0  # RFC 3810 5.1.8
+        return cls(maximum_response, group=group, version2=bytes((told, interval_code(interval), 0, 0)))
 
 
 class MulticastListenerReport(Icmpv6Message):
@@ -276,9 +285,14 @@ class MulticastListenerReport(Icmpv6Message):
     __slots__ = ()
 
     @property
+    def memberships(self) -> tuple[MulticastAddressRecord, ...]:
+        """What it says of each group, as a report of version 2 would (RFC 3810 8.3.2)."""
+        raise NotImplementedError
+
+    @property
     def groups(self) -> tuple[Address, ...]:
         """The multicast addresses that it names."""
-        raise NotImplementedError
+        return tuple(record.group for record in self.memberships)
 
 
 @icmpv6_message(131)
@@ -291,9 +305,24 @@ class MulticastListenerReport1(MulticastListenerReport):
     group: Ip6
 
     @property
-    def groups(self) -> tuple[Address, ...]:
-        """The one group."""
-        return (self.group,)
+    def memberships(self) -> tuple[MulticastAddressRecord, ...]:
+        """All sources of the one group."""
+        return (MulticastAddressRecord(RecordType.MODE_IS_EXCLUDE, self.group),)
+
+
+@icmpv6_message(132)
+@dataclass(slots=True)
+class MulticastListenerDone(MulticastListenerReport):
+    """A host of version 1 ceases to listen to a group (RFC 2710 3)."""
+
+    maximum_response: U16 = field(default=0, kw_only=True)
+    reserved: U16 = field(default=0, kw_only=True)
+    group: Ip6
+
+    @property
+    def memberships(self) -> tuple[MulticastAddressRecord, ...]:
+        """No source of the one group."""
+        return (MulticastAddressRecord(RecordType.CHANGE_TO_INCLUDE_MODE, self.group),)
 
 
 @icmpv6_message(143)
@@ -306,16 +335,15 @@ class MulticastListenerReport2(MulticastListenerReport):
     records: Annotated[bytes, Rest()]
     """type:u8 aux_words:u8 sources:u16 group:ip6 source:ip6* aux, so many times as `count` says."""
 
+    @classmethod
+    def of(cls, *records: MulticastAddressRecord) -> "MulticastListenerReport2":
+        """The report that consists of `records`."""
+        return cls(len(records), pack_records(records))
+
     @property
-    def groups(self) -> tuple[Address, ...]:
-        """The groups of all records that are complete."""
-        found: list[Address] = []
-        records, position = self.records, 0
-        while len(found) < self.count and position + 20 <= len(records):
-            found.append(records[position + 4 : position + 20])
-            sources = int.from_bytes(records[position + 2 : position + 4], "big")
-            position += 20 + 16 * sources + 4 * records[position + 1]
-        return tuple(found)
+    def memberships(self) -> tuple[MulticastAddressRecord, ...]:
+        """The records that are complete."""
+        return parse_records(self.records, self.count)
 
 
 # --- octets -------------------------------------------------------------------------------------------------------

@@ -31,10 +31,13 @@ from sojourn.wire.fields import Tlvs
 from sojourn.wire.messages import BindingAcknowledgement, BindingUpdate
 from sojourn.wire.mobility import MOBILITY_OPTIONS, MobilityMessage, MobilityOption, Remainder, UnknownOption
 from sojourn.wire.options.identifiers import MobileNodeIdentifier
-from sojourn.wire.options.pmip6 import Timestamp
+from sojourn.wire.options.pmip6 import HomeNetworkPrefix, MobileNodeLinkLayerIdentifier, Timestamp
 from sojourn.wire.tlv import SubRemainder, UnknownSubOption
 from sojourn.wire.values import BindingAcknowledgementFlags, BindingUpdateFlags, IdentifierType
 
+_HOST = 128
+_D = int(BindingAcknowledgementFlags.D)
+_OF_RFC_8885 = range(65, 71)
 _NO_OPTIONS: Mapping[int, int] = MappingProxyType({})
 
 
@@ -48,6 +51,10 @@ class Tolerance(Enum):
     LONGER_THAN_HEADER_LEN = "options behind the end that Header Len announces; read"
     MISSING_PROXY_FLAG = "a registration without the flag P; taken as a proxy registration"
     SECONDS_AND_MICROSECONDS = "a Timestamp of 32 bits of seconds and 32 of microseconds; converted"
+    SWAPPED_WORDS = "a Timestamp as two 32-bit words in the order of its sender's processor; put right"
+    PREFIX_LENGTH = "a Home Network Prefix with the length 128; taken as the 64 bits that it begins with"
+    LINK_LAYER_IDENTIFIER = "the link-layer identifier of an acknowledgement, which is another one than sent; left out"
+    MISPLACED_PROXY_FLAG = "P of an update in an acknowledgement, where its bit is that of D; taken as P"
     OPTION_NUMBER = "an option with the number of a draft; taken as the registered one"
     IDENTIFIER_TYPE = "an identifier whose type does not fit its octets; taken as the type that does"
 
@@ -70,8 +77,12 @@ class Profile:
     """What is known of it, and from where."""
     longer_than_header_len: bool = False
     missing_proxy_flag: bool = False
+    misplaced_proxy_flag: bool = False
     seconds_and_microseconds: bool = False
+    swapped_words: bool = False
     identifier_type: bool = False
+    host_prefixes: bool = False
+    other_link_layer: bool = False
     options: Mapping[int, int] = field(default_factory=lambda: _NO_OPTIONS)
     """Registered numbers by the numbers that it sends."""
 
@@ -82,22 +93,34 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
         for profile in (
             Profile(
                 "mad-pmipv6",
-                "measured: 87 octets where 80 are announced, no P in acknowledgements, options 28, 29, 30 for serving "
-                "router, previous router and link-layer address, time in seconds and microseconds, EUI-64 as type 2",
+                "measured: 87 octets where 80 are announced, flags 0x42 in acknowledgements, options 28, 29, 30 for "
+                "serving router, previous router and link-layer address, time in seconds and microseconds (its code: "
+                "in words of the processor's order, as the year 121059 that was measured shows), EUI-64 as type 2",
                 longer_than_header_len=True,
                 missing_proxy_flag=True,
+                misplaced_proxy_flag=True,
                 seconds_and_microseconds=True,
+                swapped_words=True,
                 identifier_type=True,
                 options=MappingProxyType({28: 68, 29: 67, 30: 70}),
             ),
             Profile(
                 "oai-pmipv6",
-                "measured: 84 octets where 80 are announced, no P in acknowledgements, time in seconds and "
-                "microseconds, binary identifiers as names",
+                "measured: 84 octets where 80 are announced, no P in acknowledgements, time as mad-pmipv6 has it, "
+                "binary identifiers as names, prefixes of 128 bits; its code: eight octets of link-layer identifier, "
+                "however many there were",
                 longer_than_header_len=True,
                 missing_proxy_flag=True,
                 seconds_and_microseconds=True,
+                swapped_words=True,
                 identifier_type=True,
+                host_prefixes=True,
+                other_link_layer=True,
+            ),
+            Profile(
+                "opmip",
+                "measured: options that are not aligned, no time, the reserved access technology 0; all of this is "
+                "taken from everybody, and nothing more",
             ),
             Profile(
                 "inet",
@@ -112,7 +135,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
         )
     }
 )
-"""The peers that need one, off unless asked for. OPMIP needs none: its misaligned options are taken from everybody."""
+"""By name, off unless asked for."""
 
 
 def count(message: MobilityMessage, octets: bytes, tolerated: Counter[Tolerance]) -> None:
@@ -161,7 +184,16 @@ def decode_from(octets: bytes, peer: Profile, tolerated: Counter[Tolerance] | No
     count(message, octets, seen)
     message = _as_proxy(message, peer, seen)
     options = tuple(_meant(option, peer, seen) for option in message.options)
+    if peer.other_link_layer and isinstance(message, BindingAcknowledgement):
+        options = _without_link_layer(options, seen)
     return _with(message, options)
+
+
+def _without_link_layer(options: tuple[Any, ...], seen: Counter[Tolerance]) -> tuple[Any, ...]:
+    kept = tuple(option for option in options if not isinstance(option, MobileNodeLinkLayerIdentifier))
+    if len(kept) < len(options):
+        seen[Tolerance.LINK_LAYER_IDENTIFIER] += 1
+    return kept
 
 
 def _with(message: Any, options: tuple[Any, ...]) -> MobilityMessage:
@@ -202,23 +234,50 @@ def _as_proxy(message: Any, peer: Profile, seen: Counter[Tolerance]) -> Any:
         return message
     if message.flags & flag:
         return message
+    if peer.misplaced_proxy_flag and _is_misplaced(message):
+        seen[Tolerance.MISPLACED_PROXY_FLAG] += 1
+        return dataclasses.replace(message, flags=message.flags & ~_D | int(flag))
     seen[Tolerance.MISSING_PROXY_FLAG] += 1
     return dataclasses.replace(message, flags=message.flags | int(flag))
 
 
+def _is_misplaced(message: Any) -> bool:
+    distributed = any(getattr(option, "number", 0) in _OF_RFC_8885 for option in message.options)
+    return isinstance(message, BindingAcknowledgement) and bool(message.flags & _D) and not distributed
+
+
 def _meant(option: Any, peer: Profile, seen: Counter[Tolerance]) -> Any:
-    """Timestamps and identifiers as this peer means them."""
-    if peer.seconds_and_microseconds and isinstance(option, Timestamp):
-        seconds, micro = option.ticks >> 32, option.ticks & 0xFFFFFFFF
-        if micro < 1_000_000:
-            seen[Tolerance.SECONDS_AND_MICROSECONDS] += 1
-            return Timestamp((seconds << 16) + (micro << 16) // 1_000_000)
+    """Timestamps, identifiers and prefixes as this peer means them."""
+    if isinstance(option, Timestamp):
+        return _time(option, peer, seen)
+    if peer.host_prefixes and isinstance(option, HomeNetworkPrefix) and option.prefix_length == _HOST:
+        seen[Tolerance.PREFIX_LENGTH] += 1
+        half = option.address[:8] + bytes(8)
+        return HomeNetworkPrefix(64 if any(half) else 0, half)  # all zeros asks for any (RFC 5213 8.3)
     if peer.identifier_type and isinstance(option, MobileNodeIdentifier):
         binary = option.subtype == IdentifierType.NAI and not option.identifier.isascii()
         wrong = option.subtype == IdentifierType.IPV6_ADDRESS and len(option.identifier) != 16
         if len(option.identifier) == 8 and (wrong or binary or _is_eui64_named(option)):
             seen[Tolerance.IDENTIFIER_TYPE] += 1
             return MobileNodeIdentifier(IdentifierType.EUI_64, option.identifier)
+    return option
+
+
+def _time(option: Timestamp, peer: Profile, seen: Counter[Tolerance]) -> Timestamp:
+    """Which of three ways it was written in shows where its 16 bits of zero are, at any time until the year 2106.
+
+    They are first in the RFC's, as in what a peer returns of ours, and second where the words are swapped.
+    """
+    octets = option.ticks.to_bytes(8, "big")
+    if octets[:2] == b"\0\0":
+        return option
+    if peer.swapped_words and octets[2:4] == b"\0\0":
+        seen[Tolerance.SWAPPED_WORDS] += 1
+        return Timestamp(int.from_bytes(octets[3::-1] + octets[:3:-1], "big"))
+    seconds, micro = option.ticks >> 32, option.ticks & 0xFFFFFFFF
+    if peer.seconds_and_microseconds and micro < 1_000_000:
+        seen[Tolerance.SECONDS_AND_MICROSECONDS] += 1
+        return Timestamp((seconds << 16) + (micro << 16) // 1_000_000)
     return option
 
 

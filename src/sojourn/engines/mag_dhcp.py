@@ -1,0 +1,64 @@
+"""What a MAG answers to hosts that ask by DHCP: what the LMA assigned to their sessions, and nothing else.
+
+Addresses in home prefixes by DHCPv6 (RFC 5213 6.11), the IPv4 home address by DHCPv4 (RFC 5844 3.4.1). Every MAG of a
+domain answers as the same server, so a host renews where it is and keeps its addresses; what it gives back stays with
+its session, which the LMA ends. Left out: delegated prefixes, for which the LMA would have to be asked (RFC 7148).
+"""
+
+from __future__ import annotations
+
+from sojourn.engines.access_dhcp import AccessDhcp
+from sojourn.engines.access_state import TUNNEL_OVERHEAD
+from sojourn.engines.configuration import OFF
+from sojourn.engines.dhcp_service import DhcpServers
+from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
+from sojourn.engines.dhcpv6 import Holdings
+from sojourn.engines.mag_registration import MagRegistration
+from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.wire.addresses import Address, Prefix, from_ipv4
+
+_LINK_ROUTER = from_ipv4(bytes((169, 254, 1, 1)))
+"""Who tells a node that has no IPv4 home address so; it is on every link and nobody's."""
+
+
+class MagDhcp(AccessDhcp[BindingUpdateListEntry], MagRegistration):
+    """DHCP, as the node's MAG answers it."""
+
+    def _open_dhcp(self) -> None:
+        configuration = self.configuration
+        if configuration.dhcpv6 is not OFF:
+            lifetime = configuration.preferred_lifetime
+            self.dhcp = self._serve_dhcpv6(lifetime // 2, lifetime)
+        if configuration.ipv4:
+            self.dhcp = self.dhcp or DhcpServers()
+            domain = configuration.domains[0] if configuration.domains else ""
+            mtu, lease = configuration.mtu - TUNNEL_OVERHEAD, configuration.dhcp_lease
+            self.dhcp.v4 = Dhcpv4Server(Dhcpv4Settings(_LINK_ROUTER, lease, mtu, configuration.dns, domain))
+
+    def _quiet(self, session: BindingUpdateListEntry) -> None:
+        super()._quiet(session)
+        self._forget_question(session.node)
+
+    def _dhcp_router(self, node: bytes) -> Address:
+        return self.sessions[node].link_local or self.configuration.link_local
+
+    def _dhcp_holdings(self, node: bytes) -> Holdings:
+        session = self.sessions[node]
+        return Holdings(tuple(self._advertised(session)[2]), (), self._is_settled(session))
+
+    def _dhcp_home(self, node: bytes) -> tuple[Home | None, bool]:
+        session = self.sessions[node]
+        return session.home if session.confirmed else None, self._is_settled(session)
+
+    def _is_settled(self, session: BindingUpdateListEntry) -> bool:
+        """Whether the LMA has answered, if it was asked at all."""
+        return session.confirmed or session.visitor is not None
+
+    def _grant(self, node: bytes, *, ipv4: bool) -> None:
+        """The LMA gives what it gives."""
+
+    def _commit(self, node: bytes, prefix: Prefix) -> None:
+        """Addresses are those of the session, and end with it."""
+
+    def _give_back(self, node: bytes, prefix: Prefix) -> None:
+        """Nothing is leased here."""
