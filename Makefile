@@ -79,7 +79,7 @@ lab: $(VENV)/.ready-dev
 # Every table, and a failure at the end when a goal was missed; on a busy machine that may be the machine.
 bench: $(VENV)/.ready-dev
 	@missed=; \
-	for script in codec decode memory workload simulation; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
+	for script in codec decode memory mip6 workload simulation; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	for script in routes signalling throughput handover ipv4_sources; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo; echo "goals missed:$$missed"; exit 1; fi

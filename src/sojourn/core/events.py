@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.listeners import MulticastAddressRecord
-from sojourn.wire.units import WallClock
+from sojourn.wire.units import Duration, WallClock
 
 if TYPE_CHECKING:
     from sojourn.core.effects import Effect
+    from sojourn.wire.icmpv6 import Icmpv6Message
     from sojourn.wire.mobility import MobilityMessage
 
 
@@ -27,6 +28,12 @@ class MessageReceived:
     message: MobilityMessage
     source: Address
     destination: Address
+    home_address: Address | None = None
+    """Of the sender, in a Home Address option (RFC 6275 6.3)."""
+    routed_to: Address | None = None
+    """Our home address, in a type 2 routing header (RFC 6275 6.4)."""
+    octets: bytes = b""
+    """The header as it arrived, where authenticators are verified; empty: as our encoder writes it."""
 
 
 class Sighting(Enum):
@@ -167,6 +174,90 @@ class PathProbed:
     remote: Address
 
 
+# --- Mobile IPv6 (RFC 6275) ---------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Icmpv6Received:
+    """An ICMPv6 message that roles of Mobile IPv6 read: checksum, hop limit and source were looked at by the host."""
+
+    message: Icmpv6Message
+    source: Address
+    destination: Address
+    interface: str
+    home_address: Address | None = None
+    """As in `MessageReceived`."""
+    routed_to: Address | None = None
+    """As in `MessageReceived`."""
+
+
+@dataclass(slots=True)
+class IcmpErrorReceived:
+    """A packet that we sent to `destination` was answered with an ICMPv6 error (RFC 4443), which quoted it."""
+
+    type: int
+    code: int
+    destination: Address
+    protocol: int
+    """What the packet carried: 135 for a Mobility Header."""
+
+
+@dataclass(slots=True)
+class AddressChanged:
+    """An address of this host became usable (its Duplicate Address Detection is over), changed, or is gone."""
+
+    interface: str
+    address: Address
+    length: int
+    """Of the prefix on the link."""
+    usable: bool
+    preferred: Duration
+    """What is left; 0: deprecated."""
+    valid: Duration
+
+
+@dataclass(slots=True)
+class RouterProbed:
+    """The answer to `ProbeRouter`, or what the kernel found by itself: whether the router is reachable both ways."""
+
+    interface: str
+    router: Address
+    reachable: bool
+
+
+@dataclass(slots=True)
+class AddressProbed:
+    """The answer to `ProbeAddress`: whether somebody on the link has that address."""
+
+    interface: str
+    address: Address
+    duplicate: bool
+
+
+@dataclass(slots=True)
+class CorrespondentSeen:
+    """A packet of `correspondent` to one of our home addresses came out of the tunnel (RFC 6275 11.7.2)."""
+
+    home_address: Address
+    correspondent: Address
+
+
+@dataclass(slots=True)
+class HomeAddressRefused:
+    """A packet had a Home Address option and no binding that it belongs to; it was dropped (RFC 6275 9.3.1)."""
+
+    home_address: Address
+    source: Address
+    destination: Address
+
+
+@dataclass(slots=True)
+class SessionsCounted:
+    """The answer to `CountSessions`: how many sockets of this host use each of its addresses."""
+
+    sessions: dict[Address, int]
+
+
 Event: TypeAlias = (
     MessageReceived
     | NodeSeen
@@ -181,4 +272,12 @@ Event: TypeAlias = (
     | HandoverExpected
     | QueueCounted
     | PathProbed
+    | Icmpv6Received
+    | IcmpErrorReceived
+    | AddressChanged
+    | RouterProbed
+    | AddressProbed
+    | CorrespondentSeen
+    | HomeAddressRefused
+    | SessionsCounted
 )

@@ -48,7 +48,8 @@ class Retransmission:
 
     `do(effect)` asks for a transmission; `wake(name, instant)` asks for a call of `due(key)` then, `sleep(name)` takes
     that back; `name` is ``("request", key)``. `renew(update)` is what goes out in its place, as an update may have to
-    tell the latest time. Round trips are kept per destination and purpose, because a relayed answer takes longer.
+    tell the latest time; `envelope(key, update)` is how, if not plainly from `source`. Round trips are kept per
+    destination and purpose, because a relayed answer takes longer.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Retransmission:
         pacer: TokenBucket | None = None,
         bulk_pacer: TokenBucket | None = None,
         renew: Callable[[BindingUpdate], BindingUpdate] | None = None,
+        envelope: Callable[[Key, BindingUpdate], SendMessage] | None = None,
     ) -> None:
         self._constants = constants
         self._longest = constants.initial_bindack_timeout
@@ -76,6 +78,7 @@ class Retransmission:
         self._pacer = pacer
         self._bulk_pacer = bulk_pacer
         self._renew = renew
+        self._envelope = envelope or self._plain
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
         self._recent: dict[About, tuple[Instant, ...]] = {}
@@ -93,8 +96,11 @@ class Retransmission:
         """What is outstanding under `key`."""
         return self._outstanding.get(key)
 
-    def start(self, key: Key, update: BindingUpdate, now: Instant, bulk: bool = False) -> None:
-        """Send `update` now or as soon as rate and pace allow; it replaces an earlier request under `key`."""
+    def start(self, key: Key, update: BindingUpdate, now: Instant, bulk: bool = False, patience: Duration = 0) -> None:
+        """Send `update` now or as soon as rate and pace allow; it replaces an earlier request under `key`.
+
+        `patience`: the first timeout, where an answer takes longer than a round trip.
+        """
         timeout = 4 * self._round_trips.get((key[0], key[2]), self._longest)
         if key[2] in self.limits:
             timeout = self.limits[key[2]][0]
@@ -102,6 +108,7 @@ class Retransmission:
             timeout = self._longest
         elif timeout < self._shortest:
             timeout = self._shortest
+        timeout = patience or timeout
         request = self._outstanding[key] = Outstanding(key, update, update.sequence, timeout, bulk)
         self._transmit(request, now)
 
@@ -166,9 +173,12 @@ class Retransmission:
         if self._renew is not None:
             request.update = self._renew(request.update)
         self._recent[about] = (*earlier[1 - self._constants.max_update_rate :], now) if earlier else (now,)
-        self._do(SendMessage(request.update, self._source, key[2]))
+        self._do(self._envelope(key, request.update))
         if self._repeats:
             self._wake(("request", key), now + request.timeout)
+
+    def _plain(self, key: Key, update: BindingUpdate) -> SendMessage:
+        return SendMessage(update, self._source, key[2])
 
     def _allowed(self, request: Outstanding, earlier: tuple[Instant, ...], now: Instant) -> Instant:
         """When the next transmission may leave, as rate and pace say."""

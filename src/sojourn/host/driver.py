@@ -23,6 +23,7 @@ from sojourn.core.effects import (
     CountTraffic,
     DeleteBinding,
     Effect,
+    MobileEffect,
     ProbeNode,
     ProbePath,
     QueryListeners,
@@ -77,6 +78,8 @@ class Driver:
     `access` carries out the effects of the access link (`AccessLink.apply`), `wake_at` arms one timer that
     calls `wake` (None: disarm), `wall` reads the wall clock; without it the engine is never told that the
     clock was set. `probe` asks another router for an echo (`ProbePath`); without it, the answer is there at once.
+    `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
+    among it; without it, that is refused.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Driver:
         record: Record | None = None,
         wall: Callable[[], WallClock] | None = None,
         probe: Callable[[Address], None] | None = None,
+        mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -107,6 +111,7 @@ class Driver:
         self._record = record
         self._wall = wall
         self._probe = probe
+        self._mobile = mobile or _refuse_mobile
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
@@ -277,8 +282,10 @@ class Driver:
 
     def _carry_out_one(self, effect: Effect) -> None:
         match effect:
-            case SendMessage():
+            case SendMessage(home_address=None, routed_to=None):
                 self._send(effect.message, effect.source, effect.destination)
+            case SendMessage():
+                self._mobile(effect)
             case StoreBinding() | DeleteBinding() | Report():
                 pass  # done in `_commit` and `_note`
             case Advertise() | ProbeNode() | QueryListeners() | SendDhcp():
@@ -292,6 +299,8 @@ class Driver:
                     self._follow_ups.append(PathProbed(remote))
                 else:
                     self._probe(remote)
+            case _ if isinstance(effect, MobileEffect):
+                self._mobile(effect)
             case _:
                 self.dataplane.apply(effect)
 
@@ -311,3 +320,7 @@ class Driver:
     def _failed(self, effect: Effect, error: OSError) -> None:
         self.counters["effects-failed"] += 1
         self._follow_ups.append(EffectFailed(effect, error.errno or errno.EIO, error.strerror or str(error)))
+
+
+def _refuse_mobile(effect: MobileEffect | SendMessage) -> None:
+    raise OSError(errno.ENOSYS, "this host does not do Mobile IPv6")

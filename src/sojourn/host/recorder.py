@@ -30,6 +30,7 @@ from sojourn.core.events import Event, Sighting
 from sojourn.host.pseudonyms import Plain, Pseudonyms
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import address, link_layer, link_layer_text, prefix, text
+from sojourn.wire.icmpv6 import decode_icmpv6, encode_icmpv6
 from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import Instant
 
@@ -274,6 +275,14 @@ _CODECS: dict[str, _Codec] = {
         lambda value, names: {str(key): count for key, count in value.items()},
         lambda value: {prefix(key): count for key, count in value.items()},
     ),
+    "dict[Address, int]": _Codec(
+        lambda value, names: {text(names.address(key)): count for key, count in value.items()},
+        lambda value: {address(key): count for key, count in value.items()},
+    ),
+    "Icmpv6Message": _Codec(
+        lambda value, names: encode_icmpv6(value).hex(), lambda value: decode_icmpv6(bytes.fromhex(value))
+    ),
+    "octets": _Codec(lambda value, names: value.hex() if type(names) is Plain else "", bytes.fromhex),
     "dict[str, str]": _Codec(_detail, _as_it_is),
     "dict[str, str | int]": _Codec(_detail, _as_it_is),
     "Sighting": _Codec(lambda value, names: value.value, Sighting),

@@ -1,0 +1,331 @@
+"""The correspondent node of Mobile IPv6 with route optimisation (RFC 6275 section 9).
+
+It tests whether a mobile node can be reached at both of its addresses before it believes a Binding Update, and keeps
+nothing of a node until it does (5.2.5). Tokens are in `cn_nonces`, their cryptography in `return_routability`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sojourn.core.effects import (
+    CountTraffic,
+    Effect,
+    EnsureCareOfRoute,
+    EnsureCounter,
+    SendMessage,
+    WithdrawCareOfRoute,
+    WithdrawCounter,
+)
+from sojourn.core.engine import Row
+from sojourn.core.events import (
+    ClockStepped,
+    EffectFailed,
+    Event,
+    HomeAddressRefused,
+    IcmpErrorReceived,
+    MessageReceived,
+    TrafficCounted,
+)
+from sojourn.engines.base import TimerName, TokenBucket
+from sojourn.engines.cn_nonces import Nonces
+from sojourn.engines.mip6_base import MobilityEngine
+from sojourn.engines.mip6_configuration import MAX_NONCE_LIFETIME, MAX_RR_BINDING_LIFETIME, CnConfiguration
+from sojourn.engines.mip6_request import HOME_REGISTRATION, BindingRequest, Discarded, unicast
+from sojourn.engines.registration import Refused
+from sojourn.engines.return_routability import binding_key, signed, verified
+from sojourn.wire import (
+    LIFETIME_UNIT,
+    BindingErrorStatus,
+    BindingRefreshRequest,
+    BindingUpdate,
+    CareOfTest,
+    CareOfTestInit,
+    HomeTest,
+    HomeTestInit,
+    NonceIndices,
+    Status,
+    UnknownMessage,
+)
+from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.units import SECOND, Instant, WallClock
+
+_UNREACHABLE = 1
+"""ICMPv6 Destination Unreachable."""
+_PERSISTENT = 3
+"""So many of these for one care-of address end its binding (RFC 6275 9.3.4)."""
+_REFRESH_PART = 8
+"""When this part of the lifetime is left, a binding in use is to be refreshed; and once more at half of that."""
+_ALWAYS_ANSWERED = frozenset(
+    {
+        Status.INSUFFICIENT_RESOURCES,
+        Status.HOME_REGISTRATION_NOT_SUPPORTED,
+        Status.SEQUENCE_NUMBER_OUT_OF_WINDOW,
+        Status.EXPIRED_HOME_NONCE_INDEX,
+        Status.EXPIRED_CARE_OF_NONCE_INDEX,
+        Status.EXPIRED_NONCES,
+        Status.REGISTRATION_TYPE_CHANGE_DISALLOWED,
+    }
+)
+"""Refusals that are told to who did not ask for an answer, too (RFC 6275 9.5.1, 9.5.4)."""
+
+
+@dataclass(slots=True)
+class CorrespondentEntry:
+    """One binding; or, when that ended, what keeps its updates from being replayed (RFC 6275 5.2.8, 9.5.3)."""
+
+    home: Address
+    care_of: Address
+    address: Address
+    """Ours, that the node registered with."""
+    sequence: int
+    expires: Instant
+    forget: Instant
+    """From then on its nonces are not valid any more."""
+    ended: bool = False
+    unreachable: int = 0
+    packets: int = 0
+    """That came from the node, when they were counted last."""
+
+    @property
+    def counted(self) -> Prefix:
+        """What is counted to know whether it is in use."""
+        return Prefix(self.home, 128)
+
+
+class CorrespondentNode(MobilityEngine):
+    """The engine of the role ``cn``. `seed`: octets that nobody can guess (see `entropy`)."""
+
+    def __init__(self, configuration: CnConfiguration, epoch: WallClock, seed: bytes) -> None:
+        super().__init__(epoch, seed)
+        self.configuration = configuration
+        self.cache: dict[Address, CorrespondentEntry] = {}
+        """By home address."""
+        self._asking: set[Address] = set()
+        """Home addresses whose packets are being counted."""
+        self._nonces = Nonces(self._entropy, 0)
+        self._tests = TokenBucket(configuration.tests_per_second, configuration.tests_per_second)
+
+    def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
+        """See `Engine.restore`. Nothing is kept: mobile nodes register again when they are told (Binding Error)."""
+        self._now = now
+        self._nonces = Nonces(self._entropy, now)
+        return []
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case MessageReceived():
+                self._on_message(event)
+            case HomeAddressRefused(home, source, destination):
+                self._complain(BindingErrorStatus.UNKNOWN_BINDING, source, destination, home)
+            case IcmpErrorReceived(type=1, destination=destination):
+                self._on_unreachable(destination)
+            case TrafficCounted(packets):
+                self._on_counted(packets)
+            case ClockStepped(epoch):
+                self._epoch = epoch
+            case EffectFailed(effect, error, reason):
+                self._report("effect-failed", effect=type(effect).__name__, error=error, reason=reason)
+                if isinstance(effect, EnsureCareOfRoute) and effect.home_address in self.cache:
+                    self._end(self.cache[effect.home_address])  # its packets take the way through the home agent
+            case _:
+                pass
+
+    def _on_message(self, event: MessageReceived) -> None:
+        match event.message:
+            case BindingUpdate() as update:
+                self._on_update(event, update)
+            case HomeTestInit(cookie=cookie):
+                self._on_test_init(event, cookie, care_of=False)
+            case CareOfTestInit(cookie=cookie):
+                self._on_test_init(event, cookie, care_of=True)
+            case UnknownMessage():
+                self._on_unknown_type(event)
+            case message:
+                self._report("message-unexpected", source=event.source, type=type(message).__name__)
+
+    # --- return routability (RFC 6275 9.4) --------------------------------------------------------------------------
+
+    def _on_test_init(self, event: MessageReceived, cookie: bytes, care_of: bool) -> None:
+        """The answer goes where the question came from, and nothing is remembered."""
+        if event.home_address is not None or not unicast(event.source):
+            self._report("test-discarded", source=event.source)
+            return
+        if not self._tests.take(self._now):
+            self._report("test-limited", source=event.source)
+            return
+        index, token = self._nonces.token(event.source, care_of, self._now)
+        answer = CareOfTest(index, cookie, token) if care_of else HomeTest(index, cookie, token)
+        self._do(SendMessage(answer, event.routed_to or event.destination, event.source))
+
+    # --- bindings (RFC 6275 9.5) ------------------------------------------------------------------------------------
+
+    def _on_update(self, event: MessageReceived, update: BindingUpdate) -> None:
+        key = b""
+        try:
+            request = BindingRequest.of(event, update)
+        except Discarded as discarded:
+            self._report("update-discarded", source=event.source, reason=str(discarded))
+            return
+        try:
+            entry = self.cache.get(request.home)
+            self._check_kind(request, entry)
+            key = self._authenticate(request)
+            if entry is not None:
+                request.check_sequence(entry.sequence)
+            if request.lifetime:
+                self._register(request, entry, key)
+            else:
+                self._deregister(request, entry, key)
+        except Discarded as discarded:
+            self._report("update-discarded", source=request.source, home=request.home, reason=str(discarded))
+        except Refused as refused:
+            self._refuse(request, refused, key)
+
+    def _check_kind(self, request: BindingRequest, entry: CorrespondentEntry | None) -> None:
+        """We are nobody's home agent (RFC 6275 10.3.1, 9.5.1)."""
+        if request.update.flags & HOME_REGISTRATION:
+            if entry is not None and not entry.ended:
+                raise Refused(Status.REGISTRATION_TYPE_CHANGE_DISALLOWED, "a home registration (flag H)")
+            raise Refused(Status.HOME_REGISTRATION_NOT_SUPPORTED, "a home registration (flag H)")
+
+    def _authenticate(self, request: BindingRequest) -> bytes:
+        """The binding management key, with which the update was signed (RFC 6275 5.2.5, 5.2.6, 9.5.1)."""
+        indices = request.update.first(NonceIndices)
+        if indices is None:
+            raise Discarded("no Nonce Indices option")
+        home = self._nonces.recall(indices.home, request.home, False, self._now)
+        care_of: bytes | None = b""
+        if request.lifetime:
+            care_of = self._nonces.recall(indices.care_of, request.care_of, True, self._now)
+        if home is None and care_of is None:
+            raise Refused(Status.EXPIRED_NONCES, "both nonces are not valid")
+        if home is None:
+            raise Refused(Status.EXPIRED_HOME_NONCE_INDEX, "home nonce is not valid")
+        if care_of is None:
+            raise Refused(Status.EXPIRED_CARE_OF_NONCE_INDEX, "care-of nonce is not valid")
+        key = binding_key(home, care_of)
+        if not verified(request.update, request.octets, key, request.signed_address, request.destination):
+            raise Discarded("authenticator is wrong, or not the last option")
+        return key
+
+    def _register(self, request: BindingRequest, entry: CorrespondentEntry | None, key: bytes) -> None:
+        """RFC 6275 9.5.2."""
+        circular = self.cache.get(request.care_of)
+        request.check_care_of(request.care_of, circular is not None and not circular.ended)
+        if entry is None and len(self.cache) >= self.configuration.bindings:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many bindings")
+        longest = min(self.configuration.lifetime_max, MAX_RR_BINDING_LIFETIME)
+        lifetime = max(min(request.lifetime, longest) // LIFETIME_UNIT * LIFETIME_UNIT, LIFETIME_UNIT)
+        now, home = self._now, request.home
+        new = CorrespondentEntry(
+            home, request.care_of, request.destination, request.sequence, now + lifetime, now + MAX_NONCE_LIFETIME
+        )
+        if entry is not None and not entry.ended:
+            new.packets = entry.packets
+        elif self.configuration.refresh:
+            self._do(EnsureCounter(new.counted))
+        self.cache[home] = new
+        self._do(EnsureCareOfRoute(home, request.care_of))
+        self._timers.start(("expiry", home), new.expires)
+        if self.configuration.refresh:
+            self._timers.start(("refresh", home), new.expires - lifetime // _REFRESH_PART)
+        self._report("registered", home=home, care_of=request.care_of)
+        self._accept(request, lifetime, key)
+
+    def _deregister(self, request: BindingRequest, entry: CorrespondentEntry | None, key: bytes) -> None:
+        """RFC 6275 9.5.3: what is remembered keeps this update, and those before it, from being used again."""
+        if entry is not None:
+            entry.sequence = request.sequence
+            entry.forget = self._now + MAX_NONCE_LIFETIME
+            self._end(entry)
+        self._accept(request, 0, key)
+
+    def _accept(self, request: BindingRequest, lifetime: int, key: bytes) -> None:
+        if request.wants_answer:
+            answer = request.acknowledgement(Status.ACCEPTED, lifetime=lifetime)
+            self._do(request.answer(signed(answer, key, request.signed_address, request.destination)))
+
+    def _refuse(self, request: BindingRequest, refused: Refused, key: bytes) -> None:
+        """Signed, unless the nonces are what is wrong (RFC 6275 9.5.4); to who proved nothing, not too often."""
+        self._report(
+            "update-refused",
+            source=request.source,
+            home=request.home,
+            status=int(refused.status),
+            reason=refused.reason,
+        )
+        if not request.wants_answer and refused.status not in _ALWAYS_ANSWERED:
+            return
+        answer = request.acknowledgement(refused.status, sequence=refused.sequence)
+        if key:
+            signed(answer, key, request.signed_address, request.destination)
+        elif not self._strangers.take(self._now):
+            return
+        self._do(request.answer(answer))
+
+    def _end(self, entry: CorrespondentEntry) -> None:
+        """No binding any more; remembered as long as its nonces are valid (RFC 6275 5.2.8)."""
+        if not entry.ended:
+            entry.ended = True
+            self._do(WithdrawCareOfRoute(entry.home))
+            if self.configuration.refresh:
+                self._do(WithdrawCounter(entry.counted))
+        self._timers.stop(("refresh", entry.home))
+        if entry.forget > self._now:
+            self._timers.start(("expiry", entry.home), entry.forget)
+        else:
+            self._timers.stop(("expiry", entry.home))
+            del self.cache[entry.home]
+
+    def _on_timer(self, name: TimerName) -> None:
+        kind, home = name
+        entry = self.cache.get(home)
+        if entry is None:
+            return
+        if kind == "expiry":
+            self._end(entry)
+        elif kind == "refresh":
+            self._asking.add(home)
+            self._do(CountTraffic())
+
+    def _on_counted(self, packets: dict[Prefix, int]) -> None:
+        """RFC 6275 9.5.5: a binding near its end that is in use is asked for, at the home address."""
+        for home in sorted(self._asking):
+            entry = self.cache.get(home)
+            if entry is None or entry.ended:
+                continue
+            seen, before = packets.get(entry.counted, 0), entry.packets
+            entry.packets = seen
+            if seen > before:
+                self._do(SendMessage(BindingRefreshRequest(), entry.address, home))
+                self._report("refresh-requested", home=home)
+            left = (entry.expires - self._now) // 2
+            if left > SECOND:
+                self._after(left, "refresh", home)
+        self._asking.clear()
+
+    def _on_unreachable(self, destination: Address) -> None:
+        """RFC 6275 9.3.4: packets go through the home agent again when the care-of address cannot be reached."""
+        for entry in [known for known in self.cache.values() if known.care_of == destination and not known.ended]:
+            entry.unreachable += 1
+            if entry.unreachable >= _PERSISTENT:
+                self._report("care-of-unreachable", home=entry.home, care_of=destination)
+                self._end(entry)
+
+    # --- for people -----------------------------------------------------------------------------------------------
+
+    def show(self, topic: str, now: Instant) -> list[Row]:
+        """See `Engine.show`: ``bindings`` (also ``sessions``)."""
+        if topic not in ("bindings", "sessions"):
+            return []
+        return [
+            {
+                "home": text(entry.home),
+                "care_of": text(entry.care_of),
+                "state": "ended" if entry.ended else "active",
+                "lifetime": max(entry.expires - now, 0) // SECOND,
+            }
+            for entry in self.cache.values()
+        ]

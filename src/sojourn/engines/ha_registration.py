@@ -1,0 +1,374 @@
+"""A home agent answers Binding Updates (RFC 6275 9.5.1, 10.3; RFC 4285 5.1.1, 6; RFC 3963 6.2)."""
+
+from __future__ import annotations
+
+from sojourn.core.effects import EnsureTunnel, ProbeAddress, SendMessage, WithdrawPrefix, WithdrawProxyNeighbour
+from sojourn.core.events import AddressProbed, MessageReceived
+from sojourn.engines.authentication import mn_ha_option, signed, verified
+from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
+from sojourn.engines.ha_multiple import Ways, best, changed, copies, ended
+from sojourn.engines.ha_state import HaState
+from sojourn.engines.mip6_configuration import MAX_DELETE_BCE_TIMEOUT, HomeNode
+from sojourn.engines.mip6_request import (
+    HOME_REGISTRATION,
+    PROXIED,
+    ROUTER,
+    BindingRequest,
+    Discarded,
+    defended,
+    with_options,
+)
+from sojourn.engines.registration import Refused
+from sojourn.wire import (
+    LIFETIME_UNIT,
+    BindingAcknowledgement,
+    BindingAcknowledgementFlags,
+    BindingRefreshAdvice,
+    BindingRefreshRequest,
+    BindingUpdate,
+    MobileNodeIdentifier,
+    MobilityOption,
+    NonceIndices,
+    Status,
+)
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
+from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.units import SECOND, Duration
+
+_PROBE_TIME = 3 * SECOND
+"""Duplicate Address Detection takes one; whoever does not answer at all is not waited for longer."""
+_REFRESH_PART = 8
+"""The node is asked for a refresh when this part of the lifetime is left: it should have come by itself before."""
+_LOW = 0xFFFFFFFF
+
+
+class HaRegistration(HaState):
+    """The home agent as the one that is asked."""
+
+    _probing: dict[Address, Address]
+    """Addresses that are tested, and the home address that each belongs to."""
+
+    def _on_update(self, event: MessageReceived, update: BindingUpdate) -> None:
+        node: HomeNode | None = None
+        try:
+            request = BindingRequest.of(event, update)
+        except Discarded as discarded:
+            self._report("update-discarded", source=event.source, reason=str(discarded))
+            return
+        try:
+            self._check_kind(request)
+            node = self._node(request)
+            self._authenticate(request, node)
+            entry = self.cache.get(request.home)
+            self._check_order(request, node, entry)
+            if request.lifetime:
+                self._register(request, node, entry)
+            else:
+                self._deregister(request, node, entry)
+        except Discarded as discarded:
+            self._report("update-discarded", source=request.source, home=request.home, reason=str(discarded))
+        except Refused as refused:
+            self._refuse(request, node, refused)
+
+    # --- tests, in order --------------------------------------------------------------------------------------------
+
+    def _check_kind(self, request: BindingRequest) -> None:
+        """RFC 6275 9.5.1: it is a home registration, and looks like one."""
+        update = request.update
+        if update.flags & PROXIED:
+            raise Refused(Status.PROXY_REG_NOT_ENABLED, "a proxy registration (flag P)")
+        if not update.flags & HOME_REGISTRATION:
+            if update.flags & ROUTER:
+                raise Refused(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, "flag R without H")
+            if self._active(request.home) is not None:
+                raise Refused(Status.REGISTRATION_TYPE_CHANGE_DISALLOWED, "not a home registration (flag H)")
+            raise Discarded("not a home registration (flag H)")
+        if update.first(NonceIndices) is not None:
+            raise Discarded("nonce indices in a home registration")
+        if request.lifetime and not request.named:
+            raise Discarded("no Home Address option")
+
+    def _node(self, request: BindingRequest) -> HomeNode:
+        """RFC 6275 10.3.1: the home address is of our link, and says whose key is to be used."""
+        prefix = self._home_prefix(request.home)
+        if prefix is None:
+            raise Refused(Status.NOT_HOME_SUBNET, "home address is not of the home link")
+        if request.home in (self._address, prefix.prefix.address):
+            raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "home address is that of a router")
+        node = self._by_address.get(request.home)
+        if node is None and request.home in self.cache:
+            node = self.cache[request.home].node
+        option = mn_ha_option(request.update)
+        if node is None and option is not None:
+            node = self._by_spi.get(option.spi)
+        if node is None:
+            raise Discarded("no security association")
+        return node
+
+    def _authenticate(self, request: BindingRequest, node: HomeNode) -> None:
+        """RFC 4285 5.1.1 and 6: who has the key sent this, and now."""
+        association, update = node.association, request.update
+        if (association is None) != (mn_ha_option(update) is None):
+            raise Discarded("authentication option without association, or none with one")
+        if association is None:
+            return  # protected by others
+        identifier = update.first(MobileNodeIdentifier)
+        if association.identifier and (identifier is None or identifier.key() != association.identifier):
+            raise Refused(Status.MIPV6_AUTH_FAIL, "not the identifier of the association")
+        if not verified(update, request.octets, association, request.care_of, request.home):
+            raise Refused(Status.MIPV6_AUTH_FAIL, "authenticator is wrong")
+        if association.replay_protection:
+            self._check_time(request, node)
+
+    def _check_time(self, request: BindingRequest, node: HomeNode) -> None:
+        association = node.association
+        assert association is not None
+        option = request.update.first(MobilityMessageReplayProtection)
+        if option is None:
+            raise Refused(Status.MIPV6_MESG_ID_REQD, "no replay protection option")
+        last = self._accepted.get((association.spi, node.home_address or b""), self._born)
+        if abs(option.wall_clock - self._epoch - self._now) > association.close_enough or option.timestamp <= last:
+            raise Refused(Status.MIPV6_ID_MISMATCH, "timestamp is not new, or not near ours")
+        self._accepted[association.spi, node.home_address or b""] = option.timestamp
+
+    def _check_order(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> None:
+        """RFC 6275 9.5.1; "the sequence number field is not used" where timestamps are (RFC 4285 7)."""
+        if entry is None or entry.state is BindingState.TENTATIVE:
+            return
+        if node.association is None or not node.association.replay_protection:
+            request.check_sequence(entry.sequence)
+
+    # --- registration (RFC 6275 10.3.1) -----------------------------------------------------------------------------
+
+    def _register(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> None:
+        self._networks(request, node, entry)
+        ways, _ = self._ways(request, entry)
+        for care_of in {way.care_of for way in ways.values()} or {request.care_of}:
+            request.check_care_of(care_of, care_of == self._address or self._active(care_of) is not None)
+        if entry is None:
+            if len(self.cache) >= self.configuration.bindings:
+                raise Refused(Status.INSUFFICIENT_RESOURCES, "too many bindings")
+            entry = BindingCacheEntry(request.home, self._slots.take(), node, BindingState.TENTATIVE)
+            self.cache[request.home] = entry
+        if entry.state is BindingState.ACTIVE:
+            self._accept(entry, request)
+        elif entry.unprobed:
+            entry.pending = request  # a repetition; the test goes on
+        else:
+            self._probe(entry, request)
+
+    def _networks(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> tuple[Prefix, ...]:
+        """The mobile network prefixes that it registers (RFC 3963 6.2). Raises `Refused`."""
+        router = bool(request.update.flags & ROUTER)
+        if entry is not None and entry.state is BindingState.ACTIVE and entry.is_router != router:
+            raise Refused(Status.REGISTRATION_TYPE_CHANGE_DISALLOWED, "flag R is not that of the binding")
+        if not router:
+            return ()
+        if not self.configuration.mobile_routers:
+            raise Refused(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, "no mobile routers here")
+        named = [option.prefix for option in request.update.all(MobileNetworkPrefix)]
+        for network in named:
+            if not 0 < network.length <= 128 or network.overlaps(Prefix(self._address, 128)):
+                raise Refused(Status.INVALID_PREFIX, "not a prefix of a mobile network")
+            if network not in node.prefixes:
+                raise Refused(Status.NOT_AUTHORIZED_FOR_PREFIX, "prefix of somebody else")
+        if not named and not node.prefixes:
+            raise Refused(Status.FORWARDING_SETUP_FAILED, "no prefix is known for this mobile router")
+        return tuple(dict.fromkeys(named)) or node.prefixes
+
+    def _ways(self, request: BindingRequest, entry: BindingCacheEntry | None) -> tuple[Ways, dict[int, Status]]:
+        """All care-of addresses of the node after this request, and what is wrong with which (RFC 5648 6.2)."""
+        if request.update.first(BindingIdentifier) is not None and not self.configuration.several:
+            raise Refused(Status.MCOA_PROHIBITED, "one care-of address only")
+        active = entry is not None and entry.state is BindingState.ACTIVE
+        known = entry.ways if entry is not None and active else {}
+        return changed(request, known, plain=active and not known)
+
+    def _probe(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
+        """Duplicate Address Detection, unless nobody can be on the home link."""
+        interface = self.configuration.interface
+        if not interface or not self.configuration.duplicate_address_detection:
+            self._timers.stop(("expiry", entry.home))
+            self._accept(entry, request)
+            return
+        self._timers.stop(("expiry", entry.home))
+        entry.pending = request
+        entry.unprobed = set(defended(request.home, request.update.flags))
+        self._after(_PROBE_TIME, "probe", entry.home)
+        for address in defended(request.home, request.update.flags):
+            self._probing[address] = entry.home
+            self._do(ProbeAddress(interface, address))
+
+    def _on_probed(self, event: AddressProbed) -> None:
+        entry = self.cache.get(self._probing.pop(event.address, b""))
+        if entry is None or event.address not in entry.unprobed or entry.pending is None:
+            return
+        if event.duplicate:
+            self._fail(entry, Refused(Status.DUPLICATE_ADDRESS_DETECTION_FAILED, "somebody has that address"))
+            return
+        entry.unprobed.discard(event.address)
+        if not entry.unprobed:
+            self._timers.stop(("probe", entry.home))
+            request, entry.pending = entry.pending, None
+            self._accept(entry, request)
+
+    def _fail(self, entry: BindingCacheEntry, refused: Refused) -> None:
+        """The home address could not be had."""
+        request = entry.pending
+        self._stop_probing(entry)
+        if entry.home in self.cache:
+            self._remove(entry)
+        if request is not None:
+            self._refuse(request, entry.node, refused)
+
+    def _stop_probing(self, entry: BindingCacheEntry) -> None:
+        """Nobody waits for the end of Duplicate Address Detection. What began with it ends with it."""
+        for address in entry.unprobed:
+            self._probing.pop(address, None)
+        entry.pending = None
+        entry.unprobed = set()
+        self._timers.stop(("probe", entry.home))
+        if entry.state is BindingState.TENTATIVE:
+            self._remove(entry)
+
+    def _accept(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
+        """Tunnel, route, interception, and only then the acknowledgement."""
+        before = entry.care_of, entry.flags, entry.prefixes, entry.state
+        networks = self._networks(request, entry.node, entry)
+        ways, wrong = self._ways(request, entry)
+        if entry.state is BindingState.ACTIVE:
+            self._shrink(entry, request, networks)
+        had, entry.ways = entry.ways, ways
+        entry.care_of, entry.flags, entry.prefixes = (
+            best(ways) if ways else request.care_of,
+            request.update.flags,
+            networks,
+        )
+        entry.sequence, entry.state = request.sequence, BindingState.ACTIVE
+        entry.lifetime, status = self._granted(request, entry.node)
+        entry.expires = self._now + entry.lifetime
+        self._timers.start(("expiry", entry.home), entry.expires)
+        self._timers.start(("refresh", entry.home), entry.expires - entry.lifetime // _REFRESH_PART)
+        if before[1:] != (entry.flags, entry.prefixes, entry.state):
+            self._forward(entry)
+        elif before[0] != entry.care_of:
+            self._do(EnsureTunnel(entry.slot, entry.care_of))
+        self._accept_from(entry, had)
+        self._keep(entry)
+        if before[3] is not BindingState.ACTIVE:
+            self._report("registered", home=entry.home, care_of=entry.care_of)
+        elif before[0] != entry.care_of:
+            self._report("handover", home=entry.home, care_of=entry.care_of, left=before[0])
+        flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
+        answer = request.acknowledgement(Status.MCOA_NOTCOMPLETE if wrong else status, flags, entry.lifetime)
+        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, wrong))
+
+    def _shrink(self, entry: BindingCacheEntry, request: BindingRequest, networks: tuple[Prefix, ...]) -> None:
+        """What the binding had and the new request does not ask for."""
+        for network in entry.prefixes:
+            if network not in networks:
+                self._do(WithdrawPrefix(network))
+        for address in entry.defended:
+            if self.configuration.interface and address not in defended(entry.home, request.update.flags):
+                self._do(WithdrawProxyNeighbour(self.configuration.interface, address))
+
+    def _granted(self, request: BindingRequest, node: HomeNode) -> tuple[Duration, Status]:
+        """The lifetime, and whether the prefix of the home address needs to be looked at (RFC 6275 10.3.1)."""
+        prefix = self._home_prefix(request.home)
+        assert prefix is not None
+        longest = min(request.lifetime, node.lifetime_max or self.configuration.lifetime_max)
+        lifetime = max(min(longest, prefix.valid) // LIFETIME_UNIT * LIFETIME_UNIT, LIFETIME_UNIT)
+        ends = min(prefix.preferred, prefix.valid) // LIFETIME_UNIT * LIFETIME_UNIT
+        if ends < lifetime or prefix.valid // LIFETIME_UNIT * LIFETIME_UNIT <= lifetime:
+            return lifetime, Status.ACCEPTED_BUT_PREFIX_DISCOVERY_NECESSARY
+        return lifetime, Status.ACCEPTED
+
+    def _advice(self, entry: BindingCacheEntry) -> MobilityOption | None:
+        """Less than the lifetime; none from whom a restart does not make forget."""
+        advice = self.configuration.refresh_advice
+        if self.configuration.stores or not 0 < advice < entry.lifetime:
+            return None
+        return BindingRefreshAdvice(advice // LIFETIME_UNIT * LIFETIME_UNIT)
+
+    # --- de-registration (RFC 6275 10.3.2) --------------------------------------------------------------------------
+
+    def _deregister(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> None:
+        """The entry is kept for a moment, so that an update that is still on its way does not revive it."""
+        if entry is not None:
+            self._stop_probing(entry)
+        if entry is None or entry.state is BindingState.TENTATIVE:
+            raise Refused(Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, "no binding")
+        left = ended(request, entry.ways)
+        entry.sequence = request.sequence
+        if left:
+            self._lessen(entry, left)
+            self._answer(request, node, request.acknowledgement(Status.ACCEPTED), *copies(request, {}))
+            return
+        if entry.state is BindingState.ACTIVE:
+            self._stop_forwarding(entry)
+            self._forget(entry)
+            entry.state = BindingState.DELETED
+            self._stop_serving(entry)
+            self._report("deregistered", home=entry.home)
+        self._after(MAX_DELETE_BCE_TIMEOUT, "expiry", entry.home)
+        flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
+        self._answer(request, node, request.acknowledgement(Status.ACCEPTED, flags), *copies(request, {}))
+
+    def _lessen(self, entry: BindingCacheEntry, left: Ways) -> None:
+        """Some of its care-of addresses are gone; packets go to the best of the others (RFC 5648 6.2)."""
+        had, entry.ways = entry.ways, left
+        if best(left) != entry.care_of:
+            entry.care_of = best(left)
+            self._do(EnsureTunnel(entry.slot, entry.care_of))
+        self._accept_from(entry, had)
+        self._keep(entry)
+
+    def _on_expiry(self, entry: BindingCacheEntry) -> None:
+        if entry.state is BindingState.ACTIVE:
+            self._report("binding-expired", home=entry.home)
+        self._remove(entry)
+
+    def _ask_to_refresh(self, entry: BindingCacheEntry) -> None:
+        """RFC 6275 9.5.5, as long as the node may still be there."""
+        self._do(SendMessage(BindingRefreshRequest(), self._address, entry.care_of, routed_to=entry.home))
+        self._report("refresh-requested", home=entry.home)
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, request: BindingRequest, node: HomeNode | None, refused: Refused) -> None:
+        self._report(
+            "update-refused",
+            source=request.source,
+            home=request.home,
+            status=int(refused.status),
+            reason=refused.reason,
+        )
+        if node is None and not self._strangers.take(self._now):
+            return
+        answer = request.acknowledgement(refused.status, sequence=refused.sequence)
+        self._answer(request, node, answer, *copies(request, {}))
+
+    def _answer(
+        self,
+        request: BindingRequest,
+        node: HomeNode | None,
+        answer: BindingAcknowledgement,
+        *more: MobilityOption | None,
+    ) -> None:
+        association = node.association if node is not None else None
+        identifier = request.update.first(MobileNodeIdentifier)
+        with_options(answer, *more)
+        if association is not None:
+            with_options(answer, identifier, self._time(request, answer.status))
+            signed(answer, association, request.care_of, request.home)
+        self._do(request.answer(answer))
+
+    def _time(self, request: BindingRequest, status: int) -> MobilityOption | None:
+        """As it came; if it was wrong, with the seconds of our clock (RFC 4285 6)."""
+        option = request.update.first(MobilityMessageReplayProtection)
+        if option is None or status != Status.MIPV6_ID_MISMATCH:
+            return option
+        ours = MobilityMessageReplayProtection.at(self._epoch + self._now).timestamp
+        return MobilityMessageReplayProtection(ours & ~_LOW | option.timestamp & _LOW)

@@ -1,0 +1,126 @@
+"""State and vocabulary of the home agent: its Binding Cache, the prefixes of its link, and effects for a binding."""
+
+from __future__ import annotations
+
+from sojourn.core.effects import (
+    AdvertisedPrefix,
+    DeleteBinding,
+    EnsurePrefix,
+    EnsureProxyNeighbour,
+    EnsureTunnel,
+    EnsureTunnelEnd,
+    StoreBinding,
+    WithdrawPrefix,
+    WithdrawProxyNeighbour,
+    WithdrawSlot,
+    WithdrawTunnelEnd,
+)
+from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
+from sojourn.engines.ha_multiple import Ways
+from sojourn.engines.home_agents import HomeAgentsList
+from sojourn.engines.mip6_base import MobilityEngine
+from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode
+from sojourn.engines.slots import Slots
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import Duration, WallClock
+
+_SERVICE = ("probe", "refresh", "repair", "prefixes", "switch", "store")
+"""Timers of a binding that have no meaning after its end."""
+
+
+class HaState(MobilityEngine):
+    """What all procedures of a home agent share."""
+
+    def __init__(self, configuration: HaConfiguration, epoch: WallClock, seed: bytes) -> None:
+        super().__init__(epoch, seed)
+        self.configuration = configuration
+        self.cache: dict[Address, BindingCacheEntry] = {}
+        """By home address."""
+        self.prefixes: dict[Prefix, AdvertisedPrefix] = {known.prefix: known for known in configuration.prefixes}
+        """The Prefix List: what is valid on the home link. Lifetimes are those that are advertised, always anew."""
+        self.agents = HomeAgentsList()
+        self._address = configuration.address
+        self._by_address = {node.home_address: node for node in configuration.nodes if node.home_address is not None}
+        self._by_spi: dict[int, HomeNode] = {
+            node.association.spi: node
+            for node in configuration.nodes
+            if node.home_address is None and node.association is not None
+        }
+        self._slots = Slots()
+        self._accepted: dict[tuple[int, Address], int] = {}
+        """The latest timestamp of each security association, by SPI and home address of the configuration."""
+        self._delivered: dict[Address, int] = {}
+        """Prefix advertisements that nobody asked for and nobody answered yet, by home address."""
+        self._switching: dict[Address, tuple[tuple[Address, ...], Duration]] = {}
+        """Where nodes are sent to, by home address, and the pause before each is told again."""
+        self._born = 0
+        """Our beginning as a timestamp: what was sent before it may have been accepted in an earlier life."""
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    def _active(self, home: Address) -> BindingCacheEntry | None:
+        entry = self.cache.get(home)
+        return entry if entry is not None and entry.state is BindingState.ACTIVE else None
+
+    def _home_prefix(self, address: Address) -> AdvertisedPrefix | None:
+        """The prefix of the home link that has `address`."""
+        return next((known for known in self.prefixes.values() if known.valid and known.prefix.covers(address)), None)
+
+    # --- what must hold for a binding -------------------------------------------------------------------------------
+
+    def _forward(self, entry: BindingCacheEntry) -> None:
+        """RFC 6275 10.4.1, 10.4.2: packets are taken from the home link, and go through the tunnel."""
+        self._do(EnsureTunnel(entry.slot, entry.care_of))
+        self._accept_from(entry, {})
+        for network in entry.networks:
+            self._do(EnsurePrefix(network, entry.slot))
+        self._defend(entry)
+
+    def _accept_from(self, entry: BindingCacheEntry, before: Ways) -> None:
+        """Packets are taken from every care-of address (RFC 5648), and not from those that it had `before`."""
+        here, there = ({way.care_of for way in ways.values()} for ways in (entry.ways, before))
+        for care_of in sorted(here - there):
+            self._do(EnsureTunnelEnd(entry.slot, care_of))
+        for care_of in sorted(there - here):
+            self._do(WithdrawTunnelEnd(entry.slot, care_of))
+
+    def _defend(self, entry: BindingCacheEntry) -> None:
+        if self.configuration.interface:
+            for address in entry.defended:
+                self._do(EnsureProxyNeighbour(self.configuration.interface, address))
+
+    def _stop_forwarding(self, entry: BindingCacheEntry) -> None:
+        """Interception ends first: the node may be on the link already, and answers for itself."""
+        ways, entry.ways = entry.ways, {}
+        if self.configuration.interface:
+            for address in entry.defended:
+                self._do(WithdrawProxyNeighbour(self.configuration.interface, address))
+        for network in entry.networks:
+            self._do(WithdrawPrefix(network))
+        self._accept_from(entry, ways)
+
+    def _keep(self, entry: BindingCacheEntry) -> None:
+        if self.configuration.stores:
+            self._do(StoreBinding(entry.home, entry.record()))
+
+    def _forget(self, entry: BindingCacheEntry) -> None:
+        if self.configuration.stores:
+            self._do(DeleteBinding(entry.home))
+
+    def _remove(self, entry: BindingCacheEntry) -> None:
+        """Nothing is left of this binding."""
+        if entry.state is BindingState.ACTIVE:
+            self._stop_forwarding(entry)
+            self._forget(entry)
+        if entry.state is not BindingState.TENTATIVE:
+            self._do(WithdrawSlot(entry.slot))
+        self._stop_serving(entry)
+        self._timers.stop(("expiry", entry.home))
+        del self.cache[entry.home]
+        self._slots.give_back(entry.slot)
+
+    def _stop_serving(self, entry: BindingCacheEntry) -> None:
+        """Nothing is to be told to this node any more."""
+        self._timers.stop_all((kind, entry.home) for kind in _SERVICE)
+        self._delivered.pop(entry.home, None)
+        self._switching.pop(entry.home, None)

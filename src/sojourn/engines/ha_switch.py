@@ -1,0 +1,52 @@
+"""A home agent sends its mobile nodes elsewhere (RFC 5142): for maintenance, or to share load.
+
+The RFC leaves the protection to IPsec. Where a node shares a key with us, the message has an MN-HA option and a time
+as Binding Acknowledgements have (RFC 4285), which is ours alone: no RFC says so, and none forbids it.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import SendMessage
+from sojourn.engines.authentication import signed
+from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
+from sojourn.engines.ha_state import HaState
+from sojourn.engines.mip6_configuration import INITIAL_HA_SWITCH_TIMEOUT, MAX_HA_SWITCH_TIMEOUT
+from sojourn.wire.addresses import address
+from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
+from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
+
+PER_MESSAGE = 8
+"""Home agents named in one message."""
+
+
+class HaSwitch(HaState):
+    """The home agent as the one that is about to leave."""
+
+    def _on_switch(self, arguments: dict[str, str]) -> None:
+        """``to``: addresses with commas, none: the node is to look for one. ``node``: a home address, none: all."""
+        try:
+            agents = tuple(address(word.strip()) for word in arguments.get("to", "").split(",") if word.strip())
+            chosen = {address(arguments["node"])} if arguments.get("node") else None
+        except ValueError as error:
+            self._report("command-malformed", verb="switch", reason=str(error))
+            return
+        for entry in self.cache.values():
+            if entry.state is BindingState.ACTIVE and (chosen is None or entry.home in chosen):
+                self._switching[entry.home] = agents[:PER_MESSAGE], INITIAL_HA_SWITCH_TIMEOUT
+                self._send_switch(entry)
+
+    def _send_switch(self, entry: BindingCacheEntry) -> None:
+        """Repeated until the node de-registers, or its binding ends (RFC 5142 5.2)."""
+        known = self._switching.get(entry.home)
+        if known is None or entry.state is not BindingState.ACTIVE:
+            self._switching.pop(entry.home, None)
+            return
+        agents, pause = known
+        self._switching[entry.home] = agents, min(2 * pause, MAX_HA_SWITCH_TIMEOUT)
+        self._after(pause, "switch", entry.home)
+        message = HomeAgentSwitch(agents)
+        association = entry.node.association
+        if association is not None:
+            message.options = (MobilityMessageReplayProtection.at(self._epoch + self._now),)
+            signed(message, association, entry.care_of, entry.home)
+        self._do(SendMessage(message, self._address, entry.care_of, routed_to=entry.home))

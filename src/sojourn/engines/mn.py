@@ -1,0 +1,246 @@
+"""The mobile node of Mobile IPv6 (RFC 6275 section 11), and the mobile router (RFC 3963 section 5).
+
+It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
+agents in `mn_registration`, how it finds them in `mn_discovery`, the direct way to correspondent nodes in
+`mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`. With `several` it registers the care-of
+addresses of all its links (RFC 5648).
+
+Left out: IPsec (the operator's), CGA (RFC 4866), flow bindings (RFC 6089).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sojourn.core.effects import Effect, EnsureHomeBlock, EnsureReverseTunnel, SendMessage
+from sojourn.core.engine import Row
+from sojourn.core.events import (
+    AddressChanged,
+    AddressProbed,
+    ClockStepped,
+    Commanded,
+    CorrespondentSeen,
+    EffectFailed,
+    Event,
+    IcmpErrorReceived,
+    Icmpv6Received,
+    LinkChanged,
+    MessageReceived,
+    RouterProbed,
+    SessionsCounted,
+)
+from sojourn.engines.base import TimerName
+from sojourn.engines.mip6_configuration import MnConfiguration
+from sojourn.engines.mn_anchors import MnAnchors
+from sojourn.engines.mn_correspondent import MnCorrespondent
+from sojourn.engines.mn_discovery import MnDiscovery
+from sojourn.engines.mn_movement import MnMovement
+from sojourn.engines.mn_registration import MnRegistration
+from sojourn.engines.mn_state import DIRECT, HomeEntry
+from sojourn.engines.retransmission import Key
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingErrorStatus,
+    BindingRefreshRequest,
+    BindingUpdate,
+    CareOfTest,
+    HomeTest,
+)
+from sojourn.wire.addresses import text
+from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
+from sojourn.wire.extensions.rfc6275_discovery import HomeAgentAddressDiscoveryReply, MobilePrefixAdvertisement
+from sojourn.wire.icmpv6 import RouterAdvertisement
+from sojourn.wire.mobility import MOBILITY_HEADER
+from sojourn.wire.units import SECOND, Instant, WallClock
+
+_PARAMETER_PROBLEM = 4
+_UNRECOGNISED_NEXT_HEADER = 1
+_UNRECOGNISED_OPTION = 2
+_REPAIR_AFTER = 1 * SECOND
+
+
+class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnchors):
+    """The engine of the role ``mn``. `seed`: octets that nobody can guess (see `entropy`)."""
+
+    def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
+        super().__init__(configuration, epoch, seed)
+        self.correspondents = {}
+        self._tests_sent = {}
+        self.anchored = {}
+
+    def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
+        """See `Engine.restore`. Nothing is kept: the first registration tells the home agent everything anew.
+
+        Until it is known where the node is, nothing leaves with a home address.
+        """
+        self._now = now
+        for entry in self.homes.values():
+            self._do(EnsureHomeBlock(entry.address))
+        return self._flush()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case MessageReceived():
+                self._on_message(event)
+            case Icmpv6Received():
+                self._on_icmpv6(event)
+            case LinkChanged():
+                self._on_link_changed(event)
+            case AddressChanged():
+                self._on_address_changed(event)
+            case RouterProbed():
+                self._on_router_probed(event)
+            case AddressProbed():
+                self._on_probed(event)
+            case CorrespondentSeen():
+                self._on_correspondent_seen(event)
+            case SessionsCounted(sessions):
+                self._on_sessions_counted(sessions)
+            case IcmpErrorReceived():
+                self._on_icmp_error(event)
+            case ClockStepped(epoch):
+                self._epoch = epoch
+            case EffectFailed():
+                self._on_effect_failed(event)
+            case Commanded(verb, arguments):
+                self._on_command(verb, arguments)
+            case _:
+                pass
+
+    def _on_message(self, event: MessageReceived) -> None:
+        match event.message:
+            case BindingAcknowledgement() as answer:
+                if not self._on_home_acknowledgement(event, answer):
+                    self._on_direct_acknowledgement(event, answer)
+            case HomeTest() | CareOfTest() as message:
+                self._on_test(event, message)
+            case BindingRefreshRequest():
+                self._on_refresh_request(event)
+            case BindingError() as error:
+                self._on_binding_error(event, error)
+            case HomeAgentSwitch() as message:
+                self._on_switch(event, message)
+            case message:
+                self._report("message-unexpected", source=event.source, type=type(message).__name__)
+
+    def _on_refresh_request(self, event: MessageReceived) -> None:
+        """11.7.4: of those only that have a binding."""
+        home = event.routed_to or event.destination
+        entry = self.homes.get(home)
+        if entry is not None and event.source == entry.agent and entry.bound(self._now):
+            self._register(entry)
+        else:
+            self._on_direct_refresh_request(event.source, home)
+
+    def _on_binding_error(self, event: MessageReceived, error: BindingError) -> None:
+        """11.3.6: from somebody that an update was sent to, or ignored."""
+        if error.status == BindingErrorStatus.UNKNOWN_MESSAGE_TYPE:
+            self._on_unsupported(event.source, "binding error 2")
+            return
+        entry = self.homes.get(error.home_address)
+        if entry is not None and entry.agent == event.source and entry.bound(self._now):
+            self._register(entry)  # the tunnel stays: nothing proves who sent the message
+        else:
+            self._on_unknown_binding(event.source, error.home_address)
+
+    def _on_icmpv6(self, event: Icmpv6Received) -> None:
+        match event.message:
+            case RouterAdvertisement() as advertisement:
+                self._on_advertisement(event, advertisement)
+            case HomeAgentAddressDiscoveryReply() as reply:
+                self._on_agents(reply)
+            case MobilePrefixAdvertisement() as advertisement:
+                self._on_prefixes(event, advertisement)
+            case _:
+                pass
+
+    def _on_icmp_error(self, event: IcmpErrorReceived) -> None:
+        """11.3.5: Parameter Problem, code 1, to a Mobility Header; code 2 is only written down."""
+        if event.type != _PARAMETER_PROBLEM:
+            return
+        if event.code == _UNRECOGNISED_NEXT_HEADER and event.protocol == MOBILITY_HEADER:
+            self._on_unsupported(event.destination, "no Mobility Header")
+        elif event.code == _UNRECOGNISED_OPTION:
+            self._report("home-address-option-unknown", correspondent=event.destination)
+
+    def _envelope(self, key: Key, update: BindingUpdate) -> SendMessage:
+        if key[0] == DIRECT:
+            return self._direct_envelope(self.correspondents[key[1], key[2]], update)
+        return self._home_envelope(self.homes[key[1]], key, update)
+
+    def _on_timer(self, name: TimerName) -> None:
+        kind, key = name
+        if kind == "request":
+            self._on_request_timer(key)
+        elif kind == "router":
+            self._on_router_silent(*key)
+        elif kind == "router-end":
+            self._lose_router(*key)
+        elif kind == "sessions":
+            self._check_sessions()
+        elif isinstance(key, tuple):
+            if key in self.correspondents:
+                self._on_direct_timer(kind, self.correspondents[key])
+        elif key in self.homes:
+            self._on_home_timer(kind, self.homes[key])
+            self._on_discovery_timer(kind, self.homes[key])
+
+    def _on_request_timer(self, key: Key) -> None:
+        if key[0] == DIRECT:
+            self._requests.due(key, self._now)
+        else:
+            self._on_request_due(self.homes[key[1]], key[0])
+
+    def _on_effect_failed(self, event: EffectFailed) -> None:
+        """The kernel refused. Without a tunnel nothing is sent; it is tried again with the next registration."""
+        effect = event.effect
+        self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
+        if isinstance(effect, EnsureReverseTunnel) and effect.home_address in self.homes:
+            entry = self.homes[effect.home_address]
+            entry.registered = None
+            self._do(EnsureHomeBlock(entry.address))
+            self._after(_REPAIR_AFTER, "again", entry.address)
+
+    # --- for people -----------------------------------------------------------------------------------------------
+
+    def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
+        """``register``: everything that was stopped begins again."""
+        if verb != "register":
+            self._report("command-unknown", verb=verb, arguments=len(arguments))
+            return
+        for entry in self.homes.values():
+            entry.stopped, entry.pause = "", 0
+        self._reconsider()
+        for entry in self.homes.values():
+            if entry.registered is None:
+                self._register(entry)
+
+    def show(self, topic: str, now: Instant) -> list[Row]:
+        """See `Engine.show`: ``bindings`` (home agents) and ``sessions`` (correspondent nodes)."""
+        if topic == "bindings":
+            return [self._home_row(entry, now) for entry in self.homes.values()]
+        if topic == "sessions":
+            return [
+                {
+                    "home": text(known.home),
+                    "correspondent": text(known.correspondent),
+                    "state": known.progress.value,
+                    "care_of": None if known.care_of is None else text(known.care_of),
+                    "lifetime": max(known.expires - now, 0) // SECOND,
+                }
+                for known in self.correspondents.values()
+            ]
+        return []
+
+    def _home_row(self, entry: HomeEntry, now: Instant) -> Row:
+        return {
+            "home": text(entry.address),
+            "agent": None if entry.agent is None else text(entry.agent),
+            "place": entry.place.value,
+            "care_of": None if entry.care_of is None else text(entry.care_of),
+            "registered": entry.registered is not None,
+            "local": entry.local,
+            "stopped": entry.stopped,
+            "lifetime": max(entry.expires - now, 0) // SECOND,
+        }

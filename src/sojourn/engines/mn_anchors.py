@@ -1,0 +1,87 @@
+"""Local home addresses at the anchors of visited networks (RFC 8818): one binding for each, while sessions use it.
+
+A router that says it is a home agent (flag H), with an address of its own in a prefix (flag R), anchors the addresses
+that the node makes of that prefix. New sessions use the address of the link where the node is, which is the nearest
+anchor's. When the node leaves, sessions that are left keep their address: it is registered with its anchor, with the
+key that all anchors know this node by, and looked after until nothing uses it.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import CountSessions, WithdrawHomeAddress, WithdrawReverseTunnel
+from sojourn.engines.mip6_configuration import Home
+from sojourn.engines.mn_state import HomeEntry, MnState, Place
+from sojourn.wire.addresses import Address, Prefix
+
+
+class MnAnchors(MnState):
+    """The mobile node as the one with several homes."""
+
+    anchored: dict[Address, Home]
+    """Addresses of the link where the node is, and was until now, with their anchors."""
+
+    def _on_place_known(self, interface: str, care_of: Address | None) -> None:
+        """What was made at an anchor and is not of the current link any more goes on as a local home address."""
+        if self.configuration.anchors is None:
+            return
+        here = self._anchored(interface)
+        for address, home in self.anchored.items():
+            if address not in here and address not in self.homes:
+                self._adopt(home)
+        if interface:
+            self.anchored = here
+        elif here or self.anchored:
+            self.anchored = {}
+
+    def _anchored(self, interface: str) -> dict[Address, Home]:
+        link = self.links.get(interface)
+        if link is None:
+            return {}
+        agents: dict[Prefix, Address] = {}
+        for router in link.routers.values():
+            agents.update(router.anchors)
+        return {
+            address: Home(address, known.prefix, agents[known.prefix], self.configuration.anchors)
+            for address, known in link.addresses.items()
+            if known.prefix in agents
+        }
+
+    def _adopt(self, home: Home) -> None:
+        local = [entry for entry in self.homes.values() if entry.local]
+        if len(local) >= self.configuration.anchors_max:
+            self._report("too-many-anchors", home=home.address)
+            return
+        entry = HomeEntry(home, home.home_agent, local=True)
+        entry.sequence = self._entropy.below(1 << 16)
+        self.homes[home.address] = entry
+        self._report("anchored", home=home.address, agent=home.home_agent)
+        self._check_sessions()
+
+    def _check_sessions(self) -> None:
+        """Now, and again as long as there are local home addresses."""
+        if any(entry.local for entry in self.homes.values()):
+            self._do(CountSessions())
+            self._after(self.configuration.session_check, "sessions", None)
+
+    def _on_sessions_counted(self, sessions: dict[Address, int]) -> None:
+        """Twice without a session, and the binding is not needed any more."""
+        for entry in [entry for entry in self.homes.values() if entry.local]:
+            if sessions.get(entry.address, 0) > 0:
+                entry.unused = False
+            elif not entry.unused:
+                entry.unused = True
+            elif entry.place is Place.AWAY and entry.bound(self._now):
+                self._leave(entry)
+            elif entry.place is not Place.HOME:
+                self._drop_local(entry)
+
+    def _drop_local(self, entry: HomeEntry) -> None:
+        """The address is given up."""
+        self._cancel_requests(entry)
+        kinds = ("again", "refresh", "expiry", "dhaad", "solicit", "solicit-later")
+        self._timers.stop_all((kind, entry.address) for kind in kinds)
+        self._forget_correspondents(entry)
+        self._do(WithdrawReverseTunnel(entry.address))
+        self._do(WithdrawHomeAddress(entry.address))
+        del self.homes[entry.address]
+        self._report("released", home=entry.address)

@@ -1,0 +1,350 @@
+"""A mobile node and its home agent: registration, refresh, de-registration, returning home (RFC 6275 11.5.5, 11.7)."""
+
+from __future__ import annotations
+
+from sojourn.core.effects import (
+    AnnounceAddress,
+    EnsureHomeAddress,
+    EnsureHomeBlock,
+    EnsureReverseTunnel,
+    EnsureUplink,
+    ProbeAddress,
+    WithdrawHomeAddress,
+    WithdrawReverseTunnel,
+    WithdrawUplink,
+)
+from sojourn.core.events import AddressProbed, MessageReceived
+from sojourn.engines.authentication import verified as authentic
+from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
+from sojourn.engines.mip6_request import LINK_LOCAL, defended
+from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingAcknowledgementFlags,
+    BindingRefreshAdvice,
+    Status,
+)
+from sojourn.wire.addresses import Address
+from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
+from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
+from sojourn.wire.units import MINUTE, SECOND, Duration, Instant
+
+REFRESH_AFTER = (4, 5)
+"""Of the granted lifetime."""
+_PAUSE_MIN: Duration = 30 * SECOND
+_PAUSE_MAX: Duration = 10 * MINUTE
+_FINAL = frozenset({Status.DUPLICATE_ADDRESS_DETECTION_FAILED, Status.MIPV6_AUTH_FAIL})
+"""After these nothing is asked for any more (RFC 6275 11.7.1, RFC 4285 5.3): somebody has to change something."""
+_ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
+"""After these one care-of address is registered (RFC 5648 5.8)."""
+_LOW = 0xFFFFFFFF
+_REFUSED = int(Status.REASON_UNSPECIFIED)
+
+
+class MnRegistration(MnState):
+    """The mobile node as the one that registers."""
+
+    # --- places -----------------------------------------------------------------------------------------------------
+
+    def _be_nowhere(self, entry: HomeEntry) -> None:
+        """No link: what is registered stays so, and there is nobody to be asked."""
+        if entry.place is not Place.NOWHERE:
+            entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
+            self._cancel_requests(entry)
+            self._on_moved(entry)
+            self._do(EnsureHomeBlock(entry.address))
+
+    def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
+        """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
+        ways = self._ways(entry)
+        if entry.place is Place.AWAY and entry.care_of == care_of and entry.ways == ways:
+            return
+        entry.ways = ways
+        if entry.place is not Place.AWAY:
+            self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
+        entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
+        self._timers.stop(("again", entry.address))
+        self._register(entry)
+
+    def _ways(self, entry: HomeEntry) -> tuple[Address, ...]:
+        """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
+        if entry.single:
+            return ()
+        return tuple(way for way in self.ways if not entry.home.prefix.covers(way))
+
+    def _be_home(self, entry: HomeEntry, interface: str) -> None:
+        """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
+        if entry.place in (Place.HOME, Place.RETURNING) and entry.interface == interface:
+            return
+        came_from = entry.place
+        entry.interface, entry.care_of = interface, None
+        entry.arrived = entry.contested = False
+        self._cancel_requests(entry)
+        self._on_moved(entry)
+        self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
+        if entry.agent is not None and (entry.bound(self._now) or came_from is Place.AWAY):
+            self._return(entry)
+        else:
+            entry.place = Place.HOME
+            self._do(ProbeAddress(interface, entry.address))
+
+    def _return(self, entry: HomeEntry) -> None:
+        """Tell the home agent, from the home address itself."""
+        entry.place = Place.RETURNING
+        self._do(WithdrawReverseTunnel(entry.address))
+        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+        self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
+
+    def _on_probed(self, event: AddressProbed) -> None:
+        """Duplicate Address Detection of a home address that is taken up at home without a binding.
+
+        Who has it may be the home agent, for a binding of an earlier life of this node.
+        """
+        entry = self.homes.get(event.address)
+        if entry is None or entry.place is not Place.HOME or entry.interface != event.interface:
+            return
+        if not event.duplicate:
+            self._arrive_home(entry)
+        elif entry.agent is not None and not entry.contested:
+            entry.contested = True
+            self._return(entry)
+        else:
+            self._stop(entry, "somebody has the home address")
+
+    def _arrive_home(self, entry: HomeEntry) -> None:
+        entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
+        self._do(WithdrawReverseTunnel(entry.address))
+        for network in entry.home.networks:
+            self._do(WithdrawUplink(network))
+        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+        for address in defended(entry.address, LINK_LOCAL if entry.home.link_local else 0):
+            self._do(AnnounceAddress(entry.interface, address))
+        self._report("home", home=entry.address)
+        self._on_home(entry)
+        self._reconsider()
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def _register(self, entry: HomeEntry) -> None:
+        """Ask the home agent, which may have to be found. A tunnel that there is moves with the request (11.6.3)."""
+        if entry.place is not Place.AWAY or entry.care_of is None:
+            return
+        if entry.valid_until <= self._now:
+            self._stop(entry, "the home prefix is not valid any more")
+            return
+        if entry.agent is None:
+            self._do(EnsureHomeBlock(entry.address))
+            self._discover(entry)
+            return
+        bound = entry.bound(self._now)
+        self._cancel_requests(entry)
+        entry.asked = self._lifetime(entry)
+        update = self._home_update(entry, entry.asked)
+        patience = 0 if bound else self.configuration.initial_bindack_timeout_first_reg
+        self._requests.start(self._key(entry, AGAIN if bound else FIRST), update, self._now, patience=patience)
+        if bound:
+            self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+        else:
+            self._do(EnsureHomeBlock(entry.address))
+        self._on_moved(entry)
+
+    def _leave(self, entry: HomeEntry) -> None:
+        """End the binding from abroad: the home agent goes out of service, or the address is not in use any more."""
+        self._cancel_requests(entry)
+        self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
+        self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
+
+    def _on_request_due(self, entry: HomeEntry, purpose: str) -> None:
+        """11.7.1: who does not answer for so long may be dead, and another one of the home link may not."""
+        key = self._key(entry, purpose)
+        self._requests.due(key, self._now)
+        outstanding = self._requests.get(key)
+        if outstanding is None or outstanding.timeout < MAX_BINDACK_TIMEOUT:
+            return
+        if purpose == LEAVE:
+            self._requests.cancel(key)
+            self._left(entry, existed=False)
+        elif entry.agents or entry.home.home_agent is None:
+            self._requests.cancel(key)
+            self._report("home-agent-silent", home=entry.address, agent=entry.agent)
+            self._next_agent(entry)
+
+    def _next_agent(self, entry: HomeEntry) -> None:
+        """The next of those that were found; when there is none, look for some."""
+        entry.expires, entry.registered = 0, None
+        if entry.agents:
+            entry.agent, entry.agents = entry.agents[0], entry.agents[1:]
+        else:
+            entry.agent = None if entry.dismissed else entry.home.home_agent
+        entry.dismissed = False
+        self._register(entry)
+
+    # --- answers (RFC 6275 11.7.3) ----------------------------------------------------------------------------------
+
+    def _on_home_acknowledgement(self, event: MessageReceived, answer: BindingAcknowledgement) -> bool:
+        """Whether it is one of a home agent."""
+        home = event.routed_to or event.destination
+        entry = self.homes.get(home)
+        if entry is None or event.source != entry.agent:
+            return False
+        purpose = next((kind for kind in (FIRST, AGAIN, LEAVE) if self._requests.get(self._key(entry, kind))), None)
+        if purpose is None or not self._is_authentic(entry, event, answer):
+            self._report("acknowledgement-discarded", source=event.source)
+            return True
+        key = self._key(entry, purpose)
+        outstanding = self._requests.get(key)
+        assert outstanding is not None
+        sent = outstanding.sent if outstanding.sent >= 0 else self._now
+        if answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
+            self._requests.cancel(key)
+            entry.sequence = answer.sequence
+            self._repeat(entry, purpose)
+        elif self._requests.answered(key, answer.sequence, self._now) is None:
+            self._report("acknowledgement-discarded", source=event.source)
+        elif answer.status == Status.MIPV6_ID_MISMATCH:
+            self._adjust_clock(entry, answer)
+            self._repeat(entry, purpose)
+        elif purpose == LEAVE:
+            self._left(entry, existed=answer.status < _REFUSED)
+        elif answer.status < _REFUSED:
+            self._on_registered(entry, answer, sent)
+        else:
+            self._on_refused(entry, answer)
+        return True
+
+    def _is_authentic(self, entry: HomeEntry, event: MessageReceived, answer: BindingAcknowledgement) -> bool:
+        """RFC 4285 5.1.1, 6: signed for where the node is now, in answer to what it sent."""
+        association = entry.home.association
+        if association is None:
+            return True
+        care_of = entry.address if entry.place is Place.RETURNING or entry.care_of is None else entry.care_of
+        if not authentic(answer, event.octets, association, care_of, entry.address):
+            return False
+        stamp = answer.first(MobilityMessageReplayProtection)
+        if not association.replay_protection or answer.status == Status.MIPV6_MESG_ID_REQD:
+            return True
+        if answer.status == Status.MIPV6_ID_MISMATCH:
+            return stamp is not None and any((stamp.timestamp ^ sent) & _LOW == 0 for sent in entry.stamps)
+        return stamp is not None and stamp.timestamp in entry.stamps
+
+    def _adjust_clock(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
+        """RFC 4285 6: the home agent's seconds count."""
+        told = answer.first(MobilityMessageReplayProtection)
+        if told is not None:
+            entry.clock = told.wall_clock - self._epoch - self._now
+            self._report("clock-adjusted", home=entry.address, seconds=entry.clock // SECOND)
+
+    def _repeat(self, entry: HomeEntry, purpose: str) -> None:
+        if purpose == LEAVE:
+            self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
+        else:
+            self._register(entry)
+
+    def _on_registered(self, entry: HomeEntry, answer: BindingAcknowledgement, sent: Instant) -> None:
+        """11.7.3: the lifetime counts from when it was asked for."""
+        if entry.home.router and not answer.flags & BindingAcknowledgementFlags.R:
+            self._report("registration-refused", home=entry.address, status=answer.status, reason="no mobile routers")
+            self._leave(entry)  # RFC 3963 5.3: it is not used as by a plain node
+            return
+        assert entry.agent is not None
+        assert entry.care_of is not None
+        granted = min(answer.lifetime, entry.asked)
+        new = entry.registered != entry.care_of
+        entry.expires, entry.registered, entry.pause = sent + granted, entry.care_of, 0
+        advice = answer.first(BindingRefreshAdvice)
+        interval = min(granted, advice.interval) if advice is not None and advice.interval else granted
+        self._timers.start(("refresh", entry.address), sent + interval * REFRESH_AFTER[0] // REFRESH_AFTER[1])
+        self._timers.start(("expiry", entry.address), entry.expires)
+        if new:
+            self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            for network in entry.home.networks:
+                self._do(EnsureUplink(network, entry.agent))
+            self._report("registered", home=entry.address, agent=entry.agent, care_of=entry.care_of)
+        if answer.status == Status.ACCEPTED_BUT_PREFIX_DISCOVERY_NECESSARY:
+            self._solicit_prefixes(entry)
+        self._on_reachable(entry)
+
+    def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
+        """No tunnel without a binding, and no hurry to ask the same again."""
+        self._report("registration-refused", home=entry.address, status=answer.status, agent=entry.agent)
+        if answer.status in _ONE_ONLY and entry.ways:
+            entry.ways, entry.single = (), True
+            self._register(entry)
+        elif answer.status in _FINAL:
+            self._stop(entry, f"status {answer.status}")
+        else:
+            self._give_up(entry)
+
+    def _give_up(self, entry: HomeEntry) -> None:
+        """This home agent does not want: another one, or the same after a pause."""
+        entry.expires, entry.registered = 0, None
+        self._do(EnsureHomeBlock(entry.address))
+        if entry.agents:
+            self._next_agent(entry)
+            return
+        entry.pause = min(max(2 * entry.pause, _PAUSE_MIN), _PAUSE_MAX)
+        self._after(entry.pause, "again", entry.address)
+
+    def _stop(self, entry: HomeEntry, why: str) -> None:
+        entry.stopped, entry.expires, entry.registered = why, 0, None
+        entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
+        self._cancel_requests(entry)
+        self._on_moved(entry)
+        self._do(EnsureHomeBlock(entry.address))
+        self._do(WithdrawHomeAddress(entry.address))
+        self._report("stopped", home=entry.address, reason=why)
+
+    def _left(self, entry: HomeEntry, existed: bool) -> None:
+        """The binding is gone, or as good as that (133: there was none)."""
+        entry.expires, entry.registered = 0, None
+        self._timers.stop_all((kind, entry.address) for kind in ("refresh", "expiry"))
+        if entry.place is Place.RETURNING and entry.contested and not existed:
+            self._stop(entry, "somebody has the home address")
+        elif entry.place is Place.RETURNING:
+            self._arrive_home(entry)
+        elif entry.local:
+            self._drop_local(entry)
+        elif entry.dismissed:
+            self._next_agent(entry)
+        else:
+            self._give_up(entry)
+
+    # --- what else a home agent says --------------------------------------------------------------------------------
+
+    def _on_switch(self, event: MessageReceived, message: HomeAgentSwitch) -> None:
+        """RFC 5142 6: leave this home agent, for one of those that it names."""
+        entry = self.homes.get(event.routed_to or b"")
+        if entry is None or event.source != entry.agent or entry.care_of is None or not entry.bound(self._now):
+            self._report("message-unexpected", source=event.source, type="HomeAgentSwitch")
+            return
+        if not self._is_switch_authentic(entry, event, message):
+            self._report("switch-discarded", source=event.source)
+            return
+        entry.agents = tuple(agent for agent in message.addresses if agent != entry.agent)
+        entry.dismissed = True
+        self._report("switched", home=entry.address, agents=len(entry.agents))
+        self._leave(entry)
+
+    def _is_switch_authentic(self, entry: HomeEntry, event: MessageReceived, message: HomeAgentSwitch) -> bool:
+        """Signed as an acknowledgement is, now, and not before (see `ha_switch`)."""
+        association, care_of = entry.home.association, entry.care_of
+        if association is None or care_of is None:
+            return association is None
+        if not authentic(message, event.octets, association, care_of, entry.address):
+            return False
+        if not association.replay_protection:
+            return True
+        stamp = message.first(MobilityMessageReplayProtection)
+        if stamp is None or stamp.timestamp <= entry.switch_stamp:
+            return False
+        entry.switch_stamp = stamp.timestamp
+        return abs(stamp.wall_clock - self._epoch - self._now - entry.clock) <= association.close_enough
+
+    def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
+        if kind in ("refresh", "again"):
+            self._register(entry)
+        elif kind == "expiry":
+            entry.expires, entry.registered = 0, None
+            if entry.place is Place.AWAY:
+                self._report("binding-expired", home=entry.address)
+                self._register(entry)
