@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sojourn.core.effects import EnsureCareOfRoute, EnsureReverseTunnel, EnsureTunnel, Report, SendMessage
+from sojourn.core.effects import EnsureTunnel, Report, SendMessage
 from sojourn.core.events import (
     AddressProbed,
     Commanded,
@@ -24,6 +24,7 @@ from sojourn.core.events import (
     SessionsCounted,
     TrafficCounted,
 )
+from sojourn.core.mobile_effects import EnsureCareOfRoute, EnsureReverseTunnel
 from sojourn.wire import MESSAGES, BindingError, BindingUpdate, DecodeError, NonceIndices, decode, encode
 from sojourn.wire.addresses import Address, Prefix, address
 from sojourn.wire.icmpv6 import decode_icmpv6

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core.effects import EnsureTunnel, EnsureTunnelEnd, StoreBinding, WithdrawTunnelEnd
+from sojourn.core.effects import EnsureTunnel, StoreBinding
+from sojourn.core.mobile_effects import EnsureTunnelEnd, WithdrawTunnelEnd
 from sojourn.engines.ha import HomeAgent
 from sojourn.wire import AlternateCareOfAddress, BindingAcknowledgement, BindingUpdate, MobilityOption
 from sojourn.wire.addresses import address

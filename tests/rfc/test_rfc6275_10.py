@@ -6,18 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sojourn.core.effects import (
-    EnsurePrefix,
-    EnsureProxyNeighbour,
-    EnsureTunnel,
-    ProbeAddress,
-    SendMessage,
-    StoreBinding,
-    WithdrawPrefix,
-    WithdrawProxyNeighbour,
-    WithdrawSlot,
-)
+from sojourn.core.effects import EnsurePrefix, EnsureTunnel, SendMessage, StoreBinding, WithdrawPrefix, WithdrawSlot
 from sojourn.core.events import Commanded, HomeAddressRefused, MessageReceived
+from sojourn.core.mobile_effects import EnsureProxyNeighbour, ProbeAddress, WithdrawProxyNeighbour
 from sojourn.engines.ha import HomeAgent
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.wire import (

@@ -6,15 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from sojourn.core.effects import (
-    AnnounceAddress,
-    EnsureReverseTunnel,
-    ProbeAddress,
-    ProbeRouter,
-    Report,
-    SendIcmpv6,
-    SendMessage,
-)
+from sojourn.core.effects import Report, SendMessage
 from sojourn.core.events import (
     AddressChanged,
     Commanded,
@@ -23,6 +15,7 @@ from sojourn.core.events import (
     MessageReceived,
     RouterProbed,
 )
+from sojourn.core.mobile_effects import AnnounceAddress, EnsureReverseTunnel, ProbeAddress, ProbeRouter, SendIcmpv6
 from sojourn.engines.authentication import signed
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.wire import (

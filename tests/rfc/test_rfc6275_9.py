@@ -7,7 +7,7 @@ from hmac import digest
 
 import pytest
 
-from sojourn.core.effects import CountTraffic, EnsureCareOfRoute, SendMessage, WithdrawCareOfRoute
+from sojourn.core.effects import CountTraffic, SendMessage
 from sojourn.core.events import (
     EffectFailed,
     Event,
@@ -16,6 +16,7 @@ from sojourn.core.events import (
     MessageReceived,
     TrafficCounted,
 )
+from sojourn.core.mobile_effects import EnsureCareOfRoute, WithdrawCareOfRoute
 from sojourn.engines.cn import CorrespondentNode
 from sojourn.engines.mip6_configuration import CnConfiguration
 from sojourn.engines.return_routability import signed

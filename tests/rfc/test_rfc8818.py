@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sojourn.core.effects import EnsureHomeAddress, EnsureUplink, WithdrawHomeAddress, WithdrawUplink
+from sojourn.core.effects import EnsureUplink, WithdrawUplink
 from sojourn.core.events import Icmpv6Received
+from sojourn.core.mobile_effects import EnsureHomeAddress, WithdrawHomeAddress
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.wire import BindingAcknowledgement, BindingUpdate
 from sojourn.wire.addresses import Address, address, prefix

@@ -11,25 +11,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from sojourn.core.effects import (
-    AdvertisedPrefix,
-    CountSessions,
-    CountTraffic,
-    Effect,
-    EnsureCareOfRoute,
-    EnsureHomeAddress,
-    EnsureHomeBlock,
-    EnsureReverseTunnel,
-    EnsureRouteOptimisation,
-    ProbeAddress,
-    ProbeRouter,
-    SendIcmpv6,
-    SendMessage,
-    WithdrawCareOfRoute,
-    WithdrawHomeAddress,
-    WithdrawReverseTunnel,
-    WithdrawRouteOptimisation,
-)
+from sojourn.core.effects import AdvertisedPrefix, CountTraffic, Effect, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import (
     AddressChanged,
@@ -43,6 +25,21 @@ from sojourn.core.events import (
     RouterProbed,
     SessionsCounted,
     TrafficCounted,
+)
+from sojourn.core.mobile_effects import (
+    CountSessions,
+    EnsureCareOfRoute,
+    EnsureHomeAddress,
+    EnsureHomeBlock,
+    EnsureReverseTunnel,
+    EnsureRouteOptimisation,
+    ProbeAddress,
+    ProbeRouter,
+    SendIcmpv6,
+    WithdrawCareOfRoute,
+    WithdrawHomeAddress,
+    WithdrawReverseTunnel,
+    WithdrawRouteOptimisation,
 )
 from sojourn.engines.cn import CorrespondentNode
 from sojourn.engines.ha import HomeAgent

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from sojourn.core.effects import AdvertisedPrefix, Effect, ProbeAddress, Report, SendIcmpv6, SendMessage
+from sojourn.core.effects import AdvertisedPrefix, Effect, Report, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import AddressProbed, Event, Icmpv6Received, MessageReceived
+from sojourn.core.mobile_effects import ProbeAddress, SendIcmpv6
 from sojourn.engines.authentication import signed
 from sojourn.engines.ha import HomeAgent
 from sojourn.engines.mip6_configuration import Association, HaConfiguration, HomeNode

@@ -12,8 +12,9 @@ Options: anchors  lifetime=40s  agents=2  plain (a correspondent node without mo
 
 from __future__ import annotations
 
-from sojourn.core.effects import CountSessions, CountTraffic, DeleteBinding, Effect, Report, SendIcmpv6, SendMessage
+from sojourn.core.effects import CountTraffic, DeleteBinding, Effect, Report, SendMessage
 from sojourn.core.events import Commanded
+from sojourn.core.mobile_effects import CountSessions, SendIcmpv6
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import MILLISECOND, SECOND, Duration

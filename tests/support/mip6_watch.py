@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from sojourn.core.effects import (
-    Report,
-    SendIcmpv6,
-    SendMessage,
-)
+from sojourn.core.effects import Report, SendMessage
 from sojourn.core.events import (
     MessageReceived,
 )
+from sojourn.core.mobile_effects import SendIcmpv6
 from sojourn.engines.authentication import signed
 from sojourn.wire import (
     BindingAcknowledgement,

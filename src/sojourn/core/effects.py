@@ -20,11 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from sojourn.core.mobile_effects import MobileEffect
 from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import Duration
 
 if TYPE_CHECKING:
-    from sojourn.wire.icmpv6 import Icmpv6Message
     from sojourn.wire.mobility import MobilityMessage
 
 
@@ -387,160 +387,6 @@ class DeleteBinding:
     key: bytes
 
 
-# --- Mobile IPv6 (RFC 6275) ---------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class SendIcmpv6:
-    """Send an ICMPv6 message; one without an interface takes the way that its addresses have."""
-
-    message: Icmpv6Message
-    source: Address
-    """Unspecified: the host's choice."""
-    destination: Address
-    interface: str = ""
-    home_address: Address | None = None
-    """As in `SendMessage`."""
-    routed_to: Address | None = None
-    """As in `SendMessage`."""
-
-
-@dataclass(slots=True)
-class ProbeAddress:
-    """Duplicate Address Detection for an address that we do not have yet; answered by the event `AddressProbed`."""
-
-    interface: str
-    address: Address
-
-
-@dataclass(slots=True)
-class EnsureProxyNeighbour:
-    """This home agent answers for `address` on the home link, and said so to all nodes there (RFC 6275 10.4.1)."""
-
-    interface: str
-    address: Address
-
-
-@dataclass(slots=True)
-class WithdrawProxyNeighbour:
-    """This home agent answers for `address` no longer."""
-
-    interface: str
-    address: Address
-
-
-@dataclass(slots=True)
-class EnsureTunnelEnd:
-    """Packets of the slot's node that come through a tunnel from `remote` are taken, wherever the slot points to."""
-
-    slot: int
-    remote: Address
-
-
-@dataclass(slots=True)
-class WithdrawTunnelEnd:
-    """Those are taken no longer, unless the slot points there."""
-
-    slot: int
-    remote: Address
-
-
-@dataclass(slots=True)
-class EnsureCareOfRoute:
-    """Packets to `home_address` go to `care_of_address` with a type 2 routing header, and packets with that Home
-    Address option are taken from there alone (RFC 6275 9.3)."""
-
-    home_address: Address
-    care_of_address: Address
-
-
-@dataclass(slots=True)
-class WithdrawCareOfRoute:
-    """Packets to `home_address` go there; nobody may use it in a Home Address option."""
-
-    home_address: Address
-
-
-@dataclass(slots=True)
-class EnsureHomeAddress:
-    """`address` is one of this host, without Duplicate Address Detection: on `interface`, or, when that is empty,
-    on no link at all. New connections use it if it is `preferred`; others go on in any case."""
-
-    address: Address
-    interface: str
-    preferred: bool
-
-
-@dataclass(slots=True)
-class WithdrawHomeAddress:
-    """`address` is no address of this host."""
-
-    address: Address
-
-
-@dataclass(slots=True)
-class AnnounceAddress:
-    """Tell all nodes on the link, unasked, that `address` is here (RFC 6275 11.5.5)."""
-
-    interface: str
-    address: Address
-
-
-@dataclass(slots=True)
-class EnsureReverseTunnel:
-    """Packets from `home_address` go through a tunnel from `care_of_address` to `home_agent`, and those that come out
-    of it are taken (RFC 6275 11.3.1)."""
-
-    home_address: Address
-    care_of_address: Address
-    home_agent: Address
-
-
-@dataclass(slots=True)
-class EnsureHomeBlock:
-    """Packets from `home_address` are dropped: there is no tunnel yet, and no other way may show them."""
-
-    home_address: Address
-
-
-@dataclass(slots=True)
-class WithdrawReverseTunnel:
-    """Packets from `home_address` take the way of all packets."""
-
-    home_address: Address
-
-
-@dataclass(slots=True)
-class EnsureRouteOptimisation:
-    """Packets from `home_address` to `correspondent` go directly, with a Home Address option, from `care_of_address`;
-    those with a type 2 routing header are taken (RFC 6275 11.3.1)."""
-
-    home_address: Address
-    correspondent: Address
-    care_of_address: Address
-
-
-@dataclass(slots=True)
-class WithdrawRouteOptimisation:
-    """Packets from `home_address` to `correspondent` take the tunnel."""
-
-    home_address: Address
-    correspondent: Address
-
-
-@dataclass(slots=True)
-class ProbeRouter:
-    """Ask whether a router is reachable both ways (RFC 4861 7.3); answered by the event `RouterProbed`."""
-
-    interface: str
-    router: Address
-
-
-@dataclass(slots=True)
-class CountSessions:
-    """Count the sockets of this host by their address; answered by the event `SessionsCounted`."""
-
-
 # --- for people ---------------------------------------------------------------------------------------------------
 
 
@@ -593,28 +439,5 @@ StoreEffect: TypeAlias = StoreBinding | DeleteBinding
 
 Question: TypeAlias = CountTraffic | CountQueue | ProbePath
 """What is answered with an event."""
-
-
-MobileEffect: TypeAlias = (
-    SendIcmpv6
-    | ProbeAddress
-    | EnsureProxyNeighbour
-    | WithdrawProxyNeighbour
-    | EnsureTunnelEnd
-    | WithdrawTunnelEnd
-    | EnsureCareOfRoute
-    | WithdrawCareOfRoute
-    | EnsureHomeAddress
-    | WithdrawHomeAddress
-    | AnnounceAddress
-    | EnsureReverseTunnel
-    | EnsureHomeBlock
-    | WithdrawReverseTunnel
-    | EnsureRouteOptimisation
-    | WithdrawRouteOptimisation
-    | ProbeRouter
-    | CountSessions
-)
-"""What a host of Mobile IPv6 carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""
 
 Effect: TypeAlias = SendMessage | ForwardingEffect | Question | AccessEffect | StoreEffect | MobileEffect | Report

@@ -9,15 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sojourn.core.effects import (
-    CountTraffic,
-    Effect,
-    EnsureCareOfRoute,
-    EnsureCounter,
-    SendMessage,
-    WithdrawCareOfRoute,
-    WithdrawCounter,
-)
+from sojourn.core.effects import CountTraffic, Effect, EnsureCounter, SendMessage, WithdrawCounter
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -28,6 +20,7 @@ from sojourn.core.events import (
     MessageReceived,
     TrafficCounted,
 )
+from sojourn.core.mobile_effects import EnsureCareOfRoute, WithdrawCareOfRoute
 from sojourn.engines.base import TimerName, TokenBucket
 from sojourn.engines.cn_nonces import Nonces
 from sojourn.engines.mip6_base import MobilityEngine

@@ -12,15 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import (
-    DeleteBinding,
-    Effect,
-    EnsurePrefix,
-    EnsureProxyNeighbour,
-    EnsureTunnel,
-    ProbeAddress,
-    StoreBinding,
-)
+from sojourn.core.effects import DeleteBinding, Effect, EnsurePrefix, EnsureTunnel, StoreBinding
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressProbed,
@@ -32,6 +24,7 @@ from sojourn.core.events import (
     Icmpv6Received,
     MessageReceived,
 )
+from sojourn.core.mobile_effects import EnsureProxyNeighbour, ProbeAddress
 from sojourn.engines.base import TimerName
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_prefixes import HaPrefixes

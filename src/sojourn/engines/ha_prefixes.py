@@ -5,8 +5,9 @@ Mobile Prefix Solicitations and Advertisements (RFC 6275 10.6), home agent addre
 
 from __future__ import annotations
 
-from sojourn.core.effects import AdvertisedPrefix, SendIcmpv6
+from sojourn.core.effects import AdvertisedPrefix
 from sojourn.core.events import Icmpv6Received
+from sojourn.core.mobile_effects import SendIcmpv6
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import PREFIX_ADV_RETRIES, PREFIX_ADV_TIMEOUT

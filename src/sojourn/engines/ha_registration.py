@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sojourn.core.effects import EnsureTunnel, ProbeAddress, SendMessage, WithdrawPrefix, WithdrawProxyNeighbour
+from sojourn.core.effects import EnsureTunnel, SendMessage, WithdrawPrefix
 from sojourn.core.events import AddressProbed, MessageReceived
+from sojourn.core.mobile_effects import ProbeAddress, WithdrawProxyNeighbour
 from sojourn.engines.authentication import mn_ha_option, signed, verified
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_multiple import Ways, best, changed, copies, ended

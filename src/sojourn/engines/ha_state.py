@@ -6,15 +6,12 @@ from sojourn.core.effects import (
     AdvertisedPrefix,
     DeleteBinding,
     EnsurePrefix,
-    EnsureProxyNeighbour,
     EnsureTunnel,
-    EnsureTunnelEnd,
     StoreBinding,
     WithdrawPrefix,
-    WithdrawProxyNeighbour,
     WithdrawSlot,
-    WithdrawTunnelEnd,
 )
+from sojourn.core.mobile_effects import EnsureProxyNeighbour, EnsureTunnelEnd, WithdrawProxyNeighbour, WithdrawTunnelEnd
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_multiple import Ways
 from sojourn.engines.home_agents import HomeAgentsList

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import Effect, EnsureHomeBlock, EnsureReverseTunnel, SendMessage
+from sojourn.core.effects import Effect, SendMessage
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressChanged,
@@ -29,6 +29,7 @@ from sojourn.core.events import (
     RouterProbed,
     SessionsCounted,
 )
+from sojourn.core.mobile_effects import EnsureHomeBlock, EnsureReverseTunnel
 from sojourn.engines.base import TimerName
 from sojourn.engines.mip6_configuration import MnConfiguration
 from sojourn.engines.mn_anchors import MnAnchors

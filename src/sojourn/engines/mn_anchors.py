@@ -8,7 +8,7 @@ key that all anchors know this node by, and looked after until nothing uses it.
 
 from __future__ import annotations
 
-from sojourn.core.effects import CountSessions, WithdrawHomeAddress, WithdrawReverseTunnel
+from sojourn.core.mobile_effects import CountSessions, WithdrawHomeAddress, WithdrawReverseTunnel
 from sojourn.engines.mip6_configuration import Home
 from sojourn.engines.mn_state import HomeEntry, MnState, Place
 from sojourn.wire.addresses import Address, Prefix

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from sojourn.core.effects import EnsureRouteOptimisation, SendMessage, WithdrawRouteOptimisation
+from sojourn.core.effects import SendMessage
 from sojourn.core.events import CorrespondentSeen, MessageReceived
+from sojourn.core.mobile_effects import EnsureRouteOptimisation, WithdrawRouteOptimisation
 from sojourn.core.sequence import following
 from sojourn.engines.mip6_configuration import (
     MAX_BINDACK_TIMEOUT,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sojourn.core.effects import SendIcmpv6
 from sojourn.core.events import Icmpv6Received
+from sojourn.core.mobile_effects import SendIcmpv6
 from sojourn.engines.home_agents import home_agents_anycast
 from sojourn.engines.mip6_configuration import (
     DHAAD_RETRIES,

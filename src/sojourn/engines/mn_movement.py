@@ -7,8 +7,8 @@ ask, not to move (11.5.1).
 
 from __future__ import annotations
 
-from sojourn.core.effects import ProbeRouter, SendIcmpv6
 from sojourn.core.events import AddressChanged, Icmpv6Received, LinkChanged, RouterProbed
+from sojourn.core.mobile_effects import ProbeRouter, SendIcmpv6
 from sojourn.engines.home_agents import router_address
 from sojourn.engines.mip6_request import routable
 from sojourn.engines.mn_state import CareOf, HomeEntry, Link, MnState, Router

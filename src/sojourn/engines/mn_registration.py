@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from sojourn.core.effects import (
+from sojourn.core.effects import EnsureUplink, WithdrawUplink
+from sojourn.core.events import AddressProbed, MessageReceived
+from sojourn.core.mobile_effects import (
     AnnounceAddress,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseTunnel,
-    EnsureUplink,
     ProbeAddress,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
-    WithdrawUplink,
 )
-from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.engines.authentication import verified as authentic
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended

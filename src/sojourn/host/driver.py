@@ -23,7 +23,6 @@ from sojourn.core.effects import (
     CountTraffic,
     DeleteBinding,
     Effect,
-    MobileEffect,
     ProbeNode,
     ProbePath,
     QueryListeners,
@@ -35,6 +34,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Engine
 from sojourn.core.events import ClockStepped, EffectFailed, Event, PathProbed, QueueCounted, TrafficCounted
+from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.repeats import Repeats
 from sojourn.stores.base import Store
