@@ -7,10 +7,16 @@ from itertools import pairwise
 
 import pytest
 
-from sojourn.core.effects import EnsureFlowToNode, EnsureQueue, EnsureTunnel
+from sojourn.core.effects import EnsureFlowToNode, EnsureQueue, EnsureTunnel, ProbePath
+from sojourn.engines.way_settings import (
+    LocalizedRoutingOfLma,
+    LocalizedRoutingOfMag,
+    UserPlaneOfLma,
+    UserPlaneOfMag,
+)
 from sojourn.wire import BindingUpdate, HandoffIndicator, HomeNetworkPrefix, MobileNodeIdentifier
 from sojourn.wire import MobileNodeLinkLayerIdentifier as LinkLayerIdentifier
-from sojourn.wire.addresses import prefix
+from sojourn.wire.addresses import address, prefix
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeCode as Code
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeFlags as AckFlags
@@ -198,6 +204,44 @@ def test_5_2_a_prefix_that_the_registration_does_not_confirm_must_be_withdrawn()
     lifetimes = {(one.prefix, one.valid > 0) for _, seen in domain.members["mag2"].advertised for one in seen.prefixes}
     assert (other, False) in lifetimes
     assert (home(0), True) in lifetimes
+
+
+def test_5_2_an_ipv4_home_address_that_the_registration_does_not_confirm_is_served_no_longer() -> None:
+    domain = served(lma={"ipv4_pool": prefix("::ffff:10.9.0.0/120")}, ipv4=True)
+    stray = prefix("::ffff:10.9.0.200/128")
+    told = (*context(), HomeNetworkPrefix.of(stray))
+    assert answer_to(domain, initiate(*told)) == Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    assert sorted(domain.at("mag2").anchored) == sorted(domain.entry().prefixes)
+    assert domain.plane("mag2").way(stray) is None
+
+
+# --- beside extensions ------------------------------------------------------------------------------------------------
+
+
+def test_nodes_that_met_directly_meet_at_their_anchor_while_one_is_handed_over() -> None:
+    """A way past the anchor leads to the access link, where the node is no more."""
+    pair = (node("mn1"), node("mn2"))
+    meeting = LocalizedRoutingOfMag((gateway(1), gateway(2)))
+    domain = served(lma={"localized_routing": LocalizedRoutingOfLma((pair,))}, localized_routing=meeting)
+    domain.attach("mn2", "mag1")
+    domain.run(SECOND)
+    assert domain.plane("mag1").state.shortcuts
+    expected(domain)
+    domain.run(10 * MILLISECOND)
+    domain.detach("mn1", "mag1")
+    assert domain.plane("mag1").state.shortcuts == {}
+
+
+def test_the_echo_is_asked_of_whoever_tunnels() -> None:
+    """With a user plane of its own (RFC 7389) that is not the LMA: its packets take another way."""
+    end = address("2001:db8:f:1::1")
+    domain = served(lma={"user_plane": UserPlaneOfLma(address=end)}, user_plane=UserPlaneOfMag(addresses=(end,)))
+    expected(domain)
+    domain.run(10 * MILLISECOND)
+    domain.roam("mn1", "mag1", "mag2", SECOND)
+    assert {effect.remote for _, _, effect in domain.effects if isinstance(effect, ProbePath)} == {end}
 
 
 # --- 6 ----------------------------------------------------------------------------------------------------------------

@@ -148,6 +148,7 @@ class PresenceProcedures(AccessState[S]):
         self._forget_listener(session)
         self._keep(session)
         self._report("detached", node=session.node, interface=session.interface)
+        self._departed(session)
         self._detached(session)
 
     def _keep_packets(self, session: S) -> None:
@@ -199,8 +200,11 @@ class PresenceProcedures(AccessState[S]):
         """It is on one of our links now."""
         raise NotImplementedError
 
+    def _departed(self, session: S) -> None:
+        """It left our link, wherever it is going to be."""
+
     def _detached(self, session: S) -> None:
-        """It left our link."""
+        """It left our link, and nobody takes over: who anchors it is told."""
         raise NotImplementedError
 
     def _give_late(self, session: S) -> bool:

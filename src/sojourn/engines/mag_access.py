@@ -220,10 +220,12 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
             if here and other is not newcomer:
                 self._detach(other)
 
-    def _detached(self, session: BindingUpdateListEntry) -> None:
-        """RFC 5213 6.9.1.4: the LMA is told; a visitor is nobody's business."""
+    def _departed(self, session: BindingUpdateListEntry) -> None:
         for extension in self.extensions:
             extension.departed(session)
+
+    def _detached(self, session: BindingUpdateListEntry) -> None:
+        """RFC 5213 6.9.1.4: the LMA is told; a visitor is nobody's business."""
         if session.visitor is None:
             self._deregister(session)
         else:
@@ -247,7 +249,13 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
         return session.home
 
     def _on_home_ipv4(self, session: BindingUpdateListEntry, home: Home | None) -> bool:
-        """Its default router is shown on its link, under the same address wherever it is."""
+        """Its default router is shown on its link, under the same address wherever it is.
+
+        An address that the gateway told which it left, and the LMA does not, ends (RFC 5949 5.2).
+        """
+        known = {one.address for one in (home, session.home) if one is not None}
+        for prefix in [one for one in session.anchored if one.is_ipv4 and one.address not in known]:
+            self._remove_foreign(session, prefix)
         if home == session.home:
             return False
         self._remove_home_ipv4(session)

@@ -25,7 +25,8 @@ class MagHandover(PreviousRouter[BindingUpdateListEntry], NewRouter[BindingUpdat
         return context_options(session.link_layer, tuple(session.anchored), session.lma, {})
 
     def _anchors_of(self, session: BindingUpdateListEntry, new: Address) -> set[Address]:
-        return {session.lma}
+        """Who tunnels to us, which may be the user plane of the LMA (RFC 7389)."""
+        return {self._tunnel_end(session)}
 
     def _over_here(self, session: BindingUpdateListEntry, peer: Address) -> None:
         """The LMA knows: nothing is de-registered."""
