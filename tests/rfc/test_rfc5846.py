@@ -36,7 +36,10 @@ UNKNOWN_HANDOVER = RevocationTrigger.INTER_MAG_HANDOVER_UNKNOWN
 def revoking(**more: object) -> ProxyDomain:
     """LMA and MAGs know revocation; mag1 may end all of its bindings. mn1 and mn2 are at mag1, mn3 at mag2."""
     domain = ProxyDomain(
-        lma={"revocation": RevocationSettings(authorized=((MAG1, gateway(1)),))},
+        lma={
+            "revocation": RevocationSettings(authorized=((MAG1, gateway(1)),)),
+            "ipv4_pool": prefix("10.9.0.0/24"),
+        },
         revocation=RevocationSettings(identity=MAG1),
         profiles=profiles(mn1="ann@example.net", mn2="bob@foo.example.net"),
         **more,  # type: ignore[arg-type]
@@ -258,6 +261,18 @@ def test_9_1_a_node_that_is_still_attached_is_not_given_up() -> None:
     assert [one.status for one in messages(domain, BindingRevocationAcknowledgement)] == [132]
     assert {domain.names[one.source] for one in domain.lma.cache.of(named("ann@example.net"))} == {"mag1", "mag2"}
     assert domain.at("mag1").confirmed
+
+
+def test_9_1_a_node_that_was_seen_with_no_address_is_asked_at_its_ipv4_home_address() -> None:
+    """A host of IPv4 alone answers nothing else."""
+    domain = moving(ipv4=True)
+    home = domain.at("mag1").home
+    asked: list[Address | None] = []
+    domain.on_probe = lambda name, probe: asked.append(probe.address)
+    domain.attach("mn4", "mag2")
+    domain.run(SECOND)
+    assert home is not None
+    assert asked == [home.address]
 
 
 def test_8_1_without_an_answer_there_is_a_session_more() -> None:

@@ -302,6 +302,16 @@ def test_commands_that_make_no_sense_are_refused(words: dict[str, str]) -> None:
     assert initiates(domain) == []
 
 
+def test_an_ipv4_home_address_is_not_moved() -> None:
+    domain, home = links(), prefix("10.9.0.2/32")
+    entry = domain.lma.cache.with_prefix(FIRST)
+    assert entry is not None
+    domain.lma.cache.change(entry, (*entry.prefixes, home))
+    move(domain, home)
+    assert domain.reported("lma", "command-unknown") == 1
+    assert initiates(domain) == []
+
+
 def test_moved_flows_are_bounded() -> None:
     domain = links(lma=FlowMobilityOfLma(most=1))
     move(domain)

@@ -89,7 +89,7 @@ class FlowMobility(LmaExtension):
         except (KeyError, ValueError):
             return False
         owner = self._role.cache.with_prefix(moved)
-        if owner is None:
+        if owner is None or moved.is_ipv4:  # the RFC moves home network prefixes
             return False
         if verb == "return-flow" or target == owner.link_layer:
             return self._return(moved, owner)

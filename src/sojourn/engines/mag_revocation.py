@@ -122,7 +122,7 @@ class MagRevocation(RevocationProcedure["MagRegistration"], MagExtension):
         for session in sessions:
             if session.presence is SERVED and session.node not in self._asked:
                 self._asked[session.node] = (message, source, self.now)
-                self._do(ProbeNode(session.interface, session.link_layer, session.address))
+                self._do(ProbeNode(session.interface, session.link_layer, self._role._known_address(session)))
                 self.wake(_LOOK, session.node)
 
     def on_timer(self, key: Any) -> None:
