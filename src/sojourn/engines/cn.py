@@ -44,8 +44,6 @@ from sojourn.wire import (
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import SECOND, Instant, WallClock
 
-_UNREACHABLE = 1
-"""ICMPv6 Destination Unreachable."""
 _PERSISTENT = 3
 """So many of these for one care-of address end its binding (RFC 6275 9.3.4)."""
 _REFRESH_PART = 8

@@ -34,7 +34,7 @@ from sojourn.lab.live import Stage, View, make_view
 from sojourn.lab.plain_services import PlainServices
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
-from sojourn.lab.stock_hosts import Connection, EchoServer, IpAddress, StockHost, missing, second_link, until
+from sojourn.lab.stock_hosts import Connection, EchoServer, IpAddress, StockHost, missing, until
 from sojourn.lab.topology import Topology, load
 
 IpNetwork: TypeAlias = IPv4Network | IPv6Network
@@ -151,7 +151,6 @@ def _equipped(lab: Lab) -> Iterator[dict[int, IpAddress]]:
     route_ipv4(lab, networks)
     add_address(server.namespace, server.ends["to-core"].index, str(SERVER_IPV4), 32)
     addresses: dict[int, IpAddress] = {6: IPv6Address(lab.topology.address("server")), 4: SERVER_IPV4}
-    second_link(lab, "multi", "multi-b")
     with PlainServices(lab, "plain", _PLAIN_IPV4), EchoServer(server.namespace, list(addresses.values())):
         yield addresses
 
@@ -167,7 +166,7 @@ class _Tour:
             "slaac": [StockHost(lab, "slaac", directory)],
             "dhcpv6": [StockHost(lab, "dhcpv6", directory, asks="-6")],
             "ipv4": [StockHost(lab, "ipv4", directory, asks="-4")],
-            "multi": [StockHost(lab, "multi", directory), StockHost(lab, "multi", directory, port="multi-b")],
+            "multi": [StockHost(lab, "multi", directory), StockHost(lab, "multi", directory, port="multi/2")],
         }
         self._servers = {host: servers[4 if host == "ipv4" else 6] for host in HOSTS}
         self._open: dict[str, list[Connection]] = {host: [] for host in HOSTS}

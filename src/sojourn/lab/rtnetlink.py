@@ -104,11 +104,6 @@ class RouteNetlink:
             body += attribute(IFLA_MTU, struct.pack("=I", mtu))
         self.request(RTM_SETLINK, 0, body)
 
-    def move_link(self, index: int, descriptor: int, name: str) -> None:
-        """Into the network namespace of `descriptor`, under another name; it is down then."""
-        body = _LINK.pack(0, 0, index, 0, IFF_UP) + attribute(IFLA_NET_NS_FD, struct.pack("=i", descriptor))
-        self.request(RTM_SETLINK, 0, body + attribute(IFLA_IFNAME, name.encode() + b"\0"))
-
     def set_learning(self, port: int, learns: bool) -> None:
         """Whether a bridge remembers which stations it hears on `port`."""
         body = _LINK.pack(socket.AF_BRIDGE, 0, port, 0, 0)

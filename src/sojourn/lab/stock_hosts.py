@@ -24,7 +24,6 @@ from typing import TypeAlias
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.namespaces import NetworkNamespace
-from sojourn.lab.rtnetlink import RouteNetlink
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -68,7 +67,7 @@ class StockHost:
     """One interface of a host of a lab; `asks` is "" for SLAAC, or the option of dhclient for its family."""
 
     def __init__(self, lab: Lab, name: str, directory: Path, *, asks: str = "", port: str = "") -> None:
-        """`port` names the lab's host whose link this is, when it is the second one (`second_link`)."""
+        """`port` is what the air calls its second link, ``HOST/2``, when it is that one."""
         self.name = name
         self.interface = "wlan1" if port else "wlan0"
         self.port = port or name
@@ -147,21 +146,6 @@ class StockHost:
     def connect(self, server: IpAddress) -> Connection:
         """A connection of a user of this interface, from whatever address the kernel chooses. Raises OSError."""
         return Connection(self._namespace, server, self.interface)
-
-
-def second_link(lab: Lab, host: str, other: str) -> None:
-    """The link of the host `other` becomes ``wlan1`` of `host`; in the air it keeps its name. Raises OSError."""
-    end = lab.nodes[other].ends["wlan0"]
-    netlink = RouteNetlink(lab.nodes[other].namespace)
-    try:
-        netlink.move_link(end.index, lab.nodes[host].namespace.descriptor, "wlan1")
-    finally:
-        netlink.close()
-    netlink = RouteNetlink(lab.nodes[host].namespace)
-    try:
-        netlink.set_link(end.index, up=True)
-    finally:
-        netlink.close()
 
 
 class Connection:

@@ -397,7 +397,7 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
-            yield f"{key}.settings", "expected on access routers, cmd and LMAs only"
+            yield f"{key}.settings", "expected on access routers, MAGs, cmd and LMAs only"
         if node.at is not None and node.at not in topology.access_routers:
             yield f"{key}.at", _expected_access_router(topology, node.at)
     if topology.mobility:
