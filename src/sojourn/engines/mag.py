@@ -4,7 +4,7 @@ It detects nodes on its access links, registers them with their LMA, and shows e
 home prefixes, one and the same router. What nodes send goes to the LMA in a tunnel, and what they get comes from there.
 
 Nodes come and go in `access_presence` and `mag_access`; asking and understanding answers is in `gateway_registration`,
-which a MAAR shares. DHCP is in `mag_dhcp` (RFC 5213 6.11, RFC 5844 3.4), fast handovers are in `mag_handover` (RFC 5949).
+which a MAAR shares. DHCP is in `mag_dhcp` (RFC 5213 6.11, RFC 5844 3.4), fast handovers in `mag_handover` (RFC 5949).
 Left out: signalling and tunnels over IPv4 (RFC 5844 4), IPsec (the operator's).
 """
 
