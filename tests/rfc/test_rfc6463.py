@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.core.events import HandoverExpected
 from sojourn.engines.configuration import Gateway
 from sojourn.engines.extension_settings import RedirectSettings, RevocationSettings
 from sojourn.wire import (
@@ -18,7 +19,7 @@ from sojourn.wire.extensions.rfc6463 import Redirect, RedirectCapability
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.pmip import HOME, HOME2, HOME3, LMA, LMA2, LMA3, ProxyDomain, gateway, request, status_of
 from support.pmip_extensions import STRANGER, command, messages
-from support.table import node
+from support.table import HOSTS, node
 
 ANCHORS = (LMA2, LMA3)
 
@@ -68,6 +69,23 @@ def test_5_3_2_figure_3_the_messages_of_an_assignment() -> None:
     assert passed.options == (*kept, AlternateCareOfAddress(gateway(1)))
     assert final.options == (Redirect.of(anchor), *answer.options)
     assert (final.status, final.sequence, final.lifetime) == (0, update.sequence, answer.lifetime)
+
+
+@pytest.mark.parametrize("phase", ["predictive", "reactive"])
+def test_5_2_packets_go_to_the_assigned_anchor_after_a_fast_handover_too(phase: str) -> None:
+    """Reactive: the gateway hears the prefixes from the one before (RFC 5949), and then whose they are."""
+    domain = attached(redirecting(handovers=8))
+    (served,) = domain.at("mag1").anchored
+    if phase == "predictive":
+        domain.event("mag1", HandoverExpected(HOSTS["mn1"], gateway(2)))
+        domain.run(10 * MILLISECOND)
+        domain.detach("mn1", "mag1")
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    session = domain.at("mag2")
+    assert session.anchored == {served: session.lma}
+    assert domain.plane("mag2").state.uplinks == {served: session.lma}
+    assert session.lma in ANCHORS
 
 
 def test_5_2_the_session_is_with_the_other_anchor_from_then_on() -> None:

@@ -57,6 +57,8 @@ class MagRedirect(MagExtension):
         if anchor is not None:
             self._report("redirected", node=session.node, anchor=anchor)
             session.lma = anchor
+            if session.anchored:  # a fast handover brought prefixes along, and they go to whom was asked
+                self._role._reassert(session)
 
     def expired(self, session: BindingUpdateListEntry) -> None:
         """The assigned LMA is gone: the one that assigned it knows better."""
