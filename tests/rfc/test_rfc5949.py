@@ -14,7 +14,7 @@ from sojourn.engines.way_settings import (
     UserPlaneOfLma,
     UserPlaneOfMag,
 )
-from sojourn.wire import BindingUpdate, HandoffIndicator, HomeNetworkPrefix, MobileNodeIdentifier
+from sojourn.wire import BindingUpdate, HandoffIndicator, HomeNetworkPrefix, MobileNodeIdentifier, Timestamp
 from sojourn.wire import MobileNodeLinkLayerIdentifier as LinkLayerIdentifier
 from sojourn.wire.addresses import address, prefix
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
@@ -22,10 +22,10 @@ from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeCode as Code
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeFlags as AckFlags
 from sojourn.wire.extensions.rfc5568 import HandoverInitiateFlags as Flags
 from sojourn.wire.extensions.rfc5949 import ContextRequest, LocalMobilityAnchorAddress, RequestedContext
-from sojourn.wire.units import MILLISECOND, SECOND
+from sojourn.wire.units import MILLISECOND, SECOND, ticks
 from support.handovers import PF, PU, answer_to, context, expected, initiate, sent, served
 from support.pmip import LMA2, ProxyDomain, gateway, home
-from support.table import HOSTS, node
+from support.table import EPOCH, HOSTS, node
 
 
 def predictive() -> ProxyDomain:
@@ -174,6 +174,17 @@ def test_a_1_the_handoff_is_one_between_gateways() -> None:
     domain.attach("mn1", "mag2")
     (update,) = sent(domain, BindingUpdate)
     assert update.first(HandoffIndicator).indicator == 3  # type: ignore[union-attr]
+
+
+def test_a_2_a_node_that_was_seen_here_after_it_attached_there_is_here() -> None:
+    """It came back, and nobody had noticed that it left: the time of its attachment alone does not tell."""
+    domain = served()
+    there = Timestamp(ticks(EPOCH + domain.now))
+    domain.run(5 * MILLISECOND)
+    domain.attach("mn1", "mag1")
+    question = initiate(there, flags=PU)
+    assert answer_to(domain, question, 2, "mag1") == Code.HANDOVER_NOT_ACCEPTED_REASON_UNSPECIFIED
+    assert domain.at("mag1").presence.value == "served"
 
 
 # --- 4, 5.2 -----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sojourn.engines.handover_messages import ACCEPTED, Subject, attached_there,
 from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverAcknowledgeCode, HandoverInitiate
 from sojourn.wire.extensions.rfc5568 import HandoverInitiateFlags as Flags
+from sojourn.wire.units import ticks
 
 _Code = HandoverAcknowledgeCode
 _EXTENSIONS = 10
@@ -186,7 +187,7 @@ class PreviousRouter(FastHandover[S]):
             self._refuse(message, source, _Code.REQUESTED_CONTEXT_NOT_AVAILABLE, "node is not here")
             return
         there = attached_there(message)
-        if session.presence is SERVED and there is not None and there <= session.attached:
+        if session.presence is SERVED and there is not None and there <= self._latest_here(session):
             self._refuse(message, source, _Code.HANDOVER_NOT_ACCEPTED_REASON_UNSPECIFIED, "it was here later")
             return
         unsettled = handover is not None and not handover.previous
@@ -210,6 +211,10 @@ class PreviousRouter(FastHandover[S]):
         handover.attached = there or 0
         self._yield_to(session, handover, source, bool(message.flags & Flags.F))
         self._answer(message, source, _Code.ALL_AVAILABLE_CONTEXT_TRANSFERRED, self._context(session))
+
+    def _latest_here(self, session: S) -> int:
+        """When it attached or was last seen here, in ticks: it may have come back without our noticing that it left."""
+        return max(session.attached, ticks(self._epoch + self._offset + session.seen))
 
     def _turn_to_another(self, session: S, handover: Handover) -> Handover:
         """It went on, or was never there: its packets wait again."""
