@@ -12,7 +12,7 @@ from sojourn.evaluation.failure import outage
 from sojourn.evaluation.inputs import Some
 from sojourn.evaluation.replay import replay
 from sojourn.evaluation.survey import survey, worst_place
-from sojourn.evaluation.ways import DATABASE, Way
+from sojourn.evaluation.ways import SIMULATED, Way
 from sojourn.wire.units import SECOND
 from support.evaluations import PLACES, engines, inputs, study
 from support.workloads import Exponential, line, stream
@@ -30,7 +30,7 @@ def test_progress_counts_up_to_its_total() -> None:
 @pytest.mark.slow
 def test_engines_run_for_every_mode_and_seed_and_the_checks_have_them() -> None:
     one = study()
-    assert set(one.simulated) == set(DATABASE)
+    assert set(one.simulated) == set(SIMULATED)
     assert one.simulated[Way.PROXY]["messages"].mean == pytest.approx(8.52)
     found = {check.name: check for check in checks(one)}
     assert found["messages per handover"].engines == one.simulated[Way.PROXY]["messages"]
