@@ -42,7 +42,7 @@ demo: $(VENV)/.ready-run
 	@$(BIN)/sojourn demo $(DEMO)
 
 test: $(VENV)/.ready-dev tools deb
-	$(PYTEST) -n $(JOBS) -m "not lab" --seeds $(SEEDS)
+	$(PYTEST) -n $$(($(JOBS) + 1)) -m "not lab" --seeds $(SEEDS)
 	$(SANDBOX) $(PYTEST) -n 3 --dist loadfile -m "lab and not ip6tnl" || { \
 	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
 	  $(SANDBOX) $(PYTEST) -m "lab and not ip6tnl" --lf --lfnf=none; }

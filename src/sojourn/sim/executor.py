@@ -185,13 +185,17 @@ class ClusterExecutor(Generic[A]):
 
     def next(self) -> Outcome[A]:
         """Wait until a task ends."""
-        future = self._next_ended()
-        argument = self._futures.pop(future)
-        if future.status == "finished":
-            return Outcome(argument, future.result())
-        if future.status == "error":
-            return Outcome(argument, None, *_failure(future.exception()))
-        raise self._lost()
+        while True:
+            future = self._next_ended()
+            match future.status:  # looked at once: it may change
+                case "finished":
+                    return Outcome(self._futures.pop(future), future.result())
+                case "error":
+                    return Outcome(self._futures.pop(future), None, *_failure(future.exception()))
+                case "pending":  # its worker died with the result: it is done again
+                    future.add_done_callback(self._ended.put)
+                case _:
+                    raise self._lost()
 
     def close(self) -> None:
         """Take back what waits or runs."""
@@ -202,17 +206,13 @@ class ClusterExecutor(Generic[A]):
             self._client.close(timeout=_PATIENCE)
 
     def _next_ended(self) -> Any:
-        """A future that is done, or was taken back because the scheduler is gone."""
+        """A future that was done, or was taken back because the scheduler is gone."""
         while True:
             try:
-                future = self._ended.get(timeout=1.0)
+                return self._ended.get(timeout=1.0)
             except Empty:
                 if self._client.status != "running":
                     raise self._lost() from None
-                continue
-            if future.status != "pending":
-                return future
-            future.add_done_callback(self._ended.put)  # its worker died with the result: it is done again
 
     def _lost(self) -> ExecutorLost:
         return ExecutorLost(f"the Dask scheduler at {self._address} is gone")
