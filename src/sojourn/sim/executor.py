@@ -192,7 +192,7 @@ class ClusterExecutor(Generic[A]):
                     return Outcome(self._futures.pop(future), future.result())
                 case "error":
                     return Outcome(self._futures.pop(future), None, *_failure(future.exception()))
-                case "pending":  # its worker died with the result: it is done again
+                case "pending" | "lost":  # its worker died with the result: it is done again
                     future.add_done_callback(self._ended.put)
                 case _:
                     raise self._lost()
