@@ -13,7 +13,6 @@ The matrix of RFC 7333 REQ5: hosts of four kinds, nothing of ours in them, in fo
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,10 +22,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
-from rich.console import Console
-
 from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import print_tables
+from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.ipv4 import add_address, route_ipv4
 from sojourn.lab.lab import Lab
@@ -116,12 +113,7 @@ def _run(options: ScenarioOptions) -> int:
     finally:
         view.close()
     report = make_report(visits)
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        print_tables(Console(width=80, highlight=False), report, options.output)
-    return 1 if report.failures else 0
+    return conclude(report, options.output, as_json=options.json)
 
 
 def play(topology: Topology, output: Path, view: View, stops: Sequence[str] = VISITS) -> list[Visit]:

@@ -6,7 +6,6 @@ sets the two beside each other. The report directory holds all that was measured
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import describe_flow, move_table, print_tables, session_table
+from sojourn.lab.demo_summary import conclude, describe_flow, move_table, session_table
 from sojourn.lab.demo_walk import Walk, WalkPlan, WalkResult
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.lab import Lab
@@ -95,14 +94,9 @@ def _run_demo(options: DemoOptions) -> int:
     finally:
         view.close()
     report = make_report(options, with_us, without)
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        print_tables(
-            console if isinstance(view, LiveView) else Console(width=80, highlight=False), report, options.output
-        )
-    return 1 if report.failures else 0
+    return conclude(
+        report, options.output, as_json=options.json, console=console if isinstance(view, LiveView) else None
+    )
 
 
 def _walk_with(options: DemoOptions, view: View) -> WalkResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -173,6 +174,19 @@ def describe_flow(record: FlowRecord) -> dict[str, Any]:
 def print_tables(console: Console, report: Report, output: Path) -> None:
     """The tables, what had to hold, and where the rest is."""
     print_trimmed(console, lambda page: _print(page, report, output))
+
+
+def conclude(report: Report, output: Path, *, as_json: bool, console: Console | None = None) -> int:
+    """The end of a scenario: the report in its directory, its tables or its document, and the exit status.
+
+    Tables have 80 columns unless there is a `console` that has others.
+    """
+    report.write(output)
+    if as_json:
+        print(json.dumps(report.document(), indent=1))
+    else:
+        print_tables(console or Console(width=80, highlight=False), report, output)
+    return 1 if report.failures else 0
 
 
 def print_trimmed(console: Console, printing: Callable[[Console], None]) -> None:

@@ -7,7 +7,6 @@ looks at what LMA, gateways and the host have then.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -15,11 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from sojourn.control.client import ControlError
 from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import print_tables
+from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
@@ -70,12 +67,7 @@ def _run(options: ScenarioOptions) -> int:
         print(f"sojourn: the run broke off: {error}", file=sys.stderr)
         return 1
     report = make_report(outcome)
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        print_tables(Console(width=80, highlight=False), report, options.output)
-    return 1 if report.failures else 0
+    return conclude(report, options.output, as_json=options.json)
 
 
 def play(topology: Topology, output: Path, say: Callable[[str], None]) -> Outcome:

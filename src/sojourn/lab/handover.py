@@ -14,7 +14,6 @@ that change.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import print_tables
+from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
@@ -95,12 +94,7 @@ def _run(options: ScenarioOptions) -> int:
         print(f"sojourn: the run broke off: {error}", file=sys.stderr)
         return 1
     report = make_report(changes)
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        print_tables(console, report, options.output)
-    return 1 if report.failures else 0
+    return conclude(report, options.output, as_json=options.json, console=console)
 
 
 # --- the run ------------------------------------------------------------------------------------------------------

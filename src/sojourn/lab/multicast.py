@@ -7,17 +7,14 @@ which stays, loses meanwhile. At the end mn1 follows, and ar1 must have ceased t
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from rich.console import Console
-
 from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import print_tables
+from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.lab import Lab
 from sojourn.lab.multicast_traffic import MulticastTraffic, missing, repeated
@@ -111,12 +108,7 @@ def _run(options: ScenarioOptions, moves: int) -> int:
         print(f"sojourn: the run broke off: {error}", file=sys.stderr)
         return 1
     report = make_report(result)
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        print_tables(Console(width=80, highlight=False), report, options.output)
-    return 1 if report.failures else 0
+    return conclude(report, options.output, as_json=options.json)
 
 
 # --- the run ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ standard implies on these links:
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from rich.console import Console
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.daemons import DaemonFailed
 from sojourn.lab.demo import ALLOWANCE_MS, PACKET_MS
-from sojourn.lab.demo_summary import describe_flow, print_tables
+from sojourn.lab.demo_summary import conclude, describe_flow
 from sojourn.lab.demo_walk import Journey, WalkPlan
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import host_addresses
@@ -108,13 +107,9 @@ def _run(options: ScenarioOptions) -> int:
     finally:
         view.close()
     report = make_report(result)
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        page = console if isinstance(view, LiveView) else Console(width=80, highlight=False)
-        print_tables(page, report, options.output)
-    return 1 if report.failures else 0
+    return conclude(
+        report, options.output, as_json=options.json, console=console if isinstance(view, LiveView) else None
+    )
 
 
 def walk(topology: Topology, plan: WalkPlan, output: Path, view: View) -> ProxyWalk:

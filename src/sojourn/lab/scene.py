@@ -5,7 +5,6 @@ A scene is a function of a `Scene`; it does and measures what its extension is f
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
@@ -16,10 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rich.console import Console
-
 from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import print_tables
+from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab, Node
@@ -171,12 +168,7 @@ def _run(options: ScenarioOptions, topology: Topology, play: Play, capture: str)
     except (SceneFailed, TrafficError, DaemonFailed, OSError) as error:
         print(f"sojourn: {topology.name} broke off: {error}", file=sys.stderr)
         return 1
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        print_tables(Console(width=80, highlight=False), report, options.output)
-    return 1 if report.failures else 0
+    return conclude(report, options.output, as_json=options.json)
 
 
 def perform(options: ScenarioOptions, topology: Topology, play: Play, capture: str = "signalling") -> Report:

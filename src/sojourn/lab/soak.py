@@ -15,7 +15,6 @@ held before the first host came.
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Literal, cast
 
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.daemons import DaemonFailed
+from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import KernelState, configured
 from sojourn.lab.lab import Lab
@@ -35,7 +35,7 @@ from sojourn.lab.promptness import make_prompt
 from sojourn.lab.quantities import duration
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.soak_progress import Progress, make_progress
-from sojourn.lab.soak_report import OUTAGE, air_words, make_soak_report, print_soak
+from sojourn.lab.soak_report import OUTAGE, air_words, make_soak_report
 from sojourn.lab.topology import Topology, parse
 from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic, TrafficError
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
@@ -121,12 +121,7 @@ def _run_soak(options: SoakOptions) -> int:
         print(f"sojourn: the soak broke off: {error}", file=sys.stderr)
         return 1
     report = make_soak_report(result)
-    report.write(options.output)
-    if options.json:
-        print(json.dumps(report.document(), indent=1))
-    else:
-        print_soak(report, options.output)
-    return 1 if report.failures else 0
+    return conclude(report, options.output, as_json=options.json)
 
 
 def soak_topology(options: SoakOptions) -> Topology:

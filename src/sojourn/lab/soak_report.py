@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from sojourn.lab.demo_summary import describe_flow, print_tables
+from sojourn.lab.demo_summary import describe_flow
 from sojourn.lab.measure import milliseconds, percentile
 from sojourn.lab.measure_run import FlowLoss, HandoverResult, judge
 from sojourn.lab.report import Report, Table, Verdict, draw, to_json
@@ -176,8 +174,3 @@ def _draw(path: Path, title: str, probes: Sequence[FlowLoss]) -> None:
     axis.set_title(title, loc="left")
     figure.savefig(path, dpi=110, bbox_inches="tight", facecolor="white")
     plt.close(figure)
-
-
-def print_soak(report: Report, output: Path) -> None:
-    """The tables of 80 columns."""
-    print_tables(Console(width=80, highlight=False), report, output)
