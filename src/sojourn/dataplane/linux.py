@@ -41,6 +41,7 @@ from sojourn.core.effects import (
     EnsureQueue,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -54,6 +55,7 @@ from sojourn.core.effects import (
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
@@ -209,7 +211,7 @@ class LinuxDataplane:
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
         self._queues.leave()
         self._netlink.close()
-        for part in (self._filter, self._ipv4, self._multicast):
+        for part in (self._filter, self._ipv4, self._multicast, self._installation.transport):
             if part is not None:
                 part.close()
 
@@ -229,6 +231,8 @@ class LinuxDataplane:
             case EnsurePaths(slot):
                 self._point_to_paths(effect)
                 self._queues.end(Lane(slot, False))
+            case EnsureTransport() | WithdrawTransport():
+                self._over_ipv4(effect)
             case EnsureQueue() | EnsureFlowToNode() | EnsureFlowToRouter():
                 self._queue(effect)
             case WithdrawQueue(slot):
@@ -329,7 +333,7 @@ class LinuxDataplane:
         """A group of nexthops; the kernel turns none into a group, so the routes to the slot change over to it."""
         for remote in way.remotes:
             self._check_peer(remote)
-        members = [Nexthop(self._member(remote), *self._installation.tunnels.to(remote)) for remote in way.remotes]
+        members = [Nexthop(self._member(remote), *self._installation.way_to(remote)) for remote in way.remotes]
         group = Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
         self._ensure(*members, group, *self._routes_to(way.slot, group.id))
         previous = self.state.slots.get(way.slot)
@@ -384,7 +388,7 @@ class LinuxDataplane:
                 return Nexthop(number, device, station(slot)), Neighbour(device, station(slot), link_layer)
             case EnsureTunnel(_, remote):
                 self._check_peer(remote)
-                return Nexthop(number, *self._installation.tunnels.to(remote)), None
+                return Nexthop(number, *self._installation.way_to(remote)), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
             case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
@@ -482,7 +486,7 @@ class LinuxDataplane:
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
 
     def _tunnelled(self, route: Route, remote: Address) -> Route:
-        way = self._installation.tunnels.to(remote)
+        way = self._installation.way_to(remote)
         return route._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
@@ -535,6 +539,15 @@ class LinuxDataplane:
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
         return InterfaceAddress(self._installation.index(interface), link_local, 128)
+
+    def _over_ipv4(self, effect: EnsureTransport | WithdrawTransport) -> None:
+        transport = self._installation.transport
+        if transport is None or not transport.leads_to(effect.remote):
+            raise OSError(errno.EAFNOSUPPORT, f"{text(effect.remote)} is not a peer over IPv4")
+        if isinstance(effect, EnsureTransport):
+            transport.ensure(effect.remote, effect.address, effect.port)
+        else:
+            transport.withdraw(effect.remote)
 
     def _check_peer(self, remote: Address) -> None:
         if remote not in self._peers:

@@ -338,6 +338,8 @@ class Rule(NamedTuple):
 
     def _body(self) -> bytes:
         length = self.destination_length if self.destination is not None else 0
+        if self.family == AF_INET and length:
+            length -= 96
         source_length = self.source.length if self.source is not None else 0
         action = _LOOK_UP if self.table else _BLACKHOLE
         # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action
@@ -347,7 +349,7 @@ class Rule(NamedTuple):
             body += u32(_FRA_TABLE, self.table)
         body += attribute(_FRA_PROTOCOL, bytes((self.protocol,)))
         if self.destination is not None:
-            body += attribute(_FRA_DST, self.destination)
+            body += attribute(_FRA_DST, _bare(self.destination))
         if self.source is not None:
             body += attribute(_FRA_SRC, self.source.address)
         if self.interface:
@@ -385,12 +387,14 @@ def parse_rule(body: bytes) -> Rule:
         _number(found.get(_FRA_PRIORITY)),
         _number(found.get(_FRA_TABLE)) or body[4],
         found.get(_FRA_IIFNAME, b"").rstrip(b"\0").decode(),
-        found.get(_FRA_DST),
+        _whole(found[_FRA_DST]) if _FRA_DST in found else None,
         found.get(_FRA_IP_PROTO, b"\0")[0],
         _number(found.get(_FRA_FWMARK)),
         _number(found.get(_FRA_FWMASK)) if _FRA_FWMARK in found else 0,
         found.get(_FRA_PROTOCOL, b"\0")[0],
-        body[1] if _FRA_DST in found else Rule._field_defaults["destination_length"],
+        body[1] + (96 if body[0] == AF_INET else 0)
+        if _FRA_DST in found
+        else Rule._field_defaults["destination_length"],
         Prefix(found[_FRA_SRC], body[2]) if _FRA_SRC in found else None,
         body[0],
     )
