@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sojourn.core.effects import EnsureTransport, SendMessage
 from sojourn.core.events import MessageReceived
 from sojourn.engines.way_settings import Ipv4Gateway, Ipv4TransportOfLma, Ipv4TransportOfMag
@@ -47,6 +49,8 @@ class Ipv4Domain(ProxyDomain):
         self, lma: dict[str, object] | None = None, mag: dict[str, object] | None = None, **more: object
     ) -> None:
         self.nat = Nat()
+        self.change: Callable[[MobilityMessage], MobilityMessage] = lambda message: message
+        """What becomes of a message of the LMA on its way."""
         self.datagrams: list[tuple[str, SendMessage]] = []
         known = tuple(Ipv4Gateway(gateway(n), inside(n), NAT4 if n == 1 else None) for n in (1, 2))
         self._of_lma = Ipv4TransportOfLma(address=LMA4, gateways=known, **(lma or {}))  # type: ignore[arg-type]
@@ -85,6 +89,7 @@ class Ipv4Domain(ProxyDomain):
 
     def _down(self, effect: SendMessage, message: MobilityMessage) -> None:
         assert effect.source == LMA4
+        message = self.change(message)
         to, port = effect.destination, effect.port
         if to == NAT4:
             found = self.nat.back(port, effect.own_port)

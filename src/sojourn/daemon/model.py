@@ -364,6 +364,7 @@ class Mag(Section):
     dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
     domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
     multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
+    ipv4_transport: ways.MagIpv4Transport | None = setting("Table `[mag.ipv4_transport]`; absent: IPv6.", None)
     localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
     transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
     delegation: ways.MagDelegation | None = setting("Table `[mag.delegation]`.", None)
@@ -489,6 +490,7 @@ class Lma(Section):
     vendors: Annotated[tuple[extensions.EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
         "Private enterprise numbers whose options are kept, shown and returned (RFC 5094).", ()
     )
+    ipv4_transport: ways.LmaIpv4Transport | None = setting("Table `[lma.ipv4_transport]`; absent: IPv6 alone.", None)
     localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
     transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
     delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
@@ -561,6 +563,7 @@ LAYOUT = Layout(
         ("[[mag.hostapd]]", AccessPoint),
         ("[mag.retransmission]", Retransmission),
         ("[mag.multicast]", Multicast),
+        ("[mag.ipv4_transport]", ways.MagIpv4Transport),
         ("[mag.localized_routing]", ways.MagLocalizedRouting),
         ("[mag.transient_bindings]", ways.MagTransientBindings),
         ("[mag.delegation]", ways.MagDelegation),
@@ -578,6 +581,8 @@ LAYOUT = Layout(
         ("[[lma.gateways]]", LmaGateway),
         ("[[lma.profiles]]", LmaProfile),
         ("[lma.everybody]", LmaEverybody),
+        ("[lma.ipv4_transport]", ways.LmaIpv4Transport),
+        ("[[lma.ipv4_transport.gateways]]", ways.LmaIpv4Gateway),
         ("[lma.localized_routing]", ways.LmaLocalizedRouting),
         ("[lma.transient_bindings]", ways.LmaTransientBindings),
         ("[lma.delegation]", ways.LmaDelegation),

@@ -76,6 +76,16 @@ class Relay:
         self._ready = select.epoll()
         self._asking: dict[int, socket.socket] = {}
 
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Its interface is gone."""
+        os.close(self._tap)
+        for one in (*self._raw.values(), self._listening):
+            one.close()
+        self._ready.close()
+
     def run(self) -> None:
         """Until it is told to end."""
         receiving = {raw.fileno(): (raw, protocol) for protocol, raw in self._raw.items()}
