@@ -17,7 +17,7 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address, address, to_ipv4
 from sojourn.wire.extensions.rfc5555 import Ipv4CareOfAddress, NatDetection
-from sojourn.wire.units import MILLISECOND, SECOND
+from sojourn.wire.units import SECOND
 from support.ipv4_transport import LMA4, NAT4, Ipv4Domain, inside
 from support.pmip import PROXY, gateway, request
 from support.table import HOSTS, node
