@@ -258,6 +258,7 @@ class HaRegistration(HaState):
         self._timers.start(("refresh", entry.home), entry.expires - entry.lifetime // _REFRESH_PART)
         if before[1:] != (entry.flags, entry.prefixes, entry.state):
             self._forward(entry)
+            steered = entry.steered
         elif before[0] != entry.care_of:
             self._do(EnsureTunnel(entry.slot, entry.care_of))
         self._accept_from(entry, had)
