@@ -29,6 +29,7 @@ from sojourn.core.effects import (
     EnsureQueue,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -48,6 +49,7 @@ from sojourn.core.effects import (
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.events import (
@@ -79,12 +81,15 @@ from sojourn.core.mobile_effects import (
     AnnounceAddress,
     CountSessions,
     EnsureCareOfRoute,
+    EnsureFlows,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureProxyNeighbour,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     EnsureTunnelEnd,
+    Flow,
     ProbeAddress,
     ProbeRouter,
     SendIcmpv6,
@@ -108,6 +113,7 @@ from sojourn.wire import (
     encode,
 )
 from sojourn.wire.addresses import ALL_NODES, address, eui64_link_local, link_layer_text, text
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.icmpv6 import RouterSolicitation
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
@@ -126,6 +132,7 @@ UPDATE = BindingUpdate(
     ),
 )
 GROUP = address("ff0e::1234")
+FLOW = Flow(Ipv6TrafficSelector(source=(PEER, None), destination=(OURS, OURS), source_port=(80, 81)), PEER)
 EVENTS: list[Event] = [
     MessageReceived(UPDATE, PEER, OURS),
     NodeSeen("acc0", MAC, Sighting.STATION),
@@ -155,6 +162,8 @@ EVENTS: list[Event] = [
 EFFECTS: list[Effect] = [
     SendMessage(UPDATE, OURS, PEER),
     EnsureDelivery(1, "acc0", MAC),
+    EnsureTransport(PEER, OURS, 5437),
+    WithdrawTransport(PEER),
     EnsureTunnel(1, PEER),
     EnsureHold(1),
     WithdrawSlot(1),
@@ -199,6 +208,8 @@ EFFECTS: list[Effect] = [
     EnsureProxyNeighbour("eth0", PEER),
     WithdrawProxyNeighbour("eth0", PEER),
     EnsureTunnelEnd(1, PEER),
+    EnsureFlows(1, (FLOW,)),
+    EnsureReverseFlows(OURS, PEER, (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
     WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),
     WithdrawCareOfRoute(PEER),

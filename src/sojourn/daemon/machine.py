@@ -10,7 +10,9 @@ import socket
 from pathlib import Path
 
 from sojourn.daemon.configuration import Configuration, speaks_ipv4
-from sojourn.daemon.model import ROLES, Lma, Mag
+from sojourn.daemon.model import ROLES
+from sojourn.daemon.model_lma import Lma
+from sojourn.daemon.model_mag import Mag
 from sojourn.files.sections import Key
 from sojourn.files.toml import ConfigurationError, Problem
 from sojourn.wire.addresses import Address, text, to_ipv4

@@ -26,7 +26,11 @@ from sojourn.daemon.configuration import (
     neighbours_of,
     speaks_ipv4,
 )
-from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag
+from sojourn.daemon.model import ROLES, File
+from sojourn.daemon.model_cmd import Cmd, CmdMaar
+from sojourn.daemon.model_lma import Lma, LmaGateway
+from sojourn.daemon.model_maar import Maar
+from sojourn.daemon.model_mag import Mag
 from sojourn.daemon.model_parts import Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
