@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from sojourn.daemon import model_extensions as extensions
+from sojourn.daemon import model_mobile as mobile
 from sojourn.daemon import model_ways as ways
 from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
@@ -534,11 +535,14 @@ class File(Section):
     cmd: Cmd | None = setting("The role of the database.", None)
     mag: Mag | None = setting("The role of a gateway of Proxy Mobile IPv6.", None)
     lma: Lma | None = setting("The role of an anchor of Proxy Mobile IPv6.", None)
+    mn: mobile.Mn | None = setting("The role of a mobile node or mobile router of Mobile IPv6.", None)
+    ha: mobile.Ha | None = setting("The role of a home agent of Mobile IPv6.", None)
+    cn: mobile.Cn | None = setting("The role of a correspondent node of Mobile IPv6.", None)
 
 
-ROLES = ("maar", "cmd", "mag", "lma")
+ROLES = ("maar", "cmd", "mag", "lma", *mobile.ROLES)
 """The tables of the file that make the daemon do something."""
-ARTICLES = {"maar": "a", "cmd": "a", "mag": "a", "lma": "an"}
+ARTICLES = {"maar": "a", "cmd": "a", "mag": "a", "lma": "an", "mn": "an", "ha": "an", "cn": "a"}
 
 
 LAYOUT = Layout(
@@ -595,5 +599,6 @@ LAYOUT = Layout(
         ("[lma.redirect]", extensions.Redirect),
         ("[lma.access_network]", extensions.Networks),
         ("[lma.quality]", extensions.QualityLimits),
+        *mobile.TABLES,
     ),
 )
