@@ -28,7 +28,11 @@ from sojourn.daemon.configuration import (
 )
 from sojourn.daemon.configuration_mobile import KeyUnusable
 from sojourn.daemon.mobile_roles import MobileSection, dataplane_of, engine_of, senses_of
-from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag
+from sojourn.daemon.model import ROLES, File
+from sojourn.daemon.model_cmd import Cmd, CmdMaar
+from sojourn.daemon.model_lma import Lma, LmaGateway
+from sojourn.daemon.model_maar import Maar
+from sojourn.daemon.model_mag import Mag
 from sojourn.daemon.model_mobile import Cn, Ha, Mn
 from sojourn.daemon.model_parts import Peer
 from sojourn.daemon.observed import Listener, Observed
