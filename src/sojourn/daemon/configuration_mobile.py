@@ -110,5 +110,9 @@ def _same_names(configuration: type, section: Mn | Ha | Cn, made: set[str]) -> d
 
 def _retransmission(section: Retransmission) -> RetransmissionConstants:
     return RetransmissionConstants(
-        **{field.name: getattr(section, field.name) for field in fields(RetransmissionConstants)}
+        **{
+            field.name: getattr(section, field.name)
+            for field in fields(RetransmissionConstants)
+            if field.name != "repeats"
+        }
     )

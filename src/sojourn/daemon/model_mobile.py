@@ -77,6 +77,10 @@ def _cn(name: str, about: str, example: object = None) -> Any:
     return as_the_engine(CnConfiguration, name, about, example)
 
 
+def _time(about: str, default: str) -> Any:
+    return Field(default, validate_default=True, description=about)
+
+
 def _association(name: str, about: str) -> Any:
     return as_the_engine(EngineAssociation, name, about)
 
@@ -163,7 +167,7 @@ class HaNode(Section):
         example="2001:db8:1::b0",
     )
     association: Association | None = setting("Table `[ha.nodes.association]`; absent: IPsec protects messages.", None)
-    lifetime_max: DurationField = setting('Longest lifetime granted; "0s": that of the home agent.', 0, example="1h")
+    lifetime_max: DurationField = _time('Longest lifetime granted; "0s": that of the home agent.', "0s")
     prefixes: PrefixesField = setting("Networks that it may have behind it as a mobile router (RFC 3963).", ())
 
 
@@ -180,8 +184,8 @@ class Ha(Section):
     prefixes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:1::/64"])] = setting(
         "The prefixes of the home link."
     )
-    preferred_lifetime: DurationField = setting("Of these, as nodes abroad are told (RFC 6275 10.6).", "168h")
-    valid_lifetime: DurationField = setting("The same.", "720h")
+    preferred_lifetime: DurationField = _time("Of these, as nodes abroad are told (RFC 6275 10.6).", "168h")
+    valid_lifetime: DurationField = _time("The same.", "720h")
     nodes: tuple[HaNode, ...] = setting("The mobile nodes, as tables `[[ha.nodes]]`; others are refused.")
     duplicate_address_detection: SwitchField = _ha(
         "duplicate_address_detection",

@@ -114,10 +114,9 @@ class MobileSockets:
             self._icmpv6 = opened.enter_context(_raw(ICMPV6))
             self._out = opened.enter_context(_raw(socket.IPPROTO_RAW))
             kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-            self._packets = opened.enter_context(socket.socket(socket.AF_PACKET, kind, 0))
+            self._packets = opened.enter_context(socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6)))
             packet_filter.attach(self._packets, _SIGNALLING)
             self._packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            self._packets.bind(("", _ETH_P_IPV6))
             self._icmpv6.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _passed(icmpv6))
             self._ready = opened.enter_context(select.epoll())
             for one in (self._plain, self._icmpv6, self._packets):
@@ -200,7 +199,8 @@ class MobileSockets:
                 break
             self.counters["received-in-packets"] += 1
             packet = parsed(octets)
-            if packet is None or not self._is_ours(packet.destination):
+            plain = packet is None or (packet.home_address is None and packet.routed_to is None)
+            if packet is None or plain or not self._is_ours(packet.destination):
                 self.counters["not-for-us"] += 1
             elif self._may(packet.source):
                 found.append(self._in_packet(packet, sender[0]))

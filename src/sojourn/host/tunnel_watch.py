@@ -48,11 +48,10 @@ class TunnelWatch:
         """Sources, the longest known first, with when they were told of."""
         self._limiter: Limiter[None] = Limiter(RATE, BURST, 1)
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_PACKET, kind, 0)
+        self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6))
         try:
             self._attach()
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            self._socket.bind(("", _ETH_P_IPV6))
         except OSError:
             self._socket.close()
             raise
