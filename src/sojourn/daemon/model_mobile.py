@@ -132,6 +132,11 @@ class Mn(Section):
     route_optimisation: SwitchField = _mn(
         "route_optimisation", "Take the direct way to correspondents that can; they learn the care-of address."
     )
+    leave_to_network: SwitchField = _mn(
+        "leave_to_network",
+        "In domains of Proxy Mobile IPv6 and RFC 8885, known by the address that their routers show (RFC 6543), new "
+        "connections use the domain's prefix, which the network keeps. It is a care-of address in any case.",
+    )
     correspondents: CountField = _mn("correspondents", "Most of them at a time.")
     retry_correspondent: DurationField = _mn("retry_correspondent", "One that cannot is asked again after this time.")
     anchors: MnAnchors | None = setting(

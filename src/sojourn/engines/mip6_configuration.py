@@ -163,6 +163,8 @@ class MnConfiguration:
     flows: tuple[FlowPolicy, ...] = ()
     """With `several`: looked at in this order; all other packets take the best link."""
     route_optimisation: bool = True
+    leave_to_network: bool = False
+    """Where the network keeps addresses by itself (RFC 5213, RFC 8885), new connections do not use the home address."""
     correspondents: int = 256
     """Most of them with route optimisation at a time."""
     retry_correspondent: Duration = 10 * MINUTE

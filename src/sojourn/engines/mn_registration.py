@@ -15,6 +15,7 @@ from sojourn.core.mobile_effects import (
     WithdrawReverseTunnel,
 )
 from sojourn.engines.authentication import verified as authentic
+from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
 from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place, Ways
@@ -39,6 +40,8 @@ _FINAL = frozenset({Status.DUPLICATE_ADDRESS_DETECTION_FAILED, Status.MIPV6_AUTH
 _ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
 """After these one care-of address is registered (RFC 5648 5.8)."""
 _LOW = 0xFFFFFFFF
+_SILENT: Duration = 2 * SECOND
+"""A home agent that lets us wait for so long is perhaps not there: new connections do without it."""
 _REFUSED = int(Status.REASON_UNSPECIFIED)
 
 
@@ -64,7 +67,7 @@ class MnRegistration(MnState):
             return
         entry.ways = ways
         if entry.place is not Place.AWAY:
-            self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
+            entry.shown = None
         entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
         self._timers.stop(("again", entry.address))
         self._register(entry)
@@ -149,6 +152,7 @@ class MnRegistration(MnState):
         self._requests.start(self._key(entry, AGAIN if bound else FIRST), update, self._now, patience=patience)
         if bound:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            self._show(entry, True)
             self._steer(entry)
         else:
             entry.acknowledged = {}
@@ -167,7 +171,11 @@ class MnRegistration(MnState):
         key = self._key(entry, purpose)
         self._requests.due(key, self._now)
         outstanding = self._requests.get(key)
-        if outstanding is None or outstanding.timeout < MAX_BINDACK_TIMEOUT:
+        if outstanding is None:
+            return
+        if outstanding.timeout >= _SILENT and purpose != LEAVE:
+            self._show(entry, False)
+        if outstanding.timeout < MAX_BINDACK_TIMEOUT:
             return
         if purpose == LEAVE:
             self._requests.cancel(key)
@@ -265,6 +273,8 @@ class MnRegistration(MnState):
         self._timers.start(("expiry", entry.address), entry.expires)
         if new:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+        self._show(entry, True)
+        if new:
             for network in entry.home.networks:
                 self._do(EnsureUplink(network, entry.agent))
             self._report("registered", home=entry.address, agent=entry.agent, care_of=entry.care_of)
@@ -309,6 +319,23 @@ class MnRegistration(MnState):
         """Nothing leaves."""
         self._unsteer(entry)
         self._do(EnsureHomeBlock(entry.address))
+        self._show(entry, False)
+
+    def _show(self, entry: HomeEntry, reachable: bool) -> None:
+        """Abroad, new connections use the home address as long as its packets have a way, unless the network keeps
+        addresses by itself. Old ones go on in any case.
+        """
+        if entry.place is not Place.AWAY:
+            return
+        preferred = reachable and not entry.local and not self._is_kept_by_network()
+        if entry.shown is not preferred:
+            entry.shown = preferred
+            self._do(EnsureHomeAddress(entry.address, "", preferred=preferred))
+
+    def _is_kept_by_network(self) -> bool:
+        """A router that shows the address of RFC 6543 is one of a domain of Proxy Mobile IPv6 or RFC 8885."""
+        link = self.links.get(self.current[0])
+        return self.configuration.leave_to_network and link is not None and FIXED_LINK_LOCAL in link.routers
 
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""

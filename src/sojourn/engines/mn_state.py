@@ -122,6 +122,8 @@ class HomeEntry:
     """The home agent of the configuration does not want to be asked (RFC 5142)."""
     stopped: str = ""
     """Why nothing is asked for any more; empty: it is."""
+    shown: bool | None = None
+    """Whether new connections use it abroad; None: nothing was said."""
     pause: Duration = 0
     """Before a refused request is repeated; doubles."""
     clock: Duration = 0
