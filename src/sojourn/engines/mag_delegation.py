@@ -6,7 +6,7 @@ command ``delegate``, and `request` for a procedure of this engine. What is gran
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sojourn.core.effects import EnsurePrefix, EnsureUplink, WithdrawPrefix, WithdrawUplink
@@ -59,13 +59,16 @@ class DelegationAtMag(MagExtension):
 
     def request(self, session: BindingUpdateListEntry) -> bool:
         """The node asks for a prefix. False: it may not. The answer comes with the next registration, at once."""
-        if session.presence is not SERVED or not (self._settings.everybody or session.link_layer in self._routers):
+        if session.presence is not SERVED or not self._may_ask(session):
             return False
         if not self._asks(session):
             self._denied.discard(session.node)
             self._asking.add(session.node)
             self._role._register(session, Handoff.UNKNOWN)
         return True
+
+    def _may_ask(self, session: BindingUpdateListEntry) -> bool:
+        return self._settings.everybody or session.link_layer in self._routers
 
     def _asks(self, session: BindingUpdateListEntry) -> bool:
         """The policy profile says that it is a router, or it asked itself."""
@@ -124,6 +127,18 @@ class DelegationAtMag(MagExtension):
         if not sound:
             self._report("delegation-unsound", node=session.node, prefix=prefix)
         return sound
+
+    def context(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
+        """ "If the MAG already knows the DMNPs, it conveys them" (5.1.3.1): so that the next one does."""
+        return [DelegatedMobileNetworkPrefix.of(prefix) for prefix in self.delegated(session)]
+
+    def expected(self, session: BindingUpdateListEntry, context: Sequence[MobilityOption]) -> None:
+        """It is a router, and has these, until the LMA says otherwise."""
+        told = [option.prefix for option in context if isinstance(option, DelegatedMobileNetworkPrefix)]
+        networks = tuple(prefix for prefix in dict.fromkeys(told) if prefix and self._is_sound(session, prefix))
+        if networks and self._may_ask(session):
+            self._asking.add(session.node)
+            self._hold(session, networks)
 
     # --- forwarding (5.1.4) -----------------------------------------------------------------------------------------
 
