@@ -16,6 +16,7 @@ from sojourn.core.engine import Engine
 from sojourn.core.events import (
     AddressChanged,
     AddressProbed,
+    Commanded,
     CorrespondentSeen,
     Event,
     HomeAddressRefused,
@@ -55,7 +56,14 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.engines.mn import MobileNode
 from sojourn.engines.mn_state import HomeEntry
-from sojourn.wire import MobilityMessage, decode, encode, problems
+from sojourn.wire import (
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+    MobilityMessage,
+    decode,
+    encode,
+    problems,
+)
 from sojourn.wire.addresses import Address, Prefix, address
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc6275_discovery import AdvertisementInterval, HomeAgentInformation
@@ -77,6 +85,8 @@ BEACON = 600 * SECOND
 """Between advertisements."""
 DAD = 1 * SECOND
 ROUTER = address("fe80::1")
+_PROTECTED_BY_US = HomeAgentSwitch, BindingRevocationIndication, BindingRevocationAcknowledgement
+"""With the options of RFC 4285, which no RFC has in these (see `ha_switch`)."""
 _FLAGS = int(PrefixInformationFlags.ON_LINK | PrefixInformationFlags.AUTONOMOUS)
 
 
@@ -353,6 +363,10 @@ class Roaming:
     def tell(self, name: str, event: Event) -> None:
         self._carry_out(name, list(self.engines[name].handle(event, self.now)))
 
+    def command(self, verb: str, **arguments: str) -> None:
+        """An operator speaks to the mobile node."""
+        self.tell("mn", Commanded(verb, arguments))
+
     def later(self, delay: Duration, action: Callable[[], None]) -> None:
         self._order += 1
         heapq.heappush(self._queue, (self.now + delay, self._order, action))
@@ -416,7 +430,7 @@ class Roaming:
 
     def _transmit(self, name: str, sent: SendMessage) -> None:
         octets = encode(sent.message)
-        if not isinstance(sent.message, HomeAgentSwitch):  # its protection is ours (see `ha_switch`)
+        if not isinstance(sent.message, _PROTECTED_BY_US):
             assert not problems(decode(octets)), problems(decode(octets))
         receiver, delay = self._receiver(name, sent.source, sent.destination, sent.home_address)
         self.messages.append((self.now, name, receiver or "nobody", replace(sent, message=decode(octets))))
