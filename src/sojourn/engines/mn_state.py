@@ -114,12 +114,16 @@ class HomeEntry:
     """Others of the home link that may be asked, in order."""
     contested: bool = False
     """Somebody on the home link has it: perhaps the home agent, which is asked to let go."""
-    switch_stamp: int = 0
-    """The latest timestamp of a Home Agent Switch."""
+    order_stamp: int = 0
+    """The latest timestamp of an order of the home agent (see `mn_orders`)."""
+    withheld: set[int] = field(default_factory=set)
+    """BIDs that the home agent took back (RFC 5846)."""
     dismissed: bool = False
     """The home agent of the configuration does not want to be asked (RFC 5142)."""
     stopped: str = ""
     """Why nothing is asked for any more; empty: it is."""
+    shown: bool | None = None
+    """Whether new connections use it abroad; None: nothing was said."""
     pause: Duration = 0
     """Before a refused request is repeated; doubles."""
     clock: Duration = 0
@@ -129,6 +133,8 @@ class HomeEntry:
     identifier: int = -1
     """Of the ICMPv6 question that is open, if one is."""
     tries: int = 0
+    reachable: bool = False
+    """Its packets have a way."""
     local: bool = False
     """A local home address (RFC 8818)."""
     unused: bool = False
@@ -162,6 +168,12 @@ class MnState(OutboxEngine):
         """The interface in use and the primary care-of address."""
         self.ways: Ways = {}
         """Care-of addresses of all links, the primary one first; empty unless several are to be registered."""
+        self.anchored: dict[Address, Home] = {}
+        """Addresses of the link where the node is, with their anchors (see `mn_anchors`)."""
+        self.nearest: Address | None = None
+        """The local home address that new sessions use, if any (see `mn_nearest`)."""
+        self.measured_from: Address | None = None
+        """The care-of address that distances were measured from."""
         self.avoided: set[str] = set()
         """Interfaces that are used only when no other leads anywhere: they are about to go."""
         self._entropy = Entropy(seed)
@@ -220,6 +232,7 @@ class MnState(OutboxEngine):
             options += entry.flows.asked(self._wanted_flows(entry))
         if update.lifetime and entry.home.router:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
+        options += self.configuration.vendor_options
         association = entry.home.association
         if association is not None:
             if association.identifier:
@@ -304,6 +317,10 @@ class MnState(OutboxEngine):
 
     def _drop_local(self, entry: HomeEntry) -> None:
         """A local home address is given up."""
+        raise NotImplementedError
+
+    def _show_again(self, entry: HomeEntry) -> None:
+        """New sessions may use another address than until now."""
         raise NotImplementedError
 
     def _register(self, entry: HomeEntry) -> None:
