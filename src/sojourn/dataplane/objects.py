@@ -61,7 +61,7 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 2, 4, 5, 9, 15
-_RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 21, 22, 30
+_RTA_VIA, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 18, 21, 22, 30
 _PATH = struct.Struct("=HBBi")
 """struct rtnexthop: its length, flags, weight - 1, interface."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -158,6 +158,8 @@ class Route(NamedTuple):
     def _way(self) -> bytes:
         """Through which neighbour, into which tunnel or out of it."""
         body = b"" if self.gateway is None else attribute(_RTA_GATEWAY, self.gateway)
+        if self.gateway is not None and is_ipv4(self.destination.address):
+            body = attribute(_RTA_VIA, struct.pack("=H", AF_INET6) + self.gateway)
         if self.tunnel is not None:
             body += encapsulation.encode(self.tunnel, _RTA_ENCAP_TYPE, _RTA_ENCAP)
         if self.decapsulate:
@@ -212,7 +214,7 @@ def parse_route(body: bytes) -> Route | None:
         kind,
         nexthop,
         _number(found.get(_RTA_OIF)) if own else 0,
-        found.get(_RTA_GATEWAY) if own else None,
+        (found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[2:] or None) if own else None,
         encapsulation.decode(kind_of_tunnel, found.get(_RTA_ENCAP)),
         action == _END_DT6,
         action == _END_DX4,
