@@ -265,6 +265,8 @@ class CmdConfiguration:
     """A CMD that began with nothing does not call a node unknown before this time has passed."""
     attempts: int = 8
     """Transmissions of an update to a MAAR that does not answer."""
+    shared: bool = False
+    """Other CMDs of this domain use the same store, and each answers for any node."""
     retransmission: RetransmissionConstants = RetransmissionConstants()
 
 
