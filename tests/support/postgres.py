@@ -16,7 +16,9 @@ USER = "postgres"
 
 def binaries() -> Path | None:
     """Where the newest server is installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4].split(".")[0]))
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4].split(".")[0])
+    )
     return found[-1].parent if found else None
 
 
@@ -35,7 +37,9 @@ class Server:
         if primary is None:
             self._run("initdb", "-D", self.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")
         else:
-            self._run("pg_basebackup", "-D", self.data, "-h", primary.directory, "-U", USER, "-R", "--no-sync", "-c", "fast")
+            self._run(
+                "pg_basebackup", "-D", self.data, "-h", primary.directory, "-U", USER, "-R", "--no-sync", "-c", "fast"
+            )
         self._set(
             listen_addresses="''",
             unix_socket_directories=f"'{directory}'",
@@ -52,12 +56,13 @@ class Server:
         assert self._process is None
         program = binaries()
         assert program is not None, "no PostgreSQL server is installed"
-        self._process = subprocess.Popen(
-            [*_as_owner(), str(program / "postgres"), "-D", str(self.data)],
-            stdout=subprocess.DEVNULL,
-            stderr=(self.directory / "log").open("ab"),
-            start_new_session=True,
-        )
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_as_owner(), str(program / "postgres"), "-D", str(self.data)],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
         self._wait("pg_isready", "-q", "-h", self.directory)
         return self
 

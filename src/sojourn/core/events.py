@@ -179,8 +179,8 @@ class BindingChanged:
     """Another engine that shares our store changed what is kept under `key`, or we did not know of it."""
 
     key: bytes
-    record: bytes | None
-    """What is kept there now; None: nothing, or nothing that we have to know before it is needed."""
+    record: bytes
+    """What is kept there now; empty: nothing, or nothing that we have to know before it is needed."""
     remaining: Duration
     """Of its lifetime; not above 0: it is over, and nobody else ended it."""
 

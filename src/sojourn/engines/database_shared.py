@@ -30,7 +30,7 @@ class SharedDatabase(Notices):
         super().__init__(configuration, epoch)
         self._owners: dict[Prefix, bytes] = {}
 
-    def _on_changed(self, node: bytes, record: bytes | None, remaining: Duration) -> None:
+    def _on_changed(self, node: bytes, record: bytes, remaining: Duration) -> None:
         """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat."""
         entry = self.entries.get(node)
         if entry is not None:
@@ -39,7 +39,7 @@ class SharedDatabase(Notices):
                 self._requests.cancel(("retire", node, maar, prefix))
                 self._requests.cancel(("retire", node, entry.serving, prefix))
             self._release(entry)
-        if record is None:
+        if not record:
             return
         try:
             entry = BindingCacheEntry.restored(node, record, self._now)

@@ -164,7 +164,9 @@ class Driver:
             self.dataplane.begin()
             now = self._clock()
             effects = self.engine.restore(self._store.load(), now)
-            self._answer([(None, 0, effects)], now)
+            if self._shared is None:
+                self._note(effects, now)
+            self._answer([(None, 0, effects)])
             self._handle_all()
             removed = self.dataplane.finish()
         finally:
@@ -204,7 +206,9 @@ class Driver:
             if effects:
                 if self._record is not None:
                     self._record(now, None)
-                self._answer([(None, 0, effects)], now)
+                if self._shared is None:
+                    self._note(effects, now)
+                self._answer([(None, 0, effects)])
             self._handle_all()
         finally:
             self._busy = self._swapping
@@ -255,16 +259,15 @@ class Driver:
                 self.recent.append((now, event))
                 if self._record is not None:
                     self._record(now, event)
-            answers.append((event, tried, self.engine.handle(event, now)))
-        self._answer(answers, now)
+            effects = self.engine.handle(event, now)
+            if self._shared is None:
+                self._note(effects, now)
+            answers.append((event, tried, effects))
+        self._answer(answers)
 
-    def _answer(self, answers: Sequence[_Answer], now: Instant) -> None:
+    def _answer(self, answers: Sequence[_Answer]) -> None:
         if self._shared is None:
-            effects: list[Effect] = []
-            for _, _, answer in answers:
-                self._note(answer, now)
-                effects.extend(answer)
-            self._carry_out(effects)
+            self._carry_out([effect for _, _, answer in answers for effect in answer])
             return
         changes = [effect for _, _, answer in answers for effect in answer if isinstance(effect, StoreEffect)]
         self._inside = True

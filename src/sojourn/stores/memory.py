@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from sojourn.core.effects import CheckBinding, DeleteBinding, StoreBinding, StoreEffect
-from sojourn.core.events import BindingChanged
-from sojourn.wire.units import Duration, Instant
 
 
 class MemoryStore:
@@ -36,123 +33,3 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-
-@dataclass(slots=True)
-class _Kept:
-    record: bytes
-    version: int
-    expires: Instant
-    """0: never."""
-
-
-class SharedMemory:
-    """What several `SharedMemoryView` share, in one process: for tests and the fault simulation.
-
-    `clock` reads the time that lifetimes are measured with.
-    """
-
-    def __init__(self, clock: Callable[[], Instant]) -> None:
-        self.clock = clock
-        self.kept: dict[bytes, _Kept] = {}
-        self.views: list[SharedMemoryView] = []
-        self.versions = 0
-
-    def view(self) -> SharedMemoryView:
-        """For one more process."""
-        view = SharedMemoryView(self)
-        self.views.append(view)
-        return view
-
-    def sweep(self, grace: Duration = 0) -> None:
-        """Tell somebody of what is over for `grace`."""
-        now = self.clock()
-        over = [key for key, kept in self.kept.items() if kept.expires and kept.expires + grace <= now]
-        if over and self.views:
-            self.views[0].told(over)
-
-
-class SharedMemoryView:
-    """A `SharedStore`, seen by one process. `put_off` keeps calls of `swap` waiting until `go_on`."""
-
-    def __init__(self, shared: SharedMemory) -> None:
-        self.shared = shared
-        self.put_off = False
-        self._seen: dict[bytes, int] = {}
-        self._changed: Callable[[Sequence[BindingChanged]], None] = _nobody
-        self._waiting: list[Callable[[], None]] = []
-
-    def load(self) -> Iterable[tuple[bytes, bytes]]:
-        """One of them, if there is any."""
-        for key, kept in sorted(self.shared.kept.items())[:1]:
-            self._seen[key] = kept.version
-            yield key, kept.record
-
-    def swap(self, effects: Sequence[StoreEffect], done: Callable[[Sequence[BindingChanged]], None]) -> None:
-        """See `SharedStore.swap`."""
-        if self.put_off:
-            self._waiting.append(lambda: self.swap(effects, done))
-            return
-        last = {effect.key: effect for effect in effects if not isinstance(effect, CheckBinding)}
-        for effect in effects:
-            last.setdefault(effect.key, effect)
-        done([changed for effect in last.values() if (changed := self._one(effect)) is not None])
-
-    def find(self, mention: bytes, done: Callable[[Sequence[BindingChanged]], None]) -> None:
-        """See `SharedStore.find`."""
-        found = [key for key, kept in self.shared.kept.items() if mention in kept.record and key not in self._seen]
-        done([self._look(key) for key in found])
-
-    def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
-        """See `SharedStore.watch`."""
-        self._changed = changed
-
-    def go_on(self) -> None:
-        """What was put off happens now."""
-        self.put_off = False
-        waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            call()
-
-    def told(self, keys: Sequence[bytes]) -> None:
-        """These are over."""
-        self._changed([self._look(key) for key in keys])
-
-    def close(self) -> None:
-        """This process is gone."""
-        if self in self.shared.views:
-            self.shared.views.remove(self)
-
-    def _one(self, effect: StoreEffect) -> BindingChanged | None:
-        key, shared = effect.key, self.shared
-        kept = shared.kept.get(key)
-        if (0 if kept is None else kept.version) != self._seen.get(key, 0):
-            return self._look(key)
-        match effect:
-            case StoreBinding(_, record, lifetime):
-                shared.versions += 1
-                shared.kept[key] = _Kept(record, shared.versions, shared.clock() + lifetime if lifetime else 0)
-                self._seen[key] = shared.versions
-                for view in shared.views:
-                    if view is not self and view._seen.pop(key, None) is not None:
-                        view._changed([BindingChanged(key, None, 0)])
-            case DeleteBinding():
-                shared.kept.pop(key, None)
-                self._seen.pop(key, None)
-            case CheckBinding():
-                pass
-            case _:
-                assert_never(effect)
-        return None
-
-    def _look(self, key: bytes) -> BindingChanged:
-        kept = self.shared.kept.get(key)
-        if kept is None:
-            self._seen.pop(key, None)
-            return BindingChanged(key, None, 0)
-        self._seen[key] = kept.version
-        return BindingChanged(key, kept.record, kept.expires - self.shared.clock())
-
-
-def _nobody(changed: Sequence[BindingChanged]) -> None:
-    """Nobody watches."""

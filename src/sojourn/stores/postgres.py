@@ -275,7 +275,7 @@ class _Partition:
             if row is None:
                 self._seen.pop(key, None)
                 if isinstance(effect, StoreBinding) or (known and isinstance(effect, CheckBinding)):
-                    refused.append(BindingChanged(key, None, 0))
+                    refused.append(BindingChanged(key, b"", 0))
             elif row["version"] == versions[key]:
                 self._seen[key] = versions[key]  # an earlier attempt did it
             elif row["version"] != known or isinstance(effect, DeleteBinding):
@@ -315,7 +315,7 @@ class _Partition:
             if int(writer) != self._writer:
                 ours = [key for text in keys.split() if self._seen.pop(key := bytes.fromhex(text), None) is not None]
                 if ours:
-                    changed([BindingChanged(key, None, 0) for key in ours])
+                    changed([BindingChanged(key, b"", 0) for key in ours])
 
         while True:
             try:
