@@ -16,6 +16,7 @@ from sojourn.core.engine import Engine
 from sojourn.core.events import (
     AddressChanged,
     AddressProbed,
+    Commanded,
     CorrespondentSeen,
     Event,
     HomeAddressRefused,
@@ -352,6 +353,10 @@ class Roaming:
 
     def tell(self, name: str, event: Event) -> None:
         self._carry_out(name, list(self.engines[name].handle(event, self.now)))
+
+    def command(self, verb: str, **arguments: str) -> None:
+        """An operator speaks to the mobile node."""
+        self.tell("mn", Commanded(verb, arguments))
 
     def later(self, delay: Duration, action: Callable[[], None]) -> None:
         self._order += 1

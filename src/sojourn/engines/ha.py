@@ -3,7 +3,7 @@
 It takes the place of a mobile node on its home link while that is away, and sends its packets through a tunnel to the
 care-of address. Requests are dealt with in `ha_registration`, the home link in `ha_prefixes` and `home_agents`, and
 leave is taken in `ha_switch`; messages are protected by the keys of RFC 4285 (`authentication`), and a node may have
-several care-of addresses (`ha_multiple`, RFC 5648).
+several care-of addresses (`ha_multiple`, RFC 5648), and say which packets go to which (`ha_flows`, RFC 6089).
 
 Left out: IPsec and IKE (the operator's), so flag K is always answered with 0; multicast membership (10.4.3).
 """
@@ -24,7 +24,7 @@ from sojourn.core.events import (
     Icmpv6Received,
     MessageReceived,
 )
-from sojourn.core.mobile_effects import EnsureProxyNeighbour, ProbeAddress
+from sojourn.core.mobile_effects import EnsureFlows, EnsureProxyNeighbour, ProbeAddress
 from sojourn.engines.base import TimerName
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_prefixes import HaPrefixes
@@ -133,7 +133,7 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
         match effect:
             case StoreBinding(key):
                 self._after(_REPAIR_AFTER, "store", key)
-            case EnsureTunnel(slot) | EnsurePrefix(_, slot):
+            case EnsureTunnel(slot) | EnsurePrefix(_, slot) | EnsureFlows(slot):
                 self._mend(next((entry for entry in self.cache.values() if entry.slot == slot), None))
             case EnsureProxyNeighbour(_, home):
                 self._mend(self.cache.get(home))

@@ -11,7 +11,13 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawSlot,
 )
-from sojourn.core.mobile_effects import EnsureProxyNeighbour, EnsureTunnelEnd, WithdrawProxyNeighbour, WithdrawTunnelEnd
+from sojourn.core.mobile_effects import (
+    EnsureFlows,
+    EnsureProxyNeighbour,
+    EnsureTunnelEnd,
+    WithdrawProxyNeighbour,
+    WithdrawTunnelEnd,
+)
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_multiple import Ways
 from sojourn.engines.home_agents import HomeAgentsList
@@ -71,6 +77,8 @@ class HaState(MobilityEngine):
         self._accept_from(entry, {})
         for network in entry.networks:
             self._do(EnsurePrefix(network, entry.slot))
+        if entry.flows:
+            self._do(EnsureFlows(entry.slot, entry.steered))
         self._defend(entry)
 
     def _accept_from(self, entry: BindingCacheEntry, before: Ways) -> None:
@@ -89,6 +97,9 @@ class HaState(MobilityEngine):
     def _stop_forwarding(self, entry: BindingCacheEntry) -> None:
         """Interception ends first: the node may be on the link already, and answers for itself."""
         ways, entry.ways = entry.ways, {}
+        if entry.flows:
+            entry.flows = {}
+            self._do(EnsureFlows(entry.slot, ()))
         if self.configuration.interface:
             for address in entry.defended:
                 self._do(WithdrawProxyNeighbour(self.configuration.interface, address))

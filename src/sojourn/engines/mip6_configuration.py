@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sojourn.core.effects import AdvertisedPrefix
 from sojourn.engines.configuration import RetransmissionConstants
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
 DHAAD_RETRIES = 4
@@ -85,6 +86,8 @@ class HaConfiguration:
     """Whether nodes may be mobile routers (RFC 3963)."""
     several: bool = True
     """Whether nodes may have several care-of addresses at a time (RFC 5648)."""
+    flows: bool = True
+    """Whether nodes may say which packets go to which of these (RFC 6089)."""
     bindings: int = 1_000_000
     """Most at a time."""
     min_mobile_prefix_interval: Duration = 600 * SECOND
@@ -126,6 +129,18 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowPolicy:
+    """Which links some of the packets of a mobile node take (RFC 6089)."""
+
+    selector: Ipv6TrafficSelector
+    """Of the packets to the node."""
+    interfaces: tuple[str, ...]
+    """The first of these that leads anywhere; when none does, the packets take the way of all others."""
+    shared: bool = False
+    """All of these that lead anywhere, each for a part of the ports of the node."""
+
+
+@dataclass(frozen=True, slots=True)
 class MnConfiguration:
     """A mobile node."""
 
@@ -136,6 +151,8 @@ class MnConfiguration:
     """Asked for; refreshed at four fifths of what was granted."""
     several: bool = False
     """Register the care-of addresses of all links at once (RFC 5648), the best one first."""
+    flows: tuple[FlowPolicy, ...] = ()
+    """With `several`: looked at in this order; all other packets take the best link."""
     route_optimisation: bool = True
     correspondents: int = 256
     """Most of them with route optimisation at a time."""

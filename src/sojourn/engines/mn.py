@@ -3,9 +3,9 @@
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
 agents in `mn_registration`, how it finds them in `mn_discovery`, the direct way to correspondent nodes in
 `mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`. With `several` it registers the care-of
-addresses of all its links (RFC 5648).
+addresses of all its links (RFC 5648), and says which packets take which (`mn_flows`, RFC 6089).
 
-Left out: IPsec (the operator's), CGA (RFC 4866), flow bindings (RFC 6089).
+Left out: IPsec (the operator's), CGA (RFC 4866).
 """
 
 from __future__ import annotations
@@ -200,13 +200,19 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
         if isinstance(effect, EnsureReverseTunnel) and effect.home_address in self.homes:
             entry = self.homes[effect.home_address]
             entry.registered = None
-            self._do(EnsureHomeBlock(entry.address))
+            self._block(entry)
             self._after(_REPAIR_AFTER, "again", entry.address)
 
     # --- for people -----------------------------------------------------------------------------------------------
 
     def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
-        """``register``: everything that was stopped begins again."""
+        """``register``: everything that was stopped begins again. ``avoid`` and ``use`` with ``interface``."""
+        interface = arguments.get("interface", "")
+        if verb in ("avoid", "use") and interface in self.links:
+            (self.avoided.add if verb == "avoid" else self.avoided.discard)(interface)
+            self._report("link-preference", interface=interface, avoided=int(verb == "avoid"))
+            self._reconsider()
+            return
         if verb != "register":
             self._report("command-unknown", verb=verb, arguments=len(arguments))
             return

@@ -8,6 +8,7 @@ from sojourn.core.mobile_effects import (
     AnnounceAddress,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     ProbeAddress,
     WithdrawHomeAddress,
@@ -16,7 +17,7 @@ from sojourn.core.mobile_effects import (
 from sojourn.engines.authentication import verified as authentic
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
-from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place
+from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place, Ways
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
@@ -26,6 +27,8 @@ from sojourn.wire import (
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6089 import FlowIdentification, FlowStatus
 from sojourn.wire.units import MINUTE, SECOND, Duration, Instant
 
 REFRESH_AFTER = (4, 5)
@@ -51,12 +54,12 @@ class MnRegistration(MnState):
             entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
             self._cancel_requests(entry)
             self._on_moved(entry)
-            self._do(EnsureHomeBlock(entry.address))
+            self._block(entry)
 
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
         """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
         ways = self._ways(entry)
-        if entry.place is Place.AWAY and entry.care_of == care_of and entry.ways == ways:
+        if entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items()):
             return
         entry.ways = ways
         if entry.place is not Place.AWAY:
@@ -65,11 +68,11 @@ class MnRegistration(MnState):
         self._timers.stop(("again", entry.address))
         self._register(entry)
 
-    def _ways(self, entry: HomeEntry) -> tuple[Address, ...]:
+    def _ways(self, entry: HomeEntry) -> Ways:
         """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
         if entry.single:
-            return ()
-        return tuple(way for way in self.ways if not entry.home.prefix.covers(way))
+            return {}
+        return {number: way for number, way in self.ways.items() if not entry.home.prefix.covers(way)}
 
     def _be_home(self, entry: HomeEntry, interface: str) -> None:
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
@@ -90,6 +93,7 @@ class MnRegistration(MnState):
     def _return(self, entry: HomeEntry) -> None:
         """Tell the home agent, from the home address itself."""
         entry.place = Place.RETURNING
+        self._unsteer(entry)
         self._do(WithdrawReverseTunnel(entry.address))
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
@@ -132,7 +136,7 @@ class MnRegistration(MnState):
             self._stop(entry, "the home prefix is not valid any more")
             return
         if entry.agent is None:
-            self._do(EnsureHomeBlock(entry.address))
+            self._block(entry)
             self._discover(entry)
             return
         bound = entry.bound(self._now)
@@ -143,8 +147,11 @@ class MnRegistration(MnState):
         self._requests.start(self._key(entry, AGAIN if bound else FIRST), update, self._now, patience=patience)
         if bound:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            self._steer(entry)
         else:
-            self._do(EnsureHomeBlock(entry.address))
+            entry.acknowledged = {}
+            self._block(entry)
+            entry.flows.forget()
         self._on_moved(entry)
 
     def _leave(self, entry: HomeEntry) -> None:
@@ -259,15 +266,53 @@ class MnRegistration(MnState):
             for network in entry.home.networks:
                 self._do(EnsureUplink(network, entry.agent))
             self._report("registered", home=entry.address, agent=entry.agent, care_of=entry.care_of)
+        self._on_ways_answered(entry, answer)
         if answer.status == Status.ACCEPTED_BUT_PREFIX_DISCOVERY_NECESSARY:
             self._solicit_prefixes(entry)
         self._on_reachable(entry)
+
+    def _on_ways_answered(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
+        """RFC 5648 5.7, RFC 6089 5.2.6: which care-of addresses and flow bindings the home agent took."""
+        answers = {option.identifier: option.status for option in answer.all(BindingIdentifier)}
+        if entry.ways and not answers:  # it does not know them, and made a plain binding
+            entry.ways, entry.single = {}, True
+        taken = {number: way for number, way in entry.ways.items() if answers.get(number, _REFUSED) < _REFUSED}
+        for number, status in answers.items():
+            if status >= _REFUSED:
+                self._report("way-refused", home=entry.address, identifier=number, status=status)
+        entry.acknowledged = taken
+        wrong = entry.flows.answered(self._wanted_flows(entry), answer.all(FlowIdentification))
+        for identifier, status in wrong.items():
+            self._report("flow-refused", home=entry.address, identifier=identifier, status=status)
+        self._steer(entry)
+        if FlowStatus.FID_NOT_FOUND in wrong.values():
+            self._register(entry)
+
+    def _steer(self, entry: HomeEntry) -> None:
+        """Packets leave by the links that the home agent takes them from, as it sends those to us."""
+        if not self.configuration.flows or entry.agent is None:
+            return
+        usable = {number: way for number, way in entry.acknowledged.items() if entry.ways.get(number) == way}
+        flows = entry.flows.steered(self._wanted_flows(entry), usable)
+        if flows != entry.flows.done:
+            entry.flows.done = flows
+            self._do(EnsureReverseFlows(entry.address, entry.agent, flows))
+
+    def _unsteer(self, entry: HomeEntry) -> None:
+        if entry.flows.done and entry.agent is not None:
+            entry.flows.done = ()
+            self._do(EnsureReverseFlows(entry.address, entry.agent, ()))
+
+    def _block(self, entry: HomeEntry) -> None:
+        """Nothing leaves."""
+        self._unsteer(entry)
+        self._do(EnsureHomeBlock(entry.address))
 
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""
         self._report("registration-refused", home=entry.address, status=answer.status, agent=entry.agent)
         if answer.status in _ONE_ONLY and entry.ways:
-            entry.ways, entry.single = (), True
+            entry.ways, entry.single = {}, True
             self._register(entry)
         elif answer.status in _FINAL:
             self._stop(entry, f"status {answer.status}")
@@ -277,7 +322,7 @@ class MnRegistration(MnState):
     def _give_up(self, entry: HomeEntry) -> None:
         """This home agent does not want: another one, or the same after a pause."""
         entry.expires, entry.registered = 0, None
-        self._do(EnsureHomeBlock(entry.address))
+        self._block(entry)
         if entry.agents:
             self._next_agent(entry)
             return
@@ -289,7 +334,7 @@ class MnRegistration(MnState):
         entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
         self._cancel_requests(entry)
         self._on_moved(entry)
-        self._do(EnsureHomeBlock(entry.address))
+        self._block(entry)
         self._do(WithdrawHomeAddress(entry.address))
         self._report("stopped", home=entry.address, reason=why)
 

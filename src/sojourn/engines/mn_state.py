@@ -11,6 +11,7 @@ from sojourn.engines.authentication import signed as authenticated
 from sojourn.engines.base import OutboxEngine
 from sojourn.engines.entropy import Entropy
 from sojourn.engines.mip6_configuration import Home, MnConfiguration
+from sojourn.engines.mn_flows import FlowList, Wanted, wanted
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import (
     LIFETIME_UNIT,
@@ -33,6 +34,8 @@ _STAMPS = 8
 FIRST, AGAIN, LEAVE, DIRECT = "first", "home", "leave", "correspondent"
 """What a request is for: a home agent that has no binding, one that has, the end of a binding, a correspondent node."""
 FOREVER: Instant = 1 << 62
+Ways = dict[int, Address]
+"""Care-of addresses by binding identifier (BID), which is the number of the interface, in the order of preference."""
 
 
 @dataclass(slots=True)
@@ -99,8 +102,12 @@ class HomeEntry:
     """The home address itself, as far as prefix discovery told."""
     registered: Address | None = None
     """The care-of address that the home agent acknowledged."""
-    ways: tuple[Address, ...] = ()
+    ways: Ways = field(default_factory=dict)
     """All care-of addresses, if several are registered (RFC 5648), the best one first."""
+    acknowledged: Ways = field(default_factory=dict)
+    """Those that the home agent has."""
+    flows: FlowList = field(default_factory=FlowList)
+    """What it was asked to do with which packets (RFC 6089)."""
     single: bool = False
     """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
@@ -153,8 +160,10 @@ class MnState(OutboxEngine):
         self.links = {interface: Link() for interface in configuration.interfaces}
         self.current: tuple[str, Address | None] = ("", None)
         """The interface in use and the primary care-of address."""
-        self.ways: tuple[Address, ...] = ()
+        self.ways: Ways = {}
         """Care-of addresses of all links, the primary one first; empty unless several are to be registered."""
+        self.avoided: set[str] = set()
+        """Interfaces that are used only when no other leads anywhere: they are about to go."""
         self._entropy = Entropy(seed)
         self._stamped = 0
         """The latest timestamp."""
@@ -205,8 +214,10 @@ class MnState(OutboxEngine):
         if update.lifetime and entry.ways:  # all at once, in the place of all before; the option above may not be there
             message.flags |= int(BindingUpdateFlags.B)  # flag O (RFC 5648 4.2, 5.3)
             options = [
-                BindingIdentifier(number, priority=number, care_of=way) for number, way in enumerate(entry.ways, 1)
+                BindingIdentifier(identifier, priority=rank, care_of=way)
+                for rank, (identifier, way) in enumerate(entry.ways.items(), 1)
             ]
+            options += entry.flows.asked(self._wanted_flows(entry))
         if update.lifetime and entry.home.router:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
         association = entry.home.association
@@ -219,6 +230,11 @@ class MnState(OutboxEngine):
         if association is not None:
             authenticated(message, association, care_of, entry.address)
         return SendMessage(message, care_of, key[2], None if at_home else entry.address)
+
+    def _wanted_flows(self, entry: HomeEntry) -> Wanted:
+        """The flow bindings that follow from the configuration and the care-of addresses that there are."""
+        links = {interface: number for number, interface in enumerate(self.links, 1) if number in entry.ways}
+        return wanted(self.configuration.flows, links, self.avoided)
 
     def _stamp(self, entry: HomeEntry) -> MobilityMessageReplayProtection:
         """Greater than all before (RFC 4285 6), unless the clock was put back, as a home agent asked for."""
