@@ -220,6 +220,8 @@ class MaarConfiguration(AccessConfiguration):
     """The IPv4 home addresses of the LMA, where `cmd` is one: asked for, as a MAG does (RFC 5844)."""
     dhcp_lease: Duration = 10 * MINUTE
     """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
+    more_cmds: tuple[Address, ...] = ()
+    """Other CMDs of the domain that use the store of `cmd`: each answers for any node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ class SharedMemory:
         self.views: list[SharedMemoryView] = []
         self.versions = 0
 
-    def view(self) -> SharedMemoryView:
-        """For one more process."""
-        view = SharedMemoryView(self)
+    def view(self, later: Callable[[Callable[[], None]], None] | None = None) -> SharedMemoryView:
+        """For one more process. `later(call)` makes a call when the store gets to it; without it, at once."""
+        view = SharedMemoryView(self, later or _at_once)
         self.views.append(view)
         return view
 
@@ -46,14 +46,14 @@ class SharedMemory:
 
 
 class SharedMemoryView:
-    """A `SharedStore`, seen by one process. `put_off` keeps calls of `swap` waiting until `go_on`."""
+    """A `SharedStore`, seen by one process."""
 
-    def __init__(self, shared: SharedMemory) -> None:
+    def __init__(self, shared: SharedMemory, later: Callable[[Callable[[], None]], None]) -> None:
         self.shared = shared
-        self.put_off = False
+        self._later = later
+        self._closed = False
         self._seen: dict[bytes, int] = {}
         self._changed: Callable[[Sequence[BindingChanged]], None] = _nobody
-        self._waiting: list[Callable[[], None]] = []
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
         """One of them, if there is any."""
@@ -63,37 +63,33 @@ class SharedMemoryView:
 
     def swap(self, effects: Sequence[StoreEffect], done: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.swap`."""
-        if self.put_off:
-            self._waiting.append(lambda: self.swap(effects, done))
-            return
         last: dict[bytes, StoreEffect] = {}
         for effect in effects:
             if not isinstance(effect, CheckBinding) or effect.key not in last:
                 last[effect.key] = effect
-        done([changed for effect in last.values() if (changed := self._one(effect)) is not None])
+
+        def carry_out() -> None:
+            refused = [changed for effect in last.values() if (changed := self._one(effect)) is not None]
+            self._later(lambda: None if self._closed else done(refused))
+
+        self._later(carry_out)
 
     def find(self, mention: bytes, done: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.find`."""
         found = [key for key, kept in self.shared.kept.items() if mention in kept.record and key not in self._seen]
-        done([self._look(key) for key in found])
+        self._later(lambda: None if self._closed else done([self._look(key) for key in found]))
 
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.watch`."""
         self._changed = changed
-
-    def go_on(self) -> None:
-        """What was put off happens now."""
-        self.put_off = False
-        waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            call()
 
     def told(self, keys: Sequence[bytes]) -> None:
         """These are over."""
         self._changed([self._look(key) for key in keys])
 
     def close(self) -> None:
-        """This process is gone."""
+        """This process is gone; what is under way is carried out all the same."""
+        self._closed = True
         if self in self.shared.views:
             self.shared.views.remove(self)
 
@@ -126,6 +122,10 @@ class SharedMemoryView:
             return BindingChanged(key, b"", 0)
         self._seen[key] = kept.version
         return BindingChanged(key, kept.record, kept.expires - self.shared.clock())
+
+
+def _at_once(call: Callable[[], None]) -> None:
+    call()
 
 
 def _nobody(changed: Sequence[BindingChanged]) -> None:
