@@ -15,6 +15,7 @@ from sojourn.core.mobile_effects import (
     WithdrawReverseTunnel,
 )
 from sojourn.engines.authentication import verified as authentic
+from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
 from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place, Ways
@@ -26,7 +27,6 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
-from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.extensions.rfc6089 import FlowIdentification, FlowStatus
 from sojourn.wire.units import MINUTE, SECOND, Duration, Instant
@@ -40,6 +40,8 @@ _FINAL = frozenset({Status.DUPLICATE_ADDRESS_DETECTION_FAILED, Status.MIPV6_AUTH
 _ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
 """After these one care-of address is registered (RFC 5648 5.8)."""
 _LOW = 0xFFFFFFFF
+_SILENT: Duration = 2 * SECOND
+"""A home agent that lets us wait for so long is perhaps not there: new connections do without it."""
 _REFUSED = int(Status.REASON_UNSPECIFIED)
 
 
@@ -59,11 +61,13 @@ class MnRegistration(MnState):
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
         """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
         ways = self._ways(entry)
+        if ways and care_of not in ways.values():
+            care_of = next(iter(ways.values()))
         if entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items()):
             return
         entry.ways = ways
         if entry.place is not Place.AWAY:
-            self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
+            entry.shown = None
         entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
         self._timers.stop(("again", entry.address))
         self._register(entry)
@@ -72,7 +76,8 @@ class MnRegistration(MnState):
         """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
         if entry.single:
             return {}
-        return {number: way for number, way in self.ways.items() if not entry.home.prefix.covers(way)}
+        known = {number: way for number, way in self.ways.items() if number not in entry.withheld}
+        return {number: way for number, way in known.items() if not entry.home.prefix.covers(way)}
 
     def _be_home(self, entry: HomeEntry, interface: str) -> None:
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
@@ -147,6 +152,7 @@ class MnRegistration(MnState):
         self._requests.start(self._key(entry, AGAIN if bound else FIRST), update, self._now, patience=patience)
         if bound:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            self._show(entry, True)
             self._steer(entry)
         else:
             entry.acknowledged = {}
@@ -165,7 +171,11 @@ class MnRegistration(MnState):
         key = self._key(entry, purpose)
         self._requests.due(key, self._now)
         outstanding = self._requests.get(key)
-        if outstanding is None or outstanding.timeout < MAX_BINDACK_TIMEOUT:
+        if outstanding is None:
+            return
+        if outstanding.timeout >= _SILENT and purpose != LEAVE:
+            self._show(entry, False)
+        if outstanding.timeout < MAX_BINDACK_TIMEOUT:
             return
         if purpose == LEAVE:
             self._requests.cancel(key)
@@ -263,6 +273,8 @@ class MnRegistration(MnState):
         self._timers.start(("expiry", entry.address), entry.expires)
         if new:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+        self._show(entry, True)
+        if new:
             for network in entry.home.networks:
                 self._do(EnsureUplink(network, entry.agent))
             self._report("registered", home=entry.address, agent=entry.agent, care_of=entry.care_of)
@@ -307,6 +319,23 @@ class MnRegistration(MnState):
         """Nothing leaves."""
         self._unsteer(entry)
         self._do(EnsureHomeBlock(entry.address))
+        self._show(entry, False)
+
+    def _show(self, entry: HomeEntry, reachable: bool) -> None:
+        """Abroad, new connections use the home address as long as its packets have a way, unless the network keeps
+        addresses by itself. Old ones go on in any case.
+        """
+        if entry.place is not Place.AWAY:
+            return
+        preferred = reachable and not entry.local and not self._is_kept_by_network()
+        if entry.shown is not preferred:
+            entry.shown = preferred
+            self._do(EnsureHomeAddress(entry.address, "", preferred=preferred))
+
+    def _is_kept_by_network(self) -> bool:
+        """A router that shows the address of RFC 6543 is one of a domain of Proxy Mobile IPv6 or RFC 8885."""
+        link = self.links.get(self.current[0])
+        return self.configuration.leave_to_network and link is not None and FIXED_LINK_LOCAL in link.routers
 
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""
@@ -352,37 +381,6 @@ class MnRegistration(MnState):
             self._next_agent(entry)
         else:
             self._give_up(entry)
-
-    # --- what else a home agent says --------------------------------------------------------------------------------
-
-    def _on_switch(self, event: MessageReceived, message: HomeAgentSwitch) -> None:
-        """RFC 5142 6: leave this home agent, for one of those that it names."""
-        entry = self.homes.get(event.routed_to or b"")
-        if entry is None or event.source != entry.agent or entry.care_of is None or not entry.bound(self._now):
-            self._report("message-unexpected", source=event.source, type="HomeAgentSwitch")
-            return
-        if not self._is_switch_authentic(entry, event, message):
-            self._report("switch-discarded", source=event.source)
-            return
-        entry.agents = tuple(agent for agent in message.addresses if agent != entry.agent)
-        entry.dismissed = True
-        self._report("switched", home=entry.address, agents=len(entry.agents))
-        self._leave(entry)
-
-    def _is_switch_authentic(self, entry: HomeEntry, event: MessageReceived, message: HomeAgentSwitch) -> bool:
-        """Signed as an acknowledgement is, now, and not before (see `ha_switch`)."""
-        association, care_of = entry.home.association, entry.care_of
-        if association is None or care_of is None:
-            return association is None
-        if not authentic(message, event.octets, association, care_of, entry.address):
-            return False
-        if not association.replay_protection:
-            return True
-        stamp = message.first(MobilityMessageReplayProtection)
-        if stamp is None or stamp.timestamp <= entry.switch_stamp:
-            return False
-        entry.switch_stamp = stamp.timestamp
-        return abs(stamp.wall_clock - self._epoch - self._now - entry.clock) <= association.close_enough
 
     def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
         if kind in ("refresh", "again"):
