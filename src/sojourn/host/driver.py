@@ -103,7 +103,7 @@ class Driver:
     calls `wake` (None: disarm), `wall` reads the wall clock; without it the engine is never told that the
     clock was set. `probe` asks another router for an echo (`ProbePath`); without it, the answer is there at once.
     `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
-    among it; without it, that is refused.
+    among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class Driver:
         wall: Callable[[], WallClock] | None = None,
         probe: Callable[[Address], None] | None = None,
         mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
+        told: Callable[[Report], None] | None = None,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -136,6 +137,7 @@ class Driver:
         self._wall = wall
         self._probe = probe
         self._mobile = mobile or _refuse_mobile
+        self._told = told
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
@@ -329,6 +331,8 @@ class Driver:
             counters[type(effect).__name__] += 1
             if isinstance(effect, Report):
                 counters[f"reports:{effect.name}"] += 1
+                if self._told is not None:
+                    self._told(effect)
                 self._tell(self._repeats.take(effect, now), now)
             elif record is not None:
                 record(now, effect)

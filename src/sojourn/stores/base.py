@@ -7,6 +7,7 @@ batch of events at once, because one transaction for many changes is what makes 
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -39,6 +40,9 @@ class SharedStore(Protocol):
 
     It knows which version of a key this process saw last; a key that it never saw is taken for one that is not there.
     """
+
+    counters: Counter[str]
+    """What it did, and what went wrong, for people."""
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
         """Some of what is there, as a sign that this is not the beginning; the rest is found when it is needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -50,6 +51,7 @@ class SharedMemoryView:
 
     def __init__(self, shared: SharedMemory, later: Callable[[Callable[[], None]], None]) -> None:
         self.shared = shared
+        self.counters: Counter[str] = Counter()
         self._later = later
         self._closed = False
         self._seen: dict[bytes, int] = {}
