@@ -15,11 +15,11 @@ import pytest
 
 from sojourn.core.effects import CheckBinding, DeleteBinding, StoreBinding, StoreEffect
 from sojourn.core.events import BindingChanged
+from sojourn.lab.postgres import Server, binaries
 from sojourn.stores import SharedStore, StoreError
 from sojourn.stores.postgres import PostgresStore
 from sojourn.stores.shared_memory import SharedMemory
 from sojourn.wire.units import MINUTE, SECOND
-from support.postgres import Server, binaries
 
 Make = Callable[[], Awaitable[SharedStore]]
 GONE = ("gone", b"")

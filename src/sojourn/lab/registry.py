@@ -47,6 +47,7 @@ _scenarios: dict[str, Scenario] = {}
 
 _MODULES = (
     "sojourn.lab.bulk",
+    "sojourn.lab.cmd_cluster",
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",

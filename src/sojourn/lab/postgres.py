@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers of the distribution, each in a directory, reached through sockets in it."""
+"""Real PostgreSQL servers of the distribution, each in a directory of its own, reached through a socket there."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ USER = "postgres"
 """The role that owns everything in them."""
 
 
+_MISSING = "no PostgreSQL server is installed; on Debian: apt install postgresql"
+
+
 def binaries() -> Path | None:
     """Where the newest server is installed."""
     found = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4].split(".")[0])
     )
     return found[-1].parent if found else None
+
+
+class DatabaseFailed(RuntimeError):
+    """A server or one of its programs did not do what it should; the text says what."""
 
 
 class Server:
@@ -52,7 +59,8 @@ class Server:
         """Until it answers."""
         assert self._process is None
         program = binaries()
-        assert program is not None, "no PostgreSQL server is installed"
+        if program is None:
+            raise DatabaseFailed(_MISSING)
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*_as_owner(), str(program / "postgres"), "-D", str(self.data)],
@@ -62,6 +70,11 @@ class Server:
             )
         self._wait("pg_isready", "-q", "-h", self.directory)
         return self
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
 
     def replicate(self, standby: Server) -> None:
         """From now on what is committed is at `standby` too."""
@@ -107,21 +120,23 @@ class Server:
 
     def _run(self, program: str, *arguments: str | Path) -> str:
         where = binaries()
-        assert where is not None, "no PostgreSQL server is installed"
+        if where is None:
+            raise DatabaseFailed(_MISSING)
         command = [*_as_owner(), str(where / program), *map(str, arguments)]
         answer = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
-        assert answer.returncode == 0, f"{program}: {answer.stderr}"
+        if answer.returncode:
+            raise DatabaseFailed(f"{program}: {' '.join(answer.stderr.split())}")
         return answer.stdout.strip()
 
     def _wait(self, program: str, *arguments: str | Path) -> None:
         for _ in range(200):
             try:
                 self._run(program, *arguments)
-            except AssertionError:
+            except DatabaseFailed:
                 time.sleep(0.05)
             else:
                 return
-        raise AssertionError(f"{program} waited in vain: {(self.directory / 'log').read_text()[-2000:]}")
+        raise DatabaseFailed(f"{program} waited in vain: {(self.directory / 'log').read_text()[-2000:]}")
 
 
 def _as_owner() -> Sequence[str]:
