@@ -276,6 +276,14 @@ class SessionsCounted:
     sessions: dict[Address, int]
 
 
+@dataclass(slots=True)
+class NameResolved:
+    """The answer to `ResolveName`: the IPv6 addresses of the host, none when it has none or nobody answered."""
+
+    name: str
+    addresses: tuple[Address, ...]
+
+
 Event: TypeAlias = (
     MessageReceived
     | NodeSeen
@@ -300,4 +308,5 @@ Event: TypeAlias = (
     | CorrespondentSeen
     | HomeAddressRefused
     | SessionsCounted
+    | NameResolved
 )
