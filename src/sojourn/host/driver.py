@@ -166,9 +166,7 @@ class Driver:
             self.dataplane.begin()
             now = self._clock()
             effects = self.engine.restore(self._store.load(), now)
-            if self._shared is None:
-                self._note(effects, now)
-            self._answer([(None, 0, effects)])
+            self._answer(effects, now)
             self._handle_all()
             removed = self.dataplane.finish()
         finally:
@@ -208,9 +206,7 @@ class Driver:
             if effects:
                 if self._record is not None:
                     self._record(now, None)
-                if self._shared is None:
-                    self._note(effects, now)
-                self._answer([(None, 0, effects)])
+                self._answer(effects, now)
             self._handle_all()
         finally:
             self._busy = self._swapping
@@ -235,42 +231,63 @@ class Driver:
     def _handle_all(self) -> None:
         depth = 0
         while not self._swapping:
+            batch: Sequence[Event]
             if self._again:
                 tried, self._again = self._again, []
                 self._handle(tried)
-            elif self._follow_ups:
+                continue
+            if self._follow_ups:
                 batch, self._follow_ups = self._follow_ups, []
                 depth += 1
                 if depth > FOLLOW_UPS:
                     self.counters["follow-ups-dropped"] += len(batch)
                     continue
-                self._handle([(event, 0) for event in batch])
             elif self._inbox:
                 batch, self._inbox = self._inbox, []
                 depth = 0
-                self._handle([(event, 0) for event in batch])
             else:
                 break
+            if self._shared is None:
+                self._handle_alone(batch)
+            else:
+                self._handle([(event, 0) for event in batch])
 
     def _handle(self, batch: Sequence[tuple[Event, int]]) -> None:
         now = self._clock()
         answers: list[_Answer] = []
         for event, tried in batch:
             if not tried:
-                self.counters[type(event).__name__] += 1
-                self.recent.append((now, event))
-                if self._record is not None:
-                    self._record(now, event)
-            effects = self.engine.handle(event, now)
-            if self._shared is None:
-                self._note(effects, now)
-            answers.append((event, tried, effects))
-        self._answer(answers)
+                self._happened(event, now)
+            answers.append((event, tried, self.engine.handle(event, now)))
+        self._answer_together(answers)
 
-    def _answer(self, answers: Sequence[_Answer]) -> None:
+    def _handle_alone(self, batch: Sequence[Event]) -> None:
+        """The same where nobody shares the store: what the engine answers is right."""
+        now = self._clock()
+        effects: list[Effect] = []
+        for event in batch:
+            self._happened(event, now)
+            answer = self.engine.handle(event, now)
+            self._note(answer, now)
+            effects.extend(answer)
+        self._carry_out(effects)
+
+    def _happened(self, event: Event, now: Instant) -> None:
+        self.counters[type(event).__name__] += 1
+        self.recent.append((now, event))
+        if self._record is not None:
+            self._record(now, event)
+
+    def _answer(self, effects: Sequence[Effect], now: Instant) -> None:
+        """What the engine asks for because time passed, or at its start."""
         if self._shared is None:
-            self._carry_out([effect for _, _, answer in answers for effect in answer])
-            return
+            self._note(effects, now)
+            self._carry_out(effects)
+        else:
+            self._answer_together([(None, 0, effects)])
+
+    def _answer_together(self, answers: Sequence[_Answer]) -> None:
+        assert self._shared is not None
         changes = [effect for _, _, answer in answers for effect in answer if isinstance(effect, StoreEffect)]
         self._inside = True
         if changes:
