@@ -19,7 +19,7 @@ from sojourn.control.client import ControlClient, ControlError
 from sojourn.dataplane import nftables
 from sojourn.lab.namespaces import NetworkNamespace
 
-PATIENCE = 15.0
+PATIENCE = 40.0
 """Seconds until what should become true counts as not becoming true."""
 HOST = "02:00:00:00:00:01"
 
