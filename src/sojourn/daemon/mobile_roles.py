@@ -39,7 +39,9 @@ def senses_of(section: MobileSection, file: File) -> Senses:
     match section:
         case Mn():
             router = any(home.router for home in section.homes)
-            return of_mobile_node(section.interfaces, section.route_optimisation, file.cn is None, router)
+            return of_mobile_node(
+                section.interfaces, section.route_optimisation, file.cn is None, router, section.experiments
+            )
         case Ha():
             anycast = [home_agents_anycast(prefix) for prefix in section.prefixes]
             return of_home_agent(section.interface or "", anycast, section.messages_per_second)

@@ -31,6 +31,7 @@ from sojourn.core.mobile_effects import (
     MobileEffect,
     ProbeAddress,
     ProbeRouter,
+    ResolveName,
     SendIcmpv6,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
@@ -40,6 +41,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_routes
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.driver import Driver
+from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
 from sojourn.host.links import LinkMonitor
 from sojourn.host.loop import LoopTimer
@@ -53,6 +55,7 @@ from sojourn.host.mobile_sockets import (
 )
 from sojourn.host.neighbours import Neighbours
 from sojourn.host.recorder import Recorder
+from sojourn.host.resolver import Resolver
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.stores.base import Store
@@ -60,11 +63,12 @@ from sojourn.wire.addresses import Address
 from sojourn.wire.icmpv6 import RouterAdvertisement, RouterSolicitation
 from sojourn.wire.mobility import MobilityMessage
 
-MN_TYPES = frozenset({0, 3, 4, 6, 7, 12})
+MN_TYPES = frozenset({0, 3, 4, 6, 7, 12, 16})
 """Mobility Headers for a mobile node: Binding Refresh Request, Home Test, Care-of Test, Binding Acknowledgement,
-Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142).
+Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142), Binding Revocation (RFC 5846).
 """
 _REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
+_EXPERIMENT = 11
 _TICK = 5.0
 
 
@@ -97,10 +101,13 @@ class Senses:
     """Messages a second of one source."""
 
 
-def of_mobile_node(interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False) -> Senses:
+def of_mobile_node(
+    interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False, experiments: bool = False
+) -> Senses:
     """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
+    handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
     heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    return Senses(heard, MN_TYPES, only, tuple(interfaces), correspondents=optimises, router=router)
+    return Senses(heard, handled, only, tuple(interfaces), correspondents=optimises, router=router)
 
 
 def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
@@ -161,6 +168,10 @@ class MobileHost:
             self.watch = TunnelWatch() if senses.correspondents else None
             if self.watch is not None:
                 opened.callback(self.watch.close)
+            self.resolver = Resolver(self._told)
+            opened.callback(self.resolver.close)
+            self.echoes = Echoes()
+            opened.callback(self.echoes.close)
             self._netlink = Netlink()
             opened.callback(self._netlink.close)
             self._opened = opened.pop_all()
@@ -175,6 +186,7 @@ class MobileHost:
             record=recorder.write if recorder else None,
             wall=time.time_ns,
             mobile=self.apply,
+            probe=self.echoes.ask,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -216,6 +228,8 @@ class MobileHost:
             "neighbours": self.neighbours.counters,
             "addresses": self.addresses.counters,
             "links": self.links.counters,
+            "echoes": self.echoes.counters,
+            "resolver": self.resolver.counters,
         }
         if self.watch is not None:
             parts["watch"] = self.watch.counters
@@ -229,6 +243,7 @@ class MobileHost:
             (self.neighbours.fileno(), self.neighbours.receive),
             (self.addresses.fileno(), self._on_addresses),
             (self.links.fileno(), self._on_links),
+            (self.echoes.fileno(), self._on_echoes),
         ]
         if self.watch is not None:
             readers.append((self.watch.fileno(), self._on_tunnelled))
@@ -251,6 +266,8 @@ class MobileHost:
                 self.neighbours.probe_router(interface, router)
             case AnnounceAddress(interface, address):
                 self.neighbours.announce(interface, address, self._senses.router)
+            case ResolveName(name):
+                self.resolver.ask(name)
             case CountSessions():
                 self._told(SessionsCounted(sessions.count()))
             case _:
@@ -291,6 +308,9 @@ class MobileHost:
 
     def _on_addresses(self) -> None:
         self._dispatch(self.addresses.receive())
+
+    def _on_echoes(self) -> None:
+        self._dispatch(self.echoes.receive())
 
     def _on_tunnelled(self) -> None:
         assert self.watch is not None
