@@ -356,7 +356,7 @@ def test_two_roles_need_two_addresses_and_one_mode() -> None:
 
 def test_a_file_without_a_role() -> None:
     assert problems('control = "/x"') == [
-        "x.toml: has none of the tables [maar], [cmd], [mag] and [lma]; name at least one role"
+        "x.toml: has none of the tables [maar], [cmd], [mag], [lma], [mn], [ha], [cn]; name at least one role"
     ]
 
 

@@ -6,7 +6,7 @@ the engines' configuration has that field's name and default; a test walks the f
 
 from __future__ import annotations
 
-from sojourn.daemon import model_cmd, model_lma, model_maar, model_mag
+from sojourn.daemon import model_cmd, model_lma, model_maar, model_mag, model_mobile
 from sojourn.daemon.kinds import (
     IdentifiersField,
     LogField,
@@ -16,6 +16,7 @@ from sojourn.daemon.model_cmd import Cmd
 from sojourn.daemon.model_lma import Lma
 from sojourn.daemon.model_maar import Maar
 from sojourn.daemon.model_mag import Mag
+from sojourn.daemon.model_mobile import Cn, Ha, Mn
 from sojourn.files.fields import (
     NameField,
     PathField,
@@ -48,14 +49,24 @@ class File(Section):
     cmd: Cmd | None = setting("The role of the database.", None)
     mag: Mag | None = setting("The role of a gateway of Proxy Mobile IPv6.", None)
     lma: Lma | None = setting("The role of an anchor of Proxy Mobile IPv6.", None)
+    mn: Mn | None = setting("The role of a mobile node or mobile router of Mobile IPv6.", None)
+    ha: Ha | None = setting("The role of a home agent of Mobile IPv6.", None)
+    cn: Cn | None = setting("The role of a correspondent node of Mobile IPv6.", None)
 
 
-ROLES = ("maar", "cmd", "mag", "lma")
+ROLES = ("maar", "cmd", "mag", "lma", *model_mobile.ROLES)
 """The tables of the file that make the daemon do something."""
-ARTICLES = {"maar": "a", "cmd": "a", "mag": "a", "lma": "an"}
+ARTICLES = {"maar": "a", "cmd": "a", "mag": "a", "lma": "an", "mn": "an", "ha": "an", "cn": "a"}
 
 
 LAYOUT = Layout(
     File,
-    (("the top", File), *model_maar.TABLES, *model_cmd.TABLES, *model_mag.TABLES, *model_lma.TABLES),
+    (
+        ("the top", File),
+        *model_maar.TABLES,
+        *model_cmd.TABLES,
+        *model_mag.TABLES,
+        *model_lma.TABLES,
+        *model_mobile.TABLES,
+    ),
 )
