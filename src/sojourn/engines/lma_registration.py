@@ -66,6 +66,8 @@ class LmaRegistration(LmaState):
             self._check_kind(update)
             request = HomeRequest.of(update, source)
             profile = self._admit(request, gateway)
+            if gateway is not None and gateway.repeats and self._answer_again(request):
+                return
             self._check_time(request)
             request.complete()
             for extension in self.extensions:
@@ -117,6 +119,20 @@ class LmaRegistration(LmaState):
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp outside of the window")
         if stamp == accepted:
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp accepted already")
+
+    def _answer_again(self, request: HomeRequest) -> bool:
+        """Whether it is the latest update that was accepted, once more: nothing follows from it but the answer."""
+        for entry in self.cache.of(request.node) if request.timestamp else ():
+            same = (entry.source, entry.timestamp, entry.sequence) == (
+                request.source,
+                request.timestamp,
+                request.sequence,
+            )
+            if same and entry.waiting == (request.lifetime == 0):
+                self._report("update-repeated", node=entry.node, gateway=self._name(entry.source))
+                self._answer(entry, request, 0 if entry.waiting else entry.lifetime)
+                return True
+        return False
 
     def _check_sequence(self, request: HomeRequest, entry: BindingCacheEntry | None) -> None:
         """Without a Timestamp the sequence numbers of a session order its updates (RFC 6275 9.5.1)."""
