@@ -1,9 +1,9 @@
 """A laptop with Mobile IPv6: ``sojourn lab run laptop`` (RFC 6275).
 
-It leaves its home link for two foreign ones and comes back, with a download, a terminal session and two voice calls, all
-from its home address. One correspondent takes part in route optimisation, the other one knows nothing of mobility: what
-goes to it shows the way through the home agent, and that asking it costs nothing. In the end the home agent is gone
-while the laptop moves once more: it has plain Internet access, and its home address back when the home agent is.
+It leaves its home link for two foreign ones and comes back, with a download, a terminal session and two voice calls,
+all from its home address. One correspondent takes part in route optimisation, the other one knows nothing of mobility:
+what goes to it shows the way through the home agent, and that asking it costs nothing. In the end the home agent is
+gone while the laptop moves once more: it has plain Internet access, and its home address back when the home agent is.
 
 What the standard implies on these links stands beside what was measured. A link is usable when the laptop has heard its
 router and has an address of its prefix; from then on, old sessions wait for a round trip to the home agent, and the
@@ -239,6 +239,6 @@ class _Findings:
 _NOTE = (
     "Usable: from leaving the old link to a router and an address on the new one. Answer: of the home agent, from then "
     "on; the formula is a round trip to it, and a second for the test of the home address before the first binding "
-    "(RFC 6275 10.3.1). Silence: of a call, from usable on. Direct: from the answer to the direct way. Lost: of the call "
-    f"to the laptop, {RATE} packets a second."
+    "(RFC 6275 10.3.1). Silence: of a call, from usable on. Direct: from the answer to the direct way. Lost: of the "
+    f"call to the laptop, {RATE} packets a second."
 )

@@ -1,7 +1,7 @@
 """Programs of the distribution in a lab, where they are installed: they know nothing of mobility, and are not ours.
 
-``curl`` fetches a file over HTTP, ``ssh`` a file from an OpenSSH server that the lab runs, ``iperf3`` fills the way with
-TCP. Each begins before the first move and ends after the last one, at a pace that lets it last so long.
+``curl`` fetches a file over HTTP, ``iperf3`` sends over TCP. Each begins before the first move and ends after the last
+one, at a pace that lets it last so long.
 """
 
 from __future__ import annotations
