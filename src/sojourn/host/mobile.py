@@ -27,6 +27,7 @@ from sojourn.core.mobile_effects import (
     AnnounceAddress,
     CountSessions,
     EnsureHomeBlock,
+    EnsureProxyNeighbour,
     EnsureReverseTunnel,
     MobileEffect,
     ProbeAddress,
@@ -253,6 +254,9 @@ class MobileHost:
                 self.neighbours.announce(interface, address, self._senses.router)
             case CountSessions():
                 self._told(SessionsCounted(sessions.count()))
+            case EnsureProxyNeighbour(interface, address):
+                self._dataplane.apply_mobile(effect)
+                self.neighbours.announce(interface, address, router=True)  # RFC 6275 10.4.1
             case _:
                 self._dataplane.apply_mobile(effect)
                 self._follow_tunnel(effect)
