@@ -135,7 +135,10 @@ class Malice:
                 RouterProbed("wlan0", VICTIM, False),
                 SessionsCounted({self._who(): dice.randrange(3)}),
                 TrafficCounted({Prefix(self._who(), 128): dice.randrange(9)}),
-                Commanded(dice.choice(["switch", "prefix", "x"]), {"to": dice.choice(["", "::", "y"])}),
+                Commanded(
+                    dice.choice(["switch", "prefix", "avoid", "x"]),
+                    {"interface": dice.choice(["lte0", "z"]), "to": dice.choice(["", "::", "y"])},
+                ),
             ]
         )
 

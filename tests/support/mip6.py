@@ -56,7 +56,14 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.engines.mn import MobileNode
 from sojourn.engines.mn_state import HomeEntry
-from sojourn.wire import MobilityMessage, decode, encode, problems
+from sojourn.wire import (
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+    MobilityMessage,
+    decode,
+    encode,
+    problems,
+)
 from sojourn.wire.addresses import Address, Prefix, address
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc6275_discovery import AdvertisementInterval, HomeAgentInformation
@@ -78,6 +85,8 @@ BEACON = 600 * SECOND
 """Between advertisements."""
 DAD = 1 * SECOND
 ROUTER = address("fe80::1")
+_PROTECTED_BY_US = HomeAgentSwitch, BindingRevocationIndication, BindingRevocationAcknowledgement
+"""With the options of RFC 4285, which no RFC has in these (see `ha_switch`)."""
 _FLAGS = int(PrefixInformationFlags.ON_LINK | PrefixInformationFlags.AUTONOMOUS)
 
 
@@ -421,7 +430,7 @@ class Roaming:
 
     def _transmit(self, name: str, sent: SendMessage) -> None:
         octets = encode(sent.message)
-        if not isinstance(sent.message, HomeAgentSwitch):  # its protection is ours (see `ha_switch`)
+        if not isinstance(sent.message, _PROTECTED_BY_US):
             assert not problems(decode(octets)), problems(decode(octets))
         receiver, delay = self._receiver(name, sent.source, sent.destination, sent.home_address)
         self.messages.append((self.now, name, receiver or "nobody", replace(sent, message=decode(octets))))

@@ -22,6 +22,7 @@ from sojourn.engines.mip6_configuration import (
     HomeNode,
     MnConfiguration,
 )
+from sojourn.wire import VendorSpecific
 from sojourn.wire.addresses import UNSPECIFIED
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -70,10 +71,12 @@ def mn_configuration(section: Mn) -> MnConfiguration:
         )
         for home in section.homes
     )
-    made = {"homes", "anchors", "retransmission"}
+    made = {"homes", "anchors", "retransmission", "flows", "vendor_options"}
     return MnConfiguration(
         **_same_names(MnConfiguration, section, made),
         homes=homes,
+        flows=tuple(flow.policy() for flow in section.flows),
+        vendor_options=tuple(VendorSpecific(one.vendor, one.subtype, one.data) for one in section.vendor_options),
         anchors=association(section.anchors),
         retransmission=_retransmission(section.retransmission),
     )

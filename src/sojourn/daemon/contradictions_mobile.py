@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sojourn.engines.mip6_configuration import MAX_RR_BINDING_LIFETIME
+from sojourn.engines.mn_flows import PARTS_MAX
 from sojourn.files.fields import duration_text, parse_address, parse_duration, parse_prefix
 from sojourn.files.raw import readable, tables
 from sojourn.files.raw import table as table_of
 from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, text
 
+_FLOWS_MAX = 8
+"""Each may be shared by eight links, and a home agent keeps 64."""
+_VENDOR_OPTIONS_MAX = 4
 _ROUTERS = ("maar", "mag", "lma", "cmd")
 
 
@@ -41,8 +45,28 @@ def node(mn: Mapping[str, Any]) -> Iterator[Fault]:
     seen: dict[Address, int] = {}
     for index, home in enumerate(homes):
         yield from _home(index, home, seen)
+    yield from _flows(mn, interfaces if isinstance(interfaces, list) else [])
     if "anchors" in mn:
         yield from _key(("mn", "anchors"), table_of(mn.get("anchors")))
+
+
+def _flows(mn: Mapping[str, Any], interfaces: list[Any]) -> Iterator[Fault]:
+    """They are about links that there are, and need several of them."""
+    flows = tables(mn.get("flows"))
+    if flows and mn.get("several") is not True:
+        yield Fault(("mn", "flows"), "needs several links at once", "expected several = true beside it")
+    if len(flows) > _FLOWS_MAX:
+        yield Fault(("mn", "flows"), f"has {len(flows)} tables", f"expected {_FLOWS_MAX} at most")
+    for index, flow in enumerate(flows):
+        links = flow.get("links")
+        for number, name in enumerate(links if isinstance(links, list) else ()):
+            if name not in interfaces:
+                wrong = f"{name!r} is not one of mn.interfaces"
+                yield Fault(("mn", "flows", index, "links", number), wrong, "expected one of these")
+        if isinstance(links, list) and len(links) > PARTS_MAX:
+            yield Fault(("mn", "flows", index, "links"), f"has {len(links)}", f"expected {PARTS_MAX} at most")
+    if len(tables(mn.get("vendor_options"))) > _VENDOR_OPTIONS_MAX:
+        yield Fault(("mn", "vendor_options"), "has too many tables", f"expected {_VENDOR_OPTIONS_MAX} at most")
 
 
 def _home(index: int, home: Mapping[str, Any], seen: dict[Address, int]) -> Iterator[Fault]:

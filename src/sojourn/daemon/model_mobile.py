@@ -9,6 +9,8 @@ from pydantic import Field, PlainValidator, Strict
 
 from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import BackendField, CountField, FewField, MtuField
+from sojourn.daemon.model_extensions import EnterpriseField, Vendor
+from sojourn.daemon.model_flows import MnFlow
 from sojourn.daemon.model_parts import Kernel, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.mip6_configuration import (
@@ -129,6 +131,9 @@ class Mn(Section):
     homes: tuple[MnHome, ...] = setting("Its home addresses, as tables `[[mn.homes]]`.")
     lifetime: DurationField = _mn("lifetime", "Lifetime of a registration; refreshed at four fifths. Multiple of 4 s.")
     several: SwitchField = _mn("several", "Register the care-of addresses of all links at once (RFC 5648).")
+    flows: tuple[MnFlow, ...] = setting(
+        "With `several`: packets that take certain links, as tables `[[mn.flows]]`, looked at in order.", ()
+    )
     route_optimisation: SwitchField = _mn(
         "route_optimisation", "Take the direct way to correspondents that can; they learn the care-of address."
     )
@@ -139,6 +144,12 @@ class Mn(Section):
     )
     correspondents: CountField = _mn("correspondents", "Most of them at a time.")
     retry_correspondent: DurationField = _mn("retry_correspondent", "One that cannot is asked again after this time.")
+    vendor_options: tuple[Vendor, ...] = setting(
+        "Told to home agents (RFC 5094), as tables `[[mn.vendor_options]]`; four at most.", ()
+    )
+    experiments: SwitchField = _mn(
+        "experiments", "Messages of experiments (RFC 5096) are written down, and can be sent."
+    )
     anchors: MnAnchors | None = setting(
         "Table `[mn.anchors]`: addresses of visited networks with an anchor are kept while they are in use.", None
     )
@@ -203,6 +214,13 @@ class Ha(Section):
     )
     mobile_routers: SwitchField = _ha("mobile_routers", "Nodes may be mobile routers (RFC 3963).")
     several: SwitchField = _ha("several", "Nodes may have several care-of addresses (RFC 5648).")
+    flows: SwitchField = _ha("flows", "Nodes may say which packets go to which of these (RFC 6089).")
+    vendors: Annotated[tuple[EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
+        "Vendors whose options (RFC 5094) are kept, shown and returned; others are passed over.", ()
+    )
+    experiments: SwitchField = _ha(
+        "experiments", "Messages of experiments (RFC 5096) are written down, and can be sent."
+    )
     bindings: CountField = _ha("bindings", "Most at a time.", 100_000)
     min_mobile_prefix_interval: DurationField = _ha("min_mobile_prefix_interval", "MinMobPfxAdvInterval.")
     max_mobile_prefix_interval: DurationField = _ha("max_mobile_prefix_interval", "MaxMobPfxAdvInterval.")
@@ -236,6 +254,8 @@ TABLES: tuple[tuple[str, type[Section]], ...] = (
     ("[[mn.homes]]", MnHome),
     ("[mn.homes.association]", Association),
     ("[mn.anchors]", MnAnchors),
+    ("[[mn.flows]]", MnFlow),
+    ("[[mn.vendor_options]]", Vendor),
     ("[mn.retransmission]", Retransmission),
     ("[mn.kernel]", Kernel),
     ("[ha]", Ha),

@@ -13,6 +13,7 @@ from sojourn.engines.ha_multiple import Way, Ways
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.engines.mip6_request import ROUTER, BindingRequest, defended
 from sojourn.engines.records import well_formed
+from sojourn.wire import VendorSpecific
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
 
@@ -48,6 +49,8 @@ class BindingCacheEntry:
     """Its care-of addresses, if it has several (RFC 5648); `care_of` is the best of them."""
     flows: Flows = field(default_factory=dict)
     """Which packets go to which of these (RFC 6089)."""
+    vendors: tuple[VendorSpecific, ...] = ()
+    """What vendors defined (RFC 5094)."""
     pending: BindingRequest | None = None
     """What is answered when the home address turned out to be unique."""
     unprobed: set[Address] = field(default_factory=set)

@@ -33,6 +33,7 @@ from sojourn.wire import (
     MobilityOption,
     NonceIndices,
     Status,
+    VendorSpecific,
 )
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
@@ -46,6 +47,8 @@ _PROBE_TIME = 3 * SECOND
 _REFRESH_PART = 8
 """The node is asked for a refresh when this part of the lifetime is left: it should have come by itself before."""
 _LOW = 0xFFFFFFFF
+_VENDOR_OPTIONS = 4
+"""Of one node that are kept."""
 
 
 class HaRegistration(HaState):
@@ -67,6 +70,8 @@ class HaRegistration(HaState):
             self._authenticate(request, node)
             entry = self.cache.get(request.home)
             self._check_order(request, node, entry)
+            if request.lifetime and self._forbidden(request.home) == ():
+                raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the binding is being revoked")
             if request.lifetime:
                 self._register(request, node, entry)
             else:
@@ -188,7 +193,17 @@ class HaRegistration(HaState):
             raise Refused(Status.MCOA_PROHIBITED, "one care-of address only")
         active = entry is not None and entry.state is BindingState.ACTIVE
         known = entry.ways if entry is not None and active else {}
-        return changed(request, known, plain=active and not known)
+        ways, wrong = changed(request, known, plain=active and not known)
+        for identifier in self._forbidden(request.home) or ():
+            if ways.pop(identifier, None) is not None:
+                wrong[identifier] = Status.ADMINISTRATIVELY_PROHIBITED
+        if wrong and not ways:
+            raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "these care-of addresses are being revoked")
+        return ways, wrong
+
+    def _forbidden(self, home: Address) -> tuple[int, ...] | None:
+        """What is being revoked: some BIDs, everything when there are none; None: nothing."""
+        raise NotImplementedError
 
     def _probe(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
         """Duplicate Address Detection, unless nobody can be on the home link."""
@@ -268,9 +283,12 @@ class HaRegistration(HaState):
             self._report("registered", home=entry.home, care_of=entry.care_of)
         elif before[0] != entry.care_of:
             self._report("handover", home=entry.home, care_of=entry.care_of, left=before[0])
+        entry.vendors = tuple(
+            option for option in request.update.all(VendorSpecific) if option.vendor in self.configuration.vendors
+        )[:_VENDOR_OPTIONS]
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
         answer = request.acknowledgement(Status.MCOA_NOTCOMPLETE if wrong else status, flags, entry.lifetime)
-        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, wrong), *flows)
+        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, wrong), *flows, *entry.vendors)
 
     def _flows(self, entry: BindingCacheEntry, request: BindingRequest, ways: Ways) -> list[FlowIdentification]:
         """The flow bindings after this request, and what is answered (RFC 6089 5.3)."""
@@ -335,10 +353,12 @@ class HaRegistration(HaState):
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
         self._answer(request, node, request.acknowledgement(Status.ACCEPTED, flags), *copies(request, {}))
 
-    def _lessen(self, entry: BindingCacheEntry, left: Ways, request: BindingRequest) -> list[FlowIdentification]:
+    def _lessen(
+        self, entry: BindingCacheEntry, left: Ways, request: BindingRequest | None = None
+    ) -> list[FlowIdentification]:
         """Some of its care-of addresses are gone; packets go to the best of the others (RFC 5648 6.2)."""
         steered, had, entry.ways = entry.steered, entry.ways, left
-        flows = self._flows(entry, request, left)
+        flows = [] if request is None else self._flows(entry, request, left)
         self._steer(entry, steered)
         if best(left) != entry.care_of:
             entry.care_of = best(left)

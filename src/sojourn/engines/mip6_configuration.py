@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sojourn.core.effects import AdvertisedPrefix
 from sojourn.engines.configuration import RetransmissionConstants
+from sojourn.wire import VendorSpecific
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
@@ -29,6 +30,10 @@ INITIAL_HA_SWITCH_TIMEOUT: Duration = 5 * SECOND
 """RFC 5142 8."""
 MAX_HA_SWITCH_TIMEOUT: Duration = 20 * SECOND
 """RFC 5142 8."""
+BRI_MAX_RETRIES_NUMBER = 1
+"""RFC 5846 11, as the next two."""
+INIT_MIN_DELAY_BRIS: Duration = 1 * SECOND
+MAX_BRACK_TIMEOUT: Duration = 2 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,10 @@ class HaConfiguration:
     """Whether nodes may say which packets go to which of these (RFC 6089)."""
     bindings: int = 1_000_000
     """Most at a time."""
+    vendors: tuple[int, ...] = ()
+    """Private enterprise numbers whose options (RFC 5094) are kept, shown and returned; others are passed over."""
+    experiments: bool = False
+    """Messages of experiments (RFC 5096) are written down and can be sent; if not, they are unknown ones."""
     min_mobile_prefix_interval: Duration = 600 * SECOND
     """MinMobPfxAdvInterval."""
     max_mobile_prefix_interval: Duration = 86_400 * SECOND
@@ -160,6 +169,10 @@ class MnConfiguration:
     """Most of them with route optimisation at a time."""
     retry_correspondent: Duration = 10 * MINUTE
     """One without support is asked again after this time (RFC 6275 11.3.5)."""
+    vendor_options: tuple[VendorSpecific, ...] = ()
+    """Told to home agents (RFC 5094)."""
+    experiments: bool = False
+    """As at a home agent."""
     anchors: Association | None = None
     """What home agents of visited networks know of this node: with it, addresses got there are kept as local home
     addresses while they are in use (RFC 8818); None: they are not."""

@@ -1,9 +1,9 @@
 """The mobile node of Mobile IPv6 (RFC 6275 section 11), and the mobile router (RFC 3963 section 5).
 
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
-agents in `mn_registration`, how it finds them in `mn_discovery`, the direct way to correspondent nodes in
-`mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`. With `several` it registers the care-of
-addresses of all its links (RFC 5648), and says which packets take which (`mn_flows`, RFC 6089).
+agents in `mn_registration`, what these tell it to do in `mn_orders`, how it finds them in `mn_discovery`, the direct
+way to correspondent nodes in `mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`. With
+`several` it registers the care-of addresses of all links (RFC 5648), and says which packets take which (`mn_flows`).
 
 Left out: IPsec (the operator's), CGA (RFC 4866).
 """
@@ -36,7 +36,7 @@ from sojourn.engines.mn_anchors import MnAnchors
 from sojourn.engines.mn_correspondent import MnCorrespondent
 from sojourn.engines.mn_discovery import MnDiscovery
 from sojourn.engines.mn_movement import MnMovement
-from sojourn.engines.mn_registration import MnRegistration
+from sojourn.engines.mn_orders import MnOrders
 from sojourn.engines.mn_state import DIRECT, HomeEntry
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -44,11 +44,13 @@ from sojourn.wire import (
     BindingError,
     BindingErrorStatus,
     BindingRefreshRequest,
+    BindingRevocationIndication,
     BindingUpdate,
     CareOfTest,
     HomeTest,
 )
 from sojourn.wire.addresses import text
+from sojourn.wire.extensions.rfc5096 import ExperimentalMobilityHeader
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc6275_discovery import HomeAgentAddressDiscoveryReply, MobilePrefixAdvertisement
 from sojourn.wire.icmpv6 import RouterAdvertisement
@@ -59,9 +61,11 @@ _PARAMETER_PROBLEM = 4
 _UNRECOGNISED_NEXT_HEADER = 1
 _UNRECOGNISED_OPTION = 2
 _REPAIR_AFTER = 1 * SECOND
+_SHOWN = 64
+"""Octets of an experiment that are written down."""
 
 
-class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnchors):
+class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnAnchors):
     """The engine of the role ``mn``. `seed`: octets that nobody can guess (see `entropy`)."""
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
@@ -122,6 +126,10 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
                 self._on_binding_error(event, error)
             case HomeAgentSwitch() as message:
                 self._on_switch(event, message)
+            case BindingRevocationIndication() as message:
+                self._on_revocation(event, message)
+            case ExperimentalMobilityHeader(data) if self.configuration.experiments:
+                self._report("experiment-received", source=event.source, data=data[:_SHOWN].hex())
             case message:
                 self._report("message-unexpected", source=event.source, type=type(message).__name__)
 
@@ -213,15 +221,30 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             self._report("link-preference", interface=interface, avoided=int(verb == "avoid"))
             self._reconsider()
             return
+        if verb == "experiment" and self.configuration.experiments:
+            self._experiment(arguments.get("data", ""))
+            return
         if verb != "register":
             self._report("command-unknown", verb=verb, arguments=len(arguments))
             return
         for entry in self.homes.values():
             entry.stopped, entry.pause = "", 0
+            entry.withheld.clear()
         self._reconsider()
         for entry in self.homes.values():
             if entry.registered is None:
                 self._register(entry)
+
+    def _experiment(self, data: str) -> None:
+        """Tell it to the home agents (RFC 5096)."""
+        try:
+            message = ExperimentalMobilityHeader(bytes.fromhex(data) or bytes(2))
+        except ValueError as error:
+            self._report("command-malformed", verb="experiment", reason=str(error))
+            return
+        for entry in self.homes.values():
+            if entry.agent is not None and entry.care_of is not None and entry.bound(self._now):
+                self._do(SendMessage(message, entry.care_of, entry.agent, entry.address))
 
     def show(self, topic: str, now: Instant) -> list[Row]:
         """See `Engine.show`: ``bindings`` (home agents) and ``sessions`` (correspondent nodes)."""

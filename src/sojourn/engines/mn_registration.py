@@ -27,7 +27,6 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
-from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.extensions.rfc6089 import FlowIdentification, FlowStatus
 from sojourn.wire.units import MINUTE, SECOND, Duration, Instant
@@ -62,6 +61,8 @@ class MnRegistration(MnState):
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
         """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
         ways = self._ways(entry)
+        if ways and care_of not in ways.values():
+            care_of = next(iter(ways.values()))
         if entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items()):
             return
         entry.ways = ways
@@ -75,7 +76,8 @@ class MnRegistration(MnState):
         """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
         if entry.single:
             return {}
-        return {number: way for number, way in self.ways.items() if not entry.home.prefix.covers(way)}
+        known = {number: way for number, way in self.ways.items() if number not in entry.withheld}
+        return {number: way for number, way in known.items() if not entry.home.prefix.covers(way)}
 
     def _be_home(self, entry: HomeEntry, interface: str) -> None:
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
@@ -379,37 +381,6 @@ class MnRegistration(MnState):
             self._next_agent(entry)
         else:
             self._give_up(entry)
-
-    # --- what else a home agent says --------------------------------------------------------------------------------
-
-    def _on_switch(self, event: MessageReceived, message: HomeAgentSwitch) -> None:
-        """RFC 5142 6: leave this home agent, for one of those that it names."""
-        entry = self.homes.get(event.routed_to or b"")
-        if entry is None or event.source != entry.agent or entry.care_of is None or not entry.bound(self._now):
-            self._report("message-unexpected", source=event.source, type="HomeAgentSwitch")
-            return
-        if not self._is_switch_authentic(entry, event, message):
-            self._report("switch-discarded", source=event.source)
-            return
-        entry.agents = tuple(agent for agent in message.addresses if agent != entry.agent)
-        entry.dismissed = True
-        self._report("switched", home=entry.address, agents=len(entry.agents))
-        self._leave(entry)
-
-    def _is_switch_authentic(self, entry: HomeEntry, event: MessageReceived, message: HomeAgentSwitch) -> bool:
-        """Signed as an acknowledgement is, now, and not before (see `ha_switch`)."""
-        association, care_of = entry.home.association, entry.care_of
-        if association is None or care_of is None:
-            return association is None
-        if not authentic(message, event.octets, association, care_of, entry.address):
-            return False
-        if not association.replay_protection:
-            return True
-        stamp = message.first(MobilityMessageReplayProtection)
-        if stamp is None or stamp.timestamp <= entry.switch_stamp:
-            return False
-        entry.switch_stamp = stamp.timestamp
-        return abs(stamp.wall_clock - self._epoch - self._now - entry.clock) <= association.close_enough
 
     def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
         if kind in ("refresh", "again"):

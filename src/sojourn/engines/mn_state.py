@@ -114,8 +114,10 @@ class HomeEntry:
     """Others of the home link that may be asked, in order."""
     contested: bool = False
     """Somebody on the home link has it: perhaps the home agent, which is asked to let go."""
-    switch_stamp: int = 0
-    """The latest timestamp of a Home Agent Switch."""
+    order_stamp: int = 0
+    """The latest timestamp of an order of the home agent (see `mn_orders`)."""
+    withheld: set[int] = field(default_factory=set)
+    """BIDs that the home agent took back (RFC 5846)."""
     dismissed: bool = False
     """The home agent of the configuration does not want to be asked (RFC 5142)."""
     stopped: str = ""
@@ -222,6 +224,7 @@ class MnState(OutboxEngine):
             options += entry.flows.asked(self._wanted_flows(entry))
         if update.lifetime and entry.home.router:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
+        options += self.configuration.vendor_options
         association = entry.home.association
         if association is not None:
             if association.identifier:
