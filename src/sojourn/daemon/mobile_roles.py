@@ -39,12 +39,13 @@ def senses_of(section: MobileSection, file: File) -> Senses:
     match section:
         case Mn():
             router = any(home.router for home in section.homes)
-            return of_mobile_node(section.interfaces, section.route_optimisation, file.cn is None, router)
+            interfaces, optimises = section.interfaces, section.route_optimisation
+            return of_mobile_node(interfaces, optimises, file.cn is None, router, section.experiments)
         case Ha():
             anycast = [home_agents_anycast(prefix) for prefix in section.prefixes]
             return of_home_agent(section.interface or "", anycast, section.messages_per_second)
         case Cn():
-            return of_correspondent(file.mn is not None)
+            return of_correspondent(None if file.mn is None else senses_of(file.mn, file))
 
 
 class Pretended(MemoryDataplane):

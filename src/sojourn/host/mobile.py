@@ -61,10 +61,12 @@ from sojourn.wire.addresses import Address
 from sojourn.wire.icmpv6 import RouterAdvertisement, RouterSolicitation
 from sojourn.wire.mobility import MobilityMessage
 
-MN_TYPES = frozenset({0, 3, 4, 6, 7, 12})
+MN_TYPES = frozenset({0, 3, 4, 6, 7, 12, 16})
 """Mobility Headers for a mobile node: Binding Refresh Request, Home Test, Care-of Test, Binding Acknowledgement,
-Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142).
+Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142), Binding Revocation (RFC 5846).
 """
+_EXPERIMENTAL = 11
+"""Mobility Headers of experiments (RFC 5096)."""
 _REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
 _TICK = 5.0
 
@@ -88,6 +90,8 @@ class Senses:
     """No other role here answers for the others."""
     interfaces: tuple[str, ...] = ()
     """Links that are followed."""
+    moves: bool = False
+    """These links may be others whenever they come up."""
     anycast: tuple[tuple[Address, str], ...] = ()
     """Addresses that other machines on a link have too, with the link."""
     correspondents: bool = False
@@ -98,22 +102,26 @@ class Senses:
     """Messages a second of one source."""
 
 
-def of_mobile_node(interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False) -> Senses:
+def of_mobile_node(
+    interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False, experiments: bool = False
+) -> Senses:
     """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
     heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    return Senses(heard, MN_TYPES, only, tuple(interfaces), correspondents=optimises, router=router)
+    types = MN_TYPES | {_EXPERIMENTAL} if experiments else MN_TYPES
+    return Senses(heard, types, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
 
 
 def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
     """`interface` is the home link, or empty."""
     heard = (ROUTER_ADVERTISEMENT, _REQUEST, _SOLICITATION)
     listened = tuple((address, interface) for address in anycast) if interface else ()
-    return Senses(heard, anycast=listened, router=True, source_rate=source_rate)
+    links = (interface,) if interface else ()
+    return Senses(heard, interfaces=links, anycast=listened, router=True, source_rate=source_rate)
 
 
-def of_correspondent(beside_mobile_node: bool) -> Senses:
+def of_correspondent(beside: Senses | None) -> Senses:
     """Everything that is not for the mobile node on this machine, if there is one."""
-    handled = frozenset(range(256)) - MN_TYPES if beside_mobile_node else None
+    handled = None if beside is None or beside.handled is None else frozenset(range(256)) - beside.handled
     return Senses((UNREACHABLE,), handled, only=False)
 
 
@@ -311,7 +319,8 @@ class MobileHost:
         self.addresses.refresh()
         if event.interface not in self._senses.interfaces:
             return
-        self._forget_routes(event.interface)
+        if self._senses.moves:
+            self._forget_routes(event.interface)
         self._dispatch([event])
         if event.up:
             self._dispatch(self.addresses.again(event.interface))
