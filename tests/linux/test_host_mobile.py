@@ -25,7 +25,7 @@ from sojourn.core.events import (
 )
 from sojourn.core.mobile_effects import SendIcmpv6
 from sojourn.dataplane.netlink import Netlink
-from sojourn.host import sessions, stale_routes
+from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.mobile import MN_TYPES
 from sojourn.host.mobile_packets import Packet, built
@@ -481,9 +481,9 @@ def test_routes_that_advertisements_made_go_and_others_stay(pair: Pair) -> None:
     with pair.ours.entered():
         netlink = Netlink()
     pair.ours.call(made)
-    assert stale_routes.forget(netlink, 100, address("fe80::2")) == 1
-    assert stale_routes.forget(netlink, 100) == 1
-    assert stale_routes.forget(netlink, 100) == 0
+    assert stale_links.forget(netlink, 100, address("fe80::2")) == 1
+    assert stale_links.forget(netlink, 100) == 1
+    assert stale_links.forget(netlink, 100) == 0
     left = pair.ours.call(lambda: _run(["ip", "-6", "route", "show", "dev", "link0"]))
     assert "2001:db8:5::/64" in left
     assert "2001:db8:1::/64" in left
@@ -553,3 +553,35 @@ def test_rfc6275_11_7_2_who_writes_through_the_tunnel_is_told_once(pair: Pair) -
     tunnelled(one, HOME)
     assert told(0) == []
     watch.close()
+
+
+def test_addresses_of_a_link_that_is_gone_are_for_old_connections_only(pair: Pair) -> None:
+    with pair.ours.entered():
+        netlink = Netlink()
+    words = "2001:db8:5::1/64 dev link0 valid_lft 600 preferred_lft 300 mngtmpaddr"
+    pair.ours.call(lambda: _run(["ip", "-6", "address", "add", *words.split()]))
+    stale_links.forget(netlink, 100)
+    found = pair.ours.call(lambda: _run(["ip", "-6", "address", "show", "dev", "link0"]))
+    (line,) = [line for line in found.splitlines() if "2001:db8:5::1" in line]
+    assert "deprecated" in line
+    assert "mngtmpaddr" in line
+    (kept,) = [line for line in found.splitlines() if text(OURS) in line]
+    assert "deprecated" not in kept
+    routes = pair.ours.call(lambda: _run(["ip", "-6", "route", "show", "dev", "link0"]))
+    assert "2001:db8:5::/64" not in routes
+    pair.ours.call(lambda: _run(["ip", "-6", "address", "del", "2001:db8:5::1/64", "dev", "link0"]))
+    netlink.close()
+
+
+def test_what_keeps_the_kernel_silent_can_be_shown_and_is_gone_afterwards(pair: Pair) -> None:
+    with pair.ours.entered():
+        quiet = SignallingFilter()
+        quiet.install()
+        quiet.install()
+    shown = pair.ours.call(lambda: _run(["nft", "list", "ruleset"]))
+    assert "table ip6 sojourn-signalling" in shown
+    assert shown.count("drop") == 2
+    quiet.remove()
+    quiet.remove()
+    quiet.close()
+    assert pair.ours.call(lambda: _run(["nft", "list", "ruleset"])) == ""

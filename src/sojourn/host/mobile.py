@@ -38,7 +38,7 @@ from sojourn.core.mobile_effects import (
 )
 from sojourn.dataplane.base import Dataplane
 from sojourn.dataplane.netlink import Netlink
-from sojourn.host import sessions, stale_routes
+from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.driver import Driver
 from sojourn.host.hostapd import AccessPoints
@@ -291,7 +291,7 @@ class MobileHost:
 
     def _told(self, event: Event) -> None:
         if isinstance(event, RouterProbed) and not event.reachable:
-            self._forget_routes(event.interface, event.router)
+            self._forget(event.interface, event.router)
         self.driver.dispatch([event])
 
     def _on_packets(self) -> None:
@@ -320,19 +320,22 @@ class MobileHost:
         if event.interface not in self._senses.interfaces:
             return
         if self._senses.moves:
-            self._forget_routes(event.interface)
+            self._forget(event.interface)
         self._dispatch([event])
         if event.up:
             self._dispatch(self.addresses.again(event.interface))
         else:
             self.neighbours.router_heard(event.interface)
 
-    def _forget_routes(self, interface: str, router: Address | None = None) -> None:
+    def _forget(self, interface: str, router: Address | None = None) -> None:
+        """What the link, or a router of it, taught the kernel; other routers there are asked to say it again."""
         try:
-            stale_routes.forget(self._netlink, socket.if_nametoindex(interface), router)
+            stale_links.forget(self._netlink, socket.if_nametoindex(interface), router)
+            if router is not None:
+                self.neighbours.solicit_routers(interface)
         except OSError as error:
             if error.errno != errno.ENODEV:
-                self.driver.counters["routes-not-forgotten"] += 1
+                self.driver.counters["not-forgotten"] += 1
 
     def _on_tick(self) -> None:
         self._tick = self.loop.call_later(_TICK, self._on_tick)
