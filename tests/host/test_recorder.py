@@ -66,6 +66,7 @@ from sojourn.core.events import (
     Icmpv6Received,
     LinkChanged,
     MessageReceived,
+    NameResolved,
     NodeDetached,
     NodeSeen,
     PathProbed,
@@ -90,6 +91,7 @@ from sojourn.core.mobile_effects import (
     Flow,
     ProbeAddress,
     ProbeRouter,
+    ResolveName,
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
@@ -156,6 +158,7 @@ EVENTS: list[Event] = [
     CorrespondentSeen(OURS, PEER),
     HomeAddressRefused(PEER, PEER, OURS),
     SessionsCounted({OURS: 3}),
+    NameResolved("ha.example.net", (OURS, PEER)),
 ]
 EFFECTS: list[Effect] = [
     SendMessage(UPDATE, OURS, PEER),
@@ -205,6 +208,7 @@ EFFECTS: list[Effect] = [
     WithdrawProxyNeighbour("eth0", PEER),
     EnsureTunnelEnd(1, PEER),
     EnsureFlows(1, (FLOW,)),
+    ResolveName("ha.example.net"),
     EnsureReverseFlows(OURS, PEER, (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
     WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),

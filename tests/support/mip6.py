@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from sojourn.core.effects import AdvertisedPrefix, CountTraffic, Effect, SendMessage
+from sojourn.core.effects import AdvertisedPrefix, CountTraffic, Effect, ProbePath, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import (
     AddressChanged,
@@ -23,6 +23,8 @@ from sojourn.core.events import (
     Icmpv6Received,
     LinkChanged,
     MessageReceived,
+    NameResolved,
+    PathProbed,
     RouterProbed,
     SessionsCounted,
     TrafficCounted,
@@ -36,6 +38,7 @@ from sojourn.core.mobile_effects import (
     EnsureRouteOptimisation,
     ProbeAddress,
     ProbeRouter,
+    ResolveName,
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
@@ -174,6 +177,10 @@ class Roaming:
         self.lose: Callable[[str, str, MobilityMessage], bool] = lambda source, destination, message: False
         self.jitter: Callable[[], Duration] = lambda: 0
         self.sessions: dict[Address, int] = {}
+        self.names: dict[str, tuple[Address, ...]] = {}
+        """What DNS knows."""
+        self.deaf: set[str] = set()
+        """Home agents that answer no echo."""
         self.taken: set[Address] = set()
         """Addresses of the home link that somebody has."""
         self.correspondent = correspondent
@@ -412,6 +419,13 @@ class Roaming:
                     link = self.networks.get(self.attached.get(interface, ""))
                     there = link is not None and link.router == router
                     self.happens(DAD, "mn", RouterProbed(interface, router, there))
+                case ProbePath(remote, source):
+                    agent = {known.address: agent for agent, known in self.ha_configurations.items()}.get(remote)
+                    if agent is not None and agent not in self.deaf and source is not None and self.reaches(source):
+                        trip = self._delay("mn", agent) + self._delay(agent, "mn")
+                        self.happens(trip, "mn", PathProbed(remote))
+                case ResolveName(host):
+                    self.happens(MILLISECOND, "mn", NameResolved(host, self.names.get(host, ())))
                 case CountSessions():
                     self.happens(MILLISECOND, "mn", SessionsCounted(dict(self.sessions)))
                 case CountTraffic():

@@ -197,6 +197,13 @@ class CountSessions:
     """Count the sockets of this host by their address; answered by the event `SessionsCounted`."""
 
 
+@dataclass(slots=True)
+class ResolveName:
+    """Look a host up in DNS; answered by the event `NameResolved`."""
+
+    name: str
+
+
 MobileEffect: TypeAlias = (
     SendIcmpv6
     | ProbeAddress
@@ -218,5 +225,6 @@ MobileEffect: TypeAlias = (
     | WithdrawRouteOptimisation
     | ProbeRouter
     | CountSessions
+    | ResolveName
 )
 """What a host of Mobile IPv6 carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""

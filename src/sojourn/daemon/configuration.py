@@ -219,7 +219,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             if section.user_plane is not None:
                 settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
-    return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))
+    return replace(settings, backend=section.backend, **kernel_numbers(section.kernel))
 
 
 def _of_access(section: Maar | Mag) -> dict[str, Any]:
@@ -232,7 +232,8 @@ def _of_access(section: Maar | Mag) -> dict[str, Any]:
     }
 
 
-def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
+def kernel_numbers(kernel: Kernel) -> dict[str, Any]:
+    """What of the kernel is the daemon's own, as `LinuxSettings` has it."""
     return {
         "loop": kernel.loop,
         "tunnels": kernel.tunnels,

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from sojourn.core.effects import AdvertisedPrefix
-from sojourn.daemon.model_mobile import Association, Cn, Ha, Mn, parse_key
+from sojourn.daemon.model_mobile import Association, Cn, Ha, Mn, MnAnchors, parse_key
 from sojourn.daemon.model_parts import Retransmission
 from sojourn.engines.configuration import RetransmissionConstants
 from sojourn.engines.mip6_configuration import Association as EngineAssociation
@@ -68,16 +68,22 @@ def mn_configuration(section: Mn) -> MnConfiguration:
             home.router,
             home.networks,
             home.link_local,
+            home.home_agent_name,
         )
         for home in section.homes
     )
     made = {"homes", "anchors", "retransmission", "flows", "vendor_options"}
+    made |= {"anchor_addresses", "anchor_names", "anchor_check"}
+    anchors = section.anchors or MnAnchors(spi=256, key=bytes(16))
     return MnConfiguration(
         **_same_names(MnConfiguration, section, made),
         homes=homes,
         flows=tuple(flow.policy() for flow in section.flows),
         vendor_options=tuple(VendorSpecific(one.vendor, one.subtype, one.data) for one in section.vendor_options),
         anchors=association(section.anchors),
+        anchor_addresses=anchors.addresses,
+        anchor_names=anchors.names,
+        anchor_check=anchors.check,
         retransmission=_retransmission(section.retransmission),
     )
 

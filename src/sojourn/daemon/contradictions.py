@@ -14,7 +14,7 @@ from sojourn.daemon import contradictions_mobile as mobile
 from sojourn.daemon import contradictions_proxy as proxy
 from sojourn.daemon import contradictions_ways as ways
 from sojourn.dataplane.multicast import INTERFACES
-from sojourn.dataplane.settings import LinuxSettings, marks
+from sojourn.dataplane.settings import LinuxSettings, forwarded_mark, marks
 from sojourn.engines.configuration import MulticastConfiguration
 from sojourn.files.fields import (
     duration_text,
@@ -332,7 +332,7 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
     kernel = table_of(maar.get("kernel"))
     mask, mark = kernel.get("mark_mask", LinuxSettings.mark_mask), kernel.get("mark", LinuxSettings.mark)
     if isinstance(mask, int) and isinstance(mark, int) and 0 < mask < 1 << 32:
-        room = len(list(islice(marks(mark, mask), len(peers) + 1)))
+        room = len(list(islice(marks((mark, forwarded_mark(mark, mask)), mask), len(peers) + 1)))
         if room < len(peers) + 1:
             yield Fault(
                 ("maar", "kernel", "mark_mask"),

@@ -23,6 +23,7 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.files.fields import (
     AddressField,
+    DomainsField,
     DurationField,
     Expected,
     IdentifierField,
@@ -30,6 +31,7 @@ from sojourn.files.fields import (
     PathField,
     PrefixField,
     SwitchField,
+    TextField,
     wrong,
 )
 from sojourn.files.sections import Section, setting
@@ -112,6 +114,9 @@ class MnHome(Section):
     home_agent: AddressField | None = setting(
         "The home agent; absent: it is looked for (RFC 6275 11.4.1).", None, example="2001:db8:1::1"
     )
+    home_agent_name: Annotated[TextField, Expected("the name of a host", "ha.example.net")] = setting(
+        "DNS is asked for the home agent under this name, before the home link is (RFC 5026).", ""
+    )
     association: Association | None = setting("Table `[mn.homes.association]`; absent: IPsec protects messages.", None)
     router: SwitchField = setting("This node is a mobile router for what is behind it (RFC 3963).", False)
     networks: PrefixesField = setting("The networks behind it; none: the home agent knows them.", ())
@@ -121,7 +126,13 @@ class MnHome(Section):
 
 
 class MnAnchors(Association):
-    """The key by which home agents of visited networks know this node (RFC 8818)."""
+    """The key by which home agents of visited networks know this node (RFC 8818), and which others there are."""
+
+    addresses: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:a1::1"])] = setting(
+        "Anchors that need not be on the link: new sessions use the nearest, if it is nearer than the home agent.", ()
+    )
+    names: DomainsField = setting("More of them, by their names in DNS.", ())
+    check: DurationField = _mn("anchor_check", "How often distances are measured, besides after every move.")
 
 
 class Mn(Section):

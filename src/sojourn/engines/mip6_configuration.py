@@ -135,6 +135,8 @@ class Home:
     """The prefixes of these, told in Binding Updates (explicit mode); none: the home agent knows them (implicit)."""
     link_local: bool = False
     """The link-local address has the same interface identifier (flag L)."""
+    agent_name: str = ""
+    """DNS is asked for the home agent's address under this name before the home link is (RFC 5026 4.1.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,12 @@ class MnConfiguration:
     anchors: Association | None = None
     """What home agents of visited networks know of this node: with it, addresses got there are kept as local home
     addresses while they are in use (RFC 8818); None: they are not."""
+    anchor_addresses: tuple[Address, ...] = ()
+    """Anchors that are not on the link: new sessions use the nearest (see `mn_nearest`), if it is nearer than home."""
+    anchor_names: tuple[str, ...] = ()
+    """More of them, as DNS has them."""
+    anchor_check: Duration = 1 * MINUTE
+    """How often distances are measured, besides after every move."""
     anchors_max: int = 8
     """Most local home addresses at a time."""
     session_check: Duration = 10 * SECOND

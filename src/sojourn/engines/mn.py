@@ -2,8 +2,9 @@
 
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
 agents in `mn_registration`, what these tell it to do in `mn_orders`, how it finds them in `mn_discovery`, the direct
-way to correspondent nodes in `mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`. With
-`several` it registers the care-of addresses of all links (RFC 5648), and says which packets take which (`mn_flows`).
+way to correspondent nodes in `mn_correspondent`, local home addresses at anchors in `mn_anchors`, and which anchor is
+the nearest in `mn_nearest`. With `several` it registers the care-of addresses of all links (RFC 5648), and says which
+packets take which (`mn_flows`).
 
 Left out: IPsec (the operator's), CGA (RFC 4866).
 """
@@ -26,16 +27,18 @@ from sojourn.core.events import (
     Icmpv6Received,
     LinkChanged,
     MessageReceived,
+    NameResolved,
+    PathProbed,
     RouterProbed,
     SessionsCounted,
 )
 from sojourn.core.mobile_effects import EnsureHomeBlock, EnsureReverseTunnel
 from sojourn.engines.base import TimerName
 from sojourn.engines.mip6_configuration import MnConfiguration
-from sojourn.engines.mn_anchors import MnAnchors
 from sojourn.engines.mn_correspondent import MnCorrespondent
 from sojourn.engines.mn_discovery import MnDiscovery
 from sojourn.engines.mn_movement import MnMovement
+from sojourn.engines.mn_nearest import MnNearest
 from sojourn.engines.mn_orders import MnOrders
 from sojourn.engines.mn_state import DIRECT, HomeEntry
 from sojourn.engines.retransmission import Key
@@ -65,14 +68,14 @@ _SHOWN = 64
 """Octets of an experiment that are written down."""
 
 
-class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnAnchors):
+class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
     """The engine of the role ``mn``. `seed`: octets that nobody can guess (see `entropy`)."""
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
         super().__init__(configuration, epoch, seed)
         self.correspondents = {}
         self._tests_sent = {}
-        self.anchored = {}
+        self.candidates = {}
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Nothing is kept: the first registration tells the home agent everything anew.
@@ -102,6 +105,11 @@ class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnAnchors):
                 self._on_correspondent_seen(event)
             case SessionsCounted(sessions):
                 self._on_sessions_counted(sessions)
+            case PathProbed(remote):
+                self._on_path_probed(remote)
+            case NameResolved(name, addresses):
+                self._on_name_resolved(name, addresses)
+                self._on_anchors_resolved(name, addresses)
             case IcmpErrorReceived():
                 self._on_icmp_error(event)
             case ClockStepped(epoch):
@@ -186,6 +194,10 @@ class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnAnchors):
             self._on_router_silent(*key)
         elif kind == "router-end":
             self._lose_router(*key)
+        elif kind == "nearest":
+            self._on_distances_known()
+        elif kind == "measure":
+            self._measure()
         elif kind == "sessions":
             self._check_sessions()
         elif isinstance(key, tuple):

@@ -17,9 +17,6 @@ from sojourn.wire.addresses import Address, Prefix
 class MnAnchors(MnState):
     """The mobile node as the one with several homes."""
 
-    anchored: dict[Address, Home]
-    """Addresses of the link where the node is, and was until now, with their anchors."""
-
     def _on_place_known(self, interface: str, care_of: Address | None) -> None:
         """What was made at an anchor and is not of the current link any more goes on as a local home address."""
         if self.configuration.anchors is None:
@@ -28,10 +25,10 @@ class MnAnchors(MnState):
         for address, home in self.anchored.items():
             if address not in here and address not in self.homes:
                 self._adopt(home)
-        if interface:
-            self.anchored = here
-        elif here or self.anchored:
-            self.anchored = {}
+        before, self.anchored = self.anchored, here
+        if interface and bool(before) != bool(here):
+            for entry in self.homes.values():
+                self._show_again(entry)
 
     def _anchored(self, interface: str) -> dict[Address, Home]:
         link = self.links.get(interface)
@@ -66,7 +63,7 @@ class MnAnchors(MnState):
     def _on_sessions_counted(self, sessions: dict[Address, int]) -> None:
         """Twice without a session, and the binding is not needed any more."""
         for entry in [entry for entry in self.homes.values() if entry.local]:
-            if sessions.get(entry.address, 0) > 0:
+            if sessions.get(entry.address, 0) > 0 or not self._is_unwanted(entry):
                 entry.unused = False
             elif not entry.unused:
                 entry.unused = True
@@ -74,6 +71,10 @@ class MnAnchors(MnState):
                 self._leave(entry)
             elif entry.place is not Place.HOME:
                 self._drop_local(entry)
+
+    def _is_unwanted(self, entry: HomeEntry) -> bool:
+        """Nothing but sessions is a reason to keep it."""
+        return entry.local
 
     def _drop_local(self, entry: HomeEntry) -> None:
         """The address is given up."""

@@ -327,10 +327,23 @@ class MnRegistration(MnState):
         """
         if entry.place is not Place.AWAY:
             return
-        preferred = reachable and not entry.local and not self._is_kept_by_network()
+        entry.reachable = reachable
+        preferred = reachable and self._is_for_new_sessions(entry) and not self._is_kept_by_network()
         if entry.shown is not preferred:
             entry.shown = preferred
             self._do(EnsureHomeAddress(entry.address, "", preferred=preferred))
+
+    def _show_again(self, entry: HomeEntry) -> None:
+        """Another address is for new sessions now, or this one."""
+        self._show(entry, entry.reachable)
+
+    def _is_for_new_sessions(self, entry: HomeEntry) -> bool:
+        """That of the nearest anchor, as long as there is one: it may be that of the link, whose address it is then.
+        If there is none, those of the configuration.
+        """
+        if self.nearest is not None:
+            return entry.address == self.nearest
+        return not entry.local and not self.anchored
 
     def _is_kept_by_network(self) -> bool:
         """A router that shows the address of RFC 6543 is one of a domain of Proxy Mobile IPv6 or RFC 8885."""
@@ -343,6 +356,8 @@ class MnRegistration(MnState):
         if answer.status in _ONE_ONLY and entry.ways:
             entry.ways, entry.single = {}, True
             self._register(entry)
+        elif entry.address == self.nearest:
+            self._drop_local(entry)
         elif answer.status in _FINAL:
             self._stop(entry, f"status {answer.status}")
         else:

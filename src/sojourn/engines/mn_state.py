@@ -133,6 +133,8 @@ class HomeEntry:
     identifier: int = -1
     """Of the ICMPv6 question that is open, if one is."""
     tries: int = 0
+    reachable: bool = False
+    """Its packets have a way."""
     local: bool = False
     """A local home address (RFC 8818)."""
     unused: bool = False
@@ -166,6 +168,12 @@ class MnState(OutboxEngine):
         """The interface in use and the primary care-of address."""
         self.ways: Ways = {}
         """Care-of addresses of all links, the primary one first; empty unless several are to be registered."""
+        self.anchored: dict[Address, Home] = {}
+        """Addresses of the link where the node is, with their anchors (see `mn_anchors`)."""
+        self.nearest: Address | None = None
+        """The local home address that new sessions use, if any (see `mn_nearest`)."""
+        self.measured_from: Address | None = None
+        """The care-of address that distances were measured from."""
         self.avoided: set[str] = set()
         """Interfaces that are used only when no other leads anywhere: they are about to go."""
         self._entropy = Entropy(seed)
@@ -309,6 +317,10 @@ class MnState(OutboxEngine):
 
     def _drop_local(self, entry: HomeEntry) -> None:
         """A local home address is given up."""
+        raise NotImplementedError
+
+    def _show_again(self, entry: HomeEntry) -> None:
+        """New sessions may use another address than until now."""
         raise NotImplementedError
 
     def _register(self, entry: HomeEntry) -> None:

@@ -32,6 +32,7 @@ from sojourn.core.mobile_effects import (
     MobileEffect,
     ProbeAddress,
     ProbeRouter,
+    ResolveName,
     SendIcmpv6,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
@@ -41,6 +42,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.driver import Driver
+from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
 from sojourn.host.links import LinkMonitor
 from sojourn.host.loop import LoopTimer
@@ -54,6 +56,7 @@ from sojourn.host.mobile_sockets import (
 )
 from sojourn.host.neighbours import Neighbours
 from sojourn.host.recorder import Recorder
+from sojourn.host.resolver import Resolver
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.stores.base import Store
@@ -65,14 +68,24 @@ MN_TYPES = frozenset({0, 3, 4, 6, 7, 12, 16})
 """Mobility Headers for a mobile node: Binding Refresh Request, Home Test, Care-of Test, Binding Acknowledgement,
 Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142), Binding Revocation (RFC 5846).
 """
-_EXPERIMENTAL = 11
-"""Mobility Headers of experiments (RFC 5096)."""
 _REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
+_EXPERIMENT = 11
+"""Mobility Headers of experiments (RFC 5096)."""
 _TICK = 5.0
 
 
 class MobileDataplane(Dataplane, Protocol):
     """Forwarding for a host of Mobile IPv6."""
+
+    @property
+    def optimised(self) -> str:
+        """How it does route optimisation; empty: not at all."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """Why it does not."""
+        ...
 
     def apply_mobile(self, effect: MobileEffect) -> None:
         """As `Dataplane.apply`."""
@@ -106,9 +119,9 @@ def of_mobile_node(
     interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False, experiments: bool = False
 ) -> Senses:
     """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
+    handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
     heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    types = MN_TYPES | {_EXPERIMENTAL} if experiments else MN_TYPES
-    return Senses(heard, types, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
+    return Senses(heard, handled, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
 
 
 def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
@@ -170,6 +183,10 @@ class MobileHost:
             self.watch = TunnelWatch() if senses.correspondents else None
             if self.watch is not None:
                 opened.callback(self.watch.close)
+            self.resolver = Resolver(self._told)
+            opened.callback(self.resolver.close)
+            self.echoes = Echoes()
+            opened.callback(self.echoes.close)
             self._netlink = Netlink()
             opened.callback(self._netlink.close)
             self._opened = opened.pop_all()
@@ -184,6 +201,7 @@ class MobileHost:
             record=recorder.write if recorder else None,
             wall=time.time_ns,
             mobile=self.apply,
+            probe=self.echoes.ask,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -225,6 +243,8 @@ class MobileHost:
             "neighbours": self.neighbours.counters,
             "addresses": self.addresses.counters,
             "links": self.links.counters,
+            "echoes": self.echoes.counters,
+            "resolver": self.resolver.counters,
         }
         if self.watch is not None:
             parts["watch"] = self.watch.counters
@@ -238,6 +258,7 @@ class MobileHost:
             (self.neighbours.fileno(), self.neighbours.receive),
             (self.addresses.fileno(), self._on_addresses),
             (self.links.fileno(), self._on_links),
+            (self.echoes.fileno(), self._on_echoes),
         ]
         if self.watch is not None:
             readers.append((self.watch.fileno(), self._on_tunnelled))
@@ -260,11 +281,13 @@ class MobileHost:
                 self.neighbours.probe_router(interface, router)
             case AnnounceAddress(interface, address):
                 self.neighbours.announce(interface, address, self._senses.router)
-            case CountSessions():
-                self._told(SessionsCounted(sessions.count()))
             case EnsureProxyNeighbour(interface, address):
                 self._dataplane.apply_mobile(effect)
-                self.neighbours.announce(interface, address, router=True)  # RFC 6275 10.4.1
+                self.neighbours.announce(interface, address)  # RFC 6275 10.4.1: not as a router
+            case ResolveName(name):
+                self.resolver.ask(name)
+            case CountSessions():
+                self._told(SessionsCounted(sessions.count()))
             case _:
                 self._dataplane.apply_mobile(effect)
                 self._follow_tunnel(effect)
@@ -303,6 +326,9 @@ class MobileHost:
 
     def _on_addresses(self) -> None:
         self._dispatch(self.addresses.receive())
+
+    def _on_echoes(self) -> None:
+        self._dispatch(self.echoes.receive())
 
     def _on_tunnelled(self) -> None:
         assert self.watch is not None
