@@ -45,6 +45,8 @@ from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
 from sojourn.wire.addresses import Address
 
+_REPEATING = frozenset({"oai-pmipv6"})
+"""Implementations that send a request again as it was."""
 N = TypeVar("N", Tables, Priorities)
 
 
@@ -147,7 +149,10 @@ def lma_configuration(section: Lma) -> LmaConfiguration:
     everybody = None if section.known_only else HomeProfile(**section.everybody.model_dump())
     return LmaConfiguration(
         **_same_names(LmaConfiguration, section),
-        gateways=tuple(Gateway(known.address, known.name, known.care_of) for known in section.gateways),
+        gateways=tuple(
+            Gateway(known.address, known.name, known.care_of, (known.tolerate or section.tolerate) in _REPEATING)
+            for known in section.gateways
+        ),
         profiles=tuple(
             HomeProfile(node=known.identifier, **_without(known, "identifier")) for known in section.profiles
         ),

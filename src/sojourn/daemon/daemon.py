@@ -31,6 +31,7 @@ from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.files.toml import ConfigurationError
+from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
 from sojourn.stores import Store
 from sojourn.telemetry.identifiers import Identifiers
@@ -169,6 +170,7 @@ class Daemon:
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
         notify("READY=1", f"STATUS=running {' and '.join(roles)}")
+        garbage.search_less()
         try:
             await self._stop.wait()
         finally:
