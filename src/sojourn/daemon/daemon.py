@@ -52,7 +52,7 @@ LOOK_INTERVAL = 10.0
 """Seconds between two looks at what was refused before it became an event."""
 _QUIET_REFUSALS = (
     "unknown-source", "from-access-link", "decode-errors", "rate-limited", "overflowed", "payload-proto",
-    "header-length", "unknown-type", "send-errors",
+    "header-length", "unknown-type", "send-errors", "checksum-errors", "home-address-refused", "routing-header-refused",
     "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed", "put-off",
 )  # fmt: skip
 

@@ -54,6 +54,7 @@ _MODULES = (
     "sojourn.lab.extensions",
     "sojourn.lab.flow_mobility",
     "sojourn.lab.handover",
+    "sojourn.lab.laptop",
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
     "sojourn.lab.multipath",
