@@ -2,12 +2,12 @@
 
     python -m sojourn.lab.sandbox python bench/cluster.py [NODES]
 
-One to three CMD processes serve NODES nodes (default 30,000) over two PostgreSQL servers with a synchronous standby each
-and fsync, on the two cores that all of them share with the routers that ask. Every update is durable on two servers
+One to three CMD processes serve NODES nodes (default 30,000) over two PostgreSQL servers with fsync and a synchronous
+standby each, on the two cores that all of them share with the routers that ask. Every update is durable on two servers
 before it is answered. Goals: 10,000 registrations a second, 99 of 100 within 20 ms, more with more processes until
-the cores are used. "a core-second" is answers by the processor time of all CMD processes, "server" that of all servers for
-one answer. In the last row every node changes its CMD, so that each update is refused once by the store and handled
-again.
+the cores are used. "a core-second" is answers by the processor time of all CMD processes, "us server" that of all
+servers for one answer. In the last row every node changes its CMD, so that each update is refused once by the store and
+handled again.
 
 Exit code 1 when a goal is missed.
 """
