@@ -131,7 +131,8 @@ def test_a_home_test_init_has_no_home_address_option(
     with bed.raw("mn", socket.IPPROTO_RAW) as raw, bed.wire("net", "f1") as wire:
         raw.bind((text(HOME), 0))
         raw.sendto(ipv6(HOME, CORRESPONDENT, 135, header), (text(CORRESPONDENT), 0))
-        assert [packet[6] for packet in captured(wire) if packet[8:24] in (HOME, CARE_OF)] == [135]
+        seen = [packet[6] for packet in captured(wire) if packet[8:24] in (HOME, CARE_OF)]
+        assert [number for number in seen if number != 58] == [135]
 
 
 def test_another_care_of_address_takes_the_place_of_the_one_before(
