@@ -16,7 +16,6 @@ from sim.world import Machine, World
 from sojourn.core.events import Commanded
 from sojourn.wire.units import Duration
 
-
 Commands: TypeAlias = Mapping[str, Callable[[Machine], Commanded]]
 """What an operator may say to a machine, by name."""
 

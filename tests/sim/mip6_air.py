@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sim.air import Air, Node
-from sim.mip6_domain import HOME, Mip6Domain
+from sim.mip6_domain import HOME, Mip6Domain, Mobile
 from sim.world import Machine
 from sojourn.core.effects import AccessEffect, ForgetStation
 from sojourn.core.events import AddressChanged, Icmpv6Received, LinkChanged, Sighting
@@ -88,6 +88,10 @@ class Radios(Air):
         """See `Air.on_link`."""
         return [node for node in self.nodes.values() if node.place == machine]
 
+    def noticed(self, mobile: Mobile) -> bool:
+        """Whether a mobile node knows of every link that it lost."""
+        return not any(self.nodes[radio].promises.get(b"left") for radio in mobile.radios)
+
     def mobile_on(self, mobile: str) -> list[str]:
         """The links that a mobile node has."""
         radios = self._domain.mobiles[mobile].radios
@@ -148,8 +152,8 @@ class Radios(Air):
         """A mobile node asks for a router."""
         for radio in self._domain.mobiles[mobile].radios:
             if self.interface(radio) == interface:
-                node, attachment = self.nodes[radio], self._attachments[radio]
-                self._world.later(_FIRST, lambda _: self._advertised(node, attachment), None)
+                known = self.nodes[radio], self._attachments[radio]
+                self._world.later(_FIRST, lambda known: self._advertised(*known), known)
 
     def _beacon(self, known: tuple[Node, int]) -> None:
         """The router advertises itself now and then."""

@@ -44,6 +44,8 @@ CnEngine: TypeAlias = Callable[[CnConfiguration, WallClock, bytes], Engine]
 HOME_LINK = prefix("2001:db8:4000::/64")
 HOME, WITHOUT = "ha1", "cn2"
 """The router of the home link; the correspondent node without support."""
+VISITOR = b"visitor-"
+"""Begins the identifiers of nodes at anchors."""
 INTERFACES = ("wlan0", "lte0")
 _FLAGS = int(PrefixInformationFlags.ON_LINK | PrefixInformationFlags.AUTONOMOUS)
 _SECOND_RADIO = 0x100
@@ -199,13 +201,18 @@ class Mip6Domain:
     @staticmethod
     def _visitor(mobile: Mobile) -> Association:
         """What anchors know of it."""
-        return replace(mobile.association, spi=mobile.association.spi + 1000)
+        identifier = b"\x01" + VISITOR + mobile.association.identifier[1:]
+        return replace(mobile.association, spi=mobile.association.spi + 1000, identifier=identifier)
 
     def _profiles(self) -> tuple[HomeNode, ...]:
-        return tuple(
+        known = tuple(
             HomeNode(mobile.home, mobile.association, prefixes=(mobile.network,) if mobile.network else ())
             for mobile in self.mobiles.values()
         )
+        return (*known, *self._visitors()) if self.plan.anchors else known
+
+    def _visitors(self) -> tuple[HomeNode, ...]:
+        return tuple(HomeNode(None, self._visitor(mobile)) for mobile in self.mobiles.values())
 
     def _add_router(self, name: str, ha_engine: HaEngine) -> None:
         link = self.links[name]
@@ -214,8 +221,7 @@ class Mip6Domain:
         elif name == HOME:
             self._add_agent(name, link.agent, link.prefix, self._profiles(), ha_engine)
         else:
-            visitors = tuple(HomeNode(None, self._visitor(mobile)) for mobile in self.mobiles.values())
-            self._add_agent(name, link.agent, link.prefix, visitors, ha_engine)
+            self._add_agent(name, link.agent, link.prefix, self._visitors(), ha_engine)
 
     def _add_agent(
         self, name: str, where: Address, network: Prefix, known: tuple[HomeNode, ...], ha_engine: HaEngine

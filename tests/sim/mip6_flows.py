@@ -1,8 +1,8 @@
 """Sessions of mobile nodes, and the promise that they go on wherever the node goes: see `sim.flows`.
 
 A session is between an address that is the node's for ever (its home address, or one of its mobile network) and a
-correspondent node; with anchors (RFC 8818) also from the address that it got where it is. Nobody has to remember anything
-for a session of the first kind: it is back as soon as node and home agent can speak to each other.
+correspondent node; with anchors (RFC 8818) also from the address that it got where it is. Nobody has to remember
+anything for a session of the first kind: it is back as soon as node and home agent can speak to each other.
 """
 
 from __future__ import annotations
@@ -173,7 +173,8 @@ class MobileFlows:
     def _words(self, flow: Flow) -> str:
         out = (self._world.now - flow.worked) / SECOND
         where = self._air.mobile_on(flow.mobile.name)
-        return f"{flow.mobile.name} at {where}: session of {Prefix(flow.address, 128)} with {flow.correspondent} cut for {out:.0f} s"
+        pair = f"{Prefix(flow.address, 128)} with {flow.correspondent}"
+        return f"{flow.mobile.name} at {where}: session of {pair} cut for {out:.0f} s"
 
 
 def _host(network: Prefix) -> Address:

@@ -1,4 +1,4 @@
-"""Whether the tables of a home agent, a mobile node or a correspondent node agree with each other, with kernel and disk.
+"""Whether the tables of home agents, mobile nodes and correspondent nodes agree with each other, with kernel and disk.
 
 As `sim.ledgers`: a table that is compared cannot grow in secret.
 """
@@ -34,7 +34,7 @@ def ha(engine: HomeAgent) -> Iterator[str]:
     if tested != engine._probing:
         yield f"tests {engine._probing}, waits for {tested}"
     for home, entry in cache.items():
-        needed = "probe" if entry.state is BindingState.TENTATIVE else "expiry"
+        needed = "probe" if entry.unprobed else "expiry"
         if (needed, home) not in engine._timers:
             yield f"{text(home)} {entry.state.value}: its binding never ends"
     if len(engine._accepted) > len(configuration.nodes):

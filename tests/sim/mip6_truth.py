@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sim import mip6_ledgers as ledgers
 from sim.examiner import Examiner
 from sim.mip6_air import Radios
-from sim.mip6_domain import HOME, WITHOUT, Mip6Domain, Mobile
+from sim.mip6_domain import HOME, VISITOR, WITHOUT, Mip6Domain, Mobile
 from sim.mip6_flows import MobileFlows
 from sim.mip6_wires import Loop
 from sim.world import Machine
@@ -24,8 +24,8 @@ from sojourn.engines.ha_entry import BindingState
 from sojourn.engines.mn import MobileNode
 from sojourn.engines.mn_correspondent import Progress
 from sojourn.engines.mn_state import Place
-from sojourn.wire import AlternateCareOfAddress, BindingUpdate
-from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire import AlternateCareOfAddress, BindingUpdate, MobileNodeIdentifier
+from sojourn.wire.addresses import Address, text
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.units import WallClock
 
@@ -71,7 +71,7 @@ class Mip6Truth:
 
     def __init__(self, domain: Mip6Domain, air: Radios, flows: MobileFlows) -> None:
         self._domain, self._air, self._flows = domain, air, flows
-        self._examiner = Examiner(domain.world, self._examine)
+        self._examiner = Examiner(domain.world, self._examine, _subject)
         self._proofs = Proofs(domain)
         self._accepted: dict[tuple[str, Address], int] = {}
         """Of each home address at each home agent or correspondent node, the latest update that was believed."""
@@ -225,9 +225,17 @@ class Mip6Truth:
                 faults.append(f"{name} waits for {list(engine._timers._live)}")
         for mobile in self._domain.mobiles.values():
             engine = self._domain.mn(mobile.name)
-            if len(engine._requests) or not engine.homes[mobile.home].place is Place.NOWHERE:
+            if not self._air.noticed(mobile):
+                continue
+            if len(engine._requests) or engine.homes[mobile.home].place is not Place.NOWHERE:
                 faults.append(f"{mobile.name} is nowhere, and asks {list(engine._requests._outstanding)}")
         return faults
+
+
+def _subject(update: BindingUpdate) -> bytes | None:
+    """Whom the rate of an update is counted for; a visitor may have several addresses at one anchor."""
+    option = update.first(MobileNodeIdentifier)
+    return None if option is None or option.identifier.startswith(VISITOR) else option.identifier
 
 
 def _bindings(engine: object) -> Iterator[tuple[Address, int, list[Address]]]:

@@ -16,7 +16,7 @@ from sojourn.core.effects import EnsureTunnel, SendMessage
 from sojourn.core.events import AddressProbed, Event, IcmpErrorReceived, Icmpv6Received, MessageReceived, RouterProbed
 from sojourn.core.mobile_effects import ProbeAddress, ProbeRouter, SendIcmpv6
 from sojourn.engines.home_agents import home_agents_anycast
-from sojourn.wire import MobilityMessage, decode, encode
+from sojourn.wire import decode, encode
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.icmpv6 import RouterSolicitation, decode_icmpv6, encode_icmpv6
 from sojourn.wire.mobility import MOBILITY_HEADER
