@@ -12,13 +12,14 @@ from sim.air import Air, Node
 from sim.mip6_domain import HOME, Mip6Domain, Mobile
 from sim.world import Machine
 from sojourn.core.effects import AccessEffect, ForgetStation
-from sojourn.core.events import AddressChanged, Icmpv6Received, LinkChanged, Sighting
+from sojourn.core.events import AddressChanged, Icmpv6Received, LinkChanged, RouterProbed, Sighting
 from sojourn.wire.addresses import address
 from sojourn.wire.icmpv6 import decode_icmpv6, encode_icmpv6
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
 
 CONFIGURE: Duration = 15 * MILLISECOND
 """From an advertisement to an address that may be used."""
+_UNREACHABLE: Duration = 3 * SECOND
 _FIRST: Duration = 5 * MILLISECOND
 _BEACON: Duration = 600 * SECOND
 _ALL_NODES = address("ff02::1")
@@ -47,14 +48,22 @@ class Radios(Air):
 
     def leave(self, node: Node, *, told: bool) -> None:
         """See `Air.leave`."""
-        node.place = None
+        place, node.place = node.place, None
         node.arrived = self._world.now
         self._attachments[node.name] += 1
         if told:
             self._detach(node)
         else:
             node.promises[b"left"] = (self._domain.links[HOME].prefix,)
+            self._world.later(_UNREACHABLE, self._unreachable, (node, place))
         self.on_changed(self._domain.owner(node.name).name)
+
+    def _unreachable(self, known: tuple[Node, str]) -> None:
+        """The kernel found that the router does not answer any more (RFC 4861 7.3)."""
+        node, place = known
+        if self._domain.wires.joined(node.name) != place:
+            router = self._domain.links[place].router
+            self._host(node).tell(RouterProbed(self.interface(node.name), router, False))
 
     def _attach(self, node: Node, noticed: bool = True) -> None:
         mobile = self._domain.owner(node.name)

@@ -19,8 +19,8 @@ from sojourn.engines.mn_state import DIRECT, Place
 from sojourn.wire.addresses import Prefix, text
 
 _OF_BINDINGS = frozenset({"expiry", "probe", "refresh", "prefixes", "switch", "repair", "store"})
-_OF_HOMES = frozenset({"again", "refresh", "expiry", "dhaad", "solicit", "solicit-later"})
-_OF_PAIRS = frozenset({"test", "test-later", "direct-refresh", "direct-expiry", "direct-retry"})
+_OF_HOMES = frozenset({"again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair"})
+_OF_PAIRS = frozenset({"test", "test-later", "direct-refresh", "direct-expiry", "direct-retry", "direct-repair"})
 
 
 def ha(engine: HomeAgent) -> Iterator[str]:
@@ -155,4 +155,5 @@ def kernel_of_cn(machine: HostMachine, engine: CorrespondentNode) -> Iterator[st
     if machine.host.of("route") != routes:
         yield f"routes {machine.host.of('route')}, bindings {routes}"
     counters = {entry.counted for entry in active.values()} if engine.configuration.refresh else set()
+    counters &= machine.plane.state.counters  # one that the kernel refused is missed by nobody
     yield from forwarding(machine.plane.state, {}, {}, {}, counters)

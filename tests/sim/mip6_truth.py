@@ -27,7 +27,7 @@ from sojourn.engines.mn_state import Place
 from sojourn.wire import AlternateCareOfAddress, BindingUpdate, MobileNodeIdentifier
 from sojourn.wire.addresses import Address, text
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
-from sojourn.wire.units import WallClock
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 
 @dataclass(slots=True)
@@ -75,6 +75,8 @@ class Mip6Truth:
         self._proofs = Proofs(domain)
         self._accepted: dict[tuple[str, Address], int] = {}
         """Of each home address at each home agent or correspondent node, the latest update that was believed."""
+        self._lives: dict[str, tuple[int, Instant]] = {}
+        """The life of each mobile node, and until when bindings of an earlier one may live."""
         self._clocks: dict[str, tuple[int, WallClock]] = {}
         """The life of each home agent, and the latest time that its clock ever showed."""
         self._forgetful: set[str] = set()
@@ -132,6 +134,8 @@ class Mip6Truth:
     def _astray(self) -> Iterator[str]:
         """Packets to a node reach that node or nobody, and never go round."""
         for mobile in self._domain.mobiles.values():
+            if self._has_forgotten(mobile):
+                continue
             for network in mobile.permanent:
                 for name in self._domain.correspondents:
                     try:
@@ -142,6 +146,17 @@ class Mip6Truth:
                     if reached not in ("", mobile.name):
                         yield f"a packet to {network} of {mobile.name} reaches {reached}"
                     self._flows.up(mobile, network.address, name)
+
+    def _has_forgotten(self, mobile: Mobile) -> bool:
+        """Whether it may use an address whose anchor has a binding of an earlier life, which nobody ends."""
+        lives = self._domain.members[mobile.name].lives
+        if not self._domain.plan.anchors or lives == 1:
+            return False
+        life, until = self._lives.get(mobile.name, (1, 0))
+        if lives != life:
+            until = self._domain.world.now + self._domain.plan.mn["lifetime"] + 5 * SECOND
+            self._lives[mobile.name] = lives, until
+        return self._domain.world.now < until
 
     # --- after some quiet -----------------------------------------------------------------------------------------
 

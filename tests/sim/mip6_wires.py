@@ -232,14 +232,14 @@ class Wires(Network):
 
     def _link_of(self, mobile: Mobile, source: Address) -> str | None:
         """Where a packet with that source leaves."""
-        interface = self.machine(mobile.name).host.held.get(("address", source), ("", False))[0]
+        interface = self.machine(mobile.name).host.held.get(("address", source), ("?", False))[0]
         for radio in mobile.radios:
             place = self.joined(radio)
             if place is None:
                 continue
             if mobile.held[radio].get(source) == place:
                 return place
-            if interface == self.air.interface(radio) and self.links[place].prefix.covers(source):
+            if interface in ("", self.air.interface(radio)) and self.links[place].prefix.covers(source):
                 return place
         return None
 

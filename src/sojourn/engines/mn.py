@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import Effect, SendMessage
+from sojourn.core.effects import Effect, EnsureUplink, SendMessage
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressChanged,
@@ -29,7 +29,14 @@ from sojourn.core.events import (
     RouterProbed,
     SessionsCounted,
 )
-from sojourn.core.mobile_effects import EnsureHomeBlock, EnsureReverseTunnel
+from sojourn.core.mobile_effects import (
+    EnsureHomeAddress,
+    EnsureHomeBlock,
+    EnsureReverseTunnel,
+    EnsureRouteOptimisation,
+    ProbeAddress,
+    WithdrawHomeAddress,
+)
 from sojourn.engines.base import TimerName
 from sojourn.engines.mip6_configuration import MnConfiguration
 from sojourn.engines.mn_anchors import MnAnchors
@@ -194,14 +201,31 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             self._on_request_due(self.homes[key[1]], key[0])
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
-        """The kernel refused. Without a tunnel nothing is sent; it is tried again with the next registration."""
+        """The kernel refused. Without a tunnel nothing is sent; what should hold is asked for again after a moment."""
         effect = event.effect
         self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
-        if isinstance(effect, EnsureReverseTunnel) and effect.home_address in self.homes:
-            entry = self.homes[effect.home_address]
-            entry.registered = None
-            self._do(EnsureHomeBlock(entry.address))
-            self._after(_REPAIR_AFTER, "again", entry.address)
+        match effect:
+            case EnsureReverseTunnel(home) if home in self.homes:
+                entry = self.homes[home]
+                entry.registered = None
+                self._do(EnsureHomeBlock(entry.address))
+                self._after(_REPAIR_AFTER, "again", entry.address)
+            case EnsureHomeBlock(home) if home in self.homes:
+                self._do(WithdrawHomeAddress(home))  # what cannot be kept from leaving is not to be had
+                self._after(_REPAIR_AFTER, "repair", home)
+            case EnsureHomeAddress(home) if home in self.homes:
+                self._do(EnsureHomeBlock(home))
+                self._after(_REPAIR_AFTER, "repair", home)
+            case EnsureUplink(network):
+                for entry in self.homes.values():
+                    if network in entry.home.networks:
+                        self._after(_REPAIR_AFTER, "repair", entry.address)
+            case EnsureRouteOptimisation(home, correspondent) if (home, correspondent) in self.correspondents:
+                self._after(_REPAIR_AFTER, "direct-repair", (home, correspondent))
+            case ProbeAddress(_, home) if home in self.homes:
+                self._after(_REPAIR_AFTER, "repair", home)
+            case _:
+                pass
 
     # --- for people -----------------------------------------------------------------------------------------------
 

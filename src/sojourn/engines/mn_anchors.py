@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sojourn.core.mobile_effects import CountSessions, WithdrawHomeAddress, WithdrawReverseTunnel
 from sojourn.engines.mip6_configuration import Home
-from sojourn.engines.mn_state import HomeEntry, MnState, Place
+from sojourn.engines.mn_state import HomeEntry, Link, MnState, Place
 from sojourn.wire.addresses import Address, Prefix
 
 
@@ -18,25 +18,21 @@ class MnAnchors(MnState):
     """The mobile node as the one with several homes."""
 
     anchored: dict[Address, Home]
-    """Addresses of the link where the node is, and was until now, with their anchors."""
+    """Addresses of the links where the node is, and was until now, with their anchors."""
 
     def _on_place_known(self, interface: str, care_of: Address | None) -> None:
         """What was made at an anchor and is not of the current link any more goes on as a local home address."""
         if self.configuration.anchors is None:
             return
-        here = self._anchored(interface)
+        here: dict[Address, Home] = {}
+        for link in self.links.values():
+            here |= self._anchored(link)
         for address, home in self.anchored.items():
             if address not in here and address not in self.homes:
                 self._adopt(home)
-        if interface:
-            self.anchored = here
-        elif here or self.anchored:
-            self.anchored = {}
+        self.anchored = here
 
-    def _anchored(self, interface: str) -> dict[Address, Home]:
-        link = self.links.get(interface)
-        if link is None:
-            return {}
+    def _anchored(self, link: Link) -> dict[Address, Home]:
         agents: dict[Prefix, Address] = {}
         for router in link.routers.values():
             agents.update(router.anchors)
@@ -70,15 +66,15 @@ class MnAnchors(MnState):
                 entry.unused = False
             elif not entry.unused:
                 entry.unused = True
-            elif entry.place is Place.AWAY and entry.bound(self._now):
+            elif entry.place is Place.AWAY and entry.perhaps_bound(self._now):
                 self._leave(entry)
-            elif entry.place is not Place.HOME:
+            elif not entry.perhaps_bound(self._now) and not entry.settled:
                 self._drop_local(entry)
 
     def _drop_local(self, entry: HomeEntry) -> None:
         """The address is given up."""
         self._cancel_requests(entry)
-        kinds = ("again", "refresh", "expiry", "dhaad", "solicit", "solicit-later")
+        kinds = ("again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair")
         self._timers.stop_all((kind, entry.address) for kind in kinds)
         self._forget_correspondents(entry)
         self._do(WithdrawReverseTunnel(entry.address))

@@ -60,6 +60,8 @@ class MnRegistration(MnState):
             return
         entry.ways = ways
         if entry.place is not Place.AWAY:
+            if entry.place is not Place.NOWHERE:  # the way is shut before the address leaves its link
+                self._do(EnsureHomeBlock(entry.address))
             self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
         entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
         self._timers.stop(("again", entry.address))
@@ -81,7 +83,7 @@ class MnRegistration(MnState):
         self._cancel_requests(entry)
         self._on_moved(entry)
         self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
-        if entry.agent is not None and (entry.bound(self._now) or came_from is Place.AWAY):
+        if entry.agent is not None and (entry.perhaps_bound(self._now) or came_from is Place.AWAY):
             self._return(entry)
         else:
             entry.place = Place.HOME
@@ -90,8 +92,8 @@ class MnRegistration(MnState):
     def _return(self, entry: HomeEntry) -> None:
         """Tell the home agent, from the home address itself."""
         entry.place = Place.RETURNING
-        self._do(WithdrawReverseTunnel(entry.address))
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+        self._do(WithdrawReverseTunnel(entry.address))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
 
     def _on_probed(self, event: AddressProbed) -> None:
@@ -112,15 +114,35 @@ class MnRegistration(MnState):
 
     def _arrive_home(self, entry: HomeEntry) -> None:
         entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
+        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         self._do(WithdrawReverseTunnel(entry.address))
         for network in entry.home.networks:
             self._do(WithdrawUplink(network))
-        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         for address in defended(entry.address, LINK_LOCAL if entry.home.link_local else 0):
             self._do(AnnounceAddress(entry.interface, address))
         self._report("home", home=entry.address)
         self._on_home(entry)
         self._reconsider()
+
+    def _repair(self, entry: HomeEntry) -> None:
+        """What must hold where the node is, once more: the kernel refused something of it. Nothing gets out between."""
+        if entry.stopped:
+            self._do(EnsureHomeBlock(entry.address))
+        elif entry.place in (Place.AWAY, Place.NOWHERE):
+            if entry.bound(self._now) and entry.care_of is not None and entry.agent is not None:
+                self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            else:
+                self._do(EnsureHomeBlock(entry.address))
+            if entry.place is Place.AWAY:
+                self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
+            if entry.registered is not None and entry.agent is not None:
+                for network in entry.home.networks:
+                    self._do(EnsureUplink(network, entry.agent))
+        elif entry.place is Place.HOME and not entry.arrived:
+            self._do(ProbeAddress(entry.interface, entry.address))
+        else:
+            self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+            self._do(WithdrawReverseTunnel(entry.address))
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -160,6 +182,8 @@ class MnRegistration(MnState):
         outstanding = self._requests.get(key)
         if outstanding is None or outstanding.timeout < MAX_BINDACK_TIMEOUT:
             return
+        if purpose == LEAVE and entry.local and entry.place is Place.RETURNING and entry.perhaps_bound(self._now):
+            return  # while its anchor sends packets away, it is no address to be reached at
         if purpose == LEAVE:
             self._requests.cancel(key)
             self._left(entry, existed=False)
@@ -204,6 +228,7 @@ class MnRegistration(MnState):
             self._adjust_clock(entry, answer)
             self._repeat(entry, purpose)
         elif purpose == LEAVE:
+            entry.kept_until = 0
             self._left(entry, existed=answer.status < _REFUSED)
         elif answer.status < _REFUSED:
             self._on_registered(entry, answer, sent)
@@ -342,6 +367,8 @@ class MnRegistration(MnState):
     def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
         if kind in ("refresh", "again"):
             self._register(entry)
+        elif kind == "repair":
+            self._repair(entry)
         elif kind == "expiry":
             entry.expires, entry.registered = 0, None
             if entry.place is Place.AWAY:

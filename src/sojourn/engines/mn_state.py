@@ -95,6 +95,8 @@ class HomeEntry:
     asked: Duration = 0
     expires: Instant = 0
     """Of the binding; 0: there is none."""
+    kept_until: Instant = 0
+    """Until then a home agent may have a binding, as an answer may have been lost."""
     valid_until: Instant = FOREVER
     """The home address itself, as far as prefix discovery told."""
     registered: Address | None = None
@@ -140,6 +142,10 @@ class HomeEntry:
     def bound(self, now: Instant) -> bool:
         """Whether the home agent has a binding, as far as this node knows."""
         return self.expires > now
+
+    def perhaps_bound(self, now: Instant) -> bool:
+        """Whether it may have one."""
+        return self.kept_until > now
 
 
 class MnState(OutboxEngine):
@@ -201,6 +207,8 @@ class MnState(OutboxEngine):
         care_of = entry.address if at_home or entry.care_of is None else entry.care_of
         message = BindingUpdate(update.sequence, update.flags, update.lifetime)
         entry.sequence = update.sequence
+        if update.lifetime:
+            entry.kept_until = self._now + update.lifetime
         options: list[MobilityOption] = [AlternateCareOfAddress(care_of)]
         if update.lifetime and entry.ways:  # all at once, in the place of all before; the option above may not be there
             message.flags |= int(BindingUpdateFlags.B)  # flag O (RFC 5648 4.2, 5.3)
