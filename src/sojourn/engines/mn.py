@@ -235,7 +235,7 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             self._report("command-unknown", verb=verb, arguments=len(arguments))
             return
         for entry in self.homes.values():
-            entry.stopped, entry.pause = "", 0
+            entry.stopped, entry.pause, entry.taken_at = "", 0, ()
         self._reconsider()
         for entry in self.homes.values():
             if entry.registered is None:

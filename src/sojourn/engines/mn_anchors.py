@@ -70,6 +70,7 @@ class MnAnchors(MnState):
                 self._leave(entry)
             elif not entry.perhaps_bound(self._now) and not entry.settled:
                 self._drop_local(entry)
+                self._reconsider()
 
     def _drop_local(self, entry: HomeEntry) -> None:
         """The address is given up."""

@@ -13,6 +13,7 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.engines.mip6_request import routable
 from sojourn.engines.mn_state import HomeEntry, MnState, Place
+from sojourn.wire import Status
 from sojourn.wire.extensions.rfc6275_discovery import (
     HomeAgentAddressDiscoveryReply,
     HomeAgentAddressDiscoveryRequest,
@@ -63,8 +64,12 @@ class MnDiscovery(MnState):
                 continue
             if entry.home.router and not reply.flags & HomeAgentDiscoveryFlags.R:
                 continue  # none of them serves mobile routers (RFC 3963 5.4)
-            found = [agent for agent in dict.fromkeys(reply.addresses) if routable(agent)][:AGENTS_MAX]
-            if found:
+            named = [agent for agent in dict.fromkeys(reply.addresses) if routable(agent)][:AGENTS_MAX]
+            found = [agent for agent in named if agent not in entry.taken_at]
+            if named and not found:
+                self._timers.stop(("dhaad", entry.address))
+                self._stop(entry, f"status {int(Status.DUPLICATE_ADDRESS_DETECTION_FAILED)}")
+            elif found:
                 self._timers.stop(("dhaad", entry.address))
                 entry.agent, entry.agents = found[0], tuple(found[1:])
                 self._report("home-agents-found", home=entry.address, agents=len(found))

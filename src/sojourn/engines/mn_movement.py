@@ -11,7 +11,7 @@ from sojourn.core.events import AddressChanged, Icmpv6Received, LinkChanged, Rou
 from sojourn.core.mobile_effects import ProbeRouter, SendIcmpv6
 from sojourn.engines.home_agents import router_address
 from sojourn.engines.mip6_request import routable
-from sojourn.engines.mn_state import CareOf, HomeEntry, Link, MnState, Router
+from sojourn.engines.mn_state import TAKEN, CareOf, HomeEntry, Link, MnState, Router
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, address
 from sojourn.wire.extensions.rfc6275_discovery import AdvertisementInterval
 from sojourn.wire.icmpv6 import (
@@ -125,6 +125,8 @@ class MnMovement(MnState):
         self._on_place_known(interface, care_of)
         for entry in list(self.homes.values()):
             home = self._home_link(entry, interface)
+            if entry.stopped == TAKEN and interface and not home:
+                entry.stopped = ""
             if entry.stopped:
                 continue
             if home:

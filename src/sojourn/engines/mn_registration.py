@@ -16,7 +16,7 @@ from sojourn.core.mobile_effects import (
 from sojourn.engines.authentication import verified as authentic
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
-from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place
+from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, TAKEN, HomeEntry, MnState, Place
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
@@ -32,8 +32,8 @@ REFRESH_AFTER = (4, 5)
 """Of the granted lifetime."""
 _PAUSE_MIN: Duration = 30 * SECOND
 _PAUSE_MAX: Duration = 10 * MINUTE
-_FINAL = frozenset({Status.DUPLICATE_ADDRESS_DETECTION_FAILED, Status.MIPV6_AUTH_FAIL})
-"""After these nothing is asked for any more (RFC 6275 11.7.1, RFC 4285 5.3): somebody has to change something."""
+_FINAL = frozenset({Status.MIPV6_AUTH_FAIL})
+"""After these nothing is asked for any more (RFC 4285 5.3): somebody has to change something."""
 _ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
 """After these one care-of address is registered (RFC 5648 5.8)."""
 _LOW = 0xFFFFFFFF
@@ -77,6 +77,7 @@ class MnRegistration(MnState):
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
         if entry.place in (Place.HOME, Place.RETURNING) and entry.interface == interface:
             return
+        entry.taken_at = ()
         came_from = entry.place
         entry.interface, entry.care_of = interface, None
         entry.arrived = entry.contested = False
@@ -85,6 +86,8 @@ class MnRegistration(MnState):
         self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
         if entry.agent is not None and (entry.perhaps_bound(self._now) or came_from is Place.AWAY):
             self._return(entry)
+        elif entry.local:
+            self._arrive_home(entry)  # the kernel made it on this link
         else:
             entry.place = Place.HOME
             self._do(ProbeAddress(interface, entry.address))
@@ -110,7 +113,12 @@ class MnRegistration(MnState):
             entry.contested = True
             self._return(entry)
         else:
-            self._stop(entry, "somebody has the home address")
+            self._be_taken(entry)
+
+    def _be_taken(self, entry: HomeEntry) -> None:
+        """Perhaps by a home agent that this node does not know of, with a binding of an earlier life: that ends."""
+        self._stop(entry, TAKEN)
+        self._after(_PAUSE_MAX, "again", entry.address)
 
     def _arrive_home(self, entry: HomeEntry) -> None:
         entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
@@ -275,6 +283,7 @@ class MnRegistration(MnState):
         granted = min(answer.lifetime, entry.asked)
         new = entry.registered != entry.care_of
         entry.expires, entry.registered, entry.pause = sent + granted, entry.care_of, 0
+        entry.taken_at = ()
         advice = answer.first(BindingRefreshAdvice)
         interval = min(granted, advice.interval) if advice is not None and advice.interval else granted
         self._timers.start(("refresh", entry.address), sent + interval * REFRESH_AFTER[0] // REFRESH_AFTER[1])
@@ -294,10 +303,28 @@ class MnRegistration(MnState):
         if answer.status in _ONE_ONLY and entry.ways:
             entry.ways, entry.single = (), True
             self._register(entry)
+        elif answer.status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED:
+            self._on_taken(entry)
         elif answer.status in _FINAL:
             self._stop(entry, f"status {answer.status}")
         else:
             self._give_up(entry)
+
+    def _on_taken(self, entry: HomeEntry) -> None:
+        """Who has it may be another home agent of the link, with a binding of an earlier life of this node: that one
+        is asked. If all say so it is somebody else, and the address is not used any more (11.7.1).
+        """
+        if entry.agent is not None:
+            entry.taken_at = (*entry.taken_at, entry.agent)
+        entry.agents = tuple(agent for agent in entry.agents if agent not in entry.taken_at)
+        entry.expires, entry.registered = 0, None
+        if entry.agents:
+            self._next_agent(entry)
+        elif entry.local:
+            self._stop(entry, TAKEN)
+        else:
+            entry.agent = None
+            self._register(entry)
 
     def _give_up(self, entry: HomeEntry) -> None:
         """This home agent does not want: another one, or the same after a pause."""
@@ -323,7 +350,7 @@ class MnRegistration(MnState):
         entry.expires, entry.registered = 0, None
         self._timers.stop_all((kind, entry.address) for kind in ("refresh", "expiry"))
         if entry.place is Place.RETURNING and entry.contested and not existed:
-            self._stop(entry, "somebody has the home address")
+            self._be_taken(entry)
         elif entry.place is Place.RETURNING:
             self._arrive_home(entry)
         elif entry.local:
@@ -365,7 +392,10 @@ class MnRegistration(MnState):
         return abs(stamp.wall_clock - self._epoch - self._now - entry.clock) <= association.close_enough
 
     def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
-        if kind in ("refresh", "again"):
+        if kind == "again" and entry.stopped == TAKEN:
+            entry.stopped = ""
+            self._reconsider()
+        elif kind in ("refresh", "again"):
             self._register(entry)
         elif kind == "repair":
             self._repair(entry)

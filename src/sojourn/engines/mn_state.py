@@ -32,6 +32,8 @@ _STAMPS = 8
 """Timestamps remembered of one request: an answer to any of its transmissions counts."""
 FIRST, AGAIN, LEAVE, DIRECT = "first", "home", "leave", "correspondent"
 """What a request is for: a home agent that has no binding, one that has, the end of a binding, a correspondent node."""
+TAKEN = "somebody has the home address"
+"""Why it is not used at home, until the node leaves, or asks again."""
 FOREVER: Instant = 1 << 62
 
 
@@ -107,6 +109,8 @@ class HomeEntry:
     """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
+    taken_at: tuple[Address, ...] = ()
+    """Home agents that say that somebody has the home address; another one may have a binding of it."""
     contested: bool = False
     """Somebody on the home link has it: perhaps the home agent, which is asked to let go."""
     switch_stamp: int = 0
@@ -304,6 +308,10 @@ class MnState(OutboxEngine):
 
     def _shorten(self, entry: HomeEntry) -> None:
         """The home address ends earlier than was thought."""
+        raise NotImplementedError
+
+    def _stop(self, entry: HomeEntry, why: str) -> None:
+        """The home address is not used any more, until somebody says so."""
         raise NotImplementedError
 
     def _leave(self, entry: HomeEntry) -> None:
