@@ -97,6 +97,8 @@ def mn(engine: MobileNode, machines: int) -> Iterator[str]:
         yield f"remembers tests of {len(engine._tests_sent)} correspondents, has {len(pairs)}"
     if sum(entry.local for entry in homes.values()) > configuration.anchors_max:
         yield "too many local home addresses"
+    if len(engine.abandoned) > configuration.anchors_max or engine.abandoned.keys() & homes.keys():
+        yield f"gave up {len(engine.abandoned)} local home addresses"
     for purpose, home, correspondent, _ in engine._requests._outstanding:
         known = (home, correspondent) in pairs if purpose == DIRECT else home in homes
         if not known:

@@ -140,8 +140,10 @@ class Wires(Network):
         if at in self.agents:
             for other in self.agents:
                 if other != at and self.machine(other).powered and self._takes(other, packet.destination):
-                    return other, packet
-        if place is not None and place.covers(packet.destination):
+                    way = self._way(self.machine(other), packet.destination)
+                    return None if way is None else (other, packet)  # taken from the link, and then nowhere to go
+        known = self.names.get(packet.destination)
+        if place is not None and place.covers(packet.destination) and known is None:
             name = self.holder(at, packet.destination)
             return None if name is None or (at, name) in self.cut else (name, packet)
         following = self._where(packet.destination)

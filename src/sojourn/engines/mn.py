@@ -76,6 +76,7 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
         self.correspondents = {}
         self._tests_sent = {}
         self.anchored = {}
+        self.abandoned = {}
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Nothing is kept: the first registration tells the home agent everything anew.

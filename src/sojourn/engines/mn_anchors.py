@@ -8,9 +8,11 @@ key that all anchors know this node by, and looked after until nothing uses it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sojourn.core.mobile_effects import CountSessions, WithdrawHomeAddress, WithdrawReverseTunnel
 from sojourn.engines.mip6_configuration import Home
-from sojourn.engines.mn_state import HomeEntry, Link, MnState, Place
+from sojourn.engines.mn_state import LEAVE, HomeEntry, Link, MnState, Place
 from sojourn.wire.addresses import Address, Prefix
 
 
@@ -19,6 +21,9 @@ class MnAnchors(MnState):
 
     anchored: dict[Address, Home]
     """Addresses of the links where the node is, and was until now, with their anchors."""
+
+    abandoned: dict[Address, HomeEntry]
+    """Given up though the anchor, which did not answer, may still send their packets away."""
 
     def _on_place_known(self, interface: str, care_of: Address | None) -> None:
         """What was made at an anchor and is not of the current link any more goes on as a local home address."""
@@ -31,6 +36,12 @@ class MnAnchors(MnState):
             if address not in here and address not in self.homes:
                 self._adopt(home)
         self.anchored = here
+        for address, entry in list(self.abandoned.items()):
+            if address in here or not entry.perhaps_bound(self._now):
+                del self.abandoned[address]
+                if address not in self.homes and entry.perhaps_bound(self._now):
+                    self.homes[address] = replace(entry, place=Place.NOWHERE)  # to be ended before it is used again
+                    self._check_sessions()
 
     def _anchored(self, link: Link) -> dict[Address, Home]:
         agents: dict[Prefix, Address] = {}
@@ -67,7 +78,8 @@ class MnAnchors(MnState):
             elif not entry.unused:
                 entry.unused = True
             elif entry.place is Place.AWAY and entry.perhaps_bound(self._now):
-                self._leave(entry)
+                if self._requests.get(self._key(entry, LEAVE)) is None:
+                    self._leave(entry)
             elif not entry.perhaps_bound(self._now) and not entry.settled:
                 self._drop_local(entry)
                 self._reconsider()
@@ -81,4 +93,6 @@ class MnAnchors(MnState):
         self._do(WithdrawReverseTunnel(entry.address))
         self._do(WithdrawHomeAddress(entry.address))
         del self.homes[entry.address]
+        if entry.perhaps_bound(self._now) and len(self.abandoned) < self.configuration.anchors_max:
+            self.abandoned[entry.address] = entry
         self._report("released", home=entry.address)

@@ -55,7 +55,7 @@ class MnRegistration(MnState):
 
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
         """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
-        ways = self._ways(entry)
+        ways = self._ways(entry, care_of)
         if entry.place is Place.AWAY and entry.care_of == care_of and entry.ways == ways:
             return
         entry.ways = ways
@@ -67,9 +67,9 @@ class MnRegistration(MnState):
         self._timers.stop(("again", entry.address))
         self._register(entry)
 
-    def _ways(self, entry: HomeEntry) -> tuple[Address, ...]:
+    def _ways(self, entry: HomeEntry, care_of: Address) -> tuple[Address, ...]:
         """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
-        if entry.single:
+        if entry.single or entry.home.prefix.covers(care_of):
             return ()
         return tuple(way for way in self.ways if not entry.home.prefix.covers(way))
 
@@ -299,6 +299,7 @@ class MnRegistration(MnState):
 
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""
+        entry.kept_until = 0
         self._report("registration-refused", home=entry.address, status=answer.status, agent=entry.agent)
         if answer.status in _ONE_ONLY and entry.ways:
             entry.ways, entry.single = (), True
