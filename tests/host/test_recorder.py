@@ -66,6 +66,7 @@ from sojourn.core.events import (
     Icmpv6Received,
     LinkChanged,
     MessageReceived,
+    NameResolved,
     NodeDetached,
     NodeSeen,
     PathProbed,
@@ -79,14 +80,18 @@ from sojourn.core.mobile_effects import (
     AnnounceAddress,
     CountSessions,
     EnsureCareOfRoute,
+    EnsureFlows,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureProxyNeighbour,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     EnsureTunnelEnd,
+    Flow,
     ProbeAddress,
     ProbeRouter,
+    ResolveName,
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
@@ -108,6 +113,7 @@ from sojourn.wire import (
     encode,
 )
 from sojourn.wire.addresses import ALL_NODES, address, eui64_link_local, link_layer_text, text
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.icmpv6 import RouterSolicitation
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
@@ -126,6 +132,7 @@ UPDATE = BindingUpdate(
     ),
 )
 GROUP = address("ff0e::1234")
+FLOW = Flow(Ipv6TrafficSelector(source=(PEER, None), destination=(OURS, OURS), source_port=(80, 81)), PEER)
 EVENTS: list[Event] = [
     MessageReceived(UPDATE, PEER, OURS),
     NodeSeen("acc0", MAC, Sighting.STATION),
@@ -151,6 +158,7 @@ EVENTS: list[Event] = [
     CorrespondentSeen(OURS, PEER),
     HomeAddressRefused(PEER, PEER, OURS),
     SessionsCounted({OURS: 3}),
+    NameResolved("ha.example.net", (OURS, PEER)),
 ]
 EFFECTS: list[Effect] = [
     SendMessage(UPDATE, OURS, PEER),
@@ -199,6 +207,9 @@ EFFECTS: list[Effect] = [
     EnsureProxyNeighbour("eth0", PEER),
     WithdrawProxyNeighbour("eth0", PEER),
     EnsureTunnelEnd(1, PEER),
+    EnsureFlows(1, (FLOW,)),
+    ResolveName("ha.example.net"),
+    EnsureReverseFlows(OURS, PEER, (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
     WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),
     WithdrawCareOfRoute(PEER),

@@ -263,6 +263,8 @@ class ProbePath:
     """Ask `remote` for an answer that comes the way of its tunnelled packets (ICMPv6 echo): the event `PathProbed`."""
 
     remote: Address
+    source: Address | None = None
+    """Ours, if it matters from where."""
 
 
 # --- the access link ----------------------------------------------------------------------------------------------

@@ -258,6 +258,14 @@ class SessionsCounted:
     sessions: dict[Address, int]
 
 
+@dataclass(slots=True)
+class NameResolved:
+    """The answer to `ResolveName`: the IPv6 addresses of the host, none when it has none or nobody answered."""
+
+    name: str
+    addresses: tuple[Address, ...]
+
+
 Event: TypeAlias = (
     MessageReceived
     | NodeSeen
@@ -280,4 +288,5 @@ Event: TypeAlias = (
     | CorrespondentSeen
     | HomeAddressRefused
     | SessionsCounted
+    | NameResolved
 )

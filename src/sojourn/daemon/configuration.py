@@ -14,8 +14,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, MagEverybody
+from sojourn.daemon.model import LAYOUT, File
+from sojourn.daemon.model_cmd import Cmd
 from sojourn.daemon.model_extensions import settings as engine_settings
+from sojourn.daemon.model_lma import Lma
+from sojourn.daemon.model_maar import Maar
+from sojourn.daemon.model_mag import Mag, MagEverybody
 from sojourn.daemon.model_parts import Kernel, Multicast, Retransmission
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables

@@ -7,7 +7,7 @@
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
       from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
-      IPv6-in-IPv6 from a neighbour to us       mark as forwarded, if there are fast handovers
+      in IPv6 from a neighbour to us            mark as forwarded, if there are fast handovers
       IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
       to a prefix in `far` or `routers`         mark if not TCP and too big
       to our pools                              clamp the TCP segment size
@@ -95,6 +95,8 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
         neighbour = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member(nft.NEIGHBOURS))
         forwarded = change_mark(settings, settings.forwarded_mark)
         yield "prerouting", (protocol(_IPV6), *to_us, *neighbour, *forwarded, nft.verdict(nft.GOTO, "tunnelled"))
+        if settings.ipv4:
+            yield "prerouting", (protocol(_IPV4), *to_us, *neighbour, *forwarded)
     if settings.drop_strays:
         yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, *change_mark(settings, settings.stray_mark))
     yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))

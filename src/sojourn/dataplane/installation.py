@@ -22,6 +22,7 @@ from sojourn.dataplane.links import IPV4
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     AF_INET,
+    AF_INET6,
     RTN_BLACKHOLE,
     RTN_THROW,
     InterfaceAddress,
@@ -190,7 +191,8 @@ class Installation:
         yield from self._drops()
         if settings.handovers:
             mark, mask = settings.forwarded_mark, settings.mark_mask
-            yield Rule(priorities.forwarded, settings.forwarded_table, mark=mark, mask=mask)
+            for family in (AF_INET6, AF_INET) if settings.ipv4 else (AF_INET6,):
+                yield Rule(priorities.forwarded, settings.forwarded_table, mark=mark, mask=mask, family=family)
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
         yield Rule(priorities.nodes, tables.nodes)
         if self._local_is_first_or_ours():

@@ -136,9 +136,10 @@ class Table:
     Raises OSError, with EPROTONOSUPPORT or EINVAL where the kernel has no nf_tables.
     """
 
-    def __init__(self, family: int) -> None:
+    def __init__(self, family: int, name: str = TABLE) -> None:
         """Open a socket in the network namespace of the calling thread."""
         self._family = family
+        self._table = _name(1, name)
         self._socket: socket.socket = open_netlink(NETLINK_NETFILTER)
         self._reader = Netlink(self._socket)
         self._sequence = 1 << 16
@@ -150,7 +151,7 @@ class Table:
     def fingerprint(self) -> bytes | None:
         """What `write` wrote on the table; None when there is none."""
         try:
-            table = self._reader.get(_SUBSYSTEM << 8 | _GETTABLE, _generic(self._family) + _name(1, TABLE))
+            table = self._reader.get(_SUBSYSTEM << 8 | _GETTABLE, _generic(self._family) + self._table)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return None
@@ -170,7 +171,7 @@ class Table:
         `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `elements` those of constant
         sets (`elements_of`).
         """
-        table = _name(1, TABLE)
+        table = self._table
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
         transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
         transaction += [(_NEWSET, NLM_F_CREATE, one) for one in sets]
@@ -187,7 +188,7 @@ class Table:
 
     def remove(self) -> None:
         """No table any more."""
-        self.commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
+        self.commit([(_DELTABLE, 0, self._table)], harmless=errno.ENOENT)
 
     def put(self, key: bytes, *names: str) -> None:
         """`key` is an element of these sets; one that is there keeps its counter."""

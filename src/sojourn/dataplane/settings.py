@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -68,12 +68,21 @@ class Priorities:
     strays: int = 112
 
 
-def marks(taken: int, mask: int) -> Iterator[int]:
+def marks(taken: Container[int], mask: int) -> Iterator[int]:
     """Packet marks within the bits of `mask`, neither none at all nor `taken`, in order."""
     value = 0
     while (value := value - mask & mask) != 0:  # the next subset of the bits
-        if value != taken:
+        if value not in taken:
             yield value
+
+
+def forwarded_mark(mark: int, mask: int) -> int:
+    """Another one, which is no stray's either."""
+    lowest = mask & -mask
+    rest = mask ^ lowest
+    second = rest & -rest
+    other = mark ^ second
+    return other if other else mark ^ lowest ^ second
 
 
 @dataclass(frozen=True)
@@ -152,7 +161,7 @@ class LinuxSettings:
         IPv4 routing knows no source prefixes. So nf_tables marks by source, and each mark leads to a table with one
         route. That costs the same for one node and for many, unlike a rule for each (ARCHITECTURE.md).
         """
-        numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
+        numbers = zip(self.peers, marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
         return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
 
     @property
@@ -179,11 +188,7 @@ class LinuxSettings:
     @property
     def forwarded_mark(self) -> int:
         """The packet mark of what came out of a neighbour's tunnel."""
-        lowest = self.mark_mask & -self.mark_mask
-        rest = self.mark_mask ^ lowest
-        second = rest & -rest
-        other = self.mark ^ second
-        return other if other else self.mark ^ lowest ^ second
+        return forwarded_mark(self.mark, self.mark_mask)
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

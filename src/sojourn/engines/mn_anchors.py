@@ -19,9 +19,6 @@ from sojourn.wire.addresses import Address, Prefix
 class MnAnchors(MnState):
     """The mobile node as the one with several homes."""
 
-    anchored: dict[Address, Home]
-    """Addresses of the links where the node is, and was until now, with their anchors."""
-
     abandoned: dict[Address, HomeEntry]
     """Given up though the anchor, which did not answer, may still send their packets away."""
 
@@ -35,13 +32,16 @@ class MnAnchors(MnState):
         for address, home in self.anchored.items():
             if address not in here and address not in self.homes:
                 self._adopt(home)
-        self.anchored = here
+        before, self.anchored = self.anchored, here
         for address, entry in list(self.abandoned.items()):
             if address in here or not entry.perhaps_bound(self._now):
                 del self.abandoned[address]
                 if address not in self.homes and entry.perhaps_bound(self._now):
                     self.homes[address] = replace(entry, place=Place.NOWHERE)  # to be ended before it is used again
                     self._check_sessions()
+        if interface and bool(before) != bool(here):
+            for entry in self.homes.values():
+                self._show_again(entry)
 
     def _anchored(self, link: Link) -> dict[Address, Home]:
         agents: dict[Prefix, Address] = {}
@@ -73,7 +73,7 @@ class MnAnchors(MnState):
     def _on_sessions_counted(self, sessions: dict[Address, int]) -> None:
         """Twice without a session, and the binding is not needed any more."""
         for entry in [entry for entry in self.homes.values() if entry.local]:
-            if sessions.get(entry.address, 0) > 0:
+            if sessions.get(entry.address, 0) > 0 or not self._is_unwanted(entry):
                 entry.unused = False
             elif not entry.unused:
                 entry.unused = True
@@ -83,6 +83,10 @@ class MnAnchors(MnState):
             elif not entry.perhaps_bound(self._now) and not entry.settled:
                 self._drop_local(entry)
                 self._reconsider()
+
+    def _is_unwanted(self, entry: HomeEntry) -> bool:
+        """Nothing but sessions is a reason to keep it."""
+        return entry.local
 
     def _drop_local(self, entry: HomeEntry) -> None:
         """The address is given up."""

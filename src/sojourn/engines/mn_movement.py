@@ -11,7 +11,7 @@ from sojourn.core.events import AddressChanged, Icmpv6Received, LinkChanged, Rou
 from sojourn.core.mobile_effects import ProbeRouter, SendIcmpv6
 from sojourn.engines.home_agents import router_address
 from sojourn.engines.mip6_request import routable
-from sojourn.engines.mn_state import TAKEN, CareOf, HomeEntry, Link, MnState, Router
+from sojourn.engines.mn_state import TAKEN, CareOf, HomeEntry, Link, MnState, Router, Ways
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, address
 from sojourn.wire.extensions.rfc6275_discovery import AdvertisementInterval
 from sojourn.wire.icmpv6 import (
@@ -121,7 +121,7 @@ class MnMovement(MnState):
     def _reconsider(self) -> None:
         """What follows from where the node is now, for each home address. Doing so twice changes nothing."""
         interface, care_of = self.current = self._choose()
-        self.ways = self._all_ways(care_of) if self.configuration.several else ()
+        self.ways = self._all_ways(care_of) if self.configuration.several else {}
         self._on_place_known(interface, care_of)
         for entry in list(self.homes.values()):
             home = self._home_link(entry, interface)
@@ -170,15 +170,20 @@ class MnMovement(MnState):
         entry = self.homes.get(address)
         return entry is not None and entry.local and not entry.settled and not entry.stopped
 
-    def _all_ways(self, primary: Address | None) -> tuple[Address, ...]:
+    def _all_ways(self, primary: Address | None) -> Ways:
         """One care-of address of each link (RFC 5648 5.3)."""
-        found = [usable[0] for link in self.links.values() if (usable := self._usable(link))]
-        return tuple(sorted(found, key=lambda way: way != primary)) if primary in found else ()
+        numbers = {interface: number for number, interface in enumerate(self.links, 1)}
+        found = {numbers[name]: usable[0] for name, link in self._preferred() if (usable := self._usable(link))}
+        return found if primary in found.values() else {}
+
+    def _preferred(self) -> list[tuple[str, Link]]:
+        """Links in the order of preference: that of the configuration, but those that are avoided last."""
+        return sorted(self.links.items(), key=lambda known: known[0] in self.avoided)
 
     def _choose(self) -> tuple[str, Address | None]:
         """The first interface that leads anywhere, and the care-of address there: the one in use, if it is as good."""
         homes = {entry.home.prefix for entry in self.homes.values() if not entry.local}
-        for interface, link in self.links.items():
+        for interface, link in self._preferred():
             advertised = link.advertised()
             if not link.up or not advertised:
                 continue

@@ -94,7 +94,7 @@ class Driver:
         wake_at: Callable[[Instant | None], None],
         record: Record | None = None,
         wall: Callable[[], WallClock] | None = None,
-        probe: Callable[[Address], None] | None = None,
+        probe: Callable[[Address, Address | None], None] | None = None,
         mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
     ) -> None:
         self.engine = engine
@@ -294,11 +294,11 @@ class Driver:
                 self._follow_ups.append(TrafficCounted(self.dataplane.count()))
             case CountQueue(slot):
                 self._follow_ups.append(QueueCounted(slot, *self.dataplane.waiting(slot)))
-            case ProbePath(remote):
+            case ProbePath(remote, source):
                 if self._probe is None:
                     self._follow_ups.append(PathProbed(remote))
                 else:
-                    self._probe(remote)
+                    self._probe(remote, source)
             case _ if isinstance(effect, MobileEffect):
                 self._mobile(effect)
             case _:
