@@ -209,7 +209,7 @@ EFFECTS: list[Effect] = [
     EnsureTunnelEnd(1, PEER),
     EnsureFlows(1, (FLOW,)),
     ResolveName("ha.example.net"),
-    EnsureReverseFlows(OURS, PEER, (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
+    EnsureReverseFlows(OURS, PEER, (PEER,), (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
     WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),
     WithdrawCareOfRoute(PEER),

@@ -94,10 +94,12 @@ class EnsureFlows:
 @dataclass(slots=True)
 class EnsureReverseFlows:
     """The same at the mobile node: packets from `home_address` go through a tunnel from the care-of address of the
-    first flow that has them to `home_agent`, all others where `EnsureReverseTunnel` says."""
+    first flow that has them to `home_agent`, all others where `EnsureReverseTunnel` says. What comes through the tunnel
+    to any of `care_of_addresses` is taken; these are all that the node has, or none if it has one only."""
 
     home_address: Address
     home_agent: Address
+    care_of_addresses: tuple[Address, ...]
     flows: tuple[Flow, ...]
 
 

@@ -10,6 +10,7 @@ from sojourn.core.mobile_effects import (
     EnsureHomeBlock,
     EnsureReverseFlows,
     EnsureReverseTunnel,
+    Flow,
     ProbeAddress,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
@@ -301,19 +302,22 @@ class MnRegistration(MnState):
             self._register(entry)
 
     def _steer(self, entry: HomeEntry) -> None:
-        """Packets leave by the links that the home agent takes them from, as it sends those to us."""
-        if not self.configuration.flows or entry.agent is None:
+        """Packets leave by the links that the home agent takes them from, as it sends those to us: by any link that
+        was told to it, as soon as it is told.
+        """
+        if not self.configuration.several or entry.agent is None:
             return
         usable = {number: way for number, way in entry.acknowledged.items() if entry.ways.get(number) == way}
         flows = entry.flows.steered(self._wanted_flows(entry), usable)
-        if flows != entry.flows.done:
-            entry.flows.done = flows
-            self._do(EnsureReverseFlows(entry.address, entry.agent, flows))
+        self._follow(entry, tuple(sorted(entry.ways.values())), flows)
+
+    def _follow(self, entry: HomeEntry, care_of: tuple[Address, ...], flows: tuple[Flow, ...]) -> None:
+        if (care_of, flows) != entry.flows.done and entry.agent is not None:
+            entry.flows.done = care_of, flows
+            self._do(EnsureReverseFlows(entry.address, entry.agent, care_of, flows))
 
     def _unsteer(self, entry: HomeEntry) -> None:
-        if entry.flows.done and entry.agent is not None:
-            entry.flows.done = ()
-            self._do(EnsureReverseFlows(entry.address, entry.agent, ()))
+        self._follow(entry, (), ())
 
     def _block(self, entry: HomeEntry) -> None:
         """Nothing leaves."""
