@@ -66,6 +66,7 @@ class Priorities:
     nodes: int = 110
     uplinks: int = 111
     strays: int = 112
+    unbound: int = 113
 
 
 def marks(taken: Container[int], mask: int) -> Iterator[int]:
