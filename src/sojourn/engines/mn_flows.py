@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sojourn.core.mobile_effects import Flow
+from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.wire import MobilityOption
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc6089 import BidReference, FlowIdentification, FlowStatus, FlowSummary, TrafficSelector
@@ -73,7 +73,7 @@ class FlowList:
     """Those that it acknowledged."""
     refused: Wanted = field(default_factory=dict)
     """Those that it does not want; they are not asked for again as they are."""
-    done: tuple[tuple[Address, ...], tuple[Flow, ...]] = ((), ())
+    done: tuple[tuple[CareOfWay, ...], tuple[Flow, ...]] = ((), ())
     """What packets from here follow, and where they may come to."""
 
     def asked(self, flows: Wanted) -> list[MobilityOption]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sojourn.core.effects import EnsureUplink, WithdrawUplink
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import (
     AnnounceAddress,
+    CareOfWay,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseFlows,
@@ -309,12 +312,22 @@ class MnRegistration(MnState):
             return
         usable = {number: way for number, way in entry.acknowledged.items() if entry.ways.get(number) == way}
         flows = entry.flows.steered(self._wanted_flows(entry), usable)
-        self._follow(entry, tuple(sorted(entry.ways.values())), flows)
+        self._follow(entry, tuple(self._ways_out(entry)), flows)
 
-    def _follow(self, entry: HomeEntry, care_of: tuple[Address, ...], flows: tuple[Flow, ...]) -> None:
-        if (care_of, flows) != entry.flows.done and entry.agent is not None:
-            entry.flows.done = care_of, flows
-            self._do(EnsureReverseFlows(entry.address, entry.agent, care_of, flows))
+    def _ways_out(self, entry: HomeEntry) -> Iterator[CareOfWay]:
+        for number, (interface, link) in enumerate(self.links.items(), 1):
+            care_of = entry.ways.get(number)
+            known = None if care_of is None else link.addresses.get(care_of)
+            if care_of is None or known is None:
+                continue
+            routers = [address for address, router in link.routers.items() if known.prefix in router.prefixes]
+            if routers:
+                yield CareOfWay(care_of, interface, routers[0])
+
+    def _follow(self, entry: HomeEntry, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
+        if (ways, flows) != entry.flows.done and entry.agent is not None:
+            entry.flows.done = ways, flows
+            self._do(EnsureReverseFlows(entry.address, entry.agent, ways, flows))
 
     def _unsteer(self, entry: HomeEntry) -> None:
         self._follow(entry, (), ())
