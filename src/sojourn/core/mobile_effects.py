@@ -104,7 +104,7 @@ class CareOfWay:
 class EnsureReverseFlows:
     """The same at the mobile node: packets from `home_address` go through a tunnel from the care-of address of the
     first flow that has them to `home_agent`, all others where `EnsureReverseTunnel` says. What comes through a tunnel
-    to the care-of address of any of `ways` is taken, and what is sent from it leaves on its link. These are all that the
+    to a care-of address of `ways` is taken, and what is sent from it leaves on its link. These are all that the
     node has, or none if it has one only."""
 
     home_address: Address
