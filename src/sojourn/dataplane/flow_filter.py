@@ -71,6 +71,11 @@ class FlowFilter:
         self._nodes: dict[int, tuple[tuple[Prefix, ...], tuple[MarkedFlow, ...]]] = {}
         self._stands = False
 
+    def begin(self) -> None:
+        """Open the socket in the network namespace that is meant; a kernel without nf_tables refuses flows later."""
+        with suppress(OSError):
+            self._socket = self._socket or Table(NFPROTO_IPV6)
+
     def close(self) -> None:
         """Close the socket; the table stays."""
         if self._socket is not None:

@@ -58,6 +58,7 @@ class FlowWays:
     def begin(self) -> None:
         """What is there of an earlier life goes on until `finish`."""
         self._nodes = {}
+        self._filter.begin()
         self._left = set(self._found())
 
     def finish(self) -> list[str]:
