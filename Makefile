@@ -15,6 +15,8 @@ PYTEST := $(BIN)/python -m pytest -q
 JOBS ?= 2
 # Episodes of the fault simulation in `make test`; `make check` plays a few only.
 SEEDS ?= 2000
+# Whatever the environment says: else each of some hundred processes, daemons among them, compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-kernels deb check fast lab format bench sim fuzz tools clean
 
@@ -53,7 +55,6 @@ test: $(VENV)/.ready-dev tools deb
 KERNEL_TESTS ?= @tests/kernels/targets.txt
 
 test-kernels: $(VENV)/.ready-dev tools
-	@$(BIN)/python -m compileall -q src tests
 	$(BIN)/python tests/kernels/run.py sh tests/kernels/tests.sh $(BIN)/python $(KERNEL_TESTS)
 
 # With the dependencies inside, for the Python of the distribution.

@@ -51,7 +51,7 @@ from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY, PROXY_DMM
-from sojourn.host import frames
+from sojourn.host import frames, garbage
 from sojourn.host.loop import Host
 from sojourn.lab.namespaces import NetworkNamespace, die_with_parent, setns
 from sojourn.lab.rtnetlink import End, RouteNetlink
@@ -120,6 +120,7 @@ async def _serve(make: Callable[[], Host], told: int) -> None:
     host.start()
     stop = asyncio.Event()
     host.loop.add_signal_handler(signal.SIGTERM, stop.set)
+    garbage.search_less()  # as the daemon does
     os.write(told, b"!")
     await stop.wait()
     if os.environ.get("SOJOURN_BENCH_COUNTERS"):

@@ -199,14 +199,14 @@ def test_mobility_headers_are_left_to_the_daemon(
     with bed.raw("mn", socket.IPPROTO_RAW) as raw, bed.wire("net", "f1") as wire:
         raw.bind((text(HOME), 0))
         raw.sendto(ipv6(HOME, CORRESPONDENT, 135, header), (text(CORRESPONDENT), 0))
-        outer = [packet for packet in captured(wire) if packet[8:24] in (CARE_OF, HOME)]
+        outer = [packet for packet in captured(wire) if packet[8:24] in (CARE_OF, HOME) and packet[6] != 58]
         assert [(packet[6], packet[46]) for packet in outer] == [(41, 135)]
     with bed.raw("mn", socket.IPPROTO_RAW) as raw, bed.wire("cn", "eth0") as wire:
         raw.bind((text(CARE_OF), 0))
         update = _home_address_option(ipv6(HOME, CORRESPONDENT, 135, header), CARE_OF, HOME)
         raw.sendto(update, (text(CORRESPONDENT), 0))
         seen = [packet for packet in captured(wire) if packet[6] == 60]
-    assert seen[0] == update
+    assert seen[0][8:] == update[8:]
 
 
 def test_both_move_and_the_old_care_of_address_is_worth_nothing(
@@ -276,8 +276,9 @@ def test_a_restart_of_both_loses_nothing(
         _optimise(node, correspondent)
         removed = [line for plane in (node, correspondent) for line in plane.finish() if line.startswith("filter")]
         assert len(removed) == 6  # ingress and egress, at two links of one and at one of the other
+        seen = captured(tunnel)
     assert (down.lost, up.lost) == (0, 0)
-    assert not [packet for packet in captured(tunnel) if packet[6] == 41]
+    assert not [packet for packet in seen if packet[6] == 41]
 
 
 def test_nothing_is_left_after_an_orderly_stop(bed: MobileBed, agent: HomeAgentDataplane) -> None:

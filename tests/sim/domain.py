@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from sim.world import Machine, World
@@ -42,6 +42,12 @@ def pool(number: int) -> Prefix:
 def ipv4_pool(number: int) -> Prefix:
     """The IPv4 addresses of ``arN``."""
     return prefix(f"10.{number}.0.0/24")
+
+
+@lru_cache(maxsize=1 << 16)
+def _owner(network: Prefix, numbers: range) -> int | None:
+    """Whose pool has it: asked for every packet."""
+    return next((n for n in numbers if pool(n).contains(network) or ipv4_pool(n).contains(network)), None)
 
 
 def node(host: str) -> bytes:
@@ -126,10 +132,8 @@ class DmmDomain:
 
     def home(self, network: Prefix) -> Machine | None:
         """The MAAR whose pool has that prefix."""
-        for number in self.numbers:
-            if pool(number).contains(network) or ipv4_pool(number).contains(network):
-                return self.members[f"ar{number}"]
-        return None
+        number = _owner(network, self.numbers)
+        return None if number is None else self.members[f"ar{number}"]
 
     def session(self, name: str, host: str) -> Session | None:
         """What `name` knows of `host`."""

@@ -27,8 +27,11 @@ from sojourn.daemon.configuration import Configuration, load
 from sojourn.daemon.observed import Listener
 from sojourn.daemon.roles import Role, StartError, access_interfaces, described, make_roles, open_store, refusals
 from sojourn.daemon.service import Service
+from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.files.toml import ConfigurationError
+from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
 from sojourn.stores import Store
 from sojourn.telemetry.identifiers import Identifiers
@@ -121,6 +124,13 @@ class Daemon:
                     self.log.say("info", "removed", role=role.name, what=thing)
                 if isinstance(role.dataplane, LinuxDataplane):
                     self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
+                elif isinstance(role.dataplane, MobileNodeDataplane | CorrespondentDataplane):
+                    how = (
+                        {"by": role.dataplane.optimised}
+                        if role.dataplane.optimised
+                        else {"refusal": role.dataplane.refusal}
+                    )
+                    self.log.say("info", "route-optimisation", role=role.name, **how)
         except StartError:
             for role in self.roles:
                 if role in started:
@@ -160,6 +170,7 @@ class Daemon:
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
         notify("READY=1", f"STATUS=running {' and '.join(roles)}")
+        garbage.search_less()
         try:
             await self._stop.wait()
         finally:

@@ -234,14 +234,15 @@ def _make_mobile(name: str, section: MobileSection, file: File, store: Store, li
         recorder = _recorder(file, name)
         if recorder is not None:
             opened.callback(recorder.close)
+        remedy = "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
+        with refusals(f"{name}: open netlink", remedy):
+            dataplane = dataplane_of(section)
         try:
-            engine = engine_of(section, file, time.time_ns() - time.monotonic_ns())
+            engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), bool(dataplane.optimised))
         except KeyUnusable as error:
             raise StartError(f"{name}: {error}") from None
         observed = Observed(engine, listener)
-        remedy = "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
-        with refusals(f"{name}: open netlink and sockets", remedy):
-            dataplane = dataplane_of(section)
+        with refusals(f"{name}: open sockets", remedy):
             senses = senses_of(section, file)
             host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=asyncio.get_running_loop())
         opened.pop_all()

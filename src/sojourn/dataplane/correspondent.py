@@ -27,7 +27,7 @@ from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 
 class CorrespondentDataplane(HostPlane):
-    """Forwarding of a correspondent node. Opening raises OSError where the kernel has no way to do it."""
+    """Forwarding of a correspondent node. Where `optimised` is empty, the kernel has no way to do it."""
 
     def __init__(self, settings: LinuxSettings, bindings: int = 10_000, netlink: Netlink | None = None) -> None:
         super().__init__(settings, netlink)
@@ -36,33 +36,46 @@ class CorrespondentDataplane(HostPlane):
         self._counted: dict[Prefix, int] = {}
         """With the packets under care-of addresses that the node has left."""
         self._starts = TunnelStarts(self._netlink, settings)
-        self._direct = DirectWays(self._netlink, True, bindings)
+        self._direct: DirectWays | None = None
+        self.refusal = ""
+        """Why there is no route optimisation."""
+        try:
+            self._direct = DirectWays(self._netlink, True, bindings)
+        except OSError as error:
+            self.refusal = error.strerror or str(error)
 
-    optimised = "ebpf"
+    @property
+    def optimised(self) -> str:
+        """How route optimisation is done; empty: not at all."""
+        return "ebpf" if self._direct is not None else ""
 
     def start(self) -> None:
         """The rule stands, and filters at all interfaces."""
+        self._started = True
+        if self._direct is None:
+            return
         self._ensure(*self._static())
         ours = self._settings.loop
         for link in self._links().values():
             if link.index != LOOPBACK and link.name not in ours and not self._starts.is_ours(link.name):
                 self._direct.attach(link)
-        self._started = True
 
     def begin(self) -> None:
         """Take stock of what an earlier life left; it goes on meanwhile."""
         self._routes_to, self._counted = {}, {}
         self._begin()
-        self._direct.begin()
+        if self._direct is not None:
+            self._direct.begin()
         self.start()
 
     def finish(self) -> list[str]:
         """Remove what was not asked for since `begin`."""
-        return self._finish() + self._direct.finish()
+        return self._finish() + (self._direct.finish() if self._direct is not None else [])
 
     def reassert(self) -> None:
         """Everything is put into the kernel again."""
-        self._direct.reassert()
+        if self._direct is not None:
+            self._direct.reassert()
         self.start()
         for home, care_of in list(self._routes_to.items()):
             self.apply_mobile(EnsureCareOfRoute(home, care_of))
@@ -70,13 +83,14 @@ class CorrespondentDataplane(HostPlane):
     def close(self) -> None:
         """Nothing of ours is left."""
         try:
-            in_turn(self._withdraw_all, self._direct.remove)
+            in_turn(self._withdraw_all, *(() if self._direct is None else (self._direct.remove,)))
         finally:
             self.leave()
 
     def leave(self) -> None:
         """Let go; direct ways stay."""
-        self._direct.leave()
+        if self._direct is not None:
+            self._direct.leave()
         self._netlink.close()
 
     def count(self) -> dict[Prefix, int]:
@@ -85,7 +99,7 @@ class CorrespondentDataplane(HostPlane):
         for home, care_of in self._routes_to.items():
             counted = Prefix(home, 128)
             if counted in counts:
-                counts[counted] += self._direct.taken(care_of, home)
+                counts[counted] += self._taken(care_of, home)
         return counts
 
     def show(self) -> list[Row]:
@@ -96,7 +110,7 @@ class CorrespondentDataplane(HostPlane):
                 "prefix": str(Prefix(home, 128)),
                 "way": "direct",
                 "care_of": text(care_of),
-                "packets": self._direct.taken(care_of, home),
+                "packets": self._taken(care_of, home),
             }
             for home, care_of in found
         ]
@@ -120,12 +134,21 @@ class CorrespondentDataplane(HostPlane):
                 self._go_to(home, care_of)
             case WithdrawCareOfRoute(home):
                 self._withdraw(Route(self._table, Prefix(home, 128)))
-                self._direct.send_plainly(home)
+                self._ways().send_plainly(home)
                 self._leave(home, self._routes_to.pop(home, None))
             case _:
                 raise OSError(errno.EOPNOTSUPP, f"{type(effect).__name__} is not for a correspondent node")
 
+    def _ways(self) -> DirectWays:
+        if self._direct is None:
+            raise OSError(errno.EOPNOTSUPP, f"this kernel has no route optimisation ({self.refusal})")
+        return self._direct
+
+    def _taken(self, care_of: Address, home: Address) -> int:
+        return self._ways().taken(care_of, home)
+
     def _go_to(self, home: Address, care_of: Address) -> None:
+        ways = self._ways()
         hop = next_hop(self._netlink, care_of)
         if self._starts.is_ours(link_name(self._links(), hop.device)):
             # This host is a mobile node too, and its own home address would have a tunnel: past that one.
@@ -134,9 +157,9 @@ class CorrespondentDataplane(HostPlane):
         link = self._links().get(hop.device)
         if link is None or link.index == LOOPBACK:
             raise OSError(errno.ENETUNREACH, f"{text(care_of)} is not elsewhere")
-        self._direct.attach(link)
-        self._direct.take(care_of, home)
-        self._direct.send(home, care_of)
+        ways.attach(link)
+        ways.take(care_of, home)
+        ways.send(home, care_of)
         self._ensure(self._direct_route(self._table, home, ANY, hop))
         before = self._routes_to.get(home)
         self._routes_to[home] = care_of
@@ -146,7 +169,7 @@ class CorrespondentDataplane(HostPlane):
     def _leave(self, home: Address, care_of: Address | None) -> None:
         if care_of is None:
             return
-        taken, counted = self._direct.take_no_more(care_of, home), Prefix(home, 128)
+        taken, counted = self._ways().take_no_more(care_of, home), Prefix(home, 128)
         if counted in self._counted:
             self._counted[counted] += taken
 

@@ -81,6 +81,8 @@ class HomeAgentDataplane(LinuxDataplane):
         self._proxied: set[tuple[str, Address]] = set()
         self._held: set[ProxyNeighbour] = set()
 
+    optimised, refusal = "none needed", ""
+
     # --- life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:

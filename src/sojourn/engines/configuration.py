@@ -284,6 +284,9 @@ class Gateway:
     name: str = ""
     care_of: tuple[Address, ...] = ()
     """More tunnel ends, which it may name in an Alternate Care-of Address option (RFC 5213 6.9.1.5)."""
+    repeats: bool = False
+    """It sends again as it was what it hears no answer to, although RFC 5213 6.9.4 wants the latest time: what we
+    accepted from it is answered once more, and not refused (status 156)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from sojourn.core.mobile_effects import (
     AnnounceAddress,
     CountSessions,
     EnsureHomeBlock,
+    EnsureProxyNeighbour,
     EnsureReverseTunnel,
     MobileEffect,
     ProbeAddress,
@@ -74,6 +75,16 @@ _TICK = 5.0
 
 class MobileDataplane(Dataplane, Protocol):
     """Forwarding for a host of Mobile IPv6."""
+
+    @property
+    def optimised(self) -> str:
+        """How it does route optimisation; empty: not at all."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """Why it does not."""
+        ...
 
     def apply_mobile(self, effect: MobileEffect) -> None:
         """As `Dataplane.apply`."""
@@ -266,6 +277,9 @@ class MobileHost:
                 self.neighbours.probe_router(interface, router)
             case AnnounceAddress(interface, address):
                 self.neighbours.announce(interface, address, self._senses.router)
+            case EnsureProxyNeighbour(interface, address):
+                self._dataplane.apply_mobile(effect)
+                self.neighbours.announce(interface, address)  # RFC 6275 10.4.1: not as a router
             case ResolveName(name):
                 self.resolver.ask(name)
             case CountSessions():

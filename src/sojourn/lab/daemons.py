@@ -19,7 +19,7 @@ from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
 
-_READY_WITHIN = 20.0
+_READY_WITHIN = 60.0
 _STOP_WITHIN = 10.0
 _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
