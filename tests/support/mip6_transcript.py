@@ -156,7 +156,7 @@ class _Player:
                 shown = [f"{key}={value}" for key, value in detail.items() if isinstance(value, int) or key == "reason"]
                 return " ".join(["*", name, *shown])
             case _:
-                fields = (getattr(effect, name) for name in effect.__dataclass_fields__)
+                fields = (getattr(effect, name) for name in effect.__dataclass_fields__ if name != "lifetime")
                 return " ".join([type(effect).__name__, *map(self._value, fields)])
 
     def _value(self, value: object) -> str:
