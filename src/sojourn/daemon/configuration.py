@@ -45,6 +45,8 @@ from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
 from sojourn.wire.addresses import Address
 
+_REPEATING = frozenset({"oai-pmipv6"})
+"""Implementations that send a request again as it was."""
 N = TypeVar("N", Tables, Priorities)
 
 
@@ -108,6 +110,7 @@ def cmd_configuration(section: Cmd) -> CmdConfiguration:
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
         maars=maars,
+        shared=bool(section.databases),
         retransmission=_retransmission(section.retransmission),
     )
 
@@ -147,7 +150,10 @@ def lma_configuration(section: Lma) -> LmaConfiguration:
     everybody = None if section.known_only else HomeProfile(**section.everybody.model_dump())
     return LmaConfiguration(
         **_same_names(LmaConfiguration, section),
-        gateways=tuple(Gateway(known.address, known.name, known.care_of) for known in section.gateways),
+        gateways=tuple(
+            Gateway(known.address, known.name, known.care_of, (known.tolerate or section.tolerate) in _REPEATING)
+            for known in section.gateways
+        ),
         profiles=tuple(
             HomeProfile(node=known.identifier, **_without(known, "identifier")) for known in section.profiles
         ),
@@ -224,7 +230,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             if section.user_plane is not None:
                 settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
-    return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))
+    return replace(settings, backend=section.backend, **kernel_numbers(section.kernel))
 
 
 def _of_access(section: Maar | Mag) -> dict[str, Any]:
@@ -237,7 +243,8 @@ def _of_access(section: Maar | Mag) -> dict[str, Any]:
     }
 
 
-def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
+def kernel_numbers(kernel: Kernel) -> dict[str, Any]:
+    """What of the kernel is the daemon's own, as `LinuxSettings` has it."""
     return {
         "loop": kernel.loop,
         "tunnels": kernel.tunnels,
@@ -279,7 +286,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats", "shared"}
     made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours"}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}

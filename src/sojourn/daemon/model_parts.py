@@ -137,7 +137,7 @@ class Kernel(Section):
     )
     first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
-        "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
+        "The first of its routing rules; the last is 104 later. The rule for `local` moves in between.",
         Priorities.inner_spoofing,
     )
     nexthops: NexthopField = setting(

@@ -44,6 +44,11 @@ def _bpf(command: int, request: bytes | ctypes.Array[ctypes.c_char]) -> int:
     return result
 
 
+def _name(name: str) -> bytes:
+    """The kernel takes letters, digits, dots and underscores."""
+    return name.replace("-", "_").encode()[:15]
+
+
 class Token:
     """Leave to use bpf(2) without being root; -1 when none is needed or there is none."""
 
@@ -75,7 +80,7 @@ class Map:
         self.name = name
         self.key_size, self.value_size = key, value
         grows = _WITHOUT_MEMORY if kind in (HASH, LONGEST_PREFIX) else 0
-        request = struct.pack("=5I8x16s20x", kind, key, value, entries, grows, name.encode()[:15])
+        request = struct.pack("=5I8x16s20x", kind, key, value, entries, grows, _name(name))
         if token is not None and token.descriptor >= 0:
             flags = struct.pack("=I", grows | _HAS_TOKEN)
             request = request[:16] + flags + request[20:64] + struct.pack("=12xi", token.descriptor)
@@ -156,7 +161,7 @@ def _load(name: str, code: bytes, token: Token | None, log: ctypes.Array[ctypes.
     with_token = token is not None and token.descriptor >= 0
     flags = _HAS_TOKEN if with_token else 0
     request = struct.pack(
-        "=IIQQIIQII16sII", _SCHED_CLS, len(code) // 8, *where, level, size, at, 0, flags, name.encode()[:15], 0, 0
+        "=IIQQIIQII16sII", _SCHED_CLS, len(code) // 8, *where, level, size, at, 0, flags, _name(name), 0, 0
     )
     if token is not None and with_token:
         request += struct.pack("=72xi4x", token.descriptor)

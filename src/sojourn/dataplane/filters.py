@@ -151,7 +151,7 @@ def _within(offset: int, prefix: Prefix, operator: int) -> tuple[bytes, ...]:
     load = nft.load(nft.NETWORK, offset, octets)
     if prefix.length % 8 == 0:
         return (load, nft.compare(operator, prefix.address[:octets]))
-    return (load, nft.mask(_mask(prefix.length)[:octets]), nft.compare(operator, prefix.address[:octets]))
+    return (load, nft.mask(mask_of(prefix.length)[:octets]), nft.compare(operator, prefix.address[:octets]))
 
 
 def key(prefix: Prefix) -> bytes:
@@ -170,7 +170,7 @@ def _counted(length: int, base: int, offset: int) -> tuple[bytes, ...]:
 
 def _member(length: int, base: int, offset: int, name: str) -> tuple[bytes, ...]:
     octets = key_octets(length) if name != nft.ROUTERS else 8
-    mask = () if length % 8 == 0 else (nft.mask(_mask(length)[:octets]),)
+    mask = () if length % 8 == 0 else (nft.mask(mask_of(length)[:octets]),)
     return (nft.load(base, offset, octets), *mask, nft.member(name))
 
 
@@ -181,5 +181,6 @@ def change_mark(settings: LinuxSettings, value: int) -> tuple[bytes, ...]:
     return (nft.load_meta(nft.META_MARK), change, nft.store_mark())
 
 
-def _mask(length: int) -> bytes:
+def mask_of(length: int) -> bytes:
+    """The first `length` of 128 bits."""
     return ((1 << 128) - (1 << (128 - length))).to_bytes(16, "big")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from sojourn.core.effects import Report
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
@@ -25,7 +26,7 @@ from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
 from sojourn.host.udp import UdpSockets
-from sojourn.stores.base import Store
+from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.units import SECOND, Instant
 
@@ -64,7 +65,7 @@ class Host:
         self,
         engine: Engine,
         dataplane: Dataplane,
-        store: Store,
+        store: Store | SharedStore,
         *,
         address: Address,
         peers: Collection[Address] | None,
@@ -80,6 +81,7 @@ class Host:
         profile: str | None = None,
         profiles: Mapping[Address, str] | None = None,
         transport: tuple[Address, Collection[Address]] | None = None,
+        told: Callable[[Report], None] | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -122,7 +124,9 @@ class Host:
             wall=time.time_ns,
             probe=self.echoes.ask,
             send_udp=None if self.udp is None else self.udp.send,
+            told=told,
         )
+        self._store = store
         self._reread = LoopTimer(self.loop, self._on_links)
         self._looks = [
             (point, LoopTimer(self.loop, partial(self._look_at, number)))
@@ -180,6 +184,8 @@ class Host:
         }
         if self.udp is not None:
             parts["udp"] = self.udp.counters
+        if isinstance(self._store, SharedStore):
+            parts["store"] = self._store.counters
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
         found = {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}

@@ -47,6 +47,7 @@ _scenarios: dict[str, Scenario] = {}
 
 _MODULES = (
     "sojourn.lab.bulk",
+    "sojourn.lab.cmd_cluster",
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
@@ -54,6 +55,7 @@ _MODULES = (
     "sojourn.lab.flow_mobility",
     "sojourn.lab.handover",
     "sojourn.lab.ipv4_transport",
+    "sojourn.lab.laptop",
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
     "sojourn.lab.multipath",
