@@ -45,12 +45,14 @@ from sojourn.core.mobile_effects import (
     WithdrawRouteOptimisation,
 )
 from sojourn.dataplane import local_rule, reconcile
+from sojourn.dataplane.direct_choice import ways
 from sojourn.dataplane.direct_ways import DirectWays
 from sojourn.dataplane.encapsulation import SegmentTunnel
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn
 from sojourn.dataplane.installation import Installation, station
+from sojourn.dataplane.kernel_ways import KernelWays
 from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import next_hop
@@ -130,19 +132,17 @@ class MobileNodeDataplane(HostPlane):
         self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
         self._links_out: dict[Address, tuple[Rule, Route]] = {}
         """The way of what is sent from each care-of address, where there are several."""
+        self._kernel: KernelWays | None = None
         self._direct: DirectWays | None = None
         self.refusal = ""
         """Why there is no route optimisation."""
         if optimises:
-            try:
-                self._direct = DirectWays(self._netlink, False, 8 * max(correspondents, 32))
-            except OSError as error:
-                self.refusal = error.strerror or str(error)
+            self._kernel, self._direct, self.refusal = ways(self._netlink, False, 8 * max(correspondents, 32))
 
     @property
     def optimised(self) -> str:
         """How route optimisation is done; empty: not at all."""
-        return "ebpf" if self._direct is not None else ""
+        return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -164,8 +164,8 @@ class MobileNodeDataplane(HostPlane):
         self._begin()
         self._flows.begin()
         self._starts.take_stock()
-        if self._direct is not None:
-            self._direct.begin()
+        for part in self._optimisers():
+            part.begin()
         self.start()
         if self._filter is not None:
             self._filter.begin()
@@ -179,13 +179,13 @@ class MobileNodeDataplane(HostPlane):
         removed = self._finish() + self._flows.finish()
         if self._filter is not None:
             removed += self._filter.finish()
-        return removed if self._direct is None else removed + self._direct.finish()
+        return removed + [line for part in self._optimisers() for line in part.finish()]
 
     def reassert(self) -> None:
         """Everything is put into the kernel again: an interface came back, or there is another router."""
         self.start()
-        if self._direct is not None:
-            self._direct.reassert()
+        for part in self._optimisers():
+            part.reassert()
         for home, known in self._homes.items():
             if known.interface is not None:
                 self.apply_mobile(EnsureHomeAddress(home, known.interface, known.preferred))
@@ -206,8 +206,7 @@ class MobileNodeDataplane(HostPlane):
             self._withdraw_all,
             self._starts.remove,
         ]
-        if self._direct is not None:
-            steps.append(self._direct.remove)
+        steps += [part.remove for part in self._optimisers()]
         if self._filter is not None:
             steps.append(self._filter.remove)
         if self._forwards:
@@ -223,11 +222,15 @@ class MobileNodeDataplane(HostPlane):
     def leave(self) -> None:
         """Let go; forwarding goes on, and a later life takes it up (`begin`)."""
         self._flows.leave()
-        for part in (self._filter, self._netlink):
-            if part is not None:
-                part.close()
-        if self._direct is not None:
-            self._direct.leave()
+        if self._filter is not None:
+            self._filter.close()
+        for part in self._optimisers():
+            part.leave()
+        self._netlink.close()
+
+    def _optimisers(self) -> list[KernelWays | DirectWays]:
+        """How route optimisation is done, if it is."""
+        return [part for part in (self._kernel, self._direct) if part is not None]
 
     def count(self) -> dict[Prefix, int]:
         """Nothing is counted here."""
@@ -293,7 +296,7 @@ class MobileNodeDataplane(HostPlane):
     def _place(self, address: Address, interface: str, preferred: bool) -> None:
         known = self._home(address)
         device = LOOPBACK if not interface else self._device(interface)
-        placed = InterfaceAddress(device, address, 128, preferred)
+        placed = InterfaceAddress(device, address, 128, preferred, home=True)
         before = known.interface
         self._ensure(placed)
         known.interface, known.preferred = interface, preferred
@@ -399,6 +402,8 @@ class MobileNodeDataplane(HostPlane):
     def _end_tunnels(self, home: Address, known: _Home) -> None:
         ended = [pair for pair in (known.tunnel, known.before) if pair is not None]
         known.tunnel = known.before = None
+        if self._kernel is not None and ended:
+            self._kernel.accept_no_more(home)
         self._choose_source()
         for pair in ended:
             self._close_exit(home, pair)
@@ -495,6 +500,8 @@ class MobileNodeDataplane(HostPlane):
 
     def _accept_direct(self, home: Address, care_of: Address) -> None:
         """A correspondent node sends directly before its answer is here (RFC 6275 9.5.4)."""
+        if self._kernel is not None:
+            self._kernel.accept(home, care_of)
         if self._direct is None:
             return
         found = self._links()
@@ -506,6 +513,11 @@ class MobileNodeDataplane(HostPlane):
 
     def _optimise(self, effect: EnsureRouteOptimisation) -> None:
         home, correspondent, care_of = effect.home_address, effect.correspondent, effect.care_of_address
+        if self._kernel is not None:
+            self._kernel.accept(home, care_of)
+            self._kernel.optimise(home, correspondent, care_of)
+            self._optimised[home, correspondent] = care_of
+            return
         if self._direct is None:
             raise OSError(errno.EOPNOTSUPP, f"this kernel has no route optimisation ({self.refusal or 'switched off'})")
         hop = next_hop(self._netlink, correspondent, care_of)
@@ -523,6 +535,8 @@ class MobileNodeDataplane(HostPlane):
         self._optimised.pop((home, correspondent), None)
         if self._direct is not None:
             self._direct.send_plainly(home + correspondent)
+        if self._kernel is not None:
+            self._kernel.optimise_no_more(home, correspondent)
 
     # --- kernel -----------------------------------------------------------------------------------------------------
 
