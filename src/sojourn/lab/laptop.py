@@ -156,8 +156,9 @@ class _Findings:
     def _interrupted(self, move: Move, flow: str, words: str) -> Verdict:
         """Of one call, to the laptop."""
         bound = self.mobile.bound(move)
-        if flow == CAN and move.target != self.mobile.agent and not move.first:
-            bound = max(bound, 2 * self.mobile.round_trip(move.target, "cn"))
+        if flow == CAN and not move.first:  # it sends to the old care-of address until it is told
+            there = self.mobile.round_trip(move.target, "cn")
+            bound += there if move.target == self.mobile.agent else max(0, 2 * there - bound)
         waited = interruption(self.records[flow].down, move)
         allowed = f"{milliseconds(bound):.0f} ms + {milliseconds(SLACK + PACKET):.0f} at most"
         said = f"interrupted {milliseconds(waited):.0f} ms"
