@@ -82,6 +82,7 @@ from sojourn.core.events import (
 )
 from sojourn.core.mobile_effects import (
     AnnounceAddress,
+    CareOfWay,
     CountSessions,
     EnsureCareOfRoute,
     EnsureFlows,
@@ -217,7 +218,7 @@ EFFECTS: list[Effect] = [
     EnsureTunnelEnd(1, PEER),
     EnsureFlows(1, (FLOW,)),
     ResolveName("ha.example.net"),
-    EnsureReverseFlows(OURS, PEER, (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
+    EnsureReverseFlows(OURS, PEER, (CareOfWay(PEER, "lte0", OURS),), (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
     WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),
     WithdrawCareOfRoute(PEER),

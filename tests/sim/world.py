@@ -20,11 +20,13 @@ from sojourn.core.effects import (
     EnsureTunnel,
     ForgetStation,
     ForwardingEffect,
+    SendMessage,
     StoreEffect,
     WithdrawSlot,
 )
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, MessageReceived
+from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.dataplane.state import Way
 from sojourn.host.driver import Driver, Record
@@ -210,6 +212,8 @@ class Machine:
         self.on_access: Callable[[Machine, AccessEffect], None] = lambda machine, effect: None
         self.on_forget: Callable[[Machine, ForgetStation], None] = lambda machine, effect: None
         self.record: Callable[[Machine], Record | None] = lambda machine: None
+        self.mobile: Callable[[MobileEffect | SendMessage], None] | None = None
+        """Carries out what Mobile IPv6 needs of a host; None: this one does none."""
         self._kernel_refused: Instant = -_REPAIRED
         self._disk_refused: Instant = -_REPAIRED
         self._waiting: list[Event] = []
@@ -261,6 +265,7 @@ class Machine:
             wake_at=self._wake_at,
             record=self.record(self),
             wall=(lambda: self.clock.wall(self.world.now)) if self.watches_clock else None,
+            mobile=self.mobile,
         )
         self._wake_at(engine.deadline())
 
