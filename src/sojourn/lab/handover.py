@@ -184,6 +184,8 @@ class _Domain:
         places = (self._host, self._server)
         namespaces = {place: lab.nodes[place].namespace.descriptor for place in places}
         self._traffic = Traffic(namespaces, status_every=0)
+        self._gaps: list[Duration] = []
+        """Of each change as it was: a busy machine sleeps longer than it is told to."""
 
     def run(self, kinds: Sequence[str], output: Path, arrive: Callable[[Lab], Stream]) -> list[Change]:
         """Change by change."""
@@ -197,7 +199,7 @@ class _Domain:
             records = self._traffic.finish(output / "flows.jsonl")
         self._lab.check()
         found = {int(record.flow.partition(" ")[0]): record for record in records}
-        return [self._judge(found[number], *move) for number, move in enumerate(moves)]
+        return [self._judge(found[number], self._gaps[number], *move) for number, move in enumerate(moves)]
 
     def _move(self, flow: str, stream: Stream, kind: str, one: str, other: str) -> None:
         server = self._lab.topology.address(self._server)
@@ -206,13 +208,15 @@ class _Domain:
         self._lab.mark(flow)
         if kind == PREDICTIVE and not self._lab.announce(stream.radio, other):
             raise TrafficError(f"{one} does not forward to {other}")
-        self._lab.air.roam(stream.radio, other, outage=GAP / SECOND, notice=kind != UNNOTICED)
+        times = self._lab.air.roam(stream.radio, other, outage=GAP / SECOND, notice=kind != UNNOTICED)
+        assert times.associated is not None
+        self._gaps.append(max(times.associated - times.disassociated, GAP))
         time.sleep(_AFTER)
         self._traffic.stop(flow)
 
-    def _judge(self, record: FlowRecord, kind: str, one: str, other: str) -> Change:
+    def _judge(self, record: FlowRecord, gap: Duration, kind: str, one: str, other: str) -> Change:
         down, up = record.down, record.up
-        silent = int(UP_RATE * GAP / SECOND) + 1
+        silent = int(UP_RATE * gap / SECOND) + 1
         return Change(
             self._name,
             kind,
@@ -224,18 +228,16 @@ class _Domain:
             down.duplicates,
             max(0, len(up.sent) - up.arrived - silent),
             up.reordered + up.duplicates,
-            self._bound(kind, one, other),
+            self._bound(gap, kind, one, other),
         )
 
-    def _bound(self, kind: str, one: str, other: str) -> int:
+    def _bound(self, gap: Duration, kind: str, one: str, other: str) -> int:
         """Lost at most: predictive nothing; reactive what came during the gap; unnoticed until the new one asked."""
         if kind == PREDICTIVE:
             return 0
-        if kind == REACTIVE:
-            return RATE * GAP // SECOND
         if kind == UNNOTICED:
-            return RATE * (GAP + self._lab.topology.delay(other, one) + SLACK) // SECOND
-        return RATE * GAP // SECOND  # an ordinary one is not judged by this
+            return RATE * (gap + self._lab.topology.delay(other, one) + SLACK) // SECOND
+        return RATE * gap // SECOND  # an ordinary one is not judged by this
 
 
 # --- what came of it ----------------------------------------------------------------------------------------------
