@@ -110,6 +110,7 @@ def cmd_configuration(section: Cmd) -> CmdConfiguration:
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
         maars=maars,
+        shared=bool(section.databases),
         retransmission=_retransmission(section.retransmission),
     )
 
@@ -285,7 +286,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats", "shared"}
     made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours"}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}

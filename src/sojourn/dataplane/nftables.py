@@ -31,6 +31,8 @@ from sojourn.dataplane.netlink import (
 )
 
 TABLE = "sojourn"
+_OF_OURS = b"\x7f"
+"""What is written on a table has a type and a length, or nft(8) dies of it; this type is nobody else's."""
 COUNTED, FAR, ROUTERS, NEIGHBOURS = "away", "far", "routers", "neighbours"
 """The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
 RATES = ("downlink", "uplink")
@@ -128,6 +130,18 @@ def clamp_segment_size(octets: int) -> bytes:
     return value + _expression("exthdr", option)
 
 
+def load_extension(header: int, offset: int, size: int) -> bytes:
+    """Octets of an IPv6 extension header into the register; the rule ends here where there is none."""
+    data = _be32(1, REGISTER) + attribute(2, bytes((header,))) + _be32(3, offset) + _be32(4, size)
+    return _expression("exthdr", data)
+
+
+def has_extension(header: int) -> bytes:
+    """The rule ends here unless there is this IPv6 extension header."""
+    data = _be32(1, REGISTER) + attribute(2, bytes((header,))) + _be32(3, 0) + _be32(4, 1) + _be32(5, 1)
+    return _expression("exthdr", data) + compare(EQUAL, b"\x01")
+
+
 def matches(*expressions: bytes) -> tuple[bytes, ...]:
     """One rule, for reading."""
     return expressions
@@ -162,7 +176,7 @@ class Table:
             if error.errno == errno.ENOENT:
                 return None
             raise
-        return attributes(table, 4).get(6, b"")
+        return attributes(table, 4).get(6, b"").removeprefix(_OF_OURS)[1:]
 
     def write(
         self,
@@ -179,7 +193,8 @@ class Table:
         """
         table = self._table
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
-        transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
+        told = _OF_OURS + bytes((len(fingerprint),)) + fingerprint
+        transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, told)))
         transaction += [(_NEWSET, NLM_F_CREATE, one) for one in sets]
         for name, hook in chains:
             chain = table + _name(3, name)

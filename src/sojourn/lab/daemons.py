@@ -19,7 +19,7 @@ from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
 
-_READY_WITHIN = 20.0
+_READY_WITHIN = 60.0
 _STOP_WITHIN = 10.0
 _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
@@ -161,6 +161,8 @@ def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Table
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if len(topology.of_kind("cmd")) > 1:
+        table["more_cmds"] = [topology.address(other) for other in database[1:]]
     others = [other for other in topology.of_kind("access-router") if other != name]
     return "maar", table, {"peers": [_with_pool(topology, other) for other in others]}
 
