@@ -1,4 +1,4 @@
-"""The scenario laptop, with real packets: what does not depend on the load of the machine holds; tshark reads it all."""
+"""The scenario laptop, with real packets: what does not depend on the load of the machine holds; tshark reads all."""
 
 from __future__ import annotations
 
