@@ -1,4 +1,4 @@
-"""Mobility Headers over UDP and IPv4: what the sockets take (RFC 5844 4)."""
+"""Mobility Headers over UDP and IPv4 (RFC 5844 4), and the port of a DHCP relay (3.4.2): what the sockets take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sojourn.core.effects import SendMessage
+from sojourn.core.effects import SendDhcp, SendMessage
+from sojourn.core.events import DhcpReceived
+from sojourn.host.dhcp_relay import DhcpRelay
 from sojourn.host.udp import UdpSockets
 from sojourn.lab.ipv4 import add_address
 from sojourn.lab.namespaces import NetworkNamespace
@@ -90,3 +92,22 @@ def test_4_1_3_2_what_is_sent_has_a_checksum_of_udp_and_none_of_its_own(inside: 
     assert octets == signalling(MESSAGE)
     assert octets[4:6] == b"\0\0"
     sockets.close()
+
+
+def test_3_4_2_a_relay_speaks_with_its_server_and_hears_nobody_else(inside: NetworkNamespace) -> None:
+    relay = DhcpRelay(OWN, PEER)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        server.bind(("127.0.0.2", 67))
+        server.settimeout(1.0)
+        other.bind(("127.0.0.3", 67))
+        relay.send(SendDhcp("", b"", OWN, PEER, b"asked"))
+        assert server.recvfrom(100) == (b"asked", ("127.0.0.1", 67))
+        other.sendto(b"forged", ("127.0.0.1", 67))
+        server.sendto(b"answered", ("127.0.0.1", 67))
+        select.select([relay.fileno()], [], [], 1.0)
+        assert relay.receive() == [DhcpReceived("", b"", PEER, OWN, b"answered")]
+        assert relay.counters == {"sent": 1, "unknown-source": 1}
+    relay.close()
