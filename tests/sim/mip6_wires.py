@@ -307,7 +307,7 @@ class Wires(Network):
         if forged:
             at = self._where(sent.destination)
             if at is not None:
-                self._fly(sender, at, packet, 1)
+                self._fly(sender, at, packet, HOPS)
             return
         self._go(sender, packet, HOPS)
 
