@@ -30,6 +30,7 @@ from sojourn.core.effects import (
     EnsureQueue,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     FindBindings,
@@ -50,6 +51,7 @@ from sojourn.core.effects import (
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.events import (
@@ -82,6 +84,7 @@ from sojourn.core.events import (
 )
 from sojourn.core.mobile_effects import (
     AnnounceAddress,
+    CareOfWay,
     CountSessions,
     EnsureCareOfRoute,
     EnsureFlows,
@@ -169,6 +172,8 @@ EVENTS: list[Event] = [
 EFFECTS: list[Effect] = [
     SendMessage(UPDATE, OURS, PEER),
     EnsureDelivery(1, "acc0", MAC),
+    EnsureTransport(PEER, OURS, 5437),
+    WithdrawTransport(PEER),
     EnsureTunnel(1, PEER),
     EnsureHold(1),
     WithdrawSlot(1),
@@ -217,7 +222,7 @@ EFFECTS: list[Effect] = [
     EnsureTunnelEnd(1, PEER),
     EnsureFlows(1, (FLOW,)),
     ResolveName("ha.example.net"),
-    EnsureReverseFlows(OURS, PEER, (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
+    EnsureReverseFlows(OURS, PEER, (CareOfWay(PEER, "lte0", OURS),), (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
     WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),
     WithdrawCareOfRoute(PEER),

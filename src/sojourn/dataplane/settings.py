@@ -14,6 +14,8 @@ SHARED_LINK_LOCAL = address("fe80::200:5eff:fe00:5213")
 
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473)."""
+TRANSPORT_OVERHEAD = 28
+"""Octets of the outer headers over IPv4, with UDP (RFC 5844 4.1.4.1)."""
 _TCP_AND_IPV6 = 60
 SLOTS = (1 << 24) - 2
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
@@ -21,6 +23,9 @@ TRIAL = SLOTS + 1
 """The nexthop that shows what the kernel can do, and is gone at once."""
 _OF_HANDOVERS = 1 << 16
 """Tables for handovers come so far behind those for peers (`ipv4_ways`)."""
+_OF_FLOWS = 1 << 20
+"""Tables for flows come so far behind those for peers (`flow_ways`)."""
+_FLOW_WAYS = 8
 NEXTHOP_GROUPS = 1 << 24
 """The group of a slot has a number so much higher; the members of groups, so much higher again."""
 
@@ -63,6 +68,8 @@ class Priorities:
     forwarded: int = 107
     uplinks_first: int = 108
     plain: int = 109
+    flows: int = 109
+    """Of home agents and mobile nodes, which have no such plain ways."""
     nodes: int = 110
     uplinks: int = 111
     strays: int = 112
@@ -124,6 +131,8 @@ class LinuxSettings:
     """Nodes here reach each other directly, not by way of their anchors (EnableMAGLocalRouting, RFC 5213 9.2)."""
     drop_strays: bool = False
     """Packets out of a tunnel to nobody who is here are dropped in silence (RFC 5213 6.10.5). Needs `counters`."""
+    rates: bool = False
+    """Whether prefixes may have a rate (`EnsureRate`). Needs `counters`."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL
@@ -148,6 +157,13 @@ class LinuxSettings:
     tunnels: tuple[str, str] = ("sojourn2", "sojourn3")
     """Interfaces of our own where the backend is ``ip6tnl``: what goes into tunnels, and what comes out."""
 
+    transport: Address | None = None
+    """Our IPv4 address, where some peers are reached over IPv4 (RFC 5844 4)."""
+    transport_peers: tuple[Address, ...] = ()
+    """These peers, by the names that they have among `peers`."""
+    transport_device: str = "sojourn4"
+    """The interface of our own that leads to them."""
+
     handovers: int = 0
     """Fast handovers (RFC 5949) that may be under way at a time; 0: there are none. Needs `counters`."""
     handover_packets: int = 1000
@@ -164,6 +180,17 @@ class LinuxSettings:
         """
         numbers = zip(self.peers, marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
         return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
+
+    @property
+    def flow_ways(self) -> tuple[tuple[int, int], ...]:
+        """Mark and table of the first, second, ... care-of address of nodes that have flows (RFC 6089)."""
+        numbers = zip(range(_FLOW_WAYS), marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
+        return tuple((mark, self.nexthops + _OF_FLOWS + index) for index, mark in numbers)
+
+    @property
+    def link_tables(self) -> int:
+        """The table of the first link of a mobile node with several; those of others behind it."""
+        return self.nexthops + _OF_FLOWS + _FLOW_WAYS
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -205,6 +232,11 @@ class LinuxSettings:
     def tunnel_mtu(self) -> int:
         """The biggest packet that fits into a tunnel."""
         return self.mtu - TUNNEL_OVERHEAD
+
+    @property
+    def transport_mtu(self) -> int:
+        """The biggest packet that fits into a tunnel of UDP and IPv4."""
+        return self.mtu - TRANSPORT_OVERHEAD
 
     @property
     def segment_size(self) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sojourn.core.effects import EnsureUplink, WithdrawUplink
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import (
     AnnounceAddress,
+    CareOfWay,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseFlows,
     EnsureReverseTunnel,
+    Flow,
     ProbeAddress,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
@@ -333,19 +337,32 @@ class MnRegistration(MnState):
             self._register(entry)
 
     def _steer(self, entry: HomeEntry) -> None:
-        """Packets leave by the links that the home agent takes them from, as it sends those to us."""
-        if not self.configuration.flows or entry.agent is None:
+        """Packets leave by the links that the home agent takes them from, as it sends those to us: by any link that
+        was told to it, as soon as it is told.
+        """
+        if not self.configuration.several or entry.agent is None:
             return
         usable = {number: way for number, way in entry.acknowledged.items() if entry.ways.get(number) == way}
         flows = entry.flows.steered(self._wanted_flows(entry), usable)
-        if flows != entry.flows.done:
-            entry.flows.done = flows
-            self._do(EnsureReverseFlows(entry.address, entry.agent, flows))
+        self._follow(entry, tuple(self._ways_out(entry)), flows)
+
+    def _ways_out(self, entry: HomeEntry) -> Iterator[CareOfWay]:
+        for number, (interface, link) in enumerate(self.links.items(), 1):
+            care_of = entry.ways.get(number)
+            known = None if care_of is None else link.addresses.get(care_of)
+            if care_of is None or known is None:
+                continue
+            routers = [address for address, router in link.routers.items() if known.prefix in router.prefixes]
+            if routers:
+                yield CareOfWay(care_of, interface, routers[0])
+
+    def _follow(self, entry: HomeEntry, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
+        if (ways, flows) != entry.flows.done and entry.agent is not None:
+            entry.flows.done = ways, flows
+            self._do(EnsureReverseFlows(entry.address, entry.agent, ways, flows))
 
     def _unsteer(self, entry: HomeEntry) -> None:
-        if entry.flows.done and entry.agent is not None:
-            entry.flows.done = ()
-            self._do(EnsureReverseFlows(entry.address, entry.agent, ()))
+        self._follow(entry, (), ())
 
     def _block(self, entry: HomeEntry) -> None:
         """Nothing leaves."""
