@@ -13,7 +13,6 @@ from sojourn.core.effects import (
     Effect,
     EnsureCounter,
     EnsureDelivery,
-    EnsureCounter,
     EnsureHold,
     EnsurePrefix,
     EnsureTunnel,
