@@ -6,13 +6,31 @@ engines exist, how events reach them (mostly by handing `Air` and `Network` what
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sim.air import Air, Node
 from sim.flows import Flows
 from sim.world import Machine, World
+from sojourn.core.events import Commanded
 from sojourn.wire.units import Duration
+
+Commands: TypeAlias = Mapping[str, Callable[[Machine], Commanded]]
+"""What an operator may say to a machine, by name."""
+
+
+def _retire(machine: Machine) -> Commanded:
+    counted = sorted(machine.plane.state.counters)
+    return Commanded("retire", {"prefix": str(counted[0]) if counted else "::/64"})
+
+
+COMMANDS: Commands = {
+    "refresh": lambda machine: Commanded("refresh"),
+    "retire": _retire,
+    "nonsense": lambda machine: Commanded("nonsense"),
+}
+"""Those of network-based roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,9 @@ class Cast(Protocol):
     patience: Patience
     temper: str
     """What kind of happenings the seed asks for: a key of `sim.script.TEMPERS`."""
+    commands: Commands
+    attacks: tuple[str, ...]
+    """What strangers may try; none where it is not played."""
 
     def start(self) -> None:
         """Everything is switched on."""
@@ -88,6 +109,10 @@ class Cast(Protocol):
 
     def forgot(self, machine: Machine) -> None:
         """A machine begins without what it knew."""
+        ...
+
+    def attack(self, verb: str, luck: int) -> None:
+        """A stranger tries one of `attacks`."""
         ...
 
     def settings(self) -> str:

@@ -11,7 +11,7 @@ import random
 from collections import defaultdict
 
 from sim.air import Air, Node
-from sim.cast import Patience
+from sim.cast import COMMANDS, Patience
 from sim.dmm_truth import DmmTruth
 from sim.domain import HOSTS, CmdEngine, DmmDomain, MaarEngine
 from sim.flows import Flow, Flows
@@ -36,6 +36,8 @@ class Dmm:
     """One domain; see `sim.cast.Cast`."""
 
     name = "dmm"
+    commands = COMMANDS
+    attacks = ()
     share_of_tight = 0.1
     """How many seeds have limits that are soon reached."""
 
@@ -181,6 +183,9 @@ class Dmm:
             self._introduced.setdefault(key, self.world.now)
         elif sender == "cmd":
             self._reminded[receiver, option.identifier.hex()] = self.world.now
+
+    def attack(self, verb: str, luck: int) -> None:
+        """See `Cast`. Nobody is a stranger here."""
 
     # --- what a session may expect --------------------------------------------------------------------------------
 

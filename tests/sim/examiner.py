@@ -16,11 +16,22 @@ _SECOND = SECOND * 99 // 100
 """By a clock that runs a little too fast."""
 
 
+def _identifier(update: BindingUpdate) -> bytes | None:
+    option = update.first(MobileNodeIdentifier)
+    return None if option is None else option.identifier
+
+
 class Examiner:
     """`examine` tells what is wrong with a machine; it is asked again only when something happened there."""
 
-    def __init__(self, world: World, examine: Callable[[Machine], Iterable[str]]) -> None:
-        self._world, self._examine = world, examine
+    def __init__(
+        self,
+        world: World,
+        examine: Callable[[Machine], Iterable[str]],
+        subject: Callable[[BindingUpdate], bytes | None] = _identifier,
+    ) -> None:
+        """`subject`: the node that an update is about; None: its rate is not looked at."""
+        self._world, self._examine, self._subject = world, examine, subject
         self._updates: dict[tuple[str, bytes, str], deque[Instant]] = defaultdict(lambda: deque(maxlen=_UPDATE_RATE))
         self._too_fast: list[str] = []
         self._examined: dict[str, tuple[object, int]] = {}
@@ -39,11 +50,11 @@ class Examiner:
         return faults
 
     def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
-        option = message.first(MobileNodeIdentifier) if isinstance(message, BindingUpdate) else None
-        if option is None:
+        subject = self._subject(message) if isinstance(message, BindingUpdate) else None
+        if subject is None:
             return
         life = f"{sender} {self._world.machines[sender].lives}"  # nobody remembers what an earlier life sent
-        recent = self._updates[life, option.identifier, receiver]
+        recent = self._updates[life, subject, receiver]
         now = self._world.now
         if len(recent) == _UPDATE_RATE and now - recent[0] < _SECOND:
             self._too_fast.append(f"{sender} sends {receiver} more than 3 updates a second about one node")

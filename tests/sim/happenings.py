@@ -159,10 +159,19 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Operate:
-    """An operator gives a command; "{prefix}" stands for one that the machine anchors."""
+    """An operator gives a command, one of the cast's."""
 
     machine: str
     verb: str
+    then: Duration = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """A stranger sends something that he made up or overheard; `luck` says what exactly."""
+
+    verb: str
+    luck: int
     then: Duration = 0
 
 
@@ -183,4 +192,5 @@ Happening: TypeAlias = (
     | Storm
     | Cut
     | Operate
+    | Attack
 )

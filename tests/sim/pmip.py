@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from sim.air import Air, Node
-from sim.cast import Patience
+from sim.cast import COMMANDS, Patience
 from sim.domain import HOSTS
 from sim.flows import HANDOVER, Flow, Flows
 from sim.paths import Paths
@@ -55,6 +55,8 @@ class Pmip:
     """One domain; see `sim.cast.Cast`."""
 
     name = "pmip"
+    commands = COMMANDS
+    attacks = ()
 
     def __init__(
         self,
@@ -193,6 +195,9 @@ class Pmip:
         if isinstance(message, BindingUpdate) and self.world.machines[receiver].driver is not None:
             for option in message.all(HomeNetworkPrefix):
                 self._listed[option.prefix] = self.world.now
+
+    def attack(self, verb: str, luck: int) -> None:
+        """See `Cast`. Nobody is a stranger here."""
 
     # --- what a session may expect --------------------------------------------------------------------------------
 

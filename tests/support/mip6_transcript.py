@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from sojourn.core.effects import CountTraffic, DeleteBinding, Effect, Report, SendMessage
 from sojourn.core.events import Commanded
-from sojourn.core.mobile_effects import CountSessions, Flow, SendIcmpv6
+from sojourn.core.mobile_effects import CareOfWay, CountSessions, Flow, SendIcmpv6
 from sojourn.engines.mip6_configuration import FlowPolicy
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Prefix
@@ -156,12 +156,14 @@ class _Player:
                 shown = [f"{key}={value}" for key, value in detail.items() if isinstance(value, int) or key == "reason"]
                 return " ".join(["*", name, *shown])
             case _:
-                fields = (getattr(effect, name) for name in effect.__dataclass_fields__)
+                fields = (getattr(effect, name) for name in effect.__dataclass_fields__ if name != "lifetime")
                 return " ".join([type(effect).__name__, *map(self._value, fields)])
 
     def _value(self, value: object) -> str:
         if isinstance(value, tuple) and all(isinstance(item, Flow) for item in value):
             return " ".join(f"[{_packets(flow.selector)} {self._name(flow.care_of_address)}]" for flow in value) or "-"
+        if isinstance(value, tuple) and all(isinstance(item, CareOfWay) for item in value):
+            return " ".join(f"{way.interface}={self._name(way.care_of_address)}" for way in value)
         if isinstance(value, Prefix):
             return self._name(value.address) if value.length == 128 else str(value)
         if isinstance(value, bytes):

@@ -164,6 +164,10 @@ class MobileBed:
         lines = KernelState.of(self.namespaces[name]).lines
         return frozenset(line for line in lines if not line.startswith("neighbour ") or line.endswith(" permanent"))
 
+    def netlink(self, name: str) -> RouteNetlink:
+        """For what a test changes in a namespace."""
+        return self._netlink[name]
+
     def udp(self, name: str, bound: Address = UNSPECIFIED, wait: float = 1.0) -> socket.socket:
         """A UDP socket inside."""
         with self.namespaces[name].entered():

@@ -152,6 +152,23 @@ class WithdrawShortcut:
 
 
 @dataclass(slots=True)
+class EnsureRate:
+    """Packets to and from `prefix` are dropped that come faster than these rates (RFC 7222); 0: no limit."""
+
+    prefix: Prefix
+    downlink: int
+    """Bits a second."""
+    uplink: int
+
+
+@dataclass(slots=True)
+class WithdrawRate:
+    """`prefix` has no limit any more."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
 class EnsureCounter:
     """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
@@ -380,6 +397,8 @@ class StoreBinding:
 
     key: bytes
     record: bytes
+    lifetime: Duration = 0
+    """After this time it is over, and whoever shares the store may end it; 0: it does not end by itself."""
 
 
 @dataclass(slots=True)
@@ -387,6 +406,25 @@ class DeleteBinding:
     """Forget what is kept under `key`."""
 
     key: bytes
+
+
+@dataclass(slots=True)
+class CheckBinding:
+    """What else this answer asks for is right only if nothing but what this engine knows is kept under `key`.
+
+    Where several engines share a store, another one may have changed it: then this answer is thrown away,
+    `BindingChanged` says what is true, and what happened is handled again. The same goes for `StoreBinding` and
+    `DeleteBinding`.
+    """
+
+    key: bytes
+
+
+@dataclass(slots=True)
+class FindBindings:
+    """Learn of everything in the store that mentions `address`: `BindingChanged` for each, then `BindingsFound`."""
+
+    address: Address
 
 
 # --- for people ---------------------------------------------------------------------------------------------------
@@ -413,6 +451,8 @@ ForwardingEffect: TypeAlias = (
     | WithdrawPrefix
     | EnsureUplink
     | WithdrawUplink
+    | EnsureRate
+    | WithdrawRate
     | EnsureSpread
     | WithdrawSpread
     | EnsureShortcut
@@ -436,10 +476,10 @@ ForwardingEffect: TypeAlias = (
 AccessEffect: TypeAlias = Advertise | ProbeNode | QueryListeners | SendDhcp
 """What `sojourn.host.access` carries out."""
 
-StoreEffect: TypeAlias = StoreBinding | DeleteBinding
+StoreEffect: TypeAlias = StoreBinding | DeleteBinding | CheckBinding
 """What `sojourn.stores` carries out."""
 
-Question: TypeAlias = CountTraffic | CountQueue | ProbePath
+Question: TypeAlias = CountTraffic | CountQueue | ProbePath | FindBindings
 """What is answered with an event."""
 
 Effect: TypeAlias = SendMessage | ForwardingEffect | Question | AccessEffect | StoreEffect | MobileEffect | Report

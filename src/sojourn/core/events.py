@@ -174,6 +174,24 @@ class PathProbed:
     remote: Address
 
 
+@dataclass(slots=True)
+class BindingChanged:
+    """Another engine that shares our store changed what is kept under `key`, or we did not know of it."""
+
+    key: bytes
+    record: bytes
+    """What is kept there now; empty: nothing, or nothing that we have to know before it is needed."""
+    remaining: Duration
+    """Of its lifetime; not above 0: it is over, and nobody else ended it."""
+
+
+@dataclass(slots=True)
+class BindingsFound:
+    """The answer to `FindBindings`: all that mentions `address` was told."""
+
+    address: Address
+
+
 # --- Mobile IPv6 (RFC 6275) ---------------------------------------------------------------------------------------
 
 
@@ -280,6 +298,8 @@ Event: TypeAlias = (
     | HandoverExpected
     | QueueCounted
     | PathProbed
+    | BindingChanged
+    | BindingsFound
     | Icmpv6Received
     | IcmpErrorReceived
     | AddressChanged

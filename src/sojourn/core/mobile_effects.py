@@ -92,12 +92,24 @@ class EnsureFlows:
 
 
 @dataclass(slots=True)
+class CareOfWay:
+    """A care-of address, and the router that takes packets from it."""
+
+    care_of_address: Address
+    interface: str
+    router: Address
+
+
+@dataclass(slots=True)
 class EnsureReverseFlows:
     """The same at the mobile node: packets from `home_address` go through a tunnel from the care-of address of the
-    first flow that has them to `home_agent`, all others where `EnsureReverseTunnel` says."""
+    first flow that has them to `home_agent`, all others where `EnsureReverseTunnel` says. What comes through a tunnel
+    to a care-of address of `ways` is taken, and what is sent from it leaves on its link. These are all that the
+    node has, or none if it has one only."""
 
     home_address: Address
     home_agent: Address
+    ways: tuple[CareOfWay, ...]
     flows: tuple[Flow, ...]
 
 

@@ -110,6 +110,7 @@ def cmd_configuration(section: Cmd) -> CmdConfiguration:
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
         maars=maars,
+        shared=bool(section.databases),
         retransmission=_retransmission(section.retransmission),
     )
 
@@ -138,6 +139,11 @@ def mag_configuration(section: Mag) -> MagConfiguration:
         retransmission=_retransmission(section.retransmission),
         multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
     )
+
+
+def _limits_rates(section: Mag) -> bool:
+    """Whether some node has an agreement on quality of service."""
+    return any(known.quality is not None for known in (section.everybody, *section.profiles))
 
 
 def _quality(known: MagEverybody) -> QualityRequest | None:
@@ -196,6 +202,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.access,
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
+                rates=section.counters and _limits_rates(section),
                 ipv4=section.ipv4,
                 neighbours=neighbours,
                 **_of_access(section),
@@ -279,7 +286,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats", "shared"}
     made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours"}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}

@@ -25,7 +25,16 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
 from sojourn.daemon.observed import Listener
-from sojourn.daemon.roles import Role, StartError, access_interfaces, described, make_roles, open_store, refusals
+from sojourn.daemon.roles import (
+    Role,
+    StartError,
+    access_interfaces,
+    described,
+    make_roles,
+    open_shared,
+    open_store,
+    refusals,
+)
 from sojourn.daemon.service import Service
 from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
@@ -33,7 +42,7 @@ from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.files.toml import ConfigurationError
 from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
-from sojourn.stores import Store
+from sojourn.stores import SharedStore, Store
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.log import Log
 
@@ -43,7 +52,7 @@ LOOK_INTERVAL = 10.0
 """Seconds between two looks at what was refused before it became an event."""
 _QUIET_REFUSALS = (
     "unknown-source", "from-access-link", "decode-errors", "rate-limited", "overflowed", "payload-proto",
-    "header-length", "unknown-type", "send-errors",
+    "header-length", "unknown-type", "send-errors", "checksum-errors", "home-address-refused", "routing-header-refused",
     "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed", "put-off",
 )  # fmt: skip
 
@@ -92,7 +101,8 @@ class Daemon:
         with ExitStack() as opened:
             try:
                 store = self._prepare(opened)
-                self._start(store)
+                shared = await self._prepare_shared(opened)
+                self._start(store, shared)
             except (StartError, SocketTaken) as error:
                 self.log.say("error", "not-started", reason=str(error))
                 await self.control.close()
@@ -112,8 +122,16 @@ class Daemon:
         opened.callback(store.close)
         return store
 
-    def _start(self, store: Store) -> None:
-        self.roles = make_roles(self.file, store, self._listener)
+    async def _prepare_shared(self, opened: ExitStack) -> SharedStore | None:
+        """What several databases of the domain have in common."""
+        if self.file.cmd is None or not self.file.cmd.databases:
+            return None
+        shared = await open_shared(self.file.cmd.databases)
+        opened.callback(shared.close)
+        return shared
+
+    def _start(self, store: Store, shared: SharedStore | None) -> None:
+        self.roles = make_roles(self.file, store, self._listener, shared)
         started: list[Role] = []
         self._service = Service(self.name, self.roles, self.file.identifier_key)
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
     CountField,
+    DatabasesField,
     FewField,
     ModeField,
     ToleranceField,
@@ -63,6 +64,11 @@ class Cmd(Section):
     )
     pace_burst: CountField = _cmd("pace_burst", "As many may leave at once.", 16)
     warm_up: DurationField = _cmd("warm_up", "After a start with nothing, no node is called unknown for this long.")
+    databases: DatabasesField = setting(
+        "Bindings are kept in these instead of the journal, spread over all; several databases `[cmd]` with one list "
+        "serve one domain.",
+        (),
+    )
     tolerate: ToleranceField = tolerate("mad-pmipv6")
     attempts: FewField = _cmd("attempts", "Transmissions of an update to a router that does not answer.")
     retransmission: Retransmission = setting("Table `[cmd.retransmission]`.", Retransmission())

@@ -67,6 +67,9 @@ class Maar(Section):
         (),
     )
     cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
+    more_cmds: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:c::2"])] = setting(
+        "Other databases of the domain with the same store (`cmd.databases`): any of them is asked.", ()
+    )
     mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(

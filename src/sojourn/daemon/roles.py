@@ -45,7 +45,7 @@ from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
 from sojourn.host.mobile import MobileHost
 from sojourn.host.recorder import Recorder
-from sojourn.stores import MemoryStore, SqliteStore, Store
+from sojourn.stores import MemoryStore, SharedStore, SqliteStore, Store
 from sojourn.wire.addresses import Address, text
 
 _STRANGERS = 50
@@ -123,10 +123,23 @@ def open_store(path: str) -> Store:
         return SqliteStore(path)
 
 
-def make_roles(file: File, store: Store, listener: Callable[[str], Listener]) -> list[Role]:
+async def open_shared(databases: Sequence[str]) -> SharedStore:
+    """What this database shares with others. Raises `StartError`."""
+    try:
+        from sojourn.stores.postgres import PostgresStore
+    except ImportError:
+        raise StartError("cmd.databases: asyncpg is not here; install sojourn[postgres]") from None
+    with refusals("open the store", "see cmd.databases"):
+        return await PostgresStore.open(databases)
+
+
+def make_roles(
+    file: File, store: Store, listener: Callable[[str], Listener], shared: SharedStore | None = None
+) -> list[Role]:
     """The roles of `file`, not started yet. Raises `StartError`; nothing is left open then.
 
-    `listener` makes the one who is told of a role's events and reports.
+    `listener` makes the one who is told of a role's events and reports; `shared` is the store of a ``cmd``, if it
+    has one with others.
     """
     roles: list[Role] = []
     with ExitStack() as opened:
@@ -137,7 +150,7 @@ def make_roles(file: File, store: Store, listener: Callable[[str], Listener]) ->
                 if isinstance(section, Mn | Ha | Cn):
                     role = _make_mobile(name, section, file, kept, told)
                 else:
-                    role = _make(name, section, file, kept, told)
+                    role = _make(name, section, file, shared if name == "cmd" and shared else kept, told)
                 opened.callback(role.close, False)
                 roles.append(role)
         opened.pop_all()
@@ -168,7 +181,7 @@ def _parts(section: Section) -> _Parts:
     match section:
         case Maar():
             maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
-            peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
+            peers = frozenset((section.cmd, *section.more_cmds, *(peer.address for peer in section.peers)))
             return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
@@ -188,7 +201,7 @@ def _points(section: Maar | Mag) -> tuple[tuple[str, str], ...]:
     return tuple((point.interface, point.control) for point in section.hostapd)
 
 
-def _make(name: str, section: Section, file: File, store: Store, listener: Listener) -> Role:
+def _make(name: str, section: Section, file: File, store: Store | SharedStore, listener: Listener) -> Role:
     lock = _lock(name, section, Path(file.control).parent)
     with ExitStack() as opened:
         opened.callback(lock.close)
@@ -202,7 +215,8 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
             fresh = not _exists(parts.forwarding.loop[0])
             with refusals("open netlink", "sojourn doctor says what this kernel can do"):
                 dataplane = LinuxDataplane(parts.forwarding)
-        observed = Observed(parts.engine, listener)
+        alone = not isinstance(store, SharedStore)
+        observed = Observed(parts.engine, listener, reports=alone)
         with refusals(
             f"open the sockets of {text(section.address)}", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
         ):
@@ -220,6 +234,7 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
                 profile=section.tolerate,
                 profiles=tolerated(section),
                 recorder=recorder,
+                told=None if alone else listener,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()

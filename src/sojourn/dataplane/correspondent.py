@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from sojourn.core.effects import EnsureCounter, ForwardingEffect, WithdrawCounter
 from sojourn.core.engine import Row
 from sojourn.core.mobile_effects import EnsureCareOfRoute, MobileEffect, WithdrawCareOfRoute
+from sojourn.dataplane.direct_choice import ways
 from sojourn.dataplane.direct_ways import DirectWays
 from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn, link_name
+from sojourn.dataplane.kernel_ways import KernelWays, own_addresses
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import next_hop
 from sojourn.dataplane.objects import KernelObject, Route, Rule
@@ -36,18 +38,12 @@ class CorrespondentDataplane(HostPlane):
         self._counted: dict[Prefix, int] = {}
         """With the packets under care-of addresses that the node has left."""
         self._starts = TunnelStarts(self._netlink, settings)
-        self._direct: DirectWays | None = None
-        self.refusal = ""
-        """Why there is no route optimisation."""
-        try:
-            self._direct = DirectWays(self._netlink, True, bindings)
-        except OSError as error:
-            self.refusal = error.strerror or str(error)
+        self._kernel, self._direct, self.refusal = ways(self._netlink, True, bindings)
 
     @property
     def optimised(self) -> str:
         """How route optimisation is done; empty: not at all."""
-        return "ebpf" if self._direct is not None else ""
+        return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
 
     def start(self) -> None:
         """The rule stands, and filters at all interfaces."""
@@ -64,18 +60,18 @@ class CorrespondentDataplane(HostPlane):
         """Take stock of what an earlier life left; it goes on meanwhile."""
         self._routes_to, self._counted = {}, {}
         self._begin()
-        if self._direct is not None:
-            self._direct.begin()
+        for part in self._optimisers():
+            part.begin()
         self.start()
 
     def finish(self) -> list[str]:
         """Remove what was not asked for since `begin`."""
-        return self._finish() + (self._direct.finish() if self._direct is not None else [])
+        return self._finish() + [line for part in self._optimisers() for line in part.finish()]
 
     def reassert(self) -> None:
         """Everything is put into the kernel again."""
-        if self._direct is not None:
-            self._direct.reassert()
+        for part in self._optimisers():
+            part.reassert()
         self.start()
         for home, care_of in list(self._routes_to.items()):
             self.apply_mobile(EnsureCareOfRoute(home, care_of))
@@ -83,15 +79,19 @@ class CorrespondentDataplane(HostPlane):
     def close(self) -> None:
         """Nothing of ours is left."""
         try:
-            in_turn(self._withdraw_all, *(() if self._direct is None else (self._direct.remove,)))
+            in_turn(self._withdraw_all, *(part.remove for part in self._optimisers()))
         finally:
             self.leave()
 
     def leave(self) -> None:
         """Let go; direct ways stay."""
-        if self._direct is not None:
-            self._direct.leave()
+        for part in self._optimisers():
+            part.leave()
         self._netlink.close()
+
+    def _optimisers(self) -> list[KernelWays | DirectWays]:
+        """How it is done, if it is."""
+        return [part for part in (self._kernel, self._direct) if part is not None]
 
     def count(self) -> dict[Prefix, int]:
         """Packets with the Home Address option of each counted home address."""
@@ -133,6 +133,10 @@ class CorrespondentDataplane(HostPlane):
             case EnsureCareOfRoute(home, care_of):
                 self._go_to(home, care_of)
             case WithdrawCareOfRoute(home):
+                if self._kernel is not None:
+                    self._leave(home, self._routes_to.pop(home, None))
+                    self._kernel.go_no_more(home)
+                    return
                 self._withdraw(Route(self._table, Prefix(home, 128)))
                 self._ways().send_plainly(home)
                 self._leave(home, self._routes_to.pop(home, None))
@@ -145,10 +149,14 @@ class CorrespondentDataplane(HostPlane):
         return self._direct
 
     def _taken(self, care_of: Address, home: Address) -> int:
-        return self._ways().taken(care_of, home)
+        return self._ways().taken(care_of, home) if self._kernel is None else self._kernel.taken(home)
 
     def _go_to(self, home: Address, care_of: Address) -> None:
-        ways = self._ways()
+        if self._kernel is not None:
+            self._kernel.go_to(home, care_of, own_addresses(self._netlink))
+            self._routes_to[home] = care_of
+            return
+        direct = self._ways()
         hop = next_hop(self._netlink, care_of)
         if self._starts.is_ours(link_name(self._links(), hop.device)):
             # This host is a mobile node too, and its own home address would have a tunnel: past that one.
@@ -157,9 +165,9 @@ class CorrespondentDataplane(HostPlane):
         link = self._links().get(hop.device)
         if link is None or link.index == LOOPBACK:
             raise OSError(errno.ENETUNREACH, f"{text(care_of)} is not elsewhere")
-        ways.attach(link)
-        ways.take(care_of, home)
-        ways.send(home, care_of)
+        direct.attach(link)
+        direct.take(care_of, home)
+        direct.send(home, care_of)
         self._ensure(self._direct_route(self._table, home, ANY, hop))
         before = self._routes_to.get(home)
         self._routes_to[home] = care_of
@@ -169,7 +177,8 @@ class CorrespondentDataplane(HostPlane):
     def _leave(self, home: Address, care_of: Address | None) -> None:
         if care_of is None:
             return
-        taken, counted = self._ways().take_no_more(care_of, home), Prefix(home, 128)
+        counted = Prefix(home, 128)
+        taken = self._taken(care_of, home) if self._kernel is not None else self._ways().take_no_more(care_of, home)
         if counted in self._counted:
             self._counted[counted] += taken
 

@@ -15,7 +15,7 @@ from sojourn.dataplane.header_programs import HEADER, HOME_ADDRESS, TYPE_2, arri
 from sojourn.dataplane.netlink import Netlink
 from sojourn.wire.addresses import Address
 
-__all__ = ["HEADER", "DirectWays", "usable"]
+__all__ = ["HEADER", "DirectWays"]
 
 _ETHERNET, _ETHERNET_HEADER = 1, 14
 
@@ -128,13 +128,3 @@ class DirectWays:
                 code = arriving(self._in, self._pairs.descriptor, link_header)
             self._programs[key] = Program(self._name, code, self._token)
         return self._programs[key]
-
-
-def usable(netlink: Netlink) -> None:
-    """Raises OSError, with a reason, where the kernel lets nobody have this; the trial leaves nothing behind."""
-    trial = DirectWays(netlink, False, 1)
-    try:
-        trial.attach(links.links(netlink)["lo"])
-    finally:
-        trial.remove()
-        trial.leave()

@@ -3,6 +3,7 @@
     tunnel, prefix   as in `linux`: the slot's nexthop object, a route to it for each home address and network
     tunnel end       a route `ADDRESS from CARE-OF` in table `decapsulation`, and in nf_tables the pairs of care-of
                      address and inner source: whoever is not bound sends nothing out of a tunnel
+    flows            marks, and a table for each of a node's ways (`flow_ways`)
     proxy neighbour  an entry of the kernel's proxy neighbour cache on the home link
 
 A care-of address that a node has left is an end of its tunnel for some seconds more, for packets on their way.
@@ -23,12 +24,16 @@ from sojourn.core.effects import (
     WithdrawSlot,
 )
 from sojourn.core.mobile_effects import (
+    EnsureFlows,
     EnsureProxyNeighbour,
     EnsureTunnelEnd,
+    Flow,
     MobileEffect,
     WithdrawProxyNeighbour,
     WithdrawTunnelEnd,
 )
+from sojourn.dataplane.flow_filter import FlowFilter
+from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
@@ -64,6 +69,10 @@ class HomeAgentDataplane(LinuxDataplane):
         super().__init__(settings, netlink)
         self._interface = interface
         self._tunnel_filter = TunnelFilter(settings, (128, *lengths), True) if filtered else None
+        self._flows: FlowWays | None = None
+        if filtered:
+            flow_filter = FlowFilter(settings, (128, *lengths), outwards=False)
+            self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
         self._further: dict[int, set[Address]] = {}
         """Ends of a slot's tunnel beside the one that it points to."""
         self._taken: dict[int, set[Pair]] = {}
@@ -88,6 +97,8 @@ class HomeAgentDataplane(LinuxDataplane):
     def begin(self) -> None:
         self._further, self._taken, self._left, self._proxied = {}, {}, {}, set()
         super().begin()
+        if self._flows is not None:
+            self._flows.begin()
         if self._tunnel_filter is not None:
             self._tunnel_filter.begin()
         self._held = set(self._proxies())
@@ -97,10 +108,14 @@ class HomeAgentDataplane(LinuxDataplane):
         left, self._held = self._held, set()
         self._netlink.request(*(proxy.withdraw() for proxy in left))
         removed += [str(proxy) for proxy in left]
+        if self._flows is not None:
+            removed += self._flows.finish()
         return removed if self._tunnel_filter is None else removed + self._tunnel_filter.finish()
 
     def reassert(self) -> None:
         super().reassert()
+        if self._flows is not None:
+            self._flows.reassert()
         for interface, address in sorted(self._proxied):
             self.apply_mobile(EnsureProxyNeighbour(interface, address))
         for slot, pairs in self._taken.items():
@@ -113,11 +128,15 @@ class HomeAgentDataplane(LinuxDataplane):
             self._netlink.request(*(proxy.withdraw() for proxy in self._proxies()))
             if self._tunnel_filter is not None:
                 self._tunnel_filter.remove()
+            if self._flows is not None:
+                self._flows.remove()
         finally:
             super().close()
 
     def leave(self) -> None:
         super().leave()
+        if self._flows is not None:
+            self._flows.leave()
         if self._tunnel_filter is not None:
             self._tunnel_filter.close()
 
@@ -178,6 +197,8 @@ class HomeAgentDataplane(LinuxDataplane):
             case WithdrawTunnelEnd(slot, remote):
                 self._further.get(slot, set()).discard(remote)
                 self._follow(slot)
+            case EnsureFlows(slot, flows):
+                self._steer(slot, flows)
             case EnsureProxyNeighbour(interface, address):
                 proxy = ProxyNeighbour(self._installation.index(interface), address)
                 if proxy not in self._held:
@@ -221,9 +242,21 @@ class HomeAgentDataplane(LinuxDataplane):
                 self._tunnel_filter.take(remote, prefix)
             for remote, prefix in before - wanted:
                 self._tunnel_filter.take_no_more(remote, prefix, lingers=prefix in prefixes)
+        if self._flows is not None:
+            self._flows.follow(slot, prefixes, self._through)
         used = {remote for pairs in self._taken.values() for remote, _ in pairs}
         now = time.monotonic()
         self._left |= {remote: now for remote, _ in before - wanted if remote not in used}
+
+    def _steer(self, slot: int, flows: tuple[Flow, ...]) -> None:
+        if self._flows is None:
+            raise OSError(errno.EOPNOTSUPP, "flows are told apart by nf_tables, which is not used (counters)")
+        prefixes = [prefix for prefix, used in self.state.prefixes.items() if used == slot]
+        self._flows.put(slot, prefixes, flows, self._through)
+
+    def _through(self, table: int, care_of: Address, prefix: Prefix) -> Route:
+        way = self._installation.tunnels.to(care_of)
+        return Route(table, prefix, device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 
     def _release(self, prefixes: list[Prefix]) -> None:
         if self._tunnel_filter is not None:

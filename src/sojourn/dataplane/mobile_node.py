@@ -6,6 +6,8 @@
     no source yet      `default encap src HOME` in table `sources`, for connections of this host that have no source
                        address: they get the home address and its tunnel at once
     block              `blackhole default from HOME` in table `uplinks`
+    flows              marks, and a table for each care-of address in use (`flow_ways`)
+    several links      `default from CARE-OF` in a table for each link
     networks           `default from NETWORK encap` in table `uplinks`; too big packets are answered (`tunnel_filter`)
     direct ways        headers put in and taken out by eBPF (`direct_ways`); a route of its own past the tunnel, with
                        the MTU that they leave, in table `nodes`
@@ -19,6 +21,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from sojourn.core.effects import (
     EnsureCounter,
@@ -29,20 +32,27 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Row
 from sojourn.core.mobile_effects import (
+    CareOfWay,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
+    Flow,
     MobileEffect,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
     WithdrawRouteOptimisation,
 )
 from sojourn.dataplane import local_rule, reconcile
+from sojourn.dataplane.direct_choice import ways
 from sojourn.dataplane.direct_ways import DirectWays
 from sojourn.dataplane.encapsulation import SegmentTunnel
+from sojourn.dataplane.flow_filter import FlowFilter
+from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn
 from sojourn.dataplane.installation import Installation, station
+from sojourn.dataplane.kernel_ways import KernelWays
 from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import next_hop
@@ -80,6 +90,10 @@ class _Home:
     before: Tunnel | None = None
     """The tunnel before that one: what is on its way through it is taken."""
     blocked: bool = False
+    ways: tuple[CareOfWay, ...] = ()
+    """All its care-of addresses, if it has several at once."""
+    agent: Address | None = None
+    """Theirs."""
     networks: set[Prefix] = field(default_factory=set)
     """Behind this mobile router, and led through the tunnel."""
 
@@ -113,19 +127,22 @@ class MobileNodeDataplane(HostPlane):
         if self._forwards and settings.counters:
             lengths = tuple(network.length for behind in self._behind.values() for network in behind)
             self._filter = TunnelFilter(settings, lengths or (64,), False)
+        flow_lengths = {128, *(network.length for behind in self._behind.values() for network in behind)}
+        flow_filter = FlowFilter(settings, flow_lengths, outwards=True)
+        self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
+        self._links_out: dict[Address, tuple[Rule, Route]] = {}
+        """The way of what is sent from each care-of address, where there are several."""
+        self._kernel: KernelWays | None = None
         self._direct: DirectWays | None = None
         self.refusal = ""
         """Why there is no route optimisation."""
         if optimises:
-            try:
-                self._direct = DirectWays(self._netlink, False, 8 * max(correspondents, 32))
-            except OSError as error:
-                self.refusal = error.strerror or str(error)
+            self._kernel, self._direct, self.refusal = ways(self._netlink, False, 8 * max(correspondents, 32))
 
     @property
     def optimised(self) -> str:
         """How route optimisation is done; empty: not at all."""
-        return "ebpf" if self._direct is not None else ""
+        return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -143,11 +160,12 @@ class MobileNodeDataplane(HostPlane):
 
     def begin(self) -> None:
         """Take stock of what an earlier life left; it keeps forwarding, and is not touched where it is right."""
-        self._homes, self._optimised = {}, {}
+        self._homes, self._optimised, self._links_out = {}, {}, {}
         self._begin()
+        self._flows.begin()
         self._starts.take_stock()
-        if self._direct is not None:
-            self._direct.begin()
+        for part in self._optimisers():
+            part.begin()
         self.start()
         if self._filter is not None:
             self._filter.begin()
@@ -158,16 +176,16 @@ class MobileNodeDataplane(HostPlane):
         if snapshot is not None:
             for placed in self._starts.addresses():  # the next move gives them other addresses
                 snapshot.claim(placed)
-        removed = self._finish()
+        removed = self._finish() + self._flows.finish()
         if self._filter is not None:
             removed += self._filter.finish()
-        return removed if self._direct is None else removed + self._direct.finish()
+        return removed + [line for part in self._optimisers() for line in part.finish()]
 
     def reassert(self) -> None:
         """Everything is put into the kernel again: an interface came back, or there is another router."""
         self.start()
-        if self._direct is not None:
-            self._direct.reassert()
+        for part in self._optimisers():
+            part.reassert()
         for home, known in self._homes.items():
             if known.interface is not None:
                 self.apply_mobile(EnsureHomeAddress(home, known.interface, known.preferred))
@@ -175,14 +193,20 @@ class MobileNodeDataplane(HostPlane):
                 self.apply_mobile(EnsureReverseTunnel(home, *known.tunnel))
             elif known.blocked:
                 self.apply_mobile(EnsureHomeBlock(home))
+            if known.ways and known.agent is not None:
+                self.apply_mobile(EnsureReverseFlows(home, known.agent, known.ways, self._flows.flows_of(_owner(home))))
         for (home, correspondent), care_of in list(self._optimised.items()):
             self.apply_mobile(EnsureRouteOptimisation(home, correspondent, care_of))
 
     def close(self) -> None:
         """Nothing of ours is left, and what was there before is there again."""
-        steps: list[Callable[[], None]] = [self._restore_local, self._withdraw_all, self._starts.remove]
-        if self._direct is not None:
-            steps.append(self._direct.remove)
+        steps: list[Callable[[], None]] = [
+            self._flows.remove,
+            self._restore_local,
+            self._withdraw_all,
+            self._starts.remove,
+        ]
+        steps += [part.remove for part in self._optimisers()]
         if self._filter is not None:
             steps.append(self._filter.remove)
         if self._forwards:
@@ -197,11 +221,16 @@ class MobileNodeDataplane(HostPlane):
 
     def leave(self) -> None:
         """Let go; forwarding goes on, and a later life takes it up (`begin`)."""
-        for part in (self._filter, self._netlink):
-            if part is not None:
-                part.close()
-        if self._direct is not None:
-            self._direct.leave()
+        self._flows.leave()
+        if self._filter is not None:
+            self._filter.close()
+        for part in self._optimisers():
+            part.leave()
+        self._netlink.close()
+
+    def _optimisers(self) -> list[KernelWays | DirectWays]:
+        """How route optimisation is done, if it is."""
+        return [part for part in (self._kernel, self._direct) if part is not None]
 
     def count(self) -> dict[Prefix, int]:
         """Nothing is counted here."""
@@ -250,6 +279,8 @@ class MobileNodeDataplane(HostPlane):
                 self._block(home)
             case WithdrawReverseTunnel(home):
                 self._untunnel(home)
+            case EnsureReverseFlows(home, agent, ways, flows):
+                self._steer(home, agent, ways, flows)
             case EnsureRouteOptimisation():
                 self._optimise(effect)
             case WithdrawRouteOptimisation(home, correspondent):
@@ -265,7 +296,7 @@ class MobileNodeDataplane(HostPlane):
     def _place(self, address: Address, interface: str, preferred: bool) -> None:
         known = self._home(address)
         device = LOOPBACK if not interface else self._device(interface)
-        placed = InterfaceAddress(device, address, 128, preferred)
+        placed = InterfaceAddress(device, address, 128, preferred, home=True)
         before = known.interface
         self._ensure(placed)
         known.interface, known.preferred = interface, preferred
@@ -306,8 +337,18 @@ class MobileNodeDataplane(HostPlane):
         return route._replace(device=device, tunnel=SegmentTunnel(agent))
 
     def _used(self) -> set[Address]:
-        tunnels = [pair for known in self._homes.values() for pair in (known.tunnel, known.before) if pair is not None]
-        return {care_of for care_of, _ in tunnels}
+        return {care_of for care_of, _ in self._tunnels()}
+
+    def _tunnels(self) -> list[Tunnel]:
+        """All that packets may come out of."""
+        pairs = [pair for known in self._homes.values() for pair in (known.tunnel, known.before) if pair is not None]
+        pairs += [
+            (way.care_of_address, known.agent)
+            for known in self._homes.values()
+            for way in known.ways
+            if known.agent is not None
+        ]
+        return pairs
 
     def _exit(self, tunnel: Tunnel) -> tuple[Rule, Route]:
         """Packets come out of it: those of the home agent alone."""
@@ -336,7 +377,7 @@ class MobileNodeDataplane(HostPlane):
 
     def _close_exit(self, home: Address, tunnel: Tunnel) -> None:
         """Unless another home address has the same tunnel."""
-        inside = [pair for known in self._homes.values() for pair in (known.tunnel, known.before)]
+        inside = self._tunnels()
         if self._direct is not None and all(
             pair is None or pair[0] != tunnel[0] for pair in (self._home(home).tunnel, self._home(home).before)
         ):
@@ -345,7 +386,7 @@ class MobileNodeDataplane(HostPlane):
             return
         rule, out = self._exit_of_old(tunnel)
         self._withdraw(out)
-        if all(pair is None or pair[0] != tunnel[0] for pair in inside):
+        if all(pair[0] != tunnel[0] for pair in inside):
             self._withdraw(rule)
 
     def _exit_of_old(self, tunnel: Tunnel) -> tuple[Rule, Route]:
@@ -361,6 +402,8 @@ class MobileNodeDataplane(HostPlane):
     def _end_tunnels(self, home: Address, known: _Home) -> None:
         ended = [pair for pair in (known.tunnel, known.before) if pair is not None]
         known.tunnel = known.before = None
+        if self._kernel is not None and ended:
+            self._kernel.accept_no_more(home)
         self._choose_source()
         for pair in ended:
             self._close_exit(home, pair)
@@ -385,6 +428,40 @@ class MobileNodeDataplane(HostPlane):
         if known.interface is None and not known.networks:
             self._homes.pop(home, None)
 
+    # --- several links at once (RFC 5648, 6089) -----------------------------------------------------------------------
+
+    def _steer(self, home: Address, agent: Address, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
+        """Links first, then the ends of tunnels, then what goes into them."""
+        known = self._home(home)
+        ended = [(way.care_of_address, known.agent) for way in known.ways if known.agent is not None]
+        known.ways, known.agent = ways, agent
+        for way in ways:
+            self._lead_out(way)
+            rule, out = self._exit((way.care_of_address, agent))
+            self._ensure(out, rule)
+        sources = [Prefix(home, 128), *sorted(known.networks)]
+        self._flows.put(_owner(home), sources, flows, partial(self._from, home))
+        for pair in ended:
+            if pair not in self._tunnels():
+                self._close_exit(home, pair)
+        used = {way.care_of_address for other in self._homes.values() for way in other.ways}
+        for care_of in [care_of for care_of in self._links_out if care_of not in used]:
+            self._withdraw(*self._links_out.pop(care_of))
+
+    def _from(self, home: Address, table: int, care_of: Address, source: Prefix) -> Route:
+        agent = self._homes[home].agent
+        assert agent is not None
+        return self._way(Route(table, ANY, source), (care_of, agent))
+
+    def _lead_out(self, way: CareOfWay) -> None:
+        """What is sent from a care-of address leaves on its link: nobody else takes it."""
+        table = self._settings.link_tables + self._interfaces.index(way.interface)
+        device = self._device(way.interface)
+        route = Route(table, ANY, Prefix(way.care_of_address, 128), device=device, gateway=way.router)
+        rule = Rule(self._settings.priorities.unbound, table, source=Prefix(way.care_of_address, 128))
+        self._ensure(route, rule)
+        self._links_out[way.care_of_address] = rule, route
+
     # --- networks behind a mobile router (RFC 3963 5.5) --------------------------------------------------------------
 
     def _lead(self, network: Prefix, agent: Address) -> None:
@@ -396,6 +473,7 @@ class MobileNodeDataplane(HostPlane):
         if self._filter is not None:
             self._filter.lead(network)
         known.networks.add(network)
+        self._flows.follow(_owner(home), [Prefix(home, 128), *known.networks], partial(self._from, home))
         uplinks = self._settings.tables.uplinks
         between = Route(uplinks, network, kind=RTN_THROW)  # networks here reach each other
         self._ensure(between, self._way(Route(uplinks, ANY, network), known.tunnel))
@@ -422,6 +500,8 @@ class MobileNodeDataplane(HostPlane):
 
     def _accept_direct(self, home: Address, care_of: Address) -> None:
         """A correspondent node sends directly before its answer is here (RFC 6275 9.5.4)."""
+        if self._kernel is not None:
+            self._kernel.accept(home, care_of)
         if self._direct is None:
             return
         found = self._links()
@@ -433,6 +513,11 @@ class MobileNodeDataplane(HostPlane):
 
     def _optimise(self, effect: EnsureRouteOptimisation) -> None:
         home, correspondent, care_of = effect.home_address, effect.correspondent, effect.care_of_address
+        if self._kernel is not None:
+            self._kernel.accept(home, care_of)
+            self._kernel.optimise(home, correspondent, care_of)
+            self._optimised[home, correspondent] = care_of
+            return
         if self._direct is None:
             raise OSError(errno.EOPNOTSUPP, f"this kernel has no route optimisation ({self.refusal or 'switched off'})")
         hop = next_hop(self._netlink, correspondent, care_of)
@@ -450,6 +535,8 @@ class MobileNodeDataplane(HostPlane):
         self._optimised.pop((home, correspondent), None)
         if self._direct is not None:
             self._direct.send_plainly(home + correspondent)
+        if self._kernel is not None:
+            self._kernel.optimise_no_more(home, correspondent)
 
     # --- kernel -----------------------------------------------------------------------------------------------------
 
@@ -474,9 +561,16 @@ class MobileNodeDataplane(HostPlane):
 
     def _held(self) -> Iterator[KernelObject]:
         tables = self._settings.tables
-        own = (tables.decapsulation, tables.sources, tables.uplinks, tables.nodes, tables.oversize)
+        first = self._settings.link_tables
+        of_links = range(first, first + len(self._interfaces))
+        own = (tables.decapsulation, tables.sources, tables.uplinks, tables.nodes, tables.oversize, *of_links)
         yield from self._routes(*own)
         yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE)
         yield from reconcile.placed(self._netlink)
         if self._forwards:
             yield from reconcile.ways(self._netlink)
+
+
+def _owner(home: Address) -> int:
+    """A number for a home address, the same in every life."""
+    return int.from_bytes(home, "big")

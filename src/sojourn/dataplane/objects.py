@@ -91,7 +91,7 @@ _LOOK_UP, _BLACKHOLE = 1, 6
 # addresses
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
 _FOREVER = 0xFFFFFFFF
-_IFA_F_NODAD = 0x02
+_IFA_F_NODAD, _IFA_F_HOMEADDRESS = 0x02, 0x10
 _IFA_F_NOPREFIXROUTE = 0x200
 
 Key: TypeAlias = tuple[object, ...]
@@ -453,6 +453,8 @@ class InterfaceAddress(NamedTuple):
     length: int = 64
     preferred: bool | None = None
     """Whether new connections may use it (False: RFC 4862 calls it deprecated); None: whatever it is now."""
+    home: bool = False
+    """It is a home address, for a kernel that knows of Mobile IPv6."""
 
     @property
     def key(self) -> Key:
@@ -461,6 +463,7 @@ class InterfaceAddress(NamedTuple):
     def ensure(self) -> Message:
         """Create; one that is there already, ours or not, is as good."""
         flags = _IFA_F_NODAD | _IFA_F_NOPREFIXROUTE if self.length == 128 else _IFA_F_NODAD
+        flags |= _IFA_F_HOMEADDRESS if self.home else 0
         body = self._identity() + u32(_IFA_FLAGS, flags) + attribute(_IFA_PROTO, bytes((PROTOCOL,)))
         if self.preferred is not None:
             lifetimes = struct.pack("=4I", _FOREVER if self.preferred else 0, _FOREVER, 0, 0)

@@ -21,6 +21,9 @@ TRIAL = SLOTS + 1
 """The nexthop that shows what the kernel can do, and is gone at once."""
 _OF_HANDOVERS = 1 << 16
 """Tables for handovers come so far behind those for peers (`ipv4_ways`)."""
+_OF_FLOWS = 1 << 20
+"""Tables for flows come so far behind those for peers (`flow_ways`)."""
+_FLOW_WAYS = 8
 NEXTHOP_GROUPS = 1 << 24
 """The group of a slot has a number so much higher; the members of groups, so much higher again."""
 
@@ -63,6 +66,8 @@ class Priorities:
     forwarded: int = 107
     uplinks_first: int = 108
     plain: int = 109
+    flows: int = 109
+    """Of home agents and mobile nodes, which have no such plain ways."""
     nodes: int = 110
     uplinks: int = 111
     strays: int = 112
@@ -124,6 +129,8 @@ class LinuxSettings:
     """Nodes here reach each other directly, not by way of their anchors (EnableMAGLocalRouting, RFC 5213 9.2)."""
     drop_strays: bool = False
     """Packets out of a tunnel to nobody who is here are dropped in silence (RFC 5213 6.10.5). Needs `counters`."""
+    rates: bool = False
+    """Whether prefixes may have a rate (`EnsureRate`). Needs `counters`."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL
@@ -164,6 +171,17 @@ class LinuxSettings:
         """
         numbers = zip(self.peers, marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
         return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
+
+    @property
+    def flow_ways(self) -> tuple[tuple[int, int], ...]:
+        """Mark and table of the first, second, ... care-of address of nodes that have flows (RFC 6089)."""
+        numbers = zip(range(_FLOW_WAYS), marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
+        return tuple((mark, self.nexthops + _OF_FLOWS + index) for index, mark in numbers)
+
+    @property
+    def link_tables(self) -> int:
+        """The table of the first link of a mobile node with several; those of others behind it."""
+        return self.nexthops + _OF_FLOWS + _FLOW_WAYS
 
     @property
     def addresses(self) -> tuple[Address, ...]:

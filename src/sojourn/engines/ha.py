@@ -25,7 +25,7 @@ from sojourn.core.events import (
     Icmpv6Received,
     MessageReceived,
 )
-from sojourn.core.mobile_effects import EnsureFlows, EnsureProxyNeighbour, ProbeAddress
+from sojourn.core.mobile_effects import EnsureFlows, EnsureProxyNeighbour, EnsureTunnelEnd, ProbeAddress
 from sojourn.engines.base import TimerName
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_prefixes import HaPrefixes
@@ -151,7 +151,7 @@ class HomeAgent(HaRevocation, HaPrefixes, HaSwitch):
         match effect:
             case StoreBinding(key):
                 self._after(_REPAIR_AFTER, "store", key)
-            case EnsureTunnel(slot) | EnsurePrefix(_, slot) | EnsureFlows(slot):
+            case EnsureTunnel(slot) | EnsurePrefix(_, slot) | EnsureTunnelEnd(slot) | EnsureFlows(slot):
                 self._mend(next((entry for entry in self.cache.values() if entry.slot == slot), None))
             case EnsureProxyNeighbour(_, home):
                 self._mend(self.cache.get(home))

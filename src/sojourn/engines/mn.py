@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import Effect, SendMessage
+from sojourn.core.effects import Effect, EnsureUplink, SendMessage
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressChanged,
@@ -32,7 +32,14 @@ from sojourn.core.events import (
     RouterProbed,
     SessionsCounted,
 )
-from sojourn.core.mobile_effects import EnsureHomeBlock, EnsureReverseTunnel
+from sojourn.core.mobile_effects import (
+    EnsureHomeAddress,
+    EnsureHomeBlock,
+    EnsureReverseTunnel,
+    EnsureRouteOptimisation,
+    ProbeAddress,
+    WithdrawHomeAddress,
+)
 from sojourn.engines.base import TimerName
 from sojourn.engines.mip6_configuration import MnConfiguration
 from sojourn.engines.mn_correspondent import MnCorrespondent
@@ -75,6 +82,7 @@ class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
         super().__init__(configuration, epoch, seed)
         self.correspondents = {}
         self._tests_sent = {}
+        self.abandoned = {}
         self.candidates = {}
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
@@ -214,14 +222,31 @@ class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
             self._on_request_due(self.homes[key[1]], key[0])
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
-        """The kernel refused. Without a tunnel nothing is sent; it is tried again with the next registration."""
+        """The kernel refused. Without a tunnel nothing is sent; what should hold is asked for again after a moment."""
         effect = event.effect
         self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
-        if isinstance(effect, EnsureReverseTunnel) and effect.home_address in self.homes:
-            entry = self.homes[effect.home_address]
-            entry.registered = None
-            self._block(entry)
-            self._after(_REPAIR_AFTER, "again", entry.address)
+        match effect:
+            case EnsureReverseTunnel(home) if home in self.homes:
+                entry = self.homes[home]
+                entry.registered = None
+                self._block(entry)
+                self._after(_REPAIR_AFTER, "again", entry.address)
+            case EnsureHomeBlock(home) if home in self.homes:
+                self._do(WithdrawHomeAddress(home))  # what cannot be kept from leaving is not to be had
+                self._after(_REPAIR_AFTER, "repair", home)
+            case EnsureHomeAddress(home) if home in self.homes:
+                self._do(EnsureHomeBlock(home))
+                self._after(_REPAIR_AFTER, "repair", home)
+            case EnsureUplink(network):
+                for entry in self.homes.values():
+                    if network in entry.home.networks:
+                        self._after(_REPAIR_AFTER, "repair", entry.address)
+            case EnsureRouteOptimisation(home, correspondent) if (home, correspondent) in self.correspondents:
+                self._after(_REPAIR_AFTER, "direct-repair", (home, correspondent))
+            case ProbeAddress(_, home) if home in self.homes:
+                self._after(_REPAIR_AFTER, "repair", home)
+            case _:
+                pass
 
     # --- for people -----------------------------------------------------------------------------------------------
 
@@ -240,7 +265,7 @@ class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
             self._report("command-unknown", verb=verb, arguments=len(arguments))
             return
         for entry in self.homes.values():
-            entry.stopped, entry.pause = "", 0
+            entry.stopped, entry.pause, entry.taken_at = "", 0, ()
             entry.withheld.clear()
         self._reconsider()
         for entry in self.homes.values():

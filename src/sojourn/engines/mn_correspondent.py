@@ -1,6 +1,6 @@
 """A mobile node and its correspondent nodes: return routability and direct registration (RFC 6275 11.6, 11.7.2).
 
-Nothing is begun before the home agent acknowledged the care-of address, and packets go through the tunnel until the
+Nothing is begun before the home agent has acknowledged a care-of address, and packets go through the tunnel until the
 correspondent node acknowledged it. Home tokens are used again after a move while they are fresh (5.2.7).
 """
 
@@ -126,11 +126,21 @@ class MnCorrespondent(MnState):
     # --- what the home registration brings ----------------------------------------------------------------------------
 
     def _on_moved(self, entry: HomeEntry) -> None:
-        """What was direct goes through the tunnel until the correspondent nodes know the new care-of address."""
+        """What was direct goes through the tunnel until the correspondent nodes know the new care-of address.
+
+        Where the home address need not be tested again, that is begun as soon as the home agent was told (11.7.2),
+        not when it has answered: whoever sends directly sends to the old care-of address until then.
+        """
         for known in self._of(entry):
-            if known.care_of != entry.care_of and known.progress is not Progress.REFUSED:
+            if known.progress is Progress.REFUSED:
+                continue
+            if known.care_of != entry.care_of:
                 self._pause(known)
                 known.progress = Progress.WAITING
+            fresh = known.home_token is not None and known.home_token.until > self._now
+            if known.progress is Progress.WAITING and fresh and entry.bound(self._now) and entry.place is Place.AWAY:
+                known.care_of, known.failures = entry.care_of, 0
+                self._begin_tests(known)
 
     def _on_reachable(self, entry: HomeEntry) -> None:
         for known in self._of(entry):
@@ -306,11 +316,16 @@ class MnCorrespondent(MnState):
         granted = min(answer.lifetime, known.asked)
         known.progress, known.failures, known.expires = Progress.BOUND, 0, sent + granted
         known.optimised = True
-        self._do(EnsureRouteOptimisation(known.home, known.correspondent, known.care_of))
+        self._use(known)
         after = granted * _REFRESH_AFTER[0] // _REFRESH_AFTER[1]
         self._timers.start(("direct-refresh", known.pair), sent + after)
         self._timers.start(("direct-expiry", known.pair), known.expires)
         self._report("optimised", home=known.home, correspondent=known.correspondent)
+
+    def _use(self, known: CorrespondentEntry) -> None:
+        """Packets go directly, and those that come so are taken."""
+        if known.optimised and known.care_of is not None:
+            self._do(EnsureRouteOptimisation(known.home, known.correspondent, known.care_of))
 
     # --- the end of it ------------------------------------------------------------------------------------------------
 
@@ -321,7 +336,8 @@ class MnCorrespondent(MnState):
             self._do(WithdrawRouteOptimisation(known.home, known.correspondent))
         known.home_cookie = known.care_of_cookie = b""
         self._requests.cancel(self._direct_key(known))
-        self._timers.stop_all((kind, known.pair) for kind in ("test", "test-later", "direct-refresh", "direct-expiry"))
+        kinds = ("test", "test-later", "direct-refresh", "direct-expiry", "direct-repair")
+        self._timers.stop_all((kind, known.pair) for kind in kinds)
 
     def _refuse(self, known: CorrespondentEntry, why: str) -> None:
         """11.3.5, 11.7.3: it is not asked again for a while."""
@@ -344,6 +360,8 @@ class MnCorrespondent(MnState):
             self._send_tests(known)
         elif kind == "direct-refresh":
             self._test(known)
+        elif kind == "direct-repair":
+            self._use(known)
         elif kind == "direct-expiry" and known.progress is not Progress.REFUSED:
             self._pause(known)
             known.expires = 0

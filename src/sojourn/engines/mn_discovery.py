@@ -15,6 +15,7 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.engines.mip6_request import routable
 from sojourn.engines.mn_state import HomeEntry, MnState, Place
+from sojourn.wire import Status
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc6275_discovery import (
     HomeAgentAddressDiscoveryReply,
@@ -82,9 +83,14 @@ class MnDiscovery(MnState):
                 self._ask_for_agents(entry)
 
     def _take_agents(self, entry: HomeEntry, addresses: Iterable[Address]) -> bool:
-        found = [agent for agent in dict.fromkeys(addresses) if routable(agent)][:AGENTS_MAX]
-        if not found:
+        named = [agent for agent in dict.fromkeys(addresses) if routable(agent)][:AGENTS_MAX]
+        found = [agent for agent in named if agent not in entry.taken_at]
+        if not named:
             return False
+        if not found:
+            self._timers.stop(("dhaad", entry.address))
+            self._stop(entry, f"status {int(Status.DUPLICATE_ADDRESS_DETECTION_FAILED)}")
+            return True
         self._timers.stop(("dhaad", entry.address))
         entry.agent, entry.agents = found[0], tuple(found[1:])
         self._report("home-agents-found", home=entry.address, agents=len(found))

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sojourn.core.mobile_effects import Flow
+from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.wire import MobilityOption
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc6089 import BidReference, FlowIdentification, FlowStatus, FlowSummary, TrafficSelector
@@ -73,8 +73,8 @@ class FlowList:
     """Those that it acknowledged."""
     refused: Wanted = field(default_factory=dict)
     """Those that it does not want; they are not asked for again as they are."""
-    done: tuple[Flow, ...] = ()
-    """What packets from here follow."""
+    done: tuple[tuple[CareOfWay, ...], tuple[Flow, ...]] = ((), ())
+    """What packets from here follow, and where they may come to."""
 
     def asked(self, flows: Wanted) -> list[MobilityOption]:
         """What an update says of them: those that are known by number, others whole. Who is not named ends."""
@@ -119,4 +119,4 @@ class FlowList:
 
     def forget(self) -> None:
         """The home agent has no binding any more."""
-        self.known, self.refused, self.done = {}, {}, ()
+        self.known, self.refused, self.done = {}, {}, ((), ())

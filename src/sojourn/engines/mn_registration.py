@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sojourn.core.effects import EnsureUplink, WithdrawUplink
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import (
     AnnounceAddress,
+    CareOfWay,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseFlows,
     EnsureReverseTunnel,
+    Flow,
     ProbeAddress,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
@@ -18,7 +22,7 @@ from sojourn.engines.authentication import verified as authentic
 from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
-from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place, Ways
+from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, TAKEN, HomeEntry, MnState, Place, Ways
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
@@ -35,8 +39,8 @@ REFRESH_AFTER = (4, 5)
 """Of the granted lifetime."""
 _PAUSE_MIN: Duration = 30 * SECOND
 _PAUSE_MAX: Duration = 10 * MINUTE
-_FINAL = frozenset({Status.DUPLICATE_ADDRESS_DETECTION_FAILED, Status.MIPV6_AUTH_FAIL})
-"""After these nothing is asked for any more (RFC 6275 11.7.1, RFC 4285 5.3): somebody has to change something."""
+_FINAL = frozenset({Status.MIPV6_AUTH_FAIL})
+"""After these nothing is asked for any more (RFC 4285 5.3): somebody has to change something."""
 _ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
 """After these one care-of address is registered (RFC 5648 5.8)."""
 _LOW = 0xFFFFFFFF
@@ -83,14 +87,17 @@ class MnRegistration(MnState):
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
         if entry.place in (Place.HOME, Place.RETURNING) and entry.interface == interface:
             return
+        entry.taken_at = ()
         came_from = entry.place
         entry.interface, entry.care_of = interface, None
         entry.arrived = entry.contested = False
         self._cancel_requests(entry)
         self._on_moved(entry)
         self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
-        if entry.agent is not None and (entry.bound(self._now) or came_from is Place.AWAY):
+        if entry.agent is not None and (entry.perhaps_bound(self._now) or came_from is Place.AWAY):
             self._return(entry)
+        elif entry.local:
+            self._arrive_home(entry)  # the kernel made it on this link
         else:
             entry.place = Place.HOME
             self._do(ProbeAddress(interface, entry.address))
@@ -99,8 +106,8 @@ class MnRegistration(MnState):
         """Tell the home agent, from the home address itself."""
         entry.place = Place.RETURNING
         self._unsteer(entry)
-        self._do(WithdrawReverseTunnel(entry.address))
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+        self._do(WithdrawReverseTunnel(entry.address))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
 
     def _on_probed(self, event: AddressProbed) -> None:
@@ -117,19 +124,44 @@ class MnRegistration(MnState):
             entry.contested = True
             self._return(entry)
         else:
-            self._stop(entry, "somebody has the home address")
+            self._be_taken(entry)
+
+    def _be_taken(self, entry: HomeEntry) -> None:
+        """Perhaps by a home agent that this node does not know of, with a binding of an earlier life: that ends."""
+        self._stop(entry, TAKEN)
+        self._after(_PAUSE_MAX, "again", entry.address)
 
     def _arrive_home(self, entry: HomeEntry) -> None:
         entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
+        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         self._do(WithdrawReverseTunnel(entry.address))
         for network in entry.home.networks:
             self._do(WithdrawUplink(network))
-        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         for address in defended(entry.address, LINK_LOCAL if entry.home.link_local else 0):
             self._do(AnnounceAddress(entry.interface, address))
         self._report("home", home=entry.address)
         self._on_home(entry)
         self._reconsider()
+
+    def _repair(self, entry: HomeEntry) -> None:
+        """What must hold where the node is, once more: the kernel refused something of it. Nothing gets out between."""
+        if entry.stopped:
+            self._do(EnsureHomeBlock(entry.address))
+        elif entry.place in (Place.AWAY, Place.NOWHERE):
+            if entry.bound(self._now) and entry.care_of is not None and entry.agent is not None:
+                self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            else:
+                self._do(EnsureHomeBlock(entry.address))
+            entry.shown = None
+            self._show_again(entry)
+            if entry.registered is not None and entry.agent is not None:
+                for network in entry.home.networks:
+                    self._do(EnsureUplink(network, entry.agent))
+        elif entry.place is Place.HOME and not entry.arrived:
+            self._do(ProbeAddress(entry.interface, entry.address))
+        else:
+            self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+            self._do(WithdrawReverseTunnel(entry.address))
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -177,6 +209,8 @@ class MnRegistration(MnState):
             self._show(entry, False)
         if outstanding.timeout < MAX_BINDACK_TIMEOUT:
             return
+        if purpose == LEAVE and entry.local and entry.place is Place.RETURNING and entry.perhaps_bound(self._now):
+            return  # while its anchor sends packets away, it is no address to be reached at
         if purpose == LEAVE:
             self._requests.cancel(key)
             self._left(entry, existed=False)
@@ -221,6 +255,7 @@ class MnRegistration(MnState):
             self._adjust_clock(entry, answer)
             self._repeat(entry, purpose)
         elif purpose == LEAVE:
+            entry.kept_until = 0
             self._left(entry, existed=answer.status < _REFUSED)
         elif answer.status < _REFUSED:
             self._on_registered(entry, answer, sent)
@@ -267,6 +302,7 @@ class MnRegistration(MnState):
         granted = min(answer.lifetime, entry.asked)
         new = entry.registered != entry.care_of
         entry.expires, entry.registered, entry.pause = sent + granted, entry.care_of, 0
+        entry.taken_at = ()
         advice = answer.first(BindingRefreshAdvice)
         interval = min(granted, advice.interval) if advice is not None and advice.interval else granted
         self._timers.start(("refresh", entry.address), sent + interval * REFRESH_AFTER[0] // REFRESH_AFTER[1])
@@ -301,19 +337,32 @@ class MnRegistration(MnState):
             self._register(entry)
 
     def _steer(self, entry: HomeEntry) -> None:
-        """Packets leave by the links that the home agent takes them from, as it sends those to us."""
-        if not self.configuration.flows or entry.agent is None:
+        """Packets leave by the links that the home agent takes them from, as it sends those to us: by any link that
+        was told to it, as soon as it is told.
+        """
+        if not self.configuration.several or entry.agent is None:
             return
         usable = {number: way for number, way in entry.acknowledged.items() if entry.ways.get(number) == way}
         flows = entry.flows.steered(self._wanted_flows(entry), usable)
-        if flows != entry.flows.done:
-            entry.flows.done = flows
-            self._do(EnsureReverseFlows(entry.address, entry.agent, flows))
+        self._follow(entry, tuple(self._ways_out(entry)), flows)
+
+    def _ways_out(self, entry: HomeEntry) -> Iterator[CareOfWay]:
+        for number, (interface, link) in enumerate(self.links.items(), 1):
+            care_of = entry.ways.get(number)
+            known = None if care_of is None else link.addresses.get(care_of)
+            if care_of is None or known is None:
+                continue
+            routers = [address for address, router in link.routers.items() if known.prefix in router.prefixes]
+            if routers:
+                yield CareOfWay(care_of, interface, routers[0])
+
+    def _follow(self, entry: HomeEntry, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
+        if (ways, flows) != entry.flows.done and entry.agent is not None:
+            entry.flows.done = ways, flows
+            self._do(EnsureReverseFlows(entry.address, entry.agent, ways, flows))
 
     def _unsteer(self, entry: HomeEntry) -> None:
-        if entry.flows.done and entry.agent is not None:
-            entry.flows.done = ()
-            self._do(EnsureReverseFlows(entry.address, entry.agent, ()))
+        self._follow(entry, (), ())
 
     def _block(self, entry: HomeEntry) -> None:
         """Nothing leaves."""
@@ -352,16 +401,35 @@ class MnRegistration(MnState):
 
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""
+        entry.kept_until = 0
         self._report("registration-refused", home=entry.address, status=answer.status, agent=entry.agent)
         if answer.status in _ONE_ONLY and entry.ways:
             entry.ways, entry.single = {}, True
             self._register(entry)
+        elif answer.status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED and not entry.local:
+            self._on_taken(entry)
         elif entry.address == self.nearest:
             self._drop_local(entry)
         elif answer.status in _FINAL:
             self._stop(entry, f"status {answer.status}")
         else:
             self._give_up(entry)
+
+    def _on_taken(self, entry: HomeEntry) -> None:
+        """Who has it may be another home agent of the link, with a binding of an earlier life of this node: that one
+        is asked. If all say so it is somebody else, and the address is not used any more (11.7.1).
+        """
+        if entry.agent is not None:
+            entry.taken_at = (*entry.taken_at, entry.agent)
+        entry.agents = tuple(agent for agent in entry.agents if agent not in entry.taken_at)
+        entry.expires, entry.registered = 0, None
+        if entry.agents:
+            self._next_agent(entry)
+        elif entry.local:
+            self._stop(entry, TAKEN)
+        else:
+            entry.agent = None
+            self._register(entry)
 
     def _give_up(self, entry: HomeEntry) -> None:
         """This home agent does not want: another one, or the same after a pause."""
@@ -387,7 +455,7 @@ class MnRegistration(MnState):
         entry.expires, entry.registered = 0, None
         self._timers.stop_all((kind, entry.address) for kind in ("refresh", "expiry"))
         if entry.place is Place.RETURNING and entry.contested and not existed:
-            self._stop(entry, "somebody has the home address")
+            self._be_taken(entry)
         elif entry.place is Place.RETURNING:
             self._arrive_home(entry)
         elif entry.local:
@@ -398,8 +466,13 @@ class MnRegistration(MnState):
             self._give_up(entry)
 
     def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
-        if kind in ("refresh", "again"):
+        if kind == "again" and entry.stopped == TAKEN:
+            entry.stopped = ""
+            self._reconsider()
+        elif kind in ("refresh", "again"):
             self._register(entry)
+        elif kind == "repair":
+            self._repair(entry)
         elif kind == "expiry":
             entry.expires, entry.registered = 0, None
             if entry.place is Place.AWAY:

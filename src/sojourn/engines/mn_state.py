@@ -33,6 +33,8 @@ _STAMPS = 8
 """Timestamps remembered of one request: an answer to any of its transmissions counts."""
 FIRST, AGAIN, LEAVE, DIRECT = "first", "home", "leave", "correspondent"
 """What a request is for: a home agent that has no binding, one that has, the end of a binding, a correspondent node."""
+TAKEN = "somebody has the home address"
+"""Why it is not used at home, until the node leaves, or asks again."""
 FOREVER: Instant = 1 << 62
 Ways = dict[int, Address]
 """Care-of addresses by binding identifier (BID), which is the number of the interface, in the order of preference."""
@@ -98,6 +100,8 @@ class HomeEntry:
     asked: Duration = 0
     expires: Instant = 0
     """Of the binding; 0: there is none."""
+    kept_until: Instant = 0
+    """Until then a home agent may have a binding, as an answer may have been lost."""
     valid_until: Instant = FOREVER
     """The home address itself, as far as prefix discovery told."""
     registered: Address | None = None
@@ -112,6 +116,8 @@ class HomeEntry:
     """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
+    taken_at: tuple[Address, ...] = ()
+    """Home agents that say that somebody has the home address; another one may have a binding of it."""
     contested: bool = False
     """Somebody on the home link has it: perhaps the home agent, which is asked to let go."""
     order_stamp: int = 0
@@ -153,6 +159,10 @@ class HomeEntry:
     def bound(self, now: Instant) -> bool:
         """Whether the home agent has a binding, as far as this node knows."""
         return self.expires > now
+
+    def perhaps_bound(self, now: Instant) -> bool:
+        """Whether it may have one."""
+        return self.kept_until > now
 
 
 class MnState(OutboxEngine):
@@ -222,6 +232,8 @@ class MnState(OutboxEngine):
         care_of = entry.address if at_home or entry.care_of is None else entry.care_of
         message = BindingUpdate(update.sequence, update.flags, update.lifetime)
         entry.sequence = update.sequence
+        if update.lifetime:
+            entry.kept_until = self._now + update.lifetime
         options: list[MobilityOption] = [AlternateCareOfAddress(care_of)]
         if update.lifetime and entry.ways:  # all at once, in the place of all before; the option above may not be there
             message.flags |= int(BindingUpdateFlags.B)  # flag O (RFC 5648 4.2, 5.3)
@@ -329,6 +341,10 @@ class MnState(OutboxEngine):
 
     def _shorten(self, entry: HomeEntry) -> None:
         """The home address ends earlier than was thought."""
+        raise NotImplementedError
+
+    def _stop(self, entry: HomeEntry, why: str) -> None:
+        """The home address is not used any more, until somebody says so."""
         raise NotImplementedError
 
     def _leave(self, entry: HomeEntry) -> None:

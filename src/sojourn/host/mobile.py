@@ -39,7 +39,7 @@ from sojourn.core.mobile_effects import (
 )
 from sojourn.dataplane.base import Dataplane
 from sojourn.dataplane.netlink import Netlink
-from sojourn.host import sessions, stale_routes
+from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
@@ -70,6 +70,7 @@ Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142), Binding Revocation (
 """
 _REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
 _EXPERIMENT = 11
+"""Mobility Headers of experiments (RFC 5096)."""
 _TICK = 5.0
 
 
@@ -102,6 +103,8 @@ class Senses:
     """No other role here answers for the others."""
     interfaces: tuple[str, ...] = ()
     """Links that are followed."""
+    moves: bool = False
+    """These links may be others whenever they come up."""
     anycast: tuple[tuple[Address, str], ...] = ()
     """Addresses that other machines on a link have too, with the link."""
     correspondents: bool = False
@@ -118,19 +121,20 @@ def of_mobile_node(
     """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
     handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
     heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    return Senses(heard, handled, only, tuple(interfaces), correspondents=optimises, router=router)
+    return Senses(heard, handled, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
 
 
 def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
     """`interface` is the home link, or empty."""
     heard = (ROUTER_ADVERTISEMENT, _REQUEST, _SOLICITATION)
     listened = tuple((address, interface) for address in anycast) if interface else ()
-    return Senses(heard, anycast=listened, router=True, source_rate=source_rate)
+    links = (interface,) if interface else ()
+    return Senses(heard, interfaces=links, anycast=listened, router=True, source_rate=source_rate)
 
 
-def of_correspondent(beside_mobile_node: bool) -> Senses:
+def of_correspondent(beside: Senses | None) -> Senses:
     """Everything that is not for the mobile node on this machine, if there is one."""
-    handled = frozenset(range(256)) - MN_TYPES if beside_mobile_node else None
+    handled = None if beside is None or beside.handled is None else frozenset(range(256)) - beside.handled
     return Senses((UNREACHABLE,), handled, only=False)
 
 
@@ -310,7 +314,7 @@ class MobileHost:
 
     def _told(self, event: Event) -> None:
         if isinstance(event, RouterProbed) and not event.reachable:
-            self._forget_routes(event.interface, event.router)
+            self._forget(event.interface, event.router)
         self.driver.dispatch([event])
 
     def _on_packets(self) -> None:
@@ -341,19 +345,23 @@ class MobileHost:
         self.addresses.refresh()
         if event.interface not in self._senses.interfaces:
             return
-        self._forget_routes(event.interface)
+        if self._senses.moves:
+            self._forget(event.interface)
         self._dispatch([event])
         if event.up:
             self._dispatch(self.addresses.again(event.interface))
         else:
             self.neighbours.router_heard(event.interface)
 
-    def _forget_routes(self, interface: str, router: Address | None = None) -> None:
+    def _forget(self, interface: str, router: Address | None = None) -> None:
+        """What the link, or a router of it, taught the kernel; other routers there are asked to say it again."""
         try:
-            stale_routes.forget(self._netlink, socket.if_nametoindex(interface), router)
+            stale_links.forget(self._netlink, socket.if_nametoindex(interface), router)
+            if router is not None:
+                self.neighbours.solicit_routers(interface)
         except OSError as error:
             if error.errno != errno.ENODEV:
-                self.driver.counters["routes-not-forgotten"] += 1
+                self.driver.counters["not-forgotten"] += 1
 
     def _on_tick(self) -> None:
         self._tick = self.loop.call_later(_TICK, self._on_tick)

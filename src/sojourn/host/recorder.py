@@ -27,7 +27,7 @@ import msgspec
 from sojourn.core.effects import AdvertisedPrefix, Effect
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, Sighting
-from sojourn.core.mobile_effects import Flow
+from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.host.pseudonyms import Plain, Pseudonyms
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import address, link_layer, link_layer_text, prefix, text
@@ -283,6 +283,13 @@ _CODECS: dict[str, _Codec] = {
     "tuple[AdvertisedPrefix, ...]": _Codec(
         lambda value, names: [[str(item.prefix), item.preferred, item.valid] for item in value],
         lambda value: tuple(AdvertisedPrefix(prefix(item[0]), item[1], item[2]) for item in value),
+    ),
+    "tuple[CareOfWay, ...]": _Codec(
+        lambda value, names: [
+            [_ADDRESS.pack(way.care_of_address, names), way.interface, _ADDRESS.pack(way.router, names)]
+            for way in value
+        ],
+        lambda value: tuple(CareOfWay(address(care_of), name, address(router)) for care_of, name, router in value),
     ),
     "tuple[Flow, ...]": _Codec(
         lambda value, names: [_flow(item, names) for item in value],

@@ -14,26 +14,31 @@ from sojourn.dataplane.nftables import (
     DROP,
     EQUAL,
     HOOK_INPUT,
+    META_PROTOCOL,
     NETWORK,
     NFPROTO_IPV6,
     Table,
     compare,
+    has_extension,
     load,
+    load_extension,
+    load_meta,
     matches,
     verdict,
 )
-from sojourn.host.mobile_packets import HOME_ADDRESS, HOME_ADDRESS_AT, ROUTING_TYPE_AT
+from sojourn.host.mobile_packets import HEADER, HOME_ADDRESS, HOME_ADDRESS_AT, ROUTING_TYPE_AT
 from sojourn.wire import MOBILITY_HEADER
 from sojourn.wire.ipv6 import DESTINATION_OPTIONS, ROUTING
 
 NAME = "sojourn-signalling"
 _RAW = -300
-_NEXT_HEADER_AT, _HEADER = 6, 40
-_OPTIONS = (load(NETWORK, _NEXT_HEADER_AT, 1), compare(EQUAL, bytes((DESTINATION_OPTIONS,))))
-_ROUTED = (load(NETWORK, _NEXT_HEADER_AT, 1), compare(EQUAL, bytes((ROUTING,))))
-_HOME_ADDRESS = (load(NETWORK, HOME_ADDRESS_AT, 1), compare(EQUAL, bytes((HOME_ADDRESS,))))
-_TYPE_2 = (load(NETWORK, ROUTING_TYPE_AT, 1), compare(EQUAL, b"\x02"))
-_MOBILITY = (load(NETWORK, _HEADER, 1), compare(EQUAL, bytes((MOBILITY_HEADER,))))
+_HOME_ADDRESS = (
+    has_extension(DESTINATION_OPTIONS),
+    load(NETWORK, HOME_ADDRESS_AT, 1),
+    compare(EQUAL, bytes((HOME_ADDRESS,))),
+)
+_TYPE_2 = (load_extension(ROUTING, ROUTING_TYPE_AT - HEADER, 1), compare(EQUAL, b"\x02"))
+_MOBILITY = (load_meta(META_PROTOCOL), compare(EQUAL, bytes((MOBILITY_HEADER,))))
 
 
 class SignallingFilter:
@@ -45,13 +50,13 @@ class SignallingFilter:
 
     def install(self) -> None:
         """The chain stands."""
-        mark = struct.pack("!HB", 1, self._mobile)
+        mark = struct.pack("!HB", 2, self._mobile)
         if self._table.fingerprint() == mark:
             return
         only = _MOBILITY if self._mobile else ()
         rules = [
-            ("input", matches(*_OPTIONS, *_HOME_ADDRESS, *only, verdict(DROP))),
-            ("input", matches(*_ROUTED, *_TYPE_2, *only, verdict(DROP))),
+            ("input", matches(*_HOME_ADDRESS, *only, verdict(DROP))),
+            ("input", matches(*_TYPE_2, *only, verdict(DROP))),
         ]
         self._table.write(mark, (), (), [("input", (HOOK_INPUT, _RAW))], rules)
 

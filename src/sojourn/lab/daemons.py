@@ -161,6 +161,8 @@ def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Table
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if len(topology.of_kind("cmd")) > 1:
+        table["more_cmds"] = [topology.address(other) for other in database[1:]]
     others = [other for other in topology.of_kind("access-router") if other != name]
     return "maar", table, {"peers": [_with_pool(topology, other) for other in others]}
 
