@@ -111,6 +111,7 @@ class Driver:
     `access` carries out the effects of the access link (`AccessLink.apply`), `wake_at` arms one timer that
     calls `wake` (None: disarm), `wall` reads the wall clock; without it the engine is never told that the
     clock was set. `probe` asks another router for an echo (`ProbePath`); without it, the answer is there at once.
+    `send_udp` sends what travels over UDP and IPv4 (RFC 5844 4); without it, that is lost.
     `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
     among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away.
     """
@@ -128,6 +129,7 @@ class Driver:
         record: Record | None = None,
         wall: Callable[[], WallClock] | None = None,
         probe: Callable[[Address, Address | None], None] | None = None,
+        send_udp: Callable[[SendMessage], None] | None = None,
         mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
         told: Callable[[Report], None] | None = None,
     ) -> None:
@@ -145,6 +147,7 @@ class Driver:
         self._record = record
         self._wall = wall
         self._probe = probe
+        self._send_udp = send_udp
         self._mobile = mobile or _refuse_mobile
         self._told = told
         self._epoch = wall() - clock() if wall else 0
@@ -403,6 +406,9 @@ class Driver:
 
     def _carry_out_one(self, effect: Effect) -> None:
         match effect:
+            case SendMessage(port=port) if port:
+                if self._send_udp is not None:
+                    self._send_udp(effect)
             case SendMessage(home_address=None, routed_to=None):
                 self._send(effect.message, effect.source, effect.destination)
             case SendMessage():
