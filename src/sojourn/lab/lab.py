@@ -14,7 +14,7 @@ from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.control.protocol import ANSWER_MAX
-from sojourn.lab.advertisers import Advertisers
+from sojourn.lab.advertisers import Advertisers, advertisers
 from sojourn.lab.air import Air
 from sojourn.lab.capture import open_tap
 from sojourn.lab.daemons import Daemon, control_directory
@@ -99,7 +99,7 @@ class Lab:
             self._start_capture()
             self._multicast = multicast_routers(self.topology, self.nodes)
             if self.topology.of_kind("ha"):
-                self._advertisers = Advertisers(self.topology, self.nodes)
+                self._advertisers = advertisers(self.topology, self.nodes)
             self._start_daemons()
             for name in self.topology.hosts:
                 first = self.topology.nodes[name].at
