@@ -87,8 +87,11 @@ class Installation:
         self.bridges = {name for name, link in found.items() if link.kind == "bridge"}
         return found
 
-    def prepare(self) -> None:
-        """The loop and the access interfaces are as they should be. Raises OSError when one does not exist."""
+    def prepare(self, *, tunnels: bool = True) -> None:
+        """The loop and the access interfaces are as they should be. Raises OSError when one does not exist.
+
+        Without `tunnels` these are somebody else's business.
+        """
         settings = self._settings
         found = self._look()
         for name in settings.access:
@@ -112,7 +115,8 @@ class Installation:
         # The source of every tunnelled packet is sought among this end's one address only, not among all there are.
         links.write_setting(f"conf/{near}/use_oif_addrs_only", 1)
         self._prepare_hold(near)
-        self.tunnels = prepared(self._netlink, settings, self.near)
+        if tunnels:
+            self.tunnels = prepared(self._netlink, settings, self.near)
         links.write_setting("conf/all/forwarding", 1)
         if settings.ipv4:
             links.write_setting("ip_forward", 1, IPV4)

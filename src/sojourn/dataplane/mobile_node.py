@@ -149,7 +149,7 @@ class MobileNodeDataplane(HostPlane):
     def start(self) -> None:
         """Rules stand, whatever stood before."""
         if self._forwards:
-            self._installation.prepare()
+            self._installation.prepare(tunnels=False)
             self._installation.change({f"conf/{name}/accept_ra": "2" for name in self._interfaces})
             if self._filter is not None:
                 self._filter.install()
