@@ -28,11 +28,12 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -84,11 +85,14 @@ WINDOW = 128
 """Updates that wait for their answer at a time."""
 
 
+Make: TypeAlias = Callable[[], Host | Awaitable[Host]]
+
+
 # --- processes ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def process(namespace: NetworkNamespace, make: Callable[[], Host], processor: int | None = None) -> Iterator[int]:
+def process(namespace: NetworkNamespace, make: Make, processor: int | None = None) -> Iterator[int]:
     """A process in `namespace` that runs what `make` makes, from when it is ready until the end of the block."""
     ready, told = os.pipe()
     child = os.fork()
@@ -115,8 +119,9 @@ def process(namespace: NetworkNamespace, make: Callable[[], Host], processor: in
         os.waitpid(child, 0)
 
 
-async def _serve(make: Callable[[], Host], told: int) -> None:
-    host = make()
+async def _serve(make: Make, told: int) -> None:
+    made = make()
+    host = made if isinstance(made, Host) else await made
     host.start()
     stop = asyncio.Event()
     host.loop.add_signal_handler(signal.SIGTERM, stop.set)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.lab import bulk, delegation, flow_mobility, localized, multipath, transient, userplane
+from sojourn.lab import bulk, delegation, flow_bindings, flow_mobility, localized, multipath, transient, userplane
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Play, perform
 from sojourn.lab.topology import load
@@ -25,6 +25,7 @@ PLAYS: dict[str, Play] = {
     "bulk": bulk.play,
     "delegation": delegation.play,
     "flowmobility": flow_mobility.play,
+    "flows": flow_bindings.play,
     "localized": localized.play,
     "multipath": multipath.play,
     "transient": transient.play,

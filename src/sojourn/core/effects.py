@@ -152,6 +152,23 @@ class WithdrawShortcut:
 
 
 @dataclass(slots=True)
+class EnsureRate:
+    """Packets to and from `prefix` are dropped that come faster than these rates (RFC 7222); 0: no limit."""
+
+    prefix: Prefix
+    downlink: int
+    """Bits a second."""
+    uplink: int
+
+
+@dataclass(slots=True)
+class WithdrawRate:
+    """`prefix` has no limit any more."""
+
+    prefix: Prefix
+
+
+@dataclass(slots=True)
 class EnsureCounter:
     """Packets from `prefix` are counted, and packets to it too big for the tunnel are answered (Packet Too Big)."""
 
@@ -434,6 +451,8 @@ ForwardingEffect: TypeAlias = (
     | WithdrawPrefix
     | EnsureUplink
     | WithdrawUplink
+    | EnsureRate
+    | WithdrawRate
     | EnsureSpread
     | WithdrawSpread
     | EnsureShortcut

@@ -141,6 +141,11 @@ def mag_configuration(section: Mag) -> MagConfiguration:
     )
 
 
+def _limits_rates(section: Mag) -> bool:
+    """Whether some node has an agreement on quality of service."""
+    return any(known.quality is not None for known in (section.everybody, *section.profiles))
+
+
 def _quality(known: MagEverybody) -> QualityRequest | None:
     return None if known.quality is None else QualityRequest(**known.quality.model_dump())
 
@@ -197,6 +202,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.access,
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
+                rates=section.counters and _limits_rates(section),
                 ipv4=section.ipv4,
                 neighbours=neighbours,
                 **_of_access(section),

@@ -12,7 +12,9 @@
       to a prefix in `far` or `routers`         mark if not TCP and too big
       to our pools                              clamp the TCP segment size
     forward, where only those are who may send
-      from an access interface                  count by source, by the inner one in a tunnel of ours
+      from an access interface                  drop what is over the rate of its source, or of the inner one;
+                                                count by source, by the inner one in a tunnel of ours
+      to an access interface                    drop what is over the rate of its destination
     output
       to an access interface                    drop ICMPv6 redirects
 
@@ -42,6 +44,7 @@ CHAINS: tuple[tuple[str, tuple[int, int] | None], ...] = (
     ("access", None),
     ("away", None),
     ("used", None),
+    ("limited", None),
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
     ("forward", (nft.HOOK_FORWARD, 0)),
     ("output", (nft.HOOK_OUTPUT, 0)),
@@ -64,6 +67,7 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     oversize: tuple[bytes, ...] = (protocol(_TCP, nft.NOT_EQUAL), nft.load_meta(nft.META_LENGTH), nft.network_order())
     oversize += (nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),)
     mark = change_mark(settings, settings.mark)
+    drop = nft.verdict(nft.DROP)
     to_us = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.compare(nft.EQUAL, settings.address))
     from_peer = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("peers"))
 
@@ -109,6 +113,14 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
         yield "prerouting", (*_within(_DESTINATION, pool, nft.EQUAL), *clamp)
 
     # What leaves through a tunnel is in it already. In a chain of its own: nft fails on a rule that has both.
+    if settings.rates:
+        down, up = nft.RATES
+        yield "limited", (*_member(settings.prefix_length, nft.TRANSPORT, _SOURCE, up), drop)
+        yield "used", (protocol(_IPV6), *own, nft.verdict(nft.JUMP, "limited"))
+        yield "used", (*_member(settings.prefix_length, nft.NETWORK, _SOURCE, up), drop)
+        for name in settings.access:
+            limited = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, down)
+            yield "forward", (interface(nft.META_OUTPUT, name), *limited, drop)
     yield "used", (protocol(_IPV6), *own, nft.verdict(nft.GOTO, "tunnelled"))
     yield "used", counted(nft.NETWORK, _SOURCE)
     for name in settings.access:

@@ -39,6 +39,7 @@ from sojourn.core.effects import (
     EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureRate,
     EnsureShortcut,
     EnsureSpread,
     EnsureTunnel,
@@ -51,13 +52,14 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawRate,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
-from sojourn.dataplane import filters, reconcile
+from sojourn.dataplane import filters, nftables, reconcile
 from sojourn.dataplane.installation import station
 from sojourn.dataplane.ipv4_filter import Ipv4Filter
 from sojourn.dataplane.links import forget_station
@@ -128,6 +130,8 @@ class LinuxDataplane(LinuxSlots):
         counted = set[bytes]()
         if self._filter is not None and self._filter.fingerprint() == filters.fingerprint(self._settings):
             counted = set(self._filter.counters())
+        if self._filter is not None and self._filter.fingerprint() is not None:
+            self._filter.unlimit()
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
         self._queues.take_stock()
@@ -241,6 +245,10 @@ class LinuxDataplane(LinuxSlots):
                 self._ensure(*self._shortcut(source, destination, remote))
             case WithdrawShortcut(source, destination):
                 self._withdraw(Route(self._settings.tables.uplinks, destination, source))
+            case EnsureRate(prefix, downlink, uplink):
+                self._limit(prefix, downlink, uplink)
+            case WithdrawRate(prefix):
+                self._limit(prefix, 0, 0)
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -388,8 +396,18 @@ class LinuxDataplane(LinuxSlots):
         else:
             table.drop(prefix.address[:8], ROUTERS)
 
+    def _limit(self, prefix: Prefix, downlink: int, uplink: int) -> None:
+        if self._filter is None or not self._settings.rates:
+            raise OSError(errno.EOPNOTSUPP, "this data plane was not set up to limit rates")
+        if prefix.length != self._settings.prefix_length or prefix.is_ipv4:
+            raise OSError(errno.EINVAL, f"{prefix} cannot have a rate, only /{self._settings.prefix_length}")
+        for name, bits in zip(nftables.RATES, (downlink, uplink), strict=True):
+            self._filter.limit(filters.key(prefix), name, (bits + 7) // 8)
+
     def _restore_filter(self, table: Nftables) -> None:
         """Somebody flushed the whole ruleset, ours with it, as a reload of nftables.service does."""
         self._install_filter(table)
         for prefix in self.state.counters:
             self._filter_away(prefix, True)
+        for prefix, rates in self.state.rates.items():
+            self._limit(prefix, *rates)

@@ -129,6 +129,8 @@ class LinuxSettings:
     """Nodes here reach each other directly, not by way of their anchors (EnableMAGLocalRouting, RFC 5213 9.2)."""
     drop_strays: bool = False
     """Packets out of a tunnel to nobody who is here are dropped in silence (RFC 5213 6.10.5). Needs `counters`."""
+    rates: bool = False
+    """Whether prefixes may have a rate (`EnsureRate`). Needs `counters`."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL

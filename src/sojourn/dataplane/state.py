@@ -22,6 +22,7 @@ from sojourn.core.effects import (
     EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureRate,
     EnsureShortcut,
     EnsureSpread,
     EnsureTunnel,
@@ -34,6 +35,7 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawRate,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
@@ -60,6 +62,8 @@ class ForwardingState:
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
     spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
     shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
+    rates: dict[Prefix, tuple[int, int]] = field(default_factory=dict)
+    """Bits a second to each prefix, and from it."""
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
     multicast_routes: dict[tuple[Address, Address | None], tuple[str, ...]] = field(default_factory=dict)
@@ -99,6 +103,10 @@ class ForwardingState:
                 self.shortcuts[source, destination] = remote
             case WithdrawShortcut(source, destination):
                 self.shortcuts.pop((source, destination), None)
+            case EnsureRate(prefix, downlink, uplink):
+                self.rates[prefix] = downlink, uplink
+            case WithdrawRate(prefix):
+                self.rates.pop(prefix, None)
             case EnsureCounter(prefix):
                 self.counters.add(prefix)
             case WithdrawCounter(prefix):
@@ -134,6 +142,8 @@ class ForwardingState:
             yield EnsureSpread(prefix, sources)
         for pair, remote in self.shortcuts.items():
             yield EnsureShortcut(*pair, remote)
+        for prefix, rates in self.rates.items():
+            yield EnsureRate(prefix, *rates)
         for prefix in sorted(self.counters):
             yield EnsureCounter(prefix)
         for (group, source), interfaces in self.multicast_routes.items():
@@ -144,6 +154,7 @@ class ForwardingState:
         """Effects that withdraw what is here and not in `asked`."""
         withdrawals: list[ForwardingEffect] = []
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawRate(prefix) for prefix in self.rates if prefix not in asked.rates]
         withdrawals += [WithdrawSpread(prefix) for prefix in self.spreads if prefix not in asked.spreads]
         withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]

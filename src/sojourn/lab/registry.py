@@ -52,6 +52,7 @@ _MODULES = (
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.extensions",
+    "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",
     "sojourn.lab.handover",
     "sojourn.lab.laptop",

@@ -122,8 +122,7 @@ class PostgresStore:
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.watch`."""
         for partition in self._partitions:
-            self._spawn(partition.listen(changed))
-            self._spawn(partition.sweep(changed))
+            self._spawn(partition.attend(changed))
 
     def close(self) -> None:
         """Connections end at once; what was not answered is not told any more."""
@@ -173,6 +172,9 @@ class _Partition:
         self._seen: dict[bytes, int] = {}
         self._connection: asyncpg.Connection | None = None
         self._listener: asyncpg.Connection | None = None
+        self._heard: Callable[[object, int, str, object], None] | None = None
+        self._turn = asyncio.Lock()
+        """A connection does one thing at a time."""
 
     async def prepare(self, patience: float) -> list[tuple[bytes, bytes]]:
         """Tables, and a record as a sign that there are any."""
@@ -287,28 +289,14 @@ class _Partition:
     async def find(self, mention: bytes) -> list[BindingChanged]:
         """Records with `mention` in them of keys that we do not know."""
         while True:
-            try:
-                connection = await self._connected()
-                rows = await connection.fetch(FIND, mention)
+            rows = await self._aside(FIND, mention)
+            if rows is not None:
                 return [_told(row) for row in rows if row["key"] not in self._seen and self._see(row)]
-            except _REFUSALS as error:
-                self._lost(error)
-                await asyncio.sleep(LONGEST_PAUSE)
+            await asyncio.sleep(LONGEST_PAUSE)
 
-    async def sweep(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
-        """Now and then, tell of what is over and nobody ended: whoever held it is gone."""
-        while True:
-            await asyncio.sleep(SWEEP * (0.75 + secrets.randbelow(1000) / 2000))
-            if self._connection is None:
-                continue
-            with suppress(*_REFUSALS):
-                rows = await self._connection.fetch(OVER, GRACE / MILLISECOND, timeout=TIMEOUT)
-                told = [_told(row) for row in rows if self._see(row)]
-                if told:
-                    changed(told)
-
-    async def listen(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
-        """Hear of keys that were ours and that another process changed."""
+    async def attend(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
+        """Hear of keys that were ours and that another process changed; now and then, look for what is over and
+        nobody ended, as whoever held it is gone."""
 
         def heard(_connection: object, _sender: int, _channel: str, payload: object) -> None:
             writer, _, keys = str(payload).partition(" ")
@@ -317,16 +305,31 @@ class _Partition:
                 if ours:
                     changed([BindingChanged(key, b"", 0) for key in ours])
 
+        self._heard = heard
         while True:
+            rows = await self._aside(OVER, GRACE / MILLISECOND)
+            told = [_told(row) for row in rows or () if self._see(row)]
+            if told:
+                changed(told)
+            await asyncio.sleep(
+                (SWEEP if rows is not None else LONGEST_PAUSE) * (0.75 + secrets.randbelow(1000) / 2000)
+            )
+
+    async def _aside(self, statement: str, *arguments: object) -> list[asyncpg.Record] | None:
+        """The answer of the connection beside the one that changes are made on; None: there is none now."""
+        async with self._turn:
             try:
-                self._listener = await self._connect()
-                ended = asyncio.Event()
-                self._listener.add_termination_listener(lambda _connection, ended=ended: ended.set())
-                await self._listener.add_listener(CHANNEL, heard)
-                await ended.wait()
+                if self._listener is None or self._listener.is_closed():
+                    self._listener = await self._connect()
+                    if self._heard is not None:
+                        await self._listener.add_listener(CHANNEL, self._heard)
+                rows: list[asyncpg.Record] = await self._listener.fetch(statement, *arguments)
+                return rows
             except _REFUSALS:
-                pass  # without it, what another process changed is found out when it is needed
-            await asyncio.sleep(LONGEST_PAUSE)
+                if self._listener is not None:
+                    self._listener.terminate()
+                    self._listener = None
+                return None
 
     async def _tell(self, connection: asyncpg.Connection, keys: Sequence[bytes]) -> None:
         for start in range(0, len(keys), _TOLD):
