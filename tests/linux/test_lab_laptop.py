@@ -1,4 +1,4 @@
-"""The scenario laptop, with real packets: what does not depend on the load of the machine holds; tshark reads all."""
+"""The scenario laptop, with real packets: what does not depend on the machine's load holds; tshark reads it all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sojourn.lab.scene import perform
 from sojourn.lab.topology import load
 from support.capture import complaints, dissect
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 TIMES = (", by the home agent", ", direct", ", direct way after")
 """Verdicts that are times of a machine with nothing else to do: `sojourn lab run laptop` judges them."""

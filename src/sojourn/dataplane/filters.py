@@ -9,6 +9,7 @@
       from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
       in IPv6 from a neighbour to us            mark as forwarded, if there are fast handovers
       IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
+      out of a tunnel over IPv4                 the same, if there are any
       to a prefix in `far` or `routers`         mark if not TCP and too big
       to our pools                              clamp the TCP segment size
     forward, where only those are who may send
@@ -44,6 +45,7 @@ CHAINS: tuple[tuple[str, tuple[int, int] | None], ...] = (
     ("access", None),
     ("away", None),
     ("used", None),
+    ("over-ipv4", None),
     ("limited", None),
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
     ("forward", (nft.HOOK_FORWARD, 0)),
@@ -104,6 +106,12 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     if settings.drop_strays:
         yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, *change_mark(settings, settings.stray_mark))
     yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
+    if settings.transport is not None:
+        yield "over-ipv4", counted(nft.NETWORK, _SOURCE)
+        out = interface(nft.META_INPUT, settings.transport_device)
+        if settings.drop_strays:
+            yield "prerouting", (out, *change_mark(settings, settings.stray_mark))
+        yield "prerouting", (out, nft.verdict(nft.JUMP, "over-ipv4"))
     far = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, nft.FAR)
     yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))
     if settings.delegated_length:

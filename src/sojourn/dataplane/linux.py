@@ -42,6 +42,7 @@ from sojourn.core.effects import (
     EnsureRate,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -56,6 +57,7 @@ from sojourn.core.effects import (
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
@@ -119,8 +121,9 @@ class LinuxDataplane(LinuxSlots):
         try:
             if table.fingerprint() != mark:
                 octets = filters.key_octets(self._settings.prefix_length)
-                rules, peers = filters.rules(self._settings), self._settings.peers
-                table.install(mark, filters.CHAINS, rules, peers, octets, self._settings.neighbours)
+                settings, rules = self._settings, filters.rules(self._settings)
+                neighbours, rates = settings.neighbours, settings.rates
+                table.install(mark, filters.CHAINS, rules, settings.peers, octets, neighbours, rates)
         except OSError as error:
             hint = "this kernel cannot count packets; set counters = false to go without"
             raise OSError(error.errno, f"{error.strerror}: {hint}") from error
@@ -202,7 +205,7 @@ class LinuxDataplane(LinuxSlots):
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
         self._queues.leave()
         self._netlink.close()
-        for part in (self._filter, self._ipv4, self._multicast):
+        for part in (self._filter, self._ipv4, self._multicast, self._installation.transport):
             if part is not None:
                 part.close()
 
@@ -223,6 +226,8 @@ class LinuxDataplane(LinuxSlots):
             case EnsurePaths(slot):
                 self._point_to_paths(effect)
                 self._queues.end(Lane(slot, False))
+            case EnsureTransport() | WithdrawTransport():
+                self._over_ipv4(effect)
             case EnsureQueue() | EnsureFlowToNode() | EnsureFlowToRouter():
                 self._queue(effect)
             case WithdrawQueue(slot):
@@ -361,6 +366,15 @@ class LinuxDataplane(LinuxSlots):
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
         return InterfaceAddress(self._installation.index(interface), link_local, 128)
+
+    def _over_ipv4(self, effect: EnsureTransport | WithdrawTransport) -> None:
+        transport = self._installation.transport
+        if transport is None or not transport.leads_to(effect.remote):
+            raise OSError(errno.EAFNOSUPPORT, f"{text(effect.remote)} is not a peer over IPv4")
+        if isinstance(effect, EnsureTransport):
+            transport.ensure(effect.remote, effect.address, effect.port)
+        else:
+            transport.withdraw(effect.remote)
 
     def _filter_away(self, prefix: Prefix, wanted: bool) -> None:
         if prefix.is_ipv4:

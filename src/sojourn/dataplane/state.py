@@ -25,6 +25,7 @@ from sojourn.core.effects import (
     EnsureRate,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -39,6 +40,7 @@ from sojourn.core.effects import (
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
@@ -55,6 +57,8 @@ Way: TypeAlias = OneWay | EnsurePaths
 class ForwardingState:
     """What should hold. Insertion order is kept, so that installing it again follows the order of the effects."""
 
+    transports: dict[Address, EnsureTransport] = field(default_factory=dict)
+    """Routers that are reached over IPv4."""
     slots: dict[int, Way] = field(default_factory=dict)
     forwarded: dict[int, Queued] = field(default_factory=dict)
     """Where what other routers forward to a slot goes, if not where everything goes."""
@@ -75,6 +79,10 @@ class ForwardingState:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
+            case EnsureTransport(remote):
+                self.transports[remote] = effect
+            case WithdrawTransport(remote):
+                self.transports.pop(remote, None)
             case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
                 if forwarded:
                     self.forwarded[slot] = effect
@@ -132,6 +140,7 @@ class ForwardingState:
         """Effects that make all of this hold, in an order that the kernel accepts."""
         for interface, link_local in sorted(self.logical_interfaces):
             yield EnsureLogicalInterface(interface, link_local)
+        yield from self.transports.values()
         yield from self.slots.values()
         yield from self.forwarded.values()
         for prefix, slot in self.prefixes.items():
@@ -161,6 +170,7 @@ class ForwardingState:
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
         withdrawals += [WithdrawQueue(slot) for slot in self.forwarded if slot not in asked.forwarded]
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
+        withdrawals += [WithdrawTransport(remote) for remote in self.transports if remote not in asked.transports]
         identities = sorted(self.logical_interfaces - asked.logical_interfaces)
         withdrawals += [WithdrawLogicalInterface(*identity) for identity in identities]
         withdrawals += [WithdrawMembership(group) for group in self.memberships if group not in asked.memberships]

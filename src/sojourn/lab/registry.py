@@ -55,6 +55,7 @@ _MODULES = (
     "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",
     "sojourn.lab.handover",
+    "sojourn.lab.ipv4_transport",
     "sojourn.lab.laptop",
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
