@@ -199,6 +199,12 @@ def test_10_4_1_the_home_agent_answers_on_the_home_link_for_a_node_that_is_away(
         agent.apply_mobile(EnsureProxyNeighbour("lan0", HOME))
         assert arrives(neighbour, mn, HOME, 3)
         assert arrives(mn, neighbour, NEIGHBOUR)
+        link = bed.ends["ha", "lan0"].index
+        for up in (False, True):
+            bed.netlink("ha").set_link(link, up=up)
+        bed.netlink("ha").add_address(link, HOME_AGENT, 64)  # the kernel forgets it, with all neighbours
+        bed.namespaces["ha"].call(agent.reassert)
+        assert arrives(neighbour, mn, HOME, 3)
         agent.apply_mobile(WithdrawProxyNeighbour("lan0", HOME))
     assert not [line for line in bed.state("ha") if "2001:db8:1::b0" in line and line.startswith("neighbour")]
 

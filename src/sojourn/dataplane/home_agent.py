@@ -118,7 +118,7 @@ class HomeAgentDataplane(LinuxDataplane):
             self._flows.reassert()
         for interface, address in sorted(self._proxied):
             self.apply_mobile(EnsureProxyNeighbour(interface, address))
-        for slot, pairs in self._taken.items():
+        for slot, pairs in list(self._taken.items()):
             for remote, _ in pairs:
                 self._ensure(self._out_of(remote))
             self._follow(slot)
