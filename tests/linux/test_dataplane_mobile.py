@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -40,6 +41,9 @@ from support.mobile_bed import (
 
 pytestmark = pytest.mark.lab
 
+BACKEND = "ip6tnl" if os.environ.get("SOJOURN_KERNEL") == "stock" else "seg6"
+"""ip6tnl does not count by peer."""
+
 
 @pytest.fixture
 def bed() -> Iterator[MobileBed]:
@@ -71,6 +75,12 @@ def test_11_3_1_everything_goes_through_the_tunnel_both_ways(
         (41, HOME_AGENT, CARE_OF),
     }
     assert {(packet[48:64], packet[64:80]) for packet in packets} == {(HOME, CORRESPONDENT), (CORRESPONDENT, HOME)}
+    counted = None if BACKEND == "ip6tnl" else 1
+    assert [(row["prefix"], row["care_of"], row["packets"]) for row in node.show()] == [
+        (str(Prefix(HOME, 128)), text(CARE_OF), counted)
+    ]
+    ends = [(row["uplink"], row["packets"]) for row in agent.show() if row["prefix"] is None]
+    assert ends == [(f"tunnel {text(CARE_OF)}", counted)]
 
 
 def test_new_connections_have_the_home_address_and_only_who_asks_for_it_the_care_of_address(
