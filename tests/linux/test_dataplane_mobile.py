@@ -12,6 +12,7 @@ import pytest
 
 from sojourn.core.effects import EnsurePrefix, EnsureTunnel, EnsureUplink, WithdrawPrefix, WithdrawSlot, WithdrawUplink
 from sojourn.core.mobile_effects import (
+    EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureProxyNeighbour,
@@ -91,6 +92,18 @@ def test_new_connections_have_the_home_address_and_only_who_asks_for_it_the_care
         for udp, source in ((mn, HOME), (here, CARE_OF)):
             udp.sendto(b"x", (text(CORRESPONDENT), cn.getsockname()[1]))
             assert cn.recvfrom(10)[1][0] == text(source)
+
+
+def test_new_connections_to_some_have_the_care_of_address_and_no_tunnel(
+    bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
+) -> None:
+    bed.register(node, agent)
+    for peers, source in (((Prefix.of(CORRESPONDENT, 64),), CARE_OF), ((Prefix.of(STRANGER, 64),), HOME), ((), HOME)):
+        node.apply_mobile(EnsureCareOfPeers(peers))
+        with bed.udp("cn", CORRESPONDENT) as cn, bed.udp("mn") as mn, bed.udp("mn", HOME) as home:
+            mn.sendto(b"x", (text(CORRESPONDENT), cn.getsockname()[1]))
+            assert cn.recvfrom(10)[1][0] == text(source)
+            assert arrives(home, cn, CORRESPONDENT)  # what has a source keeps it
 
 
 @pytest.mark.parametrize("how", ["not preferred", "blocked"])

@@ -33,6 +33,7 @@ from sojourn.core.effects import (
 from sojourn.core.engine import Row
 from sojourn.core.mobile_effects import (
     CareOfWay,
+    EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseFlows,
@@ -130,6 +131,7 @@ class MobileNodeDataplane(HostPlane):
         flow_lengths = {128, *(network.length for behind in self._behind.values() for network in behind)}
         flow_filter = FlowFilter(settings, flow_lengths, outwards=True)
         self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
+        self._care_of_peers: tuple[Prefix, ...] = ()
         self._links_out: dict[Address, tuple[Rule, Route]] = {}
         """The way of what is sent from each care-of address, where there are several."""
         self._kernel: KernelWays | None = None
@@ -188,6 +190,7 @@ class MobileNodeDataplane(HostPlane):
         self.start()
         for part in self._optimisers():
             part.reassert()
+        self._choose_care_of(self._care_of_peers)
         for home, known in self._homes.items():
             if known.interface is not None:
                 self.apply_mobile(EnsureHomeAddress(home, known.interface, known.preferred))
@@ -283,6 +286,8 @@ class MobileNodeDataplane(HostPlane):
         match effect:
             case EnsureHomeAddress(address, interface, preferred):
                 self._place(address, interface, preferred)
+            case EnsureCareOfPeers(peers):
+                self._choose_care_of(peers)
             case WithdrawHomeAddress(address):
                 self._displace(address)
             case EnsureReverseTunnel(home, care_of, agent):
@@ -340,6 +345,13 @@ class MobileNodeDataplane(HostPlane):
                 self._ensure(self._way(Route(table, ANY, preferred_source=home), known.tunnel))
                 return
         self._withdraw(Route(table, ANY))
+
+    def _choose_care_of(self, peers: tuple[Prefix, ...]) -> None:
+        """What has no source address yet and goes to these is none of the home address's: the kernel chooses."""
+        table = self._settings.tables.sources
+        self._ensure(*(Route(table, peer, kind=RTN_THROW) for peer in peers))
+        self._withdraw(*(Route(table, peer) for peer in self._care_of_peers if peer not in peers))
+        self._care_of_peers = peers
 
     # --- tunnels --------------------------------------------------------------------------------------------------
 
