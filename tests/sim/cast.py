@@ -6,13 +6,18 @@ engines exist, how events reach them (mostly by handing `Air` and `Network` what
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sim.air import Air, Node
 from sim.flows import Flows
 from sim.world import Machine, World
 from sojourn.wire.units import Duration
+
+Operation: TypeAlias = tuple[str, str, dict[str, str]]
+"""A machine, and a command for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class Cast(Protocol):
     patience: Patience
     temper: str
     """What kind of happenings the seed asks for: a key of `sim.script.TEMPERS`."""
+    besides: Mapping[str, int]
+    """What else happens in this episode, with its weight, as in `sim.script.TEMPERS`."""
 
     def start(self) -> None:
         """Everything is switched on."""
@@ -84,6 +91,14 @@ class Cast(Protocol):
 
     def moved(self, node: Node) -> None:
         """A node came to a place, or left one."""
+        ...
+
+    def operations(self, dice: random.Random) -> Operation:
+        """What an operator may do; asked only if `besides` has a weight for "command"."""
+        ...
+
+    def spelled(self, machine: Machine, verb: str, arguments: dict[str, str]) -> dict[str, str]:
+        """The arguments of a command that is given now, with what nobody knew when it was drawn."""
         ...
 
     def forgot(self, machine: Machine) -> None:

@@ -11,7 +11,7 @@ import random
 from collections import defaultdict
 
 from sim.air import Air, Node
-from sim.cast import Patience
+from sim.cast import Operation, Patience
 from sim.dmm_truth import DmmTruth
 from sim.domain import HOSTS, CmdEngine, DmmDomain, MaarEngine
 from sim.flows import Flow, Flows
@@ -24,7 +24,7 @@ from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.wire import BindingUpdate, MobileNodeIdentifier
 from sojourn.wire.addresses import LinkLayer, prefix
 from sojourn.wire.mobility import MobilityMessage
-from sojourn.wire.units import SECOND, Duration, Instant
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 _STAY = 2 * SECOND
 """After which a node is registered, if nothing is wrong."""
@@ -38,6 +38,8 @@ class Dmm:
     name = "dmm"
     share_of_tight = 0.1
     """How many seeds have limits that are soon reached."""
+    share_of_fast = 0.25
+    """How many have fast handovers."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Dmm:
             cmd_engine,
         )
         self._particulars(dice)
+        self.besides = self._fast_handovers(random.Random(f"{self.name} handovers {seed}"))
         self.world = self.domain.world
         self.shape = dice.choice(SHAPES)
         self.world.network.delays = self.shape(list(self.domain.members), dice)
@@ -67,7 +70,7 @@ class Dmm:
         self.places = tuple(machine.name for machine in self.domain.routers)
         self.centres = ("cmd",)
         self.air = self._make_air({host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]})
-        paths = Paths(self.world, self.air, self.domain.home)
+        paths = Paths(self.world, self.air, self.domain.home, self.places)
         self.flows = Flows(self.world, self.air, paths, self._excuse)
         self.truth = self._make_truth(paths)
         self.patience = Patience(
@@ -139,6 +142,23 @@ class Dmm:
             if changes:
                 self.domain.adjust(f"ar{number}", changes)
 
+    def _fast_handovers(self, dice: random.Random) -> dict[str, int]:
+        """RFC 5949 between MAARs, in some episodes: somebody says now and then where a node is going to go."""
+        if dice.random() >= self.share_of_fast:
+            return {}
+        changes = {"handovers": dice.choice((1, 8, 8)), "handover_wait": dice.choice((300, 1000)) * MILLISECOND}
+        for name in self.domain.maar_configurations:
+            self.domain.adjust(name, changes)
+        return {"expect": 6}
+
+    def operations(self, dice: random.Random) -> Operation:
+        """See `Cast`."""
+        raise NotImplementedError
+
+    def spelled(self, machine: Machine, verb: str, arguments: dict[str, str]) -> dict[str, str]:
+        """See `Cast`."""
+        return arguments
+
     def settings(self) -> str:
         """See `Cast`."""
         domain = self.domain
@@ -146,7 +166,7 @@ class Dmm:
             f"{domain.mode.value} mode, {len(self.places)} MAARs in a {self.shape.__name__}, "
             f"{len(self.air.nodes)} nodes, "
             f"lifetime {self.lifetime // SECOND} s, idle hold {self.idle_hold // SECOND} s, cap {self.cap}, "
-            f"{self.temper}{', tight limits' if self.tight else ''}"
+            f"{self.temper}{', tight limits' if self.tight else ''}{', fast handovers' if self.besides else ''}"
         )
 
     # --- what happens ---------------------------------------------------------------------------------------------

@@ -147,7 +147,8 @@ class DmmTruth:
         if not self._claims:
             return self.settled()
         loops = [str(loop) for _, loop in self._loops()]
-        return self.settled() + checkers.routes_equal_bindings(self._domain) + loops
+        faults = self.settled() + self._handed_over()
+        return faults + checkers.routes_equal_bindings(self._domain) + loops
 
     def _promises_kept(self) -> list[str]:
         """Every node has a prefix of its router, and can be reached on all that it is promised."""
@@ -192,6 +193,10 @@ class DmmTruth:
 
     # --- with nothing sent, and with nobody left ------------------------------------------------------------------
 
+    def _handed_over(self) -> list[str]:
+        """No handover is under way any more, and no packet waits."""
+        return [fault for machine in self._domain.routers for fault in ledgers.handed_over(machine)]
+
     def idle(self) -> list[str]:
         """What nobody uses is over: every node is left with the prefix of its place."""
         faults = self.quiet()
@@ -205,4 +210,4 @@ class DmmTruth:
 
     def empty(self) -> list[str]:
         """Nobody was ever here."""
-        return checkers.nothing_left(self._domain)
+        return checkers.nothing_left(self._domain) + self._handed_over()

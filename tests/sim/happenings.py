@@ -54,6 +54,15 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class Expect:
+    """Somebody tells the router where a node is that it is about to leave for another place."""
+
+    node: str
+    place: str
+    then: Duration = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """A node begins a session from the prefix that is preferred."""
 
@@ -159,10 +168,11 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Operate:
-    """An operator gives a command; "{prefix}" stands for one that the machine anchors."""
+    """An operator gives a command; "retire" is of a prefix that the machine anchors."""
 
     machine: str
     verb: str
+    arguments: tuple[tuple[str, str], ...] = ()
     then: Duration = 0
 
 
@@ -170,6 +180,7 @@ Happening: TypeAlias = (
     Roam
     | Leave
     | Show
+    | Expect
     | Late
     | Begin
     | End

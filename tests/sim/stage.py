@@ -18,6 +18,7 @@ from sim.happenings import (
     Die,
     Drift,
     End,
+    Expect,
     Happening,
     Late,
     Leave,
@@ -33,7 +34,7 @@ from sim.happenings import (
 from sim.weather import FINE, Weather
 from sim.world import Machine
 from sojourn.core.effects import AccessEffect
-from sojourn.core.events import Commanded, NodeSeen, Sighting
+from sojourn.core.events import Commanded, HandoverExpected, NodeSeen, Sighting
 from sojourn.wire.units import SECOND, Duration, Instant
 
 TICK = 1 * SECOND
@@ -130,7 +131,7 @@ class Stage:
 
     def _perform(self, happening: Happening) -> None:
         match happening:
-            case Roam() | Leave() | Show() | Begin() | End() | Late():
+            case Roam() | Leave() | Show() | Begin() | End() | Late() | Expect():
                 self._to_node(happening, self.air.nodes[happening.node])
             case Storm(loss, repeats, jitter):
                 self.weather.set(loss, repeats, jitter)
@@ -142,7 +143,7 @@ class Stage:
                 self._trouble()
                 self._to_machine(happening, self.world.machines[happening.machine])
 
-    def _to_node(self, happening: Roam | Leave | Show | Begin | End | Late, node: Node) -> None:
+    def _to_node(self, happening: Roam | Leave | Show | Begin | End | Late | Expect, node: Node) -> None:
         match happening:
             case Roam():
                 self._roam(happening, node)
@@ -154,6 +155,11 @@ class Stage:
                 self.flows.begin(node)
             case End():
                 self.flows.end(node)
+            case Expect(_, place):
+                if node.place is not None:
+                    target = self.world.machines[place].address
+                    node.expected = self.world.now
+                    self.world.machines[node.place].tell(HandoverExpected(node.link_layer, target))
             case Late(_, place, interface):
                 if node.place != place:
                     self._trouble()
@@ -194,8 +200,8 @@ class Stage:
                 machine.clock.step(by)
             case Drift(_, rate):
                 machine.run_clock_at(rate)
-            case Operate(_, verb):
-                self._operate(machine, verb)
+            case Operate(_, verb, arguments):
+                self._operate(machine, verb, self.cast.spelled(machine, verb, dict(arguments)))
             case _:
                 assert_never(happening)
 
@@ -253,12 +259,12 @@ class Stage:
             self._trouble()
             self._cut()
 
-    def _operate(self, machine: Machine, verb: str) -> None:
+    def _operate(self, machine: Machine, verb: str, arguments: dict[str, str]) -> None:
         if verb == "retire":
             counted = sorted(machine.plane.state.counters)
             machine.tell(Commanded(verb, {"prefix": str(counted[0]) if counted else "::/64"}))
         else:
-            machine.tell(Commanded(verb))
+            machine.tell(Commanded(verb, arguments))
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 
