@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from sim.world import Machine, World
-from sojourn.wire import BindingUpdate, MobileNodeIdentifier
+from sojourn.wire import BindingUpdate, MobileNodeIdentifier, MobileNodeLinkLayerIdentifier
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import SECOND, Instant
 
@@ -19,9 +19,14 @@ _SECOND = SECOND * 99 // 100
 class Examiner:
     """`examine` tells what is wrong with a machine; it is asked again only when something happened there."""
 
-    def __init__(self, world: World, examine: Callable[[Machine], Iterable[str]]) -> None:
-        self._world, self._examine = world, examine
-        self._updates: dict[tuple[str, bytes, str], deque[Instant]] = defaultdict(lambda: deque(maxlen=_UPDATE_RATE))
+    def __init__(
+        self, world: World, examine: Callable[[Machine], Iterable[str]], passing_on: Collection[str] = ()
+    ) -> None:
+        """`passing_on`: machines that only pass on what several others ask."""
+        self._world, self._examine, self._passing_on = world, examine, passing_on
+        self._updates: dict[tuple[str, bytes, bytes, str], deque[Instant]] = defaultdict(
+            lambda: deque(maxlen=_UPDATE_RATE)
+        )
         self._too_fast: list[str] = []
         self._examined: dict[str, tuple[object, int]] = {}
         world.network.on_sent.append(self._on_sent)
@@ -40,10 +45,12 @@ class Examiner:
 
     def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         option = message.first(MobileNodeIdentifier) if isinstance(message, BindingUpdate) else None
-        if option is None:
+        if option is None or sender in self._passing_on:
             return
+        interface = message.first(MobileNodeLinkLayerIdentifier)
         life = f"{sender} {self._world.machines[sender].lives}"  # nobody remembers what an earlier life sent
-        recent = self._updates[life, option.identifier, receiver]
+        link_layer = b"" if interface is None else interface.identifier
+        recent = self._updates[life, option.identifier, link_layer, receiver]
         now = self._world.now
         if len(recent) == _UPDATE_RATE and now - recent[0] < _SECOND:
             self._too_fast.append(f"{sender} sends {receiver} more than 3 updates a second about one node")

@@ -104,7 +104,7 @@ class Flows:
     def works(self, flow: Flow) -> bool:
         """Whether a packet gets both ways; one from the node counts on its way."""
         interfaces = self._air.interfaces(flow.node)
-        sent = any([self._paths.up(each, flow.prefix, sent=True) for each in interfaces])
+        sent = any(self._paths.up(each, flow.prefix, sent=True) for each in interfaces)
         try:
             return self._paths.down(flow.prefix, sent=True) in interfaces and sent
         except Loop:

@@ -39,10 +39,16 @@ _ENDS_IT = {
 """See `access`: nobody is forgotten."""
 
 
-def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, tuple[str, ...]]) -> Iterator[str]:
+def access(
+    engine: AccessState[Any],
+    machines: int,
+    ends_it: Mapping[Presence, tuple[str, ...]],
+    with_others: Container[bytes] = (),
+) -> Iterator[str]:
     """The tables that every router with access links has, in a domain of so many machines.
 
-    `ends_it`: of these timers one runs while a session is in that state, unless a request is on its way.
+    `ends_it`: of these timers one runs while a session is in that state, unless a request is on its way, or it is to be
+    registered `with_others`.
     """
     sessions, configuration = engine.sessions, engine.configuration
     if len(sessions) > configuration.nodes:
@@ -60,7 +66,8 @@ def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, t
             users.setdefault((session.interface, identity), set()).add(key)
         if len(session.anchored) > configuration.prefixes_per_node:
             yield f"{key.hex()}: {len(session.anchored)} prefixes"
-        if key not in engine.handovers and not any((kind, key) in engine._timers for kind in ends_it[session.presence]):
+        waits = key in engine.handovers or key in with_others
+        if not waits and not any((kind, key) in engine._timers for kind in ends_it[session.presence]):
             asked = engine._requests._outstanding
             whom = engine._asked_about(session)
             if not any((purpose, key, whom, None) in asked for purpose in ("register", "deregister")):
@@ -73,6 +80,8 @@ def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, t
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     for purpose, node, destination, _ in engine._requests._outstanding:
+        if purpose == "bulk":
+            continue
         if node not in sessions and purpose == "retire" and engine.leases is not None:
             continue  # what it gave back before it left
         if node not in sessions or destination != engine._asked_about(sessions[node]):

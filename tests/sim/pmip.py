@@ -235,7 +235,7 @@ class Pmip:
 
     def _excuse(self, flow: Flow, calm_since: Instant) -> str:
         """Why a flow that does not work need not work any more; empty: it has to."""
-        if self.tight:
+        if self.tight or not self.truth._claims:
             return "limits"
         if why := self._ended_by_extra(flow, calm_since):
             return why

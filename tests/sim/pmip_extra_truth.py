@@ -81,7 +81,7 @@ def _delegation(domain: PmipDomain, machine: object) -> Delegation:
 
 
 def _shortcuts(domain: PmipDomain) -> Iterator[str]:
-    """RFC 6705: mn1 and mn2 meet, if one LMA has both; a shortcut leads to where its node is, and others do not exist."""
+    """RFC 6705: mn1 and mn2 meet, if one LMA has both; every shortcut leads to where its node is."""
     for machine in domain.anchors:
         engine = domain.lma(machine)
         if extension(engine, LocalizedRouting) is None:

@@ -21,6 +21,7 @@ from sojourn.engines.lma_renumbering import Former, LmaRenumbering
 from sojourn.engines.lma_revocation import LmaRevocation
 from sojourn.engines.lma_transient import State, TransientBindings
 from sojourn.engines.mag import MobileAccessGateway
+from sojourn.engines.mag_bulk import BulkRegistrationAtMag
 from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_flow_mobility import FlowMobilityAtMag
 from sojourn.engines.mag_session import BindingUpdateListEntry, Presence
@@ -147,12 +148,21 @@ def extension(engine: Any, kind: type[X]) -> X | None:
 _SHARED = {"_role", "_report", "_do", "_address", "_kept"}
 _MOST = 256
 """Entries of any table of an extension in so small a domain."""
-_OF_PEERS = {"_watched", "_unable", "_authorized", "_unauthorized", "_option", "_vendors", "_unasked", "_silent"}
-_OF_THE_CONFIGURATION = {"_able", "_accepted", "_pools", "_static", "_reserved", "_routers", "_others", "_pairs"}
-_LASTING = (
-    _OF_PEERS | _OF_THE_CONFIGURATION | {"_down", "_assigned", "_networks", "_asked_for", "_answers", "_latest_answers"}
-)
-"""Tables of extensions that need not be empty when nobody is here."""
+_LASTING: dict[str, frozenset[str]] = {
+    "heartbeat": frozenset({"_watched"}),
+    "revocation": frozenset({"_unable", "_authorized", "_unauthorized"}),
+    "notification": frozenset({"_unable", "_unasked", "_answers", "_by_reason"}),
+    "redirect": frozenset({"_able", "_assigned", "_silent"}),
+    "controlled-timers": frozenset({"_option"}),
+    "access_network": frozenset({"_options", "_accepted"}),
+    "vendor_options": frozenset({"_options", "_vendors"}),
+    "transient": frozenset({"_told"}),
+    "bulk": frozenset({"_latest"}),
+    "localized": frozenset({"_of_node", "_pairs"}),
+    "delegation": frozenset({"_pools", "_static", "_reserved", "_routers"}),
+    "multipath": frozenset({"_others", "_down"}),
+}
+"""Tables of extensions about peers, nodes that are configured, or settings: not empty when nobody is here."""
 
 
 def sizes(one: object) -> dict[str, int]:
@@ -171,7 +181,8 @@ def tables(engine: Any) -> Iterator[str]:
 def tables_left(engine: Any) -> Iterator[str]:
     """With nobody here, nothing about nodes is left in extensions."""
     for one in engine.extensions:
-        left = {table: vars(one)[table] for table, size in sizes(one).items() if size and table not in _LASTING}
+        lasting = _LASTING.get(one.name, frozenset())
+        left = {table: vars(one)[table] for table, size in sizes(one).items() if size and table not in lasting}
         if left:
             yield f"{one.name} keeps {left}"
 
@@ -190,13 +201,23 @@ def disk_of_lma(machine: Machine, engine: LocalMobilityAnchor) -> Iterator[str]:
 
 def mag(engine: MobileAccessGateway, machines: int) -> Iterator[str]:
     """The tables of a MAG in a domain of so many machines."""
-    yield from access(engine, machines, _ENDS_IT)
+    yield from access(engine, machines, _ENDS_IT, _extended_together(engine))
     yield from tables(engine)
     if len(engine._hints) > machines:
         yield f"{len(engine._hints)} hints"
     for session in engine.sessions.values():
         if session.presence is Presence.SERVED and session.confirmed and ("expiry", session.node) not in engine._timers:
             yield f"{session.node.hex()}: its binding never ends"
+
+
+def _extended_together(engine: MobileAccessGateway) -> set[bytes]:
+    """Sessions that are extended with their group when that is due, or is being (RFC 6602)."""
+    bulk, together = extension(engine, BulkRegistrationAtMag), set()
+    for key, group in () if bulk is None else bulk._groups.items():
+        asked = any(purpose == "bulk" and whom == key[0] for purpose, _, whom, _ in engine._requests._outstanding)
+        if asked or (bulk is not None and (bulk.name, key) in engine._timers):
+            together |= group.members
+    return together
 
 
 def kernel_of_mag(machine: Machine, engine: MobileAccessGateway) -> Iterator[str]:

@@ -20,6 +20,10 @@ from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.wire.addresses import Prefix
+from sojourn.wire.units import MILLISECOND
+
+_WINDOW = 200 * MILLISECOND
+"""Less than TimestampValidityWindow (RFC 5213 9.1)."""
 
 
 class PmipTruth:
@@ -40,10 +44,18 @@ class PmipTruth:
         timestamps: bool,
     ) -> None:
         self._domain, self._air, self._paths, self._extras = domain, air, paths, extras
-        self._claims, self._timestamps = claims, timestamps
-        self._examiner = Examiner(domain.world, self._examine)
+        self._room, self._timestamps = claims, timestamps
+        self._examiner = Examiner(domain.world, self._examine, ("lma",) if "redirect" in extras else ())
         self._stamps: dict[str, tuple[LocalMobilityAnchor, int, list[tuple[BindingCacheEntry, int]]]] = {}
         """Of each LMA at the last look: its life, its clock, and its sessions with the time of their last update."""
+
+    @property
+    def _claims(self) -> bool:
+        """Whether nodes have a right to service. An LMA in between needs the same time as those that it assigns."""
+        if "redirect" not in self._extras:
+            return self._room
+        times = [machine.clock.wall(self._domain.world.now) for machine in self._domain.anchors]
+        return self._room and max(times) - min(times) < _WINDOW
 
     # --- at any moment --------------------------------------------------------------------------------------------
 
