@@ -72,6 +72,7 @@ class DmmDomain:
         )
         self.names = self.world.network.names
         self.members: dict[str, Machine] = self.world.machines
+        self._homes: dict[Prefix, Machine | None] = {}
         for name, where in [("cmd", CMD), *((f"ar{n}", router(n)) for n in self.numbers)]:
             self._member(name, where)
 
@@ -126,10 +127,13 @@ class DmmDomain:
 
     def home(self, network: Prefix) -> Machine | None:
         """The MAAR whose pool has that prefix."""
-        for number in self.numbers:
-            if pool(number).contains(network) or ipv4_pool(number).contains(network):
-                return self.members[f"ar{number}"]
-        return None
+        try:
+            return self._homes[network]
+        except KeyError:
+            owners = (n for n in self.numbers if pool(n).contains(network) or ipv4_pool(n).contains(network))
+            number = next(owners, 0)
+            self._homes[network] = home = self.members[f"ar{number}"] if number else None
+            return home
 
     def session(self, name: str, host: str) -> Session | None:
         """What `name` knows of `host`."""

@@ -50,6 +50,7 @@ class PmipDomain:
             f"mag{number}": replace(MagConfiguration(gateway(number), LMA, others), **settings) for number in numbers
         }
         self.members: dict[str, Machine] = self.world.machines
+        self._homes: dict[Prefix, Machine | None] = {}
         self.identities: dict[str, str] = {}
         """Interfaces that belong to the node of another one."""
 
@@ -123,13 +124,16 @@ class PmipDomain:
 
     def home(self, network: Prefix) -> Machine | None:
         """The LMA whose pool has that prefix."""
+        if network in self._homes:
+            return self._homes[network]
+        self._homes[network] = None
         for machine in self.anchors:
             configuration = self.lma_configurations[machine.name]
             delegated = () if configuration.delegation is None else configuration.delegation.pools
             ipv4 = () if configuration.ipv4_pool is None else (configuration.ipv4_pool,)
             if any(pool.contains(network) for pool in (*configuration.pools, *delegated, *ipv4)):
-                return machine
-        return None
+                self._homes[network] = machine
+        return self._homes[network]
 
     def entries(self, host: str) -> tuple[BindingCacheEntry, ...]:
         """The sessions of `host`, wherever; of a node with several interfaces, those of this one."""

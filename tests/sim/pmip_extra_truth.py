@@ -84,8 +84,9 @@ def _shortcuts(domain: PmipDomain) -> Iterator[str]:
     """RFC 6705: mn1 and mn2 meet, if one LMA has both; every shortcut leads to where its node is."""
     for machine in domain.anchors:
         engine = domain.lma(machine)
-        if extension(engine, LocalizedRouting) is None:
-            continue
+        routing = extension(engine, LocalizedRouting)
+        if routing is None or (node("mn1"), node("mn2")) not in routing._pairs:
+            continue  # an operator does not want it any more
         sessions = {entry.node: entry for entry in engine.cache if not entry.waiting}
         one, other = sessions.get(node("mn1")), sessions.get(node("mn2"))
         if one is None or other is None:

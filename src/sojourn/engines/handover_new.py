@@ -6,7 +6,7 @@ announced is asked for at the neighbours (the one that served it, where that is 
 
 from __future__ import annotations
 
-from sojourn.core.effects import EnsureFlowToNode, EnsureFlowToRouter, EnsureQueue, WithdrawQueue
+from sojourn.core.effects import EnsureDelivery, EnsureFlowToNode, EnsureFlowToRouter, EnsureQueue, WithdrawQueue
 from sojourn.core.events import NodeSeen
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import AWAY, DEPARTED, REFUSED, SERVED
@@ -248,6 +248,11 @@ class NewRouter(FastHandover[S]):
         if session.presence is AWAY:
             self._do(WithdrawQueue(session.slot))
             self._stays_away(session)
+        elif session.presence is DEPARTED and session.interface:
+            # It was here, perhaps just now and only until its packets could be forwarded: somebody may be to be told.
+            self._do(WithdrawQueue(session.slot))
+            self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+            self._detached(session)
         elif session.presence is not SERVED:
             self._remove(session)
 

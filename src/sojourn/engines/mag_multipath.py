@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.core.effects import EnsureSpread, WithdrawSpread
 from sojourn.core.engine import Row
+from sojourn.core.sequence import newer
 from sojourn.engines.access_session import SERVED
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.mag_session import BindingUpdateListEntry
@@ -167,6 +168,13 @@ class MultipathAtMag(MagExtension):
             update = self._role._requests.answered(key, answer.sequence, self.now)
             if update is not None:
                 self._on_answer(session, option.identifier, update, answer)
+                return True
+            outstanding = self._role._requests.get(key)
+            late = answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+            if late and outstanding is not None and newer(answer.sequence, outstanding.update.sequence):
+                self._register(
+                    session, option.identifier, outstanding.update.lifetime
+                )  # one by the first path was faster
                 return True
         return False
 
