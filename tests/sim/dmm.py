@@ -38,8 +38,8 @@ class Dmm:
     name = "dmm"
     share_of_tight = 0.1
     """How many seeds have limits that are soon reached."""
-    share_of_fast = 0.25
-    """How many have fast handovers."""
+    handed_over = False
+    """Whether there are fast handovers."""
 
     def __init__(
         self,
@@ -143,8 +143,8 @@ class Dmm:
                 self.domain.adjust(f"ar{number}", changes)
 
     def _fast_handovers(self, dice: random.Random) -> dict[str, int]:
-        """RFC 5949 between MAARs, in some episodes: somebody says now and then where a node is going to go."""
-        if dice.random() >= self.share_of_fast:
+        """RFC 5949 between MAARs: somebody says now and then where a node is going to go."""
+        if not self.handed_over:
             return {}
         changes = {"handovers": dice.choice((1, 8, 8)), "handover_wait": dice.choice((300, 1000)) * MILLISECOND}
         for name in self.domain.maar_configurations:
@@ -247,3 +247,10 @@ class Dmm:
             if len(others | late) >= self.cap:
                 return True
         return False
+
+
+class Fast(Dmm):
+    """The same domains, with fast handovers."""
+
+    name = "fast"
+    handed_over = True

@@ -59,7 +59,7 @@ class Pmip:
             mag_engine,
             lma_engine,
         )
-        self.extras = drawn(random.Random(f"pmip extras {seed}")) if extras is None else extras
+        self.extras = self._draw_extras(random.Random(f"pmip extras {seed}")) if extras is None else extras
         self._extend(random.Random(f"pmip adjusts {seed}"))
         self.world = self.domain.world
         self.shape = dice.choice(SHAPES)
@@ -101,6 +101,9 @@ class Pmip:
         """When an operator last gave a command, by its verb."""
 
     # --- what the seed chooses ------------------------------------------------------------------------------------
+
+    def _draw_extras(self, dice: random.Random) -> Mapping[str, Extra]:
+        return {}
 
     def _extend(self, dice: random.Random) -> None:
         """What the extras change."""
@@ -266,3 +269,12 @@ class Pmip:
         if troubled and not owned and not self.extras.keys().isdisjoint(("heartbeat", "controlled_timers", "redirect")):
             return "its gateway, or its anchor, could not be reached"
         return ""
+
+
+class Extended(Pmip):
+    """The same domains with extensions, fast handovers, other links or other nodes: one or two of these."""
+
+    name = "extended"
+
+    def _draw_extras(self, dice: random.Random) -> Mapping[str, Extra]:
+        return drawn(dice)

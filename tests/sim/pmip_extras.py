@@ -1,8 +1,8 @@
-"""What an episode of `pmip` may have besides RFC 5213: extensions, fast handovers, other links, other nodes.
+"""What an episode may have besides RFC 5213: extensions, fast handovers, other links, other nodes.
 
-An episode draws one or two of these, or none, so that what goes wrong has few causes. Each says what it changes in the
-configurations (`Extra.lma`, `Extra.mag`, or `adjust` where machines differ), and what an operator may do with it. What
-must be true of it is in `sim.pmip_extra_truth`.
+An episode of `extended` draws one or two of these, so that what goes wrong has few causes. Each says what it changes in
+the configurations (`Extra.lma`, `Extra.mag`, or `adjust` where machines differ), and what an operator may do with it.
+What must be true of it is in `sim.pmip_extra_truth`.
 """
 
 from __future__ import annotations
@@ -338,7 +338,7 @@ _NOT_TOGETHER = ({"handover", "transient"}, {"redirect", "multipath"}, {"heartbe
 
 def drawn(dice: random.Random) -> dict[str, Extra]:
     """What an episode has besides, by name."""
-    names: list[str] = dice.sample(list(EXTRAS), dice.choice((0, 0, 1, 1, 1, 2)))
+    names: list[str] = dice.sample(list(EXTRAS), dice.choice((1, 1, 2)))
     if any(pair <= set(names) for pair in _NOT_TOGETHER):
         names = names[:1]
     return {name: EXTRAS[name](dice) for name in names}

@@ -252,6 +252,7 @@ class NewRouter(FastHandover[S]):
             # It was here, perhaps just now and only until its packets could be forwarded: somebody may be to be told.
             self._do(WithdrawQueue(session.slot))
             self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+            self._keep(session)
             self._detached(session)
         elif session.presence is not SERVED:
             self._remove(session)
