@@ -154,6 +154,7 @@ _LASTING: dict[str, frozenset[str]] = {
     "notification": frozenset({"_unable", "_unasked", "_answers", "_by_reason"}),
     "redirect": frozenset({"_able", "_assigned", "_silent"}),
     "controlled-timers": frozenset({"_option"}),
+    "quality": frozenset({"_requests"}),
     "access_network": frozenset({"_options", "_accepted"}),
     "vendor_options": frozenset({"_options", "_vendors"}),
     "transient": frozenset({"_told"}),

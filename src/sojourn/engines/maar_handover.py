@@ -60,6 +60,7 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
     def _stays_away(self, session: Session) -> None:
         """Where it is, the CMD says; what others anchor for it is no business of ours."""
         self._reassert(session)
+        self._keep(session)
         self._after(0, "grace", session.node)
 
     def _where_it_was(self, session: Session) -> list[Address]:
