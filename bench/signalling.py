@@ -28,11 +28,12 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -51,7 +52,7 @@ from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY, PROXY_DMM
-from sojourn.host import frames
+from sojourn.host import frames, garbage
 from sojourn.host.loop import Host
 from sojourn.lab.namespaces import NetworkNamespace, die_with_parent, setns
 from sojourn.lab.rtnetlink import End, RouteNetlink
@@ -84,11 +85,14 @@ WINDOW = 128
 """Updates that wait for their answer at a time."""
 
 
+Make: TypeAlias = Callable[[], Host | Awaitable[Host]]
+
+
 # --- processes ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def process(namespace: NetworkNamespace, make: Callable[[], Host], processor: int | None = None) -> Iterator[int]:
+def process(namespace: NetworkNamespace, make: Make, processor: int | None = None) -> Iterator[int]:
     """A process in `namespace` that runs what `make` makes, from when it is ready until the end of the block."""
     ready, told = os.pipe()
     child = os.fork()
@@ -115,11 +119,13 @@ def process(namespace: NetworkNamespace, make: Callable[[], Host], processor: in
         os.waitpid(child, 0)
 
 
-async def _serve(make: Callable[[], Host], told: int) -> None:
-    host = make()
+async def _serve(make: Make, told: int) -> None:
+    made = make()
+    host = made if isinstance(made, Host) else await made
     host.start()
     stop = asyncio.Event()
     host.loop.add_signal_handler(signal.SIGTERM, stop.set)
+    garbage.search_less()  # as the daemon does
     os.write(told, b"!")
     await stop.wait()
     if os.environ.get("SOJOURN_BENCH_COUNTERS"):

@@ -19,7 +19,11 @@ from sojourn.daemon.configuration import (
     maar_configuration,
     parse,
 )
-from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag
+from sojourn.daemon.model import LAYOUT, File
+from sojourn.daemon.model_cmd import Cmd
+from sojourn.daemon.model_lma import Lma
+from sojourn.daemon.model_maar import Maar
+from sojourn.daemon.model_mag import Mag
 from sojourn.daemon.model_parts import Multicast, Retransmission
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (
@@ -108,8 +112,8 @@ def test_absent_keys_are_the_engines_own_defaults() -> None:
     assert asked == CmdConfiguration(asked.address, asked.maars)
 
 
-_NOT_FOR_PEOPLE = {"repeats"}
-"""A network always loses something."""
+_NOT_FOR_PEOPLE = {"repeats", "shared"}
+"""A network always loses something; who names databases shares them."""
 
 
 @pytest.mark.parametrize(
@@ -352,7 +356,7 @@ def test_two_roles_need_two_addresses_and_one_mode() -> None:
 
 def test_a_file_without_a_role() -> None:
     assert problems('control = "/x"') == [
-        "x.toml: has none of the tables [maar], [cmd], [mag] and [lma]; name at least one role"
+        "x.toml: has none of the tables [maar], [cmd], [mag], [lma], [mn], [ha], [cn]; name at least one role"
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sojourn.daemon.configuration import linux_settings, mag_configuration, neighbours_of, parse
-from sojourn.daemon.model import Mag
+from sojourn.daemon.model_mag import Mag
 from sojourn.engines.configuration import Neighbour
 from sojourn.files.toml import ConfigurationError
 from sojourn.wire.addresses import address, link_layer

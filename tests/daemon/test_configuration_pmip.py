@@ -13,7 +13,8 @@ from sojourn.daemon.configuration import (
     mag_configuration,
     parse,
 )
-from sojourn.daemon.model import Lma, Mag
+from sojourn.daemon.model_lma import Lma
+from sojourn.daemon.model_mag import Mag
 from sojourn.daemon.roles import tolerated
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.engines.configuration import (

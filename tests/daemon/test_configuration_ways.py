@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from sojourn.daemon.configuration import linux_settings, lma_configuration, mag_configuration, parse
-from sojourn.daemon.model import Lma, Mag
+from sojourn.daemon.model_lma import Lma
+from sojourn.daemon.model_mag import Mag
 from sojourn.engines.way_settings import (
     BulkRegistrationOfLma,
     BulkRegistrationOfMag,

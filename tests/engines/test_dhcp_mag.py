@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core.events import DhcpReceived
+from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.core.events import DhcpReceived, Sighting
 from sojourn.engines.configuration import Dhcpv6
-from sojourn.wire.addresses import address, eui64_link_local
+from sojourn.engines.way_settings import DelegationOfLma, DelegationOfMag
+from sojourn.wire import BindingUpdate
+from sojourn.wire.addresses import Prefix, address, eui64_link_local, prefix
 from sojourn.wire.dhcpv6 import (
     ClientIdentifier,
     Dhcpv6Message,
@@ -15,15 +18,17 @@ from sojourn.wire.dhcpv6 import (
     IaAddress,
     IaNa,
     IaPd,
+    IaPrefix,
     MessageType,
     RapidCommit,
     StatusCode,
     decode_dhcpv6,
 )
 from sojourn.wire.dhcpv6 import Status as DhcpStatus
+from sojourn.wire.extensions.rfc7148 import DelegatedMobileNetworkPrefix
 from sojourn.wire.units import SECOND
 from support.dhcp import ALL_SERVERS, SERVER, address_in, duid
-from support.pmip import ProxyDomain
+from support.pmip import ProxyDomain, gateway
 from support.table import HOSTS
 
 M = MessageType
@@ -35,7 +40,7 @@ def domain(**settings: object) -> ProxyDomain:
 
 
 def say(made: ProxyDomain, name: str, kind: MessageType, *options: Dhcpv6Option) -> None:
-    server = (SERVER,) if kind in (M.REQUEST, M.RENEW) else ()
+    server = (SERVER,) if kind in (M.REQUEST, M.RENEW, M.RELEASE) else ()
     message = Dhcpv6Message(kind, b"abc", (ClientIdentifier(duid("mn1")), *server, *options))
     source = eui64_link_local(HOSTS["mn1"])
     made.event(name, DhcpReceived("acc0", HOSTS["mn1"], source, ALL_SERVERS, message.encode()))
@@ -94,6 +99,138 @@ def test_no_prefix_is_delegated() -> None:
     assert association is not None
     (status,) = [option for option in association.options if isinstance(option, DhcpStatus)]
     assert status.code == StatusCode.NO_PREFIX_AVAIL
+
+
+# --- IA_PD (RFC 7148 5.1.3.1) -----------------------------------------------------------------------------------------
+
+POOL = prefix("2001:db8:f101::/48")
+NETWORK, NEXT = POOL.subnet(0, 56), POOL.subnet(1, 56)
+WISH = IaPd(9, 0, 0)
+
+
+def delegating(mag: DelegationOfMag | None = None, lma: DelegationOfLma | None = None) -> ProxyDomain:
+    """Everybody may ask, and mn1 has attached without asking."""
+    pools = DelegationOfLma((POOL,))
+    made = domain(lma={"delegation": lma or pools}, delegation=mag or DelegationOfMag(everybody=True))
+    made.attach("mn1", "mag1")
+    made.run(SECOND)
+    return made
+
+
+def given(answer: Dhcpv6Message) -> list[tuple[Prefix, bool]]:
+    """The prefixes of its IA_PD, and whether they live."""
+    association = answer.first(IaPd)
+    assert association is not None
+    return [(one.prefix, one.valid > 0) for one in association.options if isinstance(one, IaPrefix)]
+
+
+def asked(made: ProxyDomain) -> list[list[Prefix | None]]:
+    """The delegated prefixes in each registration."""
+    return [[one.prefix for one in m.all(DelegatedMobileNetworkPrefix)] for _, _, m in made.sent(BindingUpdate)]
+
+
+def granted(made: ProxyDomain) -> object:
+    return made.lma.show("bindings", made.now)[0]["delegated"]
+
+
+def test_a_host_that_is_a_router_gets_what_the_lma_delegates() -> None:
+    made = delegating()
+    made.clear()
+    assert given(ask(made, "mag1", M.SOLICIT, WISH)) == [(NETWORK, True)]
+    assert asked(made) == [[prefix("::/0")]]
+    assert given(ask(made, "mag1", M.REQUEST, WISH)) == [(NETWORK, True)]
+    assert given(ask(made, "mag1", M.RENEW, IaPd(9, 0, 0, (IaPrefix.of(NETWORK, 0, 0),)))) == [(NETWORK, True)]
+    assert asked(made) == [[prefix("::/0")]], "asked once"
+    assert made.plane("mag1").way(NETWORK) == EnsureDelivery(1, "acc0", HOSTS["mn1"])
+
+
+def test_a_router_that_the_profile_names_is_told_what_it_has() -> None:
+    made = delegating(DelegationOfMag(((HOSTS["mn1"], ()),)))
+    made.clear()
+    assert given(ask(made, "mag1", M.SOLICIT, WISH, RapidCommit())) == [(NETWORK, True)]
+    assert asked(made) == []
+
+
+def test_a_router_keeps_its_network_at_a_gateway_that_hears_of_it_by_dhcp() -> None:
+    """RFC 7148 5.1.3.1: "not aware of the DMNPs ... will provide the right prefixes back ... based on ... the content
+    of the associated Binding Cache entry". Until then packets for it go to the node."""
+    made = delegating()
+    ask(made, "mag1", M.SOLICIT, WISH, RapidCommit())
+    made.detach("mn1", "mag1")
+    made.attach("mn1", "mag2")
+    made.run(SECOND)
+    assert made.plane("lma").way(NETWORK) == EnsureTunnel(1, gateway(2))
+    renewal = IaPd(9, 0, 0, (IaPrefix.of(NETWORK, 0, 0),))
+    assert given(ask(made, "mag2", M.RENEW, renewal)) == [(NETWORK, True)]
+    assert made.plane("mag2").way(NETWORK) == EnsureDelivery(1, "acc0", HOSTS["mn1"])
+
+
+def test_a_network_that_no_gateway_asks_for_is_led_nowhere_and_kept() -> None:
+    made = delegating()
+    ask(made, "mag1", M.SOLICIT, WISH, RapidCommit())
+    made.detach("mn1", "mag1")
+    made.attach("mn1", "mag2")
+    made.run(20 * SECOND)
+    assert made.plane("lma").way(NETWORK) is None
+    assert granted(made) == [str(NETWORK)]
+    assert given(ask(made, "mag2", M.SOLICIT, WISH)) == [(NETWORK, True)]
+    assert made.plane("lma").way(NETWORK) == EnsureTunnel(1, gateway(2))
+
+
+def test_what_a_router_releases_goes_back_to_the_lma() -> None:
+    made = delegating()
+    ask(made, "mag1", M.SOLICIT, WISH, RapidCommit())
+    ask(made, "mag1", M.RELEASE, IaPd(9, 0, 0, (IaPrefix.of(NETWORK, 0, 0),)))
+    assert granted(made) == []
+    assert made.plane("mag1").way(NETWORK) is None
+    assert given(ask(made, "mag1", M.SOLICIT, WISH)) == [(NEXT, True)], "the first one rests"
+
+
+def test_what_a_router_does_not_renew_ends_with_its_lease() -> None:
+    made = delegating()
+    made.on_probe = lambda name, probe: made.attach("mn1", name, Sighting.NEIGHBOUR)
+    ask(made, "mag1", M.SOLICIT, WISH, RapidCommit())
+    lease = made.mag("mag1").configuration.preferred_lifetime
+    made.run(lease - 5 * SECOND)
+    assert granted(made) == [str(NETWORK)]
+    made.run(10 * SECOND)
+    assert granted(made) == []
+    assert made.reported("mag1", "delegation-over") == 1
+
+
+def test_a_router_that_is_refused_is_told_so_and_asked_for_again_after_a_minute_only() -> None:
+    made = delegating(lma=DelegationOfLma((), dynamic=False))
+    made.on_probe = lambda name, probe: made.attach("mn1", name, Sighting.NEIGHBOUR)
+    for _ in range(3):
+        answer = ask(made, "mag1", M.SOLICIT, WISH)
+        association = answer.first(IaPd)
+        assert association is not None
+        assert [one.code for one in association.options if isinstance(one, DhcpStatus)] == [StatusCode.NO_PREFIX_AVAIL]
+    assert made.reported("mag1", "delegation-refused") == 1
+    made.run(60 * SECOND)
+    ask(made, "mag1", M.SOLICIT, WISH)
+    assert made.reported("mag1", "delegation-refused") == 2
+
+
+def test_who_may_not_have_a_prefix_is_not_asked_for() -> None:
+    made = delegating(DelegationOfMag())
+    made.clear()
+    assert given(ask(made, "mag1", M.SOLICIT, WISH)) == []
+    assert asked(made) == []
+
+
+def test_a_router_waits_for_an_lma_that_is_silent_but_not_for_ever() -> None:
+    made = delegating()
+    made.crash("lma")
+    say(made, "mag1", M.SOLICIT, WISH)
+    made.run(SECOND)
+    assert made.members["mag1"].dhcp == []
+    made.run(2 * SECOND)
+    (answer,) = made.members["mag1"].dhcp
+    assert given(decode_dhcpv6(answer.payload)) == []
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
 
 
 def test_stateless_tells_name_servers_and_gives_no_address() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -24,14 +25,47 @@ from sojourn.core.events import (
     SessionsCounted,
     TrafficCounted,
 )
-from sojourn.core.mobile_effects import EnsureCareOfRoute, EnsureReverseTunnel
-from sojourn.wire import MESSAGES, BindingError, BindingUpdate, DecodeError, NonceIndices, decode, encode
+from sojourn.core.mobile_effects import EnsureCareOfRoute, EnsureFlows, EnsureReverseTunnel
+from sojourn.engines.ha import HomeAgent
+from sojourn.engines.ha_entry import BindingState
+from sojourn.engines.ha_flows import FLOWS_MAX
+from sojourn.engines.ha_multiple import WAYS_MAX
+from sojourn.engines.mip6_configuration import HomeNode
+from sojourn.wire import (
+    MESSAGES,
+    BindingError,
+    BindingUpdate,
+    DecodeError,
+    MobilityOption,
+    NonceIndices,
+    decode,
+    encode,
+)
 from sojourn.wire.addresses import Address, Prefix, address
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6089 import BidReference, FlowIdentification, FlowPadN, FlowSummary
+from sojourn.wire.extensions.rfc6089 import TrafficSelector as SelectorOption
 from sojourn.wire.icmpv6 import decode_icmpv6
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.mip6 import Roaming
-from support.mip6_messages import CN, COA, COA2, HA, HOA, HOA2, STRANGER, A, H, ask, home_agent
+from support.mip6_messages import (
+    ASSOCIATION,
+    CN,
+    COA,
+    COA2,
+    HA,
+    HOA,
+    HOA2,
+    STRANGER,
+    A,
+    H,
+    ask,
+    deliver,
+    home_agent,
+    update,
+)
 
+OTHER = replace(ASSOCIATION, spi=1001, identifier=b"\1bob@example.net")
 VICTIM = address("2001:db8:dead::1")
 WHO = [CN, COA, COA2, HA, HOA, HOA2, STRANGER, VICTIM, bytes(16), address("ff02::1"), address("fe80::1")]
 _TYPES = [*sorted(MESSAGES), 16, 77, 255]
@@ -101,7 +135,10 @@ class Malice:
                 RouterProbed("wlan0", VICTIM, False),
                 SessionsCounted({self._who(): dice.randrange(3)}),
                 TrafficCounted({Prefix(self._who(), 128): dice.randrange(9)}),
-                Commanded(dice.choice(["switch", "prefix", "x"]), {"to": dice.choice(["", "::", "y"])}),
+                Commanded(
+                    dice.choice(["switch", "prefix", "avoid", "x"]),
+                    {"interface": dice.choice(["lte0", "z"]), "to": dice.choice(["", "::", "y"])},
+                ),
             ]
         )
 
@@ -130,6 +167,53 @@ def test_a_storm_of_messages(seed: int) -> None:
     cache = net.engines["cn"].show("bindings", net.now)
     assert {row["home"] for row in cache} <= {"2001:db8:4000::5"}
     assert net.bound() == COA
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_node_with_a_key_and_whatever_options(seed: int) -> None:
+    """Care-of addresses and flow bindings at random (RFC 5648, 6089): never more than it may, and none that leads
+    to where it is not registered."""
+    dice, bench = random.Random(seed), home_agent(HomeNode(HOA, ASSOCIATION), HomeNode(HOA2, OTHER))
+    ask(bench, 1, VICTIM, home=HOA2, association=OTHER)
+    engine = bench.engine
+    assert isinstance(engine, HomeAgent)
+    for sequence in range(1, 250):
+        bench.forget()
+        options = tuple(_option(dice) for _ in range(dice.randrange(8)))
+        flags = A | H | dice.choice([0, 0x40])
+        message = update(bench, sequence, flags=flags, lifetime=dice.choice([0, 60, 60, 60]) * SECOND, options=options)
+        if deliver(bench, decode(encode(message))) is None:
+            continue
+        entry = engine.cache.get(HOA)
+        assert engine.cache[HOA2].care_of == VICTIM
+        assert all(effect.slot != engine.cache[HOA2].slot for effect in bench.asked(EnsureFlows))
+        if entry is not None and entry.state is BindingState.ACTIVE:
+            ways = {way.care_of for way in entry.ways.values()}
+            assert len(entry.ways) <= WAYS_MAX
+            assert len(entry.flows) <= FLOWS_MAX
+            assert {flow.care_of_address for flow in entry.steered} <= ways
+            assert entry.care_of in (ways or {COA})
+
+
+def _option(dice: random.Random) -> MobilityOption:
+    """Numbers are few, so that they meet."""
+    few = dice.randrange(5)
+    care_of = dice.choice([b"", COA, COA2, STRANGER, HA, address("ff02::1"), b"\x0a\0\0\1"])
+    parts = [
+        BidReference(tuple(dice.choices(range(5), k=dice.randrange(1, 3)))),
+        SelectorOption(
+            dice.randrange(4), octets=dice.choice([bytes(4), bytes(3) + b"\1", dice.randbytes(12), b"\0\0\4\0\6"])
+        ),
+        SelectorOption(2, octets=b"\0\0\2\0" + bytes(1)),
+        FlowPadN(bytes(3)),
+    ]
+    return dice.choice(
+        [
+            BindingIdentifier(few, home=dice.random() < 0.05, priority=dice.randrange(4), care_of=care_of),
+            FlowIdentification(few, dice.randrange(4), sub_options=tuple(dice.sample(parts, dice.randrange(4)))),
+            FlowSummary(tuple(dice.choices(range(6), k=dice.randrange(1, 4)))),
+        ]
+    )
 
 
 def effect_is_true(effect: EnsureTunnel | EnsureCareOfRoute) -> bool:

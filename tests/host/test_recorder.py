@@ -12,6 +12,7 @@ import pytest
 from sojourn.core.effects import (
     Advertise,
     AdvertisedPrefix,
+    CheckBinding,
     CountQueue,
     CountTraffic,
     DeleteBinding,
@@ -31,6 +32,7 @@ from sojourn.core.effects import (
     EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
+    FindBindings,
     ForgetStation,
     ProbeNode,
     ProbePath,
@@ -53,6 +55,8 @@ from sojourn.core.effects import (
 from sojourn.core.events import (
     AddressChanged,
     AddressProbed,
+    BindingChanged,
+    BindingsFound,
     ClockStepped,
     Commanded,
     CorrespondentSeen,
@@ -66,6 +70,7 @@ from sojourn.core.events import (
     Icmpv6Received,
     LinkChanged,
     MessageReceived,
+    NameResolved,
     NodeDetached,
     NodeSeen,
     PathProbed,
@@ -77,16 +82,21 @@ from sojourn.core.events import (
 )
 from sojourn.core.mobile_effects import (
     AnnounceAddress,
+    CareOfWay,
     CountSessions,
     EnsureCareOfRoute,
+    EnsureFlows,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureProxyNeighbour,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     EnsureTunnelEnd,
+    Flow,
     ProbeAddress,
     ProbeRouter,
+    ResolveName,
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
@@ -108,6 +118,7 @@ from sojourn.wire import (
     encode,
 )
 from sojourn.wire.addresses import ALL_NODES, address, eui64_link_local, link_layer_text, text
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.icmpv6 import RouterSolicitation
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
@@ -126,6 +137,7 @@ UPDATE = BindingUpdate(
     ),
 )
 GROUP = address("ff0e::1234")
+FLOW = Flow(Ipv6TrafficSelector(source=(PEER, None), destination=(OURS, OURS), source_port=(80, 81)), PEER)
 EVENTS: list[Event] = [
     MessageReceived(UPDATE, PEER, OURS),
     NodeSeen("acc0", MAC, Sighting.STATION),
@@ -142,6 +154,8 @@ EVENTS: list[Event] = [
     HandoverExpected(MAC, PEER),
     QueueCounted(1, 2, 3, 4),
     PathProbed(PEER),
+    BindingChanged(MAC, b"record", 3 * SECOND),
+    BindingsFound(PEER),
     MessageReceived(UPDATE, PEER, OURS, eui64_link_local(MAC), PEER, encode(UPDATE)),
     Icmpv6Received(RouterSolicitation(), PEER, OURS, "eth0", PEER, OURS),
     IcmpErrorReceived(4, 1, PEER, 135),
@@ -151,6 +165,7 @@ EVENTS: list[Event] = [
     CorrespondentSeen(OURS, PEER),
     HomeAddressRefused(PEER, PEER, OURS),
     SessionsCounted({OURS: 3}),
+    NameResolved("ha.example.net", (OURS, PEER)),
 ]
 EFFECTS: list[Effect] = [
     SendMessage(UPDATE, OURS, PEER),
@@ -191,6 +206,8 @@ EFFECTS: list[Effect] = [
     QueryListeners("acc0", MAC, None, SECOND, 2, 125 * SECOND),
     QueryListeners("acc0", None, GROUP, SECOND, 2, 125 * SECOND),
     StoreBinding(b"ann@example.net", b"about ann@example.net"),
+    CheckBinding(MAC),
+    FindBindings(PEER),
     DeleteBinding(b"ann@example.net"),
     Report("attached", {"node": "ann@example.net", "at": link_layer_text(MAC), "prefixes": 2}),
     SendMessage(UPDATE, OURS, PEER, PEER, OURS),
@@ -199,6 +216,9 @@ EFFECTS: list[Effect] = [
     EnsureProxyNeighbour("eth0", PEER),
     WithdrawProxyNeighbour("eth0", PEER),
     EnsureTunnelEnd(1, PEER),
+    EnsureFlows(1, (FLOW,)),
+    ResolveName("ha.example.net"),
+    EnsureReverseFlows(OURS, PEER, (CareOfWay(PEER, "lte0", OURS),), (FLOW, Flow(Ipv6TrafficSelector(), PEER))),
     WithdrawTunnelEnd(1, PEER),
     EnsureCareOfRoute(PEER, OURS),
     WithdrawCareOfRoute(PEER),

@@ -188,7 +188,11 @@ def test_maars_register_with_an_lma_where_there_is_no_database() -> None:
             'pool of "mag1"',
         ),
         (changed('"server"', '{ kind = "server", pool = "2001:db8::/48" }'), "nodes.server.pool", "LMAs only"),
-        (changed('"server"', '{ kind = "server", settings = { mtu = 1400 } }'), "nodes.server.settings", "LMAs only"),
+        (
+            changed('"server"', '{ kind = "server", settings = { mtu = 1400 } }'),
+            "nodes.server.settings",
+            "nodes with a daemon only",
+        ),
         (SMALL + '[[roam]]\nhost = "nobody"\nto = "ar1"\nafter = 1\n', "roam.0.host", "expected a host (mn)"),
         (SMALL + '[[roam]]\nhost = "mn"\nto = "core"\nafter = 1\n', "roam.0.to", "expected an access router"),
         (changed("ar1", "AR_1"), "nodes.AR_1", "lower-case"),

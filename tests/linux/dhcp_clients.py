@@ -6,11 +6,12 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from domain_of_daemons import Machine, until
 
+from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.stock_hosts import DHCLIENT_SCRIPT
 
 _USABLE = "ip -6 address show scope link -tentative dev "
@@ -24,10 +25,19 @@ def needed(program: str) -> str:
     return path
 
 
+class Host(Protocol):
+    """Where a client runs."""
+
+    @property
+    def namespace(self) -> NetworkNamespace: ...
+
+    def run(self, command: str) -> str: ...
+
+
 class Dhclient:
     """isc-dhcp-client, in the foreground, with a script of ours that sets what it is told."""
 
-    def __init__(self, machine: Machine, directory: Path, *options: str, interface: str = "wlan0") -> None:
+    def __init__(self, machine: Host, directory: Path, *options: str, interface: str = "wlan0") -> None:
         self.machine = machine
         self.directory = directory / f"dhclient-{len(list(directory.glob('dhclient-*')))}"
         self.directory.mkdir()
@@ -80,9 +90,12 @@ class Dhclient:
 class Dhcpcd:
     """dhcpcd, in the foreground, without its scripts and files of this machine."""
 
-    def __init__(self, machine: Machine, directory: Path, *options: str, interface: str = "wlan0") -> None:
+    def __init__(
+        self, machine: Host, directory: Path, *options: str, interface: str = "wlan0", settings: str = ""
+    ) -> None:
         configuration = directory / "dhcpcd.conf"
-        configuration.write_text("option interface_mtu\nnoipv4ll\nnohook resolv.conf, timesyncd\nscript /bin/true\n")
+        common = "option interface_mtu\nnoipv4ll\nnohook resolv.conf, timesyncd\nscript /bin/true\n"
+        configuration.write_text(common + settings)
         self.words = directory / "dhcpcd.log"
         self._directory = directory
         command = [needed("dhcpcd"), "-d", "-B", "-f", str(configuration), "-j", str(self.words), *options, interface]

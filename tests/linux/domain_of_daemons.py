@@ -19,7 +19,7 @@ from sojourn.control.client import ControlClient, ControlError
 from sojourn.dataplane import nftables
 from sojourn.lab.namespaces import NetworkNamespace
 
-PATIENCE = 15.0
+PATIENCE = 45.0
 """Seconds until what should become true counts as not becoming true."""
 HOST = "02:00:00:00:00:01"
 
@@ -129,6 +129,30 @@ class Daemon:
         return code
 
 
+def echoes(namespace: NetworkNamespace, source: str, server: str, count: int = 1) -> int:
+    """How many of `count` echo requests from an address in `namespace` are answered by `server`."""
+    with namespace.entered():
+        raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    answered = 0
+    with raw:
+        raw.settimeout(1)
+        raw.bind((source, 0))
+        for number in range(count):
+            raw.sendto(struct.pack("!BBHHH", 128, 0, 0, 0x5052, number), (server, 0))
+            answered += _answered(raw, number)
+    return answered
+
+
+def _answered(raw: socket.socket, number: int) -> bool:
+    while True:
+        try:
+            octets = raw.recv(2048)
+        except TimeoutError:
+            return False
+        if octets[:1] == b"\x81" and octets[4:8] == struct.pack("!HH", 0x5052, number):
+            return True
+
+
 class Domain:
     """core, cmd, ar1, ar2, the air between them, and a host."""
 
@@ -208,26 +232,7 @@ class Domain:
         self, source: str, count: int = 3, machine: Machine | None = None, server: str = "2001:db8:5e::1"
     ) -> int:
         """How many of `count` echo requests from `source`, an address of the host or of `machine`, the core answers."""
-        with (machine or self.host).namespace.entered():
-            raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-        answered = 0
-        with raw:
-            raw.settimeout(1)
-            raw.bind((source, 0))
-            for number in range(count):
-                raw.sendto(struct.pack("!BBHHH", 128, 0, 0, 0x5052, number), (server, 0))
-                answered += self._answered(raw, number)
-        return answered
-
-    @staticmethod
-    def _answered(raw: socket.socket, number: int) -> bool:
-        while True:
-            try:
-                octets = raw.recv(2048)
-            except TimeoutError:
-                return False
-            if octets[:1] == b"\x81" and octets[4:8] == struct.pack("!HH", 0x5052, number):
-                return True
+        return echoes((machine or self.host).namespace, source, server, count)
 
     def address(self, prefix: str) -> str:
         """The host's usable address in `prefix`, once it has one."""

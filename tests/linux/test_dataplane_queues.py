@@ -18,6 +18,7 @@ from sojourn.core.effects import (
     EnsureFlowToRouter,
     EnsurePrefix,
     EnsureQueue,
+    EnsureShortcut,
     EnsureTunnel,
     EnsureUplink,
     ForwardingEffect,
@@ -27,7 +28,7 @@ from sojourn.core.effects import (
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.lab.kernel_state import KernelState
 from sojourn.wire.addresses import prefix, text
-from support.dataplane_bed import AR1, AR2, HOME, HOST, SERVER, Bed, Stream, arrives, captured
+from support.dataplane_bed import AR1, AR2, HOME, HOST, HOST_B, OTHER, SERVER, Bed, Stream, arrives, captured
 
 pytestmark = [pytest.mark.lab, pytest.mark.nf_tables]
 
@@ -174,16 +175,24 @@ def test_nft_can_read_the_packet_filter(bed: Bed) -> None:
     assert f"elements = {{ {text(AR2)} }}" in listing.stdout
 
 
+HOME_IPV4 = prefix("10.1.0.9/32")
+
+
+def ipv4_packet(words: bytes) -> bytes:
+    """To the host's IPv4 home address."""
+    addresses = b"\xc0\0\2\1", b"\x0a\1\0\x09"
+    packet = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(words), 0, 0, 64, 253, 0, *addresses)
+    total = sum(struct.unpack("!10H", packet))
+    checksum = ~(total + (total >> 16)) & 0xFFFF
+    return packet[:10] + checksum.to_bytes(2, "big") + packet[12:] + words
+
+
 def test_packets_of_ipv4_wait_too(bed: Bed) -> None:
     """And go to the node, or through the tunnel, when they are let go: they are routed once more behind the queue."""
     plane = fast(bed, "ar1", ipv4=True)
-    home, mac = prefix("10.1.0.9/32"), bed.mac("a", "ar1")
+    mac, packet = bed.mac("a", "ar1"), ipv4_packet(b"wait")
     plane.apply(EnsureDelivery(1, "acc0", mac))
-    plane.apply(EnsurePrefix(home, 1))
-    packet = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 24, 0, 0, 64, 253, 0, b"\xc0\0\2\1", b"\x0a\1\0\x09")
-    total = sum(struct.unpack("!10H", packet))
-    checksum = ~(total + (total >> 16)) & 0xFFFF
-    packet = packet[:10] + checksum.to_bytes(2, "big") + packet[12:] + b"wait"
+    plane.apply(EnsurePrefix(HOME_IPV4, 1))
     with bed.wire("core", "ar1") as core, bed.wire("a", "ar1") as host:
         to_router = ("ar1", 0x0800, 0, 0, bed.ends["ar1", "core"].link_layer)
         plane.apply(EnsureQueue(1, False))
@@ -196,6 +205,51 @@ def test_packets_of_ipv4_wait_too(bed: Bed) -> None:
         plane.apply(EnsureFlowToRouter(1, False, AR2))
         tunnelled = [one for one in captured(core) if one[:1] == b"\x60" and one[6:7] == b"\4"]
         assert [(one[24:40], one[-4:]) for one in tunnelled] == [(AR2, b"wait")]
+
+
+def test_forwarded_packets_of_ipv4_wait_apart_from_others(bed: Bed) -> None:
+    """What the neighbour forwards goes to the node before what came straight, though that waited longer."""
+    plane = fast(bed, "ar2", ipv4=True)
+    mac = bed.mac("a", "ar2")
+    plane.apply(EnsureQueue(1, False))
+    plane.apply(EnsureQueue(1, True))
+    plane.apply(EnsurePrefix(HOME_IPV4, 1))
+    forwarded = ipv4_packet(b"forwarded")
+    outer = struct.pack("!IHBB16s16s", 0x60000000, len(forwarded), 4, 64, AR1, AR2)
+    with bed.wire("core", "ar2") as core, bed.wire("a", "ar2") as host:
+        link_layer = bed.ends["ar2", "core"].link_layer
+
+        def heard() -> list[bytes]:
+            return [one[20:] for one in captured(host) if one[:1] == b"\x45"]
+
+        core.sendto(ipv4_packet(b"straight"), ("ar2", 0x0800, 0, 0, link_layer))
+        core.sendto(outer + forwarded, ("ar2", 0x86DD, 0, 0, link_layer))
+        assert heard() == []
+        plane.apply(EnsureFlowToNode(1, True, "acc0", mac))
+        assert heard() == [b"forwarded"]
+        plane.apply(EnsureFlowToNode(1, False, "acc0", mac))
+        assert heard() == [b"straight"]
+
+
+def test_a_shortcut_to_a_node_in_a_handover_leads_into_its_queue_and_out_again(bed: Bed) -> None:
+    """RFC 6705 beside RFC 5949: two nodes of one router, and one of them has only just come."""
+    plane = fast(bed, "ar1")
+    macs = {name: bed.mac(name, "ar1") for name in ("a", "b")}
+    bed.serve_home(plane)
+    plane.apply(EnsureDelivery(2, "acc0", macs["b"]))
+    plane.apply(EnsurePrefix(OTHER, 2))
+    plane.apply(EnsureUplink(OTHER, AR2))
+    bed.leave_through("b", "ar1")
+    plane.apply(EnsureQueue(1, False))
+    plane.apply(EnsureShortcut(OTHER, HOME, None))
+    with bed.udp("b", HOST_B) as other, bed.udp("a", HOST, 7) as host:
+        other.sendto(b"waits", (text(HOST), 7))
+        assert came(host) == []
+        plane.apply(EnsureFlowToNode(1, False, "acc0", macs["a"]))
+        assert came(host) == [b"waits"]
+        plane.apply(EnsureDelivery(1, "acc0", macs["a"]))
+        other.sendto(b"straight", (text(HOST), 7))
+        assert came(host) == [b"straight"]
 
 
 def test_a_queue_has_an_end(bed: Bed) -> None:

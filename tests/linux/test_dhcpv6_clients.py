@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dhcp_clients import Dhclient, Dhcpcd, addresses
-from domain_of_daemons import Domain, Machine, domain, until
+from domain_of_daemons import Domain, Machine, domain, echoes, until
+
+from sojourn.lab.lab import Lab
+from sojourn.lab.topology import Setting, load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
@@ -103,6 +108,55 @@ def test_a_network_behind_a_host_keeps_its_prefix_over_a_roam(network: Domain, b
         assert network.answers(address, machine=behind) == 3
     finally:
         client.stop()
+
+
+class Bus:
+    """The host of a lab, as the clients know one."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.namespace = lab.nodes["bus"].namespace
+
+    def run(self, command: str) -> str:
+        with self.namespace.entered():
+            return subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("client", ["dhclient", "dhcpcd"])
+def test_a_router_gets_by_dhcpv6_what_its_lma_delegates_and_keeps_it_at_the_next_gateway(
+    client: str, tmp_path: Path
+) -> None:
+    """RFC 7148 5.1.3.1: IA_PD at a MAG; the one that the router goes to hears of it with the next renewal."""
+    settings: dict[str, Setting] = {
+        "dhcpv6": "stateful",
+        "preferred_lifetime": "8s",
+        "delegation": {"everybody": True},
+    }
+    topology = load("delegation").model_copy(update={"mag": settings})
+    server = topology.address("server")
+    with Lab(topology, tmp_path) as lab:
+        bus = Bus(lab)
+
+        def delegated(gateway: str) -> str:
+            with lab.client(gateway) as control:
+                found = [one for row in control.show("sessions", plain=True) for one in row["delegated"]]
+            return found[0] if found else ""
+
+        with contextlib.ExitStack() as stack:
+            until("a default route", lambda: "default" in bus.run("ip -6 route"))
+            if client == "dhclient":
+                asking = Dhclient(bus, tmp_path, "-6", "-P")
+                stack.callback(asking.stop)
+                assert "pd=2001:db8:f101:" in asking.wait("pd=2001:db8:f101:")
+            else:
+                stack.enter_context(Dhcpcd(bus, tmp_path, "-6", settings="ia_pd 1\n"))
+            network = until("a network at mag1", lambda: delegated("mag1"))
+            assert network == "2001:db8:f101::/56"
+            source = network.replace("/56", "42")
+            bus.run(f"ip address add {source}/128 dev lo nodad")
+            until("the network is reached at mag1", lambda: echoes(bus.namespace, source, server))
+            lab.air.roam("bus", "mag2")
+            assert until("a network at mag2", lambda: delegated("mag2")) == network
+            until("the network is reached at mag2", lambda: echoes(bus.namespace, source, server))
 
 
 def test_a_host_that_makes_its_own_address_asks_for_name_servers(network: Domain, tmp_path: Path) -> None:

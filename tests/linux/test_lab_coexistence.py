@@ -16,6 +16,7 @@ from sojourn.lab.lab import Lab
 from sojourn.lab.live import SilentView
 from sojourn.lab.stock_hosts import StockHost, missing
 from sojourn.lab.topology import load, parse
+from support.capture import malformed
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -32,9 +33,14 @@ def becomes(question: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def visits(tmp_path_factory: pytest.TempPathFactory) -> list[Visit]:
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("coexistence")
+
+
+@pytest.fixture(scope="module")
+def visits(output: Path) -> list[Visit]:
     assert missing() == [], "run contrib/install-tools"
-    return play(load("coexistence"), tmp_path_factory.mktemp("coexistence"), SilentView(), SHORT)
+    return play(load("coexistence"), output, SilentView(), SHORT)
 
 
 @pytest.mark.parametrize("stop", NETWORKS)
@@ -59,6 +65,10 @@ def test_the_report_passes(visits: list[Visit], tmp_path: Path) -> None:
     assert report.failures == []
     report.write(tmp_path)
     assert (tmp_path / "report.html").exists()
+
+
+def test_tshark_reads_all_that_was_captured(visits: list[Visit], output: Path) -> None:
+    assert malformed(output) == []
 
 
 GATEWAY = """

@@ -5,16 +5,32 @@ What is lost, overtaken or repeated is told by sequence numbers; an ordinary han
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
+from importlib import resources
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
 
-from sojourn.lab.handover import GAP, ORDINARY, PREDICTIVE, RATE, REACTIVE, UNNOTICED, Change, make_report, run_domain
+from sojourn.lab.handover import (
+    GAP,
+    ORDINARY,
+    PREDICTIVE,
+    RATE,
+    REACTIVE,
+    UNNOTICED,
+    Change,
+    Stream,
+    make_report,
+    own_address,
+    passenger,
+    run_domain,
+)
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
-from sojourn.lab.topology import Topology, load
+from sojourn.lab.topology import Topology, load, parse
 from sojourn.lab.traffic import Traffic
 from sojourn.wire.addresses import link_layer_text
 from sojourn.wire.units import SECOND
@@ -22,6 +38,7 @@ from support.capture import complaints, dissect
 
 pytestmark = [pytest.mark.lab, pytest.mark.nf_tables, pytest.mark.timeout(180)]
 
+ROUTER = "fe80::200:5eff:fe00:5213"
 NAMES = {"mag": ("MAG", "pmipv6"), "maar": ("MAAR", "walk")}
 NOT_TEXT = "Expert Info (Warning/Undecoded): Trailing stray characters"
 """tshark shows identifiers as text; a node that has no name is known by its link-layer address."""
@@ -72,6 +89,42 @@ def test_a_reactive_handover_loses_at_most_what_came_during_the_gap_and_keeps_th
 def test_one_that_the_old_router_did_not_notice_keeps_the_order_too(fast: tuple[list[Change], Path]) -> None:
     for change in of(fast[0], UNNOTICED):
         assert change.lost > 0, "there was a gap"
+        assert (change.overtaken, change.repeated) == (0, 0), change
+
+
+def moved_flow(lab: Lab) -> Stream:
+    """The flow of the host's first link is moved to its second one (RFC 7864), which roams."""
+    stream = own_address(lab)
+    network = str(IPv6Network((stream.address, 64), strict=False))
+    host, radio = lab.nodes["mn"].namespace, "mn/2"
+    lab.air.roam(radio, "mag1")
+    assert becomes(lambda: len({IPv6Network((one.address, 64), strict=False) for one in host_addresses(host)}) == 2)
+    with lab.client("lma") as client, host.entered():
+        for words in (f"rule add from {network} table 101", f"route add default via {ROUTER} dev wlan1 table 101"):
+            subprocess.run(("ip", "-6", *words.split()), check=True)
+        other = link_layer_text(lab.air.link_layer(radio))
+        client.command("move-flow", {"prefix": network, "link_layer": other})
+        assert becomes(lambda: network in [flow for row in client.show("bindings") for flow in row["flows"]])
+    return Stream(stream.address, radio)
+
+
+def three_gateways() -> Topology:
+    """The first link of the host stays at the third."""
+    words = (resources.files("sojourn.lab") / "scenarios" / "flowmobility.toml").read_text()
+    words = words.replace('mag2 = "mag"', 'mag2 = "mag"\nmag3 = "mag"').replace('at = "mag1"', 'at = "mag3"')
+    return parse(words.replace('core.mag2 = "15ms"', 'core.mag2 = "5ms"\ncore.mag3 = "5ms"'))
+
+
+@pytest.mark.parametrize("what", ["delegated prefix", "moved flow"])
+def test_packets_to_what_extensions_lead_to_the_node_are_not_lost_either(what: str, tmp_path: Path) -> None:
+    """RFC 7148 and RFC 7864 beside RFC 5949: the new gateway has ways for them before its registration."""
+    topology, arrive = {
+        "delegated prefix": (load("delegation"), passenger),
+        "moved flow": (three_gateways(), moved_flow),
+    }[what]
+    for change in run_domain(what, topology, "mag", (PREDICTIVE, REACTIVE), tmp_path, arrive):
+        assert change.sent > RATE
+        assert change.lost <= (0 if change.kind == PREDICTIVE else RATE * GAP // SECOND), change
         assert (change.overtaken, change.repeated) == (0, 0), change
 
 

@@ -28,6 +28,7 @@ from sojourn.wire.icmpv6 import (
 )
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
 from sojourn.wire.units import SECOND
+from support.capture import malformed
 from support.multicast_bed import until
 
 pytestmark = pytest.mark.lab
@@ -36,10 +37,13 @@ RATE = 200
 
 
 @pytest.fixture
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
     # What is judged here are numbers of packets, so nothing depends on the links' exact delays.
-    with Lab(load("multicast"), tmp_path_factory.mktemp("multicast"), verify=False) as made:
+    kind = getattr(request, "param", "")
+    with Lab(load("multicast"), tmp_path, verify=False, capture=kind) as made:
         yield made
+    if kind:
+        assert malformed(tmp_path) == []
 
 
 def _listening(lab: Lab, router: str) -> set[str]:
@@ -81,6 +85,7 @@ def _heard(traffic: MulticastTraffic, *hosts: str) -> None:
         until(f"{host} hears", lambda host=host, known=known: len(traffic.heard[host]) > known + 5)  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("lab", ["signalling"], indirect=True)
 def test_one_copy_for_two_listeners_and_it_follows_the_one_that_roams(lab: Lab) -> None:
     """REQ8. Judged by numbers; the time that a move takes is `sojourn lab run multicast`'s to judge."""
     result = multicast.roam(lab, 3)

@@ -8,7 +8,13 @@ from itertools import pairwise
 import pytest
 
 from sojourn.core.effects import EnsureFlowToNode, EnsureQueue, EnsureTunnel, ProbePath
+from sojourn.core.events import Sighting
+from sojourn.engines.configuration import GatewayProfile
 from sojourn.engines.way_settings import (
+    DelegationOfLma,
+    DelegationOfMag,
+    FlowMobilityOfLma,
+    FlowMobilityOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     UserPlaneOfLma,
@@ -16,15 +22,17 @@ from sojourn.engines.way_settings import (
 )
 from sojourn.wire import BindingUpdate, HandoffIndicator, HomeNetworkPrefix, MobileNodeIdentifier, Timestamp
 from sojourn.wire import MobileNodeLinkLayerIdentifier as LinkLayerIdentifier
-from sojourn.wire.addresses import address, prefix
+from sojourn.wire.addresses import address, link_layer_text, prefix
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledge, HandoverInitiate
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeCode as Code
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeFlags as AckFlags
 from sojourn.wire.extensions.rfc5568 import HandoverInitiateFlags as Flags
 from sojourn.wire.extensions.rfc5949 import ContextRequest, LocalMobilityAnchorAddress, RequestedContext
+from sojourn.wire.extensions.rfc7148 import DelegatedMobileNetworkPrefix
 from sojourn.wire.units import MILLISECOND, SECOND, ticks
 from support.handovers import PF, PU, answer_to, context, expected, initiate, sent, served
 from support.pmip import LMA2, ProxyDomain, gateway, home
+from support.pmip_extensions import command
 from support.table import EPOCH, HOSTS, node
 
 
@@ -253,6 +261,98 @@ def test_the_echo_is_asked_of_whoever_tunnels() -> None:
     domain.run(10 * MILLISECOND)
     domain.roam("mn1", "mag1", "mag2", SECOND)
     assert {effect.remote for _, _, effect in domain.effects if isinstance(effect, ProbePath)} == {end}
+
+
+NETWORK = prefix("2001:db8:f101::/56")
+ROUTERS = DelegationOfMag(everybody=True)
+
+
+def network_of(domain: ProxyDomain, name: str) -> object:
+    return domain.mag(name).show("sessions", domain.now)[0]["delegated"]
+
+
+def router(**settings: object) -> ProxyDomain:
+    """mn1 has a network behind it (RFC 7148), which it asked for."""
+    pools = DelegationOfLma((prefix("2001:db8:f101::/48"),))
+    domain = served(lma={"delegation": pools}, delegation=ROUTERS, **settings)
+    command(domain, "mag1", "delegate", node=link_layer_text(HOSTS["mn1"]))
+    domain.run(SECOND)
+    assert network_of(domain, "mag1") == [str(NETWORK)]
+    domain.clear()
+    return domain
+
+
+def test_a_delegated_prefix_has_a_way_at_the_new_gateway_before_the_registration() -> None:
+    """RFC 7148 5.1.3.1: a gateway that knows the prefixes names them to the LMA; the previous one tells it."""
+    domain = router()
+    expected(domain)
+    domain.run(10 * MILLISECOND)
+    assert domain.plane("mag2").way(NETWORK) == EnsureQueue(1, False)
+    assert NETWORK in domain.plane("mag2").state.uplinks
+    domain.roam("mn1", "mag1", "mag2", SECOND)
+    (update,) = [m for source, _, m in domain.sent(BindingUpdate) if source == "mag2"]
+    assert [one.prefix for one in update.all(DelegatedMobileNetworkPrefix)] == [NETWORK]
+    assert network_of(domain, "mag2") == [str(NETWORK)]
+    assert domain.plane("lma").way(NETWORK) == EnsureTunnel(1, gateway(2))
+
+
+def test_a_delegated_prefix_is_told_to_a_gateway_that_asks() -> None:
+    domain = router()
+    domain.roam("mn1", "mag1", "mag2", SECOND)
+    assert network_of(domain, "mag2") == [str(NETWORK)]
+
+
+def test_a_delegated_prefix_that_the_registration_does_not_confirm_is_led_no_longer() -> None:
+    domain = served(lma={"delegation": DelegationOfLma()}, delegation=ROUTERS)
+    told = (*context(), DelegatedMobileNetworkPrefix.of(NETWORK))
+    assert answer_to(domain, initiate(*told)) == Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL
+    assert domain.plane("mag2").way(NETWORK) is not None
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    assert domain.plane("mag2").way(NETWORK) is None
+    assert domain.mag("mag2").sessions[node("mn1")].confirmed
+
+
+@pytest.mark.parametrize("network", ["::/0", "fe80::/56", "2001:db8::/32"])
+def test_what_is_no_network_of_a_node_is_not_taken_from_a_neighbour(network: str) -> None:
+    domain = served(lma={"delegation": DelegationOfLma()}, delegation=ROUTERS)
+    assert answer_to(domain, initiate(*context(), DelegatedMobileNetworkPrefix.of(prefix(network)))) is not None
+    assert [*domain.plane("mag2").state.prefixes] == [home(0)]
+
+
+def test_a_moved_flow_goes_on_while_its_link_is_handed_over() -> None:
+    """RFC 7864: the previous gateway goes on with it until it is the new one's, which is told at once."""
+    profiles = tuple(GatewayProfile(HOSTS[name], b"\x01ann@example.net") for name in ("mn1", "mn2"))
+    flows = {"lma": {"flow_mobility": FlowMobilityOfLma()}, "profiles": profiles, "flow_mobility": FlowMobilityOfMag()}
+    domain = served(3, **flows)
+    domain.attach("mn2", "mag3")
+    domain.run(3 * SECOND)
+    command(domain, "lma", "move-flow", prefix=str(home(1)), link_layer=link_layer_text(HOSTS["mn1"]))
+    domain.run(SECOND)
+    assert domain.plane("lma").way(home(1)) == EnsureTunnel(1, gateway(1))
+    expected(domain)
+    domain.run(10 * MILLISECOND)
+    domain.detach("mn1", "mag1")
+    assert domain.plane("mag1").way(home(1)) == EnsureTunnel(1, gateway(2))
+    assert domain.plane("mag2").way(home(1)) == EnsureQueue(1, False)
+    assert home(1) not in domain.at("mag2").anchored
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    assert domain.plane("lma").way(home(1)) == EnsureTunnel(1, gateway(2))
+    assert domain.plane("mag1").way(home(1)) is None
+
+
+def test_a_node_that_two_gateways_saw_is_asked_by_the_one_that_gave_it_away() -> None:
+    """It was in two cells at a time; the other one claimed it later and lost it again without taking over."""
+    domain = served(3)
+    domain.lose = lambda source, destination, message: source == "mag1" and isinstance(message, HandoverAcknowledge)
+    domain.attach("mn1", "mag2")
+    domain.run(50 * MILLISECOND)
+    domain.detach("mn1", "mag2")
+    domain.on_probe = lambda name, probe: domain.attach("mn1", name, Sighting.NEIGHBOUR) if name == "mag1" else None
+    domain.run(5 * SECOND)
+    assert domain.entry().source == gateway(1)
+    assert domain.mag("mag1").sessions[node("mn1")].confirmed
 
 
 # --- 6 ----------------------------------------------------------------------------------------------------------------

@@ -544,13 +544,13 @@ def test_rfc5142_a_message_that_is_old_forged_or_replayed_is_discarded() -> None
     message = net.sent(HomeAgentSwitch)[0].message
     for damaged in (HomeAgentSwitch((STRANGER,)), HomeAgentSwitch((STRANGER,), message.options)):
         net.tell("mn", MessageReceived(damaged, HA, COA, None, HOA))
-    assert reported(net, "switch-discarded") == 2
+    assert reported(net, "order-discarded") == 2
     net.run(8 * SECOND)
     assert net.bound("ha2") == COA
     net.tell("mn", MessageReceived(message, net.second, COA, None, HOA))
     net.entry.agent = HA  # as if it were there again
     net.tell("mn", MessageReceived(message, HA, COA, None, HOA))
-    assert reported(net, "switch-discarded") == 4
+    assert reported(net, "order-discarded") == 4
 
 
 def test_interfaces_that_nobody_configured_do_not_matter() -> None:

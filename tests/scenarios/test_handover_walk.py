@@ -10,14 +10,15 @@ from test_extension_walk import ExtensionWalk
 from test_pmip_walk import _HOSTS, Walk
 from test_way_walk import WayWalk
 
-from sojourn.core.events import HandoverExpected
-from sojourn.wire.units import MILLISECOND
+from sojourn.core.events import HandoverExpected, Sighting
+from sojourn.wire.units import MILLISECOND, SECOND
 from support.pmip import ProxyDomain, gateway
 from support.table import HOSTS
 
 _STEPS = 40
-_SEEDS = range(15, 23)
-"""Of the first 250 seeds 19 found a node that was taken from the router that had seen it last."""
+_SEEDS = (*range(15, 22), 291, 363)
+"""Of the first 250 seeds 19 found a node that was taken from the router that had seen it last. In the last two nodes
+were in two cells at a time: the router that had seen them first gave them away."""
 
 
 class Fast(Walk):
@@ -46,6 +47,14 @@ class Fast(Walk):
             self.domain.run(self.dice.choice([0, 20, 1500]) * MILLISECOND)
         self.domain.attach(host, new)
         self.places[host] = new
+
+    def settle(self) -> list[str]:
+        """Who was in two cells at a time is found by its next frame, as its former router forgot the station."""
+        self.loss = 0.0
+        self.domain.run(3 * SECOND)
+        for host, place in self.places.items():
+            self.domain.attach(host, place, Sighting.NEIGHBOUR)
+        return super().settle()
 
     def depart(self) -> list[str]:
         names = self.domain.mag_configurations

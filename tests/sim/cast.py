@@ -7,17 +7,35 @@ engines exist, how events reach them (mostly by handing `Air` and `Network` what
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from sim.air import Air, Node
 from sim.flows import Flows
 from sim.world import Machine, World
+from sojourn.core.events import Commanded
 from sojourn.wire.units import Duration
 
 Operation: TypeAlias = tuple[str, str, dict[str, str]]
 """A machine, and a command for it."""
+
+
+Commands: TypeAlias = Mapping[str, Callable[[Machine], Commanded]]
+"""What an operator may say to a machine, by name."""
+
+
+def _retire(machine: Machine) -> Commanded:
+    counted = sorted(machine.plane.state.counters)
+    return Commanded("retire", {"prefix": str(counted[0]) if counted else "::/64"})
+
+
+COMMANDS: Commands = {
+    "refresh": lambda machine: Commanded("refresh"),
+    "retire": _retire,
+    "nonsense": lambda machine: Commanded("nonsense"),
+}
+"""Those of network-based roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,9 @@ class Cast(Protocol):
     """What kind of happenings the seed asks for: a key of `sim.script.TEMPERS`."""
     besides: Mapping[str, int]
     """What else happens in this episode, with its weight, as in `sim.script.TEMPERS`."""
+    commands: Commands
+    attacks: tuple[str, ...]
+    """What strangers may try; none where it is not played."""
 
     def start(self) -> None:
         """Everything is switched on."""
@@ -105,6 +126,24 @@ class Cast(Protocol):
         """A machine begins without what it knew."""
         ...
 
+    def attack(self, verb: str, luck: int) -> None:
+        """A stranger tries one of `attacks`."""
+        ...
+
     def settings(self) -> str:
         """What the seed chose, in a line for people."""
         ...
+
+
+class NoOrders:
+    """A cast in which nothing happens besides its temper, and operators give its `commands` only."""
+
+    besides: Mapping[str, int] = {}
+
+    def operations(self, dice: random.Random) -> Operation:
+        """See `Cast`."""
+        raise NotImplementedError
+
+    def spelled(self, machine: Machine, verb: str, arguments: dict[str, str]) -> dict[str, str]:
+        """See `Cast`."""
+        return arguments

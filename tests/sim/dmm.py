@@ -11,7 +11,7 @@ import random
 from collections import defaultdict
 
 from sim.air import Air, Node
-from sim.cast import Operation, Patience
+from sim.cast import COMMANDS, NoOrders, Patience
 from sim.dmm_truth import DmmTruth
 from sim.domain import HOSTS, CmdEngine, DmmDomain, MaarEngine
 from sim.flows import Flow, Flows
@@ -32,10 +32,12 @@ _AFTERMATH = 60 * SECOND
 """How long after the last trouble something may still come of it: a retransmission takes half of that."""
 
 
-class Dmm:
+class Dmm(NoOrders):
     """One domain; see `sim.cast.Cast`."""
 
     name = "dmm"
+    commands = COMMANDS
+    attacks = ()
     share_of_tight = 0.1
     """How many seeds have limits that are soon reached."""
     handed_over = False
@@ -151,14 +153,6 @@ class Dmm:
             self.domain.adjust(name, changes)
         return {"expect": 6}
 
-    def operations(self, dice: random.Random) -> Operation:
-        """See `Cast`."""
-        raise NotImplementedError
-
-    def spelled(self, machine: Machine, verb: str, arguments: dict[str, str]) -> dict[str, str]:
-        """See `Cast`."""
-        return arguments
-
     def settings(self) -> str:
         """See `Cast`."""
         domain = self.domain
@@ -201,6 +195,9 @@ class Dmm:
             self._introduced.setdefault(key, self.world.now)
         elif sender == "cmd":
             self._reminded[receiver, option.identifier.hex()] = self.world.now
+
+    def attack(self, verb: str, luck: int) -> None:
+        """See `Cast`. Nobody is a stranger here."""
 
     # --- what a session may expect --------------------------------------------------------------------------------
 

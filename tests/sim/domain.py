@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from sim.world import Machine, World
@@ -16,6 +16,7 @@ from sojourn.engines.configuration import CmdConfiguration, Dhcpv6, Maar, MaarCo
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_session import Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.stores.shared_memory import SharedMemory
 from sojourn.wire.addresses import Address, Prefix, address, link_layer, prefix
 from sojourn.wire.units import Duration, Instant, WallClock
 
@@ -24,6 +25,11 @@ HOSTS = {f"mn{n}": link_layer(f"02:00:00:00:01:{n:02x}") for n in range(1, 100)}
 
 MaarEngine: TypeAlias = Callable[[MaarConfiguration, WallClock], Engine]
 CmdEngine: TypeAlias = Callable[[CmdConfiguration, WallClock], Engine]
+
+
+def database(number: int) -> Address:
+    """The address of ``cmd`` or ``cmdN``."""
+    return address(f"2001:db8:c::{number}")
 
 
 @cache
@@ -44,6 +50,12 @@ def ipv4_pool(number: int) -> Prefix:
     return prefix(f"10.{number}.0.0/24")
 
 
+@lru_cache(maxsize=1 << 16)
+def _owner(network: Prefix, numbers: range) -> int | None:
+    """Whose pool has it: asked for every packet."""
+    return next((n for n in numbers if pool(n).contains(network) or ipv4_pool(n).contains(network)), None)
+
+
 def node(host: str) -> bytes:
     """The key of a host in the engines' tables."""
     return b"\x05" + HOSTS[host]
@@ -60,25 +72,31 @@ class DmmDomain:
         settings: Mapping[str, Any],
         maar_engine: MaarEngine = MobilityAnchorAccessRouter,
         cmd_engine: CmdEngine = CentralMobilityDatabase,
+        cmds: int = 1,
     ) -> None:
-        """`cmd` and `settings` replace defaults of the CMD's and of all MAARs' configuration."""
+        """`cmd` and `settings` replace defaults of the CMD's and of all MAARs' configuration; `cmds` share a store."""
         self.mode = mode
         self._maar_engine, self._cmd_engine = maar_engine, cmd_engine
         self.world = World()
         self.numbers = range(1, maars + 1)
+        self.databases = {"cmd" if n == 1 else f"cmd{n}": database(n) for n in range(1, cmds + 1)}
         self.maar_configurations = {f"ar{n}": replace(self._maar(n), **settings) for n in self.numbers}
         self.cmd_configuration = replace(
             CmdConfiguration(CMD, tuple(Maar(router(n), pool(n), f"ar{n}") for n in self.numbers), mode), **cmd
         )
         self.names = self.world.network.names
         self.members: dict[str, Machine] = self.world.machines
-        self._homes: dict[Prefix, Machine | None] = {}
-        for name, where in [("cmd", CMD), *((f"ar{n}", router(n)) for n in self.numbers)]:
+        for name, where in [*self.databases.items(), *((f"ar{n}", router(n)) for n in self.numbers)]:
             self._member(name, where)
+        if cmds > 1:
+            self.store = SharedMemory(lambda: self.world.now)
+            for name in self.databases:
+                self.members[name].shared = self.store
 
     def _maar(self, number: int) -> MaarConfiguration:
         others = tuple(Peer(router(m), f"ar{m}") for m in self.numbers if m != number)
-        return MaarConfiguration(router(number), pool(number), CMD, others, self.mode)
+        more = tuple(where for where in self.databases.values() if where != CMD)
+        return MaarConfiguration(router(number), pool(number), CMD, others, self.mode, more_cmds=more)
 
     def give_pools(self) -> None:
         """Every MAAR has IPv4 addresses and prefixes to delegate, and all know of each other's; before they start."""
@@ -97,8 +115,10 @@ class DmmDomain:
         return Machine(self.world, name, where, lambda epoch: self._engine(name, epoch))
 
     def _engine(self, name: str, epoch: WallClock) -> Engine:
-        if name == "cmd":
-            return self._cmd_engine(self.cmd_configuration, epoch)
+        if name in self.databases:
+            shared = len(self.databases) > 1
+            configuration = replace(self.cmd_configuration, address=self.databases[name], shared=shared)
+            return self._cmd_engine(configuration, epoch)
         return self._maar_engine(self.maar_configurations[name], epoch)
 
     # --- looking --------------------------------------------------------------------------------------------------
@@ -127,13 +147,8 @@ class DmmDomain:
 
     def home(self, network: Prefix) -> Machine | None:
         """The MAAR whose pool has that prefix."""
-        try:
-            return self._homes[network]
-        except KeyError:
-            owners = (n for n in self.numbers if pool(n).contains(network) or ipv4_pool(n).contains(network))
-            number = next(owners, 0)
-            self._homes[network] = home = self.members[f"ar{number}"] if number else None
-            return home
+        number = _owner(network, self.numbers)
+        return None if number is None else self.members[f"ar{number}"]
 
     def session(self, name: str, host: str) -> Session | None:
         """What `name` knows of `host`."""

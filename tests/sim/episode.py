@@ -12,13 +12,14 @@ from sim.cast import Cast
 from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
 from sim.leasing import Leasing
+from sim.mip6 import Mip6
 from sim.pmip import Extended, Pmip
 from sim.script import Script
 from sim.shrink import shrink
 from sim.stage import Stage
 
 MakeCast: TypeAlias = Callable[[int], Cast]
-CASTS: Mapping[str, MakeCast] = {cast.name: cast for cast in (Dmm, Pmip, Leasing, Fast, Extended)}
+CASTS: Mapping[str, MakeCast] = {cast.name: cast for cast in (Dmm, Pmip, Leasing, Mip6, Fast, Extended)}
 """Everything that can be played, by name. A new role joins here."""
 
 
@@ -39,7 +40,7 @@ class Outcome:
     def kind(self) -> str:
         """What is wrong, without who and where: a shorter episode must fail in the same way."""
         first = self.faults[0] if self.faults else ""
-        return re.sub(r"\[.*|[0-9a-f:/]{4,}|\b(mn|ar|mag|lma)\d+|\d+|None", "*", first)[:60]
+        return re.sub(r"\[.*|[0-9a-f:/]{4,}|\b(mn|ar|mag|lma|ha|cn|f)\d+|\d+|None", "*", first)[:60]
 
 
 def happenings_of(seed: int, cast: MakeCast) -> list[Happening]:

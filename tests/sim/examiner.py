@@ -16,17 +16,28 @@ _SECOND = SECOND * 99 // 100
 """By a clock that runs a little too fast."""
 
 
+def _identifier(update: BindingUpdate) -> bytes | None:
+    """A node, or one of its interfaces."""
+    option, interface = update.first(MobileNodeIdentifier), update.first(MobileNodeLinkLayerIdentifier)
+    if option is None:
+        return None
+    return option.identifier if interface is None else option.identifier + interface.identifier
+
+
 class Examiner:
     """`examine` tells what is wrong with a machine; it is asked again only when something happened there."""
 
     def __init__(
-        self, world: World, examine: Callable[[Machine], Iterable[str]], passing_on: Collection[str] = ()
+        self,
+        world: World,
+        examine: Callable[[Machine], Iterable[str]],
+        subject: Callable[[BindingUpdate], bytes | None] = _identifier,
+        passing_on: Collection[str] = (),
     ) -> None:
-        """`passing_on`: machines that only pass on what several others ask."""
-        self._world, self._examine, self._passing_on = world, examine, passing_on
-        self._updates: dict[tuple[str, bytes, bytes, str], deque[Instant]] = defaultdict(
-            lambda: deque(maxlen=_UPDATE_RATE)
-        )
+        """`subject`: the node that an update is about; None: its rate is not looked at; `passing_on`: machines that
+        only pass on what several others ask."""
+        self._world, self._examine, self._subject, self._passing_on = world, examine, subject, passing_on
+        self._updates: dict[tuple[str, bytes, str], deque[Instant]] = defaultdict(lambda: deque(maxlen=_UPDATE_RATE))
         self._too_fast: list[str] = []
         self._examined: dict[str, tuple[object, int]] = {}
         world.network.on_sent.append(self._on_sent)
@@ -44,13 +55,11 @@ class Examiner:
         return faults
 
     def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
-        option = message.first(MobileNodeIdentifier) if isinstance(message, BindingUpdate) else None
-        if option is None or sender in self._passing_on:
+        subject = self._subject(message) if isinstance(message, BindingUpdate) else None
+        if subject is None or sender in self._passing_on:
             return
-        interface = message.first(MobileNodeLinkLayerIdentifier)
         life = f"{sender} {self._world.machines[sender].lives}"  # nobody remembers what an earlier life sent
-        link_layer = b"" if interface is None else interface.identifier
-        recent = self._updates[life, option.identifier, link_layer, receiver]
+        recent = self._updates[life, subject, receiver]
         now = self._world.now
         if len(recent) == _UPDATE_RATE and now - recent[0] < _SECOND:
             self._too_fast.append(f"{sender} sends {receiver} more than 3 updates a second about one node")

@@ -168,11 +168,20 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Operate:
-    """An operator gives a command; "retire" is of a prefix that the machine anchors."""
+    """An operator gives a command, one of the cast's; with `arguments`, one of `Cast.operations`."""
 
     machine: str
     verb: str
     arguments: tuple[tuple[str, str], ...] = ()
+    then: Duration = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """A stranger sends something that he made up or overheard; `luck` says what exactly."""
+
+    verb: str
+    luck: int
     then: Duration = 0
 
 
@@ -194,4 +203,5 @@ Happening: TypeAlias = (
     | Storm
     | Cut
     | Operate
+    | Attack
 )

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 
 from sim.air import Node
-from sim.cast import Operation, Patience
+from sim.cast import COMMANDS, Operation, Patience
 from sim.domain import HOSTS
 from sim.flows import HANDOVER, Flow, Flows
 from sim.paths import Paths
@@ -37,6 +37,8 @@ class Pmip:
     """One domain; see `sim.cast.Cast`."""
 
     name = "pmip"
+    commands = COMMANDS
+    attacks = ()
 
     def __init__(
         self,
@@ -223,6 +225,9 @@ class Pmip:
         if isinstance(message, BindingUpdate) and self.world.machines[receiver].driver is not None:
             for option in message.all(HomeNetworkPrefix):
                 self._listed[option.prefix] = self.world.now
+
+    def attack(self, verb: str, luck: int) -> None:
+        """See `Cast`. Nobody is a stranger here."""
 
     # --- what a session may expect --------------------------------------------------------------------------------
 

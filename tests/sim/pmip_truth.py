@@ -45,7 +45,7 @@ class PmipTruth:
     ) -> None:
         self._domain, self._air, self._paths, self._extras = domain, air, paths, extras
         self._room, self._timestamps = claims, timestamps
-        self._examiner = Examiner(domain.world, self._examine, ("lma",) if "redirect" in extras else ())
+        self._examiner = Examiner(domain.world, self._examine, passing_on=("lma",) if "redirect" in extras else ())
         self._stamps: dict[str, tuple[LocalMobilityAnchor, int, list[tuple[BindingCacheEntry, int]]]] = {}
         """Of each LMA at the last look: its life, its clock, and its sessions with the time of their last update."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sim.air import INTERFACES
 from sim.cast import Cast
 from sim.happenings import (
+    Attack,
     Begin,
     Boot,
     Cut,
@@ -36,6 +37,7 @@ from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
 EVENTS = 200
 """Happenings in an episode."""
 _NODES = {"roam": 12, "leave": 1, "show": 3, "begin": 5, "end": 1}
+_STRANGERS = {"attack": 3}
 _PACES: dict[str, tuple[Duration, ...]] = {
     "hasty": (0, 0, 1 * MILLISECOND, 5 * MILLISECOND, 50 * MILLISECOND, 200 * MILLISECOND),
     "brisk": (0, 5 * MILLISECOND, 200 * MILLISECOND, 1 * SECOND, 3 * SECOND),
@@ -69,10 +71,11 @@ class Script:
         self._links = (1, 1) if cast.air.dedicated else (9, 1)
         self._said: Expect | None = None
         """What was said last of where a node will go."""
+        self._commands, self._attacks = tuple(cast.commands), cast.attacks
 
     def write(self, events: int = EVENTS) -> list[Happening]:
         """So many happenings."""
-        weights = {**_NODES, **self._temper}
+        weights = {**_NODES, **self._temper, **(_STRANGERS if self._attacks else {})}
         kinds = self._dice.choices(list(weights), list(weights.values()), k=events)
         happenings: list[Happening] = []
         while len(happenings) < events:  # stretches of a pace of their own
@@ -155,11 +158,14 @@ class Script:
         return Drift(self._machine(), self._dice.choice((-5_000, -200, 0, 200, 5_000)), then)
 
     def _operate(self, then: Duration) -> Happening:
-        return Operate(self._machine(), self._dice.choice(("refresh", "retire", "nonsense")), (), then)
+        return Operate(self._machine(), self._dice.choice(self._commands), (), then)
 
     def _command(self, then: Duration) -> Happening:
         machine, verb, arguments = self._operations(self._dice)
         return Operate(machine, verb, tuple(arguments.items()), then)
+
+    def _attack(self, then: Duration) -> Happening:
+        return Attack(self._dice.choice(self._attacks), self._dice.randrange(1 << 16), then)
 
     # --- the network ----------------------------------------------------------------------------------------------
 

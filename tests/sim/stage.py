@@ -12,6 +12,7 @@ from typing import assert_never
 from sim.air import Node
 from sim.cast import Cast
 from sim.happenings import (
+    Attack,
     Begin,
     Boot,
     Cut,
@@ -35,12 +36,14 @@ from sim.weather import FINE, Weather
 from sim.world import Machine
 from sojourn.core.effects import AccessEffect
 from sojourn.core.events import Commanded, HandoverExpected, NodeSeen, Sighting
+from sojourn.core.mobile_effects import AnnounceAddress, ProbeAddress, ProbeRouter, SendIcmpv6
 from sojourn.wire.units import SECOND, Duration, Instant
 
 TICK = 1 * SECOND
 """Between two packets of a flow."""
 GRACE = 4 * SECOND
 """How long something may be true that may be true for a moment only: in locator mode until the first refresh."""
+_ON_LINKS = AccessEffect | ProbeAddress | ProbeRouter | SendIcmpv6 | AnnounceAddress
 LOOK = 3 * SECOND
 """Between two looks whether it is quiet."""
 
@@ -139,6 +142,8 @@ class Stage:
                 self._cuts.append(happening)
                 self._cut()
                 self.world.later(happening.for_, self._heal, happening)
+            case Attack(verb, luck):
+                self.cast.attack(verb, luck)
             case _:
                 self._trouble()
                 self._to_machine(happening, self.world.machines[happening.machine])
@@ -200,8 +205,10 @@ class Stage:
                 machine.clock.step(by)
             case Drift(_, rate):
                 machine.run_clock_at(rate)
+            case Operate(_, verb, ()) if verb in self.cast.commands:
+                machine.tell(self.cast.commands[verb](machine))
             case Operate(_, verb, arguments):
-                self._operate(machine, verb, self.cast.spelled(machine, verb, dict(arguments)))
+                machine.tell(Commanded(verb, self.cast.spelled(machine, verb, dict(arguments))))
             case _:
                 assert_never(happening)
 
@@ -230,7 +237,7 @@ class Stage:
 
         def refuses(effect: object) -> bool:
             nonlocal asked
-            kind = "disk" if effect is None else "access" if isinstance(effect, AccessEffect) else "kernel"
+            kind = "disk" if effect is None else "access" if isinstance(effect, _ON_LINKS) else "kernel"
             if kind != refuse.what or (kind == "kernel" and not type(effect).__name__.startswith("Ensure")):
                 return False
             asked += 1
@@ -258,13 +265,6 @@ class Stage:
             self._cuts.remove(cut)
             self._trouble()
             self._cut()
-
-    def _operate(self, machine: Machine, verb: str, arguments: dict[str, str]) -> None:
-        if verb == "retire":
-            counted = sorted(machine.plane.state.counters)
-            machine.tell(Commanded(verb, {"prefix": str(counted[0]) if counted else "::/64"}))
-        else:
-            machine.tell(Commanded(verb, arguments))
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 
 from sim.happenings import Happening
 from sim.stage import Stage
 from sim.world import Machine
 from sojourn.core.effects import Effect, SendMessage
 from sojourn.core.events import Event, MessageReceived
+from sojourn.wire.addresses import Prefix, text
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import SECOND, Duration, Instant
 from support.transcript import describe, message_words
+
+
+def readable(item: object) -> str:
+    """Events and effects without words of their own, with addresses as people write them."""
+    if not is_dataclass(item) or isinstance(item, Prefix):
+        return text(item) if isinstance(item, bytes) and len(item) == 16 else str(item)
+    values = (f"{field.name}={readable(value)}" for field in fields(item) if (value := getattr(item, field.name)))
+    return f"{type(item).__name__}({', '.join(values)})"
 
 
 class Trace:
@@ -55,8 +65,8 @@ class Trace:
                 to = self._stage.world.network.names.get(item.destination, item.destination.hex())
                 self._line(machine.name, f"  -> {to}: {message_words(item.message)}")
             elif isinstance(item, Event):
-                self._line(machine.name, str(item))
+                self._line(machine.name, readable(item))
             else:
-                self._line(machine.name, f"  {describe(item)}")
+                self._line(machine.name, f"  {describe(item) or readable(item)}")
 
         return record

@@ -24,16 +24,19 @@ from sojourn.core.effects import (
     EnsureTunnel,
     ForgetStation,
     ForwardingEffect,
+    SendMessage,
     StoreEffect,
     WithdrawQueue,
     WithdrawSlot,
 )
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, MessageReceived, PathProbed
+from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.dataplane.state import Queued, Way
 from sojourn.host.driver import Driver, Record
 from sojourn.stores import MemoryStore
+from sojourn.stores.shared_memory import SharedMemory, SharedMemoryView
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.mobility import MobilityMessage
@@ -234,6 +237,8 @@ class Machine:
         """Whether the driver notices that the wall clock was set."""
         self.plane = self._kernel()
         self.disk = Disk(self._before_writing)
+        self.shared: SharedMemory | None = None
+        """The store that it has instead of a disk, with others."""
         self.driver: Driver | None = None
         """None while the process is dead; `plane` goes on forwarding then, as long as there is power."""
         self.powered = True
@@ -241,6 +246,7 @@ class Machine:
         self.lives = 0
         self.cold = True
         """Nothing was begun here since power came."""
+        self._view: SharedMemoryView | None = None
         self.fuse: int | None = None
         """So many more things are done, and in the middle of the next the process dies."""
         self.refuses: Callable[[object], bool] | None = None
@@ -248,6 +254,8 @@ class Machine:
         self.on_access: Callable[[Machine, AccessEffect], None] = lambda machine, effect: None
         self.on_forget: Callable[[Machine, ForgetStation], None] = lambda machine, effect: None
         self.record: Callable[[Machine], Record | None] = lambda machine: None
+        self.mobile: Callable[[MobileEffect | SendMessage], None] | None = None
+        """Carries out what Mobile IPv6 needs of a host; None: this one does none."""
         self._kernel_refused: Instant = -_REPAIRED
         self._disk_refused: Instant = -_REPAIRED
         self._waiting: list[Event] = []
@@ -288,22 +296,26 @@ class Machine:
 
     def run_engine(self, engine: Engine) -> None:
         """`engine` is in charge from now on, as it is."""
+        self._view = None if self.shared is None else self.shared.view(self._at_store)
         self.driver = Driver(
             engine,
             self.plane,
             send=self._send,
             access=self._access,
-            store=self.disk,
+            store=self.disk if self._view is None else self._view,
             clock=lambda: self.clock.monotonic(self.world.now),
             wake_at=self._wake_at,
             record=self.record(self),
             wall=(lambda: self.clock.wall(self.world.now)) if self.watches_clock else None,
             probe=self._probe,
+            mobile=self.mobile,
         )
         self._wake_at(engine.deadline())
 
     def die(self) -> None:
         """Killed. Disk and kernel keep what they have."""
+        if self._view is not None:
+            self._view.close()
         self.driver = None
         self.paused = False
         self.fuse = None
@@ -402,6 +414,16 @@ class Machine:
             self._kernel_refused = self.world.now
             return OSError(errno.ENOMEM, "no room")
         return None
+
+    def _at_store(self, call: Callable[[], None]) -> None:
+        """The way to a store elsewhere, or back; what it refuses is tried again."""
+        if self.refuses is not None and self.refuses(None):
+            self.world.later(50 * MILLISECOND, self._at_store, call)
+        else:
+            self.world.later(MILLISECOND // 2, self._guarded_call, call)
+
+    def _guarded_call(self, call: Callable[[], None]) -> None:
+        self._guarded(lambda driver: call())
 
     def _before_writing(self) -> None:
         self._burn()

@@ -45,3 +45,18 @@ def complaints(packet: ElementTree.Element) -> list[str]:
     """All that tshark has to complain of in one packet."""
     found = [field.get("showname", "") for field in packet.iter("field") if field.get("name") == "_ws.expert"]
     return found + [proto.get("name", "") for proto in packet.iter("proto") if proto.get("name") == "_ws.malformed"]
+
+
+def malformed(directory: Path) -> list[str]:
+    """The packets that tshark cannot read in the captures of a lab, which must be there."""
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        pytest.fail("tshark is missing: `make test` installs it")
+    files = sorted((directory / "capture").glob("*.pcapng"))
+    assert files, f"no captures in {directory}"
+    found = []
+    for file in files:
+        command = [tshark, "-n", "-r", str(file), "-Y", "_ws.malformed"]
+        done = subprocess.run(command, check=True, capture_output=True, timeout=100, text=True, errors="replace")
+        found += [f"{file.name}: {line}" for line in done.stdout.splitlines()]
+    return found

@@ -94,6 +94,7 @@ class Domain(DmmDomain):
         delays: dict[tuple[str, str], Duration] | None = None,
         cmd: dict[str, object] | None = None,
         dhcp: bool = False,
+        cmds: int = 1,
         **overrides: object,
     ) -> None:
         self.messages: list[tuple[Instant, str, str, MobilityMessage]] = []
@@ -103,7 +104,7 @@ class Domain(DmmDomain):
         """What the nodes on the access link of `name` do when they are asked for a sign of life."""
         self.on_query: Callable[[str, QueryListeners], None] = lambda name, query: None
         """The same when they are asked what they listen to."""
-        super().__init__(mode, maars, cmd or {}, overrides)
+        super().__init__(mode, maars, cmd or {}, overrides, cmds=cmds)
         self.world.network.delays = self.delays = delays or {}
         self.world.network.fate = lambda source, destination, message: (
             () if self.lose(source, destination, message) else (0,)

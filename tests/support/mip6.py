@@ -11,17 +11,20 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from sojourn.core.effects import AdvertisedPrefix, CountTraffic, Effect, SendMessage
+from sojourn.core.effects import AdvertisedPrefix, CountTraffic, Effect, ProbePath, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import (
     AddressChanged,
     AddressProbed,
+    Commanded,
     CorrespondentSeen,
     Event,
     HomeAddressRefused,
     Icmpv6Received,
     LinkChanged,
     MessageReceived,
+    NameResolved,
+    PathProbed,
     RouterProbed,
     SessionsCounted,
     TrafficCounted,
@@ -35,6 +38,7 @@ from sojourn.core.mobile_effects import (
     EnsureRouteOptimisation,
     ProbeAddress,
     ProbeRouter,
+    ResolveName,
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
@@ -55,7 +59,14 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.engines.mn import MobileNode
 from sojourn.engines.mn_state import HomeEntry
-from sojourn.wire import MobilityMessage, decode, encode, problems
+from sojourn.wire import (
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+    MobilityMessage,
+    decode,
+    encode,
+    problems,
+)
 from sojourn.wire.addresses import Address, Prefix, address
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc6275_discovery import AdvertisementInterval, HomeAgentInformation
@@ -77,6 +88,8 @@ BEACON = 600 * SECOND
 """Between advertisements."""
 DAD = 1 * SECOND
 ROUTER = address("fe80::1")
+_PROTECTED_BY_US = HomeAgentSwitch, BindingRevocationIndication, BindingRevocationAcknowledgement
+"""With the options of RFC 4285, which no RFC has in these (see `ha_switch`)."""
 _FLAGS = int(PrefixInformationFlags.ON_LINK | PrefixInformationFlags.AUTONOMOUS)
 
 
@@ -164,6 +177,10 @@ class Roaming:
         self.lose: Callable[[str, str, MobilityMessage], bool] = lambda source, destination, message: False
         self.jitter: Callable[[], Duration] = lambda: 0
         self.sessions: dict[Address, int] = {}
+        self.names: dict[str, tuple[Address, ...]] = {}
+        """What DNS knows."""
+        self.deaf: set[str] = set()
+        """Home agents that answer no echo."""
         self.taken: set[Address] = set()
         """Addresses of the home link that somebody has."""
         self.correspondent = correspondent
@@ -353,6 +370,10 @@ class Roaming:
     def tell(self, name: str, event: Event) -> None:
         self._carry_out(name, list(self.engines[name].handle(event, self.now)))
 
+    def command(self, verb: str, **arguments: str) -> None:
+        """An operator speaks to the mobile node."""
+        self.tell("mn", Commanded(verb, arguments))
+
     def later(self, delay: Duration, action: Callable[[], None]) -> None:
         self._order += 1
         heapq.heappush(self._queue, (self.now + delay, self._order, action))
@@ -398,6 +419,13 @@ class Roaming:
                     link = self.networks.get(self.attached.get(interface, ""))
                     there = link is not None and link.router == router
                     self.happens(DAD, "mn", RouterProbed(interface, router, there))
+                case ProbePath(remote, source):
+                    agent = {known.address: agent for agent, known in self.ha_configurations.items()}.get(remote)
+                    if agent is not None and agent not in self.deaf and source is not None and self.reaches(source):
+                        trip = self._delay("mn", agent) + self._delay(agent, "mn")
+                        self.happens(trip, "mn", PathProbed(remote))
+                case ResolveName(host):
+                    self.happens(MILLISECOND, "mn", NameResolved(host, self.names.get(host, ())))
                 case CountSessions():
                     self.happens(MILLISECOND, "mn", SessionsCounted(dict(self.sessions)))
                 case CountTraffic():
@@ -416,7 +444,7 @@ class Roaming:
 
     def _transmit(self, name: str, sent: SendMessage) -> None:
         octets = encode(sent.message)
-        if not isinstance(sent.message, HomeAgentSwitch):  # its protection is ours (see `ha_switch`)
+        if not isinstance(sent.message, _PROTECTED_BY_US):
             assert not problems(decode(octets)), problems(decode(octets))
         receiver, delay = self._receiver(name, sent.source, sent.destination, sent.home_address)
         self.messages.append((self.now, name, receiver or "nobody", replace(sent, message=decode(octets))))

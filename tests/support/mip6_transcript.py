@@ -5,18 +5,24 @@ traffic               a packet each way between the correspondent node and the n
 lose BU 2             the next two messages of that kind get lost; ``lose all``, ``lose none``
 restart ha            without memory          taken          somebody has the home address
 switch ADDRESS        the home agent sends its nodes there
+avoid wlan0, use ..   an operator says that a link is about to go, or is not
 untraced, traced      what happens in between is not written down
 
 Options: anchors  lifetime=40s  agents=2  plain (a correspondent node without mobility)  sessions (in every network)
+several (both links at once)  flows (with it: UDP takes lte0, TCP is shared by both)
 """
 
 from __future__ import annotations
 
 from sojourn.core.effects import CountTraffic, DeleteBinding, Effect, Report, SendMessage
 from sojourn.core.events import Commanded
-from sojourn.core.mobile_effects import CountSessions, SendIcmpv6
+from sojourn.core.mobile_effects import CareOfWay, CountSessions, Flow, SendIcmpv6
+from sojourn.engines.mip6_configuration import FlowPolicy
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Prefix
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
+from sojourn.wire.extensions.rfc6089 import FlowIdentification, FlowSummary
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 from support.mip6 import Roaming
 from support.mip6_messages import CN, HA, HOA
@@ -32,6 +38,10 @@ _SHORT = {
     "BindingRefreshRequest": "BRR",
     "HomeAgentSwitch": "HAS",
 }
+FLOWS = (
+    FlowPolicy(Ipv6TrafficSelector(next_header=(17, None)), ("lte0", "wlan0")),
+    FlowPolicy(Ipv6TrafficSelector(next_header=(6, None)), ("wlan0", "lte0"), shared=True),
+)
 _UNTOLD = (CountTraffic, CountSessions, DeleteBinding)
 
 
@@ -49,7 +59,10 @@ class _Player:
         settings: dict[str, object] = {}
         if "lifetime" in known:
             settings["lifetime"] = _duration(known["lifetime"])
+        if "flows" in options:
+            settings["flows"] = FLOWS
         self.net = Roaming(
+            several="several" in options or "flows" in options,
             anchors="anchors" in options,
             correspondent="plain" not in options,
             home_agents=int(known.get("agents", "1")),
@@ -99,6 +112,12 @@ class _Player:
     def _do_switch(self, where: str) -> None:
         self.net.tell("ha", Commanded("switch", {"to": where}))
 
+    def _do_avoid(self, interface: str) -> None:
+        self.net.command("avoid", interface=interface)
+
+    def _do_use(self, interface: str) -> None:
+        self.net.command("use", interface=interface)
+
     def _do_untraced(self) -> None:
         self._traced = False
 
@@ -137,10 +156,14 @@ class _Player:
                 shown = [f"{key}={value}" for key, value in detail.items() if isinstance(value, int) or key == "reason"]
                 return " ".join(["*", name, *shown])
             case _:
-                fields = (getattr(effect, name) for name in effect.__dataclass_fields__)
+                fields = (getattr(effect, name) for name in effect.__dataclass_fields__ if name != "lifetime")
                 return " ".join([type(effect).__name__, *map(self._value, fields)])
 
     def _value(self, value: object) -> str:
+        if isinstance(value, tuple) and all(isinstance(item, Flow) for item in value):
+            return " ".join(f"[{_packets(flow.selector)} {self._name(flow.care_of_address)}]" for flow in value) or "-"
+        if isinstance(value, tuple) and all(isinstance(item, CareOfWay) for item in value):
+            return " ".join(f"{way.interface}={self._name(way.care_of_address)}" for way in value)
         if isinstance(value, Prefix):
             return self._name(value.address) if value.length == 128 else str(value)
         if isinstance(value, bytes):
@@ -166,11 +189,25 @@ def _about(message: MobilityMessage) -> str:
     """The kind, with what matters; sequence numbers begin anywhere, so they are left out."""
     match message:
         case BindingUpdate(lifetime=lifetime):
-            return f"BU lifetime {lifetime // SECOND}s"
+            return f"BU lifetime {lifetime // SECOND}s{_flows(message)}"
         case BindingAcknowledgement(status=status, lifetime=lifetime):
-            return f"BA {status}" if status >= 128 else f"BA {status} lifetime {lifetime // SECOND}s"
+            return f"BA {status}" if status >= 128 else f"BA {status} lifetime {lifetime // SECOND}s{_flows(message)}"
         case _:
             return _short(message)
+
+
+def _flows(message: MobilityMessage) -> str:
+    """The care-of addresses and flow bindings in it, by number; ``+``: a whole one."""
+    ways = [str(option.identifier) for option in message.all(BindingIdentifier)]
+    flows = [f"+{option.identifier}" for option in message.all(FlowIdentification)]
+    flows += [str(number) for option in message.all(FlowSummary) for number in option.identifiers]
+    return (f" ways {','.join(ways)}" if ways else "") + (f" flows {','.join(flows)}" if flows else "")
+
+
+def _packets(selector: Ipv6TrafficSelector) -> str:
+    protocol = {6: "tcp", 17: "udp", None: "any"}[selector.next_header[0] if selector.next_header else None]
+    ports = selector.destination_port
+    return protocol if ports is None else f"{protocol} to {ports[0]}-{ports[1]}"
 
 
 def _duration(words: str) -> Duration:

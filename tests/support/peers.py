@@ -3,7 +3,8 @@
 What they send has the octets that were measured (lengths, flags, alignment, numbers; `shared/peers.md`), in the order
 that their sources build them in. What they take is what their sources read: which options an answer or a request must
 have, which flags are looked at, and that the identifiers of two of them are the eight octets behind an option's head,
-however many there are. Nothing else of them is here: no timers, no retransmission.
+however many there are. Of their timers only one is here: a gateway of oai-pmipv6 sends again after a second, with the
+time that the first message had.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from sojourn.core.effects import Effect, Report, SendMessage
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, MessageReceived, NodeDetached, NodeSeen
-from sojourn.engines.configuration import GatewayProfile
+from sojourn.engines.configuration import Gateway, GatewayProfile
 from sojourn.wire import MobilityMessage, Tolerance, encode
 from sojourn.wire.addresses import Address, text
 from sojourn.wire.mobility import decode
@@ -80,11 +81,15 @@ class Theirs:
 
     needed: tuple[int, ...] = (_MN_ID, _HNP)
     """Options without which a message of ours is dropped."""
+    repeats = False
+    """It sends again what is not answered."""
 
     def __init__(self, address: Address, anchor: Address | None, sequence: int = 1) -> None:
         self.address = address
         self.anchor = anchor
         self._sequence = sequence
+        self._unanswered: tuple[Instant, Octets] | None = None
+        """When to send it again."""
 
     def handle(self, event: Event, now: Instant) -> Sequence[Effect]:
         match event:
@@ -92,6 +97,8 @@ class Theirs:
                 lifetime = 75 if isinstance(event, NodeSeen) else 0
                 data = self.update(link_layer, self._sequence, lifetime, self.time(now))
                 self._sequence += 1
+                if self.repeats:
+                    self._unanswered = now + SECOND, Octets(data)
                 return [SendMessage(Octets(data), self.address, self.anchor)]
             case MessageReceived(message=message, source=source):
                 return self._on_message(encode(message), source)
@@ -104,6 +111,7 @@ class Theirs:
             return [Report("dropped", {"reason": why})]
         if octets[2] == _PBU:
             return [SendMessage(Octets(self.answer(octets, options)), self.address, source)]
+        self._unanswered = None
         prefix = text(options[_HNP][2:18])
         return [Report("takes", {"status": octets[6], "lifetime": 4 * octets[11] + 1024 * octets[10], "hnp": prefix})]
 
@@ -123,10 +131,14 @@ class Theirs:
         raise NotImplementedError
 
     def expire(self, now: Instant) -> Sequence[Effect]:
-        return []
+        if self._unanswered is None or now < self._unanswered[0] or self.anchor is None:
+            return []
+        message = self._unanswered[1]
+        self._unanswered = now + SECOND, message
+        return [SendMessage(message, self.address, self.anchor)]
 
     def deadline(self) -> Instant | None:
-        return None
+        return None if self._unanswered is None else self._unanswered[0]
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
         return []
@@ -160,6 +172,7 @@ class Oai(Theirs):
     """OAI-PMIPv6."""
 
     needed = (_MN_ID, _HNP, _LLID)
+    repeats = True
 
     def update(self, link_layer: bytes, sequence: int, lifetime: int, time: bytes) -> bytes:
         head = struct.pack("!BBBBHHHH", 59, 0, _PBU, 0, 0, sequence, 0x8200, lifetime)
@@ -229,6 +242,9 @@ class MixedDomain(ProxyDomain):
                 settings["profiles"] = tuple(
                     GatewayProfile(HOSTS[name], self._identity(name), prefixes=(home(0),)) for name in ("mn1",)
                 )
+        elif self._told and KINDS[kind].repeats:
+            lma = {"gateways": (Gateway(gateway(1), "mag1", repeats=True), Gateway(gateway(2), "mag2"))}
+            settings["lma"] = lma | settings.get("lma", {})  # type: ignore[operator]
         super().__init__(2, **settings)  # type: ignore[arg-type]
 
     def _identity(self, name: str) -> bytes:

@@ -42,8 +42,9 @@ def show(
     Parameters
     ----------
     topic:
-        sessions: nodes, where they are and their prefixes. bindings: what is registered. routes: what holds
-        in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
+        sessions: nodes, where they are and their prefixes; of a mobile node its correspondents. bindings: what is
+        registered; of a mobile node its home addresses, with their home agents and care-of addresses. routes: what
+        holds in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
         leads. peers: the other routers. groups: who listens to which multicast groups. handovers: fast ones that
         are under way. events: what happened
         lately. counters: all that is counted.

@@ -263,6 +263,8 @@ class ProbePath:
     """Ask `remote` for an answer that comes the way of its tunnelled packets (ICMPv6 echo): the event `PathProbed`."""
 
     remote: Address
+    source: Address | None = None
+    """Ours, if it matters from where."""
 
 
 # --- the access link ----------------------------------------------------------------------------------------------
@@ -378,6 +380,8 @@ class StoreBinding:
 
     key: bytes
     record: bytes
+    lifetime: Duration = 0
+    """After this time it is over, and whoever shares the store may end it; 0: it does not end by itself."""
 
 
 @dataclass(slots=True)
@@ -385,6 +389,25 @@ class DeleteBinding:
     """Forget what is kept under `key`."""
 
     key: bytes
+
+
+@dataclass(slots=True)
+class CheckBinding:
+    """What else this answer asks for is right only if nothing but what this engine knows is kept under `key`.
+
+    Where several engines share a store, another one may have changed it: then this answer is thrown away,
+    `BindingChanged` says what is true, and what happened is handled again. The same goes for `StoreBinding` and
+    `DeleteBinding`.
+    """
+
+    key: bytes
+
+
+@dataclass(slots=True)
+class FindBindings:
+    """Learn of everything in the store that mentions `address`: `BindingChanged` for each, then `BindingsFound`."""
+
+    address: Address
 
 
 # --- for people ---------------------------------------------------------------------------------------------------
@@ -434,10 +457,10 @@ ForwardingEffect: TypeAlias = (
 AccessEffect: TypeAlias = Advertise | ProbeNode | QueryListeners | SendDhcp
 """What `sojourn.host.access` carries out."""
 
-StoreEffect: TypeAlias = StoreBinding | DeleteBinding
+StoreEffect: TypeAlias = StoreBinding | DeleteBinding | CheckBinding
 """What `sojourn.stores` carries out."""
 
-Question: TypeAlias = CountTraffic | CountQueue | ProbePath
+Question: TypeAlias = CountTraffic | CountQueue | ProbePath | FindBindings
 """What is answered with an event."""
 
 Effect: TypeAlias = SendMessage | ForwardingEffect | Question | AccessEffect | StoreEffect | MobileEffect | Report

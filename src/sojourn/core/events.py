@@ -174,6 +174,24 @@ class PathProbed:
     remote: Address
 
 
+@dataclass(slots=True)
+class BindingChanged:
+    """Another engine that shares our store changed what is kept under `key`, or we did not know of it."""
+
+    key: bytes
+    record: bytes
+    """What is kept there now; empty: nothing, or nothing that we have to know before it is needed."""
+    remaining: Duration
+    """Of its lifetime; not above 0: it is over, and nobody else ended it."""
+
+
+@dataclass(slots=True)
+class BindingsFound:
+    """The answer to `FindBindings`: all that mentions `address` was told."""
+
+    address: Address
+
+
 # --- Mobile IPv6 (RFC 6275) ---------------------------------------------------------------------------------------
 
 
@@ -258,6 +276,14 @@ class SessionsCounted:
     sessions: dict[Address, int]
 
 
+@dataclass(slots=True)
+class NameResolved:
+    """The answer to `ResolveName`: the IPv6 addresses of the host, none when it has none or nobody answered."""
+
+    name: str
+    addresses: tuple[Address, ...]
+
+
 Event: TypeAlias = (
     MessageReceived
     | NodeSeen
@@ -272,6 +298,8 @@ Event: TypeAlias = (
     | HandoverExpected
     | QueueCounted
     | PathProbed
+    | BindingChanged
+    | BindingsFound
     | Icmpv6Received
     | IcmpErrorReceived
     | AddressChanged
@@ -280,4 +308,5 @@ Event: TypeAlias = (
     | CorrespondentSeen
     | HomeAddressRefused
     | SessionsCounted
+    | NameResolved
 )

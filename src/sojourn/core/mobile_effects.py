@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from sojourn.wire.addresses import Address
 
 if TYPE_CHECKING:
+    from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
     from sojourn.wire.icmpv6 import Icmpv6Message
 
 
@@ -67,6 +68,49 @@ class WithdrawTunnelEnd:
 
     slot: int
     remote: Address
+
+
+@dataclass(slots=True)
+class Flow:
+    """Some packets of a node with several care-of addresses, and the one that they go to or come from (RFC 6089)."""
+
+    selector: Ipv6TrafficSelector
+    """Of the packets *to* the node. It has those from the node too, with source and destination the other way round."""
+    care_of_address: Address
+
+
+@dataclass(slots=True)
+class EnsureFlows:
+    """Packets to the slot's prefixes go through a tunnel to the care-of address of the first flow that has them, all
+    others where the slot points to. These flows replace those before; none: nothing is special any more.
+
+    Mobility Headers are in no flow, and all fragments of a packet go where its first one goes (RFC 6089 4.3, 5.3.6).
+    """
+
+    slot: int
+    flows: tuple[Flow, ...]
+
+
+@dataclass(slots=True)
+class CareOfWay:
+    """A care-of address, and the router that takes packets from it."""
+
+    care_of_address: Address
+    interface: str
+    router: Address
+
+
+@dataclass(slots=True)
+class EnsureReverseFlows:
+    """The same at the mobile node: packets from `home_address` go through a tunnel from the care-of address of the
+    first flow that has them to `home_agent`, all others where `EnsureReverseTunnel` says. What comes through a tunnel
+    to a care-of address of `ways` is taken, and what is sent from it leaves on its link. These are all that the
+    node has, or none if it has one only."""
+
+    home_address: Address
+    home_agent: Address
+    ways: tuple[CareOfWay, ...]
+    flows: tuple[Flow, ...]
 
 
 @dataclass(slots=True)
@@ -165,6 +209,13 @@ class CountSessions:
     """Count the sockets of this host by their address; answered by the event `SessionsCounted`."""
 
 
+@dataclass(slots=True)
+class ResolveName:
+    """Look a host up in DNS; answered by the event `NameResolved`."""
+
+    name: str
+
+
 MobileEffect: TypeAlias = (
     SendIcmpv6
     | ProbeAddress
@@ -172,6 +223,8 @@ MobileEffect: TypeAlias = (
     | WithdrawProxyNeighbour
     | EnsureTunnelEnd
     | WithdrawTunnelEnd
+    | EnsureFlows
+    | EnsureReverseFlows
     | EnsureCareOfRoute
     | WithdrawCareOfRoute
     | EnsureHomeAddress
@@ -184,5 +237,6 @@ MobileEffect: TypeAlias = (
     | WithdrawRouteOptimisation
     | ProbeRouter
     | CountSessions
+    | ResolveName
 )
 """What a host of Mobile IPv6 carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""

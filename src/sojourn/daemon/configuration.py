@@ -14,8 +14,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sojourn.daemon import contradictions
-from sojourn.daemon.model import LAYOUT, Cmd, File, Lma, Maar, Mag, MagEverybody
+from sojourn.daemon.model import LAYOUT, File
+from sojourn.daemon.model_cmd import Cmd
 from sojourn.daemon.model_extensions import settings as engine_settings
+from sojourn.daemon.model_lma import Lma
+from sojourn.daemon.model_maar import Maar
+from sojourn.daemon.model_mag import Mag, MagEverybody
 from sojourn.daemon.model_parts import Kernel, Multicast, Retransmission
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
@@ -41,6 +45,8 @@ from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
 from sojourn.wire.addresses import Address
 
+_REPEATING = frozenset({"oai-pmipv6"})
+"""Implementations that send a request again as it was."""
 N = TypeVar("N", Tables, Priorities)
 
 
@@ -104,6 +110,7 @@ def cmd_configuration(section: Cmd) -> CmdConfiguration:
         **_same_names(CmdConfiguration, section),
         mode=Mode(section.mode),
         maars=maars,
+        shared=bool(section.databases),
         retransmission=_retransmission(section.retransmission),
     )
 
@@ -143,7 +150,10 @@ def lma_configuration(section: Lma) -> LmaConfiguration:
     everybody = None if section.known_only else HomeProfile(**section.everybody.model_dump())
     return LmaConfiguration(
         **_same_names(LmaConfiguration, section),
-        gateways=tuple(Gateway(known.address, known.name, known.care_of) for known in section.gateways),
+        gateways=tuple(
+            Gateway(known.address, known.name, known.care_of, (known.tolerate or section.tolerate) in _REPEATING)
+            for known in section.gateways
+        ),
         profiles=tuple(
             HomeProfile(node=known.identifier, **_without(known, "identifier")) for known in section.profiles
         ),
@@ -215,7 +225,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             if section.user_plane is not None:
                 settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
-    return replace(settings, backend=section.backend, **_kernel_numbers(section.kernel))
+    return replace(settings, backend=section.backend, **kernel_numbers(section.kernel))
 
 
 def _of_access(section: Maar | Mag) -> dict[str, Any]:
@@ -228,7 +238,8 @@ def _of_access(section: Maar | Mag) -> dict[str, Any]:
     }
 
 
-def _kernel_numbers(kernel: Kernel) -> dict[str, Any]:
+def kernel_numbers(kernel: Kernel) -> dict[str, Any]:
+    """What of the kernel is the daemon's own, as `LinuxSettings` has it."""
     return {
         "loop": kernel.loop,
         "tunnels": kernel.tunnels,
@@ -269,7 +280,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 
 def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
-    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats"}
+    made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats", "shared"}
     made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours"}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from sojourn.daemon import contradictions_mobile as mobile
 from sojourn.daemon import contradictions_proxy as proxy
 from sojourn.daemon import contradictions_ways as ways
 from sojourn.dataplane.multicast import INTERFACES
-from sojourn.dataplane.settings import LinuxSettings, marks
+from sojourn.dataplane.settings import LinuxSettings, forwarded_mark, marks
 from sojourn.engines.configuration import MulticastConfiguration
 from sojourn.files.fields import (
     duration_text,
@@ -29,6 +30,7 @@ from sojourn.files.toml import Fault
 from sojourn.wire.addresses import Address, Prefix, is_ipv4, text
 from sojourn.wire.units import MILLISECOND, SECOND
 
+_ROLES = ("maar", "cmd", "mag", "lma", "mn", "ha", "cn")
 LIFETIME_UNIT = 4 * SECOND
 LIFETIME_MAX = 0xFFFF * LIFETIME_UNIT
 """The Lifetime field counts 4 s in 16 bits (RFC 6275 6.1.7); all ones would mean for ever, so it is not offered."""
@@ -44,8 +46,9 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     """All contradictions and notes of a parsed file."""
     maar, cmd, mag, lma = (table_of(data.get(role)) for role in ("maar", "cmd", "mag", "lma"))
     faults: list[Fault] = []
-    if not {"maar", "cmd", "mag", "lma"} & data.keys():
-        faults.append(Fault((), "has none of the tables [maar], [cmd], [mag] and [lma]", "name at least one role"))
+    if not {*_ROLES} & data.keys():
+        named = ", ".join(f"[{role}]" for role in _ROLES)
+        faults.append(Fault((), f"has none of the tables {named}", "name at least one role"))
     faults += _forwarding(data)
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
@@ -69,6 +72,12 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _delegation(maar)
     faults += _ipv4(maar)
     faults += _domain(cmd)
+    mn, ha, cn = (table_of(data.get(role)) for role in ("mn", "ha", "cn"))
+    faults += [*mobile.beside(data), *mobile.node(mn), *mobile.agent(ha), *mobile.correspondent(cn)]
+    faults += [
+        *_lifetime(("mn", "lifetime"), mn.get("lifetime")),
+        *_lifetime(("ha", "lifetime_max"), ha.get("lifetime_max")),
+    ]
     return faults
 
 
@@ -323,7 +332,7 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
     kernel = table_of(maar.get("kernel"))
     mask, mark = kernel.get("mark_mask", LinuxSettings.mark_mask), kernel.get("mark", LinuxSettings.mark)
     if isinstance(mask, int) and isinstance(mark, int) and 0 < mask < 1 << 32:
-        room = len(list(islice(marks(mark, mask), len(peers) + 1)))
+        room = len(list(islice(marks((mark, forwarded_mark(mark, mask)), mask), len(peers) + 1)))
         if room < len(peers) + 1:
             yield Fault(
                 ("maar", "kernel", "mark_mask"),

@@ -25,12 +25,24 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
 from sojourn.daemon.observed import Listener
-from sojourn.daemon.roles import Role, StartError, access_interfaces, described, make_roles, open_store, refusals
+from sojourn.daemon.roles import (
+    Role,
+    StartError,
+    access_interfaces,
+    described,
+    make_roles,
+    open_shared,
+    open_store,
+    refusals,
+)
 from sojourn.daemon.service import Service
+from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.files.toml import ConfigurationError
+from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
-from sojourn.stores import Store
+from sojourn.stores import SharedStore, Store
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.log import Log
 
@@ -40,7 +52,7 @@ LOOK_INTERVAL = 10.0
 """Seconds between two looks at what was refused before it became an event."""
 _QUIET_REFUSALS = (
     "unknown-source", "from-access-link", "decode-errors", "rate-limited", "overflowed", "payload-proto",
-    "header-length", "unknown-type", "send-errors",
+    "header-length", "unknown-type", "send-errors", "checksum-errors", "home-address-refused", "routing-header-refused",
     "lines-lost", "invalid", "stations-refused", "overruns", "dump-errors", "effects-failed", "put-off",
 )  # fmt: skip
 
@@ -89,7 +101,8 @@ class Daemon:
         with ExitStack() as opened:
             try:
                 store = self._prepare(opened)
-                self._start(store)
+                shared = await self._prepare_shared(opened)
+                self._start(store, shared)
             except (StartError, SocketTaken) as error:
                 self.log.say("error", "not-started", reason=str(error))
                 await self.control.close()
@@ -109,8 +122,16 @@ class Daemon:
         opened.callback(store.close)
         return store
 
-    def _start(self, store: Store) -> None:
-        self.roles = make_roles(self.file, store, self._listener)
+    async def _prepare_shared(self, opened: ExitStack) -> SharedStore | None:
+        """What several databases of the domain have in common."""
+        if self.file.cmd is None or not self.file.cmd.databases:
+            return None
+        shared = await open_shared(self.file.cmd.databases)
+        opened.callback(shared.close)
+        return shared
+
+    def _start(self, store: Store, shared: SharedStore | None) -> None:
+        self.roles = make_roles(self.file, store, self._listener, shared)
         started: list[Role] = []
         self._service = Service(self.name, self.roles, self.file.identifier_key)
         try:
@@ -121,6 +142,13 @@ class Daemon:
                     self.log.say("info", "removed", role=role.name, what=thing)
                 if isinstance(role.dataplane, LinuxDataplane):
                     self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
+                elif isinstance(role.dataplane, MobileNodeDataplane | CorrespondentDataplane):
+                    how = (
+                        {"by": role.dataplane.optimised}
+                        if role.dataplane.optimised
+                        else {"refusal": role.dataplane.refusal}
+                    )
+                    self.log.say("info", "route-optimisation", role=role.name, **how)
         except StartError:
             for role in self.roles:
                 if role in started:
@@ -160,6 +188,7 @@ class Daemon:
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
         notify("READY=1", f"STATUS=running {' and '.join(roles)}")
+        garbage.search_less()
         try:
             await self._stop.wait()
         finally:

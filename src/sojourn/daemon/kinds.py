@@ -27,6 +27,12 @@ Dhcpv6Field: TypeAlias = Annotated[
 BackendField: TypeAlias = Annotated[
     Literal["auto", "seg6", "ip6tnl", "memory"], Expected('"auto", "seg6", "ip6tnl" or "memory"', "ip6tnl")
 ]
+DatabasesField: TypeAlias = Annotated[
+    tuple[Annotated[str, Field(pattern="^postgres(ql)?://")], ...],
+    Expected(
+        "a list of connection strings of PostgreSQL", ["postgresql://db1,db2/sojourn?target_session_attrs=read-write"]
+    ),
+]
 CountField: TypeAlias = Annotated[
     int, Strict(), Field(ge=1, le=100_000_000), Expected("a whole number from 1 to 100000000", 1000)
 ]

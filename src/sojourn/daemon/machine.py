@@ -10,7 +10,9 @@ import socket
 from pathlib import Path
 
 from sojourn.daemon.configuration import Configuration, speaks_ipv4
+from sojourn.daemon.configuration_mobile import KeyUnusable, read_key
 from sojourn.daemon.model import ROLES
+from sojourn.daemon.model_mobile import Association
 from sojourn.files.sections import Key
 from sojourn.files.toml import ConfigurationError, Problem
 from sojourn.wire.addresses import Address, text
@@ -31,16 +33,48 @@ def look(configuration: Configuration) -> list[Problem]:
     for role in ROLES:
         section = getattr(file, role)
         if section is not None:
-            problems += _address(configuration, (role, "address"), section.address, addresses)
+            if hasattr(section, "address"):
+                problems += _address(configuration, (role, "address"), section.address, addresses)
             for index, interface in enumerate(getattr(section, "access", ())):
                 problems += _interface(configuration, (role, "access", index), interface)
             if getattr(section, "multicast", None):
                 problems += _interface(configuration, (role, "multicast", "upstream"), section.multicast.upstream)
+    problems += _mobile(configuration)
     if file.maar and speaks_ipv4(file.maar):
         problems += _reverse_path(configuration, {*file.maar.access, *file.maar.kernel.loop, LOOPBACK})
     for key in ("control", "store", "events"):
         problems += _directory(configuration, key, getattr(file, key))
     return problems
+
+
+def _mobile(configuration: Configuration) -> list[Problem]:
+    """Links and keys of the roles of Mobile IPv6."""
+    file = configuration.file
+    problems: list[Problem] = []
+    if file.mn is not None:
+        for index, interface in enumerate(file.mn.interfaces):
+            problems += _interface(configuration, ("mn", "interfaces", index), interface)
+        for index, home in enumerate(file.mn.homes):
+            problems += _key(configuration, ("mn", "homes", index, "association"), home.association)
+        problems += _key(configuration, ("mn", "anchors"), file.mn.anchors)
+    if file.ha is not None:
+        if file.ha.interface is not None:
+            problems += _interface(configuration, ("ha", "interface"), file.ha.interface)
+        for index, node in enumerate(file.ha.nodes):
+            problems += _key(configuration, ("ha", "nodes", index, "association"), node.association)
+    return problems
+
+
+def _key(configuration: Configuration, key: Key, association: Association | None) -> list[Problem]:
+    if association is None or not association.key_file:
+        return []
+    try:
+        read_key(association.key_file)
+    except KeyUnusable as error:
+        return [
+            configuration.problem((*key, "key_file"), str(error), "expected a file with a key that only root reads")
+        ]
+    return []
 
 
 def demand(configuration: Configuration) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sojourn.daemon.machine import LOOPBACK, ipv6_here
 from sojourn.daemon.probes import MISSING, OK, SPARED, Finding
+from sojourn.dataplane.direct_ways import DirectWays
+from sojourn.dataplane.netlink import Netlink
 
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473)."""
@@ -28,7 +30,7 @@ _TOOLS = {
 
 def look_around() -> list[Finding]:
     """All of it; nothing is changed."""
-    return [_python(), _ipv6(), _forwarding(), _mtu(), *(_tool(name) for name in _TOOLS)]
+    return [_python(), _ipv6(), _forwarding(), _mtu(), _direct_ways(), *(_tool(name) for name in _TOOLS)]
 
 
 def _python() -> Finding:
@@ -54,6 +56,21 @@ def _forwarding() -> Finding:
     return Finding(
         "forwarding", SPARED, used_for, False, "off", "on routers only: sysctl net.ipv6.conf.all.forwarding=1"
     )
+
+
+def _direct_ways() -> Finding:
+    """A program is loaded, and let go without having been anywhere: a sandbox might refuse what the daemon may do."""
+    used_for = "mobile and correspondent nodes: the direct way"
+    remedy = "run as root on a kernel with CONFIG_NET_CLS_BPF; else packets go by way of the home agent"
+    try:
+        netlink = Netlink()
+        try:
+            DirectWays(netlink, False, 1).leave()
+        finally:
+            netlink.close()
+    except OSError as error:
+        return Finding("direct-ways", SPARED, used_for, False, error.strerror or str(error), remedy)
+    return Finding("direct-ways", OK, used_for, False, "ebpf")
 
 
 def _mtu() -> Finding:

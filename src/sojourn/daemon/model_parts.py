@@ -43,6 +43,13 @@ def _multicast(name: str, about: str) -> Any:
     return as_the_engine(MulticastConfiguration, name, about, None)
 
 
+HANDOVERS = "Fast handovers (RFC 5949) that may be under way at a time, two queues each; 0: there are none."
+HANDOVER_WAIT = (
+    "How long a node that is expected may take to come, and a node that left is looked out for before its anchor hears."
+)
+HANDOVER_PATIENCE = "How long packets that come straight from the anchor wait for what the previous router forwards."
+
+
 def tolerate(example: str) -> Any:
     """The key of a role for all whom it speaks with."""
     about = "Understand this other implementation where it departs from the RFCs; what is overlooked is counted."
@@ -127,7 +134,7 @@ class Kernel(Section):
     )
     first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
-        "The first of its routing rules; the last is 102 later. The rule for `local` moves in between.",
+        "The first of its routing rules; the last is 104 later. The rule for `local` moves in between.",
         Priorities.inner_spoofing,
     )
     nexthops: NexthopField = setting(

@@ -17,10 +17,11 @@ Listener: TypeAlias = Callable[[Event | Report], None]
 
 
 class Observed:
-    """An `Engine` around `engine`."""
+    """An `Engine` around `engine`. Without `reports` only events are told: what it reports may still be thrown away."""
 
-    def __init__(self, engine: Engine, listener: Listener) -> None:
+    def __init__(self, engine: Engine, listener: Listener, *, reports: bool = True) -> None:
         self._engine = engine
+        self._reports = reports
         self._listener = listener
         self.handling: Event | None = None
         """What is being handled; after an exception, what it was that could not be."""
@@ -50,7 +51,7 @@ class Observed:
         return self._engine.show(topic, now)
 
     def _reported(self, effects: Sequence[Effect]) -> Sequence[Effect]:
-        for effect in effects:
+        for effect in effects if self._reports else ():
             if isinstance(effect, Report):
                 self._listener(effect)
         return effects

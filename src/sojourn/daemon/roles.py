@@ -26,7 +26,14 @@ from sojourn.daemon.configuration import (
     neighbours_of,
     speaks_ipv4,
 )
-from sojourn.daemon.model import ROLES, Cmd, CmdMaar, File, Lma, LmaGateway, Maar, Mag
+from sojourn.daemon.configuration_mobile import KeyUnusable
+from sojourn.daemon.mobile_roles import MobileSection, dataplane_of, engine_of, senses_of
+from sojourn.daemon.model import ROLES, File
+from sojourn.daemon.model_cmd import Cmd, CmdMaar
+from sojourn.daemon.model_lma import Lma, LmaGateway
+from sojourn.daemon.model_maar import Maar
+from sojourn.daemon.model_mag import Mag
+from sojourn.daemon.model_mobile import Cn, Ha, Mn
 from sojourn.daemon.model_parts import Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
@@ -36,8 +43,9 @@ from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
+from sojourn.host.mobile import MobileHost
 from sojourn.host.recorder import Recorder
-from sojourn.stores import MemoryStore, SqliteStore, Store
+from sojourn.stores import MemoryStore, SharedStore, SqliteStore, Store
 from sojourn.wire.addresses import Address, text
 
 _STRANGERS = 50
@@ -57,9 +65,9 @@ class Role:
     """A role that can be started."""
 
     name: str
-    """``maar``, ``cmd``, ``mag`` or ``lma``."""
+    """The name of its table in the file."""
     engine: Observed
-    host: Host
+    host: Host | MobileHost
     dataplane: Dataplane
     keep_forwarding: bool
     fresh: bool
@@ -115,17 +123,34 @@ def open_store(path: str) -> Store:
         return SqliteStore(path)
 
 
-def make_roles(file: File, store: Store, listener: Callable[[str], Listener]) -> list[Role]:
+async def open_shared(databases: Sequence[str]) -> SharedStore:
+    """What this database shares with others. Raises `StartError`."""
+    try:
+        from sojourn.stores.postgres import PostgresStore
+    except ImportError:
+        raise StartError("cmd.databases: asyncpg is not here; install sojourn[postgres]") from None
+    with refusals("open the store", "see cmd.databases"):
+        return await PostgresStore.open(databases)
+
+
+def make_roles(
+    file: File, store: Store, listener: Callable[[str], Listener], shared: SharedStore | None = None
+) -> list[Role]:
     """The roles of `file`, not started yet. Raises `StartError`; nothing is left open then.
 
-    `listener` makes the one who is told of a role's events and reports.
+    `listener` makes the one who is told of a role's events and reports; `shared` is the store of a ``cmd``, if it
+    has one with others.
     """
     roles: list[Role] = []
     with ExitStack() as opened:
         for name in ROLES:
-            section: Section | None = getattr(file, name)
+            section: Section | MobileSection | None = getattr(file, name)
             if section is not None:
-                role = _make(name, section, file, RoleStore(store, name), listener(name))
+                kept, told = RoleStore(store, name), listener(name)
+                if isinstance(section, Mn | Ha | Cn):
+                    role = _make_mobile(name, section, file, kept, told)
+                else:
+                    role = _make(name, section, file, shared if name == "cmd" and shared else kept, told)
                 opened.callback(role.close, False)
                 roles.append(role)
         opened.pop_all()
@@ -156,7 +181,7 @@ def _parts(section: Section) -> _Parts:
     match section:
         case Maar():
             maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
-            peers = frozenset((section.cmd, *(peer.address for peer in section.peers)))
+            peers = frozenset((section.cmd, *section.more_cmds, *(peer.address for peer in section.peers)))
             return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
@@ -176,7 +201,7 @@ def _points(section: Maar | Mag) -> tuple[tuple[str, str], ...]:
     return tuple((point.interface, point.control) for point in section.hostapd)
 
 
-def _make(name: str, section: Section, file: File, store: Store, listener: Listener) -> Role:
+def _make(name: str, section: Section, file: File, store: Store | SharedStore, listener: Listener) -> Role:
     lock = _lock(name, section, Path(file.control).parent)
     with ExitStack() as opened:
         opened.callback(lock.close)
@@ -190,7 +215,8 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
             fresh = not _exists(parts.forwarding.loop[0])
             with refusals("open netlink", "sojourn doctor says what this kernel can do"):
                 dataplane = LinuxDataplane(parts.forwarding)
-        observed = Observed(parts.engine, listener)
+        alone = not isinstance(store, SharedStore)
+        observed = Observed(parts.engine, listener, reports=alone)
         with refusals(
             f"open the sockets of {text(section.address)}", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
         ):
@@ -208,11 +234,34 @@ def _make(name: str, section: Section, file: File, store: Store, listener: Liste
                 profile=section.tolerate,
                 profiles=tolerated(section),
                 recorder=recorder,
+                told=None if alone else listener,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
         keep = not isinstance(section, Cmd) and section.keep_forwarding
         return Role(name, observed, host, dataplane, keep, fresh, lock)
+
+
+def _make_mobile(name: str, section: MobileSection, file: File, store: Store, listener: Listener) -> Role:
+    with ExitStack() as opened:
+        lock = _lock_of_host(name, section, file)
+        opened.callback(lock.close)
+        recorder = _recorder(file, name)
+        if recorder is not None:
+            opened.callback(recorder.close)
+        remedy = "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
+        with refusals(f"{name}: open netlink", remedy):
+            dataplane = dataplane_of(section)
+        try:
+            engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), bool(dataplane.optimised))
+        except KeyUnusable as error:
+            raise StartError(f"{name}: {error}") from None
+        observed = Observed(engine, listener)
+        with refusals(f"{name}: open sockets", remedy):
+            senses = senses_of(section, file)
+            host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=asyncio.get_running_loop())
+        opened.pop_all()
+        return Role(name, observed, host, dataplane, section.keep_forwarding, True, lock)
 
 
 def tolerated(section: Section) -> dict[Address, str]:
@@ -249,6 +298,12 @@ def _exists(interface: str) -> bool:
     return any(name == interface for _, name in socket.if_nameindex())
 
 
+def _lock_of_host(role: str, section: MobileSection, file: File) -> Lock:
+    """As `_lock`; a correspondent node stands beside a mobile node."""
+    who = "another correspondent node" if isinstance(section, Cn) else "a role that forwards"
+    return _taken(who, role if isinstance(section, Cn) else "", Path(file.control).parent)
+
+
 def _lock(role: str, section: Section, directory: Path) -> Lock:
     """What only one daemon of this network namespace can have; the kernel takes it from one that dies.
 
@@ -257,13 +312,17 @@ def _lock(role: str, section: Section, directory: Path) -> Lock:
     """
     database = role == "cmd"
     who = f"a database (cmd) at {text(section.address)}" if database else "a role that forwards (maar, mag or lma)"
-    place = f"cmd-{text(section.address).replace(':', '-')}" if database else "maar-router"
+    return _taken(who, f"cmd-{text(section.address).replace(':', '-')}" if database else "", directory)
+
+
+def _taken(who: str, place: str, directory: Path) -> Lock:
+    """Of the namespace, or, with a `place`, a file of that name. Raises `StartError`."""
     try:
-        if not database:
+        if not place:
             with suppress(OSError):
                 return NamespaceLock()
         with refusals("take the lock", "name a directory for control that this user may write to"):
-            return FileLock(directory / f".{place}-{os.stat('/proc/self/ns/net').st_ino}.lock")
+            return FileLock(directory / f".{place or 'maar-router'}-{os.stat('/proc/self/ns/net').st_ino}.lock")
     except Held:
         raise StartError(f"{who} is running on this machine already; stop that daemon first") from None
 

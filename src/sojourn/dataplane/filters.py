@@ -7,7 +7,7 @@
                                                 clamp the TCP segment size;
                                                 mark if not TCP, too big, and anchored elsewhere
       from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
-      IPv6-in-IPv6 from a neighbour to us       mark as forwarded, if there are fast handovers
+      in IPv6 from a neighbour to us            mark as forwarded, if there are fast handovers
       IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
       to a prefix in `far` or `routers`         mark if not TCP and too big
       to our pools                              clamp the TCP segment size
@@ -95,6 +95,8 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
         neighbour = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member(nft.NEIGHBOURS))
         forwarded = change_mark(settings, settings.forwarded_mark)
         yield "prerouting", (protocol(_IPV6), *to_us, *neighbour, *forwarded, nft.verdict(nft.GOTO, "tunnelled"))
+        if settings.ipv4:
+            yield "prerouting", (protocol(_IPV4), *to_us, *neighbour, *forwarded)
     if settings.drop_strays:
         yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, *change_mark(settings, settings.stray_mark))
     yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
@@ -141,7 +143,7 @@ def _within(offset: int, prefix: Prefix, operator: int) -> tuple[bytes, ...]:
     load = nft.load(nft.NETWORK, offset, octets)
     if prefix.length % 8 == 0:
         return (load, nft.compare(operator, prefix.address[:octets]))
-    return (load, nft.mask(_mask(prefix.length)[:octets]), nft.compare(operator, prefix.address[:octets]))
+    return (load, nft.mask(mask_of(prefix.length)[:octets]), nft.compare(operator, prefix.address[:octets]))
 
 
 def key(prefix: Prefix) -> bytes:
@@ -160,7 +162,7 @@ def _counted(length: int, base: int, offset: int) -> tuple[bytes, ...]:
 
 def _member(length: int, base: int, offset: int, name: str) -> tuple[bytes, ...]:
     octets = key_octets(length) if name != nft.ROUTERS else 8
-    mask = () if length % 8 == 0 else (nft.mask(_mask(length)[:octets]),)
+    mask = () if length % 8 == 0 else (nft.mask(mask_of(length)[:octets]),)
     return (nft.load(base, offset, octets), *mask, nft.member(name))
 
 
@@ -171,5 +173,6 @@ def change_mark(settings: LinuxSettings, value: int) -> tuple[bytes, ...]:
     return (nft.load_meta(nft.META_MARK), change, nft.store_mark())
 
 
-def _mask(length: int) -> bytes:
+def mask_of(length: int) -> bytes:
+    """The first `length` of 128 bits."""
     return ((1 << 128) - (1 << (128 - length))).to_bytes(16, "big")

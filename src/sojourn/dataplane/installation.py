@@ -14,14 +14,17 @@ that a later life can restore it. Starting is idempotent, from whatever state an
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Iterator
 
-from sojourn.dataplane import links
+from sojourn.dataplane import links, local_rule
 from sojourn.dataplane.links import IPV4
+from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     AF_INET,
+    AF_INET6,
     RTN_BLACKHOLE,
     RTN_THROW,
     InterfaceAddress,
@@ -31,13 +34,10 @@ from sojourn.dataplane.objects import (
     Route,
     Rule,
 )
-from sojourn.dataplane.reconcile import rules
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
 from sojourn.wire.addresses import ANY, ANY_IPV4, Address, Prefix, prefix
 
-_LOCAL_TABLE, _MAIN_TABLE = 255, 254
-_PROTOCOL_KERNEL = 2
 _IPV4_IN_IPV6, _IPV6_IN_IPV6 = 4, 41
 _ALIAS_OCTETS = 255
 GROUPS = prefix("ff00::/8")
@@ -147,6 +147,18 @@ class Installation:
         if self._settings.buffer:
             links.write_setting(f"neigh/{near}/unres_qlen_bytes", self._settings.hold_octets)
 
+    def change(self, settings: dict[str, str]) -> None:
+        """Settings of the kernel (``net/ipv6/...``) have these values; `restore` puts back what they were."""
+        found = self._look()
+        near, far = (found[name] for name in self._settings.loop)
+        before = _Before.parse(near.alias + far.alias)
+        new = {name: links.read_setting(name) for name in settings if name not in before.settings}
+        if new:
+            before.settings |= new
+            self._remember(before, near.index, far.index)
+        for name, value in settings.items():
+            links.write_setting(name, value)
+
     def _remember(self, before: _Before, near: int, far: int) -> None:
         record = str(before)
         if len(record) > 2 * _ALIAS_OCTETS:
@@ -186,15 +198,16 @@ class Installation:
             yield Rule(priorities.uplinks, tables.uplinks, name)
             if not settings.local_routing:
                 yield Rule(priorities.uplinks_first, tables.uplinks, name)
-                yield Rule(priorities.plain, _MAIN_TABLE, name)
+                yield Rule(priorities.plain, MAIN_TABLE, name)
         yield from self._drops()
         if settings.handovers:
             mark, mask = settings.forwarded_mark, settings.mark_mask
-            yield Rule(priorities.forwarded, settings.forwarded_table, mark=mark, mask=mask)
+            for family in (AF_INET6, AF_INET) if settings.ipv4 else (AF_INET6,):
+                yield Rule(priorities.forwarded, settings.forwarded_table, mark=mark, mask=mask, family=family)
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
         yield Rule(priorities.nodes, tables.nodes)
-        if self._local_is_first_or_ours():
-            yield Rule(priorities.local, _LOCAL_TABLE)
+        if local_rule.is_first_or_ours(self._netlink, priorities):
+            yield Rule(priorities.local, LOCAL_TABLE)
         for own in settings.addresses:
             yield Rule(priorities.decapsulation, tables.decapsulation, destination=own, ip_protocol=_IPV6_IN_IPV6)
 
@@ -207,9 +220,9 @@ class Installation:
         """
         settings, priorities = self._settings, self._settings.priorities
         for name in settings.access:
-            yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, _ON_LINK)
+            yield _to_groups(priorities.multicast, LOCAL_TABLE, name, _ON_LINK)
             if settings.counters and settings.pool is not None:
-                yield _to_groups(priorities.multicast, _LOCAL_TABLE, name, GROUPS, settings.pool)
+                yield _to_groups(priorities.multicast, LOCAL_TABLE, name, GROUPS, settings.pool)
             yield _to_groups(priorities.stray_groups, 0, name, GROUPS)
 
     def _ipv4_objects(self) -> Iterator[KernelObject]:
@@ -243,19 +256,9 @@ class Installation:
             for mark in (settings.stray_mark, settings.forwarded_mark):
                 yield Rule(priorities.strays, settings.strays_table, mark=mark, mask=settings.mark_mask)
 
-    def _local_is_first_or_ours(self) -> bool:
-        """Whether the rule for `local` has to move. Raises OSError where it stands in the way otherwise."""
-        priorities = self._settings.priorities
-        found = [rule for rule in rules(self._netlink) if rule.table == _LOCAL_TABLE]
-        if any(0 < rule.priority <= priorities.decapsulation for rule in found):
-            raise OSError(errno.EEXIST, f"the rule for table local must stand after {priorities.decapsulation}")
-        return any(rule.priority in (0, priorities.local) for rule in found)
-
     def move_local(self) -> None:
         """The rule for `local` at 0 goes, now that ours stands: tunnelled packets to us are seen first."""
-        for rule in rules(self._netlink):
-            if rule.table == _LOCAL_TABLE and rule.priority == 0:
-                self._netlink.request(rule.withdraw())
+        local_rule.move(self._netlink)
 
     def remove_leftovers(self) -> None:
         """Devices for tunnels that an earlier life used, and this one does not, are gone."""
@@ -271,10 +274,7 @@ class Installation:
 
     def restore_local(self) -> None:
         """The rule for `local` is at 0 again, if it was we who moved it."""
-        found = [rule for rule in rules(self._netlink) if rule.table == _LOCAL_TABLE]
-        ours = Rule(self._settings.priorities.local, _LOCAL_TABLE)
-        if ours in found and all(rule.priority != 0 for rule in found):
-            self._netlink.request(Rule(0, _LOCAL_TABLE, protocol=_PROTOCOL_KERNEL).ensure())
+        local_rule.restore(self._netlink, self._settings.priorities)
 
     def restore(self) -> None:
         """Interfaces and settings are as they were, and the loop is gone."""
@@ -291,6 +291,9 @@ class Installation:
                     links.set_link_layer(self._netlink, link.index, link_layer)
             for setting, value in zip(_ANSWER_FOR_OTHERS, before.answering.get(link.index, ""), strict=False):
                 links.write_setting(f"conf/{link.name}/{setting}", value, IPV4)
+        for setting, value in before.settings.items():
+            with contextlib.suppress(FileNotFoundError):  # the interface is gone
+                links.write_setting(setting, value)
         for name in (near, *(pair[0] for pair in self._path_pairs() if pair[0] in found)):
             links.delete_link(self._netlink, found[name].index)
         if before.forwarding is not None:
@@ -302,7 +305,8 @@ class Installation:
 class _Before:
     """How things were, as one short line: ``sojourn 0 2:02005e000001:1``, forwarding, then interfaces.
 
-    Where IPv4 is spoken: ``ipv4:0 ipv4.2:00`` too, forwarding, and for whom interfaces answered ARP.
+    Where IPv4 is spoken: ``ipv4:0 ipv4.2:00`` too, forwarding, and for whom interfaces answered ARP. Other settings as
+    ``/conf/lan0/proxy_ndp=0``.
     """
 
     def __init__(self) -> None:
@@ -310,6 +314,7 @@ class _Before:
         self.interfaces: dict[int, tuple[bytes, str]] = {}
         self.forwarding_ipv4: str | None = None
         self.answering: dict[int, str] = {}
+        self.settings: dict[str, str] = {}
 
     @classmethod
     def parse(cls, line: str) -> _Before:
@@ -320,6 +325,10 @@ class _Before:
             return before
         before.forwarding = words[1]
         for word in words[2:]:
+            if word.startswith("/"):
+                name, _, value = word[1:].rpartition("=")
+                before.settings[name] = value
+                continue
             index, _, rest = word.partition(":")
             link_layer, _, accept_ra = rest.partition(":")
             if index.isdigit() and accept_ra.isdigit():
@@ -356,4 +365,5 @@ class _Before:
         if self.forwarding_ipv4 is not None:
             words.append(f"{IPV4}:{self.forwarding_ipv4}")
         words += [f"{IPV4}.{index}:{values}" for index, values in self.answering.items()]
+        words += [f"/{name}={value}" for name, value in self.settings.items()]
         return " ".join(words)

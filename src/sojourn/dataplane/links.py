@@ -32,6 +32,7 @@ _IFF_UP = 1
 _NDA_LLADDR, _NDA_MASTER = 2, 9
 _NTF_MASTER = 4
 _LINK = struct.Struct("=BxHiII")
+"""struct ifinfomsg: family, hardware, index, flags, which flags change."""
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _SYSCTL = Path("/proc/sys/net")
 IPV4, IPV6 = "ipv4", "ipv6"
@@ -50,6 +51,8 @@ class Link:
     up: bool
     tunnel_end: Address | None = None
     """The address at which an ip6tnl interface takes packets out of tunnels."""
+    hardware: int = 0
+    """What kind of link-layer headers it has (ARPHRD_...)."""
 
 
 def links(netlink: Netlink) -> dict[str, Link]:
@@ -58,7 +61,7 @@ def links(netlink: Netlink) -> dict[str, Link]:
 
 
 def _parse(body: bytes) -> Link:
-    _, _, index, flags, _ = _LINK.unpack_from(body)
+    _, hardware, index, flags, _ = _LINK.unpack_from(body)
     found = attributes(body, _LINK.size)
     information = attributes(found.get(_IFLA_LINKINFO, b""))
     kind = _text(information.get(_IFLA_INFO_KIND))
@@ -70,6 +73,7 @@ def _parse(body: bytes) -> Link:
         _text(found.get(_IFLA_IFALIAS)),
         bool(flags & _IFF_UP),
         attributes(information.get(_IFLA_INFO_DATA, b"")).get(_IFLA_IPTUN_LOCAL) if kind == "ip6tnl" else None,
+        hardware,
     )
 
 

@@ -12,10 +12,10 @@
     multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
     IPv4            routes to the same nexthop objects; sources in the nf_tables sets of `ipv4_filter`
 
-Rules, loop and access interfaces are in `installation`, the two ways to tunnel in `tunnels`, the packet filter in
-`filters`, restarts in `reconcile`. All changes replace; nothing is deleted and added. What the kernel forgot (an
-interface that went down takes its nexthops along, those their routes) is put back when an effect meets the gap, and by
-`reassert`.
+Slots and shortcuts are in `linux_slots`, rules, loop and access interfaces in `installation`, the two ways to tunnel in
+`tunnels`, the packet filter in `filters`, restarts in `reconcile`. All changes replace; nothing is deleted and added.
+What the kernel forgot (an interface that went down takes its nexthops along, those their routes) is put back when an
+effect meets the gap, and by `reassert`.
 
 Opening, starting and closing must run in the network namespace that is meant; with fast handovers `apply` as well, else
 it may run anywhere.
@@ -58,24 +58,21 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Row
 from sojourn.dataplane import filters, reconcile
-from sojourn.dataplane.installation import Installation, station
+from sojourn.dataplane.installation import station
 from sojourn.dataplane.ipv4_filter import Ipv4Filter
 from sojourn.dataplane.links import forget_station
+from sojourn.dataplane.linux_slots import LinuxSlots
 from sojourn.dataplane.multicast import MulticastRouting
-from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
+from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.nftables import ROUTERS, Nftables
 from sojourn.dataplane.objects import (
-    REPLACE_OR_CREATE,
     RTN_THROW,
     InterfaceAddress,
-    KernelObject,
-    Neighbour,
-    Nexthop,
     Route,
 )
-from sojourn.dataplane.queues import Lane, Queues
-from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
-from sojourn.dataplane.state import ForwardingState, OneWay, Queued
+from sojourn.dataplane.queues import Lane
+from sojourn.dataplane.settings import SLOTS, LinuxSettings
+from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
@@ -84,23 +81,15 @@ _LINGER = 0.2
 """Seconds that the way round the loop stays open after a release, for packets that another processor still holds."""
 
 
-class LinuxDataplane:
+class LinuxDataplane(LinuxSlots):
     """Makes effects hold in the kernel of this namespace. Every refusal is an OSError with the kernel's words."""
 
     def __init__(self, settings: LinuxSettings, netlink: Netlink | None = None) -> None:
         """Opens sockets; the kernel is first touched by `start`, which `begin` and `apply` call when needed."""
-        self.state = ForwardingState()
-        """What should hold."""
-        self._settings = settings
-        self._peers = frozenset(settings.peers)
-        self._netlink = netlink or Netlink()
+        super().__init__(settings, netlink or Netlink())
         self._filter = Nftables() if settings.counters else None
         self._multicast = MulticastRouting(settings.upstream, settings.access) if settings.upstream else None
         self._ipv4 = Ipv4Filter(settings) if settings.ipv4 else None
-        self._installation = Installation(self._netlink, settings)
-        self._queues = Queues(self._netlink, settings)
-        self._snapshot: reconcile.Snapshot | None = None
-        self._released: dict[int, float] = {}
         self._started = False
 
     @property
@@ -225,6 +214,7 @@ class LinuxDataplane:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsureHold():
                 self._point(effect)
+                self._lead_shortcuts(effect)
                 self._queues.end(Lane(effect.slot, False))
             case EnsurePaths(slot):
                 self._point_to_paths(effect)
@@ -248,7 +238,7 @@ class LinuxDataplane:
             case WithdrawSpread(prefix):
                 self._spread(prefix, ())
             case EnsureShortcut(source, destination, remote):
-                self._ensure(self._shortcut(source, destination, remote))
+                self._ensure(*self._shortcut(source, destination, remote))
             case WithdrawShortcut(source, destination):
                 self._withdraw(Route(self._settings.tables.uplinks, destination, source))
             case EnsureCounter(prefix):
@@ -291,162 +281,6 @@ class LinuxDataplane:
         """What should hold, with its counters."""
         return self.state.rows(self.count())
 
-    # --- slots --------------------------------------------------------------------------------------------------
-
-    def _point(self, way: OneWay) -> None:
-        """Replace where the slot points; then let go what waited. One system call."""
-        slot = way.slot
-        if not 0 <= slot < SLOTS:
-            raise OSError(errno.EINVAL, f"slot {slot} is out of range")
-        previous = self.state.slots.get(slot)
-        nexthop, neighbour = self._nexthop(way)
-        if isinstance(previous, EnsurePaths):
-            self._leave_paths(slot, nexthop, neighbour)
-            return
-        waited = self._waits(slot, nexthop)
-        if self._claimed(nexthop, neighbour):
-            return
-        messages = [] if neighbour is None else [neighbour.ensure()]
-        if isinstance(way, EnsureHold):
-            if self._released.pop(slot, None) is not None:
-                messages.append(self._way_round(slot).withdraw())
-            waited = False
-        # Without CREATE the kernel says so when it has lost the nexthop, and its routes with it.
-        messages.append(nexthop.ensure(REPLACE_OR_CREATE if previous is None else NLM_F_REPLACE))
-        if waited:
-            messages.append(self._way_round(slot).ensure())
-            self._released[slot] = time.monotonic()
-        if isinstance(previous, EnsureDelivery):
-            messages += self._unneeded(previous, neighbour)
-        try:
-            self._netlink.request(*messages)
-        except OSError as error:
-            if error.errno != errno.ENOENT or previous is None:
-                raise
-            self._restore_slot(slot, nexthop)
-
-    def _point_to_paths(self, way: EnsurePaths) -> None:
-        """A group of nexthops; the kernel turns none into a group, so the routes to the slot change over to it."""
-        for remote in way.remotes:
-            self._check_peer(remote)
-        members = [Nexthop(self._member(remote), *self._installation.tunnels.to(remote)) for remote in way.remotes]
-        group = Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
-        self._ensure(*members, group, *self._routes_to(way.slot, group.id))
-        previous = self.state.slots.get(way.slot)
-        if previous is not None and not isinstance(previous, EnsurePaths):
-            self._withdraw_slot(way.slot)
-
-    def _group(self, slot: int) -> int:
-        return self._settings.nexthops + NEXTHOP_GROUPS + slot
-
-    def _member(self, remote: Address) -> int:
-        return self._settings.nexthops + 2 * NEXTHOP_GROUPS + self._settings.peers.index(remote)
-
-    def _routes_to(self, slot: int, nexthop: int) -> list[Route]:
-        nodes, prefixes = self._settings.tables.nodes, self.state.prefixes
-        return [Route(nodes, prefix, nexthop=nexthop) for prefix, used in prefixes.items() if used == slot]
-
-    def _leave_paths(self, slot: int, nexthop: Nexthop, neighbour: Neighbour | None) -> None:
-        """The slot points to one place again."""
-        things: list[KernelObject] = [nexthop] if neighbour is None else [neighbour, nexthop]
-        self._ensure(*things, *self._routes_to(slot, nexthop.id))
-        self._withdraw(Nexthop(self._group(slot), 0))
-
-    def _waits(self, slot: int, nexthop: Nexthop) -> bool:
-        """Whether packets to the slot wait, in this life or since an earlier one."""
-        if self._snapshot is not None:
-            held = self._snapshot.get(nexthop.key)
-            if isinstance(held, Nexthop) and held.device == self._installation.near and held.gateway is not None:
-                return True
-        return isinstance(self.state.slots.get(slot), EnsureHold)
-
-    def _claimed(self, nexthop: Nexthop, neighbour: Neighbour | None) -> bool:
-        """Whether the slot points there since an earlier life."""
-        if self._snapshot is None:
-            return False
-        same = self._snapshot.claim(nexthop)
-        return (neighbour is None or self._snapshot.claim(neighbour)) and same
-
-    def _unneeded(self, previous: EnsureDelivery, neighbour: Neighbour | None) -> list[Message]:
-        old = self._neighbour(previous)
-        return [old.withdraw()] if old is not None and (neighbour is None or old.key != neighbour.key) else []
-
-    def _restore_slot(self, slot: int, nexthop: Nexthop) -> None:
-        """The kernel lost the nexthop: create it, and the routes that went with it."""
-        routes = self._routes_to(slot, nexthop.id)
-        self._netlink.request(nexthop.ensure(), *(route.ensure() for route in routes))
-
-    def _nexthop(self, way: OneWay) -> tuple[Nexthop, Neighbour | None]:
-        number, near = self._settings.nexthops + way.slot, self._installation.near
-        match way:
-            case EnsureDelivery(slot, interface, link_layer):
-                device = self._installation.index(interface)
-                return Nexthop(number, device, station(slot)), Neighbour(device, station(slot), link_layer)
-            case EnsureTunnel(_, remote):
-                self._check_peer(remote)
-                return Nexthop(number, *self._installation.tunnels.to(remote)), None
-            case EnsureHold(slot):
-                return Nexthop(number, near, station(slot)), None
-            case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
-                queue = self._queues.used[Lane(slot, forwarded)]
-                return self._queues.entry(queue, station(slot), number)
-            case _:
-                assert_never(way)
-
-    def _neighbour(self, way: EnsureDelivery) -> Neighbour | None:
-        device = self._installation.indices.get(way.interface)
-        return None if device is None else Neighbour(device, station(way.slot), way.link_layer)
-
-    def _way_round(self, slot: int) -> Neighbour:
-        """What releases packets that wait: they go round the loop and are routed again."""
-        return Neighbour(self._installation.near, station(slot), self._installation.far_link_layer)
-
-    def _close_loop(self, before: float) -> None:
-        """The ways round that were opened before then are closed."""
-        old = [slot for slot, since in self._released.items() if since <= before]
-        for slot in old:
-            del self._released[slot]
-        if old:
-            self._netlink.request(*(self._way_round(slot).withdraw() for slot in old))
-
-    def _withdraw_slot(self, slot: int) -> None:
-        previous = self.state.slots.get(slot)
-        things: list[KernelObject] = [Nexthop(self._settings.nexthops + slot, 0)]
-        if isinstance(previous, EnsurePaths):
-            things.append(Nexthop(self._group(slot), 0))
-        if isinstance(previous, EnsureDelivery):
-            neighbour = self._neighbour(previous)
-            if neighbour is not None:
-                things.append(neighbour)
-        if isinstance(previous, EnsureHold) or self._released.pop(slot, None) is not None:
-            things.append(self._way_round(slot))
-        self._withdraw(*things)
-        for forwarded in (False, True):
-            self._queues.end(Lane(slot, forwarded))
-
-    # --- queues that keep the order ---------------------------------------------------------------------------------
-
-    def waiting(self, slot: int) -> tuple[int, int, int]:
-        """See `Dataplane.waiting`."""
-        return self._queues.waiting(slot)
-
-    def _queue(self, way: Queued) -> None:
-        """First where the queue leads, then that it holds or lets go, then that packets go into it."""
-        match way:
-            case EnsureQueue(slot, forwarded):
-                self._queues.take(Lane(slot, forwarded))
-            case EnsureFlowToNode(slot, forwarded, interface, link_layer):
-                straight = self._nexthop(EnsureDelivery(slot, interface, link_layer))
-                self._queues.lead(Lane(slot, forwarded), *straight)
-            case EnsureFlowToRouter(slot, forwarded, remote):
-                self._queues.lead(Lane(slot, forwarded), *self._nexthop(EnsureTunnel(slot, remote)))
-        if not forwarded:
-            self._point(way)
-        else:
-            self._queues.divert(slot, [prefix for prefix, used in self.state.prefixes.items() if used == slot])
-        if not isinstance(way, EnsureQueue):
-            self._queues.open(Lane(slot, forwarded))
-
     # --- prefixes -----------------------------------------------------------------------------------------------
 
     def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
@@ -480,10 +314,6 @@ class LinuxDataplane:
                 devices = tuple(self._installation.sources[source] for source in sources)
                 tunnel = tunnel._replace(device=0, gateway=station(SLOTS), devices=devices)
         return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
-
-    def _tunnelled(self, route: Route, remote: Address) -> Route:
-        way = self._installation.tunnels.to(remote)
-        return route._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
         if prefix.is_ipv4:
@@ -520,25 +350,9 @@ class LinuxDataplane:
         if prefix in self.state.uplinks and before != sources:
             self._ensure_uplink(prefix, self.state.uplinks[prefix])
 
-    def _shortcut(self, source: Prefix, destination: Prefix, remote: Address | None) -> Route:
-        uplinks = self._settings.tables.uplinks
-        if remote is not None:
-            self._check_peer(remote)
-            return self._tunnelled(Route(uplinks, destination, source), remote)
-        slot = self.state.prefixes.get(destination)
-        way = None if slot is None else self.state.slots.get(slot)
-        if not isinstance(way, EnsureDelivery):
-            raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
-        device = self._installation.index(way.interface)
-        return Route(uplinks, destination, source, device=device, gateway=station(way.slot))
-
     def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
         return InterfaceAddress(self._installation.index(interface), link_local, 128)
-
-    def _check_peer(self, remote: Address) -> None:
-        if remote not in self._peers:
-            raise OSError(errno.EPERM, f"{text(remote)} is not a configured peer")
 
     def _filter_away(self, prefix: Prefix, wanted: bool) -> None:
         if prefix.is_ipv4:
@@ -579,20 +393,3 @@ class LinuxDataplane:
         self._install_filter(table)
         for prefix in self.state.counters:
             self._filter_away(prefix, True)
-
-    # --- kernel -------------------------------------------------------------------------------------------------
-
-    def _ensure(self, *things: KernelObject) -> None:
-        snapshot = self._snapshot
-        messages: list[Message] = []
-        for thing in things:
-            if snapshot is None or not snapshot.claim(thing):
-                messages.append(thing.ensure())
-        if messages:
-            self._netlink.request(*messages)
-
-    def _withdraw(self, *things: KernelObject) -> None:
-        if self._snapshot is not None:
-            for thing in things:
-                self._snapshot.forget(thing)
-        self._netlink.request(*(thing.withdraw() for thing in things))

@@ -31,6 +31,8 @@ from sojourn.dataplane.netlink import (
 )
 
 TABLE = "sojourn"
+_OF_OURS = b"\x7f"
+"""What is written on a table has a type and a length, or nft(8) dies of it; this type is nobody else's."""
 COUNTED, FAR, ROUTERS, NEIGHBOURS = "away", "far", "routers", "neighbours"
 """The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
 
@@ -47,6 +49,10 @@ _TYPE_INTEGER = 4
 """What nft(8) shows keys as, by their octets: addresses, or else numbers."""
 
 REGISTER = 1
+SECOND_REGISTER = 2
+"""Comes right behind the first one, of 16 octets: both together are a key of 32."""
+SET_FORGETS = 0x10
+"""Elements may have a time to live (NFT_SET_TIMEOUT)."""
 VERDICT = 0
 DROP, ACCEPT, JUMP, GOTO = 0, 1, -3, -4
 EQUAL, NOT_EQUAL, GREATER = 0, 1, 4
@@ -70,9 +76,9 @@ def _expression(name: str, data: bytes) -> bytes:
     return nested(1, _name(1, name) + nested(2, data))
 
 
-def load(base: int, offset: int, size: int) -> bytes:
+def load(base: int, offset: int, size: int, register: int = REGISTER) -> bytes:
     """Octets of the packet into the register."""
-    return _expression("payload", _be32(1, REGISTER) + _be32(2, base) + _be32(3, offset) + _be32(4, size))
+    return _expression("payload", _be32(1, register) + _be32(2, base) + _be32(3, offset) + _be32(4, size))
 
 
 def load_meta(key: int) -> bytes:
@@ -85,10 +91,10 @@ def store_mark() -> bytes:
     return _expression("meta", _be32(2, META_MARK) + _be32(3, REGISTER))
 
 
-def mask(value: bytes, xor: bytes = b"") -> bytes:
+def mask(value: bytes, xor: bytes = b"", register: int = REGISTER) -> bytes:
     """The register, of as many octets as `value` has, becomes ``(register & value) ^ xor``."""
     size = len(value)
-    data = _be32(1, REGISTER) + _be32(2, REGISTER) + _be32(3, size)
+    data = _be32(1, register) + _be32(2, register) + _be32(3, size)
     data += nested(4, attribute(1, value)) + nested(5, attribute(1, xor or bytes(size)))
     return _expression("bitwise", data)
 
@@ -122,6 +128,18 @@ def clamp_segment_size(octets: int) -> bytes:
     return value + _expression("exthdr", option)
 
 
+def load_extension(header: int, offset: int, size: int) -> bytes:
+    """Octets of an IPv6 extension header into the register; the rule ends here where there is none."""
+    data = _be32(1, REGISTER) + attribute(2, bytes((header,))) + _be32(3, offset) + _be32(4, size)
+    return _expression("exthdr", data)
+
+
+def has_extension(header: int) -> bytes:
+    """The rule ends here unless there is this IPv6 extension header."""
+    data = _be32(1, REGISTER) + attribute(2, bytes((header,))) + _be32(3, 0) + _be32(4, 1) + _be32(5, 1)
+    return _expression("exthdr", data) + compare(EQUAL, b"\x01")
+
+
 def matches(*expressions: bytes) -> tuple[bytes, ...]:
     """One rule, for reading."""
     return expressions
@@ -136,9 +154,10 @@ class Table:
     Raises OSError, with EPROTONOSUPPORT or EINVAL where the kernel has no nf_tables.
     """
 
-    def __init__(self, family: int) -> None:
+    def __init__(self, family: int, name: str = TABLE) -> None:
         """Open a socket in the network namespace of the calling thread."""
         self._family = family
+        self._table = _name(1, name)
         self._socket: socket.socket = open_netlink(NETLINK_NETFILTER)
         self._reader = Netlink(self._socket)
         self._sequence = 1 << 16
@@ -150,12 +169,12 @@ class Table:
     def fingerprint(self) -> bytes | None:
         """What `write` wrote on the table; None when there is none."""
         try:
-            table = self._reader.get(_SUBSYSTEM << 8 | _GETTABLE, _generic(self._family) + _name(1, TABLE))
+            table = self._reader.get(_SUBSYSTEM << 8 | _GETTABLE, _generic(self._family) + self._table)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return None
             raise
-        return attributes(table, 4).get(6, b"")
+        return attributes(table, 4).get(6, b"").removeprefix(_OF_OURS)[1:]
 
     def write(
         self,
@@ -170,9 +189,10 @@ class Table:
         `chains` are (name, None or (hook, priority)), `rules` are (chain, expressions), `elements` those of constant
         sets (`elements_of`).
         """
-        table = _name(1, TABLE)
+        table = self._table
         transaction = [(_NEWTABLE, NLM_F_CREATE, table), (_DELTABLE, 0, table)]
-        transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, fingerprint)))
+        told = _OF_OURS + bytes((len(fingerprint),)) + fingerprint
+        transaction.append((_NEWTABLE, NLM_F_CREATE, table + attribute(6, told)))
         transaction += [(_NEWSET, NLM_F_CREATE, one) for one in sets]
         for name, hook in chains:
             chain = table + _name(3, name)
@@ -187,7 +207,7 @@ class Table:
 
     def remove(self) -> None:
         """No table any more."""
-        self.commit([(_DELTABLE, 0, _name(1, TABLE))], harmless=errno.ENOENT)
+        self.commit([(_DELTABLE, 0, self._table)], harmless=errno.ENOENT)
 
     def put(self, key: bytes, *names: str) -> None:
         """`key` is an element of these sets; one that is there keeps its counter."""
@@ -196,6 +216,16 @@ class Table:
     def drop(self, key: bytes, *names: str) -> None:
         """`key` is no element of these sets."""
         self.commit([(_DELSETELEM, 0, elements_of(name, [key])) for name in names], harmless=errno.ENOENT)
+
+    def let_expire(self, key: bytes, name: str, milliseconds: int) -> None:
+        """`key`, an element of a set that forgets, is one for so long only."""
+        self.commit(
+            [
+                (_DELSETELEM, 0, elements_of(name, [key])),
+                (_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key], milliseconds)),
+            ],
+            harmless=errno.ENOENT,
+        )
 
     def exchange(self, key: bytes, put: Iterable[str], drop: Iterable[str]) -> None:
         """At once `key` becomes an element of some sets, where it is none, and leaves others, where it is one."""
@@ -309,7 +339,8 @@ def new_set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
     return body + _be32(4, _TYPES.get(octets, _TYPE_INTEGER)) + _be32(5, octets) + _be32(10, number)
 
 
-def elements_of(set_name: str, keys: Sequence[bytes]) -> bytes:
-    """Elements that come or go."""
-    listed = b"".join(nested(1, nested(1, attribute(1, key))) for key in keys)
+def elements_of(set_name: str, keys: Sequence[bytes], milliseconds: int = 0) -> bytes:
+    """Elements that come or go; with a time to live they go by themselves."""
+    lifetime = attribute(4, struct.pack(">Q", milliseconds)) if milliseconds else b""
+    listed = b"".join(nested(1, nested(1, attribute(1, key)) + lifetime) for key in keys)
     return _name(1, TABLE) + _name(2, set_name) + nested(3, listed)

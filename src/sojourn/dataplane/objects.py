@@ -61,6 +61,7 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 2, 4, 5, 9, 15
+_RTA_PREFERRED_SOURCE, _RTA_METRICS, _RTAX_MTU = 7, 8, 2
 _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 21, 22, 30
 _PATH = struct.Struct("=HBBi")
 """struct rtnexthop: its length, flags, weight - 1, interface."""
@@ -81,14 +82,16 @@ _NHA_ID, _NHA_BLACKHOLE, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1
 # neighbours
 _NDA_DST, _NDA_LLADDR, _NDA_PROTOCOL = 1, 2, 12
 _NUD_PERMANENT = 0x80
+_NTF_PROXY = 0x08
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 # rules
 _FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 1, 2, 3, 6, 10, 15, 16
-_FRA_PROTOCOL, _FRA_IP_PROTO = 21, 22
+_FRA_SUPPRESS_PREFIXLEN, _FRA_PROTOCOL, _FRA_IP_PROTO = 14, 21, 22
 _LOOK_UP, _BLACKHOLE = 1, 6
 # addresses
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _IFA_PROTO = 1, 2, 8, 11
-_IFA_F_NODAD = 0x02
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
+_FOREVER = 0xFFFFFFFF
+_IFA_F_NODAD, _IFA_F_HOMEADDRESS = 0x02, 0x10
 _IFA_F_NOPREFIXROUTE = 0x200
 
 Key: TypeAlias = tuple[object, ...]
@@ -125,6 +128,10 @@ class Route(NamedTuple):
     """The same for an inner packet of IPv4 (End.DX4)."""
     devices: tuple[int, ...] = ()
     """More than one: flows are spread over them, all of them with this `tunnel`, by a `gateway` that is not asked."""
+    preferred_source: Address | None = None
+    """Of packets of this machine that have no source address yet."""
+    mtu: int = 0
+    """Of packets of this machine that take this way; 0: that of the device."""
 
     @property
     def key(self) -> Key:
@@ -145,6 +152,10 @@ class Route(NamedTuple):
     def ensure(self) -> Message:
         """Replace or create: no packet is lost in between."""
         body = self._identity()
+        if self.preferred_source is not None:
+            body += attribute(_RTA_PREFERRED_SOURCE, self.preferred_source)
+        if self.mtu:
+            body += nested(_RTA_METRICS, u32(_RTAX_MTU, self.mtu))
         if self.nexthop:
             body += u32(_RTA_NH_ID, self.nexthop)
         elif self.device:
@@ -217,6 +228,8 @@ def parse_route(body: bytes) -> Route | None:
         action == _END_DT6,
         action == _END_DX4,
         tuple(device for device, _ in paths),
+        found.get(_RTA_PREFERRED_SOURCE),
+        _number(attributes(found.get(_RTA_METRICS, b"")).get(_RTAX_MTU)),
     )
 
 
@@ -316,6 +329,37 @@ def parse_neighbour(body: bytes) -> Neighbour | None:
     return Neighbour(device, found.get(_NDA_DST, UNSPECIFIED), found.get(_NDA_LLADDR, b""))
 
 
+class ProxyNeighbour(NamedTuple):
+    """This router answers for an address on a link (proxy neighbour discovery)."""
+
+    device: int
+    address: Address
+
+    def ensure(self) -> Message:
+        body = _NEIGHBOUR.pack(AF_INET6, self.device, _NUD_PERMANENT, _NTF_PROXY, 0) + attribute(_NDA_DST, self.address)
+        return Message(RTM_NEWNEIGH, REPLACE_OR_CREATE, body + attribute(_NDA_PROTOCOL, bytes((PROTOCOL,))))
+
+    def withdraw(self) -> Message:
+        body = _NEIGHBOUR.pack(AF_INET6, self.device, 0, _NTF_PROXY, 0) + attribute(_NDA_DST, self.address)
+        return Message(RTM_DELNEIGH, 0, body, (errno.ENOENT, errno.ENODEV, errno.ENXIO))
+
+    def __str__(self) -> str:
+        return f"proxy neighbour {text(self.address)} interface {self.device}"
+
+
+def proxies_request() -> bytes:
+    """The dump request for all of them."""
+    return _NEIGHBOUR.pack(AF_INET6, 0, 0, _NTF_PROXY, 0)
+
+
+def parse_proxy_neighbour(body: bytes) -> ProxyNeighbour | None:
+    """None when it is not ours."""
+    _, device, _, _, _ = _NEIGHBOUR.unpack_from(body)
+    found = attributes(body, _NEIGHBOUR.size)
+    ours = found.get(_NDA_PROTOCOL, b"\0")[0] == PROTOCOL
+    return ProxyNeighbour(device, found.get(_NDA_DST, UNSPECIFIED)) if ours else None
+
+
 class Rule(NamedTuple):
     """A routing policy rule that leads to a table, or, without one, drops what it is for."""
 
@@ -331,6 +375,8 @@ class Rule(NamedTuple):
     destination_length: int = 128
     source: Prefix | None = None
     family: int = AF_INET6
+    specific: bool = False
+    """A default route in the table does not count."""
 
     @property
     def key(self) -> Key:
@@ -346,6 +392,8 @@ class Rule(NamedTuple):
         if self.table:
             body += u32(_FRA_TABLE, self.table)
         body += attribute(_FRA_PROTOCOL, bytes((self.protocol,)))
+        if self.specific:
+            body += u32(_FRA_SUPPRESS_PREFIXLEN, 0)
         if self.destination is not None:
             body += attribute(_FRA_DST, self.destination)
         if self.source is not None:
@@ -393,6 +441,7 @@ def parse_rule(body: bytes) -> Rule:
         body[1] if _FRA_DST in found else Rule._field_defaults["destination_length"],
         Prefix(found[_FRA_SRC], body[2]) if _FRA_SRC in found else None,
         body[0],
+        found.get(_FRA_SUPPRESS_PREFIXLEN) == bytes(4),
     )
 
 
@@ -402,6 +451,10 @@ class InterfaceAddress(NamedTuple):
     device: int
     address: Address
     length: int = 64
+    preferred: bool | None = None
+    """Whether new connections may use it (False: RFC 4862 calls it deprecated); None: whatever it is now."""
+    home: bool = False
+    """It is a home address, for a kernel that knows of Mobile IPv6."""
 
     @property
     def key(self) -> Key:
@@ -410,7 +463,11 @@ class InterfaceAddress(NamedTuple):
     def ensure(self) -> Message:
         """Create; one that is there already, ours or not, is as good."""
         flags = _IFA_F_NODAD | _IFA_F_NOPREFIXROUTE if self.length == 128 else _IFA_F_NODAD
+        flags |= _IFA_F_HOMEADDRESS if self.home else 0
         body = self._identity() + u32(_IFA_FLAGS, flags) + attribute(_IFA_PROTO, bytes((PROTOCOL,)))
+        if self.preferred is not None:
+            lifetimes = struct.pack("=4I", _FOREVER if self.preferred else 0, _FOREVER, 0, 0)
+            return Message(RTM_NEWADDR, REPLACE_OR_CREATE, body + attribute(_IFA_CACHEINFO, lifetimes))
         return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, (errno.EEXIST,))
 
     def _identity(self) -> bytes:

@@ -48,16 +48,32 @@ def ours(netlink: Netlink, settings: LinuxSettings) -> Iterator[KernelObject]:
     """Everything in the kernel that is ours."""
     of_handovers = (*settings.queue_tables, settings.forwarded_table, settings.strays_table)
     for table in (*settings.tables.all(), *(of_handovers if settings.handovers else ())):
-        yield from _dump(netlink, objects.RTM_GETROUTE, objects.routes_request(table), objects.parse_route)
+        yield from routes(netlink, table)
     yield from _dump(netlink, objects.RTM_GETROUTE, objects.IPV4_ROUTES_REQUEST, objects.parse_route)
-    yield from _dump(netlink, objects.RTM_GETNEXTHOP, objects.NEXTHOPS_REQUEST, objects.parse_nexthop)
-    yield from _dump(netlink, objects.RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST, objects.parse_neighbour)
+    yield from ways(netlink)
     for family in objects.FAMILIES:
         yield from _dump(netlink, objects.RTM_GETADDR, objects.addresses_request(family), objects.parse_address)
     for family in objects.FAMILIES:
         for rule in rules(netlink, family):
             if rule.protocol == PROTOCOL:
                 yield rule
+
+
+def routes(netlink: Netlink, table: int) -> Iterator[KernelObject]:
+    """Our IPv6 routes in a table."""
+    return _dump(netlink, objects.RTM_GETROUTE, objects.routes_request(table), objects.parse_route)
+
+
+def placed(netlink: Netlink) -> Iterator[KernelObject]:
+    """IPv6 addresses that we gave to interfaces."""
+    request = objects.addresses_request(objects.AF_INET6)
+    return _dump(netlink, objects.RTM_GETADDR, request, objects.parse_address)
+
+
+def ways(netlink: Netlink) -> Iterator[KernelObject]:
+    """Our nexthop objects and neighbours."""
+    yield from _dump(netlink, objects.RTM_GETNEXTHOP, objects.NEXTHOPS_REQUEST, objects.parse_nexthop)
+    yield from _dump(netlink, objects.RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST, objects.parse_neighbour)
 
 
 def rules(netlink: Netlink, family: int = objects.AF_INET6) -> list[objects.Rule]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from sojourn.wire.addresses import Address, LinkLayer, Prefix, address, link_layer
@@ -21,6 +21,9 @@ TRIAL = SLOTS + 1
 """The nexthop that shows what the kernel can do, and is gone at once."""
 _OF_HANDOVERS = 1 << 16
 """Tables for handovers come so far behind those for peers (`ipv4_ways`)."""
+_OF_FLOWS = 1 << 20
+"""Tables for flows come so far behind those for peers (`flow_ways`)."""
+_FLOW_WAYS = 8
 NEXTHOP_GROUPS = 1 << 24
 """The group of a slot has a number so much higher; the members of groups, so much higher again."""
 
@@ -63,17 +66,29 @@ class Priorities:
     forwarded: int = 107
     uplinks_first: int = 108
     plain: int = 109
+    flows: int = 109
+    """Of home agents and mobile nodes, which have no such plain ways."""
     nodes: int = 110
     uplinks: int = 111
     strays: int = 112
+    unbound: int = 113
 
 
-def marks(taken: int, mask: int) -> Iterator[int]:
+def marks(taken: Container[int], mask: int) -> Iterator[int]:
     """Packet marks within the bits of `mask`, neither none at all nor `taken`, in order."""
     value = 0
     while (value := value - mask & mask) != 0:  # the next subset of the bits
-        if value != taken:
+        if value not in taken:
             yield value
+
+
+def forwarded_mark(mark: int, mask: int) -> int:
+    """Another one, which is no stray's either."""
+    lowest = mask & -mask
+    rest = mask ^ lowest
+    second = rest & -rest
+    other = mark ^ second
+    return other if other else mark ^ lowest ^ second
 
 
 @dataclass(frozen=True)
@@ -152,8 +167,19 @@ class LinuxSettings:
         IPv4 routing knows no source prefixes. So nf_tables marks by source, and each mark leads to a table with one
         route. That costs the same for one node and for many, unlike a rule for each (ARCHITECTURE.md).
         """
-        numbers = zip(self.peers, marks(self.mark, self.mark_mask), strict=False)
+        numbers = zip(self.peers, marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
         return {peer: (mark, self.nexthops + index) for index, (peer, mark) in enumerate(numbers, 1)}
+
+    @property
+    def flow_ways(self) -> tuple[tuple[int, int], ...]:
+        """Mark and table of the first, second, ... care-of address of nodes that have flows (RFC 6089)."""
+        numbers = zip(range(_FLOW_WAYS), marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
+        return tuple((mark, self.nexthops + _OF_FLOWS + index) for index, mark in numbers)
+
+    @property
+    def link_tables(self) -> int:
+        """The table of the first link of a mobile node with several; those of others behind it."""
+        return self.nexthops + _OF_FLOWS + _FLOW_WAYS
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -179,11 +205,7 @@ class LinuxSettings:
     @property
     def forwarded_mark(self) -> int:
         """The packet mark of what came out of a neighbour's tunnel."""
-        lowest = self.mark_mask & -self.mark_mask
-        rest = self.mark_mask ^ lowest
-        second = rest & -rest
-        other = self.mark ^ second
-        return other if other else self.mark ^ lowest ^ second
+        return forwarded_mark(self.mark, self.mark_mask)
 
     @property
     def pools(self) -> tuple[Prefix, ...]:

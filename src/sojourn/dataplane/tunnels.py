@@ -60,6 +60,10 @@ class Tunnels(Protocol):
         """What takes packets of peers out and nobody else's, and lets our own pass."""
         ...
 
+    def out_of(self, own: Prefix, remote: Address) -> Route:
+        """What takes packets from `remote` to one of our addresses out."""
+        ...
+
 
 class Seg6Tunnels:
     """With the kernel's SRv6 code."""
@@ -87,10 +91,14 @@ class Seg6Tunnels:
         # An encapsulated packet is looked up again, as if the outer header had come from the access interface.
         yield Route(tables.sources, ANY, own, RTN_THROW)
         for peer in self._settings.peers:
-            source = Prefix(peer, 128)
-            yield Route(tables.decapsulation, own, source, device=self._near, decapsulate=True)
+            yield self.out_of(own, peer)
             if self._settings.ipv4:
+                source = Prefix(peer, 128)
                 yield Route(tables.decapsulation_ipv4, own, source, device=self._near, decapsulate_ipv4=True)
+
+    def out_of(self, own: Prefix, remote: Address) -> Route:
+        table = self._settings.tables.decapsulation
+        return Route(table, own, Prefix(remote, 128), device=self._near, decapsulate=True)
 
 
 class Ip6tnlTunnels:
@@ -131,12 +139,14 @@ class Ip6tnlTunnels:
         return Way(self._entry, _GATEWAY, HeaderTunnel(remote, self._settings.address))
 
     def objects(self) -> Iterator[Route | Rule]:
-        table, own = self._settings.tables.decapsulation, Prefix(self._settings.address, 128)
         yield self._nothing_comes_in()
         for peer in self._settings.peers:
-            yield Route(table, own, Prefix(peer, 128), RTN_THROW)
+            yield self.out_of(Prefix(self._settings.address, 128), peer)
         # Not for `own`: a lookup that finds no source there goes on with less specific destinations.
-        yield Route(table, ANY, kind=RTN_BLACKHOLE)
+        yield Route(self._settings.tables.decapsulation, ANY, kind=RTN_BLACKHOLE)
+
+    def out_of(self, own: Prefix, remote: Address) -> Route:
+        return Route(self._settings.tables.decapsulation, own, Prefix(remote, 128), RTN_THROW)
 
     def _nothing_comes_in(self) -> Rule:
         return Rule(self._settings.priorities.inner_spoofing, 0, self._settings.tunnels[0])

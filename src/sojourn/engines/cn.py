@@ -42,6 +42,7 @@ from sojourn.wire import (
     UnknownMessage,
 )
 from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.extensions.rfc5096 import ExperimentalMobilityHeader
 from sojourn.wire.units import SECOND, Instant, WallClock
 
 _PERSISTENT = 3
@@ -131,6 +132,8 @@ class CorrespondentNode(MobilityEngine):
                 self._on_test_init(event, cookie, care_of=False)
             case CareOfTestInit(cookie=cookie):
                 self._on_test_init(event, cookie, care_of=True)
+            case ExperimentalMobilityHeader(data):
+                self._on_experiment(event, data, wanted=False)
             case UnknownMessage():
                 self._on_unknown_type(event)
             case message:

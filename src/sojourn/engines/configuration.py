@@ -220,6 +220,8 @@ class MaarConfiguration(AccessConfiguration):
     """The IPv4 home addresses of the LMA, where `cmd` is one: asked for, as a MAG does (RFC 5844)."""
     dhcp_lease: Duration = 10 * MINUTE
     """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
+    more_cmds: tuple[Address, ...] = ()
+    """Other CMDs of the domain that use the store of `cmd`: each answers for any node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,8 @@ class CmdConfiguration:
     """A CMD that began with nothing does not call a node unknown before this time has passed."""
     attempts: int = 8
     """Transmissions of an update to a MAAR that does not answer."""
+    shared: bool = False
+    """Other CMDs of this domain use the same store, and each answers for any node."""
     retransmission: RetransmissionConstants = RetransmissionConstants()
 
 
@@ -284,6 +288,9 @@ class Gateway:
     name: str = ""
     care_of: tuple[Address, ...] = ()
     """More tunnel ends, which it may name in an Alternate Care-of Address option (RFC 5213 6.9.1.5)."""
+    repeats: bool = False
+    """It sends again as it was what it hears no answer to, although RFC 5213 6.9.4 wants the latest time: what we
+    accepted from it is answered once more, and not refused (status 156)."""
 
 
 @dataclass(frozen=True, slots=True)

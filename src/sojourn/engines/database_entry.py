@@ -40,7 +40,7 @@ class BindingCacheEntry:
     anchors: list[tuple[Prefix, Address]]
     """The P-MAAR list and the serving MAAR's own prefix; the MAAR that served last comes last."""
     moved: int = 0
-    """Timestamp of the attachment that brought it to this MAAR, as its anchors know it; 0 after a restart."""
+    """Timestamp of the attachment that brought it to this MAAR, as its anchors know it; 0: nobody knows."""
     technology: int = int(AccessTechnology.WIFI)
     """`AccessTechnology`, as the serving MAAR said it; not stored."""
     handover: Handover | None = None
@@ -88,6 +88,7 @@ class BindingCacheEntry:
                 self.lifetime,
                 [(prefix.address, prefix.length, maar) for prefix, maar in self.anchors],
                 sorted(self.unconfirmed()),
+                self.moved,
             )
         )
 
@@ -109,6 +110,7 @@ class BindingCacheEntry:
         expires = now + kept.lifetime
         entry = cls(node, kept.serving, kept.timestamp, kept.sequence, kept.lifetime, expires, anchors)
         entry.untold = tuple(kept.untold)
+        entry.moved = kept.moved
         return entry
 
 
@@ -119,6 +121,7 @@ class _Record(msgspec.Struct, array_like=True):
     lifetime: int
     anchors: list[tuple[bytes, int, bytes]]
     untold: list[bytes] = []
+    moved: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

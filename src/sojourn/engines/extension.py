@@ -8,7 +8,7 @@ are; `Extensions` is all that a role has, in the order in which they are asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -206,11 +206,21 @@ class MagExtension(Extension["MagRegistration"]):
         """The node showed itself on our link."""
 
     def departed(self, session: BindingUpdateListEntry) -> None:
-        """The node left our link."""
+        """The node left our link; if there is a fast handover, its LMA is not told."""
+
+    def deregistered(self, session: BindingUpdateListEntry) -> None:
+        """The node left, and its LMA is told so."""
 
     def node_of(self, prefix: Prefix) -> bytes | None:
         """The session that has this prefix from the extension."""
         return None
+
+    def context(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
+        """What the gateway that the node goes to is told (RFC 5949), besides its home network."""
+        return ()
+
+    def expected(self, session: BindingUpdateListEntry, context: Sequence[MobilityOption]) -> None:
+        """The gateway that the node comes from told us this; the LMA will confirm it, or not."""
 
     def served(self, session: BindingUpdateListEntry) -> None:
         """Packets of the node take its access link: it came, or the kernel may have forgotten."""

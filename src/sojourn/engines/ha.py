@@ -2,8 +2,9 @@
 
 It takes the place of a mobile node on its home link while that is away, and sends its packets through a tunnel to the
 care-of address. Requests are dealt with in `ha_registration`, the home link in `ha_prefixes` and `home_agents`, and
-leave is taken in `ha_switch`; messages are protected by the keys of RFC 4285 (`authentication`), and a node may have
-several care-of addresses (`ha_multiple`, RFC 5648).
+leave is taken in `ha_switch` and `ha_revocation`; messages are protected by the keys of RFC 4285 (`authentication`). A
+node may have several care-of addresses (`ha_multiple`, RFC 5648), and say which packets go to which (`ha_flows`, RFC
+6089).
 
 Left out: IPsec and IKE (the operator's), so flag K is always answered with 0; multicast membership (10.4.3).
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, Effect, EnsurePrefix, EnsureTunnel, StoreBinding
+from sojourn.core.effects import DeleteBinding, Effect, EnsurePrefix, EnsureTunnel, SendMessage, StoreBinding
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressProbed,
@@ -24,23 +25,32 @@ from sojourn.core.events import (
     Icmpv6Received,
     MessageReceived,
 )
-from sojourn.core.mobile_effects import EnsureProxyNeighbour, ProbeAddress
+from sojourn.core.mobile_effects import EnsureFlows, EnsureProxyNeighbour, EnsureTunnelEnd, ProbeAddress
 from sojourn.engines.base import TimerName
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_prefixes import HaPrefixes
-from sojourn.engines.ha_registration import HaRegistration
+from sojourn.engines.ha_revocation import HaRevocation
 from sojourn.engines.ha_switch import HaSwitch
 from sojourn.engines.mip6_configuration import HaConfiguration
 from sojourn.engines.registration import Refused
-from sojourn.wire import BindingError, BindingErrorStatus, BindingUpdate, Status, UnknownMessage
-from sojourn.wire.addresses import prefix, text
+from sojourn.wire import (
+    BindingError,
+    BindingErrorStatus,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+    BindingUpdate,
+    Status,
+    UnknownMessage,
+)
+from sojourn.wire.addresses import address, prefix, text
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
+from sojourn.wire.extensions.rfc5096 import ExperimentalMobilityHeader
 from sojourn.wire.units import SECOND, Instant, WallClock
 
 _REPAIR_AFTER = 1 * SECOND
 
 
-class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
+class HomeAgent(HaRevocation, HaPrefixes, HaSwitch):
     """The engine of the role ``ha``. `seed`: octets that nobody can guess (see `entropy`)."""
 
     def __init__(self, configuration: HaConfiguration, epoch: WallClock, seed: bytes) -> None:
@@ -93,6 +103,12 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
         match event.message:
             case BindingUpdate() as update:
                 self._on_update(event, update)
+            case BindingRevocationAcknowledgement() as answer:
+                self._on_revocation_answer(event, answer)
+            case BindingRevocationIndication() as message:
+                self._on_foreign_revocation(event, message)
+            case ExperimentalMobilityHeader(data):
+                self._on_experiment(event, data, self.configuration.experiments)
             case UnknownMessage():
                 self._on_unknown_type(event)
             case BindingError(status):
@@ -117,6 +133,8 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
                 self._on_prefixes_due(entry)
             case "switch":
                 self._send_switch(entry)
+            case "revocation" if active:
+                self._on_revocation_due(entry)
             case "repair" if active:
                 self._forward(entry)
             case "store" if active:
@@ -133,7 +151,7 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
         match effect:
             case StoreBinding(key):
                 self._after(_REPAIR_AFTER, "store", key)
-            case EnsureTunnel(slot) | EnsurePrefix(_, slot):
+            case EnsureTunnel(slot) | EnsurePrefix(_, slot) | EnsureTunnelEnd(slot) | EnsureFlows(slot):
                 self._mend(next((entry for entry in self.cache.values() if entry.slot == slot), None))
             case EnsureProxyNeighbour(_, home):
                 self._mend(self.cache.get(home))
@@ -151,9 +169,14 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
     # --- for people -----------------------------------------------------------------------------------------------
 
     def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
-        """``switch`` (see `HaSwitch`) and ``prefix``: prefix, preferred and valid, in seconds."""
+        """``switch`` and ``revoke`` (see `HaSwitch`, `HaRevocation`); ``experiment`` with ``node`` and ``data``, in
+        hexadecimal; ``prefix`` with prefix, preferred and valid, in seconds."""
         if verb == "switch":
             self._on_switch(arguments)
+        elif verb == "revoke":
+            self._on_revoke(arguments)
+        elif verb == "experiment" and self.configuration.experiments:
+            self._experiment(arguments)
         elif verb == "prefix":
             try:
                 changed = prefix(arguments["prefix"])
@@ -164,6 +187,17 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
             self._change_prefix(changed, preferred, valid)
         else:
             self._report("command-unknown", verb=verb, arguments=len(arguments))
+
+    def _experiment(self, arguments: dict[str, str]) -> None:
+        """Tell it to a node (RFC 5096)."""
+        try:
+            entry = self._active(address(arguments["node"]))
+            message = ExperimentalMobilityHeader(bytes.fromhex(arguments["data"]) or bytes(2))
+        except (KeyError, ValueError) as error:
+            self._report("command-malformed", verb="experiment", reason=str(error))
+            return
+        if entry is not None:
+            self._do(SendMessage(message, self._address, entry.care_of, routed_to=entry.home))
 
     def show(self, topic: str, now: Instant) -> list[Row]:
         """See `Engine.show`: ``bindings`` (also ``sessions``)."""
@@ -176,6 +210,9 @@ class HomeAgent(HaRegistration, HaPrefixes, HaSwitch):
                 "state": entry.state.value,
                 "prefixes": [str(network) for network in entry.prefixes],
                 "lifetime": max(entry.expires - now, 0) // SECOND,
+                "ways": [f"{number} {text(way.care_of)}" for number, way in entry.ways.items()],
+                "flows": len(entry.flows),
+                "vendor_options": [f"{known.vendor}/{known.subtype} {known.data.hex()}" for known in entry.vendors],
             }
             for entry in self.cache.values()
         ]

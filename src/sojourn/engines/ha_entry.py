@@ -7,10 +7,13 @@ from enum import Enum
 
 import msgspec
 
+from sojourn.core.mobile_effects import Flow
+from sojourn.engines.ha_flows import Flows, restored, steered
 from sojourn.engines.ha_multiple import Way, Ways
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.engines.mip6_request import ROUTER, BindingRequest, defended
 from sojourn.engines.records import well_formed
+from sojourn.wire import VendorSpecific
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
 
@@ -44,6 +47,10 @@ class BindingCacheEntry:
     """Mobile network prefixes (RFC 3963)."""
     ways: Ways = field(default_factory=dict)
     """Its care-of addresses, if it has several (RFC 5648); `care_of` is the best of them."""
+    flows: Flows = field(default_factory=dict)
+    """Which packets go to which of these (RFC 6089)."""
+    vendors: tuple[VendorSpecific, ...] = ()
+    """What vendors defined (RFC 5094)."""
     pending: BindingRequest | None = None
     """What is answered when the home address turned out to be unique."""
     unprobed: set[Address] = field(default_factory=set)
@@ -64,11 +71,17 @@ class BindingCacheEntry:
         """What goes through the tunnel."""
         return (Prefix(self.home, 128), *self.prefixes)
 
+    @property
+    def steered(self) -> tuple[Flow, ...]:
+        """The flow bindings that have a care-of address."""
+        return steered(self.flows, self.ways) if self.flows else ()
+
     def record(self) -> bytes:
         """For the store, under the home address."""
         prefixes = [(prefix.address, prefix.length) for prefix in self.prefixes]
         ways = [(identifier, way.care_of, way.priority) for identifier, way in self.ways.items()]
-        values = self.slot, self.care_of, self.sequence, self.flags, self.lifetime, prefixes, ways
+        flows = [(identifier, *binding) for identifier, binding in self.flows.items()]
+        values = self.slot, self.care_of, self.sequence, self.flags, self.lifetime, prefixes, ways, flows
         return _encoder.encode(_Record(*values))
 
     @classmethod
@@ -81,7 +94,8 @@ class BindingCacheEntry:
         prefixes = tuple(Prefix(address, length) for address, length in kept.prefixes)
         values = kept.care_of, kept.sequence, kept.flags, kept.lifetime, now + kept.lifetime, prefixes
         ways = {identifier: Way(care_of, priority) for identifier, care_of, priority in kept.ways}
-        return cls(key, kept.slot, node, BindingState.ACTIVE, *values, ways)
+        flows = restored(kept.flows)
+        return cls(key, kept.slot, node, BindingState.ACTIVE, *values, ways, flows)
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -92,6 +106,7 @@ class _Record(msgspec.Struct, array_like=True):
     lifetime: int
     prefixes: list[tuple[bytes, int]]
     ways: list[tuple[int, bytes, int]]
+    flows: list[tuple[int, int, bytes, int]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,7 +1,7 @@
 """Several care-of addresses of one mobile node at a time (RFC 5648 6): how a Binding Update changes them.
 
 Packets to the node go to the one with the best priority; packets from all of them are taken. Left out: home and foreign
-link at once (flag H), and what needs flow bindings (RFC 6089).
+link at once (flag H).
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from sojourn.core.effects import EnsureTunnel, SendMessage, WithdrawPrefix
 from sojourn.core.events import AddressProbed, MessageReceived
-from sojourn.core.mobile_effects import ProbeAddress, WithdrawProxyNeighbour
+from sojourn.core.mobile_effects import EnsureFlows, Flow, ProbeAddress, WithdrawProxyNeighbour
 from sojourn.engines.authentication import mn_ha_option, signed, verified
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
+from sojourn.engines.ha_flows import flows_after
+from sojourn.engines.ha_flows import refused as refused_flows
 from sojourn.engines.ha_multiple import Ways, best, changed, copies, ended
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import MAX_DELETE_BCE_TIMEOUT, HomeNode
@@ -31,11 +33,13 @@ from sojourn.wire import (
     MobilityOption,
     NonceIndices,
     Status,
+    VendorSpecific,
 )
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6089 import FlowIdentification
 from sojourn.wire.units import SECOND, Duration
 
 _PROBE_TIME = 3 * SECOND
@@ -43,6 +47,8 @@ _PROBE_TIME = 3 * SECOND
 _REFRESH_PART = 8
 """The node is asked for a refresh when this part of the lifetime is left: it should have come by itself before."""
 _LOW = 0xFFFFFFFF
+_VENDOR_OPTIONS = 4
+"""Of one node that are kept."""
 
 
 class HaRegistration(HaState):
@@ -64,6 +70,8 @@ class HaRegistration(HaState):
             self._authenticate(request, node)
             entry = self.cache.get(request.home)
             self._check_order(request, node, entry)
+            if request.lifetime and self._forbidden(request.home) == ():
+                raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the binding is being revoked")
             if request.lifetime:
                 self._register(request, node, entry)
             else:
@@ -185,7 +193,17 @@ class HaRegistration(HaState):
             raise Refused(Status.MCOA_PROHIBITED, "one care-of address only")
         active = entry is not None and entry.state is BindingState.ACTIVE
         known = entry.ways if entry is not None and active else {}
-        return changed(request, known, plain=active and not known)
+        ways, wrong = changed(request, known, plain=active and not known)
+        for identifier in self._forbidden(request.home) or ():
+            if ways.pop(identifier, None) is not None:
+                wrong[identifier] = Status.ADMINISTRATIVELY_PROHIBITED
+        if wrong and not ways:
+            raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "these care-of addresses are being revoked")
+        return ways, wrong
+
+    def _forbidden(self, home: Address) -> tuple[int, ...] | None:
+        """What is being revoked: some BIDs, everything when there are none; None: nothing."""
+        raise NotImplementedError
 
     def _probe(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
         """Duplicate Address Detection, unless nobody can be on the home link."""
@@ -241,7 +259,8 @@ class HaRegistration(HaState):
         ways, wrong = self._ways(request, entry)
         if entry.state is BindingState.ACTIVE:
             self._shrink(entry, request, networks)
-        had, entry.ways = entry.ways, ways
+        steered, had, entry.ways = entry.steered, entry.ways, ways
+        flows = self._flows(entry, request, ways)
         entry.care_of, entry.flags, entry.prefixes = (
             best(ways) if ways else request.care_of,
             request.update.flags,
@@ -254,17 +273,34 @@ class HaRegistration(HaState):
         self._timers.start(("refresh", entry.home), entry.expires - entry.lifetime // _REFRESH_PART)
         if before[1:] != (entry.flags, entry.prefixes, entry.state):
             self._forward(entry)
+            steered = entry.steered
         elif before[0] != entry.care_of:
             self._do(EnsureTunnel(entry.slot, entry.care_of))
         self._accept_from(entry, had)
+        self._steer(entry, steered)
         self._keep(entry)
         if before[3] is not BindingState.ACTIVE:
             self._report("registered", home=entry.home, care_of=entry.care_of)
         elif before[0] != entry.care_of:
             self._report("handover", home=entry.home, care_of=entry.care_of, left=before[0])
+        entry.vendors = tuple(
+            option for option in request.update.all(VendorSpecific) if option.vendor in self.configuration.vendors
+        )[:_VENDOR_OPTIONS]
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
         answer = request.acknowledgement(Status.MCOA_NOTCOMPLETE if wrong else status, flags, entry.lifetime)
-        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, wrong))
+        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, wrong), *flows, *entry.vendors)
+
+    def _flows(self, entry: BindingCacheEntry, request: BindingRequest, ways: Ways) -> list[FlowIdentification]:
+        """The flow bindings after this request, and what is answered (RFC 6089 5.3)."""
+        if not self.configuration.flows:
+            return refused_flows(request)
+        entry.flows, answers = flows_after(request, entry.flows, ways)
+        return answers
+
+    def _steer(self, entry: BindingCacheEntry, before: tuple[Flow, ...]) -> None:
+        """Behind the tunnels that it leads into."""
+        if entry.steered != before:
+            self._do(EnsureFlows(entry.slot, entry.steered))
 
     def _shrink(self, entry: BindingCacheEntry, request: BindingRequest, networks: tuple[Prefix, ...]) -> None:
         """What the binding had and the new request does not ask for."""
@@ -304,8 +340,8 @@ class HaRegistration(HaState):
         left = ended(request, entry.ways)
         entry.sequence = request.sequence
         if left:
-            self._lessen(entry, left)
-            self._answer(request, node, request.acknowledgement(Status.ACCEPTED), *copies(request, {}))
+            flows = self._lessen(entry, left, request)
+            self._answer(request, node, request.acknowledgement(Status.ACCEPTED), *copies(request, {}), *flows)
             return
         if entry.state is BindingState.ACTIVE:
             self._stop_forwarding(entry)
@@ -317,14 +353,19 @@ class HaRegistration(HaState):
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
         self._answer(request, node, request.acknowledgement(Status.ACCEPTED, flags), *copies(request, {}))
 
-    def _lessen(self, entry: BindingCacheEntry, left: Ways) -> None:
+    def _lessen(
+        self, entry: BindingCacheEntry, left: Ways, request: BindingRequest | None = None
+    ) -> list[FlowIdentification]:
         """Some of its care-of addresses are gone; packets go to the best of the others (RFC 5648 6.2)."""
-        had, entry.ways = entry.ways, left
+        steered, had, entry.ways = entry.steered, entry.ways, left
+        flows = [] if request is None else self._flows(entry, request, left)
+        self._steer(entry, steered)
         if best(left) != entry.care_of:
             entry.care_of = best(left)
             self._do(EnsureTunnel(entry.slot, entry.care_of))
         self._accept_from(entry, had)
         self._keep(entry)
+        return flows
 
     def _on_expiry(self, entry: BindingCacheEntry) -> None:
         if entry.state is BindingState.ACTIVE:

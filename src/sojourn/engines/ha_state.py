@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 from sojourn.core.effects import (
     AdvertisedPrefix,
     DeleteBinding,
     EnsurePrefix,
     EnsureTunnel,
+    SendMessage,
     StoreBinding,
     WithdrawPrefix,
     WithdrawSlot,
 )
-from sojourn.core.mobile_effects import EnsureProxyNeighbour, EnsureTunnelEnd, WithdrawProxyNeighbour, WithdrawTunnelEnd
+from sojourn.core.mobile_effects import (
+    EnsureFlows,
+    EnsureProxyNeighbour,
+    EnsureTunnelEnd,
+    WithdrawProxyNeighbour,
+    WithdrawTunnelEnd,
+)
+from sojourn.engines.authentication import signed
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_multiple import Ways
 from sojourn.engines.home_agents import HomeAgentsList
 from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode
 from sojourn.engines.slots import Slots
+from sojourn.wire import MobilityMessage
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
 from sojourn.wire.units import Duration, WallClock
 
-_SERVICE = ("probe", "refresh", "repair", "prefixes", "switch", "store")
+if TYPE_CHECKING:
+    from sojourn.engines.ha_revocation import Revocation
+
+M = TypeVar("M", bound=MobilityMessage)
+_SERVICE = ("probe", "refresh", "repair", "prefixes", "switch", "store", "revocation")
 """Timers of a binding that have no meaning after its end."""
 
 
@@ -50,6 +66,10 @@ class HaState(MobilityEngine):
         """Prefix advertisements that nobody asked for and nobody answered yet, by home address."""
         self._switching: dict[Address, tuple[tuple[Address, ...], Duration]] = {}
         """Where nodes are sent to, by home address, and the pause before each is told again."""
+        self._revoking: dict[Address, Revocation] = {}
+        """Bindings that are being taken back, by home address."""
+        self._revocations = self._entropy.below(1 << 16)
+        """The sequence number used last for one (RFC 5846)."""
         self._born = 0
         """Our beginning as a timestamp: what was sent before it may have been accepted in an earlier life."""
 
@@ -63,6 +83,16 @@ class HaState(MobilityEngine):
         """The prefix of the home link that has `address`."""
         return next((known for known in self.prefixes.values() if known.valid and known.prefix.covers(address)), None)
 
+    # --- saying -----------------------------------------------------------------------------------------------------
+
+    def _order(self, entry: BindingCacheEntry, message: M) -> None:
+        """Tell a node to do something, so that it knows who says so, and when (see `ha_switch`)."""
+        association = entry.node.association
+        if association is not None:
+            message.options = (*message.options, MobilityMessageReplayProtection.at(self._epoch + self._now))
+            signed(message, association, entry.care_of, entry.home)
+        self._do(SendMessage(message, self._address, entry.care_of, routed_to=entry.home))
+
     # --- what must hold for a binding -------------------------------------------------------------------------------
 
     def _forward(self, entry: BindingCacheEntry) -> None:
@@ -71,6 +101,8 @@ class HaState(MobilityEngine):
         self._accept_from(entry, {})
         for network in entry.networks:
             self._do(EnsurePrefix(network, entry.slot))
+        if entry.flows:
+            self._do(EnsureFlows(entry.slot, entry.steered))
         self._defend(entry)
 
     def _accept_from(self, entry: BindingCacheEntry, before: Ways) -> None:
@@ -89,6 +121,9 @@ class HaState(MobilityEngine):
     def _stop_forwarding(self, entry: BindingCacheEntry) -> None:
         """Interception ends first: the node may be on the link already, and answers for itself."""
         ways, entry.ways = entry.ways, {}
+        if entry.flows:
+            entry.flows = {}
+            self._do(EnsureFlows(entry.slot, ()))
         if self.configuration.interface:
             for address in entry.defended:
                 self._do(WithdrawProxyNeighbour(self.configuration.interface, address))
@@ -121,3 +156,4 @@ class HaState(MobilityEngine):
         self._timers.stop_all((kind, entry.home) for kind in _SERVICE)
         self._delivered.pop(entry.home, None)
         self._switching.pop(entry.home, None)
+        self._revoking.pop(entry.home, None)

@@ -6,13 +6,10 @@ as Binding Acknowledgements have (RFC 4285), which is ours alone: no RFC says so
 
 from __future__ import annotations
 
-from sojourn.core.effects import SendMessage
-from sojourn.engines.authentication import signed
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import INITIAL_HA_SWITCH_TIMEOUT, MAX_HA_SWITCH_TIMEOUT
 from sojourn.wire.addresses import address
-from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 
 PER_MESSAGE = 8
@@ -44,9 +41,4 @@ class HaSwitch(HaState):
         agents, pause = known
         self._switching[entry.home] = agents, min(2 * pause, MAX_HA_SWITCH_TIMEOUT)
         self._after(pause, "switch", entry.home)
-        message = HomeAgentSwitch(agents)
-        association = entry.node.association
-        if association is not None:
-            message.options = (MobilityMessageReplayProtection.at(self._epoch + self._now),)
-            signed(message, association, entry.care_of, entry.home)
-        self._do(SendMessage(message, self._address, entry.care_of, routed_to=entry.home))
+        self._order(entry, HomeAgentSwitch(agents))

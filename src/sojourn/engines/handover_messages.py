@@ -3,7 +3,8 @@
 Context is carried in the options that the RFC names: Mobile Node Identifier, Home Network Prefix, Local Mobility Anchor
 Address, Mobile Node Link-layer Identifier; and a Timestamp (RFC 5213 8.8) of the attachment that the new router speaks
 of, because a node may be back before its message arrives. A MAAR adds what RFC 5949 cannot know of: a Previous MAAR
-option (RFC 8885 4.5) for each prefix that neither of the two routers anchors.
+option (RFC 8885 4.5) for each prefix that neither of the two routers anchors; a MAG what its extensions lead to the
+node: Delegated Mobile Network Prefix options (RFC 7148), Home Network Prefix options with the bit L (RFC 7864).
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Subject:
     """Empty when it is not told."""
     prefixes: dict[Prefix, Address]
     """With the anchor of each."""
+    options: tuple[MobilityOption, ...] = ()
+    """All that the message has."""
 
 
 def subject(message: HandoverInitiate | HandoverAcknowledge, source: Address) -> Subject:
@@ -66,14 +69,14 @@ def subject(message: HandoverInitiate | HandoverAcknowledge, source: Address) ->
     anchor = next((option.address for option in anchors if option.code == LmaAddressCode.IPV6), source)
     prefixes: dict[Prefix, Address] = {}
     for option in options:
-        if isinstance(option, HomeNetworkPrefix) and option.prefix != ANY:
+        if isinstance(option, HomeNetworkPrefix) and option.prefix != ANY and not option.off_link:
             prefixes[option.prefix] = anchor
         elif isinstance(option, PreviousMaar):
             prefixes[option.prefix] = option.maar
     link_layer = next((octets for octets in layers if any(octets)), b"")
     if not link_layer and identity[:1] == bytes((int(IdentifierType.EUI_48),)):
         link_layer = identity[1:]
-    return Subject(identity, link_layer, prefixes)
+    return Subject(identity, link_layer, prefixes, options)
 
 
 def context_options(

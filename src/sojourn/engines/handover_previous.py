@@ -6,7 +6,15 @@ its answer on it gets the packets. Reactive: the node just left; its packets wai
 
 from __future__ import annotations
 
-from sojourn.core.effects import EnsureDelivery, EnsureFlowToRouter, EnsureQueue, EnsureTunnel, ProbePath, WithdrawQueue
+from sojourn.core.effects import (
+    EnsureDelivery,
+    EnsureFlowToRouter,
+    EnsureQueue,
+    EnsureTunnel,
+    ProbeNode,
+    ProbePath,
+    WithdrawQueue,
+)
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import AWAY, DEPARTED, SERVED
 from sojourn.engines.access_state import S
@@ -145,6 +153,8 @@ class PreviousRouter(FastHandover[S]):
             self._call_off(session, handover)
             self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
             return
+        if handover.forwarded:  # a neighbour said so and did not take over: it may have been in both cells
+            self._do(ProbeNode(session.interface, session.link_layer, self._known_address(session)))
         self._on_previous_failed(handover)
 
     def _on_previous_failed(self, handover: Handover) -> None:

@@ -1,7 +1,10 @@
 """An LMA delegates prefixes to nodes that are routers, and leads packets for them there (RFC 7148 5.2).
 
 A session has the home network prefixes of RFC 5213, and Delegated Mobile Network Prefixes as long as its gateway asks
-for them: its own ones from the configuration, or one from a pool. They move with the session.
+for them: its own ones from the configuration, or one from a pool. They move with the session. A gateway that a node has
+just come to may not know yet that it is a router: what the node has is kept for its session until the gateway asks, and
+for MinDelayBeforeBCEDelete packets for it go on to the node. The gateway that asked before and does not any more gives
+it back.
 
 Left out: prefixes of IPv4; a request for any is not answered, one for a certain prefix is refused.
 """
@@ -9,7 +12,7 @@ Left out: prefixes of IPv4; a request for any is not answered, one for a certain
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,7 +26,7 @@ from sojourn.engines.records import well_formed
 from sojourn.engines.registration import Refused
 from sojourn.engines.way_settings import DelegationOfLma
 from sojourn.wire import MobilityOption, Status
-from sojourn.wire.addresses import Prefix
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc7148 import DelegatedMobileNetworkPrefix
 
 if TYPE_CHECKING:
@@ -50,6 +53,10 @@ class Delegation(LmaExtension):
         self._owner: dict[Prefix, int] = {}
         self._led: set[int] = set()
         """Sessions that packets are led to."""
+        self._asker: dict[int, Address] = {}
+        """The gateway that asked last, by session."""
+        self._unasked: set[int] = set()
+        """Sessions whose gateway did not ask in time: what they have is kept, and nothing is led there."""
 
     def begin(self, record: bytes | None, lost: bool) -> None:
         """What sessions had before a restart they have again."""
@@ -92,6 +99,16 @@ class Delegation(LmaExtension):
     def registered(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
         """ "the (DMNP) list ... has to be updated with the allocated prefix(es)"."""
         anything, wanted, _ = _asked(request)
+        if anything or wanted:
+            self._asker[entry.slot] = entry.source
+            self.sleep(entry.slot)
+            if entry.slot in self._unasked:
+                self._unasked.discard(entry.slot)
+                self._give(entry, self._held.get(entry.slot, ()))
+        elif entry.slot in self._held and self._asker.get(entry.slot) != entry.source:
+            if entry.slot not in self._unasked and (self.name, entry.slot) not in self._role._timers:
+                self.wake(self._role.configuration.min_delay_before_bce_delete, entry.slot)
+            return
         if anything:
             prefixes = self._held.get(entry.slot) or self._static.get(entry.node) or self._allocate(entry)
         else:
@@ -101,6 +118,12 @@ class Delegation(LmaExtension):
             self._give(entry, allowed)
             self._save()
             self._report("delegated", node=entry.node, prefixes=len(allowed))
+
+    def on_timer(self, key: Any) -> None:
+        """The gateway that the node went to did not ask: "MUST NOT enable Delegated Prefix support"."""
+        self._unasked.add(key)
+        for prefix in self._held.get(key, ()):
+            self._do(WithdrawPrefix(prefix))
 
     def _allocate(self, entry: BindingCacheEntry) -> tuple[Prefix, ...]:
         for pool in self._pools if self._settings.dynamic else ():
@@ -145,7 +168,7 @@ class Delegation(LmaExtension):
         self._lead(entry)
 
     def _lead(self, entry: BindingCacheEntry) -> None:
-        for prefix in self._held.get(entry.slot, ()):
+        for prefix in self._held.get(entry.slot, ()) if entry.slot not in self._unasked else ():
             self._do(EnsurePrefix(prefix, entry.slot))
 
     def deregistered(self, entry: BindingCacheEntry) -> None:
@@ -157,6 +180,9 @@ class Delegation(LmaExtension):
     def removed(self, entry: BindingCacheEntry) -> None:
         """ "the DMNP list has to be removed along with the Binding Cache entry"."""
         self._led.discard(entry.slot)
+        self._unasked.discard(entry.slot)
+        self._asker.pop(entry.slot, None)
+        self.sleep(entry.slot)
         if entry.slot in self._held:
             self._give(entry, ())
             self._save()

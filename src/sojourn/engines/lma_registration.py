@@ -13,7 +13,7 @@ from sojourn.engines.configuration import Gateway, HomeProfile
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_request import HomeRequest
 from sojourn.engines.lma_state import LmaState
-from sojourn.engines.registration import PROXY, Refused, identifier_option
+from sojourn.engines.registration import PROXY, Refused
 from sojourn.wire import (
     AccessTechnologyType,
     BindingAcknowledgement,
@@ -23,16 +23,21 @@ from sojourn.wire import (
     HandoffIndicator,
     HomeNetworkPrefix,
     LinkLocalAddress,
+    MobileNodeIdentifier,
     MobileNodeLinkLayerIdentifier,
     MobilityOption,
     Status,
     Timestamp,
 )
 from sojourn.wire.addresses import Address, Prefix, text
-from sojourn.wire.units import ticks
 
 IDENTIFIER_MAX = 253
 """Longest identifier accepted, in octets (RFC 4282 2.2: the longest NAI that other protocols can carry)."""
+
+
+_PROXY_ONLY = int(BindingUpdateFlags.P)
+_DISTRIBUTED = int(BindingUpdateFlags.D)
+_ACCEPTED, _ANSWERED = int(Status.ACCEPTED), int(BindingAcknowledgementFlags.P)
 
 
 @dataclass(slots=True)
@@ -55,12 +60,14 @@ class LmaRegistration(LmaState):
             self.heard[source] = self._now
         elif not self._strangers.take(self._now):
             return
-        if gateway is not None and any(extension.on_update(update, source) for extension in self.extensions):
+        if self.extensions and gateway is not None and any(one.on_update(update, source) for one in self.extensions):
             return
         try:
             self._check_kind(update)
             request = HomeRequest.of(update, source)
             profile = self._admit(request, gateway)
+            if gateway is not None and gateway.repeats and self._answer_again(request):
+                return
             self._check_time(request)
             request.complete()
             for extension in self.extensions:
@@ -77,9 +84,9 @@ class LmaRegistration(LmaState):
 
     def _check_kind(self, update: BindingUpdate) -> None:
         """We are no home agent for hosts, and no CMD."""
-        if not update.flags & BindingUpdateFlags.P:
+        if not update.flags & _PROXY_ONLY:
             raise Refused(Status.HOME_REGISTRATION_NOT_SUPPORTED, "not a proxy registration (flag P)")
-        if update.flags & BindingUpdateFlags.D and self.configuration.refuse_distributed:
+        if update.flags & _DISTRIBUTED and self.configuration.refuse_distributed:
             raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "a distributed registration (flag D)")
 
     def _admit(self, request: HomeRequest, gateway: Gateway | None) -> HomeProfile:
@@ -102,14 +109,30 @@ class LmaRegistration(LmaState):
         stamp = request.timestamp
         if stamp is None:
             return
-        accepted = max((entry.timestamp for entry in self.cache.of(request.node)), default=0)
+        accepted = 0
+        for entry in self.cache.of(request.node):
+            accepted = max(accepted, entry.timestamp)
         if stamp < accepted:
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later update was accepted")
         own_clock = not self.configuration.mobile_node_generated_timestamp_in_use
-        if own_clock and abs(stamp - self._ticks()) > ticks(self.configuration.timestamp_validity_window):
+        if own_clock and abs(stamp - self._ticks()) > self._window:
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp outside of the window")
         if stamp == accepted:
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp accepted already")
+
+    def _answer_again(self, request: HomeRequest) -> bool:
+        """Whether it is the latest update that was accepted, once more: nothing follows from it but the answer."""
+        for entry in self.cache.of(request.node) if request.timestamp else ():
+            same = (entry.source, entry.timestamp, entry.sequence) == (
+                request.source,
+                request.timestamp,
+                request.sequence,
+            )
+            if same and entry.waiting == (request.lifetime == 0):
+                self._report("update-repeated", node=entry.node, gateway=self._name(entry.source))
+                self._answer(entry, request, 0 if entry.waiting else entry.lifetime)
+                return True
+        return False
 
     def _check_sequence(self, request: HomeRequest, entry: BindingCacheEntry | None) -> None:
         """Without a Timestamp the sequence numbers of a session order its updates (RFC 6275 9.5.1)."""
@@ -153,9 +176,8 @@ class LmaRegistration(LmaState):
         except Refused:
             self.prefixes.release(prefixes, self._now, rest=False)
             raise
-        slot = self._slots.take()
         entry = BindingCacheEntry(
-            slot,
+            self._slots.take(),
             request.node,
             request.link_layer,
             request.technology,
@@ -228,7 +250,8 @@ class LmaRegistration(LmaState):
     def _accept(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
         """The accepted values of a registration."""
         self._take_note(entry, request)
-        entry.lifetime = self._granted(min(request.lifetime, profile.lifetime_max or request.lifetime))
+        most, lifetime = profile.lifetime_max, request.lifetime
+        entry.lifetime = self._granted(most if most and most < lifetime else lifetime)
         entry.expires = self._now + entry.lifetime
         wanted = request.link_local
         if wanted is not None and any(wanted):
@@ -319,22 +342,21 @@ class LmaRegistration(LmaState):
         update = request.update
         if update.flags & PROXY != PROXY:
             return  # nobody asked for an answer (flag A)
+        echoed = request.firsts
         options: list[MobilityOption] = [
-            identifier_option(entry.node),
+            echoed[MobileNodeIdentifier],
             *[HomeNetworkPrefix.of(prefix) for prefix in entry.home_prefixes],
-            HandoffIndicator(request.handoff),
-            AccessTechnologyType(request.technology),
+            echoed[HandoffIndicator],
+            echoed[AccessTechnologyType],
         ]
-        if request.timestamp is not None:
-            options.append(Timestamp(request.timestamp))
-        link_layer = update.first(MobileNodeLinkLayerIdentifier)
-        if link_layer is not None:
-            options.append(link_layer)
+        for kind in (Timestamp, MobileNodeLinkLayerIdentifier):
+            if kind in echoed:
+                options.append(echoed[kind])
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
-        options += self.prefixes.ipv4.answer(entry.prefixes, request.ipv4)
-        flags = int(BindingAcknowledgementFlags.P)
-        answer = BindingAcknowledgement(int(Status.ACCEPTED), flags, request.sequence, lifetime, tuple(options))
+        if request.ipv4 is not None:
+            options += self.prefixes.ipv4.answer(entry.prefixes, request.ipv4)
+        answer = BindingAcknowledgement(_ACCEPTED, _ANSWERED, request.sequence, lifetime, tuple(options))
         if self.extensions:
             answer = self._extended(answer, entry, request)
         self._send(answer, request.source)

@@ -18,7 +18,7 @@ from sojourn.wire import (
     Status,
     Timestamp,
 )
-from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix
 from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
 from sojourn.wire.units import Duration
 
@@ -70,13 +70,18 @@ class HomeRequest(Struct):
 
     def complete(self) -> None:
         """Raises `Refused` for what is missing (5.3.1, 10. to 12.), or is there twice (RFC 5844 3.1.2.1)."""
-        demand(self.firsts if self.ipv4 is None else {HomeNetworkPrefix: None, **self.firsts})
-        if self.ipv4 is not None and len(self.update.all(Ipv4HomeAddressRequest)) > 1:
-            raise Refused(Status.MULTIPLE_IPV4_HOME_ADDRESS_ASSIGNMENT_NOT_SUPPORTED, "more than one IPv4 home address")
-        self.handoff = self.firsts[HandoffIndicator].indicator
-        self.technology = self.firsts[AccessTechnologyType].technology
-        asked = [option.prefix for option in self.update.all(HomeNetworkPrefix)]
-        self.prefixes = tuple([prefix for prefix in asked if any(prefix.address)])
+        firsts = self.firsts
+        if self.ipv4 is None:
+            demand(firsts)
+        else:
+            demand({HomeNetworkPrefix: None, **firsts})
+            if len(self.update.all(Ipv4HomeAddressRequest)) > 1:
+                several = Status.MULTIPLE_IPV4_HOME_ADDRESS_ASSIGNMENT_NOT_SUPPORTED
+                raise Refused(several, "more than one IPv4 home address")
+        self.handoff = firsts[HandoffIndicator].indicator
+        self.technology = firsts[AccessTechnologyType].technology
+        asked = [option.prefix for option in self.update.options if type(option) is HomeNetworkPrefix]
+        self.prefixes = tuple([prefix for prefix in asked if prefix.address != UNSPECIFIED])
         self.any_prefix = len(self.prefixes) < len(asked)
 
     @property

@@ -22,7 +22,7 @@ from sojourn.engines.home_prefixes import HomePrefixes
 from sojourn.engines.lma_entry import BindingCache, BindingCacheEntry
 from sojourn.engines.slots import Slots
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import WallClock
+from sojourn.wire.units import WallClock, ticks
 
 
 class LmaState(Answering):
@@ -39,6 +39,7 @@ class LmaState(Answering):
         self.prefixes = HomePrefixes(configuration, lambda prefix: self.cache.with_prefix(prefix) is not None)
         self._profiles = {profile.node: profile for profile in configuration.profiles}
         self._slots = Slots()
+        self._window = ticks(configuration.timestamp_validity_window)
 
     def _profile(self, node: bytes) -> HomeProfile | None:
         """What is known of a node (RFC 5213 6.2)."""
@@ -52,16 +53,21 @@ class LmaState(Answering):
 
     def _forward(self, entry: BindingCacheEntry) -> None:
         """RFC 5213 5.3.2, 5. and 6.: its prefixes are reached through the tunnel to its MAG."""
-        others = (extension.downlink(entry) for extension in self.extensions)
-        paths = next((found for extension in self.extensions if len(found := extension.paths(entry)) > 1), ())
-        remote = next(filter(None, others), entry.gateway)
-        self._do(EnsurePaths(entry.slot, paths) if paths else EnsureTunnel(entry.slot, remote))
+        do, slot = self._do, entry.slot
+        do(self._way_of(entry) if self.extensions else EnsureTunnel(slot, entry.gateway))
         for prefix in entry.prefixes:
-            self._do(EnsurePrefix(prefix, entry.slot))
+            do(EnsurePrefix(prefix, slot))
             if prefix.length == self.configuration.prefix_length:
-                self._do(EnsureCounter(prefix))
+                do(EnsureCounter(prefix))
         for extension in self.extensions:
             extension.forwarded(entry)
+
+    def _way_of(self, entry: BindingCacheEntry) -> EnsurePaths | EnsureTunnel:
+        """Where extensions lead it, if one of them knows better."""
+        paths = next((found for extension in self.extensions if len(found := extension.paths(entry)) > 1), ())
+        others = (extension.downlink(entry) for extension in self.extensions)
+        remote = next(filter(None, others), entry.gateway)
+        return EnsurePaths(entry.slot, paths) if paths else EnsureTunnel(entry.slot, remote)
 
     def _drop_traffic(self, entry: BindingCacheEntry) -> None:
         """Packets to it are dropped (5.3.5, 2.): there is no way for its prefixes, and what we own is not passed on."""

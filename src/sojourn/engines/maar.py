@@ -169,7 +169,19 @@ class MobilityAnchorAccessRouter(
             case GroupsReported():
                 self._on_groups_reported(event)
 
+    def handle(self, event: Event, now: Instant) -> list[Effect]:
+        """See `Engine.handle`."""
+        effects = super().handle(event, now)
+        return effects if self.databases is None else self.databases.directed(effects, now)
+
+    def expire(self, now: Instant) -> list[Effect]:
+        """See `Engine.expire`."""
+        effects = super().expire(now)
+        return effects if self.databases is None else self.databases.directed(effects, now)
+
     def _on_message(self, message: MobilityMessage, source: Address) -> None:
+        if self.databases is not None:
+            source = self.databases.received(source, self._now)
         if type(message) is BindingUpdate:
             self._on_update(message, source)
             return
@@ -271,7 +283,7 @@ class MobilityAnchorAccessRouter(
         if topic == "handovers":
             return self._handover_rows()
         if topic == "peers":
-            return [self._peer_row(self.configuration.cmd, "cmd", "", now)] + [
+            return self._database_rows(now) + [
                 self._peer_row(peer.address, "maar", peer.name, now) for peer in self.configuration.peers
             ]
         if topic == "groups" and self.listeners is not None:
@@ -316,8 +328,17 @@ class MobilityAnchorAccessRouter(
             rows.append((prefix, role, anchor))
         return rows
 
+    def _database_rows(self, now: Instant) -> list[Row]:
+        row = self._peer_row(self.configuration.cmd, "cmd", "", now)
+        if self.databases is None:
+            return [row]
+        heard = self.databases.heard
+        return [
+            {**row, "name": text(address), "address": text(address), "heard": _seconds(heard.get(address), now)}
+            for address in self.databases.addresses
+        ]
+
     def _peer_row(self, address: Address, role: str, name: str, now: Instant) -> Row:
-        heard = self.heard.get(address)
         anchored = sum(list(s.anchored.values()).count(address) for s in self.sessions.values())
         return {
             "name": name or text(address),
@@ -325,9 +346,13 @@ class MobilityAnchorAccessRouter(
             "role": role,
             "anchors": anchored,
             "serves": sum(1 for s in self.sessions.values() if s.serving == address),
-            "heard": None if heard is None else (now - heard) // SECOND,
+            "heard": _seconds(self.heard.get(address), now),
         }
 
     def _name(self, address: Address) -> str:
         peer = self._peers.get(address)
         return peer.name if peer is not None and peer.name else text(address)
+
+
+def _seconds(heard: Instant | None, now: Instant) -> int | None:
+    return None if heard is None else (now - heard) // SECOND

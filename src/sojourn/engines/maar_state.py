@@ -26,6 +26,7 @@ from sojourn.engines.configuration import OFF, RELAY, MaarConfiguration, Peers
 from sojourn.engines.leases import Leases
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.several_databases import SeveralDatabases
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import MILLISECOND, Duration, WallClock
 
@@ -49,6 +50,8 @@ class MaarState(AccessState[Session]):
         peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
         self._peers = peers.by_address
         self._anchored_for: dict[Prefix, bytes] = {}
+        more = configuration.more_cmds
+        self.databases = SeveralDatabases((configuration.cmd, *more)) if more else None
         others = list(peers.ipv4_pools)
         if configuration.lma_ipv4_pool is not None:
             others.append(configuration.lma_ipv4_pool)

@@ -227,6 +227,8 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     def _detached(self, session: BindingUpdateListEntry) -> None:
         """RFC 5213 6.9.1.4: the LMA is told; a visitor is nobody's business."""
         if session.visitor is None:
+            for extension in self.extensions:
+                extension.deregistered(session)
             self._deregister(session)
         else:
             self._remove(session)

@@ -2,7 +2,8 @@
 
 Addresses in home prefixes by DHCPv6 (RFC 5213 6.11), the IPv4 home address by DHCPv4 (RFC 5844 3.4.1). Every MAG of a
 domain answers as the same server, so a host renews where it is and keeps its addresses; what it gives back stays with
-its session, which the LMA ends. Left out: delegated prefixes, for which the LMA would have to be asked (RFC 7148).
+its session, which the LMA ends. Prefixes for what is behind a host are those that the LMA delegated to it (RFC 7148,
+`mag_delegation`): a host that asks is registered anew with the wish for one, and answered when the LMA has answered.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sojourn.engines.configuration import OFF
 from sojourn.engines.dhcp_service import DhcpServers
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
 from sojourn.engines.dhcpv6 import Holdings
+from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_registration import MagRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire.addresses import Address, Prefix, from_ipv4
@@ -44,7 +46,14 @@ class MagDhcp(AccessDhcp[BindingUpdateListEntry], MagRegistration):
 
     def _dhcp_holdings(self, node: bytes) -> Holdings:
         session = self.sessions[node]
-        return Holdings(tuple(self._advertised(session)[2]), (), self._is_settled(session))
+        told, delegation = tuple(self._advertised(session)[2]), self._delegation()
+        if delegation is None:
+            return Holdings(told, (), self._is_settled(session))
+        settled = self._is_settled(session) and not delegation.awaits(session)
+        return Holdings(told, delegation.delegated(session), settled)
+
+    def _delegation(self) -> DelegationAtMag | None:
+        return next((one for one in self.extensions if isinstance(one, DelegationAtMag)), None)
 
     def _dhcp_home(self, node: bytes) -> tuple[Home | None, bool]:
         session = self.sessions[node]
@@ -55,10 +64,19 @@ class MagDhcp(AccessDhcp[BindingUpdateListEntry], MagRegistration):
         return session.confirmed or session.visitor is not None
 
     def _grant(self, node: bytes, *, ipv4: bool) -> None:
-        """The LMA gives what it gives."""
+        """The LMA gives what it gives; a prefix to delegate it gives when it is asked (RFC 7148 5.1.3.1)."""
+        delegation = self._delegation()
+        if delegation is not None and not ipv4:
+            delegation.ask(self.sessions[node])
 
     def _commit(self, node: bytes, prefix: Prefix) -> None:
-        """Addresses are those of the session, and end with it."""
+        """Addresses are those of the session, and end with it; a delegated prefix ends when it is not renewed."""
+        delegation = self._delegation()
+        if delegation is not None and not prefix.is_ipv4:
+            delegation.leased(self.sessions[node], self.configuration.preferred_lifetime)
 
     def _give_back(self, node: bytes, prefix: Prefix) -> None:
-        """Nothing is leased here."""
+        """Only delegated prefixes are leased here."""
+        delegation = self._delegation()
+        if delegation is not None and not prefix.is_ipv4:
+            delegation.give_back(self.sessions[node])

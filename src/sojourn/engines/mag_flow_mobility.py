@@ -6,6 +6,7 @@ the bit L. They are routed to the node, and its packets from them to the LMA, bu
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sojourn.core.effects import EnsurePrefix, EnsureUplink, WithdrawPrefix, WithdrawUplink
@@ -21,6 +22,7 @@ from sojourn.wire import (
     MobileNodeIdentifier,
     MobileNodeLinkLayerIdentifier,
     MobilityMessage,
+    MobilityOption,
 )
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc7077 import (
@@ -65,7 +67,7 @@ class FlowMobilityAtMag(MagExtension):
             self._report("flow-mobility-unexpected", source=source)
             return
         session = self._session(message, source)
-        networks = _off_link(message)
+        networks = _off_link(message.options)
         if session is None:
             status = UpdateAcknowledgementStatus.MN_NOT_ATTACHED
         elif not all(self._is_sound(session, one) for one in networks) or len(networks) > self._settings.most:
@@ -97,9 +99,20 @@ class FlowMobilityAtMag(MagExtension):
 
     def accepted(self, session: BindingUpdateListEntry, answer: BindingAcknowledgement) -> None:
         """3.3: the same, in the answer to a registration."""
-        networks = [one for one in _off_link(answer) if self._is_sound(session, one)]
+        networks = [one for one in _off_link(answer.options) if self._is_sound(session, one)]
         if tuple(networks[: self._settings.most]) != self._taken.get(session.node, ()):
             self._take(session, networks[: self._settings.most])
+
+    def context(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
+        """The gateway that the node goes to has to lead them to it from the first packet on (RFC 5949)."""
+        moved = self._taken.get(session.node, ())
+        return [HomeNetworkPrefix(one.length, one.address, off_link=True) for one in moved]
+
+    def expected(self, session: BindingUpdateListEntry, context: Sequence[MobilityOption]) -> None:
+        """What the LMA does not say again in its answer goes back."""
+        networks = [one for one in _off_link(context) if self._is_sound(session, one)][: self._settings.most]
+        if networks:
+            self._take(session, networks)
 
     # --- forwarding ---------------------------------------------------------------------------------------------------
 
@@ -143,7 +156,7 @@ class FlowMobilityAtMag(MagExtension):
         """The link that it is moved to."""
         return self._taker.get(prefix)
 
-    def departed(self, session: BindingUpdateListEntry) -> None:
+    def deregistered(self, session: BindingUpdateListEntry) -> None:
         """The LMA takes them back when it hears of it."""
         self._take(session, [])
 
@@ -156,7 +169,7 @@ class FlowMobilityAtMag(MagExtension):
         return {"flows": [str(moved) for moved in self._taken.get(session.node, ())]}
 
 
-def _off_link(message: MobilityMessage) -> list[Prefix]:
+def _off_link(options: Sequence[MobilityOption]) -> list[Prefix]:
     """Prefixes with the bit L; one of zeros stands for none."""
-    found = [option.prefix for option in message.all(HomeNetworkPrefix) if option.off_link]
+    found = [one.prefix for one in options if isinstance(one, HomeNetworkPrefix) and one.off_link]
     return [one for one in dict.fromkeys(found) if one.length]

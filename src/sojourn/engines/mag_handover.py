@@ -5,6 +5,7 @@ from __future__ import annotations
 from sojourn.core.events import NodeSeen, Sighting
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.configuration import MagConfiguration
+from sojourn.engines.handover import Handover
 from sojourn.engines.handover_messages import Subject, context_options
 from sojourn.engines.handover_new import NewRouter
 from sojourn.engines.handover_previous import PreviousRouter
@@ -22,7 +23,14 @@ class MagHandover(PreviousRouter[BindingUpdateListEntry], NewRouter[BindingUpdat
     def _context(self, session: BindingUpdateListEntry) -> tuple[MobilityOption, ...]:
         if session.visitor is not None or not session.anchored:
             return ()
-        return context_options(session.link_layer, tuple(session.anchored), session.lma, {})
+        known = context_options(session.link_layer, tuple(session.anchored), session.lma, {})
+        return (*known, *(option for one in self.extensions for option in one.context(session)))
+
+    def _adopt_context(self, handover: Handover, peer: Address, about: Subject) -> bool:
+        found = super()._adopt_context(handover, peer, about)
+        for extension in self.extensions:
+            extension.expected(self.sessions[handover.node], about.options)
+        return found
 
     def _anchors_of(self, session: BindingUpdateListEntry, new: Address) -> set[Address]:
         """Who tunnels to us, which may be the user plane of the LMA (RFC 7389)."""

@@ -12,6 +12,8 @@ from sojourn.wire.units import WallClock
 
 STRANGERS_PER_SECOND = 50
 """Answers to whom nothing proves that it asked, all together."""
+_SHOWN = 64
+"""Octets of an experiment that are written down."""
 
 
 class MobilityEngine(OutboxEngine):
@@ -26,6 +28,13 @@ class MobilityEngine(OutboxEngine):
         """RFC 6275 9.2: an unknown MH Type is answered with a Binding Error of status 2."""
         home = event.home_address
         self._complain(BindingErrorStatus.UNKNOWN_MESSAGE_TYPE, event.source, event.destination, home)
+
+    def _on_experiment(self, event: MessageReceived, data: bytes, wanted: bool) -> None:
+        """RFC 5096: written down, or nothing that is known here."""
+        if wanted:
+            self._report("experiment-received", source=event.source, data=data[:_SHOWN].hex())
+        else:
+            self._on_unknown_type(event)
 
     def _complain(
         self, status: BindingErrorStatus, source: Address, destination: Address, home: Address | None

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from sojourn.core.effects import AdvertisedPrefix
 from sojourn.engines.configuration import RetransmissionConstants
+from sojourn.wire import VendorSpecific
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 
 DHAAD_RETRIES = 4
@@ -28,6 +30,10 @@ INITIAL_HA_SWITCH_TIMEOUT: Duration = 5 * SECOND
 """RFC 5142 8."""
 MAX_HA_SWITCH_TIMEOUT: Duration = 20 * SECOND
 """RFC 5142 8."""
+BRI_MAX_RETRIES_NUMBER = 1
+"""RFC 5846 11, as the next two."""
+INIT_MIN_DELAY_BRIS: Duration = 1 * SECOND
+MAX_BRACK_TIMEOUT: Duration = 2 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +91,14 @@ class HaConfiguration:
     """Whether nodes may be mobile routers (RFC 3963)."""
     several: bool = True
     """Whether nodes may have several care-of addresses at a time (RFC 5648)."""
+    flows: bool = True
+    """Whether nodes may say which packets go to which of these (RFC 6089)."""
     bindings: int = 1_000_000
     """Most at a time."""
+    vendors: tuple[int, ...] = ()
+    """Private enterprise numbers whose options (RFC 5094) are kept, shown and returned; others are passed over."""
+    experiments: bool = False
+    """Messages of experiments (RFC 5096) are written down and can be sent; if not, they are unknown ones."""
     min_mobile_prefix_interval: Duration = 600 * SECOND
     """MinMobPfxAdvInterval."""
     max_mobile_prefix_interval: Duration = 86_400 * SECOND
@@ -123,6 +135,20 @@ class Home:
     """The prefixes of these, told in Binding Updates (explicit mode); none: the home agent knows them (implicit)."""
     link_local: bool = False
     """The link-local address has the same interface identifier (flag L)."""
+    agent_name: str = ""
+    """DNS is asked for the home agent's address under this name before the home link is (RFC 5026 4.1.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPolicy:
+    """Which links some of the packets of a mobile node take (RFC 6089)."""
+
+    selector: Ipv6TrafficSelector
+    """Of the packets to the node."""
+    interfaces: tuple[str, ...]
+    """The first of these that leads anywhere; when none does, the packets take the way of all others."""
+    shared: bool = False
+    """All of these that lead anywhere, each for a part of the ports of the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +162,28 @@ class MnConfiguration:
     """Asked for; refreshed at four fifths of what was granted."""
     several: bool = False
     """Register the care-of addresses of all links at once (RFC 5648), the best one first."""
+    flows: tuple[FlowPolicy, ...] = ()
+    """With `several`: looked at in this order; all other packets take the best link."""
     route_optimisation: bool = True
+    leave_to_network: bool = False
+    """Where the network keeps addresses by itself (RFC 5213, RFC 8885), new connections do not use the home address."""
     correspondents: int = 256
     """Most of them with route optimisation at a time."""
     retry_correspondent: Duration = 10 * MINUTE
     """One without support is asked again after this time (RFC 6275 11.3.5)."""
+    vendor_options: tuple[VendorSpecific, ...] = ()
+    """Told to home agents (RFC 5094)."""
+    experiments: bool = False
+    """As at a home agent."""
     anchors: Association | None = None
     """What home agents of visited networks know of this node: with it, addresses got there are kept as local home
     addresses while they are in use (RFC 8818); None: they are not."""
+    anchor_addresses: tuple[Address, ...] = ()
+    """Anchors that are not on the link: new sessions use the nearest (see `mn_nearest`), if it is nearer than home."""
+    anchor_names: tuple[str, ...] = ()
+    """More of them, as DNS has them."""
+    anchor_check: Duration = 1 * MINUTE
+    """How often distances are measured, besides after every move."""
     anchors_max: int = 8
     """Most local home addresses at a time."""
     session_check: Duration = 10 * SECOND

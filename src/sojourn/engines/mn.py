@@ -1,18 +1,19 @@
 """The mobile node of Mobile IPv6 (RFC 6275 section 11), and the mobile router (RFC 3963 section 5).
 
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
-agents in `mn_registration`, how it finds them in `mn_discovery`, the direct way to correspondent nodes in
-`mn_correspondent`, and local home addresses at nearby anchors in `mn_anchors`. With `several` it registers the care-of
-addresses of all its links (RFC 5648).
+agents in `mn_registration`, what these tell it to do in `mn_orders`, how it finds them in `mn_discovery`, the direct
+way to correspondent nodes in `mn_correspondent`, local home addresses at anchors in `mn_anchors`, and which anchor is
+the nearest in `mn_nearest`. With `several` it registers the care-of addresses of all links (RFC 5648), and says which
+packets take which (`mn_flows`).
 
-Left out: IPsec (the operator's), CGA (RFC 4866), flow bindings (RFC 6089).
+Left out: IPsec (the operator's), CGA (RFC 4866).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import Effect, SendMessage
+from sojourn.core.effects import Effect, EnsureUplink, SendMessage
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressChanged,
@@ -26,17 +27,26 @@ from sojourn.core.events import (
     Icmpv6Received,
     LinkChanged,
     MessageReceived,
+    NameResolved,
+    PathProbed,
     RouterProbed,
     SessionsCounted,
 )
-from sojourn.core.mobile_effects import EnsureHomeBlock, EnsureReverseTunnel
+from sojourn.core.mobile_effects import (
+    EnsureHomeAddress,
+    EnsureHomeBlock,
+    EnsureReverseTunnel,
+    EnsureRouteOptimisation,
+    ProbeAddress,
+    WithdrawHomeAddress,
+)
 from sojourn.engines.base import TimerName
 from sojourn.engines.mip6_configuration import MnConfiguration
-from sojourn.engines.mn_anchors import MnAnchors
 from sojourn.engines.mn_correspondent import MnCorrespondent
 from sojourn.engines.mn_discovery import MnDiscovery
 from sojourn.engines.mn_movement import MnMovement
-from sojourn.engines.mn_registration import MnRegistration
+from sojourn.engines.mn_nearest import MnNearest
+from sojourn.engines.mn_orders import MnOrders
 from sojourn.engines.mn_state import DIRECT, HomeEntry
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -44,11 +54,13 @@ from sojourn.wire import (
     BindingError,
     BindingErrorStatus,
     BindingRefreshRequest,
+    BindingRevocationIndication,
     BindingUpdate,
     CareOfTest,
     HomeTest,
 )
 from sojourn.wire.addresses import text
+from sojourn.wire.extensions.rfc5096 import ExperimentalMobilityHeader
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.extensions.rfc6275_discovery import HomeAgentAddressDiscoveryReply, MobilePrefixAdvertisement
 from sojourn.wire.icmpv6 import RouterAdvertisement
@@ -59,16 +71,19 @@ _PARAMETER_PROBLEM = 4
 _UNRECOGNISED_NEXT_HEADER = 1
 _UNRECOGNISED_OPTION = 2
 _REPAIR_AFTER = 1 * SECOND
+_SHOWN = 64
+"""Octets of an experiment that are written down."""
 
 
-class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnchors):
+class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
     """The engine of the role ``mn``. `seed`: octets that nobody can guess (see `entropy`)."""
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
         super().__init__(configuration, epoch, seed)
         self.correspondents = {}
         self._tests_sent = {}
-        self.anchored = {}
+        self.abandoned = {}
+        self.candidates = {}
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Nothing is kept: the first registration tells the home agent everything anew.
@@ -98,6 +113,11 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
                 self._on_correspondent_seen(event)
             case SessionsCounted(sessions):
                 self._on_sessions_counted(sessions)
+            case PathProbed(remote):
+                self._on_path_probed(remote)
+            case NameResolved(name, addresses):
+                self._on_name_resolved(name, addresses)
+                self._on_anchors_resolved(name, addresses)
             case IcmpErrorReceived():
                 self._on_icmp_error(event)
             case ClockStepped(epoch):
@@ -122,6 +142,10 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
                 self._on_binding_error(event, error)
             case HomeAgentSwitch() as message:
                 self._on_switch(event, message)
+            case BindingRevocationIndication() as message:
+                self._on_revocation(event, message)
+            case ExperimentalMobilityHeader(data) if self.configuration.experiments:
+                self._report("experiment-received", source=event.source, data=data[:_SHOWN].hex())
             case message:
                 self._report("message-unexpected", source=event.source, type=type(message).__name__)
 
@@ -178,6 +202,10 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             self._on_router_silent(*key)
         elif kind == "router-end":
             self._lose_router(*key)
+        elif kind == "nearest":
+            self._on_distances_known()
+        elif kind == "measure":
+            self._measure()
         elif kind == "sessions":
             self._check_sessions()
         elif isinstance(key, tuple):
@@ -194,28 +222,66 @@ class MobileNode(MnMovement, MnRegistration, MnDiscovery, MnCorrespondent, MnAnc
             self._on_request_due(self.homes[key[1]], key[0])
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
-        """The kernel refused. Without a tunnel nothing is sent; it is tried again with the next registration."""
+        """The kernel refused. Without a tunnel nothing is sent; what should hold is asked for again after a moment."""
         effect = event.effect
         self._report("effect-failed", effect=type(effect).__name__, error=event.error, reason=event.reason)
-        if isinstance(effect, EnsureReverseTunnel) and effect.home_address in self.homes:
-            entry = self.homes[effect.home_address]
-            entry.registered = None
-            self._do(EnsureHomeBlock(entry.address))
-            self._after(_REPAIR_AFTER, "again", entry.address)
+        match effect:
+            case EnsureReverseTunnel(home) if home in self.homes:
+                entry = self.homes[home]
+                entry.registered = None
+                self._block(entry)
+                self._after(_REPAIR_AFTER, "again", entry.address)
+            case EnsureHomeBlock(home) if home in self.homes:
+                self._do(WithdrawHomeAddress(home))  # what cannot be kept from leaving is not to be had
+                self._after(_REPAIR_AFTER, "repair", home)
+            case EnsureHomeAddress(home) if home in self.homes:
+                self._do(EnsureHomeBlock(home))
+                self._after(_REPAIR_AFTER, "repair", home)
+            case EnsureUplink(network):
+                for entry in self.homes.values():
+                    if network in entry.home.networks:
+                        self._after(_REPAIR_AFTER, "repair", entry.address)
+            case EnsureRouteOptimisation(home, correspondent) if (home, correspondent) in self.correspondents:
+                self._after(_REPAIR_AFTER, "direct-repair", (home, correspondent))
+            case ProbeAddress(_, home) if home in self.homes:
+                self._after(_REPAIR_AFTER, "repair", home)
+            case _:
+                pass
 
     # --- for people -----------------------------------------------------------------------------------------------
 
     def _on_command(self, verb: str, arguments: dict[str, str]) -> None:
-        """``register``: everything that was stopped begins again."""
+        """``register``: everything that was stopped begins again. ``avoid`` and ``use`` with ``interface``."""
+        interface = arguments.get("interface", "")
+        if verb in ("avoid", "use") and interface in self.links:
+            (self.avoided.add if verb == "avoid" else self.avoided.discard)(interface)
+            self._report("link-preference", interface=interface, avoided=int(verb == "avoid"))
+            self._reconsider()
+            return
+        if verb == "experiment" and self.configuration.experiments:
+            self._experiment(arguments.get("data", ""))
+            return
         if verb != "register":
             self._report("command-unknown", verb=verb, arguments=len(arguments))
             return
         for entry in self.homes.values():
-            entry.stopped, entry.pause = "", 0
+            entry.stopped, entry.pause, entry.taken_at = "", 0, ()
+            entry.withheld.clear()
         self._reconsider()
         for entry in self.homes.values():
             if entry.registered is None:
                 self._register(entry)
+
+    def _experiment(self, data: str) -> None:
+        """Tell it to the home agents (RFC 5096)."""
+        try:
+            message = ExperimentalMobilityHeader(bytes.fromhex(data) or bytes(2))
+        except ValueError as error:
+            self._report("command-malformed", verb="experiment", reason=str(error))
+            return
+        for entry in self.homes.values():
+            if entry.agent is not None and entry.care_of is not None and entry.bound(self._now):
+                self._do(SendMessage(message, entry.care_of, entry.agent, entry.address))
 
     def show(self, topic: str, now: Instant) -> list[Row]:
         """See `Engine.show`: ``bindings`` (home agents) and ``sessions`` (correspondent nodes)."""

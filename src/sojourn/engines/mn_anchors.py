@@ -8,35 +8,42 @@ key that all anchors know this node by, and looked after until nothing uses it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sojourn.core.mobile_effects import CountSessions, WithdrawHomeAddress, WithdrawReverseTunnel
 from sojourn.engines.mip6_configuration import Home
-from sojourn.engines.mn_state import HomeEntry, MnState, Place
+from sojourn.engines.mn_state import LEAVE, HomeEntry, Link, MnState, Place
 from sojourn.wire.addresses import Address, Prefix
 
 
 class MnAnchors(MnState):
     """The mobile node as the one with several homes."""
 
-    anchored: dict[Address, Home]
-    """Addresses of the link where the node is, and was until now, with their anchors."""
+    abandoned: dict[Address, HomeEntry]
+    """Given up though the anchor, which did not answer, may still send their packets away."""
 
     def _on_place_known(self, interface: str, care_of: Address | None) -> None:
         """What was made at an anchor and is not of the current link any more goes on as a local home address."""
         if self.configuration.anchors is None:
             return
-        here = self._anchored(interface)
+        here: dict[Address, Home] = {}
+        for link in self.links.values():
+            here |= self._anchored(link)
         for address, home in self.anchored.items():
             if address not in here and address not in self.homes:
                 self._adopt(home)
-        if interface:
-            self.anchored = here
-        elif here or self.anchored:
-            self.anchored = {}
+        before, self.anchored = self.anchored, here
+        for address, entry in list(self.abandoned.items()):
+            if address in here or not entry.perhaps_bound(self._now):
+                del self.abandoned[address]
+                if address not in self.homes and entry.perhaps_bound(self._now):
+                    self.homes[address] = replace(entry, place=Place.NOWHERE)  # to be ended before it is used again
+                    self._check_sessions()
+        if interface and bool(before) != bool(here):
+            for entry in self.homes.values():
+                self._show_again(entry)
 
-    def _anchored(self, interface: str) -> dict[Address, Home]:
-        link = self.links.get(interface)
-        if link is None:
-            return {}
+    def _anchored(self, link: Link) -> dict[Address, Home]:
         agents: dict[Prefix, Address] = {}
         for router in link.routers.values():
             agents.update(router.anchors)
@@ -66,22 +73,30 @@ class MnAnchors(MnState):
     def _on_sessions_counted(self, sessions: dict[Address, int]) -> None:
         """Twice without a session, and the binding is not needed any more."""
         for entry in [entry for entry in self.homes.values() if entry.local]:
-            if sessions.get(entry.address, 0) > 0:
+            if sessions.get(entry.address, 0) > 0 or not self._is_unwanted(entry):
                 entry.unused = False
             elif not entry.unused:
                 entry.unused = True
-            elif entry.place is Place.AWAY and entry.bound(self._now):
-                self._leave(entry)
-            elif entry.place is not Place.HOME:
+            elif entry.place is Place.AWAY and entry.perhaps_bound(self._now):
+                if self._requests.get(self._key(entry, LEAVE)) is None:
+                    self._leave(entry)
+            elif not entry.perhaps_bound(self._now) and not entry.settled:
                 self._drop_local(entry)
+                self._reconsider()
+
+    def _is_unwanted(self, entry: HomeEntry) -> bool:
+        """Nothing but sessions is a reason to keep it."""
+        return entry.local
 
     def _drop_local(self, entry: HomeEntry) -> None:
         """The address is given up."""
         self._cancel_requests(entry)
-        kinds = ("again", "refresh", "expiry", "dhaad", "solicit", "solicit-later")
+        kinds = ("again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair")
         self._timers.stop_all((kind, entry.address) for kind in kinds)
         self._forget_correspondents(entry)
         self._do(WithdrawReverseTunnel(entry.address))
         self._do(WithdrawHomeAddress(entry.address))
         del self.homes[entry.address]
+        if entry.perhaps_bound(self._now) and len(self.abandoned) < self.configuration.anchors_max:
+            self.abandoned[entry.address] = entry
         self._report("released", home=entry.address)

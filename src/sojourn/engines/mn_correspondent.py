@@ -306,11 +306,16 @@ class MnCorrespondent(MnState):
         granted = min(answer.lifetime, known.asked)
         known.progress, known.failures, known.expires = Progress.BOUND, 0, sent + granted
         known.optimised = True
-        self._do(EnsureRouteOptimisation(known.home, known.correspondent, known.care_of))
+        self._use(known)
         after = granted * _REFRESH_AFTER[0] // _REFRESH_AFTER[1]
         self._timers.start(("direct-refresh", known.pair), sent + after)
         self._timers.start(("direct-expiry", known.pair), known.expires)
         self._report("optimised", home=known.home, correspondent=known.correspondent)
+
+    def _use(self, known: CorrespondentEntry) -> None:
+        """Packets go directly, and those that come so are taken."""
+        if known.optimised and known.care_of is not None:
+            self._do(EnsureRouteOptimisation(known.home, known.correspondent, known.care_of))
 
     # --- the end of it ------------------------------------------------------------------------------------------------
 
@@ -321,7 +326,8 @@ class MnCorrespondent(MnState):
             self._do(WithdrawRouteOptimisation(known.home, known.correspondent))
         known.home_cookie = known.care_of_cookie = b""
         self._requests.cancel(self._direct_key(known))
-        self._timers.stop_all((kind, known.pair) for kind in ("test", "test-later", "direct-refresh", "direct-expiry"))
+        kinds = ("test", "test-later", "direct-refresh", "direct-expiry", "direct-repair")
+        self._timers.stop_all((kind, known.pair) for kind in kinds)
 
     def _refuse(self, known: CorrespondentEntry, why: str) -> None:
         """11.3.5, 11.7.3: it is not asked again for a while."""
@@ -344,6 +350,8 @@ class MnCorrespondent(MnState):
             self._send_tests(known)
         elif kind == "direct-refresh":
             self._test(known)
+        elif kind == "direct-repair":
+            self._use(known)
         elif kind == "direct-expiry" and known.progress is not Progress.REFUSED:
             self._pause(known)
             known.expires = 0

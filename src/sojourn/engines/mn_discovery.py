@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sojourn.core.events import Icmpv6Received
-from sojourn.core.mobile_effects import SendIcmpv6
+from sojourn.core.mobile_effects import ResolveName, SendIcmpv6
 from sojourn.engines.home_agents import home_agents_anycast
 from sojourn.engines.mip6_configuration import (
     DHAAD_RETRIES,
@@ -13,6 +15,8 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.engines.mip6_request import routable
 from sojourn.engines.mn_state import HomeEntry, MnState, Place
+from sojourn.wire import Status
+from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc6275_discovery import (
     HomeAgentAddressDiscoveryReply,
     HomeAgentAddressDiscoveryRequest,
@@ -50,6 +54,11 @@ class MnDiscovery(MnState):
             entry.tries = 0
             self._after(_AGAIN, "dhaad", entry.address)
             return
+        if entry.tries == 0 and entry.home.agent_name:
+            self._do(ResolveName(entry.home.agent_name))
+            self._after(INITIAL_DHAAD_TIMEOUT, "dhaad", entry.address)
+            entry.tries = 1
+            return
         flags = int(HomeAgentDiscoveryFlags.R) if entry.home.router else 0
         request = HomeAgentAddressDiscoveryRequest(entry.identifier, flags)
         self._do(SendIcmpv6(request, entry.care_of, home_agents_anycast(entry.home.prefix)))
@@ -63,12 +72,30 @@ class MnDiscovery(MnState):
                 continue
             if entry.home.router and not reply.flags & HomeAgentDiscoveryFlags.R:
                 continue  # none of them serves mobile routers (RFC 3963 5.4)
-            found = [agent for agent in dict.fromkeys(reply.addresses) if routable(agent)][:AGENTS_MAX]
-            if found:
-                self._timers.stop(("dhaad", entry.address))
-                entry.agent, entry.agents = found[0], tuple(found[1:])
-                self._report("home-agents-found", home=entry.address, agents=len(found))
-                self._register(entry)
+            self._take_agents(entry, reply.addresses)
+
+    def _on_name_resolved(self, name: str, addresses: tuple[Address, ...]) -> None:
+        """RFC 5026 4.1.1. When DNS knows none, the home link is asked at once."""
+        for entry in self.homes.values():
+            if entry.home.agent_name != name or ("dhaad", entry.address) not in self._timers:
+                continue
+            if not self._take_agents(entry, addresses) and entry.tries == 1:
+                self._ask_for_agents(entry)
+
+    def _take_agents(self, entry: HomeEntry, addresses: Iterable[Address]) -> bool:
+        named = [agent for agent in dict.fromkeys(addresses) if routable(agent)][:AGENTS_MAX]
+        found = [agent for agent in named if agent not in entry.taken_at]
+        if not named:
+            return False
+        if not found:
+            self._timers.stop(("dhaad", entry.address))
+            self._stop(entry, f"status {int(Status.DUPLICATE_ADDRESS_DETECTION_FAILED)}")
+            return True
+        self._timers.stop(("dhaad", entry.address))
+        entry.agent, entry.agents = found[0], tuple(found[1:])
+        self._report("home-agents-found", home=entry.address, agents=len(found))
+        self._register(entry)
+        return True
 
     # --- prefixes (RFC 6275 11.4.2, 11.4.3) ---------------------------------------------------------------------------
 

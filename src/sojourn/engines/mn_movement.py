@@ -11,7 +11,7 @@ from sojourn.core.events import AddressChanged, Icmpv6Received, LinkChanged, Rou
 from sojourn.core.mobile_effects import ProbeRouter, SendIcmpv6
 from sojourn.engines.home_agents import router_address
 from sojourn.engines.mip6_request import routable
-from sojourn.engines.mn_state import CareOf, HomeEntry, Link, MnState, Router
+from sojourn.engines.mn_state import TAKEN, CareOf, HomeEntry, Link, MnState, Router, Ways
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, address
 from sojourn.wire.extensions.rfc6275_discovery import AdvertisementInterval
 from sojourn.wire.icmpv6 import (
@@ -121,15 +121,18 @@ class MnMovement(MnState):
     def _reconsider(self) -> None:
         """What follows from where the node is now, for each home address. Doing so twice changes nothing."""
         interface, care_of = self.current = self._choose()
-        self.ways = self._all_ways(care_of) if self.configuration.several else ()
+        self.ways = self._all_ways(care_of) if self.configuration.several else {}
         self._on_place_known(interface, care_of)
         for entry in list(self.homes.values()):
+            home = self._home_link(entry, interface)
+            if entry.stopped == TAKEN and interface and not home:
+                entry.stopped = ""
             if entry.stopped:
                 continue
-            if not interface:
+            if home:
+                self._be_home(entry, home)
+            elif not interface:
                 self._be_nowhere(entry)
-            elif self._is_home(entry, interface):
-                self._be_home(entry, interface)
             else:
                 way = care_of or self._home_on(interface)
                 if way is None or way == entry.address:
@@ -143,12 +146,14 @@ class MnMovement(MnState):
             (entry.address for entry in self.homes.values() if entry.settled and entry.interface == interface), None
         )
 
-    def _is_home(self, entry: HomeEntry, interface: str) -> bool:
-        """11.5.2: the home prefix is advertised on the link; a local home address is at home where it was made."""
-        link = self.links[interface]
+    def _home_link(self, entry: HomeEntry, interface: str) -> str:
+        """11.5.2: the home prefix is advertised on the link in use; a local home address is at home wherever its link
+        is. Empty: it is abroad.
+        """
         if entry.local:
-            return entry.address in link.addresses and entry.home.prefix in link.advertised()
-        return entry.home.prefix in link.advertised()
+            links = self.links.items()
+            return next((name for name, link in links if link.up and _has(link, entry.address)), "")
+        return interface if interface and entry.home.prefix in self.links[interface].advertised() else ""
 
     def _usable(self, link: Link) -> list[Address]:
         """Addresses that lead to this node, the preferred ones first, and of these the one that is in use."""
@@ -156,19 +161,29 @@ class MnMovement(MnState):
         usable = [
             (not known.preferred, address != self.current[1], number, address)
             for number, (address, known) in enumerate(link.addresses.items())
-            if known.prefix in advertised and known.valid_until > self._now
+            if known.prefix in advertised and known.valid_until > self._now and not self._is_away(address)
         ]
         return [address for _, _, _, address in sorted(usable)]
 
-    def _all_ways(self, primary: Address | None) -> tuple[Address, ...]:
+    def _is_away(self, address: Address) -> bool:
+        """A local home address whose anchor did not let go of it yet: as a care-of address it would lead in circles."""
+        entry = self.homes.get(address)
+        return entry is not None and entry.local and not entry.settled and not entry.stopped
+
+    def _all_ways(self, primary: Address | None) -> Ways:
         """One care-of address of each link (RFC 5648 5.3)."""
-        found = [usable[0] for link in self.links.values() if (usable := self._usable(link))]
-        return tuple(sorted(found, key=lambda way: way != primary)) if primary in found else ()
+        numbers = {interface: number for number, interface in enumerate(self.links, 1)}
+        found = {numbers[name]: usable[0] for name, link in self._preferred() if (usable := self._usable(link))}
+        return found if primary in found.values() else {}
+
+    def _preferred(self) -> list[tuple[str, Link]]:
+        """Links in the order of preference: that of the configuration, but those that are avoided last."""
+        return sorted(self.links.items(), key=lambda known: known[0] in self.avoided)
 
     def _choose(self) -> tuple[str, Address | None]:
         """The first interface that leads anywhere, and the care-of address there: the one in use, if it is as good."""
         homes = {entry.home.prefix for entry in self.homes.values() if not entry.local}
-        for interface, link in self.links.items():
+        for interface, link in self._preferred():
             advertised = link.advertised()
             if not link.up or not advertised:
                 continue
@@ -178,6 +193,12 @@ class MnMovement(MnState):
             if homes & advertised:
                 return interface, None
         return "", None
+
+
+def _has(link: Link, address: Address) -> bool:
+    """Whether the link is the one that the address was made on."""
+    known = link.addresses.get(address)
+    return known is not None and known.prefix in link.advertised()
 
 
 def _read(router: Router, advertisement: RouterAdvertisement) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sojourn.core.effects import EnsureUplink, WithdrawUplink
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import (
     AnnounceAddress,
+    CareOfWay,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
+    Flow,
     ProbeAddress,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
 )
 from sojourn.engines.authentication import verified as authentic
+from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
-from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, HomeEntry, MnState, Place
+from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, TAKEN, HomeEntry, MnState, Place, Ways
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
@@ -25,18 +31,21 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
-from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6089 import FlowIdentification, FlowStatus
 from sojourn.wire.units import MINUTE, SECOND, Duration, Instant
 
 REFRESH_AFTER = (4, 5)
 """Of the granted lifetime."""
 _PAUSE_MIN: Duration = 30 * SECOND
 _PAUSE_MAX: Duration = 10 * MINUTE
-_FINAL = frozenset({Status.DUPLICATE_ADDRESS_DETECTION_FAILED, Status.MIPV6_AUTH_FAIL})
-"""After these nothing is asked for any more (RFC 6275 11.7.1, RFC 4285 5.3): somebody has to change something."""
+_FINAL = frozenset({Status.MIPV6_AUTH_FAIL})
+"""After these nothing is asked for any more (RFC 4285 5.3): somebody has to change something."""
 _ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
 """After these one care-of address is registered (RFC 5648 5.8)."""
 _LOW = 0xFFFFFFFF
+_SILENT: Duration = 2 * SECOND
+"""A home agent that lets us wait for so long is perhaps not there: new connections do without it."""
 _REFUSED = int(Status.REASON_UNSPECIFIED)
 
 
@@ -51,38 +60,44 @@ class MnRegistration(MnState):
             entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
             self._cancel_requests(entry)
             self._on_moved(entry)
-            self._do(EnsureHomeBlock(entry.address))
+            self._block(entry)
 
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
         """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
         ways = self._ways(entry)
-        if entry.place is Place.AWAY and entry.care_of == care_of and entry.ways == ways:
+        if ways and care_of not in ways.values():
+            care_of = next(iter(ways.values()))
+        if entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items()):
             return
         entry.ways = ways
         if entry.place is not Place.AWAY:
-            self._do(EnsureHomeAddress(entry.address, "", preferred=not entry.local))
+            entry.shown = None
         entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
         self._timers.stop(("again", entry.address))
         self._register(entry)
 
-    def _ways(self, entry: HomeEntry) -> tuple[Address, ...]:
+    def _ways(self, entry: HomeEntry) -> Ways:
         """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
         if entry.single:
-            return ()
-        return tuple(way for way in self.ways if not entry.home.prefix.covers(way))
+            return {}
+        known = {number: way for number, way in self.ways.items() if number not in entry.withheld}
+        return {number: way for number, way in known.items() if not entry.home.prefix.covers(way)}
 
     def _be_home(self, entry: HomeEntry, interface: str) -> None:
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
         if entry.place in (Place.HOME, Place.RETURNING) and entry.interface == interface:
             return
+        entry.taken_at = ()
         came_from = entry.place
         entry.interface, entry.care_of = interface, None
         entry.arrived = entry.contested = False
         self._cancel_requests(entry)
         self._on_moved(entry)
         self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
-        if entry.agent is not None and (entry.bound(self._now) or came_from is Place.AWAY):
+        if entry.agent is not None and (entry.perhaps_bound(self._now) or came_from is Place.AWAY):
             self._return(entry)
+        elif entry.local:
+            self._arrive_home(entry)  # the kernel made it on this link
         else:
             entry.place = Place.HOME
             self._do(ProbeAddress(interface, entry.address))
@@ -90,8 +105,9 @@ class MnRegistration(MnState):
     def _return(self, entry: HomeEntry) -> None:
         """Tell the home agent, from the home address itself."""
         entry.place = Place.RETURNING
-        self._do(WithdrawReverseTunnel(entry.address))
+        self._unsteer(entry)
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+        self._do(WithdrawReverseTunnel(entry.address))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
 
     def _on_probed(self, event: AddressProbed) -> None:
@@ -108,19 +124,44 @@ class MnRegistration(MnState):
             entry.contested = True
             self._return(entry)
         else:
-            self._stop(entry, "somebody has the home address")
+            self._be_taken(entry)
+
+    def _be_taken(self, entry: HomeEntry) -> None:
+        """Perhaps by a home agent that this node does not know of, with a binding of an earlier life: that ends."""
+        self._stop(entry, TAKEN)
+        self._after(_PAUSE_MAX, "again", entry.address)
 
     def _arrive_home(self, entry: HomeEntry) -> None:
         entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
+        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         self._do(WithdrawReverseTunnel(entry.address))
         for network in entry.home.networks:
             self._do(WithdrawUplink(network))
-        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         for address in defended(entry.address, LINK_LOCAL if entry.home.link_local else 0):
             self._do(AnnounceAddress(entry.interface, address))
         self._report("home", home=entry.address)
         self._on_home(entry)
         self._reconsider()
+
+    def _repair(self, entry: HomeEntry) -> None:
+        """What must hold where the node is, once more: the kernel refused something of it. Nothing gets out between."""
+        if entry.stopped:
+            self._do(EnsureHomeBlock(entry.address))
+        elif entry.place in (Place.AWAY, Place.NOWHERE):
+            if entry.bound(self._now) and entry.care_of is not None and entry.agent is not None:
+                self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            else:
+                self._do(EnsureHomeBlock(entry.address))
+            entry.shown = None
+            self._show_again(entry)
+            if entry.registered is not None and entry.agent is not None:
+                for network in entry.home.networks:
+                    self._do(EnsureUplink(network, entry.agent))
+        elif entry.place is Place.HOME and not entry.arrived:
+            self._do(ProbeAddress(entry.interface, entry.address))
+        else:
+            self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+            self._do(WithdrawReverseTunnel(entry.address))
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -132,7 +173,7 @@ class MnRegistration(MnState):
             self._stop(entry, "the home prefix is not valid any more")
             return
         if entry.agent is None:
-            self._do(EnsureHomeBlock(entry.address))
+            self._block(entry)
             self._discover(entry)
             return
         bound = entry.bound(self._now)
@@ -143,8 +184,12 @@ class MnRegistration(MnState):
         self._requests.start(self._key(entry, AGAIN if bound else FIRST), update, self._now, patience=patience)
         if bound:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            self._show(entry, True)
+            self._steer(entry)
         else:
-            self._do(EnsureHomeBlock(entry.address))
+            entry.acknowledged = {}
+            self._block(entry)
+            entry.flows.forget()
         self._on_moved(entry)
 
     def _leave(self, entry: HomeEntry) -> None:
@@ -158,8 +203,14 @@ class MnRegistration(MnState):
         key = self._key(entry, purpose)
         self._requests.due(key, self._now)
         outstanding = self._requests.get(key)
-        if outstanding is None or outstanding.timeout < MAX_BINDACK_TIMEOUT:
+        if outstanding is None:
             return
+        if outstanding.timeout >= _SILENT and purpose != LEAVE:
+            self._show(entry, False)
+        if outstanding.timeout < MAX_BINDACK_TIMEOUT:
+            return
+        if purpose == LEAVE and entry.local and entry.place is Place.RETURNING and entry.perhaps_bound(self._now):
+            return  # while its anchor sends packets away, it is no address to be reached at
         if purpose == LEAVE:
             self._requests.cancel(key)
             self._left(entry, existed=False)
@@ -204,6 +255,7 @@ class MnRegistration(MnState):
             self._adjust_clock(entry, answer)
             self._repeat(entry, purpose)
         elif purpose == LEAVE:
+            entry.kept_until = 0
             self._left(entry, existed=answer.status < _REFUSED)
         elif answer.status < _REFUSED:
             self._on_registered(entry, answer, sent)
@@ -250,34 +302,139 @@ class MnRegistration(MnState):
         granted = min(answer.lifetime, entry.asked)
         new = entry.registered != entry.care_of
         entry.expires, entry.registered, entry.pause = sent + granted, entry.care_of, 0
+        entry.taken_at = ()
         advice = answer.first(BindingRefreshAdvice)
         interval = min(granted, advice.interval) if advice is not None and advice.interval else granted
         self._timers.start(("refresh", entry.address), sent + interval * REFRESH_AFTER[0] // REFRESH_AFTER[1])
         self._timers.start(("expiry", entry.address), entry.expires)
         if new:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+        self._show(entry, True)
+        if new:
             for network in entry.home.networks:
                 self._do(EnsureUplink(network, entry.agent))
             self._report("registered", home=entry.address, agent=entry.agent, care_of=entry.care_of)
+        self._on_ways_answered(entry, answer)
         if answer.status == Status.ACCEPTED_BUT_PREFIX_DISCOVERY_NECESSARY:
             self._solicit_prefixes(entry)
         self._on_reachable(entry)
 
+    def _on_ways_answered(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
+        """RFC 5648 5.7, RFC 6089 5.2.6: which care-of addresses and flow bindings the home agent took."""
+        answers = {option.identifier: option.status for option in answer.all(BindingIdentifier)}
+        if entry.ways and not answers:  # it does not know them, and made a plain binding
+            entry.ways, entry.single = {}, True
+        taken = {number: way for number, way in entry.ways.items() if answers.get(number, _REFUSED) < _REFUSED}
+        for number, status in answers.items():
+            if status >= _REFUSED:
+                self._report("way-refused", home=entry.address, identifier=number, status=status)
+        entry.acknowledged = taken
+        wrong = entry.flows.answered(self._wanted_flows(entry), answer.all(FlowIdentification))
+        for identifier, status in wrong.items():
+            self._report("flow-refused", home=entry.address, identifier=identifier, status=status)
+        self._steer(entry)
+        if FlowStatus.FID_NOT_FOUND in wrong.values():
+            self._register(entry)
+
+    def _steer(self, entry: HomeEntry) -> None:
+        """Packets leave by the links that the home agent takes them from, as it sends those to us: by any link that
+        was told to it, as soon as it is told.
+        """
+        if not self.configuration.several or entry.agent is None:
+            return
+        usable = {number: way for number, way in entry.acknowledged.items() if entry.ways.get(number) == way}
+        flows = entry.flows.steered(self._wanted_flows(entry), usable)
+        self._follow(entry, tuple(self._ways_out(entry)), flows)
+
+    def _ways_out(self, entry: HomeEntry) -> Iterator[CareOfWay]:
+        for number, (interface, link) in enumerate(self.links.items(), 1):
+            care_of = entry.ways.get(number)
+            known = None if care_of is None else link.addresses.get(care_of)
+            if care_of is None or known is None:
+                continue
+            routers = [address for address, router in link.routers.items() if known.prefix in router.prefixes]
+            if routers:
+                yield CareOfWay(care_of, interface, routers[0])
+
+    def _follow(self, entry: HomeEntry, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
+        if (ways, flows) != entry.flows.done and entry.agent is not None:
+            entry.flows.done = ways, flows
+            self._do(EnsureReverseFlows(entry.address, entry.agent, ways, flows))
+
+    def _unsteer(self, entry: HomeEntry) -> None:
+        self._follow(entry, (), ())
+
+    def _block(self, entry: HomeEntry) -> None:
+        """Nothing leaves."""
+        self._unsteer(entry)
+        self._do(EnsureHomeBlock(entry.address))
+        self._show(entry, False)
+
+    def _show(self, entry: HomeEntry, reachable: bool) -> None:
+        """Abroad, new connections use the home address as long as its packets have a way, unless the network keeps
+        addresses by itself. Old ones go on in any case.
+        """
+        if entry.place is not Place.AWAY:
+            return
+        entry.reachable = reachable
+        preferred = reachable and self._is_for_new_sessions(entry) and not self._is_kept_by_network()
+        if entry.shown is not preferred:
+            entry.shown = preferred
+            self._do(EnsureHomeAddress(entry.address, "", preferred=preferred))
+
+    def _show_again(self, entry: HomeEntry) -> None:
+        """Another address is for new sessions now, or this one."""
+        self._show(entry, entry.reachable)
+
+    def _is_for_new_sessions(self, entry: HomeEntry) -> bool:
+        """That of the nearest anchor, as long as there is one: it may be that of the link, whose address it is then.
+        If there is none, those of the configuration.
+        """
+        if self.nearest is not None:
+            return entry.address == self.nearest
+        return not entry.local and not self.anchored
+
+    def _is_kept_by_network(self) -> bool:
+        """A router that shows the address of RFC 6543 is one of a domain of Proxy Mobile IPv6 or RFC 8885."""
+        link = self.links.get(self.current[0])
+        return self.configuration.leave_to_network and link is not None and FIXED_LINK_LOCAL in link.routers
+
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""
+        entry.kept_until = 0
         self._report("registration-refused", home=entry.address, status=answer.status, agent=entry.agent)
         if answer.status in _ONE_ONLY and entry.ways:
-            entry.ways, entry.single = (), True
+            entry.ways, entry.single = {}, True
             self._register(entry)
+        elif answer.status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED and not entry.local:
+            self._on_taken(entry)
+        elif entry.address == self.nearest:
+            self._drop_local(entry)
         elif answer.status in _FINAL:
             self._stop(entry, f"status {answer.status}")
         else:
             self._give_up(entry)
 
+    def _on_taken(self, entry: HomeEntry) -> None:
+        """Who has it may be another home agent of the link, with a binding of an earlier life of this node: that one
+        is asked. If all say so it is somebody else, and the address is not used any more (11.7.1).
+        """
+        if entry.agent is not None:
+            entry.taken_at = (*entry.taken_at, entry.agent)
+        entry.agents = tuple(agent for agent in entry.agents if agent not in entry.taken_at)
+        entry.expires, entry.registered = 0, None
+        if entry.agents:
+            self._next_agent(entry)
+        elif entry.local:
+            self._stop(entry, TAKEN)
+        else:
+            entry.agent = None
+            self._register(entry)
+
     def _give_up(self, entry: HomeEntry) -> None:
         """This home agent does not want: another one, or the same after a pause."""
         entry.expires, entry.registered = 0, None
-        self._do(EnsureHomeBlock(entry.address))
+        self._block(entry)
         if entry.agents:
             self._next_agent(entry)
             return
@@ -289,7 +446,7 @@ class MnRegistration(MnState):
         entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
         self._cancel_requests(entry)
         self._on_moved(entry)
-        self._do(EnsureHomeBlock(entry.address))
+        self._block(entry)
         self._do(WithdrawHomeAddress(entry.address))
         self._report("stopped", home=entry.address, reason=why)
 
@@ -298,7 +455,7 @@ class MnRegistration(MnState):
         entry.expires, entry.registered = 0, None
         self._timers.stop_all((kind, entry.address) for kind in ("refresh", "expiry"))
         if entry.place is Place.RETURNING and entry.contested and not existed:
-            self._stop(entry, "somebody has the home address")
+            self._be_taken(entry)
         elif entry.place is Place.RETURNING:
             self._arrive_home(entry)
         elif entry.local:
@@ -308,40 +465,14 @@ class MnRegistration(MnState):
         else:
             self._give_up(entry)
 
-    # --- what else a home agent says --------------------------------------------------------------------------------
-
-    def _on_switch(self, event: MessageReceived, message: HomeAgentSwitch) -> None:
-        """RFC 5142 6: leave this home agent, for one of those that it names."""
-        entry = self.homes.get(event.routed_to or b"")
-        if entry is None or event.source != entry.agent or entry.care_of is None or not entry.bound(self._now):
-            self._report("message-unexpected", source=event.source, type="HomeAgentSwitch")
-            return
-        if not self._is_switch_authentic(entry, event, message):
-            self._report("switch-discarded", source=event.source)
-            return
-        entry.agents = tuple(agent for agent in message.addresses if agent != entry.agent)
-        entry.dismissed = True
-        self._report("switched", home=entry.address, agents=len(entry.agents))
-        self._leave(entry)
-
-    def _is_switch_authentic(self, entry: HomeEntry, event: MessageReceived, message: HomeAgentSwitch) -> bool:
-        """Signed as an acknowledgement is, now, and not before (see `ha_switch`)."""
-        association, care_of = entry.home.association, entry.care_of
-        if association is None or care_of is None:
-            return association is None
-        if not authentic(message, event.octets, association, care_of, entry.address):
-            return False
-        if not association.replay_protection:
-            return True
-        stamp = message.first(MobilityMessageReplayProtection)
-        if stamp is None or stamp.timestamp <= entry.switch_stamp:
-            return False
-        entry.switch_stamp = stamp.timestamp
-        return abs(stamp.wall_clock - self._epoch - self._now - entry.clock) <= association.close_enough
-
     def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
-        if kind in ("refresh", "again"):
+        if kind == "again" and entry.stopped == TAKEN:
+            entry.stopped = ""
+            self._reconsider()
+        elif kind in ("refresh", "again"):
             self._register(entry)
+        elif kind == "repair":
+            self._repair(entry)
         elif kind == "expiry":
             entry.expires, entry.registered = 0, None
             if entry.place is Place.AWAY:

@@ -11,6 +11,7 @@ from sojourn.engines.authentication import signed as authenticated
 from sojourn.engines.base import OutboxEngine
 from sojourn.engines.entropy import Entropy
 from sojourn.engines.mip6_configuration import Home, MnConfiguration
+from sojourn.engines.mn_flows import FlowList, Wanted, wanted
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.wire import (
     LIFETIME_UNIT,
@@ -32,7 +33,11 @@ _STAMPS = 8
 """Timestamps remembered of one request: an answer to any of its transmissions counts."""
 FIRST, AGAIN, LEAVE, DIRECT = "first", "home", "leave", "correspondent"
 """What a request is for: a home agent that has no binding, one that has, the end of a binding, a correspondent node."""
+TAKEN = "somebody has the home address"
+"""Why it is not used at home, until the node leaves, or asks again."""
 FOREVER: Instant = 1 << 62
+Ways = dict[int, Address]
+"""Care-of addresses by binding identifier (BID), which is the number of the interface, in the order of preference."""
 
 
 @dataclass(slots=True)
@@ -95,24 +100,36 @@ class HomeEntry:
     asked: Duration = 0
     expires: Instant = 0
     """Of the binding; 0: there is none."""
+    kept_until: Instant = 0
+    """Until then a home agent may have a binding, as an answer may have been lost."""
     valid_until: Instant = FOREVER
     """The home address itself, as far as prefix discovery told."""
     registered: Address | None = None
     """The care-of address that the home agent acknowledged."""
-    ways: tuple[Address, ...] = ()
+    ways: Ways = field(default_factory=dict)
     """All care-of addresses, if several are registered (RFC 5648), the best one first."""
+    acknowledged: Ways = field(default_factory=dict)
+    """Those that the home agent has."""
+    flows: FlowList = field(default_factory=FlowList)
+    """What it was asked to do with which packets (RFC 6089)."""
     single: bool = False
     """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
+    taken_at: tuple[Address, ...] = ()
+    """Home agents that say that somebody has the home address; another one may have a binding of it."""
     contested: bool = False
     """Somebody on the home link has it: perhaps the home agent, which is asked to let go."""
-    switch_stamp: int = 0
-    """The latest timestamp of a Home Agent Switch."""
+    order_stamp: int = 0
+    """The latest timestamp of an order of the home agent (see `mn_orders`)."""
+    withheld: set[int] = field(default_factory=set)
+    """BIDs that the home agent took back (RFC 5846)."""
     dismissed: bool = False
     """The home agent of the configuration does not want to be asked (RFC 5142)."""
     stopped: str = ""
     """Why nothing is asked for any more; empty: it is."""
+    shown: bool | None = None
+    """Whether new connections use it abroad; None: nothing was said."""
     pause: Duration = 0
     """Before a refused request is repeated; doubles."""
     clock: Duration = 0
@@ -122,6 +139,8 @@ class HomeEntry:
     identifier: int = -1
     """Of the ICMPv6 question that is open, if one is."""
     tries: int = 0
+    reachable: bool = False
+    """Its packets have a way."""
     local: bool = False
     """A local home address (RFC 8818)."""
     unused: bool = False
@@ -141,6 +160,10 @@ class HomeEntry:
         """Whether the home agent has a binding, as far as this node knows."""
         return self.expires > now
 
+    def perhaps_bound(self, now: Instant) -> bool:
+        """Whether it may have one."""
+        return self.kept_until > now
+
 
 class MnState(OutboxEngine):
     """What all procedures of a mobile node share."""
@@ -153,8 +176,16 @@ class MnState(OutboxEngine):
         self.links = {interface: Link() for interface in configuration.interfaces}
         self.current: tuple[str, Address | None] = ("", None)
         """The interface in use and the primary care-of address."""
-        self.ways: tuple[Address, ...] = ()
+        self.ways: Ways = {}
         """Care-of addresses of all links, the primary one first; empty unless several are to be registered."""
+        self.anchored: dict[Address, Home] = {}
+        """Addresses of the link where the node is, with their anchors (see `mn_anchors`)."""
+        self.nearest: Address | None = None
+        """The local home address that new sessions use, if any (see `mn_nearest`)."""
+        self.measured_from: Address | None = None
+        """The care-of address that distances were measured from."""
+        self.avoided: set[str] = set()
+        """Interfaces that are used only when no other leads anywhere: they are about to go."""
         self._entropy = Entropy(seed)
         self._stamped = 0
         """The latest timestamp."""
@@ -201,14 +232,19 @@ class MnState(OutboxEngine):
         care_of = entry.address if at_home or entry.care_of is None else entry.care_of
         message = BindingUpdate(update.sequence, update.flags, update.lifetime)
         entry.sequence = update.sequence
+        if update.lifetime:
+            entry.kept_until = self._now + update.lifetime
         options: list[MobilityOption] = [AlternateCareOfAddress(care_of)]
         if update.lifetime and entry.ways:  # all at once, in the place of all before; the option above may not be there
             message.flags |= int(BindingUpdateFlags.B)  # flag O (RFC 5648 4.2, 5.3)
             options = [
-                BindingIdentifier(number, priority=number, care_of=way) for number, way in enumerate(entry.ways, 1)
+                BindingIdentifier(identifier, priority=rank, care_of=way)
+                for rank, (identifier, way) in enumerate(entry.ways.items(), 1)
             ]
+            options += entry.flows.asked(self._wanted_flows(entry))
         if update.lifetime and entry.home.router:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
+        options += self.configuration.vendor_options
         association = entry.home.association
         if association is not None:
             if association.identifier:
@@ -219,6 +255,11 @@ class MnState(OutboxEngine):
         if association is not None:
             authenticated(message, association, care_of, entry.address)
         return SendMessage(message, care_of, key[2], None if at_home else entry.address)
+
+    def _wanted_flows(self, entry: HomeEntry) -> Wanted:
+        """The flow bindings that follow from the configuration and the care-of addresses that there are."""
+        links = {interface: number for number, interface in enumerate(self.links, 1) if number in entry.ways}
+        return wanted(self.configuration.flows, links, self.avoided)
 
     def _stamp(self, entry: HomeEntry) -> MobilityMessageReplayProtection:
         """Greater than all before (RFC 4285 6), unless the clock was put back, as a home agent asked for."""
@@ -290,12 +331,20 @@ class MnState(OutboxEngine):
         """A local home address is given up."""
         raise NotImplementedError
 
+    def _show_again(self, entry: HomeEntry) -> None:
+        """New sessions may use another address than until now."""
+        raise NotImplementedError
+
     def _register(self, entry: HomeEntry) -> None:
         """Tell the home agent where the home address is."""
         raise NotImplementedError
 
     def _shorten(self, entry: HomeEntry) -> None:
         """The home address ends earlier than was thought."""
+        raise NotImplementedError
+
+    def _stop(self, entry: HomeEntry, why: str) -> None:
+        """The home address is not used any more, until somebody says so."""
         raise NotImplementedError
 
     def _leave(self, entry: HomeEntry) -> None:

@@ -20,12 +20,21 @@ from collections.abc import Iterable
 
 from sojourn.core.effects import DeleteBinding, Effect, SendMessage, StoreBinding
 from sojourn.core.engine import Row
-from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, MessageReceived
+from sojourn.core.events import (
+    BindingChanged,
+    BindingsFound,
+    ClockStepped,
+    Commanded,
+    EffectFailed,
+    Event,
+    MessageReceived,
+)
 from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import LOCATOR, RELAY, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
-from sojourn.engines.database_notices import IDENTITIES, Notices
+from sojourn.engines.database_notices import IDENTITIES
+from sojourn.engines.database_shared import LINGER, SharedDatabase
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -41,19 +50,13 @@ _REPAIR_AFTER = 1 * SECOND
 _TOLD_ANEW_INTERVAL = 10 * SECOND
 _RACE = ticks(10 * SECOND)
 """An attachment that is no older than this, and late, is the one before the latest; an older one is the oldest."""
-_LINGER = 2 * SECOND
-"""A binding is forgotten so long after its end: the MAAR ends it in time, and a message needs some.
-
-Then the anchors are told, which would go on sending to that MAAR what comes for the node until their own time is over.
-"""
 
 
-class CentralMobilityDatabase(Notices):
+class CentralMobilityDatabase(SharedDatabase):
     """The engine of the role ``cmd``."""
 
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
-        self._owners: dict[Prefix, bytes] = {}
         self._settled: Instant = 0
         self._dropped: set[Prefix] = set()
         """Prefixes that came to their end before that: they are not learnt again."""
@@ -71,16 +74,14 @@ class CentralMobilityDatabase(Notices):
             except ValueError:
                 self._report("record-unreadable", node=node)
                 continue
-            self.entries[node] = entry
-            self._serves[entry.serving] += 1
-            for prefix, _ in entry.anchors:
-                self._owners[prefix] = node
-            self._timers.start(("expiry", node), entry.expires + _LINGER)
+            self._hold(entry)
             self._epoch = max(self._epoch, wall_clock(entry.timestamp) - now)
             for maar_address in entry.untold:
                 self._tell_again(entry, maar_address)
         if not self.entries:
             self._settled = now + self.configuration.warm_up
+        elif self.configuration.shared:
+            return self._flush()  # the others were there
         # Also after a restart with the store: who moved meanwhile is registered at once, not at the next repetition.
         for maar in self.configuration.maars:
             self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, maar.address))
@@ -96,6 +97,10 @@ class CentralMobilityDatabase(Notices):
             case EffectFailed(StoreBinding(key) | DeleteBinding(key), error, reason):
                 self._report("effect-failed", effect="StoreBinding", error=error, reason=reason)
                 self._after(_REPAIR_AFTER, "store", key)
+            case BindingChanged(key, record, remaining):
+                self._on_changed(key, record, remaining)
+            case BindingsFound(maar):
+                self._tell_anchored(maar)
             case Commanded(verb, arguments):
                 self._report("command-unknown", verb=verb, arguments=len(arguments))
             case _:
@@ -144,7 +149,13 @@ class CentralMobilityDatabase(Notices):
         self.heard[source] = self._now
         if ("told-anew", source) in self._timers:
             self._forgetful.add(source)  # whoever repeats this waits
-            return
+        elif self.configuration.shared:
+            self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
+            self._find_anchored(source)
+        else:
+            self._tell_anchored(source)
+
+    def _tell_anchored(self, source: Address) -> None:
         anchored = [entry for entry in self.entries.values() if source in entry.by_maar()]
         if anchored:
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
@@ -188,6 +199,7 @@ class CentralMobilityDatabase(Notices):
         elif request.timestamp <= entry.timestamp:
             # Refused before anything else is sent: whose clock is behind learns that first.
             late = Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
+            self._check(request.node)
             self._refuse(update, request.source, late)
             if request.source != entry.serving:
                 self._learn_late(entry, request, own)
@@ -235,13 +247,11 @@ class CentralMobilityDatabase(Notices):
             [],
         )
         entry.technology = request.technology
-        self.entries[request.node] = entry
-        self._serves[request.source] += 1
+        self._hold(entry)
         self._adopt(entry, request.anchored_prefixes)
         self._add_own(entry, own, request.source)
         self._limit(entry)
         entry.untold = tuple(entry.by_maar())
-        self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
         self._keep(entry)
         self._report("registered", node=entry.node, serving=entry.serving)
         self._accept(entry, update)
@@ -263,6 +273,8 @@ class CentralMobilityDatabase(Notices):
         self._limit(entry)
         if entry.anchors != before:
             self._keep(entry)
+        else:
+            self._keep_refreshed(entry)
         for silent in entry.untold:
             self._tell_again(entry, silent)
         handover = entry.handover
@@ -427,6 +439,7 @@ class CentralMobilityDatabase(Notices):
         Or the node gave back what it leased, to the MAAR that serves it: its anchor is told.
         """
         prefix = request.anchored_prefixes[0]
+        self._check(request.node)
         entry = self.entries.get(request.node)
         anchor = None if entry is None else entry.anchor_of(prefix)
         if entry is not None and entry.serving == request.source and anchor not in (None, request.source):
@@ -453,6 +466,7 @@ class CentralMobilityDatabase(Notices):
 
     def _deregister(self, request: Registration, update: BindingUpdate) -> None:
         """RFC 8885 3.5: only the serving MAAR ends the session; another one learns that the node is still here."""
+        self._check(request.node)
         entry = self.entries.get(request.node)
         if entry is None:
             lifetime = max(self._settled - self._now, 4 * SECOND) if self._now < self._settled else 0
@@ -493,11 +507,7 @@ class CentralMobilityDatabase(Notices):
     def _extend(self, entry: BindingCacheEntry, lifetime: Duration) -> None:
         entry.lifetime = lifetime
         entry.expires = self._now + lifetime
-        self._timers.start(("expiry", entry.node), entry.expires + _LINGER)
-
-    def _keep(self, entry: BindingCacheEntry) -> None:
-        if self.stores:
-            self._do(StoreBinding(entry.node, entry.record()))
+        self._timers.start(("expiry", entry.node), entry.expires + LINGER)
 
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)
@@ -506,15 +516,6 @@ class CentralMobilityDatabase(Notices):
             self._dropped.add(prefix)
         else:
             self._dropped.clear()
-
-    def _forget(self, entry: BindingCacheEntry) -> None:
-        self._stop_telling(entry)
-        for prefix, _ in entry.anchors:
-            self._owners.pop(prefix, None)
-        self._timers.stop(("expiry", entry.node))
-        self._serves[entry.serving] -= 1
-        del self.entries[entry.node]
-        self._do(DeleteBinding(entry.node))
 
     # --- for people -----------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class PrefixPool:
         while True:
             prefix = self.pool.subnet(self._next, self._length)
             self._next = (self._next + 1) % self._size
-            part = next((part for part in self._kept if part.contains(prefix)), None)
+            part = next((part for part in self._kept if part.contains(prefix)), None) if self._kept else None
             if part is not None:
                 self._next = (self.pool.index(part) + 1 << self._length - part.length) % self._size
             elif prefix not in self._used and prefix not in self._resting:

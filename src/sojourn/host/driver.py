@@ -7,6 +7,10 @@ to other machines. What could not be done goes back to the engine as `EffectFail
 
 The driver knows no socket and no event loop. It runs as it is in the daemon, in a simulator and in a test;
 what differs is what it is given.
+
+A store that several engines share (`SharedStore`) may say that somebody else changed what an answer of the engine
+was made of. Such an answer is thrown away, nobody heard of it; the engine is told what is true, and what happened
+is handled again. As that takes a while, events wait meanwhile; what comes next is one batch then.
 """
 
 from __future__ import annotations
@@ -14,15 +18,19 @@ from __future__ import annotations
 import errno
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias, get_args
 
 from sojourn.core.effects import (
     AccessEffect,
     Advertise,
+    CheckBinding,
     CountQueue,
     CountTraffic,
     DeleteBinding,
     Effect,
+    FindBindings,
+    ForwardingEffect,
     ProbeNode,
     ProbePath,
     QueryListeners,
@@ -33,11 +41,20 @@ from sojourn.core.effects import (
     StoreEffect,
 )
 from sojourn.core.engine import Engine
-from sojourn.core.events import ClockStepped, EffectFailed, Event, PathProbed, QueueCounted, TrafficCounted
+from sojourn.core.events import (
+    BindingChanged,
+    BindingsFound,
+    ClockStepped,
+    EffectFailed,
+    Event,
+    PathProbed,
+    QueueCounted,
+    TrafficCounted,
+)
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.repeats import Repeats
-from sojourn.stores.base import Store
+from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Instant, WallClock
 
@@ -52,12 +69,23 @@ RECENT = 256
 """Events and reports that `Driver.recent` keeps."""
 CLOCK_TOLERANCE = 10 * MILLISECOND
 """The wall clock may drift from the monotonic one by this much before the engine is told."""
+TRIES = 8
+"""How often an event is handled again because another process was faster; its sender repeats it anyhow."""
+MOST_WAITING = 20_000
+"""Events that wait for a shared store; of more, the oldest are dropped, counted."""
 CLOCK_INTERVAL = 1 * SECOND
 """The clocks are compared at most this often."""
 
 
-_HEARD_ELSEWHERE = (SendMessage, Advertise, ProbeNode, QueryListeners, SendDhcp)
+_HEARD_ELSEWHERE = frozenset({SendMessage, Advertise, ProbeNode, QueryListeners, SendDhcp})
 """Effects that other machines notice: what a batch stores must be safe before."""
+_STORED = frozenset(get_args(StoreEffect))
+_FORWARDING = frozenset(get_args(ForwardingEffect))
+"""Kinds as sets: a million effects an hour are told apart by their class at once, not by a row of questions."""
+
+
+_Answer: TypeAlias = tuple[Event | None, int, Sequence[Effect]]
+"""What happened (None: time passed), how often it was handled before, and what the engine asks for."""
 
 
 class Send(Protocol):
@@ -79,7 +107,7 @@ class Driver:
     calls `wake` (None: disarm), `wall` reads the wall clock; without it the engine is never told that the
     clock was set. `probe` asks another router for an echo (`ProbePath`); without it, the answer is there at once.
     `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
-    among it; without it, that is refused.
+    among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away.
     """
 
     def __init__(
@@ -89,13 +117,14 @@ class Driver:
         *,
         send: Send,
         access: Callable[[AccessEffect], None],
-        store: Store,
+        store: Store | SharedStore,
         clock: Callable[[], Instant],
         wake_at: Callable[[Instant | None], None],
         record: Record | None = None,
         wall: Callable[[], WallClock] | None = None,
-        probe: Callable[[Address], None] | None = None,
+        probe: Callable[[Address, Address | None], None] | None = None,
         mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
+        told: Callable[[Report], None] | None = None,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -112,6 +141,7 @@ class Driver:
         self._wall = wall
         self._probe = probe
         self._mobile = mobile or _refuse_mobile
+        self._told = told
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
@@ -119,6 +149,15 @@ class Driver:
         self._repeats = Repeats()
         self._armed: Instant | None = None
         self._busy = False
+        self._shared = store if isinstance(store, SharedStore) else None
+        self._swapping = False
+        """The store has not answered yet."""
+        self._inside = False
+        """It may answer within our own call."""
+        self._again: list[tuple[Event, int]] = []
+        """Events to be handled before all others, and how often they were."""
+        if self._shared is not None:
+            self._shared.watch(self.dispatch)
 
     def start(self) -> list[str]:
         """Take up what an earlier life left: its bindings from the store, its forwarding from the kernel.
@@ -131,12 +170,11 @@ class Driver:
             self.dataplane.begin()
             now = self._clock()
             effects = self.engine.restore(self._store.load(), now)
-            self._note(effects, now)
-            self._carry_out(effects)
+            self._answer(effects, now)
             self._handle_all()
             removed = self.dataplane.finish()
         finally:
-            self._busy = False
+            self._busy = self._swapping
         self._arm()
         return removed
 
@@ -147,13 +185,16 @@ class Driver:
         """
         self._inbox.extend(events)
         if self._busy:
+            if self._swapping and len(self._inbox) > MOST_WAITING:
+                self.counters["events-dropped"] += len(self._inbox) - MOST_WAITING
+                del self._inbox[:-MOST_WAITING]
             return
         self._busy = True
         try:
             self._compare_clocks()
             self._handle_all()
         finally:
-            self._busy = False
+            self._busy = self._swapping
         self._arm()
 
     def wake(self) -> None:
@@ -169,11 +210,10 @@ class Driver:
             if effects:
                 if self._record is not None:
                     self._record(now, None)
-                self._note(effects, now)
-                self._carry_out(effects)
+                self._answer(effects, now)
             self._handle_all()
         finally:
-            self._busy = False
+            self._busy = self._swapping
         self._arm()
 
     def close(self, withdraw: bool) -> None:
@@ -194,30 +234,95 @@ class Driver:
 
     def _handle_all(self) -> None:
         depth = 0
-        while self._follow_ups or self._inbox:
+        while not self._swapping:
+            batch: Sequence[Event]
+            if self._again:
+                tried, self._again = self._again, []
+                self._handle(tried)
+                continue
             if self._follow_ups:
                 batch, self._follow_ups = self._follow_ups, []
                 depth += 1
                 if depth > FOLLOW_UPS:
                     self.counters["follow-ups-dropped"] += len(batch)
                     continue
-            else:
+            elif self._inbox:
                 batch, self._inbox = self._inbox, []
                 depth = 0
-            self._handle(batch)
+            else:
+                break
+            if self._shared is None:
+                self._handle_alone(batch)
+            else:
+                self._handle([(event, 0) for event in batch])
 
-    def _handle(self, batch: Sequence[Event]) -> None:
+    def _handle(self, batch: Sequence[tuple[Event, int]]) -> None:
+        now = self._clock()
+        answers: list[_Answer] = []
+        for event, tried in batch:
+            if not tried:
+                self._happened(event, now)
+            answers.append((event, tried, self.engine.handle(event, now)))
+        self._answer_together(answers)
+
+    def _handle_alone(self, batch: Sequence[Event]) -> None:
+        """The same where nobody shares the store: what the engine answers is right."""
         now = self._clock()
         effects: list[Effect] = []
         for event in batch:
-            self.counters[type(event).__name__] += 1
-            self.recent.append((now, event))
-            if self._record is not None:
-                self._record(now, event)
+            self._happened(event, now)
             answer = self.engine.handle(event, now)
             self._note(answer, now)
             effects.extend(answer)
         self._carry_out(effects)
+
+    def _happened(self, event: Event, now: Instant) -> None:
+        self.counters[type(event).__name__] += 1
+        self.recent.append((now, event))
+        if self._record is not None:
+            self._record(now, event)
+
+    def _answer(self, effects: Sequence[Effect], now: Instant) -> None:
+        """What the engine asks for because time passed, or at its start."""
+        if self._shared is None:
+            self._note(effects, now)
+            self._carry_out(effects)
+        else:
+            self._answer_together([(None, 0, effects)])
+
+    def _answer_together(self, answers: Sequence[_Answer]) -> None:
+        assert self._shared is not None
+        changes = [effect for _, _, answer in answers for effect in answer if isinstance(effect, StoreEffect)]
+        self._inside = True
+        if changes:
+            self._swapping = True
+            self._shared.swap(changes, partial(self._swapped, answers))
+        else:
+            self._swapped(answers, ())
+        self._inside = False
+
+    def _swapped(self, answers: Sequence[_Answer], overtaken: Sequence[BindingChanged]) -> None:
+        """What the shared store refused, somebody else had changed before."""
+        self._swapping = False
+        self._again += [(changed, 0) for changed in overtaken]
+        lost = {changed.key for changed in overtaken}
+        now = self._clock()
+        for event, tried, effects in answers:
+            if lost and any(isinstance(effect, StoreEffect) and effect.key in lost for effect in effects):
+                self.counters["overtaken"] += 1
+                if event is not None and tried < TRIES:
+                    self._again.append((event, tried + 1))
+                continue
+            self._note(effects, now)
+            for effect in effects:
+                self._try(effect)
+        if self._inside:
+            return
+        try:
+            self._handle_all()
+        finally:
+            self._busy = self._swapping
+        self._arm()
 
     def _compare_clocks(self) -> None:
         """Whoever set the wall clock did not tell us; both clocks together do."""
@@ -247,6 +352,8 @@ class Driver:
             counters[type(effect).__name__] += 1
             if isinstance(effect, Report):
                 counters[f"reports:{effect.name}"] += 1
+                if self._told is not None:
+                    self._told(effect)
                 self._tell(self._repeats.take(effect, now), now)
             elif record is not None:
                 record(now, effect)
@@ -261,9 +368,10 @@ class Driver:
         changes: list[StoreEffect] = []
         heard_later: list[Effect] = []
         for effect in effects:
-            if isinstance(effect, StoreBinding | DeleteBinding):
-                changes.append(effect)
-            elif changes and isinstance(effect, _HEARD_ELSEWHERE):
+            kind = type(effect)
+            if kind in _STORED:
+                changes.append(effect)  # type: ignore[arg-type]
+            elif changes and kind in _HEARD_ELSEWHERE:
                 # A disk takes milliseconds, in which packets of a node that moves would be lost: what changes only
                 # this machine is not kept waiting for it.
                 heard_later.append(effect)
@@ -276,7 +384,10 @@ class Driver:
 
     def _try(self, effect: Effect) -> None:
         try:
-            self._carry_out_one(effect)
+            if type(effect) in _FORWARDING:
+                self.dataplane.apply(effect)  # type: ignore[arg-type]
+            else:
+                self._carry_out_one(effect)
         except OSError as error:
             self._failed(effect, error)
 
@@ -286,7 +397,7 @@ class Driver:
                 self._send(effect.message, effect.source, effect.destination)
             case SendMessage():
                 self._mobile(effect)
-            case StoreBinding() | DeleteBinding() | Report():
+            case StoreBinding() | DeleteBinding() | CheckBinding() | Report():
                 pass  # done in `_commit` and `_note`
             case Advertise() | ProbeNode() | QueryListeners() | SendDhcp():
                 self._access(effect)
@@ -294,11 +405,16 @@ class Driver:
                 self._follow_ups.append(TrafficCounted(self.dataplane.count()))
             case CountQueue(slot):
                 self._follow_ups.append(QueueCounted(slot, *self.dataplane.waiting(slot)))
-            case ProbePath(remote):
+            case FindBindings(about):
+                if self._shared is None:
+                    self._follow_ups.append(BindingsFound(about))
+                else:
+                    self._shared.find(about, lambda found: self.dispatch([*found, BindingsFound(about)]))
+            case ProbePath(remote, source):
                 if self._probe is None:
                     self._follow_ups.append(PathProbed(remote))
                 else:
-                    self._probe(remote)
+                    self._probe(remote, source)
             case _ if isinstance(effect, MobileEffect):
                 self._mobile(effect)
             case _:
@@ -311,6 +427,7 @@ class Driver:
         same, as what was not stored comes back from the other routers after a restart (design decision,
         section 5 number 8).
         """
+        assert not isinstance(self._store, SharedStore)
         try:
             self._store.apply(changes)
         except OSError as error:

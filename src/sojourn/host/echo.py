@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sojourn.core.events import PathProbed
-from sojourn.wire.addresses import Address, text
+from sojourn.wire.addresses import UNSPECIFIED, Address, text
 
 _REQUEST, _REPLY = 128, 129
 _ICMP6_FILTER = 1
@@ -23,7 +23,7 @@ _DRAIN = 64
 class Echoes:
     """From `address`, an address of this machine. Raises OSError where there are no raw sockets."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address = UNSPECIFIED) -> None:
         self.counters: Counter[str] = Counter()
         self._identifier = secrets.randbits(16)
         self._token = secrets.token_bytes(8)
@@ -49,11 +49,15 @@ class Echoes:
         """Let go of the socket."""
         self._socket.close()
 
-    def ask(self, remote: Address) -> None:
+    def ask(self, remote: Address, source: Address | None = None) -> None:
         """Send a request. What cannot be sent is lost, as on any network."""
         request = _ECHO.pack(_REQUEST, 0, 0, self._identifier, 0) + self._token  # the kernel fills in the checksum
         try:
-            self._socket.sendto(request, (text(remote), 0))
+            if source is None:
+                self._socket.sendto(request, (text(remote), 0))
+            else:
+                from_there = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, source + bytes(4))
+                self._socket.sendmsg([request], [from_there], 0, (text(remote), 0))
         except OSError:
             self.counters["send-errors"] += 1
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from sojourn.core.effects import Report
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
@@ -24,7 +25,7 @@ from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
-from sojourn.stores.base import Store
+from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.units import SECOND, Instant
 
@@ -62,7 +63,7 @@ class Host:
         self,
         engine: Engine,
         dataplane: Dataplane,
-        store: Store,
+        store: Store | SharedStore,
         *,
         address: Address,
         peers: Collection[Address] | None,
@@ -77,6 +78,7 @@ class Host:
         strangers: int = 0,
         profile: str | None = None,
         profiles: Mapping[Address, str] | None = None,
+        told: Callable[[Report], None] | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -113,7 +115,9 @@ class Host:
             record=recorder.write if recorder else None,
             wall=time.time_ns,
             probe=self.echoes.ask,
+            told=told,
         )
+        self._store = store
         self._reread = LoopTimer(self.loop, self._on_links)
         self._looks = [
             (point, LoopTimer(self.loop, partial(self._look_at, number)))
@@ -166,6 +170,8 @@ class Host:
             "hostapd": self.access_points.counters,
             "echoes": self.echoes.counters,
         }
+        if isinstance(self._store, SharedStore):
+            parts["store"] = self._store.counters
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
         found = {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}

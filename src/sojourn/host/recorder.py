@@ -18,7 +18,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -27,9 +27,11 @@ import msgspec
 from sojourn.core.effects import AdvertisedPrefix, Effect
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, Sighting
+from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.host.pseudonyms import Plain, Pseudonyms
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import address, link_layer, link_layer_text, prefix, text
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.icmpv6 import decode_icmpv6, encode_icmpv6
 from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import Instant
@@ -232,6 +234,17 @@ def _item(line: dict[str, Any]) -> Any:
     return _BY_NAME[line.get("event") or line["effect"]].unpack(line)
 
 
+def _flow(value: Flow, names: Plain) -> list[str]:
+    """A selector names correspondents and the node."""
+    selector = value.selector
+    ends = [
+        None if known is None else (names.address(known[0]), None if known[1] is None else names.address(known[1]))
+        for known in (selector.source, selector.destination)
+    ]
+    octets = replace(selector, source=ends[0], destination=ends[1]).encode()
+    return [octets.hex(), _ADDRESS.pack(value.care_of_address, names)]
+
+
 _PLAIN_VALUE = _Codec(_same, _as_it_is)
 _ADDRESS = _Codec(lambda value, names: text(names.address(value)), address)
 _PREFIX = _Codec(lambda value, names: str(value), prefix)
@@ -270,6 +283,19 @@ _CODECS: dict[str, _Codec] = {
     "tuple[AdvertisedPrefix, ...]": _Codec(
         lambda value, names: [[str(item.prefix), item.preferred, item.valid] for item in value],
         lambda value: tuple(AdvertisedPrefix(prefix(item[0]), item[1], item[2]) for item in value),
+    ),
+    "tuple[CareOfWay, ...]": _Codec(
+        lambda value, names: [
+            [_ADDRESS.pack(way.care_of_address, names), way.interface, _ADDRESS.pack(way.router, names)]
+            for way in value
+        ],
+        lambda value: tuple(CareOfWay(address(care_of), name, address(router)) for care_of, name, router in value),
+    ),
+    "tuple[Flow, ...]": _Codec(
+        lambda value, names: [_flow(item, names) for item in value],
+        lambda value: tuple(
+            Flow(Ipv6TrafficSelector.decode(bytes.fromhex(item[0])), address(item[1])) for item in value
+        ),
     ),
     "dict[Prefix, int]": _Codec(
         lambda value, names: {str(key): count for key, count in value.items()},

@@ -31,17 +31,21 @@ _BUFFER = 4 << 20
 _TIMESPEC = struct.Struct("@qq")
 
 # Classic BPF (code, jump if true, jump if false, operand). Taken: IPv6 whose next header is the Mobility
-# Header (135), ICMPv6 (58) or hop-by-hop options (0, MLD), and 802.3 frames with a length field (Layer 2
-# Update, EtherType < 1536).
+# Header (135), ICMPv6 (58) or hop-by-hop options (0, MLD), the first two also behind destination options (60) or a
+# routing header (43), and 802.3 frames with a length field (Layer 2 Update, EtherType < 1536).
 _SIGNALLING = [
     (0x28, 0, 0, 12),  # A = EtherType
     (0x15, 2, 0, 0x86DD),
-    (0x25, 5, 0, 1535),  # other EtherTypes: no
+    (0x25, 9, 0, 1535),  # other EtherTypes: no
     (0x06, 0, 0, 0xFFFFFFFF),
     (0x30, 0, 0, 20),  # A = next header
+    (0x15, 7, 0, 0),
+    (0x15, 1, 0, 60),
+    (0x15, 0, 1, 43),
+    (0x30, 0, 0, 54),  # A = the one behind it
     (0x15, 3, 0, 135),
     (0x15, 2, 0, 58),
-    (0x15, 1, 0, 0),
+    (0x15, 1, 0, 60),
     (0x06, 0, 0, 0),
     (0x06, 0, 0, 0xFFFFFFFF),
 ]

@@ -118,7 +118,7 @@ def _run(options: ScenarioOptions) -> int:
 
 def play(topology: Topology, output: Path, view: View, stops: Sequence[str] = VISITS) -> list[Visit]:
     """Build the networks once, and take all hosts through `stops`. Raises DaemonFailed, OSError."""
-    with Lab(topology, output) as lab, _equipped(lab) as servers:
+    with Lab(topology, output, capture="signalling") as lab, _equipped(lab) as servers:
         tour = _Tour(lab, output / "hosts", servers, view)
         try:
             for stop in stops:

@@ -3,6 +3,7 @@ ready."""
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
 
-_READY_WITHIN = 20.0
+_READY_WITHIN = 60.0
 _STOP_WITHIN = 10.0
 _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
@@ -142,7 +143,8 @@ def configuration(topology: Topology, name: str, top: Mapping[str, Setting]) -> 
     if section in _ACCESS and topology.multicast is not None:
         table["multicast.upstream"] = f"to-{topology.path(name, topology.multicast)[1]}"
     given: Mapping[str, Setting] = getattr(topology, section)
-    return _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
+    text = _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
+    return text + ("\n[cn]\n" if topology.nodes[name].correspondent else "")
 
 
 Tables: TypeAlias = dict[str, list[dict[str, Setting]]]
@@ -159,6 +161,8 @@ def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Table
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if len(topology.of_kind("cmd")) > 1:
+        table["more_cmds"] = [topology.address(other) for other in database[1:]]
     others = [other for other in topology.of_kind("access-router") if other != name]
     return "maar", table, {"peers": [_with_pool(topology, other) for other in others]}
 
@@ -192,8 +196,46 @@ def _lma(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables
     return "lma", table, {"gateways": gateways}
 
 
-_FORWARDING, _ACCESS = ("maar", "mag", "lma"), ("maar", "mag")
-_ROLES = {"access-router": _maar, "cmd": _cmd, "mag": _mag, "lma": _lma}
+def _ha(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
+    table: dict[str, Setting] = {
+        "address": topology.address(name),
+        "interface": "acc0",
+        "prefixes": [str(topology.link_prefix(name))],
+        "mtu": topology.mtu,
+    }
+    nodes: list[dict[str, Setting]] = [
+        {"home_address": topology.address(node), "association": _association(topology, node)}
+        for node in topology.of_kind("mn")
+        if topology.home_agent(node) == name
+    ]
+    return "ha", table, {"nodes": nodes}
+
+
+def _mn(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
+    agent = topology.home_agent(name)
+    links = [f"wlan{radio}" for radio in range(topology.nodes[name].radios)]
+    table: dict[str, Setting] = {"interfaces": [*links], "mtu": topology.mtu}
+    home: dict[str, Setting] = {
+        "address": topology.address(name),
+        "prefix": str(topology.link_prefix(agent)),
+        "home_agent": topology.address(agent),
+        "association": _association(topology, name),
+    }
+    return "mn", table, {"homes": [home]}
+
+
+def _cn(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
+    return "cn", {"mtu": topology.mtu}, {}
+
+
+def _association(topology: Topology, node: str) -> dict[str, Setting]:
+    """A key that only a lab could have: made of the name of the node."""
+    number = topology.of_kind("mn").index(node)
+    return {"spi": 1000 + number, "key": hashlib.sha256(f"lab {node}".encode()).hexdigest()[:32]}
+
+
+_FORWARDING, _ACCESS = ("maar", "mag", "lma", "ha"), ("maar", "mag")
+_ROLES = {"access-router": _maar, "cmd": _cmd, "mag": _mag, "lma": _lma, "ha": _ha, "mn": _mn, "cn": _cn}
 
 
 def _with_pool(topology: Topology, name: str) -> dict[str, Setting]:

@@ -1,7 +1,8 @@
 """Fast and lossless handover (RFC 5949), beside an ordinary one: ``sojourn lab run handover``.
 
 A stock host gets 2,000 packets a second while it changes routers, and is in no cell for 60 ms each time. Four kinds of
-change, in a domain of Proxy Mobile IPv6 and in one of RFC 8885:
+change, in a domain of Proxy Mobile IPv6 and in one of RFC 8885, and there also of a host that is a router, whose
+passengers get the packets (RFC 7148):
 
 * ordinary: the same software without fast handovers, for comparison;
 * predictive: the old router is told before where the host goes, as access points know (IEEE 802.11r, 802.11v);
@@ -14,10 +15,12 @@ that change.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 from pathlib import Path
 
 from rich.console import Console
@@ -43,6 +46,8 @@ SLACK: Duration = 50 * MILLISECOND
 ORDINARY, PREDICTIVE, REACTIVE, UNNOTICED = "ordinary", "predictive", "reactive", "unnoticed"
 FAST = (PREDICTIVE, REACTIVE, UNNOTICED)
 _DOMAINS = (("MAG", "pmipv6", "mag"), ("MAAR", "walk", "maar"))
+NETWORK = "MAG, network"
+"""Packets to the delegated prefix of a host that is a router."""
 _ADDRESS_WITHIN = 15.0
 _BEFORE, _AFTER = 0.6, 1.6
 """Seconds of a flow before and after a change."""
@@ -90,6 +95,10 @@ def _run(options: ScenarioOptions) -> int:
                 place = options.output / f"{section}-{'fast' if fast else 'ordinary'}"
                 kinds = FAST if fast else (ORDINARY,)
                 changes += run_domain(name, load(topology), section, kinds, place)
+        if not options.json:
+            console.print(f"{NETWORK}: fast handovers ...")
+        known = (PREDICTIVE, REACTIVE)
+        changes += run_domain(NETWORK, load("delegation"), "mag", known, options.output / "network", passenger)
     except (TrafficError, DaemonFailed, OSError) as error:
         print(f"sojourn: the run broke off: {error}", file=sys.stderr)
         return 1
@@ -100,11 +109,69 @@ def _run(options: ScenarioOptions) -> int:
 # --- the run ------------------------------------------------------------------------------------------------------
 
 
-def run_domain(name: str, topology: Topology, section: str, kinds: Sequence[str], output: Path) -> list[Change]:
-    """There and back for each kind, between the first two routers. Raises TrafficError, DaemonFailed, OSError."""
+@dataclass(slots=True)
+class Stream:
+    """Where the packets of a run go."""
+
+    address: str
+    """Of the host, or of somebody behind it."""
+    radio: str
+    """What roams, as the air calls it."""
+
+
+def run_domain(
+    name: str,
+    topology: Topology,
+    section: str,
+    kinds: Sequence[str],
+    output: Path,
+    arrive: Callable[[Lab], Stream] | None = None,
+) -> list[Change]:
+    """There and back for each kind, between the first two routers. `arrive` waits for what the packets go to, if that
+    is not an address of the host's own. Raises TrafficError, DaemonFailed, OSError."""
     settings: dict[str, Setting] = {"handovers": 0 if ORDINARY in kinds else 8}
-    with Lab(topology.model_copy(update={section: settings}), output, capture="signalling") as lab:
-        return _Domain(lab, name).run(kinds, output)
+    merged = getattr(topology, section) | settings
+    with Lab(topology.model_copy(update={section: merged}), output, capture="signalling") as lab:
+        return _Domain(lab, name).run(kinds, output, arrive or own_address)
+
+
+def own_address(lab: Lab) -> Stream:
+    """The first address of the first host."""
+    host = lab.topology.hosts[0]
+
+    def look() -> str | None:
+        found = host_addresses(lab.nodes[host].namespace)
+        return next((one.address for one in found if not one.tentative and not one.deprecated), None)
+
+    address = until(look, f"{host} has no address")
+    time.sleep(0.5)  # what duplicate address detection holds up goes first
+    return Stream(address, host)
+
+
+def passenger(lab: Lab) -> Stream:
+    """An address of the network that is delegated to the first host, behind no link that a gateway sees."""
+    stream = own_address(lab)
+
+    def look() -> str | None:
+        with lab.client("lma") as client:
+            return next((one for row in client.show("bindings", plain=True) for one in row["delegated"]), None)
+
+    network = until(look, f"{stream.radio} is not delegated a prefix")
+    address = str(IPv6Network(network)[0x42])
+    with lab.nodes[stream.radio].namespace.entered():
+        subprocess.run(("ip", "address", "add", f"{address}/128", "dev", "lo", "nodad"), check=True)
+    return Stream(address, stream.radio)
+
+
+def until(look: Callable[[], str | None], complaint: str) -> str:
+    """What `look` finds. Raises TrafficError after a while."""
+    deadline = time.monotonic() + _ADDRESS_WITHIN
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.05)
+    raise TrafficError(f"{complaint} after {_ADDRESS_WITHIN:g} s")
 
 
 class _Domain:
@@ -118,38 +185,28 @@ class _Domain:
         namespaces = {place: lab.nodes[place].namespace.descriptor for place in places}
         self._traffic = Traffic(namespaces, status_every=0)
 
-    def run(self, kinds: Sequence[str], output: Path) -> list[Change]:
+    def run(self, kinds: Sequence[str], output: Path, arrive: Callable[[Lab], Stream]) -> list[Change]:
         """Change by change."""
         with self._traffic:
             self._traffic.serve(self._server, self._lab.topology.address(self._server))
-            source = self._arrive()
+            stream = arrive(self._lab)
             ways = (self._routers, self._routers[::-1])
             moves = [(kind, one, other) for kind in kinds for one, other in ways]
             for number, move in enumerate(moves):
-                self._move(f"{number} {' '.join(move)}", source, *move)
+                self._move(f"{number} {' '.join(move)}", stream, *move)
             records = self._traffic.finish(output / "flows.jsonl")
         self._lab.check()
         found = {int(record.flow.partition(" ")[0]): record for record in records}
         return [self._judge(found[number], *move) for number, move in enumerate(moves)]
 
-    def _arrive(self) -> str:
-        deadline = time.monotonic() + _ADDRESS_WITHIN
-        while time.monotonic() < deadline:
-            for address in host_addresses(self._lab.nodes[self._host].namespace):
-                if not address.tentative and not address.deprecated:
-                    time.sleep(0.5)  # what duplicate address detection holds up goes first
-                    return address.address
-            time.sleep(0.05)
-        raise TrafficError(f"{self._host} has no address after {_ADDRESS_WITHIN:g} s")
-
-    def _move(self, flow: str, source: str, kind: str, one: str, other: str) -> None:
+    def _move(self, flow: str, stream: Stream, kind: str, one: str, other: str) -> None:
         server = self._lab.topology.address(self._server)
-        self._traffic.stream(flow, self._host, source, server, up=UP_RATE, down=RATE)
+        self._traffic.stream(flow, self._host, stream.address, server, up=UP_RATE, down=RATE)
         time.sleep(_BEFORE)
         self._lab.mark(flow)
-        if kind == PREDICTIVE and not self._lab.announce(self._host, other):
+        if kind == PREDICTIVE and not self._lab.announce(stream.radio, other):
             raise TrafficError(f"{one} does not forward to {other}")
-        self._lab.air.roam(self._host, other, outage=GAP / SECOND, notice=kind != UNNOTICED)
+        self._lab.air.roam(stream.radio, other, outage=GAP / SECOND, notice=kind != UNNOTICED)
         time.sleep(_AFTER)
         self._traffic.stop(flow)
 

@@ -48,6 +48,7 @@ _NEXTHOP_NAMES = {1: "id", 6: "via", 7: "encap-type", 8: "encap"}
 
 _TABLES = (("table", 1), ("chain", 4), ("set", 10), ("object", 19), ("flowtable", 23))
 _NFT_GETRULE, _NFT_GETSETELEM = 7, 13
+_RTM_GETQDISC, _RTM_GETTFILTER = 38, 46
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class KernelState:
                 *_rules(netlink),
                 *_nexthops(netlink, names),
                 *_neighbours(netlink, names),
+                *_classifiers(netlink, names),
             ]
         finally:
             netlink.close()
@@ -194,6 +196,24 @@ def _nexthops(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
             + (f" dev {names.get(_number(device), _number(device))}" if device else "")
             + _rest(values, _NEXTHOP_NAMES, {_NHA_OIF}, {})
         )
+
+
+def _classifiers(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:
+    """Filters of eBPF, and the qdiscs that they need."""
+    for body in netlink.dump(_RTM_GETQDISC, bytes(20)):
+        device, _, parent = struct.unpack_from("=iII", body, 4)
+        if attributes(body[20:]).get(1) == b"clsact\0":
+            yield f"clsact dev {names.get(device, device)} parent {parent:x}"
+    for device, name in names.items():
+        for parent, direction in ((0xFFFFFFF2, "ingress"), (0xFFFFFFF3, "egress")):
+            try:
+                found = netlink.dump(_RTM_GETTFILTER, struct.pack("=BxxxiIII", 0, device, 0, parent, 0))
+            except OSError:  # no such qdisc there
+                continue
+            for body in found:
+                options = attributes(attributes(body[20:]).get(2, b""))
+                if 7 in options:  # TCA_BPF_NAME
+                    yield f"filter {options[7].decode()} {direction} dev {name}"
 
 
 def _neighbours(netlink: RouteNetlink, names: dict[int, str]) -> Iterable[str]:

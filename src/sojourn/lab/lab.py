@@ -13,6 +13,7 @@ from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.control.protocol import ANSWER_MAX
+from sojourn.lab.advertisers import Advertisers
 from sojourn.lab.air import Air
 from sojourn.lab.capture import open_tap
 from sojourn.lab.daemons import Daemon, control_directory
@@ -66,6 +67,7 @@ class Lab:
         self._emulation: LinkEmulation | None = None
         self._air: Air | None = None
         self._multicast: list[MulticastRouter] = []
+        self._advertisers: Advertisers | None = None
         self._capture: subprocess.Popen[bytes] | None = None
         self._temporary: Path | None = None
 
@@ -90,6 +92,8 @@ class Lab:
             self._build()
             self._start_capture()
             self._multicast = multicast_routers(self.topology, self.nodes)
+            if self.topology.of_kind("ha"):
+                self._advertisers = Advertisers(self.topology, self.nodes)
             self._start_daemons()
             for name in self.topology.hosts:
                 first = self.topology.nodes[name].at
@@ -109,6 +113,9 @@ class Lab:
         for node in self.nodes.values():
             node.end_processes(_GRACE)
         self._stop_capture()
+        if self._advertisers is not None:
+            self._advertisers.close()
+            self._advertisers = None
         for router in self._multicast:
             router.close()
         self._multicast.clear()
@@ -221,13 +228,13 @@ class Lab:
         rows: list[dict[str, Any]] = []
         for name, node in self.nodes.items():
             row: dict[str, Any] = {"node": name, "kind": node.kind, "address": node.address}
-            if node.kind == "host":
+            if node.kind in ("host", "mn"):
                 row["at"] = self.air.where(name)
                 row["addresses"] = [
                     {"address": a.address, "deprecated": a.deprecated, "tentative": a.tentative}
                     for a in host_addresses(node.namespace)
                 ]
-            elif name in self._daemons:
+            if name in self._daemons:
                 process = self._daemons[name].process
                 row["daemon"] = process.pid if process is not None and process.poll() is None else None
                 row["control"] = str(self._daemons[name].control)

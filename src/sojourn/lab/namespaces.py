@@ -12,6 +12,7 @@ import errno
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
+
+from sojourn.lab import bpf_delegation
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -106,7 +109,6 @@ def _new_namespace() -> int:
 
 def _loopback_up() -> None:
     import fcntl
-    import socket
     import struct
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -156,12 +158,16 @@ def sandbox(main: Callable[[], int], *, root: bool = False) -> int:
     try:
         report, done = os.pipe()
         ours = os.pidfd_open(os.getpid())
+        outside, inside = socket.socketpair()
         front = os.fork()
         if front == 0:
             os.close(report)
-            os._exit(_enter_and_run(_Inside(main, before), uid, gid, done, ours, root))
+            outside.close()
+            os._exit(_enter_and_run(_Inside(main, before), uid, gid, done, ours, root, inside))
         os.close(done)
         os.close(ours)
+        inside.close()
+        bpf_delegation.grant(outside)
         with os.fdopen(report, "rb") as stream:
             trouble = stream.read()
         status = _watch(front)
@@ -204,11 +210,14 @@ def _die_with(parent: int) -> None:
     os.close(parent)
 
 
-def _enter_and_run(main: Callable[[], int], uid: int, gid: int, done: int, parent: int, root: bool) -> int:
+def _enter_and_run(
+    main: Callable[[], int], uid: int, gid: int, done: int, parent: int, root: bool, outside: socket.socket
+) -> int:
     _die_with(parent)
     try:
         _enter(uid, gid, root)
         _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+        bpf_delegation.ask(outside)
     except OSError as error:
         os.write(done, str(error.errno).encode())
         return 1

@@ -105,9 +105,9 @@ class Network:
     # ---------------------------------------------------------------------------------------------------
 
     def _set_up(self, node: Node, dad: str) -> None:
-        if node.kind == "host":
+        if node.kind in ("host", "mn"):
             _set(node.namespace, _DAD[dad])
-        elif node.kind in ("router", "access-router", "mag", "plain", "lma"):
+        elif node.kind in ("router", "access-router", "mag", "plain", "lma", "ha"):
             _set(node.namespace, _INFRASTRUCTURE | _FORWARDING)
         else:
             _set(node.namespace, _INFRASTRUCTURE)
@@ -143,10 +143,10 @@ class Network:
 
     def _connect_to_air(self, node: Node) -> None:
         mtu = self.topology.mtu
-        if node.kind == "host":
+        if node.kind in ("host", "mn"):
             for radio in range(self.topology.nodes[node.name].radios):
                 self._add_radio(node, radio)
-        elif node.kind in ("access-router", "mag", "plain"):
+        elif node.kind in ("access-router", "mag", "plain", "ha"):
             bridge = self._end(node.namespace, "acc0")
             port = self._end(node.namespace, "air")
             cell, far = self._end(self.air, f"c-{node.name}"), self._end(self.air, f"r-{node.name}")
@@ -172,7 +172,10 @@ class Network:
 
     def _number(self) -> None:
         for node in self.nodes.values():
-            if node.address:
+            if node.kind == "ha":  # its address is one of the home link
+                link = self.netlink(node.namespace)
+                link.add_address(node.ends["acc0"].index, IPv6Address(node.address).packed, 64)
+            elif node.address and node.kind != "mn":
                 core = [end.index for name, end in node.ends.items() if name.startswith("to-")]
                 address = IPv6Address(node.address).packed
                 self.netlink(node.namespace).add_address(core[0] if core else 1, address, 128)

@@ -22,7 +22,7 @@ class Node:
         self.kind = kind
         self.namespace = NetworkNamespace(name)
         self.address = address
-        """Text of the global address; empty for a host, which makes its own."""
+        """Text of the global address; empty for a host, which makes its own; of a mobile node the home address."""
         self.ends: dict[str, End] = {}
         """Interfaces by name: ``to-NEIGHBOUR`` in the core, ``acc0`` and its port ``air``, ``wlan0``."""
         self.environment: dict[str, str] = {"SOJOURN_NODE": name}
@@ -32,9 +32,9 @@ class Node:
     @property
     def interface(self) -> str:
         """``wlan0`` of a host, ``acc0`` of an access router, the first core interface of the others."""
-        return {"host": "wlan0", "access-router": "acc0", "mag": "acc0", "plain": "acc0"}.get(self.kind) or next(
-            iter(self.ends), "lo"
-        )
+        if self.kind in ("host", "mn"):
+            return "wlan0"
+        return "acc0" if "acc0" in self.ends else next(iter(self.ends), "lo")
 
     def spawn(
         self,

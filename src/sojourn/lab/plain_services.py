@@ -8,7 +8,6 @@ no part of a mobility domain shows in its link-layer and link-local address, and
 from __future__ import annotations
 
 import select
-import threading
 from contextlib import suppress
 from ipaddress import IPv4Network
 
@@ -18,6 +17,7 @@ from sojourn.engines.dhcp import Discarded, NotYet
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
 from sojourn.engines.dhcpv6 import Dhcpv6Server, Dhcpv6Settings, Holdings
 from sojourn.host.access import AccessLink
+from sojourn.lab.background import Background
 from sojourn.lab.ipv4 import add_address
 from sojourn.lab.lab import Lab
 from sojourn.lab.rtnetlink import RouteNetlink
@@ -33,7 +33,7 @@ _FIRST_HOST = 10
 _TURN = 0.2
 
 
-class PlainServices:
+class PlainServices(Background):
     """Serves the access link of one plain router of a lab, in a thread, until closed."""
 
     def __init__(self, lab: Lab, name: str, ipv4: IPv4Network) -> None:
@@ -54,21 +54,10 @@ class PlainServices:
         self._v6 = Dhcpv6Server(Dhcpv6Settings(link_layer_duid(bridge.link_layer), True, _LEASE // 2, _LEASE))
         self._v4 = Dhcpv4Server(Dhcpv4Settings(self._router, _LEASE, lab.topology.mtu))
         self._link = node.namespace.call(lambda: AccessLink(("acc0",), ipv4=True))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        super().__init__()
 
-    def close(self) -> None:
-        """Serve no more."""
-        self._stop.set()
-        self._thread.join()
+    def _leave(self) -> None:
         self._link.close()
-
-    def __enter__(self) -> PlainServices:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _run(self) -> None:
         ports = list(self._link.all_ports())

@@ -47,12 +47,14 @@ _scenarios: dict[str, Scenario] = {}
 
 _MODULES = (
     "sojourn.lab.bulk",
+    "sojourn.lab.cmd_cluster",
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_mobility",
     "sojourn.lab.handover",
+    "sojourn.lab.laptop",
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
     "sojourn.lab.multipath",

@@ -174,7 +174,7 @@ def _run(options: ScenarioOptions, topology: Topology, play: Play, capture: str)
 def perform(options: ScenarioOptions, topology: Topology, play: Play, capture: str = "signalling") -> Report:
     """Build the lab, play, take it down. Raises `SceneFailed`, TrafficError, DaemonFailed, OSError."""
     with Lab(topology, options.output, capture=capture) as lab:
-        ends = (*topology.hosts, *topology.of_kind("server"))
+        ends = (*topology.hosts, *topology.of_kind("server", "cn"))
         places = {name: lab.nodes[name].namespace.descriptor for name in ends}
         with Traffic(places, patience=10 * SECOND, status_every=1000 * MILLISECOND) as traffic:
             return play(Scene(lab, traffic, options))

@@ -137,8 +137,8 @@ class Server:
         topology = self._lab.topology
         if host not in topology.hosts:
             raise _Refused(f'"{host}" is not a host; there is {", ".join(topology.hosts) or "none"}')
-        if router not in (*topology.access_routers, "-"):
-            known = ", ".join(topology.access_routers) or "none"
+        if router not in (*topology.cells, "-"):
+            known = ", ".join(topology.cells) or "none"
             raise _Refused(f'"{router}" is not an access router; there is {known}, and "-" for no cell')
         notice, carrier = bool(request.get("notice", True)), bool(request.get("carrier"))
         outage = duration(request.get("outage", 0)) / SECOND

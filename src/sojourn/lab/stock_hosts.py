@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TypeAlias
 
+from sojourn.lab.background import Background
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.namespaces import NetworkNamespace
@@ -210,7 +210,7 @@ class Connection:
         self._socket.close()
 
 
-class EchoServer:
+class EchoServer(Background):
     """Whoever connects gets back what it sends; both families, in one thread."""
 
     def __init__(self, namespace: NetworkNamespace, addresses: list[IpAddress]) -> None:
@@ -221,24 +221,13 @@ class EchoServer:
                 listener = socket.create_server((str(address), _ECHO_PORT), family=family)
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ, self._accept)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        super().__init__()
 
-    def close(self) -> None:
-        """Serve no more."""
-        self._stop.set()
-        self._thread.join()
+    def _leave(self) -> None:
         for key in list(self._selector.get_map().values()):
             assert isinstance(key.fileobj, socket.socket)
             key.fileobj.close()
         self._selector.close()
-
-    def __enter__(self) -> EchoServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -16,9 +16,10 @@ A whole topology with three access routers is short, because every address has a
 
 An access router is a MAAR (``access-router``, of a domain with a ``cmd``) or a gateway of Proxy Mobile IPv6 (``mag``,
 of a domain with an ``lma``); MAARs without a ``cmd`` register with the ``lma`` as gateways do. A ``plain`` router has a
-cell and knows nothing of mobility. Links are between routers, access routers, databases, anchors and servers; hosts
-have no link but the air, where they roam. Every mistake is reported at once, with file, key and what was expected
-(`TopologyError`).
+cell and knows nothing of mobility. In Mobile IPv6 a home agent (``ha``) has a cell, which is the home link, a mobile
+node (``mn``) is a host with a daemon, and a correspondent node (``cn``) a server with one. Links are between all but
+hosts, which have no link but the air, where they roam. Every mistake is reported at once, with file, key and what was
+expected (`TopologyError`).
 """
 
 from __future__ import annotations
@@ -47,15 +48,17 @@ from sojourn.lab.quantities import DurationField, RateField, ShareField
 from sojourn.lab.shortest import Graph, shortest_path
 from sojourn.wire.units import Duration
 
-Kind = Literal["router", "access-router", "mag", "plain", "cmd", "lma", "server", "host"]
+Kind = Literal["router", "access-router", "mag", "plain", "cmd", "lma", "ha", "server", "cn", "host", "mn"]
 Setting = JsonValue
 """A value in the configuration of a daemon, which may be a list or a table."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 _NICE_INDEXES = 15
 _ACCESS: tuple[Kind, ...] = ("access-router", "mag")
-_WITH_POOL: tuple[Kind, ...] = (*_ACCESS, "plain", "lma")
-_WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma")
+_CELLS: tuple[Kind, ...] = (*_ACCESS, "plain", "ha")
+_HOSTS: tuple[Kind, ...] = ("host", "mn")
+_WITH_POOL: tuple[Kind, ...] = (*_CELLS, "lma")
+_WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma", "ha", "cn", "mn")
 
 
 class TopologyError(ValueError):
@@ -100,17 +103,23 @@ class Node(_Strict):
 
     kind: Kind
     address: AddressField | None = None
-    """Global address; every node but a host has one, given or by default. Hosts make theirs (SLAAC)."""
+    """Global address; every node but a host has one, given or by default. Hosts make theirs (SLAAC); that of a mobile
+    node is its home address."""
     pool: PoolField | None = None
-    """Access routers and LMAs only: nodes get /64s of this; from a MAG only nodes without mobility service do."""
+    """Access routers and LMAs only: nodes get /64s of this; from a MAG only nodes without mobility service do. The
+    first of it is the prefix on the link of a plain router, and of a home agent."""
     at: str | None = None
     """Hosts only: the access router in whose cell the host starts; None: nowhere."""
     dad: Literal["default", "optimistic", "off"] = "default"
     """Hosts only: duplicate address detection. ``default`` is what a stock Linux host does."""
     radios: Annotated[int, Field(ge=1, le=2)] = 1
     """Hosts only: links to the air, ``wlan0`` and ``wlan1``."""
+    home: str | None = None
+    """Mobile nodes only: their home agent; by default the first one."""
+    correspondent: bool = False
+    """Mobile nodes only: they are correspondent nodes, too."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
-    """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]``, ``[mag]`` or ``[lma]``."""
+    """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]`` and so on."""
 
 
 class Link(_Strict):
@@ -173,6 +182,9 @@ class Topology(_Strict):
     cmd: Mapping[str, Setting] = Field(default_factory=dict)
     mag: Mapping[str, Setting] = Field(default_factory=dict)
     lma: Mapping[str, Setting] = Field(default_factory=dict)
+    ha: Mapping[str, Setting] = Field(default_factory=dict)
+    mn: Mapping[str, Setting] = Field(default_factory=dict)
+    cn: Mapping[str, Setting] = Field(default_factory=dict)
     roam: tuple[Roam, ...] = ()
 
     @field_validator("name")
@@ -184,8 +196,13 @@ class Topology(_Strict):
 
     @property
     def hosts(self) -> list[str]:
-        """Names of the hosts, in the file's order."""
-        return self.of_kind("host")
+        """Names of the hosts, mobile nodes among them, in the file's order."""
+        return self.of_kind(*_HOSTS)
+
+    @property
+    def cells(self) -> list[str]:
+        """Names of the routers that hosts can be at, in the file's order."""
+        return self.of_kind(*_CELLS)
 
     @property
     def access_routers(self) -> list[str]:
@@ -195,7 +212,7 @@ class Topology(_Strict):
     @property
     def daemons(self) -> list[str]:
         """Names of the nodes with a daemon: whom others register with first."""
-        return [*self.of_kind("cmd", "lma"), *self.access_routers]
+        return [*self.of_kind("cmd", "lma"), *self.access_routers, *self.of_kind("ha", "cn"), *self.of_kind("mn")]
 
     def of_kind(self, *kinds: Kind) -> list[str]:
         """Names of the nodes of these kinds, in the file's order."""
@@ -208,9 +225,20 @@ class Topology(_Strict):
             raise KeyError(f"{name} is a host: it makes its own addresses")
         return str(address)
 
+    def home_agent(self, name: str) -> str:
+        """The home agent of a mobile node."""
+        return self.nodes[name].home or self.of_kind("ha")[0]
+
+    def link_prefix(self, name: str) -> IPv6Network:
+        """The prefix on the link of a plain router or home agent. Raises KeyError for a node without a pool."""
+        pool = self.nodes[name].pool
+        if pool is None:
+            raise KeyError(f"{name} has no pool")
+        return IPv6Network((pool.network_address, 64))
+
     def graph(self) -> Graph:
         """Neighbours of each node that is not a host, with the one-way delay of the link."""
-        graph: Graph = {name: {} for name, node in self.nodes.items() if node.kind != "host"}
+        graph: Graph = {name: {} for name, node in self.nodes.items() if node.kind not in _HOSTS}
         for link in self.links:
             a, b = link.between
             graph[a][b] = graph[b][a] = link.delay
@@ -353,12 +381,29 @@ def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
         elif kind == "lma":
             node.setdefault("address", f"2001:db8:f::{index:x}")
             node.setdefault("pool", _router_pool(index, 0xF000, 0x5000))
+        elif kind == "ha":
+            node.setdefault("pool", _router_pool(index, 0x1000, 0x8000))
+            node.setdefault("address", str(node["pool"]).partition("/")[0] + "1")
         elif kind == "cmd":
             node.setdefault("address", f"2001:db8:c::{index:x}")
         elif kind == "server":
             node.setdefault("address", f"2001:db8:5:{index:x}::1")
+        elif kind == "cn":
+            node.setdefault("address", f"2001:db8:6:{index:x}::1")
         elif kind == "router":
             node.setdefault("address", f"2001:db8:e:{index:x}::1")
+
+    _fill_home_addresses(nodes)
+
+
+def _fill_home_addresses(nodes: dict[str, dict[str, Any]]) -> None:
+    """The n-th mobile node is at ``::b0:n`` at home."""
+    agents = [name for name, node in nodes.items() if node.get("kind") == "ha"]
+    mobile = [node for node in nodes.values() if node.get("kind") == "mn"]
+    for number, node in enumerate(mobile, 1):
+        home = nodes.get(str(node.get("home", agents[0] if agents else "")), {})
+        if "pool" in home:
+            node.setdefault("address", str(home["pool"]).partition("/")[0] + f"b0:{number:x}")
 
 
 def _router_address(index: int, nice: int, others: int) -> str:
@@ -392,13 +437,18 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
         key = f"nodes.{name}"
         if node.kind == "host" and node.address is not None:
             yield f"{key}.address", "expected none: a host makes its own addresses"
-        if node.kind != "host" and (node.at is not None or node.dad != "default" or node.radios != 1):
+        if node.kind not in _HOSTS and (node.at is not None or node.dad != "default" or node.radios != 1):
             yield key, 'expected "at", "dad" and "radios" on hosts only'
+        if node.kind != "mn" and (node.home is not None or node.correspondent):
+            yield key, 'expected "home" and "correspondent" on nodes of kind "mn" only'
+        agents = topology.of_kind("ha")
+        if node.kind == "mn" and (not agents or (node.home is not None and node.home not in agents)):
+            yield f"{key}.home", f'expected a node of kind "ha" ({", ".join(agents) or "there is none"})'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
-            yield f"{key}.settings", "expected on access routers, MAGs, cmd and LMAs only"
-        if node.at is not None and node.at not in topology.access_routers:
+            yield f"{key}.settings", "expected on nodes with a daemon only"
+        if node.at is not None and node.at not in topology.cells:
             yield f"{key}.at", _expected_access_router(topology, node.at)
     if topology.mobility:
         yield from _check_anchors(topology)
@@ -407,14 +457,15 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
 def _check_anchors(topology: Topology) -> Iterable[tuple[str, str]]:
     """Whom access routers register with: MAARs with one database, MAGs with the first LMA."""
     databases, anchors = topology.of_kind("cmd"), topology.of_kind("lma")
-    if topology.of_kind("access-router") and len(databases) != 1 and (databases or not anchors):
-        yield "nodes", f'expected exactly one node of kind "cmd", found {len(databases)}'
+    alone = "databases" not in topology.cmd
+    if topology.of_kind("access-router") and ((not databases and not anchors) or (len(databases) > 1 and alone)):
+        yield "nodes", f'expected exactly one node of kind "cmd", or "databases" in [cmd], found {len(databases)}'
     if topology.of_kind("mag") and not anchors:
         yield "nodes", 'expected a node of kind "lma", where those of kind "mag" register'
 
 
 def _expected_access_router(topology: Topology, found: str) -> str:
-    known = ", ".join(topology.access_routers) or "there is none"
+    known = ", ".join(topology.cells) or "there is none"
     return f'expected an access router ({known}), found "{found}"'
 
 
@@ -426,7 +477,7 @@ def _check_links(topology: Topology) -> Iterable[tuple[str, str]]:
         for end in link.between:
             if end not in topology.nodes:
                 yield key, f'expected the names of two nodes, found "{end}"'
-            elif topology.nodes[end].kind == "host":
+            elif topology.nodes[end].kind in _HOSTS:
                 yield key, f'"{end}" is a host: it has no link but the air; give it at = "ROUTER"'
         if a == b:
             yield key, "expected two different nodes"
@@ -460,7 +511,8 @@ def _check_addresses(topology: Topology) -> Iterable[tuple[str, str]]:
             if pool.overlaps(earlier):
                 yield f"nodes.{name}.pool", f'{pool} overlaps {earlier}, the pool of "{other}"'
         for address, owner in owners.items():
-            if address in pool:
+            at_home = topology.nodes[owner].kind == "mn" or (owner == name and topology.nodes[owner].kind == "ha")
+            if address in pool and not at_home:
                 yield f"nodes.{owner}.address", f'{address} lies in {pool}, the pool of "{name}"'
 
 
@@ -468,7 +520,7 @@ def _check_roam(topology: Topology) -> Iterable[tuple[str, str]]:
     for index, step in enumerate(topology.roam):
         if step.host not in topology.hosts:
             yield f"roam.{index}.host", f'expected a host ({", ".join(topology.hosts)}), found "{step.host}"'
-        if step.to != "-" and step.to not in topology.access_routers:
+        if step.to != "-" and step.to not in topology.cells:
             yield f"roam.{index}.to", _expected_access_router(topology, step.to)
 
 

@@ -7,10 +7,12 @@ batch of events at once, because one transaction for many changes is what makes 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 from sojourn.core.effects import StoreEffect
+from sojourn.core.events import BindingChanged
 
 
 class Store(Protocol):
@@ -25,6 +27,42 @@ class Store(Protocol):
 
         Raises StoreError when the medium refuses (full, gone, broken); the store stays usable.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of the medium; nothing is called afterwards."""
+        ...
+
+
+@runtime_checkable
+class SharedStore(Protocol):
+    """Records under keys that others change too: every change is a compare-and-swap.
+
+    It knows which version of a key this process saw last; a key that it never saw is taken for one that is not there.
+    """
+
+    counters: Counter[str]
+    """What it did, and what went wrong, for people."""
+
+    def load(self) -> Iterable[tuple[bytes, bytes]]:
+        """Some of what is there, as a sign that this is not the beginning; the rest is found when it is needed."""
+        ...
+
+    def swap(self, effects: Sequence[StoreEffect], done: Callable[[Sequence[BindingChanged]], None]) -> None:
+        """Carry out each of `effects` if its key is still as this process saw it last; then `done` is told of keys
+        that are not, and how they are. For such a key nothing was changed, and what is there counts as seen.
+
+        What was changed is durable when `done` is called, once, perhaps before `swap` returns. A medium that refuses is
+        asked again until it answers. No second call is made before `done`.
+        """
+        ...
+
+    def find(self, mention: bytes, done: Callable[[Sequence[BindingChanged]], None]) -> None:
+        """Tell `done` of all records with the octets `mention` in them, of keys that this process never saw."""
+        ...
+
+    def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
+        """Call back for keys that this process saw and another one changed, and for those that are over."""
         ...
 
     def close(self) -> None:

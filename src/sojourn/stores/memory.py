@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
+from sojourn.core.effects import CheckBinding, DeleteBinding, StoreBinding, StoreEffect
 
 
 class MemoryStore:
@@ -26,6 +26,8 @@ class MemoryStore:
                     self.records[effect.key] = effect.record
                 case DeleteBinding():
                     self.records.pop(effect.key, None)
+                case CheckBinding():
+                    pass
                 case _:
                     assert_never(effect)
 

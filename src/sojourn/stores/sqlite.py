@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
+from sojourn.core.effects import CheckBinding, DeleteBinding, StoreBinding, StoreEffect
 from sojourn.stores.base import StoreError
 
 APPLICATION = 0x736F6A6E
@@ -75,6 +75,8 @@ class SqliteStore:
                     last[effect.key] = effect.record
                 case DeleteBinding():
                     last[effect.key] = None
+                case CheckBinding():
+                    pass  # the file is locked: nobody else changed anything
                 case _:
                     assert_never(effect)
         connection = self._connection

@@ -270,6 +270,7 @@ class Family:
     def _walker(self) -> Walk:
         """The function itself: what it needs lies in its closure, not behind ``self``."""
         base, unit, readers, rare = self._base, self._unit, self._readers, self._rare
+        single = self._pad1
 
         def walk(octets: bytes, position: int, end: int, mode: int) -> tuple[Any, ...]:
             found: list[Any] = []
@@ -277,6 +278,9 @@ class Family:
             while position < end:
                 read = readers[octets[position]]
                 if read is None:
+                    if single and not octets[position] and not mode & PADDING:
+                        position += 1
+                        continue
                     position = rare(octets, position, end, mode, found)
                     continue
                 try:

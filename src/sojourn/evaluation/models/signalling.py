@@ -43,11 +43,6 @@ def sojourn_locator(contacted: float, mu: float = 0.0) -> float:
     return locator(contacted) + RETIREMENT + LOCATOR_CHECK * math.exp(-3 * mu)
 
 
-def host_based(previous: float) -> float:
-    """2 n, over the wireless link: the host updates each anchor that it uses."""
-    return 2 * previous
-
-
 def relocation(routers: int, redirected: float, retired: float) -> float:
     """M (P + R): a handover with a session open (probability P) announces all its prefixes in one route update, and
     each prefix that its last session leaves (R per handover) is withdrawn; an update goes to the reflector and on to

@@ -1,0 +1,96 @@
+"""What the forwarding of a mobile node and of a correspondent node have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sojourn.dataplane import links, reconcile
+from sojourn.dataplane.direct_ways import HEADER
+from sojourn.dataplane.netlink import Netlink
+from sojourn.dataplane.next_hop import NextHop
+from sojourn.dataplane.objects import PROTOCOL, KernelObject, Route
+from sojourn.dataplane.settings import LinuxSettings
+from sojourn.wire.addresses import Address, Prefix
+
+LOOPBACK = 1
+"""The number of the loopback interface."""
+
+
+class HostPlane:
+    """What both roles have: their objects in the kernel, compared with what an earlier life left."""
+
+    def __init__(self, settings: LinuxSettings, netlink: Netlink | None) -> None:
+        self._settings = settings
+        self._netlink = netlink or Netlink()
+        self._snapshot: reconcile.Snapshot | None = None
+        self._started = False
+
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """Nothing waits."""
+        return 0, 0, 0
+
+    def _held(self) -> Iterator[KernelObject]:
+        """Everything in the kernel that is ours."""
+        raise NotImplementedError
+
+    def _static(self) -> Iterator[KernelObject]:
+        """What stands as long as we run."""
+        raise NotImplementedError
+
+    def _routes(self, *tables: int) -> Iterator[KernelObject]:
+        for table in tables:
+            yield from reconcile.routes(self._netlink, table)
+
+    def _rules(self, *tables: int) -> Iterator[KernelObject]:
+        for rule in reconcile.rules(self._netlink):
+            if rule.protocol == PROTOCOL and rule.table in tables:
+                yield rule
+
+    def _ensure(self, *things: KernelObject) -> None:
+        snapshot = self._snapshot
+        self._netlink.request(*(thing.ensure() for thing in things if snapshot is None or not snapshot.claim(thing)))
+
+    def _withdraw(self, *things: KernelObject) -> None:
+        if self._snapshot is not None:
+            for thing in things:
+                self._snapshot.forget(thing)
+        self._netlink.request(*(thing.withdraw() for thing in things))
+
+    def _begin(self) -> None:
+        self._snapshot = reconcile.Snapshot(self._held(), set())
+
+    def _finish(self) -> list[str]:
+        if self._snapshot is None:
+            return []
+        left, self._snapshot = self._snapshot.left(), None
+        self._netlink.request(*(thing.withdraw() for thing in left))
+        return [str(thing) for thing in left]
+
+    def _withdraw_all(self) -> None:
+        left = reconcile.Snapshot(self._held(), set()).left()
+        self._netlink.request(*(thing.withdraw() for thing in left))
+
+    def _direct_route(self, table: int, destination: Address, source: Prefix, hop: NextHop) -> Route:
+        mtu = self._settings.mtu - HEADER
+        return Route(table, Prefix(destination, 128), source, device=hop.device, gateway=hop.gateway, mtu=mtu)
+
+    def _links(self) -> dict[int, links.Link]:
+        return {link.index: link for link in links.links(self._netlink).values()}
+
+
+def in_turn(*steps: Callable[[], None]) -> None:
+    """All of them, whatever the others do; the first refusal is raised at the end."""
+    refusals = []
+    for step in steps:
+        try:
+            step()
+        except OSError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+
+
+def link_name(found: dict[int, links.Link], device: int) -> str:
+    """Empty when there is none."""
+    link = found.get(device)
+    return "" if link is None else link.name

@@ -1,0 +1,90 @@
+"""Several CMDs of one domain on one store, so that none of them is needed (RFC 8885 leaves this to implementations).
+
+A CMD keeps in memory what it handled itself, and takes it for granted that it knows everything. When it is wrong, its
+store says so before anybody else hears of the answer (`StoreBinding`, `CheckBinding`): the CMD takes over what the
+other one kept, and the update is handled again. So a node costs one CMD memory and time, not all, and nobody waits for
+a reader. A CMD that dies leaves its nodes to whoever is asked next; when the time of a binding is over that nobody
+refreshed, one of those that are still there is told of it.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import CheckBinding, DeleteBinding, FindBindings, StoreBinding
+from sojourn.engines.configuration import CmdConfiguration
+from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.database_notices import Notices
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import SECOND, Duration, WallClock
+
+LINGER = 2 * SECOND
+"""A binding is forgotten so long after its end: the MAAR ends it in time, and a message needs some.
+
+Then the anchors are told, which would go on sending to that MAAR what comes for the node until their own time is over.
+"""
+
+
+class SharedDatabase(Notices):
+    """The CMD as one of several, and what it keeps in memory."""
+
+    def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
+        super().__init__(configuration, epoch)
+        self._owners: dict[Prefix, bytes] = {}
+
+    def _on_changed(self, node: bytes, record: bytes, remaining: Duration) -> None:
+        """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat."""
+        entry = self.entries.get(node)
+        if entry is not None:
+            self._stop_telling(entry)
+            for prefix, maar in entry.anchors:
+                self._requests.cancel(("retire", node, maar, prefix))
+                self._requests.cancel(("retire", node, entry.serving, prefix))
+            self._release(entry)
+        if not record:
+            return
+        try:
+            entry = BindingCacheEntry.restored(node, record, self._now)
+        except ValueError:
+            self._report("record-unreadable", node=node)
+            return
+        entry.expires = self._now + remaining
+        self._hold(entry)
+
+    def _find_anchored(self, maar: Address) -> None:
+        """Nobody holds all bindings: the store knows which ones mention `maar`."""
+        self._do(FindBindings(maar))
+
+    def _hold(self, entry: BindingCacheEntry) -> None:
+        """From now on it is in memory."""
+        self.entries[entry.node] = entry
+        self._serves[entry.serving] += 1
+        for prefix, _ in entry.anchors:
+            self._owners[prefix] = entry.node
+        self._timers.start(("expiry", entry.node), entry.expires + LINGER)
+
+    def _release(self, entry: BindingCacheEntry) -> None:
+        """From now on it is not."""
+        for prefix, _ in entry.anchors:
+            if self._owners.get(prefix) == entry.node:
+                del self._owners[prefix]
+        self._timers.stop(("expiry", entry.node))
+        self._serves[entry.serving] -= 1
+        del self.entries[entry.node]
+
+    def _keep(self, entry: BindingCacheEntry) -> None:
+        if self.stores:
+            self._do(StoreBinding(entry.node, entry.record(), max(entry.expires - self._now, 1)))
+
+    def _keep_refreshed(self, entry: BindingCacheEntry) -> None:
+        """Nothing changed but the time that it has: the others must know that, a disk of our own need not."""
+        if self.configuration.shared:
+            self._keep(entry)
+
+    def _check(self, node: bytes) -> None:
+        """What is answered about `node` is to be true, although nothing is changed."""
+        if self.configuration.shared:
+            self._do(CheckBinding(node))
+
+    def _forget(self, entry: BindingCacheEntry) -> None:
+        self._stop_telling(entry)
+        self._release(entry)
+        self._do(DeleteBinding(entry.node))

@@ -1,0 +1,379 @@
+"""One engine of Mobile IPv6 on this machine: a mobile node, a home agent, a correspondent node.
+
+As `loop.Host` for routers of a domain, with other senses: links and addresses of the host itself instead of stations,
+Router Advertisements, packets with home addresses in their headers, what comes through the tunnel. What `Ensure...`
+asks of the kernel's forwarding is carried out by the data plane that it is given; the rest is here.
+
+What belongs to one order of the kernel is told in that order: when a link comes up, the routes that it taught on its
+last place are forgotten before anything else is, and addresses that the kernel kept are told again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+from sojourn.core.effects import AccessEffect, SendMessage
+from sojourn.core.engine import Engine
+from sojourn.core.events import Event, Icmpv6Received, LinkChanged, RouterProbed, SessionsCounted
+from sojourn.core.mobile_effects import (
+    AnnounceAddress,
+    CountSessions,
+    EnsureHomeBlock,
+    EnsureProxyNeighbour,
+    EnsureReverseTunnel,
+    MobileEffect,
+    ProbeAddress,
+    ProbeRouter,
+    ResolveName,
+    SendIcmpv6,
+    WithdrawHomeAddress,
+    WithdrawReverseTunnel,
+)
+from sojourn.dataplane.base import Dataplane
+from sojourn.dataplane.netlink import Netlink
+from sojourn.host import sessions, stale_links
+from sojourn.host.address_monitor import AddressMonitor
+from sojourn.host.driver import Driver
+from sojourn.host.echo import Echoes
+from sojourn.host.hostapd import AccessPoints
+from sojourn.host.links import LinkMonitor
+from sojourn.host.loop import LoopTimer
+from sojourn.host.mobile_sockets import (
+    DISCOVERY,
+    PARAMETER_PROBLEM,
+    ROUTER_ADVERTISEMENT,
+    SOURCE_RATE,
+    UNREACHABLE,
+    MobileSockets,
+)
+from sojourn.host.neighbours import Neighbours
+from sojourn.host.recorder import Recorder
+from sojourn.host.resolver import Resolver
+from sojourn.host.signalling_filter import SignallingFilter
+from sojourn.host.tunnel_watch import TunnelWatch
+from sojourn.stores.base import Store
+from sojourn.wire.addresses import Address
+from sojourn.wire.icmpv6 import RouterAdvertisement, RouterSolicitation
+from sojourn.wire.mobility import MobilityMessage
+
+MN_TYPES = frozenset({0, 3, 4, 6, 7, 12, 16})
+"""Mobility Headers for a mobile node: Binding Refresh Request, Home Test, Care-of Test, Binding Acknowledgement,
+Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142), Binding Revocation (RFC 5846).
+"""
+_REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
+_EXPERIMENT = 11
+"""Mobility Headers of experiments (RFC 5096)."""
+_TICK = 5.0
+
+
+class MobileDataplane(Dataplane, Protocol):
+    """Forwarding for a host of Mobile IPv6."""
+
+    @property
+    def optimised(self) -> str:
+        """How it does route optimisation; empty: not at all."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """Why it does not."""
+        ...
+
+    def apply_mobile(self, effect: MobileEffect) -> None:
+        """As `Dataplane.apply`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Senses:
+    """What a role listens to."""
+
+    icmpv6: tuple[int, ...]
+    handled: frozenset[int] | None = None
+    """Types of Mobility Headers; None: all."""
+    only: bool = True
+    """No other role here answers for the others."""
+    interfaces: tuple[str, ...] = ()
+    """Links that are followed."""
+    moves: bool = False
+    """These links may be others whenever they come up."""
+    anycast: tuple[tuple[Address, str], ...] = ()
+    """Addresses that other machines on a link have too, with the link."""
+    correspondents: bool = False
+    """Who writes through a tunnel is told."""
+    router: bool = False
+    """This machine is one, and says so on its links."""
+    source_rate: int = SOURCE_RATE
+    """Messages a second of one source."""
+
+
+def of_mobile_node(
+    interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False, experiments: bool = False
+) -> Senses:
+    """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
+    handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
+    heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
+    return Senses(heard, handled, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
+
+
+def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
+    """`interface` is the home link, or empty."""
+    heard = (ROUTER_ADVERTISEMENT, _REQUEST, _SOLICITATION)
+    listened = tuple((address, interface) for address in anycast) if interface else ()
+    links = (interface,) if interface else ()
+    return Senses(heard, interfaces=links, anycast=listened, router=True, source_rate=source_rate)
+
+
+def of_correspondent(beside: Senses | None) -> Senses:
+    """Everything that is not for the mobile node on this machine, if there is one."""
+    handled = None if beside is None or beside.handled is None else frozenset(range(256)) - beside.handled
+    return Senses((UNREACHABLE,), handled, only=False)
+
+
+class MobileHost:
+    """Runs `engine` once `start` is called. The data plane and the store belong to the driver from now on.
+
+    Raises OSError when a socket cannot be had; then nothing is left open.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dataplane: MobileDataplane,
+        store: Store,
+        senses: Senses,
+        *,
+        recorder: Recorder | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        kernel_has_mobile_ipv6: bool = False,
+    ) -> None:
+        self.loop = loop or asyncio.get_running_loop()
+        self.recorder = recorder
+        self.access_points = AccessPoints(())
+        self.timer = LoopTimer(self.loop, self._wake)
+        self._dataplane = dataplane
+        self._senses = senses
+        self._tick: asyncio.TimerHandle | None = None
+        with ExitStack() as opened:
+            self._filter = SignallingFilter(kernel_has_mobile_ipv6)
+            opened.callback(self._filter.close)
+            self.addresses = AddressMonitor(senses.interfaces)
+            opened.callback(self.addresses.close)
+            self.sockets = MobileSockets(
+                senses.icmpv6,
+                is_ours=self.addresses.is_ours,
+                interface_of=self.addresses.interface_of,
+                handled=senses.handled,
+                only=senses.only,
+                source_rate=senses.source_rate,
+            )
+            opened.callback(self.sockets.close)
+            self.neighbours = Neighbours(self._told, self.loop.call_later, self.addresses.link_local)
+            opened.callback(self.neighbours.close)
+            self.links = LinkMonitor(senses.interfaces)
+            opened.callback(self.links.close)
+            self.watch = TunnelWatch() if senses.correspondents else None
+            if self.watch is not None:
+                opened.callback(self.watch.close)
+            self.resolver = Resolver(self._told)
+            opened.callback(self.resolver.close)
+            self.echoes = Echoes()
+            opened.callback(self.echoes.close)
+            self._netlink = Netlink()
+            opened.callback(self._netlink.close)
+            self._opened = opened.pop_all()
+        self.driver = Driver(
+            engine,
+            dataplane,
+            send=self._send_plainly,
+            access=_refuse_access,
+            store=store,
+            clock=time.monotonic_ns,
+            wake_at=self.timer.arm,
+            record=recorder.write if recorder else None,
+            wall=time.time_ns,
+            mobile=self.apply,
+            probe=self.echoes.ask,
+        )
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> list[str]:
+        """Restore, reconcile and begin to listen; answers with what was removed from the kernel. Raises OSError."""
+        self._filter.install()
+        known = self.addresses.start()
+        removed = self.driver.start()
+        for address, interface in self._senses.anycast:
+            self.sockets.listen_at_anycast(address, interface)
+        self._dispatch([event for event in self.links.start() if isinstance(event, LinkChanged)])
+        self._dispatch(known)
+        for descriptor, reader in self._readers():
+            self.loop.add_reader(descriptor, reader)
+        self._tick = self.loop.call_later(_TICK, self._on_tick)
+        return removed
+
+    def close(self, withdraw: bool) -> None:
+        """Stop listening and stop the driver (`Driver.close`)."""
+        for descriptor, _ in self._readers():
+            self.loop.remove_reader(descriptor)
+        if self._tick is not None:
+            self._tick.cancel()
+        try:
+            self.driver.close(withdraw)
+            if withdraw:
+                self._filter.remove()
+        finally:
+            self._opened.close()
+            if self.recorder is not None:
+                self.recorder.close()
+
+    def counters(self) -> dict[str, int]:
+        """Everything that is counted, with the part that counts it in front."""
+        parts: dict[str, Counter[str]] = {
+            "driver": self.driver.counters,
+            "sockets": self.sockets.counters,
+            "neighbours": self.neighbours.counters,
+            "addresses": self.addresses.counters,
+            "links": self.links.counters,
+            "echoes": self.echoes.counters,
+            "resolver": self.resolver.counters,
+        }
+        if self.watch is not None:
+            parts["watch"] = self.watch.counters
+        if self.recorder is not None:
+            parts["recorder"] = self.recorder.counters
+        return {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
+
+    def _readers(self) -> list[tuple[int, Callable[[], None]]]:
+        readers: list[tuple[int, Callable[[], None]]] = [
+            (self.sockets.fileno(), self._on_packets),
+            (self.neighbours.fileno(), self.neighbours.receive),
+            (self.addresses.fileno(), self._on_addresses),
+            (self.links.fileno(), self._on_links),
+            (self.echoes.fileno(), self._on_echoes),
+        ]
+        if self.watch is not None:
+            readers.append((self.watch.fileno(), self._on_tunnelled))
+        return readers
+
+    # --- effects ------------------------------------------------------------------------------------------------------
+
+    def apply(self, effect: MobileEffect | SendMessage) -> None:
+        """Carry out `effect`. Raises OSError."""
+        match effect:
+            case SendMessage():
+                self.sockets.send(effect)
+            case SendIcmpv6(message=RouterSolicitation()):
+                self.neighbours.solicit_routers(effect.interface)
+            case SendIcmpv6():
+                self.sockets.send_icmpv6(effect)
+            case ProbeAddress(interface, address):
+                self.neighbours.probe_address(interface, address)
+            case ProbeRouter(interface, router):
+                self.neighbours.probe_router(interface, router)
+            case AnnounceAddress(interface, address):
+                self.neighbours.announce(interface, address, self._senses.router)
+            case EnsureProxyNeighbour(interface, address):
+                self._dataplane.apply_mobile(effect)
+                self.neighbours.announce(interface, address)  # RFC 6275 10.4.1: not as a router
+            case ResolveName(name):
+                self.resolver.ask(name)
+            case CountSessions():
+                self._told(SessionsCounted(sessions.count()))
+            case _:
+                self._dataplane.apply_mobile(effect)
+                self._follow_tunnel(effect)
+
+    def _follow_tunnel(self, effect: MobileEffect) -> None:
+        """Whoever writes through a tunnel that there is may be asked for the direct way."""
+        if self.watch is None:
+            return
+        match effect:
+            case EnsureReverseTunnel(home_address=home):
+                self.watch.watch(home)
+            case EnsureHomeBlock(home) | WithdrawReverseTunnel(home) | WithdrawHomeAddress(home):
+                self.watch.forget(home)
+            case _:
+                pass
+
+    def _send_plainly(self, message: MobilityMessage, source: Address, destination: Address) -> None:
+        self.sockets.send(SendMessage(message, source, destination))
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self.driver.wake()
+
+    def _told(self, event: Event) -> None:
+        if isinstance(event, RouterProbed) and not event.reachable:
+            self._forget(event.interface, event.router)
+        self.driver.dispatch([event])
+
+    def _on_packets(self) -> None:
+        events = self.sockets.events()
+        for event in events:
+            if isinstance(event, Icmpv6Received) and isinstance(event.message, RouterAdvertisement):
+                self.neighbours.router_heard(event.interface)
+        self._dispatch(events)
+
+    def _on_addresses(self) -> None:
+        self._dispatch(self.addresses.receive())
+
+    def _on_echoes(self) -> None:
+        self._dispatch(self.echoes.receive())
+
+    def _on_tunnelled(self) -> None:
+        assert self.watch is not None
+        self._dispatch(self.watch.receive())
+
+    def _on_links(self) -> None:
+        for event in self.links.receive():
+            self._on_link_event(event)
+
+    def _on_link_event(self, event: Event) -> None:
+        if not isinstance(event, LinkChanged):
+            return
+        self.sockets.refresh()
+        self.addresses.refresh()
+        if event.interface not in self._senses.interfaces:
+            return
+        if self._senses.moves:
+            self._forget(event.interface)
+        self._dispatch([event])
+        if event.up:
+            self._dispatch(self.addresses.again(event.interface))
+        else:
+            self.neighbours.router_heard(event.interface)
+
+    def _forget(self, interface: str, router: Address | None = None) -> None:
+        """What the link, or a router of it, taught the kernel; other routers there are asked to say it again."""
+        try:
+            stale_links.forget(self._netlink, socket.if_nametoindex(interface), router)
+            if router is not None:
+                self.neighbours.solicit_routers(interface)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                self.driver.counters["not-forgotten"] += 1
+
+    def _on_tick(self) -> None:
+        self._tick = self.loop.call_later(_TICK, self._on_tick)
+        if self.watch is not None:
+            self.watch.tick()
+        if self.links.due() is not None:
+            self._on_links()
+
+    def _dispatch(self, events: Sequence[Event]) -> None:
+        if events:
+            self.driver.dispatch(events)
+
+
+def _refuse_access(effect: AccessEffect) -> None:
+    raise OSError(errno.ENOSYS, "a host of Mobile IPv6 serves no access link")

@@ -1,0 +1,227 @@
+"""Several CMDs on one store: each answers for any node, none is needed, and nobody hears of what turned out wrong."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from sojourn.core.effects import ProbeNode
+from sojourn.core.events import NodeSeen, Sighting
+from sojourn.engines.configuration import Mode
+from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.wire import BindingAcknowledgement, PreviousMaar
+from sojourn.wire.units import MILLISECOND, SECOND
+from support.domain import HOSTS, Domain, node, pool, router
+from support.messages import answers, pbu, stamp, updates
+
+NAMES = ("cmd", "cmd2", "cmd3")
+
+
+def domain(mode: Mode = Mode.PROXY, maars: int = 3, **settings: object) -> Domain:
+    return Domain(mode, maars, cmds=3, **settings)  # type: ignore[arg-type]
+
+
+def kept(each: Domain, host: str) -> BindingCacheEntry | None:
+    """What the store has of `host`."""
+    record = each.store.kept.get(node(host))
+    return None if record is None else BindingCacheEntry.restored(node(host), record.record, each.now)
+
+
+def answered_by(each: Domain, receiver: str) -> list[str]:
+    return [
+        source
+        for source, destination, _ in each.sent(BindingAcknowledgement)
+        if destination == receiver and source in NAMES
+    ]
+
+
+def only(each: Domain, name: str) -> None:
+    """From now on routers ask `name`."""
+    where = each.databases[name]
+    for machine in each.routers:
+        machine.engine.databases._chosen = lambda node, now: where
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_handover_at_a_cmd_that_never_heard_of_the_node(mode: Mode) -> None:
+    """It takes the node for new, its store knows better, and what leaves is the answer that is right."""
+    each = domain(mode)
+    only(each, "cmd")
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    own = each.own("ar1", "mn1")
+    only(each, "cmd2")
+    each.clear()
+    each.roam("mn1", "ar1", "ar2")
+    told = [answer for answer in answers(each, "ar2") if answer.all(PreviousMaar) or mode is Mode.LOCATOR]
+    assert told, "the anchor of its first prefix is known"
+    assert not [answer for answer in answers(each, "ar2") if answer.status], "nobody heard of the first attempt"
+    assert each.members["cmd2"].driver.counters["overtaken"] == 1
+    assert own in each.maar("ar2").sessions[node("mn1")].anchored
+    assert each.maar("ar1").sessions[node("mn1")].serving == router(2)
+    entry = kept(each, "mn1")
+    assert entry is not None
+    assert entry.serving == router(2)
+    assert not each.members["cmd"].engine.entries, "who held it lets go"
+
+
+@pytest.mark.parametrize("first", ["cmd", "cmd2"])
+def test_two_cmds_are_asked_at_once_and_the_later_attachment_wins(first: str) -> None:
+    each = domain()
+    second = "cmd2" if first == "cmd" else "cmd"
+    earlier = pbu(each, pool(1).subnet(7, 64), timestamp=stamp(each, -10 * MILLISECOND))
+    each.inject(router(2), second, pbu(each, pool(2).subnet(7, 64)))
+    each.inject(router(1), first, earlier)
+    each.run(3 * MILLISECOND)
+    entry = kept(each, "mn1")
+    assert entry is not None
+    assert entry.serving == router(2)
+    assert [answer.status for answer in answers(each, "ar1") if answer.status] == [157]
+    assert next(answer.status for answer in answers(each, "ar2")) == 0
+
+
+def test_who_is_deregistered_at_a_cmd_that_does_not_know_it_is_gone_everywhere() -> None:
+    each = domain()
+    only(each, "cmd")
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    each.clear()
+    each.inject(router(1), "cmd3", pbu(each, lifetime=0))
+    each.run(3 * MILLISECOND)
+    (answer,) = answers(each, "ar1")
+    assert (answer.status, answer.lifetime) == (0, 0)
+    assert kept(each, "mn1") is None
+    each.run(50 * MILLISECOND)
+    assert not each.members["cmd3"].engine.entries
+
+
+def test_a_router_that_is_late_is_told_by_any_cmd_where_the_node_is() -> None:
+    each = domain()
+    only(each, "cmd")
+    each.attach("mn1", "ar2")
+    each.run(100 * MILLISECOND)
+    late = pbu(each, timestamp=stamp(each, -2 * SECOND))
+    each.clear()
+    each.inject(router(1), "cmd2", late)
+    each.run(100 * MILLISECOND)
+    (answer,) = answers(each, "ar1")
+    assert answer.status == 157
+    assert updates(each, "cmd2", "ar1"), "it believes that the node is there"
+
+
+def test_a_cmd_that_does_not_answer_is_passed_over() -> None:
+    each = domain()
+    only_first = each.databases["cmd"]
+    asked = [host for host in (f"mn{n}" for n in range(1, 60)) if _first(each, host) == only_first][:3]
+    assert len(asked) == 3
+    each.crash("cmd")
+    each.clear()
+    each.attach(asked[0], "ar1")
+    each.run(SECOND)
+    assert answered_by(each, "ar1"), "another one answered"
+    each.clear()
+    each.attach(asked[1], "ar1")
+    each.run(100 * MILLISECOND)
+    assert answered_by(each, "ar1"), "one repetition is what it costs"
+    each.restart("cmd", store=True)
+    each.run(20 * SECOND)
+    each.clear()
+    each.attach(asked[2], "ar1")
+    each.run(SECOND)
+    assert answered_by(each, "ar1")[:1] == ["cmd"], "it is asked again when it is back"
+
+
+def _first(each: Domain, host: str) -> bytes:
+    databases = each.maar("ar1").databases
+    assert databases is not None
+    return databases._chosen(node(host), each.now)
+
+
+def test_a_binding_of_a_cmd_that_died_ends_at_another_one() -> None:
+    each = domain(lifetime=20 * SECOND)
+    only(each, "cmd")
+    each.attach("mn1", "ar1")
+    each.attach("mn2", "ar2")
+    each.run(100 * MILLISECOND)
+    each.roam("mn1", "ar1", "ar2")
+    each.crash("cmd")
+    each.crash("ar2")
+    for _ in range(6):
+        each.run(10 * SECOND)
+        each.store.sweep(5 * SECOND)
+    assert not each.store.kept, "nobody refreshed them"
+
+
+def test_a_store_that_does_not_answer_delays_and_loses_nothing() -> None:
+    each = domain()
+    for name in NAMES:
+        each.members[name].refuses = lambda effect: effect is None
+    for number in range(1, 8):
+        each.attach(f"mn{number}", "ar1")
+    each.run(3 * SECOND)
+    assert not answers(each, "ar1"), "what is not safe is not answered"
+    assert not each.store.kept
+    for name in NAMES:
+        each.members[name].refuses = None
+    each.run(40 * SECOND)
+    assert len(each.store.kept) == 7
+    assert all(session.confirmed for session in each.maar("ar1").sessions.values())
+
+
+def test_a_router_without_memory_is_told_by_one_cmd_what_all_of_them_know() -> None:
+    each = domain()
+    hosts = [f"mn{number}" for number in range(1, 13)]
+    for host in hosts:
+        each.attach(host, "ar1")
+    each.run(200 * MILLISECOND)
+    for host in hosts:
+        each.roam(host, "ar1", "ar2")
+    each.restart("ar1", store=False)
+    each.run(20 * SECOND)
+    assert {host for host in hosts if each.session("ar1", host)} == set(hosts)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nodes_roam_while_cmds_die_and_everything_is_right_in_the_end(seed: int) -> None:
+    dice = random.Random(seed)
+    each = domain(dice.choice(list(Mode)), 4, lifetime=60 * SECOND)
+    places: dict[str, str] = {}
+
+    def show_up(name: str, probe: ProbeNode) -> None:
+        if any(HOSTS[host] == probe.link_layer and where == name for host, where in places.items()):
+            each.later(MILLISECOND, name, NodeSeen("acc0", probe.link_layer, Sighting.NEIGHBOUR))
+
+    each.on_probe = show_up
+    for _ in range(60):
+        host = f"mn{dice.randint(1, 6)}"
+        where = f"ar{dice.randint(1, 4)}"
+        if host in places and places[host] != where:
+            each.detach(host, places[host])
+        if places.get(host) != where:
+            each.attach(host, where)
+            places[host] = where
+        if dice.random() < 0.15:
+            name = dice.choice(NAMES)
+            if each.members[name].driver is None:
+                each.members[name].start()
+            elif sum(each.members[other].driver is not None for other in NAMES) > 1:
+                each.crash(name)
+        each.run(dice.choice((0, 1, 5, 200, 2000)) * MILLISECOND)
+    for name in NAMES:
+        if each.members[name].driver is None:
+            each.members[name].start()
+    for _ in range(20):
+        each.run(5 * SECOND)
+        each.store.sweep(5 * SECOND)
+    for host, where in places.items():
+        entry = kept(each, host)
+        assert entry is not None
+        assert entry.serving == each.members[where].address, f"{host} is at {where}"
+        session = each.session(where, host)
+        assert session is not None
+        assert session.confirmed
+        for prefix, anchor in entry.previous():
+            assert prefix in session.anchored
+            other = each.maar(each.names[anchor]).sessions[node(host)]
+            assert other.serving == entry.serving
