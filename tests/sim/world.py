@@ -390,7 +390,7 @@ class Machine:
         assert source == self.address, f"{self.name} sends from an address that is not its own"
         self.world.network.transmit(self.name, message, source, destination)
 
-    def _probe(self, remote: Address) -> None:
+    def _probe(self, remote: Address, source: Address | None) -> None:
         """An echo of another router, if the network lets it pass."""
         network = self.world.network
         name = network.names.get(remote)
