@@ -22,6 +22,7 @@ from sim.topology import SHAPES
 from sim.world import Machine
 from sojourn.engines.configuration import HomeProfile
 from sojourn.engines.lma import LocalMobilityAnchor
+from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.registration import REFUSING
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, HomeNetworkPrefix, MobileNodeLinkLayerIdentifier
@@ -267,13 +268,23 @@ class Pmip:
         for verb in ("revoke", "renumber"):
             if commanded.get(verb, -1) >= flow.begun:
                 return f"an operator ended it: {verb}"
-        owned = any(
-            flow.prefix in entry.prefixes for each in self.domain.living for entry in self.domain.lma(each).cache
-        )
+        owners = [
+            entry
+            for each in self.domain.living
+            for entry in self.domain.lma(each).cache
+            if flow.prefix in entry.prefixes
+        ]
+        if "two_links" in self.extras and not any(self._is_of(flow, entry) for entry in owners):
+            return "its node has another session for this link: nobody knows which of its links came (RFC 5213 5.4.1)"
+        owned = bool(owners)
         troubled = self.world.now - calm_since < _AFTERMATH + self.granted
         if troubled and not owned and not self.extras.keys().isdisjoint(("heartbeat", "controlled_timers", "redirect")):
             return "its gateway, or its anchor, could not be reached"
         return ""
+
+    @staticmethod
+    def _is_of(flow: Flow, entry: BindingCacheEntry) -> bool:
+        return not entry.waiting and entry.link_layer == flow.node.link_layer
 
 
 class Extended(Pmip):
