@@ -259,9 +259,6 @@ class NewRouter(FastHandover[S]):
 
     # --- what the other side provides ---------------------------------------------------------------------------------
 
-    def _stays_away(self, session: S) -> None:
-        """It is served elsewhere, as before."""
-
     def _call_off(self, session: S, handover: Handover) -> None:
         raise NotImplementedError
 

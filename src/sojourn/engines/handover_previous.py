@@ -162,7 +162,7 @@ class PreviousRouter(FastHandover[S]):
         session = self.sessions[handover.node]
         self._forget_handover(handover.node)
         if session.presence is AWAY:
-            self._reassert(session)
+            self._stays_away(session)
             return
         if not session.interface:  # it was expected here, and went on to where it did not stay either
             self._remove(session)
