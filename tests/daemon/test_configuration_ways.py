@@ -16,6 +16,9 @@ from sojourn.engines.way_settings import (
     DelegationOfMag,
     FlowMobilityOfLma,
     FlowMobilityOfMag,
+    Ipv4Gateway,
+    Ipv4TransportOfLma,
+    Ipv4TransportOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     MultipathOfLma,
@@ -43,6 +46,14 @@ address = "2001:db8:f::1"
 pools = ["2001:db8:f000::/48"]
 gateways = [{ address = "2001:db8:b1::1", care_of = ["2001:db8:b1::2"] }]
 """
+_OVER_IPV4 = """\
+[lma.ipv4_transport]
+address = "198.51.100.1"
+[[lma.ipv4_transport.gateways]]
+address = "2001:db8:b1::1"
+ipv4 = "10.1.0.2"
+{}"""
+MAG_OVER_IPV4 = MAG + '[mag.ipv4_transport]\naddress = "10.1.0.2"\nlma = "{}"\n{}'
 IP6TNL_MAG, IP6TNL_LMA = (role + 'backend = "ip6tnl"\n' for role in (MAG, LMA))
 NETWORK = prefix("2001:db8:f101::/56")
 
@@ -60,7 +71,14 @@ def lma_of(more: str) -> Lma:
 
 
 def test_without_tables_there_are_no_extensions() -> None:
-    names = ("localized_routing", "transient_bindings", "delegation", "bulk_registration", "user_plane")
+    names = (
+        "ipv4_transport",
+        "localized_routing",
+        "transient_bindings",
+        "delegation",
+        "bulk_registration",
+        "user_plane",
+    )
     for name in (*names, "flow_mobility", "multipath"):
         assert getattr(mag_configuration(mag_of("")), name) is None
         assert getattr(lma_configuration(lma_of("")), name) is None
@@ -79,6 +97,13 @@ def test_without_tables_there_are_no_extensions() -> None:
         ("bulk_registration", "groups = 4", BulkRegistrationOfMag(4)),
         ("user_plane", 'addresses = ["2001:db8:f:1::1"]', UserPlaneOfMag(addresses=(address("2001:db8:f:1::1"),))),
         ("flow_mobility", "most = 2", FlowMobilityOfMag(2)),
+        (
+            "ipv4_transport",
+            'address = "10.1.0.2"\nlma = "198.51.100.1"\nforce_ipv4_udp_encapsulation_support = true',
+            Ipv4TransportOfMag(
+                address=address("10.1.0.2"), lma=address("198.51.100.1"), force_ipv4_udp_encapsulation_support=True
+            ),
+        ),
         (
             "multipath",
             'identifier = "mag1@lab"\ncare_of = ["2001:db8:b1::2"]\nlabels = [9, 11]',
@@ -109,6 +134,16 @@ def test_tables_of_a_mag(name: str, table: str, settings: object) -> None:
         ("user_plane", 'address = "2001:db8:f:1::1"', UserPlaneOfLma(address=address("2001:db8:f:1::1"))),
         ("flow_mobility", "max_retries = 1", FlowMobilityOfLma(max_retries=1)),
         ("multipath", "most = 2", MultipathOfLma(2)),
+        (
+            "ipv4_transport",
+            'address = "198.51.100.1"\nkeepalive = "5s"\n'
+            'gateways = [{ address = "2001:db8:b1::1", ipv4 = "10.1.0.2", nat = "203.0.113.7" }]',
+            Ipv4TransportOfLma(
+                address=address("198.51.100.1"),
+                gateways=(Ipv4Gateway(address("2001:db8:b1::1"), address("10.1.0.2"), address("203.0.113.7")),),
+                keepalive=5 * SECOND,
+            ),
+        ),
     ],
 )
 def test_tables_of_an_lma(name: str, table: str, settings: object) -> None:
@@ -131,6 +166,14 @@ care_of = ["2001:db8:b1::2"]
     assert settings.peers == tuple(map(address, ("2001:db8:f::1", "2001:db8:b2::1", "2001:db8:f:1::1")))
     assert settings.path_addresses == (address("2001:db8:b1::2"),)
     assert settings.addresses == (address("2001:db8:b1::1"), address("2001:db8:b1::2"))
+
+
+def test_what_the_kernel_is_told_of_peers_over_ipv4() -> None:
+    told = linux_settings(mag_of('[mag.ipv4_transport]\naddress = "10.1.0.2"\nlma = "198.51.100.1"\n'))
+    assert (told.transport, told.transport_peers) == (address("10.1.0.2"), (address("2001:db8:f::1"),))
+    told = linux_settings(lma_of(_OVER_IPV4.format("")))
+    assert (told.transport, told.transport_peers) == (address("198.51.100.1"), (address("2001:db8:b1::1"),))
+    assert linux_settings(lma_of("")).transport is None
 
 
 def test_what_the_kernel_of_an_lma_is_told() -> None:
@@ -160,6 +203,22 @@ def test_what_the_kernel_of_an_lma_is_told() -> None:
         (LMA + '[lma.delegation]\npools = ["2001:db8:b1::/48"]\n', "contains the address 2001:db8:b1::1"),
         (LMA + '[lma.delegation]\npools = ["2001:db8:f101::/60"]\n', "has no room for a /56"),
         (LMA + '[lma.transient_bindings]\nlifetime_max = "0s"\n', "does not fit into the message"),
+        (MAG_OVER_IPV4.format("10.1.0.2", ""), "is `address` itself"),
+        (MAG_OVER_IPV4.format("224.0.0.1", ""), "is not an address that routers are reached at"),
+        (MAG_OVER_IPV4.format("198.51.100.1", 'keepalive = "100ms"\n'), "expected a second at least"),
+        (MAG_OVER_IPV4.format("198.51.100.1", '[mag.user_plane]\naddresses = ["2001:db8:f::2"]\n'), "mag.user_plane"),
+        (
+            MAG_OVER_IPV4.format("198.51.100.1", "").replace("access =", "handovers = 4\naccess ="),
+            "expected handovers = 0, or no table [mag.ipv4_transport]",
+        ),
+        (LMA + _OVER_IPV4.format('nat = "10.1.0.2"\n'), "expected that of its NAT"),
+        (LMA + _OVER_IPV4.format("").replace('"2001:db8:b1::1"', '"2001:db8:b9::1"'), "is none of lma.gateways"),
+        (LMA + _OVER_IPV4.format("").replace("10.1.0.2", "198.51.100.1"), "is the anchor itself"),
+        (
+            LMA + _OVER_IPV4.format('[[lma.ipv4_transport.gateways]]\naddress = "2001:db8:b1::1"\nipv4 = "10.1.0.2"\n'),
+            "is where gateways[0] is",
+        ),
+        (LMA + _OVER_IPV4.format("").replace('.1"\n[[', '.1"\nkeepalive = "1500ms"\n[['), "expected whole seconds"),
         (IP6TNL_MAG + '[mag.multipath]\nidentifier = "x"\ncare_of = ["2001:db8:b1::2"]\n', ":6: mag.backend: 'ip6tnl'"),
         (IP6TNL_LMA + '[lma.user_plane]\naddress = "2001:db8:f:1::1"\n', ":6: lma.backend: 'ip6tnl'"),
     ],

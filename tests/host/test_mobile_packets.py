@@ -115,8 +115,8 @@ class Machine:
                     return operand
 
 
-def tunnelled(source: bytes, destination: bytes, protocol: int = 41) -> bytes:
-    inner = built(Packet(source, destination, 64, 17, bytes(8)))
+def tunnelled(source: bytes, destination: bytes, protocol: int = 41, carried: int = 17) -> bytes:
+    inner = built(Packet(source, destination, 64, carried, bytes(8)))
     return built(Packet(AGENT, CARE_OF, 64, protocol, inner))
 
 
@@ -130,6 +130,7 @@ def test_the_filter_of_tunnelled_packets_knows_homes_and_who_was_told_of(homes: 
     assert machine.run(tunnelled(OTHER, OTHER)) == 0
     assert machine.run(tunnelled(OTHER, HOME, protocol=4)) == 0
     assert machine.run(tunnelled(OTHER, HOME), kind=4) == 0
+    assert [machine.run(tunnelled(OTHER, HOME, carried=header)) for header in (135, 60, 43)] == [0, 0, 0]
 
 
 def test_the_filter_fits_into_the_kernel_at_its_largest() -> None:

@@ -30,6 +30,7 @@ from sojourn.core.effects import (
     EnsureQueue,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     FindBindings,
@@ -50,6 +51,7 @@ from sojourn.core.effects import (
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.events import (
@@ -170,6 +172,8 @@ EVENTS: list[Event] = [
 EFFECTS: list[Effect] = [
     SendMessage(UPDATE, OURS, PEER),
     EnsureDelivery(1, "acc0", MAC),
+    EnsureTransport(PEER, OURS, 5437),
+    WithdrawTransport(PEER),
     EnsureTunnel(1, PEER),
     EnsureHold(1),
     WithdrawSlot(1),

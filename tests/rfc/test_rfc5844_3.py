@@ -11,7 +11,7 @@ from sojourn.core.effects import (
     SendDhcp,
     WithdrawLogicalInterface,
 )
-from sojourn.core.events import DhcpReceived
+from sojourn.core.events import Commanded, DhcpReceived
 from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.home_ipv4 import home_in
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, HomeNetworkPrefix, MobilityOption, Status
@@ -347,3 +347,92 @@ def test_3_3_4_where_a_relay_is_wanted_there_is_no_ipv4() -> None:
 
 def _router(words: str) -> Ipv4DefaultRouterAddress:
     return Ipv4DefaultRouterAddress(to_ipv4(address(words)))
+
+
+# --- one family ends, the other one stays (3.1.2.5, 3.2.3.3) ---------------------------------------------------------
+
+
+def ipv4_of_entry(made: ProxyDomain) -> Prefix:
+    (home,) = [prefix for prefix in made.entry().prefixes if prefix.is_ipv4]
+    return home
+
+
+def test_3_1_2_5_ipv4_alone_is_deregistered_and_the_session_goes_on() -> None:
+    made = domain()
+    made.ask(request(made, more=(ANY,)))
+    home, prefixes = ipv4_of_entry(made), made.entry().home_prefixes
+    named = Ipv4HomeAddressRequest(24, to_ipv4(home.address))
+    parting = request(made, lifetime=0, sequence=2, ahead=SECOND // 10, more=(named,), without=(HomeNetworkPrefix,))
+    answer = made.ask(parting)
+    assert answer is not None
+    assert (answer.status, answer.lifetime, prefixes_of(answer)) == (Status.ACCEPTED, 0, [])
+    assert answer.first(Ipv4HomeAddressReply) == Ipv4HomeAddressReply(S.SUCCESS, 24, to_ipv4(home.address))
+    assert made.entry().prefixes == prefixes
+    assert not made.entry().waiting
+    assert made.plane("lma").way(home) is None
+    assert isinstance(made.plane("lma").way(prefixes[0]), EnsureTunnel)
+
+
+def test_3_1_2_5_all_home_network_prefixes_are_deregistered_and_ipv4_stays() -> None:
+    made = domain()
+    made.ask(request(made, more=(ANY,)))
+    home, prefixes = ipv4_of_entry(made), made.entry().home_prefixes
+    answer = made.ask(request(made, *prefixes, lifetime=0, sequence=2, ahead=SECOND // 10))
+    assert answer is not None
+    assert (answer.status, prefixes_of(answer), ipv4_options(answer)) == (Status.ACCEPTED, list(prefixes), [])
+    assert made.entry().prefixes == (home,)
+    assert isinstance(made.plane("lma").way(home), EnsureTunnel)
+    assert made.plane("lma").way(prefixes[0]) is None
+
+
+def test_3_1_2_5_who_names_both_ends_all_of_it() -> None:
+    made = domain()
+    made.ask(request(made, more=(ANY,)))
+    named = Ipv4HomeAddressRequest(24, to_ipv4(ipv4_of_entry(made).address))
+    made.ask(request(made, *made.entry().home_prefixes, lifetime=0, sequence=2, ahead=SECOND // 10, more=(named,)))
+    assert made.entry().waiting
+
+
+def test_3_1_2_6_who_asks_for_ipv4_alone_is_told_of_no_prefix() -> None:
+    made = domain()
+    made.ask(request(made, more=(ANY,)))
+    named = Ipv4HomeAddressRequest(24, to_ipv4(ipv4_of_entry(made).address))
+    answer = made.ask(request(made, sequence=2, ahead=SECOND // 10, more=(named,), without=(HomeNetworkPrefix,)))
+    assert answer is not None
+    assert (answer.status, prefixes_of(answer)) == (Status.ACCEPTED, [])
+    assert len(made.entry().prefixes) == 2, "no handoff: nothing ends"
+
+
+def test_3_1_2_4_after_a_handoff_prefixes_that_nobody_asks_for_are_released() -> None:
+    made = domain()
+    made.ask(request(made, more=(ANY,)))
+    home, prefixes = ipv4_of_entry(made), made.entry().home_prefixes
+    named = Ipv4HomeAddressRequest(24, to_ipv4(home.address))
+    update = request(made, sequence=2, ahead=SECOND // 10, handoff=3, more=(named,), without=(HomeNetworkPrefix,))
+    made.ask(update, "mag2")
+    assert made.entry().prefixes == (home,)
+    assert made.plane("lma").way(prefixes[0]) is None
+
+
+def test_3_4_2_an_address_that_a_host_gives_back_is_deregistered_and_asked_for_again() -> None:
+    made = domain()
+    made.attach("mn1", "mag1")
+    made.run(SECOND)
+    given = obtain(made, "mag1")
+    prefixes = made.entry().home_prefixes
+    message = Dhcpv4Message(
+        BOOTREQUEST, 9, HOSTS["mn1"], {Code.MESSAGE_TYPE: bytes((DhcpType.RELEASE,))}, client=to_ipv4(given)
+    )
+    made.event("mag1", DhcpReceived("acc0", HOSTS["mn1"], given, ROUTER, message.encode()))
+    made.run(SECOND)
+    assert made.entry().prefixes == prefixes
+    assert made.at("mag1").home is None
+    updates = [one for _, _, one in made.sent(BindingUpdate)]
+    assert isinstance(updates[-1], BindingUpdate)
+    assert (updates[-1].lifetime, prefixes_of(updates[-1])) == (0, [])
+    made.event("mag1", Commanded("refresh", {}))
+    made.run(SECOND)
+    assert made.at("mag1").home is None, "a refresh asks for no address"
+    assert made.entry().prefixes == prefixes
+    assert POOL.covers(obtain(made, "mag1"))
+    assert len(made.entry().prefixes) == 2

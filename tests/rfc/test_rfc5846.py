@@ -20,7 +20,7 @@ from sojourn.wire import (
     RevocationStatus,
     RevocationTrigger,
 )
-from sojourn.wire.addresses import Address, prefix, text
+from sojourn.wire.addresses import Address, Prefix, prefix, text, to_ipv4
 from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.pmip import LMA, ProxyDomain, gateway, request, status_of
@@ -359,6 +359,62 @@ def test_8_2_a_prefix_that_is_gone_already_makes_it_a_partial_success() -> None:
     found = reply(domain, "lma", gateway(1), message, BindingRevocationAcknowledgement)
     assert found is not None
     assert (found.status, found.options) == (1, (identifier_option(entry.node), gone))
+
+
+# --- an IPv4 home address alone (flag V) ------------------------------------------------------------------------------
+
+
+def with_ipv4() -> tuple[ProxyDomain, Prefix]:
+    """ann has an IPv4 home address besides her prefix."""
+    domain = ProxyDomain(
+        lma={"revocation": RevocationSettings(), "ipv4_pool": prefix("::ffff:10.9.0.0/120")},
+        revocation=RevocationSettings(),
+        profiles=profiles(mn1="ann@example.net"),
+        ipv4=True,
+    )
+    settled(domain, ("mn1", "mag1"))
+    (entry,) = domain.lma.cache.of(named("ann@example.net"))
+    return domain, entry.prefixes[-1]
+
+
+def test_8_1_9_1_an_ipv4_home_address_is_revoked_and_the_rest_of_the_session_stays() -> None:
+    domain, address = with_ipv4()
+    (entry,) = domain.lma.cache.of(named("ann@example.net"))
+    assert command(domain, "lma", "revoke", node="ann@example.net", prefix=str(address))
+    (sent,) = messages(domain, BindingRevocationIndication)
+    assert sent.flags == P | V
+    assert [one.address for one in sent.all(Ipv4HomeAddressRequest)] == [to_ipv4(address.address)]
+    domain.run(SECOND)
+    (answered,) = messages(domain, BindingRevocationAcknowledgement)
+    assert (answered.status, answered.flags) == (0, P | V)
+    assert entry.prefixes == entry.home_prefixes
+    session = domain.at("mag1")
+    assert session.home is None
+    assert tuple(session.anchored) == entry.prefixes
+    assert session.confirmed
+    for name in ("lma", "mag1"):
+        assert address not in domain.plane(name).state.prefixes
+        assert domain.reported(name, "revoked") == 1
+
+
+def test_9_1_a_revoked_ipv4_home_address_is_asked_for_again_when_the_node_comes_anew() -> None:
+    domain, address = with_ipv4()
+    command(domain, "lma", "revoke", node="ann@example.net", prefix=str(address))
+    domain.run(SECOND)
+    command(domain, "mag1", "refresh")
+    domain.run(SECOND)
+    assert domain.at("mag1").home is None
+    domain.roam("mn1", "mag1", "mag2", 2 * SECOND)
+    assert domain.at("mag2").home is not None
+
+
+def test_6_3_a_gateway_that_does_not_answer_loses_the_ipv4_home_address_all_the_same() -> None:
+    domain, address = with_ipv4()
+    domain.lose = lambda source, destination, message: isinstance(message, BindingRevocationIndication)
+    command(domain, "lma", "revoke", node="ann@example.net", prefix=str(address))
+    domain.run(60 * SECOND)
+    (entry,) = domain.lma.cache.of(named("ann@example.net"))
+    assert entry.prefixes == entry.home_prefixes
 
 
 # --- 6.2.1 and bad input, both sides ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from sojourn.wire.extensions.rfc7222 import (
     QualityOfService,
 )
 from sojourn.wire.units import SECOND
-from support.pmip import LMA, ProxyDomain, request
+from support.pmip import LMA, ProxyDomain, home, request
 from support.pmip_extensions import command, messages, reply, settled
 from support.table import node
 
@@ -100,6 +100,19 @@ def test_5_1_after_a_handover_the_new_gateway_hears_what_holds() -> None:
     domain.clear()
     domain.roam("mn1", "mag1", "mag2")
     assert QualityOfService(1, 46, 0, ATTRIBUTES) in options(domain, BindingAcknowledgement)
+
+
+def test_5_2_the_greatest_rates_are_enforced_at_the_gateway_and_go_with_the_node() -> None:
+    """As far as what was agreed on is a limit; the rest is the network's."""
+    domain = asking()
+    rates = {home(0): (10 * MEGA, 5 * MEGA)}
+    assert domain.plane("mag1").state.rates == rates
+    domain.roam("mn1", "mag1", "mag2", 3 * SECOND)
+    assert domain.plane("mag1").state.rates == {}
+    assert domain.plane("mag2").state.rates == rates
+    domain.detach("mn1", "mag2")
+    domain.run(20 * SECOND)
+    assert domain.plane("mag2").state.rates == {}
 
 
 def test_an_anchor_without_it_passes_it_over() -> None:

@@ -204,8 +204,10 @@ class Table:
         for effect in effects:
             self.effects.append((self.now, member.name, effect))
             match effect:
-                case SendMessage(message, source, destination):
+                case SendMessage(message, source, destination) if not effect.port:
                     self._send(member.name, source, destination, message)
+                case SendMessage():
+                    self._send_udp(member.name, effect)
                 case StoreBinding(key, record):
                     member.store[key] = record
                 case DeleteBinding(key):
@@ -234,6 +236,10 @@ class Table:
                         member.plane.apply(effect)
                     except OSError as error:
                         self.event(member.name, EffectFailed(effect, error.errno or 0, str(error)))
+
+    def _send_udp(self, name: str, effect: SendMessage) -> None:
+        """There is no IPv4 on this table (`support.ipv4_transport` has some)."""
+        raise NotImplementedError
 
     def _delay(self, one: str, other: str) -> Duration:
         return self.delays.get((one, other), self.delays.get((other, one), 1 * MILLISECOND))

@@ -42,6 +42,10 @@ class SendMessage:
     """Ours, in a Home Address option; the checksum is computed with it (RFC 6275 6.3)."""
     routed_to: Address | None = None
     """The receiver's home address, in a type 2 routing header (RFC 6275 6.4)."""
+    port: int = 0
+    """The receiver's, where it travels over UDP and IPv4 (RFC 5844 4.1.3); 0: over IPv6."""
+    own_port: int = 0
+    """Ours, then."""
 
 
 # --- forwarding ---------------------------------------------------------------------------------------------------
@@ -61,6 +65,28 @@ class EnsureTunnel:
     """The slot points through IPv6-in-IPv6 (RFC 2473) to `remote`. What `EnsureHold` kept goes there too."""
 
     slot: int
+    remote: Address
+
+
+@dataclass(slots=True)
+class EnsureTransport:
+    """What is tunnelled to the router `remote` travels over IPv4 (RFC 5844 4), whatever leads there.
+
+    Nobody's packets are taken out of such a tunnel but those from `address`, and from `port` where it is one of UDP.
+    """
+
+    remote: Address
+    """What the router is called: `EnsureTunnel` and `EnsureUplink` name it so."""
+    address: Address
+    """Of IPv4: its own, or that of the NAT that it is behind."""
+    port: int = 0
+    """Of UDP, its own or what its NAT made of it; 0: nothing stands between the two IP headers."""
+
+
+@dataclass(slots=True)
+class WithdrawTransport:
+    """Nothing that is tunnelled to `remote` travels over IPv4."""
+
     remote: Address
 
 
@@ -149,6 +175,23 @@ class WithdrawShortcut:
 
     source: Prefix
     destination: Prefix
+
+
+@dataclass(slots=True)
+class EnsureRate:
+    """Packets to and from `prefix` are dropped that come faster than these rates (RFC 7222); 0: no limit."""
+
+    prefix: Prefix
+    downlink: int
+    """Bits a second."""
+    uplink: int
+
+
+@dataclass(slots=True)
+class WithdrawRate:
+    """`prefix` has no limit any more."""
+
+    prefix: Prefix
 
 
 @dataclass(slots=True)
@@ -428,12 +471,16 @@ ForwardingEffect: TypeAlias = (
     EnsureDelivery
     | EnsureTunnel
     | EnsurePaths
+    | EnsureTransport
+    | WithdrawTransport
     | EnsureHold
     | WithdrawSlot
     | EnsurePrefix
     | WithdrawPrefix
     | EnsureUplink
     | WithdrawUplink
+    | EnsureRate
+    | WithdrawRate
     | EnsureSpread
     | WithdrawSpread
     | EnsureShortcut

@@ -34,6 +34,10 @@ class MessageReceived:
     """Our home address, in a type 2 routing header (RFC 6275 6.4)."""
     octets: bytes = b""
     """The header as it arrived, where authenticators are verified; empty: as our encoder writes it."""
+    port: int = 0
+    """The sender's, where it came over UDP and IPv4 (RFC 5844 4.1.3); 0: over IPv6."""
+    own_port: int = 0
+    """Ours, then."""
 
 
 class Sighting(Enum):

@@ -141,6 +141,11 @@ def mag_configuration(section: Mag) -> MagConfiguration:
     )
 
 
+def _limits_rates(section: Mag) -> bool:
+    """Whether some node has an agreement on quality of service."""
+    return any(known.quality is not None for known in (section.everybody, *section.profiles))
+
+
 def _quality(known: MagEverybody) -> QualityRequest | None:
     return None if known.quality is None else QualityRequest(**known.quality.model_dump())
 
@@ -197,12 +202,15 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 section.access,
                 local_routing=section.local_routing,
                 drop_strays=section.counters,
+                rates=section.counters and _limits_rates(section),
                 ipv4=section.ipv4,
                 neighbours=neighbours,
                 **_of_access(section),
             )
             if section.multipath is not None:
                 settings = replace(settings, path_addresses=section.multipath.care_of)
+            if section.ipv4_transport is not None:
+                settings = replace(settings, transport=section.ipv4_transport.address, transport_peers=(section.lma,))
             if section.link_local_of_lma:
                 settings = replace(settings, link_local=None)
         case Lma():
@@ -222,6 +230,9 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 ipv4=section.ipv4_pool is not None,
                 ipv4_pool=section.ipv4_pool,
             )
+            if section.ipv4_transport is not None:
+                over_ipv4 = tuple(gateway.address for gateway in section.ipv4_transport.gateways)
+                settings = replace(settings, transport=section.ipv4_transport.address, transport_peers=over_ipv4)
             if section.user_plane is not None:
                 settings = replace(settings, address=section.user_plane.address, other_addresses=(section.address,))
     settings = replace(settings, mtu=section.mtu, prefix_length=section.prefix_length, counters=section.counters)
@@ -243,6 +254,7 @@ def kernel_numbers(kernel: Kernel) -> dict[str, Any]:
     return {
         "loop": kernel.loop,
         "tunnels": kernel.tunnels,
+        "transport_device": kernel.transport,
         "tables": _moved(Tables(), kernel.first_table - Tables.decapsulation),
         "priorities": _moved(Priorities(), kernel.first_priority - Priorities.inner_spoofing),
         "nexthops": kernel.nexthops,

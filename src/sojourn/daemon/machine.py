@@ -12,12 +12,15 @@ from pathlib import Path
 from sojourn.daemon.configuration import Configuration, speaks_ipv4
 from sojourn.daemon.configuration_mobile import KeyUnusable, read_key
 from sojourn.daemon.model import ROLES
+from sojourn.daemon.model_lma import Lma
+from sojourn.daemon.model_mag import Mag
 from sojourn.daemon.model_mobile import Association
 from sojourn.files.sections import Key
 from sojourn.files.toml import ConfigurationError, Problem
-from sojourn.wire.addresses import Address, text
+from sojourn.wire.addresses import Address, text, to_ipv4
 
 LOOPBACK = "lo"
+_TUN = "/dev/net/tun"
 _STRICT = 1
 _TENTATIVE_OR_FAILED = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED
 
@@ -39,6 +42,8 @@ def look(configuration: Configuration) -> list[Problem]:
                 problems += _interface(configuration, (role, "access", index), interface)
             if getattr(section, "multicast", None):
                 problems += _interface(configuration, (role, "multicast", "upstream"), section.multicast.upstream)
+            if getattr(section, "ipv4_transport", None):
+                problems += _ipv4_address(configuration, (role, "ipv4_transport", "address"), section)
     problems += _mobile(configuration)
     if file.maar and speaks_ipv4(file.maar):
         problems += _reverse_path(configuration, {*file.maar.access, *file.maar.kernel.loop, LOOPBACK})
@@ -116,6 +121,22 @@ def _address(
     known = f"this machine has {', '.join(sorted(others))}" if others else "this machine has no global address"
     remedy = f"assign it (ip -6 address add {text(address)}/128 dev lo) or name one that is here; {known}"
     return [configuration.problem(key, f"{text(address)} is not an address of this machine", remedy)]
+
+
+def _ipv4_address(configuration: Configuration, key: Key, section: Mag | Lma) -> list[Problem]:
+    """What tunnels over IPv4 need (RFC 5844 4)."""
+    assert section.ipv4_transport is not None
+    own, problems = socket.inet_ntop(socket.AF_INET, to_ipv4(section.ipv4_transport.address)), []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.bind((own, 0))
+        except OSError:
+            remedy = f"assign it (ip address add {own}/32 dev lo) or name one that is here"
+            problems.append(configuration.problem(key, f"{own} is not an address of this machine", remedy))
+    if section.backend != "memory" and not os.access(_TUN, os.R_OK | os.W_OK):
+        wrong = f"{_TUN}, by which packets are tunnelled over IPv4, is not there or not for this user"
+        problems.append(configuration.problem(key[:2], wrong, "load the module tun, and run with CAP_NET_ADMIN"))
+    return problems
 
 
 def _interface(configuration: Configuration, key: Key, name: str) -> list[Problem]:

@@ -137,6 +137,7 @@ class Lma(Section):
     vendors: Annotated[tuple[extensions.EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
         "Private enterprise numbers whose options are kept, shown and returned (RFC 5094).", ()
     )
+    ipv4_transport: ways.LmaIpv4Transport | None = setting("Table `[lma.ipv4_transport]`; absent: IPv6 alone.", None)
     localized_routing: ways.LmaLocalizedRouting | None = setting("Table `[lma.localized_routing]`.", None)
     transient_bindings: ways.LmaTransientBindings | None = setting("Table `[lma.transient_bindings]`.", None)
     delegation: ways.LmaDelegation | None = setting("Table `[lma.delegation]`.", None)
@@ -164,6 +165,8 @@ TABLES = (
     ("[[lma.gateways]]", LmaGateway),
     ("[[lma.profiles]]", LmaProfile),
     ("[lma.everybody]", LmaEverybody),
+    ("[lma.ipv4_transport]", ways.LmaIpv4Transport),
+    ("[[lma.ipv4_transport.gateways]]", ways.LmaIpv4Gateway),
     ("[lma.localized_routing]", ways.LmaLocalizedRouting),
     ("[lma.transient_bindings]", ways.LmaTransientBindings),
     ("[lma.delegation]", ways.LmaDelegation),

@@ -132,6 +132,9 @@ class Kernel(Section):
         LinuxSettings.tunnels,
         example=["sojourn2", "sojourn3"],
     )
+    transport: InterfaceField = setting(
+        "Its interface towards peers that are reached over IPv4, where there are any.", LinuxSettings.transport_device
+    )
     first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
         "The first of its routing rules; the last is 104 later. The rule for `local` moves in between.",

@@ -17,6 +17,9 @@ from sojourn.engines.way_settings import (
     DelegationOfMag,
     FlowMobilityOfLma,
     FlowMobilityOfMag,
+    Ipv4Gateway,
+    Ipv4TransportOfLma,
+    Ipv4TransportOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     MultipathOfLma,
@@ -31,6 +34,7 @@ from sojourn.files.fields import (
     DurationField,
     Expected,
     IdentifierField,
+    Ipv4AddressField,
     LinkLayerField,
     PoolField,
     PrefixField,
@@ -231,4 +235,55 @@ class MagMultipath(ExtensionTable):
     )
     labels: Annotated[tuple[OctetField, ...], Expected("a list of numbers from 0 to 255", [9, 11])] = as_the_engine(
         kind, "labels", "What kind of uplink each is, that of `address` first."
+    )
+
+
+class LmaIpv4Gateway(Section):
+    """A gateway that registers over IPv4."""
+
+    address: AddressField = setting(
+        "Which of the gateways it is: the `address` of one. Nothing is sent there.", example="2001:db8:b1::1"
+    )
+    ipv4: Ipv4AddressField = setting("IPv4-Proxy-CoA: its own address.", example="10.1.0.2")
+    nat: Ipv4AddressField | None = setting(
+        "The address of the NAT that it is behind; several may be behind one.", None, example="203.0.113.7"
+    )
+
+
+class LmaIpv4Transport(ExtensionTable):
+    """Some gateways are reached over IPv4, in UDP where there is a NAT or where they ask for that (RFC 5844 4)."""
+
+    kind = Ipv4TransportOfLma
+
+    address: Ipv4AddressField = setting("IPv4-LMAA: an address of this machine.", example="198.51.100.1")
+    gateways: tuple[LmaIpv4Gateway, ...] = setting("These gateways, as tables `[[lma.ipv4_transport.gateways]]`.")
+    accept_forced_ipv4_udp_encapsulation_request: SwitchField = as_the_engine(
+        kind,
+        "accept_forced_ipv4_udp_encapsulation_request",
+        "AcceptForcedIPv4UDPEncapsulationRequest: gateways may have UDP where there is no NAT; else status 129.",
+    )
+    keepalive: DurationField = as_the_engine(
+        kind, "keepalive", "A gateway behind a NAT is heard that often; less than its NAT remembers. Whole seconds."
+    )
+
+    def settings(self) -> Any:
+        """The tables of gateways as settings."""
+        gateways = tuple(Ipv4Gateway(**dict(gateway)) for gateway in self.gateways)
+        return self.kind(**dict(self) | {"gateways": gateways})
+
+
+class MagIpv4Transport(ExtensionTable):
+    """The LMA is reached over IPv4, also from behind a NAT (RFC 5844 4)."""
+
+    kind = Ipv4TransportOfMag
+
+    address: Ipv4AddressField = setting("IPv4-Proxy-CoA: an address of this machine.", example="10.1.0.2")
+    lma: Ipv4AddressField = setting("IPv4-LMAA: the IPv4 address of the LMA.", example="198.51.100.1")
+    force_ipv4_udp_encapsulation_support: SwitchField = as_the_engine(
+        kind,
+        "force_ipv4_udp_encapsulation_support",
+        "ForceIPv4UDPEncapsulationSupport: ask for UDP though there is no NAT; the LMA must be told to accept that.",
+    )
+    keepalive: DurationField = as_the_engine(
+        kind, "keepalive", "Behind a NAT something goes to the LMA that often, at least, or as often as it says."
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sojourn.dataplane import filters
+from sojourn.dataplane.ipv4_relay import Relay
 from sojourn.dataplane.links import add_veth, raise_quiet
 from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import (
@@ -181,6 +182,12 @@ def _try_tun() -> str:
     finally:
         os.close(descriptor)
     return ""
+
+
+def _try_relay() -> str:
+    """Tunnels over IPv4 are made by a process, with a TAP interface and raw sockets."""
+    with Relay("probetap", "127.0.0.1", "probe"):
+        return "a process of its own tunnels, and goes on without the daemon"
 
 
 def _try_netem() -> str:
@@ -355,6 +362,8 @@ PROBES = (
     Probe("bridge", f"{_LAB}: the air; access links with several nodes", _KERNEL.format("CONFIG_BRIDGE"), _try_bridge),
     Probe("netem", f"{_LAB}: delay and loss", "the lab delays packets itself, a little less exactly",
           _try_netem, needed=False),
+    Probe("relay", f"{_ROUTER}: tunnels over IPv4 (RFC 5844)", "allow /dev/net/tun, and IPv4 raw sockets",
+          _try_relay, needed=False),
     Probe("tun", f"{_LAB}: delay where netem is missing", "allow /dev/net/tun in this container, for more exact links",
           _try_tun, needed=False),
     Probe("tunsrc", "choosing the source of tunnels in the kernel", "the kernel's own choice serves",

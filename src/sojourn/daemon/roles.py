@@ -169,6 +169,8 @@ class _Parts:
     access: tuple[str, ...] = ()
     points: tuple[tuple[str, str], ...] = ()
     """Access interfaces with the control sockets of their hostapds."""
+    transport: tuple[Address, frozenset[Address]] | None = None
+    """Our IPv4 address, and whose messages are taken over IPv4."""
     ipv4: bool = False
     """Nodes are heard in IPv4 too."""
     strangers: int = 0
@@ -182,16 +184,22 @@ def _parts(section: Section) -> _Parts:
         case Maar():
             maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
             peers = frozenset((section.cmd, *section.more_cmds, *(peer.address for peer in section.peers)))
-            return _Parts(maar, peers, forwarding, section.access, _points(section), speaks_ipv4(section))
+            return _Parts(maar, peers, forwarding, section.access, _points(section), ipv4=speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
             known = frozenset((*anchors_of(section), *neighbours_of(section)))
-            return _Parts(mag, known, forwarding, section.access, _points(section), section.ipv4)
+            over = section.ipv4_transport
+            transport = None if over is None else (over.address, frozenset((over.lma,)))
+            return _Parts(mag, known, forwarding, section.access, _points(section), transport, section.ipv4)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             others = section.redirect.anchors if section.redirect is not None else ()
             peers = frozenset((*(gateway.address for gateway in section.gateways), *others))
-            return _Parts(lma, peers, forwarding, strangers=_STRANGERS)
+            transport = None
+            if section.ipv4_transport is not None:
+                ends = frozenset(one.nat or one.ipv4 for one in section.ipv4_transport.gateways)
+                transport = section.ipv4_transport.address, ends
+            return _Parts(lma, peers, forwarding, transport=transport, strangers=_STRANGERS)
         case Cmd():
             cmd = CentralMobilityDatabase(cmd_configuration(section), epoch)
             return _Parts(cmd, frozenset(maar.address for maar in section.maars), strangers=_STRANGERS)
@@ -229,6 +237,7 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
                 access=parts.access,
                 access_points=parts.points,
                 ipv4=parts.ipv4,
+                transport=parts.transport,
                 untrusted=access_interfaces(file),
                 strangers=parts.strangers,
                 profile=section.tolerate,

@@ -9,10 +9,13 @@
       from upstream, to a group, from our pool  drop: this router's own, which it heard as a listener there
       in IPv6 from a neighbour to us            mark as forwarded, if there are fast handovers
       IPv6-in-IPv6 from a peer to us            mark as a stray, if these are dropped; count by the inner source
+      out of a tunnel over IPv4                 the same, if there are any
       to a prefix in `far` or `routers`         mark if not TCP and too big
       to our pools                              clamp the TCP segment size
     forward, where only those are who may send
-      from an access interface                  count by source, by the inner one in a tunnel of ours
+      from an access interface                  drop what is over the rate of its source, or of the inner one;
+                                                count by source, by the inner one in a tunnel of ours
+      to an access interface                    drop what is over the rate of its destination
     output
       to an access interface                    drop ICMPv6 redirects
 
@@ -42,6 +45,8 @@ CHAINS: tuple[tuple[str, tuple[int, int] | None], ...] = (
     ("access", None),
     ("away", None),
     ("used", None),
+    ("over-ipv4", None),
+    ("limited", None),
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
     ("forward", (nft.HOOK_FORWARD, 0)),
     ("output", (nft.HOOK_OUTPUT, 0)),
@@ -64,6 +69,7 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     oversize: tuple[bytes, ...] = (protocol(_TCP, nft.NOT_EQUAL), nft.load_meta(nft.META_LENGTH), nft.network_order())
     oversize += (nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),)
     mark = change_mark(settings, settings.mark)
+    drop = nft.verdict(nft.DROP)
     to_us = (nft.load(nft.NETWORK, _DESTINATION, 16), nft.compare(nft.EQUAL, settings.address))
     from_peer = (nft.load(nft.NETWORK, _SOURCE, 16), nft.member("peers"))
 
@@ -100,6 +106,12 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
     if settings.drop_strays:
         yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, *change_mark(settings, settings.stray_mark))
     yield "prerouting", (protocol(_IPV6), *to_us, *from_peer, nft.verdict(nft.GOTO, "tunnelled"))
+    if settings.transport is not None:
+        yield "over-ipv4", counted(nft.NETWORK, _SOURCE)
+        out = interface(nft.META_INPUT, settings.transport_device)
+        if settings.drop_strays:
+            yield "prerouting", (out, *change_mark(settings, settings.stray_mark))
+        yield "prerouting", (out, nft.verdict(nft.JUMP, "over-ipv4"))
     far = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, nft.FAR)
     yield "prerouting", (*far, nft.verdict(nft.JUMP, "away"))
     if settings.delegated_length:
@@ -109,6 +121,14 @@ def rules(settings: LinuxSettings) -> Iterator[Rule]:
         yield "prerouting", (*_within(_DESTINATION, pool, nft.EQUAL), *clamp)
 
     # What leaves through a tunnel is in it already. In a chain of its own: nft fails on a rule that has both.
+    if settings.rates:
+        down, up = nft.RATES
+        yield "limited", (*_member(settings.prefix_length, nft.TRANSPORT, _SOURCE, up), drop)
+        yield "used", (protocol(_IPV6), *own, nft.verdict(nft.JUMP, "limited"))
+        yield "used", (*_member(settings.prefix_length, nft.NETWORK, _SOURCE, up), drop)
+        for name in settings.access:
+            limited = _member(settings.prefix_length, nft.NETWORK, _DESTINATION, down)
+            yield "forward", (interface(nft.META_OUTPUT, name), *limited, drop)
     yield "used", (protocol(_IPV6), *own, nft.verdict(nft.GOTO, "tunnelled"))
     yield "used", counted(nft.NETWORK, _SOURCE)
     for name in settings.access:

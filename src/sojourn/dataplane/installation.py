@@ -35,7 +35,8 @@ from sojourn.dataplane.objects import (
     Rule,
 )
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
-from sojourn.dataplane.tunnels import Tunnels, leftovers, prepared
+from sojourn.dataplane.transport import Ipv4Transport, end_transport
+from sojourn.dataplane.tunnels import Tunnels, Way, leftovers, prepared
 from sojourn.wire.addresses import ANY, ANY_IPV4, Address, Prefix, prefix
 
 _IPV4_IN_IPV6, _IPV6_IN_IPV6 = 4, 41
@@ -70,6 +71,10 @@ class Installation:
         self.bridges: set[str] = set()
         self.tunnels: Tunnels
         """Chosen by `prepare`."""
+        self.transport: Ipv4Transport | None = None
+        """Where some peers are reached over IPv4."""
+        if settings.transport is not None:
+            self.transport = Ipv4Transport(netlink, settings)
         self.sources: dict[Address, int] = {}
         """The interface that makes each address of ours the source of a tunnel."""
 
@@ -113,6 +118,8 @@ class Installation:
         links.write_setting(f"conf/{near}/use_oif_addrs_only", 1)
         self._prepare_hold(near)
         self.tunnels = prepared(self._netlink, settings, self.near)
+        if self.transport is not None:
+            self.transport.prepare()
         links.write_setting("conf/all/forwarding", 1)
         if settings.ipv4:
             links.write_setting("ip_forward", 1, IPV4)
@@ -166,6 +173,12 @@ class Installation:
         links.set_alias(self._netlink, near, record[:_ALIAS_OCTETS])
         links.set_alias(self._netlink, far, record[_ALIAS_OCTETS:])
 
+    def way_to(self, remote: Address) -> Way:
+        """Into the tunnel to a peer, over IPv6 or IPv4."""
+        if self.transport is not None and self.transport.leads_to(remote):
+            return self.transport.to(remote)
+        return self.tunnels.to(remote)
+
     @property
     def round_trip(self) -> Neighbour:
         """The neighbour that leads round the loop."""
@@ -181,6 +194,8 @@ class Installation:
         yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
         yield Route(tables.sources, ANY, kind=RTN_BLACKHOLE)
         yield from self.tunnels.objects()
+        if self.transport is not None:
+            yield from self.transport.objects()
         if settings.ipv4:
             yield from self._ipv4_objects()
         if settings.link_local is not None:
@@ -230,7 +245,7 @@ class Installation:
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
         yield Route(tables.oversize, ANY_IPV4, nexthop=settings.nexthops + SLOTS)
         for peer, (mark, table) in settings.ipv4_ways.items():
-            way = self.tunnels.to(peer)
+            way = self.way_to(peer)
             yield Route(table, ANY_IPV4, device=way.device, gateway=way.gateway, tunnel=way.tunnel)
             yield Rule(priorities.uplinks, table, mark=mark, mask=settings.mark_mask, family=AF_INET)
         yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask, family=AF_INET)
@@ -263,10 +278,15 @@ class Installation:
     def remove_leftovers(self) -> None:
         """Devices for tunnels that an earlier life used, and this one does not, are gone."""
         self._remove(leftovers(self._netlink, self._settings, self.tunnels))
+        if self.transport is not None:
+            self.transport.finish()
+        else:
+            end_transport(self._settings)
 
     def remove_tunnels(self) -> None:
         """No device for tunnels is left."""
         self._remove(leftovers(self._netlink, self._settings, None))
+        end_transport(self._settings)
 
     def _remove(self, devices: Iterator[int]) -> None:
         for index in devices:

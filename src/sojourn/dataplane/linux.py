@@ -39,8 +39,10 @@ from sojourn.core.effects import (
     EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureRate,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -51,13 +53,15 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawRate,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
-from sojourn.dataplane import filters, reconcile
+from sojourn.dataplane import filters, nftables, reconcile
 from sojourn.dataplane.installation import station
 from sojourn.dataplane.ipv4_filter import Ipv4Filter
 from sojourn.dataplane.links import forget_station
@@ -117,8 +121,9 @@ class LinuxDataplane(LinuxSlots):
         try:
             if table.fingerprint() != mark:
                 octets = filters.key_octets(self._settings.prefix_length)
-                rules, peers = filters.rules(self._settings), self._settings.peers
-                table.install(mark, filters.CHAINS, rules, peers, octets, self._settings.neighbours)
+                settings, rules = self._settings, filters.rules(self._settings)
+                neighbours, rates = settings.neighbours, settings.rates
+                table.install(mark, filters.CHAINS, rules, settings.peers, octets, neighbours, rates)
         except OSError as error:
             hint = "this kernel cannot count packets; set counters = false to go without"
             raise OSError(error.errno, f"{error.strerror}: {hint}") from error
@@ -128,6 +133,8 @@ class LinuxDataplane(LinuxSlots):
         counted = set[bytes]()
         if self._filter is not None and self._filter.fingerprint() == filters.fingerprint(self._settings):
             counted = set(self._filter.counters())
+        if self._filter is not None and self._filter.fingerprint() is not None:
+            self._filter.unlimit()
         self.state = ForwardingState()
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
         self._queues.take_stock()
@@ -198,7 +205,7 @@ class LinuxDataplane(LinuxSlots):
         """Let go without a trace of having left: forwarding goes on, a later life takes over (`begin`)."""
         self._queues.leave()
         self._netlink.close()
-        for part in (self._filter, self._ipv4, self._multicast):
+        for part in (self._filter, self._ipv4, self._multicast, self._installation.transport):
             if part is not None:
                 part.close()
 
@@ -219,6 +226,8 @@ class LinuxDataplane(LinuxSlots):
             case EnsurePaths(slot):
                 self._point_to_paths(effect)
                 self._queues.end(Lane(slot, False))
+            case EnsureTransport() | WithdrawTransport():
+                self._over_ipv4(effect)
             case EnsureQueue() | EnsureFlowToNode() | EnsureFlowToRouter():
                 self._queue(effect)
             case WithdrawQueue(slot):
@@ -241,6 +250,10 @@ class LinuxDataplane(LinuxSlots):
                 self._ensure(*self._shortcut(source, destination, remote))
             case WithdrawShortcut(source, destination):
                 self._withdraw(Route(self._settings.tables.uplinks, destination, source))
+            case EnsureRate(prefix, downlink, uplink):
+                self._limit(prefix, downlink, uplink)
+            case WithdrawRate(prefix):
+                self._limit(prefix, 0, 0)
             case EnsureCounter(prefix):
                 self._filter_away(prefix, True)
             case WithdrawCounter(prefix):
@@ -354,6 +367,15 @@ class LinuxDataplane(LinuxSlots):
         """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
         return InterfaceAddress(self._installation.index(interface), link_local, 128)
 
+    def _over_ipv4(self, effect: EnsureTransport | WithdrawTransport) -> None:
+        transport = self._installation.transport
+        if transport is None or not transport.leads_to(effect.remote):
+            raise OSError(errno.EAFNOSUPPORT, f"{text(effect.remote)} is not a peer over IPv4")
+        if isinstance(effect, EnsureTransport):
+            transport.ensure(effect.remote, effect.address, effect.port)
+        else:
+            transport.withdraw(effect.remote)
+
     def _filter_away(self, prefix: Prefix, wanted: bool) -> None:
         if prefix.is_ipv4:
             self._speaks_ipv4(prefix).set_far(prefix, wanted)
@@ -388,8 +410,18 @@ class LinuxDataplane(LinuxSlots):
         else:
             table.drop(prefix.address[:8], ROUTERS)
 
+    def _limit(self, prefix: Prefix, downlink: int, uplink: int) -> None:
+        if self._filter is None or not self._settings.rates:
+            raise OSError(errno.EOPNOTSUPP, "this data plane was not set up to limit rates")
+        if prefix.length != self._settings.prefix_length or prefix.is_ipv4:
+            raise OSError(errno.EINVAL, f"{prefix} cannot have a rate, only /{self._settings.prefix_length}")
+        for name, bits in zip(nftables.RATES, (downlink, uplink), strict=True):
+            self._filter.limit(filters.key(prefix), name, (bits + 7) // 8)
+
     def _restore_filter(self, table: Nftables) -> None:
         """Somebody flushed the whole ruleset, ours with it, as a reload of nftables.service does."""
         self._install_filter(table)
         for prefix in self.state.counters:
             self._filter_away(prefix, True)
+        for prefix, rates in self.state.rates.items():
+            self._limit(prefix, *rates)

@@ -81,7 +81,7 @@ class LinuxSlots:
         """A group of nexthops; the kernel turns none into a group, so the routes to the slot change over to it."""
         for remote in way.remotes:
             self._check_peer(remote)
-        members = [Nexthop(self._member(remote), *self._installation.tunnels.to(remote)) for remote in way.remotes]
+        members = [Nexthop(self._member(remote), *self._installation.way_to(remote)) for remote in way.remotes]
         group = Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
         self._ensure(*members, group, *self._routes_to(way.slot, group.id))
         previous = self.state.slots.get(way.slot)
@@ -136,7 +136,7 @@ class LinuxSlots:
                 return Nexthop(number, device, station(slot)), Neighbour(device, station(slot), link_layer)
             case EnsureTunnel(_, remote):
                 self._check_peer(remote)
-                return Nexthop(number, *self._installation.tunnels.to(remote)), None
+                return Nexthop(number, *self._installation.way_to(remote)), None
             case EnsureHold(slot):
                 return Nexthop(number, near, station(slot)), None
             case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
@@ -242,7 +242,7 @@ class LinuxSlots:
         self._netlink.request(*(thing.withdraw() for thing in things))
 
     def _tunnelled(self, route: Route, remote: Address) -> Route:
-        way = self._installation.tunnels.to(remote)
+        way = self._installation.way_to(remote)
         return route._replace(device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 
     def _check_peer(self, remote: Address) -> None:

@@ -35,6 +35,8 @@ _OF_OURS = b"\x7f"
 """What is written on a table has a type and a length, or nft(8) dies of it; this type is nobody else's."""
 COUNTED, FAR, ROUTERS, NEIGHBOURS = "away", "far", "routers", "neighbours"
 """The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
+RATES = ("downlink", "uplink")
+"""Sets of prefixes with a rate each: a packet that is within it is none of theirs."""
 
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
@@ -281,9 +283,11 @@ class Nftables(Table):
         peers: Sequence[bytes],
         key_octets: int,
         neighbours: Sequence[bytes] = (),
+        rates: bool = False,
     ) -> None:
-        """Write the table. `peers` and `neighbours` are constant sets; those of prefixes are empty."""
-        counter = nested(17, _name(1, "counter") + nested(2, b""))
+        """Write the table. `peers` and `neighbours` are constant sets; those of prefixes are empty. Only `rates` need a
+        kernel that can limit."""
+        counter, rate = nested(17, _name(1, "counter") + nested(2, b"")), nested(17, _over(1))
         sets = [
             new_set("peers", 1, 16),
             new_set(COUNTED, 2, key_octets, _SET_EXPR) + counter,
@@ -291,6 +295,8 @@ class Nftables(Table):
             new_set(ROUTERS, 4, 8),
             new_set(NEIGHBOURS, 5, 16),
         ]
+        if rates:
+            sets += [new_set(name, 6 + number, key_octets, _SET_EXPR) + rate for number, name in enumerate(RATES)]
         named = (("peers", peers), (NEIGHBOURS, neighbours))
         elements = [elements_of(name, addresses) for name, addresses in named if addresses]
         self.write(fingerprint, sets, elements, chains, rules)
@@ -302,6 +308,17 @@ class Nftables(Table):
     def discard(self, key: bytes) -> None:
         """`key` is no element."""
         self.drop(key, COUNTED, FAR)
+
+    def limit(self, key: bytes, name: str, octets: int) -> None:
+        """`key` has that rate, in octets a second, or none (0)."""
+        self.drop(key, name)
+        if octets:
+            self.commit([(_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key], more=nested(7, _over(octets))))])
+
+    def unlimit(self) -> None:
+        """No prefix has a rate."""
+        sets = [_name(1, TABLE) + _name(2, name) for name in RATES]
+        self.commit([(_DELSETELEM, 0, one) for one in sets], harmless=errno.ENOENT)
 
     def counters(self) -> dict[bytes, int]:
         """The packets that every element has counted."""
@@ -339,8 +356,14 @@ def new_set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
     return body + _be32(4, _TYPES.get(octets, _TYPE_INTEGER)) + _be32(5, octets) + _be32(10, number)
 
 
-def elements_of(set_name: str, keys: Sequence[bytes], milliseconds: int = 0) -> bytes:
+def _over(octets: int) -> bytes:
+    """Only what comes faster than so many octets a second, counted over a second."""
+    rate = attribute(1, struct.pack(">Q", octets)) + attribute(2, struct.pack(">Q", 1))
+    return _name(1, "limit") + nested(2, rate + _be32(3, 0) + _be32(4, 1) + _be32(5, 1))
+
+
+def elements_of(set_name: str, keys: Sequence[bytes], milliseconds: int = 0, more: bytes = b"") -> bytes:
     """Elements that come or go; with a time to live they go by themselves."""
     lifetime = attribute(4, struct.pack(">Q", milliseconds)) if milliseconds else b""
-    listed = b"".join(nested(1, nested(1, attribute(1, key)) + lifetime) for key in keys)
+    listed = b"".join(nested(1, nested(1, attribute(1, key)) + lifetime + more) for key in keys)
     return _name(1, TABLE) + _name(2, set_name) + nested(3, listed)

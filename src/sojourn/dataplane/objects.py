@@ -62,7 +62,7 @@ RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW = 1, 6, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_THROW: "throw "}
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 2, 4, 5, 9, 15
 _RTA_PREFERRED_SOURCE, _RTA_METRICS, _RTAX_MTU = 7, 8, 2
-_RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 21, 22, 30
+_RTA_VIA, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 18, 21, 22, 30
 _PATH = struct.Struct("=HBBi")
 """struct rtnexthop: its length, flags, weight - 1, interface."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -169,6 +169,8 @@ class Route(NamedTuple):
     def _way(self) -> bytes:
         """Through which neighbour, into which tunnel or out of it."""
         body = b"" if self.gateway is None else attribute(_RTA_GATEWAY, self.gateway)
+        if self.gateway is not None and is_ipv4(self.destination.address):
+            body = attribute(_RTA_VIA, struct.pack("=H", AF_INET6) + self.gateway)
         if self.tunnel is not None:
             body += encapsulation.encode(self.tunnel, _RTA_ENCAP_TYPE, _RTA_ENCAP)
         if self.decapsulate:
@@ -223,7 +225,7 @@ def parse_route(body: bytes) -> Route | None:
         kind,
         nexthop,
         _number(found.get(_RTA_OIF)) if own else 0,
-        found.get(_RTA_GATEWAY) if own else None,
+        (found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[2:] or None) if own else None,
         encapsulation.decode(kind_of_tunnel, found.get(_RTA_ENCAP)),
         action == _END_DT6,
         action == _END_DX4,
@@ -384,6 +386,8 @@ class Rule(NamedTuple):
 
     def _body(self) -> bytes:
         length = self.destination_length if self.destination is not None else 0
+        if self.family == AF_INET and length:
+            length -= 96
         source_length = self.source.length if self.source is not None else 0
         action = _LOOK_UP if self.table else _BLACKHOLE
         # struct fib_rule_hdr: family, lengths, tos, table (the attribute counts), action
@@ -395,7 +399,7 @@ class Rule(NamedTuple):
         if self.specific:
             body += u32(_FRA_SUPPRESS_PREFIXLEN, 0)
         if self.destination is not None:
-            body += attribute(_FRA_DST, self.destination)
+            body += attribute(_FRA_DST, _bare(self.destination))
         if self.source is not None:
             body += attribute(_FRA_SRC, self.source.address)
         if self.interface:
@@ -433,12 +437,14 @@ def parse_rule(body: bytes) -> Rule:
         _number(found.get(_FRA_PRIORITY)),
         _number(found.get(_FRA_TABLE)) or body[4],
         found.get(_FRA_IIFNAME, b"").rstrip(b"\0").decode(),
-        found.get(_FRA_DST),
+        _whole(found[_FRA_DST]) if _FRA_DST in found else None,
         found.get(_FRA_IP_PROTO, b"\0")[0],
         _number(found.get(_FRA_FWMARK)),
         _number(found.get(_FRA_FWMASK)) if _FRA_FWMARK in found else 0,
         found.get(_FRA_PROTOCOL, b"\0")[0],
-        body[1] if _FRA_DST in found else Rule._field_defaults["destination_length"],
+        body[1] + (96 if body[0] == AF_INET else 0)
+        if _FRA_DST in found
+        else Rule._field_defaults["destination_length"],
         Prefix(found[_FRA_SRC], body[2]) if _FRA_SRC in found else None,
         body[0],
         found.get(_FRA_SUPPRESS_PREFIXLEN) == bytes(4),

@@ -14,6 +14,8 @@ SHARED_LINK_LOCAL = address("fe80::200:5eff:fe00:5213")
 
 TUNNEL_OVERHEAD = 40
 """Octets of the outer IPv6 header (RFC 2473)."""
+TRANSPORT_OVERHEAD = 28
+"""Octets of the outer headers over IPv4, with UDP (RFC 5844 4.1.4.1)."""
 _TCP_AND_IPV6 = 60
 SLOTS = (1 << 24) - 2
 """Slots are below this; the number itself is the nexthop that leads round the loop."""
@@ -129,6 +131,8 @@ class LinuxSettings:
     """Nodes here reach each other directly, not by way of their anchors (EnableMAGLocalRouting, RFC 5213 9.2)."""
     drop_strays: bool = False
     """Packets out of a tunnel to nobody who is here are dropped in silence (RFC 5213 6.10.5). Needs `counters`."""
+    rates: bool = False
+    """Whether prefixes may have a rate (`EnsureRate`). Needs `counters`."""
     link_layer: LinkLayer | None = SHARED_LINK_LAYER
     """What every access interface shows; None leaves it as it is."""
     link_local: Address | None = SHARED_LINK_LOCAL
@@ -152,6 +156,13 @@ class LinuxSettings:
     """How the kernel tunnels: ``seg6``, ``ip6tnl``, or ``auto`` for the first of them that it can."""
     tunnels: tuple[str, str] = ("sojourn2", "sojourn3")
     """Interfaces of our own where the backend is ``ip6tnl``: what goes into tunnels, and what comes out."""
+
+    transport: Address | None = None
+    """Our IPv4 address, where some peers are reached over IPv4 (RFC 5844 4)."""
+    transport_peers: tuple[Address, ...] = ()
+    """These peers, by the names that they have among `peers`."""
+    transport_device: str = "sojourn4"
+    """The interface of our own that leads to them."""
 
     handovers: int = 0
     """Fast handovers (RFC 5949) that may be under way at a time; 0: there are none. Needs `counters`."""
@@ -221,6 +232,11 @@ class LinuxSettings:
     def tunnel_mtu(self) -> int:
         """The biggest packet that fits into a tunnel."""
         return self.mtu - TUNNEL_OVERHEAD
+
+    @property
+    def transport_mtu(self) -> int:
+        """The biggest packet that fits into a tunnel of UDP and IPv4."""
+        return self.mtu - TRANSPORT_OVERHEAD
 
     @property
     def segment_size(self) -> int:

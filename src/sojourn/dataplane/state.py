@@ -22,8 +22,10 @@ from sojourn.core.effects import (
     EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureRate,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -34,9 +36,11 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawRate,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
+    WithdrawTransport,
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
@@ -53,6 +57,8 @@ Way: TypeAlias = OneWay | EnsurePaths
 class ForwardingState:
     """What should hold. Insertion order is kept, so that installing it again follows the order of the effects."""
 
+    transports: dict[Address, EnsureTransport] = field(default_factory=dict)
+    """Routers that are reached over IPv4."""
     slots: dict[int, Way] = field(default_factory=dict)
     forwarded: dict[int, Queued] = field(default_factory=dict)
     """Where what other routers forward to a slot goes, if not where everything goes."""
@@ -60,6 +66,8 @@ class ForwardingState:
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
     spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
     shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
+    rates: dict[Prefix, tuple[int, int]] = field(default_factory=dict)
+    """Bits a second to each prefix, and from it."""
     counters: set[Prefix] = field(default_factory=set)
     logical_interfaces: set[tuple[str, Address]] = field(default_factory=set)
     multicast_routes: dict[tuple[Address, Address | None], tuple[str, ...]] = field(default_factory=dict)
@@ -71,6 +79,10 @@ class ForwardingState:
         match effect:
             case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
+            case EnsureTransport(remote):
+                self.transports[remote] = effect
+            case WithdrawTransport(remote):
+                self.transports.pop(remote, None)
             case EnsureQueue(slot, forwarded) | EnsureFlowToNode(slot, forwarded) | EnsureFlowToRouter(slot, forwarded):
                 if forwarded:
                     self.forwarded[slot] = effect
@@ -99,6 +111,10 @@ class ForwardingState:
                 self.shortcuts[source, destination] = remote
             case WithdrawShortcut(source, destination):
                 self.shortcuts.pop((source, destination), None)
+            case EnsureRate(prefix, downlink, uplink):
+                self.rates[prefix] = downlink, uplink
+            case WithdrawRate(prefix):
+                self.rates.pop(prefix, None)
             case EnsureCounter(prefix):
                 self.counters.add(prefix)
             case WithdrawCounter(prefix):
@@ -124,6 +140,7 @@ class ForwardingState:
         """Effects that make all of this hold, in an order that the kernel accepts."""
         for interface, link_local in sorted(self.logical_interfaces):
             yield EnsureLogicalInterface(interface, link_local)
+        yield from self.transports.values()
         yield from self.slots.values()
         yield from self.forwarded.values()
         for prefix, slot in self.prefixes.items():
@@ -134,6 +151,8 @@ class ForwardingState:
             yield EnsureSpread(prefix, sources)
         for pair, remote in self.shortcuts.items():
             yield EnsureShortcut(*pair, remote)
+        for prefix, rates in self.rates.items():
+            yield EnsureRate(prefix, *rates)
         for prefix in sorted(self.counters):
             yield EnsureCounter(prefix)
         for (group, source), interfaces in self.multicast_routes.items():
@@ -144,12 +163,14 @@ class ForwardingState:
         """Effects that withdraw what is here and not in `asked`."""
         withdrawals: list[ForwardingEffect] = []
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
+        withdrawals += [WithdrawRate(prefix) for prefix in self.rates if prefix not in asked.rates]
         withdrawals += [WithdrawSpread(prefix) for prefix in self.spreads if prefix not in asked.spreads]
         withdrawals += [WithdrawShortcut(*pair) for pair in self.shortcuts if pair not in asked.shortcuts]
         withdrawals += [WithdrawUplink(prefix) for prefix in self.uplinks if prefix not in asked.uplinks]
         withdrawals += [WithdrawPrefix(prefix) for prefix in self.prefixes if prefix not in asked.prefixes]
         withdrawals += [WithdrawQueue(slot) for slot in self.forwarded if slot not in asked.forwarded]
         withdrawals += [WithdrawSlot(slot) for slot in self.slots if slot not in asked.slots]
+        withdrawals += [WithdrawTransport(remote) for remote in self.transports if remote not in asked.transports]
         identities = sorted(self.logical_interfaces - asked.logical_interfaces)
         withdrawals += [WithdrawLogicalInterface(*identity) for identity in identities]
         withdrawals += [WithdrawMembership(group) for group in self.memberships if group not in asked.memberships]

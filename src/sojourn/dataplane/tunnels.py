@@ -40,7 +40,7 @@ class Way(NamedTuple):
 
     device: int
     gateway: Address | None
-    tunnel: Tunnel
+    tunnel: Tunnel | None
 
 
 class Tunnels(Protocol):

@@ -10,8 +10,8 @@ from typing import Any
 
 from sojourn.core.clock import Timers
 from sojourn.core.effects import Effect, Report
-from sojourn.core.events import Event
-from sojourn.wire.addresses import Prefix, text
+from sojourn.core.events import Event, MessageReceived
+from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import Duration, Instant, WallClock, ticks
 
 TimerName = tuple[str, Any]
@@ -22,6 +22,10 @@ class OutboxEngine:
 
     reports: Container[str] | None = None
     """Names of the reports that anybody reads; None: all. A simulation of a million nodes reads few."""
+    incoming: Callable[[MessageReceived], Address] | None = None
+    """Who sent a message, where peers are not always what the packet says (RFC 5844 4)."""
+    outgoing: Callable[[list[Effect]], list[Effect]] | None = None
+    """What becomes of effects before anybody sees them, where peers are not always where their names say."""
     stores: bool = True
     """Whether anything keeps what is to be stored; if not, the records are not even made."""
 
@@ -39,7 +43,7 @@ class OutboxEngine:
         self._on_event(event)
         effects = self._outbox.copy()
         self._outbox.clear()
-        return effects
+        return effects if self.outgoing is None else self.outgoing(effects)
 
     def expire(self, now: Instant) -> list[Effect]:
         """See `Engine.expire`."""
@@ -66,7 +70,7 @@ class OutboxEngine:
     def _flush(self) -> list[Effect]:
         effects = self._outbox.copy()
         self._outbox.clear()
-        return effects
+        return effects if self.outgoing is None else self.outgoing(effects)
 
     def _report(self, name: str, **detail: str | int | bytes | Prefix | None) -> None:
         """A report, if anybody reads it. What is for people is made of octets here, and only then."""

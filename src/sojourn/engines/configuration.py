@@ -30,6 +30,8 @@ from sojourn.engines.way_settings import (
     DelegationOfMag,
     FlowMobilityOfLma,
     FlowMobilityOfMag,
+    Ipv4TransportOfLma,
+    Ipv4TransportOfMag,
     LocalizedRoutingOfLma,
     LocalizedRoutingOfMag,
     MultipathOfLma,
@@ -340,6 +342,7 @@ class LmaConfiguration:
     """The home subnet of IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
     refuse_distributed: bool = False
     """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
+    ipv4_transport: Ipv4TransportOfLma | None = None
     localized_routing: LocalizedRoutingOfLma | None = None
     transient_bindings: TransientBindingsOfLma | None = None
     delegation: DelegationOfLma | None = None
@@ -409,6 +412,7 @@ class MagConfiguration(AccessConfiguration):
     """False: sequence numbers order registrations; the LMA tells a new MAG the last one (RFC 5213 5.5, 9.3)."""
     link_local_of_lma: bool = False
     """The LMA says what this router is called on each node's link, instead of the fixed `link_local` (6.8)."""
+    ipv4_transport: Ipv4TransportOfMag | None = None
     localized_routing: LocalizedRoutingOfMag | None = None
     transient_bindings: TransientBindingsOfMag | None = None
     delegation: DelegationOfMag | None = None

@@ -87,7 +87,7 @@ class LocalMobilityAnchor(LmaRegistration):
     def _on_event(self, event: Event) -> None:
         match event:
             case MessageReceived(message, source, _):
-                self._on_message(message, source)
+                self._on_message(message, source if self.incoming is None else self.incoming(event))
             case ClockStepped(epoch):
                 self._on_clock_stepped(epoch)
             case EffectFailed():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sojourn.core.sequence import newer
 from sojourn.engines.configuration import Gateway, HomeProfile
+from sojourn.engines.home_ipv4 import ipv4_of
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_request import HomeRequest
 from sojourn.engines.lma_state import LmaState
@@ -237,7 +238,8 @@ class LmaRegistration(LmaState):
     def _with_ipv4(self, entry: BindingCacheEntry, request: HomeRequest) -> tuple[Prefix, ...]:
         """RFC 5844 3.1.2: what the session has from now on. Raises `Refused`.
 
-        Who asks gets an address; a new MAG that does not ask serves no IPv4, so there is none any more (3.1.2.4).
+        Who asks gets an address; a new MAG that does not ask serves no IPv4, so there is none any more (3.1.2.4), and
+        the same of IPv6.
         """
         had = entry.prefixes
         if not had[-1].is_ipv4:
@@ -245,6 +247,8 @@ class LmaRegistration(LmaState):
         self.prefixes.ipv4.check(request.ipv4, had[-1])
         if request.ipv4 is None and entry.source != request.source and len(had) > 1:
             return had[:-1]
+        if request.ipv4_only and entry.source != request.source:
+            return had[-1:]
         return had
 
     def _accept(self, entry: BindingCacheEntry, request: HomeRequest, profile: HomeProfile) -> None:
@@ -295,10 +299,22 @@ class LmaRegistration(LmaState):
             self._report("deregistration-ignored", node=request.node, gateway=self._name(request.source))
             return
         self._take_note(entry, request)
+        rest = entry.prefixes if entry.waiting else _left_by(request, entry)
+        if rest != entry.prefixes:
+            self._end_in_part(entry, request, rest)
+            return
         if not entry.waiting:
             self._suspend(entry)
         self._answer(entry, request, 0)
         self._take_up(entry)
+
+    def _end_in_part(self, entry: BindingCacheEntry, request: HomeRequest, rest: tuple[Prefix, ...]) -> None:
+        """RFC 5844 3.1.2.5: "the Binding Cache entry MUST NOT be deleted, only the respective states"."""
+        gone = tuple([prefix for prefix in entry.prefixes if prefix not in rest])
+        self._change(entry, rest)
+        self._keep(entry)
+        self._report("deregistered-in-part", node=entry.node, gateway=self._name(entry.source), prefixes=len(gone))
+        self._answer(entry, request, 0, gone)
 
     def _suspend(self, entry: BindingCacheEntry) -> None:
         """5.3.5: its traffic is dropped, and it ends after MinDelayBeforeBCEDelete unless somebody registers it."""
@@ -337,15 +353,25 @@ class LmaRegistration(LmaState):
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
-    def _answer(self, entry: BindingCacheEntry, request: HomeRequest, lifetime: int) -> None:
-        """RFC 5213 5.3.6, in the order of figure 6; to where the request came from."""
+    def _answer(
+        self, entry: BindingCacheEntry, request: HomeRequest, lifetime: int, about: tuple[Prefix, ...] | None = None
+    ) -> None:
+        """RFC 5213 5.3.6, in the order of figure 6; to where the request came from. `about`: not all of the session.
+
+        Who asks for IPv4 alone is told of no home network prefix (RFC 5844 3.1.2.6).
+        """
+        prefixes, home = entry.prefixes, entry.home_prefixes
+        if about is not None:
+            prefixes, home = about, tuple([prefix for prefix in about if not prefix.is_ipv4])
+        if request.ipv4_only:
+            home = ()
         update = request.update
         if update.flags & PROXY != PROXY:
             return  # nobody asked for an answer (flag A)
         echoed = request.firsts
         options: list[MobilityOption] = [
             echoed[MobileNodeIdentifier],
-            *[HomeNetworkPrefix.of(prefix) for prefix in entry.home_prefixes],
+            *[HomeNetworkPrefix.of(prefix) for prefix in home],
             echoed[HandoffIndicator],
             echoed[AccessTechnologyType],
         ]
@@ -355,7 +381,7 @@ class LmaRegistration(LmaState):
         if request.link_local is not None:
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
         if request.ipv4 is not None:
-            options += self.prefixes.ipv4.answer(entry.prefixes, request.ipv4)
+            options += self.prefixes.ipv4.answer(prefixes, request.ipv4)
         answer = BindingAcknowledgement(_ACCEPTED, _ANSWERED, request.sequence, lifetime, tuple(options))
         if self.extensions:
             answer = self._extended(answer, entry, request)
@@ -376,3 +402,16 @@ class LmaRegistration(LmaState):
     def _name(self, source: Address) -> str:
         known = self._gateways.get(source)
         return known.name if known is not None and known.name else text(source)
+
+
+def _left_by(request: HomeRequest, entry: BindingCacheEntry) -> tuple[Prefix, ...]:
+    """What a session keeps when this ends: nothing but what a selective de-registration does not name (RFC 5844
+    3.2.3.3: its IPv4 home address alone, or all of its home network prefixes). All of it stands for an ordinary end.
+    """
+    had = entry.prefixes
+    if len(had) < 2 or not had[-1].is_ipv4:
+        return had
+    if request.ipv4_only:
+        return had[:-1] if ipv4_of(request.ipv4) == had[-1] else had
+    named = set(request.prefixes)
+    return had[-1:] if request.ipv4 is None and named and named >= set(had[:-1]) else had

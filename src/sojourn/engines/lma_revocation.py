@@ -1,6 +1,7 @@
 """An LMA revokes bindings, and lets its MAGs do so (RFC 5846 8).
 
-The command ``revoke`` names a node (and perhaps one of its prefixes), or a MAG, or a realm (and perhaps a MAG). And a
+The command ``revoke`` names a node (and perhaps one of its prefixes: if that is its IPv4 home address, only this one is
+revoked, and the rest stays), or a MAG, or a realm (and perhaps a MAG). And a
 request that waits for the end of another session (RFC 5213 5.4.1.2, 4.) does not just wait: the MAG of that session is
 asked whether the node is still there.
 
@@ -26,6 +27,7 @@ from sojourn.engines.registration import Refused, identifier_option
 from sojourn.engines.revocation import (
     GLOBAL,
     HANDOVERS,
+    IPV4_ONLY,
     REVOKED,
     Rejected,
     RevocationProcedure,
@@ -44,7 +46,8 @@ from sojourn.wire import (
     RevocationTrigger,
     Status,
 )
-from sojourn.wire.addresses import Address, text
+from sojourn.wire.addresses import Address, Prefix, text, to_ipv4
+from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
 from sojourn.wire.units import Instant
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ class Subject:
     entry: BindingCacheEntry | None = None
     """None: all sessions of the peer, or of a realm there."""
     realm: bytes = b""
+    ipv4: Prefix | None = None
+    """Only this address of the session."""
 
 
 class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
@@ -113,8 +118,28 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
         if trigger >= RevocationTrigger.PER_PEER_POLICY or not entries:
             return False
         for entry in entries:
-            self._revoke_entry(entry, trigger)
+            mapped = entry.prefixes[-1]
+            if prefix and prefix == str(mapped) and mapped.is_ipv4 and entry.home_prefixes:
+                self._revoke_ipv4(entry, trigger, mapped)
+            else:
+                self._revoke_entry(entry, trigger)
         return True
+
+    def _revoke_ipv4(self, entry: BindingCacheEntry, trigger: RevocationTrigger, address: Prefix) -> None:
+        """8.1: flag V, and the address; the session goes on."""
+        subject = Subject(trigger, self.now, entry, ipv4=address)
+        options = (identifier_option(entry.node), Ipv4HomeAddressRequest(32, to_ipv4(address.address)))
+        if not self._revoke(self._role._mag_of(entry), trigger, options, subject, IPV4_ONLY):
+            self._end_ipv4(subject)
+
+    def _end_ipv4(self, subject: Subject) -> None:
+        """Unless the session ended or changed meanwhile."""
+        entry, address = subject.entry, subject.ipv4
+        if entry is None or self._role.cache.get(entry.slot) is not entry or address not in entry.prefixes:
+            return
+        self._role._change(entry, entry.home_prefixes)
+        self._role._keep(entry)
+        self._report("revoked", node=entry.node, gateway=self._role._name(entry.source), family="ipv4")
 
     def _revoke_entry(self, entry: BindingCacheEntry, trigger: RevocationTrigger) -> None:
         """8.1: the node, all prefixes of the session, and where the tunnel ends if that is not the MAG's address."""
@@ -166,6 +191,10 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
     ) -> None:
         """6.2.2, 8.1."""
         subject = question.subject
+        if subject.ipv4 is not None:
+            if answer.status in REVOKED:
+                self._end_ipv4(subject)
+            return
         self._forget(subject)
         if answer.status in REVOKED:
             self._finish(self._covered(question.peer, subject), subject.trigger)
@@ -175,6 +204,9 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
     def _on_unanswered(self, question: Question[BindingRevocationIndication, Subject]) -> None:
         """6.3: cleaned up; but who asked because of a handover gets a session of its own (8.1)."""
         subject = question.subject
+        if subject.ipv4 is not None:
+            self._end_ipv4(subject)
+            return
         self._forget(subject)
         if subject.trigger in HANDOVERS and subject.entry is not None:
             self._role._on_assign_due(subject.entry.node)
@@ -237,6 +269,8 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
         if message.flags & GLOBAL:
             self._on_global(message, source)
             return
+        if message.flags & IPV4_ONLY:  # a MAG gives an address back by registering without it
+            raise Rejected(RevocationStatus.BINDING_DOES_NOT_EXIST)
         node = node_named(message)
         entries = [entry for entry in self._role.cache.of(node) if self._role._mag_of(entry) == source]
         named = [option.prefix for option in message.all(HomeNetworkPrefix)]

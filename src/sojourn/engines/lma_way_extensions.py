@@ -9,6 +9,7 @@ from sojourn.engines.extension import LmaExtension
 from sojourn.engines.lma_bulk import BulkRegistration
 from sojourn.engines.lma_delegation import Delegation
 from sojourn.engines.lma_flow_mobility import FlowMobility
+from sojourn.engines.lma_ipv4 import LmaIpv4Transport
 from sojourn.engines.lma_localized import LocalizedRouting
 from sojourn.engines.lma_multipath import Multipath
 from sojourn.engines.lma_transient import TransientBindings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sojourn.engines.lma_registration import LmaRegistration
 
 _KINDS: dict[str, Callable[[LmaRegistration, Any], LmaExtension]] = {
+    "ipv4_transport": LmaIpv4Transport,
     "user_plane": LmaUserPlane,
     "localized_routing": LocalizedRouting,
     "transient_bindings": TransientBindings,

@@ -5,7 +5,7 @@ home prefixes, one and the same router. What nodes send goes to the LMA in a tun
 
 Nodes come and go in `access_presence` and `mag_access`; asking and understanding answers is in `gateway_registration`,
 which a MAAR shares. DHCP is in `mag_dhcp` (RFC 5213 6.11, RFC 5844 3.4), fast handovers in `mag_handover` (RFC 5949).
-Left out: signalling and tunnels over IPv4 (RFC 5844 4), IPsec (the operator's).
+Over IPv4 it speaks with its LMA in `mag_ipv4` (RFC 5844 4). Left out: IPsec (the operator's).
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class MobileAccessGateway(MagHandover, MagDhcp, MulticastProcedures[BindingUpdat
     def _on_event(self, event: Event) -> None:
         match event:
             case MessageReceived(message, source, _):
-                self._on_message(message, source)
+                self._on_message(message, source if self.incoming is None else self.incoming(event))
             case NodeSeen():
                 self._on_node_seen(event)
             case NodeDetached():

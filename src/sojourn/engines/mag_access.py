@@ -245,7 +245,7 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
     # --- IPv4 home addresses (RFC 5844 3.2, 3.4) ----------------------------------------------------------------------
 
     def _serves_ipv4(self, session: BindingUpdateListEntry) -> bool:
-        return self.configuration.ipv4
+        return self.configuration.ipv4 and not session.ipv4_released
 
     def _ipv4_home(self, session: BindingUpdateListEntry) -> Home | None:
         return session.home

@@ -17,6 +17,7 @@ from sojourn.engines.dhcpv6 import Holdings
 from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_registration import MagRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
+from sojourn.wire import Handoff
 from sojourn.wire.addresses import Address, Prefix, from_ipv4
 
 _LINK_ROUTER = from_ipv4(bytes((169, 254, 1, 1)))
@@ -57,14 +58,22 @@ class MagDhcp(AccessDhcp[BindingUpdateListEntry], MagRegistration):
 
     def _dhcp_home(self, node: bytes) -> tuple[Home | None, bool]:
         session = self.sessions[node]
-        return session.home if session.confirmed else None, self._is_settled(session)
+        asked = session.home is None and self._asks_ipv4(session) and self._is_being_registered(session)
+        return session.home if session.confirmed else None, self._is_settled(session) and not asked
 
     def _is_settled(self, session: BindingUpdateListEntry) -> bool:
         """Whether the LMA has answered, if it was asked at all."""
         return session.confirmed or session.visitor is not None
 
     def _grant(self, node: bytes, *, ipv4: bool) -> None:
-        """The LMA gives what it gives; a prefix to delegate it gives when it is asked (RFC 7148 5.1.3.1)."""
+        """The LMA gives what it gives; a prefix to delegate it gives when it is asked (RFC 7148 5.1.3.1).
+
+        An address that the node gave back is asked for when it wants one again (RFC 5844 3.2.3.3).
+        """
+        session = self.sessions[node]
+        if ipv4 and session.ipv4_released:
+            session.ipv4_released = False
+            self._register_home(session, Handoff.NOT_CHANGED)
         delegation = self._delegation()
         if delegation is not None and not ipv4:
             delegation.ask(self.sessions[node])
@@ -76,7 +85,9 @@ class MagDhcp(AccessDhcp[BindingUpdateListEntry], MagRegistration):
             delegation.leased(self.sessions[node], self.configuration.preferred_lifetime)
 
     def _give_back(self, node: bytes, prefix: Prefix) -> None:
-        """Only delegated prefixes are leased here."""
+        """Only delegated prefixes are leased here; an IPv4 home address is the LMA's again (RFC 5844 3.4.2)."""
+        if prefix.is_ipv4:
+            self._release_home_ipv4(self.sessions[node])
         delegation = self._delegation()
         if delegation is not None and not prefix.is_ipv4:
             delegation.give_back(self.sessions[node])

@@ -23,6 +23,7 @@ from sojourn.wire import (
     BindingErrorStatus,
     BindingUpdate,
     Handoff,
+    HomeNetworkPrefix,
     LinkLocalAddress,
     MobileNodeIdentifier,
     MobileNodeLinkLayerIdentifier,
@@ -64,6 +65,28 @@ class MagRegistration(MagAccess):
 
     def _deregister(self, session: BindingUpdateListEntry) -> None:
         self._deregister_home(session)
+
+    def _is_being_registered(self, session: BindingUpdateListEntry) -> bool:
+        return self._requests.get(("register", session.node, session.lma, None)) is not None
+
+    def _release_home_ipv4(self, session: BindingUpdateListEntry) -> None:
+        """RFC 5844 3.2.3.3, selective de-registration: "MUST NOT include any IPv6 Home Network Prefix options".
+
+        A node without home network prefixes keeps its session, and the address with it.
+        """
+        if session.home is None or not session.confirmed or not self._prefixes_of(session):
+            return
+        whole = self._home_update(session, Handoff.NOT_CHANGED, 0)
+        options = tuple(option for option in whole.options if not isinstance(option, HomeNetworkPrefix))
+        self._request("release", session, BindingUpdate(whole.sequence, whole.flags, 0, options))
+        self._remove_home_ipv4(session)
+        session.ipv4_released = True
+        self._keep(session)
+        self._report("ipv4-released", node=session.node)
+
+    def _deregister_home(self, session: BindingUpdateListEntry) -> None:
+        self._requests.cancel(("release", session.node, session.lma, None))
+        super()._deregister_home(session)
 
     def _is_home(self, session: BindingUpdateListEntry) -> bool:
         return True
@@ -153,6 +176,8 @@ class MagRegistration(MagAccess):
             self._refuse_distributed(source)
         elif self._requests.answered(("deregister", session.node, source, None), answer.sequence, self._now):
             self._on_deregistered(session, answer)
+        elif self._requests.answered(("release", session.node, source, None), answer.sequence, self._now):
+            pass  # whatever the answer, the node has no IPv4 here
         else:
             self._on_registration_answered(session, answer, firsts)
 

@@ -16,7 +16,16 @@ from sojourn.engines.extension_settings import RevocationSettings
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.questions import Question
 from sojourn.engines.registration import identifier_option
-from sojourn.engines.revocation import GLOBAL, HANDOVERS, REVOKED, Rejected, RevocationProcedure, node_named, realm_of
+from sojourn.engines.revocation import (
+    GLOBAL,
+    HANDOVERS,
+    IPV4_ONLY,
+    REVOKED,
+    Rejected,
+    RevocationProcedure,
+    node_named,
+    realm_of,
+)
 from sojourn.wire import (
     AlternateCareOfAddress,
     BindingRevocationAcknowledgement,
@@ -27,7 +36,8 @@ from sojourn.wire import (
     RevocationStatus,
     RevocationTrigger,
 )
-from sojourn.wire.addresses import Address, text
+from sojourn.wire.addresses import Address, from_ipv4, text
+from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
 from sojourn.wire.units import MILLISECOND, Instant
 
 if TYPE_CHECKING:
@@ -58,6 +68,9 @@ class MagRevocation(RevocationProcedure["MagRegistration"], MagExtension):
     # --- an LMA revokes (9.1) -----------------------------------------------------------------------------------------
 
     def _on_indication(self, message: BindingRevocationIndication, source: Address) -> None:
+        if message.flags & IPV4_ONLY:
+            self._end_ipv4(message, source)
+            return
         if message.flags & GLOBAL:
             sessions = self._covered(message, source)
         else:
@@ -101,6 +114,20 @@ class MagRevocation(RevocationProcedure["MagRegistration"], MagExtension):
         if not found:
             raise Rejected(RevocationStatus.BINDING_DOES_NOT_EXIST)
         return found
+
+    def _end_ipv4(self, message: BindingRevocationIndication, source: Address) -> None:
+        """9.1: "only the IPv4 home address binding"; the rest stays, and no other is asked for until it comes anew."""
+        asked = message.first(Ipv4HomeAddressRequest)
+        address = b"" if asked is None else from_ipv4(asked.address)
+        found = [one for one in self._named(message, source) if one.home is not None and one.home.address == address]
+        if not found:
+            raise Rejected(RevocationStatus.BINDING_DOES_NOT_EXIST)
+        for session in found:
+            session.without_ipv4 = True
+            self._role._on_home_ipv4(session, None)
+            self._role._keep(session)
+            self._report("revoked", node=session.node, family="ipv4")
+        self._acknowledge(message, source, RevocationStatus.SUCCESS)
 
     def _end(self, session: BindingUpdateListEntry) -> None:
         """Nothing is registered any more, and the node is told if it is here."""

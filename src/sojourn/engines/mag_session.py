@@ -26,6 +26,8 @@ class BindingUpdateListEntry(AccessSession):
     """What we are called on its link, if the LMA says so."""
     home: Home | None = None
     """Its IPv4 home address, which is among `anchored` too."""
+    ipv4_released: bool = False
+    """It gave its IPv4 home address back, and did not ask for one since."""
     visitor: Prefix | None = None
     """A prefix of ours: it has no mobility service (6.14)."""
     retiring: dict[Prefix, Instant] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from sojourn.engines.extension import MagExtension
 from sojourn.engines.mag_bulk import BulkRegistrationAtMag
 from sojourn.engines.mag_delegation import DelegationAtMag
 from sojourn.engines.mag_flow_mobility import FlowMobilityAtMag
+from sojourn.engines.mag_ipv4 import MagIpv4Transport
 from sojourn.engines.mag_localized import LocalizedRoutingAtMag
 from sojourn.engines.mag_multipath import MultipathAtMag
 from sojourn.engines.mag_transient import TransientBindingsAtMag
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sojourn.engines.mag_registration import MagRegistration
 
 _KINDS: dict[str, Callable[[MagRegistration, Any], MagExtension]] = {
+    "ipv4_transport": MagIpv4Transport,
     "user_plane": MagUserPlane,
     "localized_routing": LocalizedRoutingAtMag,
     "transient_bindings": TransientBindingsAtMag,

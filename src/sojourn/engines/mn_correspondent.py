@@ -1,6 +1,6 @@
 """A mobile node and its correspondent nodes: return routability and direct registration (RFC 6275 11.6, 11.7.2).
 
-Nothing is begun before the home agent acknowledged the care-of address, and packets go through the tunnel until the
+Nothing is begun before the home agent has acknowledged a care-of address, and packets go through the tunnel until the
 correspondent node acknowledged it. Home tokens are used again after a move while they are fresh (5.2.7).
 """
 
@@ -126,11 +126,21 @@ class MnCorrespondent(MnState):
     # --- what the home registration brings ----------------------------------------------------------------------------
 
     def _on_moved(self, entry: HomeEntry) -> None:
-        """What was direct goes through the tunnel until the correspondent nodes know the new care-of address."""
+        """What was direct goes through the tunnel until the correspondent nodes know the new care-of address.
+
+        Where the home address need not be tested again, that is begun as soon as the home agent was told (11.7.2),
+        not when it has answered: whoever sends directly sends to the old care-of address until then.
+        """
         for known in self._of(entry):
-            if known.care_of != entry.care_of and known.progress is not Progress.REFUSED:
+            if known.progress is Progress.REFUSED:
+                continue
+            if known.care_of != entry.care_of:
                 self._pause(known)
                 known.progress = Progress.WAITING
+            fresh = known.home_token is not None and known.home_token.until > self._now
+            if known.progress is Progress.WAITING and fresh and entry.bound(self._now) and entry.place is Place.AWAY:
+                known.care_of, known.failures = entry.care_of, 0
+                self._begin_tests(known)
 
     def _on_reachable(self, entry: HomeEntry) -> None:
         for known in self._of(entry):

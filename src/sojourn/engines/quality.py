@@ -1,4 +1,4 @@
-"""Quality of service is asked for, agreed on and shown (RFC 7222); nothing enforces it here.
+"""Quality of service is asked for, agreed on and shown (RFC 7222); the MAG enforces the greatest rates, nothing else.
 
 A MAG asks for what its profile of the node says (ALLOCATE). The LMA agrees (RESPONSE), or offers what it can do
 (NEGOTIATE), which the MAG then asks for. After a handover the LMA says what holds for the session. The LMA asks, too,
@@ -7,6 +7,7 @@ by an Update Notification. The LMA's part is in `lma_quality`, the MAG's in `mag
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from sojourn.engines.extension_settings import QualityRequest
@@ -57,6 +58,14 @@ def service_request(request: QualityRequest) -> QualityOfService:
     if request.priority:
         attributes.append(AllocationRetentionPriority(request.priority, 1, 0))
     return QualityOfService(0, request.dscp, int(OperationalCode.ALLOCATE), tuple(attributes))
+
+
+def greatest(options: Iterable[QualityOfService]) -> tuple[int, int]:
+    """The greatest rates to the node and from it, in bits a second: the least of those agreed on; 0: none is."""
+    attributes = [attribute for option in options for attribute in option.attributes]
+    down = [one.rate for one in attributes if isinstance(one, PerMnAggMaxDlBitRate | PerSessionAggMaxDlBitRate)]
+    up = [one.rate for one in attributes if isinstance(one, PerMnAggMaxUlBitRate | PerSessionAggMaxUlBitRate)]
+    return min(down, default=0), min(up, default=0)
 
 
 def quality_words(option: QualityOfService) -> str:

@@ -1,7 +1,7 @@
 """Bindings are revoked by the other side (RFC 5846): what LMA and MAG do alike.
 
 Either side sends a Binding Revocation Indication, repeats it with growing timeouts, and is answered with a status. The
-LMA's part is in `lma_revocation`, the MAG's in `mag_revocation`. IPv4 home addresses are not there to be revoked.
+LMA's part is in `lma_revocation`, the MAG's in `mag_revocation`. An IPv4 home address can be revoked alone (flag V).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 PROXY = int(BindingRevocationFlags.PROXY)
 GLOBAL = int(BindingRevocationFlags.GLOBAL)
-_IPV4 = int(BindingRevocationFlags.IPV4_HOME_ADDRESS_ONLY)
-_KNOWN_FLAGS = PROXY | GLOBAL | _IPV4
+IPV4_ONLY = int(BindingRevocationFlags.IPV4_HOME_ADDRESS_ONLY)
+_KNOWN_FLAGS = PROXY | GLOBAL | IPV4_ONLY
 _TRIGGERS = frozenset(int(trigger) for trigger in RevocationTrigger)
 _GLOBAL_TRIGGERS = 128
 """From here on they are about many bindings."""
@@ -77,10 +77,15 @@ class RevocationProcedure(Extension[R]):
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def _revoke(
-        self, peer: Address, trigger: RevocationTrigger, options: Iterable[MobilityOption], subject: object
+        self,
+        peer: Address,
+        trigger: RevocationTrigger,
+        options: Iterable[MobilityOption],
+        subject: object,
+        more: int = 0,
     ) -> bool:
         """6.1.1: ask `peer`; the trigger says whether it is about many (G). False: it cannot be asked."""
-        flags = PROXY | (GLOBAL if trigger >= _GLOBAL_TRIGGERS else 0)
+        flags = PROXY | more | (GLOBAL if trigger >= _GLOBAL_TRIGGERS else 0)
         listed = tuple(options)
         if peer in self._unable:
             return False
@@ -131,10 +136,10 @@ class RevocationProcedure(Extension[R]):
         several = bool(message.flags & GLOBAL)
         if several != (message.trigger >= _GLOBAL_TRIGGERS) or (several and not message.flags & PROXY):
             raise Rejected(RevocationStatus.REVOCATION_FUNCTION_NOT_SUPPORTED)
-        if message.flags & _IPV4 and message.first(Ipv4HomeAddressRequest) is None:
+        if message.flags & IPV4_ONLY and message.first(Ipv4HomeAddressRequest) is None:
             raise Rejected(RevocationStatus.IPV4_HOME_ADDRESS_OPTION_REQUIRED)
-        if message.flags & _IPV4 or not message.flags & PROXY:
-            raise Rejected(RevocationStatus.BINDING_DOES_NOT_EXIST)  # all bindings are proxy's, and of IPv6
+        if not message.flags & PROXY:
+            raise Rejected(RevocationStatus.BINDING_DOES_NOT_EXIST)  # all bindings are proxy's
 
     def _acknowledge(
         self,

@@ -157,3 +157,42 @@ class MultipathOfMag:
     """Care-of addresses besides the first, one for each further uplink."""
     labels: tuple[int, ...] = ()
     """What kind of uplink each is, the first one first (If-Label)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv4Gateway:
+    """A MAG that registers over IPv4 (RFC 5844 4)."""
+
+    address: Address
+    """What it is called: the `address` of a `Gateway`. Nothing is sent there."""
+    ipv4: Address
+    """IPv4-Proxy-CoA."""
+    nat: Address | None = None
+    """The address of the NAT that it is behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ipv4TransportOfLma:
+    """An LMA that some gateways reach over IPv4 (RFC 5844 4). The name of the flag is that of section 5.1."""
+
+    address: Address
+    """IPv4-LMAA."""
+    gateways: tuple[Ipv4Gateway, ...]
+    accept_forced_ipv4_udp_encapsulation_request: bool = False
+    """Gateways may have UDP where there is no NAT; if not, that is refused with status 129."""
+    keepalive: Duration = 20 * SECOND
+    """Told to gateways behind a NAT: it hears of them that often (NAT Detection option, RFC 5555 3.2.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ipv4TransportOfMag:
+    """A MAG that reaches its LMA over IPv4 (RFC 5844 4). The name of the flag is that of section 5.2."""
+
+    address: Address
+    """IPv4-Proxy-CoA, of this machine."""
+    lma: Address
+    """IPv4-LMAA: where `lma` of the MAG is reached."""
+    force_ipv4_udp_encapsulation_support: bool = False
+    """Ask for UDP even where there is no NAT."""
+    keepalive: Duration = 20 * SECOND
+    """Longest time that a NAT sees nothing of us; less, if the LMA says so."""

@@ -135,6 +135,17 @@ def parse_ipv4_pool(value: object) -> Prefix:
     return prefix(value)
 
 
+def parse_ipv4_address(value: object) -> Address:
+    """An IPv4 address that a router can have, mapped."""
+    try:
+        found = IPv4Address(value if isinstance(value, str) else "")
+    except ValueError:
+        raise wrong(f"{value!r} is not an IPv4 address") from None
+    if found.is_multicast or found.is_unspecified or found.is_loopback or found.is_link_local or found.packed[0] > 239:
+        raise wrong(f"{value!r} is not an address that routers are reached at")
+    return from_ipv4(found.packed)
+
+
 def parse_name_server(value: object) -> Address:
     """An address of either family that hosts can reach."""
     if isinstance(value, str) and ":" not in value:
@@ -309,6 +320,9 @@ Ipv4PoolField: TypeAlias = Annotated[
     PlainValidator(parse_ipv4_pool),
     _text("/"),
     Expected("an IPv4 prefix of 8 to 29 bits", "10.1.0.0/16"),
+]
+Ipv4AddressField: TypeAlias = Annotated[
+    Address, PlainValidator(parse_ipv4_address), _text(), Expected("an IPv4 address", "192.0.2.1")
 ]
 NameServersField: TypeAlias = Annotated[
     tuple[Annotated[Address, PlainValidator(parse_name_server), _text()], ...],

@@ -25,6 +25,7 @@ from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
+from sojourn.host.udp import UdpSockets
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.units import SECOND, Instant
@@ -54,8 +55,9 @@ class Host:
 
     `peers`, `rate`, `burst`, `strangers`, `profile` and `profiles` are those of `MobilitySocket`. No message is taken
     from the interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs
-    of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. The data
-    plane and the store belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is
+    of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. `transport`
+    is our IPv4 address, and those of peers that are spoken with over IPv4 (RFC 5844 4). The data plane and the store
+    belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is
     left open.
     """
 
@@ -78,6 +80,7 @@ class Host:
         strangers: int = 0,
         profile: str | None = None,
         profiles: Mapping[Address, str] | None = None,
+        transport: tuple[Address, Collection[Address]] | None = None,
         told: Callable[[Report], None] | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
@@ -95,6 +98,11 @@ class Host:
                 profiles=profiles,
             )
             opened.callback(self.socket.close)
+            self.udp: UdpSockets | None = None
+            if transport is not None:
+                own, others = transport
+                self.udp = UdpSockets(own, peers=others, strangers=strangers, access={*access, *untrusted})
+                opened.callback(self.udp.close)
             self.access = AccessLink(access, ipv4=ipv4)
             opened.callback(self.access.close)
             self.links = LinkMonitor(access, aged=self._aged)
@@ -115,6 +123,7 @@ class Host:
             record=recorder.write if recorder else None,
             wall=time.time_ns,
             probe=self.echoes.ask,
+            send_udp=None if self.udp is None else self.udp.send,
             told=told,
         )
         self._store = store
@@ -133,6 +142,8 @@ class Host:
         self._dispatch(self.links.start())
         self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
+        if self.udp is not None:
+            self.loop.add_reader(self.udp.fileno(), self._on_datagrams, self.udp)
         self.loop.add_reader(self.links.fileno(), self._on_links)
         self.loop.add_reader(self.echoes.fileno(), self._on_echoes)
         for port in self.access.all_ports():
@@ -147,7 +158,8 @@ class Host:
         ports = [port.fileno() for port in self.access.all_ports()]
         points = [point.fileno() for point in self.access_points.points]
         own = (self.socket.fileno(), self.links.fileno(), self.echoes.fileno())
-        for descriptor in (*own, *ports, *points):
+        udp = () if self.udp is None else (self.udp.fileno(),)
+        for descriptor in (*own, *udp, *ports, *points):
             self.loop.remove_reader(descriptor)
         for _, timer in self._looks:
             timer.arm(None)
@@ -170,6 +182,8 @@ class Host:
             "hostapd": self.access_points.counters,
             "echoes": self.echoes.counters,
         }
+        if self.udp is not None:
+            parts["udp"] = self.udp.counters
         if isinstance(self._store, SharedStore):
             parts["store"] = self._store.counters
         if self.recorder is not None:
@@ -187,6 +201,11 @@ class Host:
 
     def _on_messages(self) -> None:
         events = self.socket.events()
+        if events:
+            self.driver.dispatch(events)
+
+    def _on_datagrams(self, udp: UdpSockets) -> None:
+        events = udp.events()
         if events:
             self.driver.dispatch(events)
 
@@ -215,5 +234,7 @@ class Host:
             if isinstance(event, LinkChanged):
                 self.access.refresh(event.interface)
                 self.socket.refresh()
+                if self.udp is not None:
+                    self.udp.refresh()
         self._presence.heard(events)
         self.driver.dispatch(events)

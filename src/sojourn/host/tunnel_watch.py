@@ -16,7 +16,9 @@ from collections.abc import Callable
 
 from sojourn.core.events import CorrespondentSeen
 from sojourn.host.limits import Limiter
+from sojourn.wire import MOBILITY_HEADER
 from sojourn.wire.addresses import Address
+from sojourn.wire.ipv6 import DESTINATION_OPTIONS, ROUTING
 from sojourn.wire.units import SECOND, Instant
 
 KNOWN = 256
@@ -126,10 +128,16 @@ class TunnelWatch:
 
 
 def instructions(homes: list[Address], told: list[Address]) -> bytes:
-    """Classic BPF, 8 octets an instruction: IPv6 in IPv6 for this machine, to one of `homes`, from none of `told`."""
+    """Classic BPF, 8 octets an instruction: IPv6 in IPv6 for this machine, to one of `homes`, from none of `told`.
+
+    What has a Mobility Header, or headers with home addresses in them, is signalling of another mobile node.
+    """
     refused = _line(_RETURN, 0)
     head = _line(_LOAD_BYTE, _PACKET_TYPE) + _line(_IF_EQUAL, 0, 1, 0) + refused
     head += _line(_LOAD_BYTE, 6) + _line(_IF_EQUAL, _IPV6_IN_IPV6, 1, 0) + refused
+    head += _line(_LOAD_BYTE, _HEADER + 6)
+    for header in (MOBILITY_HEADER, DESTINATION_OPTIONS, ROUTING):
+        head += _line(_IF_EQUAL, header, 0, 1) + refused
     blocks = b""
     for left, home in zip(range(len(homes) - 1, -1, -1), homes, strict=True):
         blocks += _is(home, _HEADER + 24) + _line(_JUMP, left * _BLOCK + 1)

@@ -15,10 +15,11 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.node import Node
 from sojourn.lab.rtnetlink import RouteNetlink
 from sojourn.lab.topology import Topology
-from sojourn.wire.addresses import ALL_NODES, Address, Prefix, eui64_link_local, text
+from sojourn.wire.addresses import ALL_NODES, Address, LinkLayer, Prefix, eui64_link_local, text
 from sojourn.wire.extensions.rfc6275_discovery import AdvertisementInterval, HomeAgentInformation
 from sojourn.wire.icmpv6 import (
     NdOption,
@@ -40,21 +41,14 @@ _ICMP6_FILTER = 1
 _TURN = 0.1
 
 
-class _Router:
-    """One router on its link."""
+class Advertiser:
+    """One router on one link."""
 
-    def __init__(self, node: Node, prefix: Prefix) -> None:
-        bridge = node.ends["acc0"]
-        self.index, self.link_local = bridge.index, eui64_link_local(bridge.link_layer)
+    def __init__(self, namespace: NetworkNamespace, index: int, link_layer: LinkLayer, prefix: Prefix, agent: bool):
+        self.index, self.link_local = index, eui64_link_local(link_layer)
         self.quiet = False
-        own = prefix.address[:15] + b"\x01"
-        agent = node.kind == "ha"
-        if not agent:
-            netlink = RouteNetlink(node.namespace)
-            netlink.add_address(bridge.index, own, 64)
-            netlink.close()
-        self.octets = _advertisement(prefix, own, bridge.link_layer, agent)
-        self.socket = node.namespace.call(lambda: _socket(bridge.index))
+        self.octets = _advertisement(prefix, own_address(prefix), link_layer, agent)
+        self.socket = namespace.call(lambda: _socket(index))
         self.due = 0.0
 
     def advertise(self) -> None:
@@ -71,14 +65,16 @@ class _Router:
                 self.socket.recv(256)
 
 
-class Advertisers:
-    """The plain routers and home agents of a lab, in a thread, until closed."""
+def own_address(prefix: Prefix) -> Address:
+    """That of the router in the prefix of its link."""
+    return prefix.address[:15] + b"\x01"
 
-    def __init__(self, topology: Topology, nodes: Mapping[str, Node]) -> None:
-        self._routers: dict[str, _Router] = {}
-        for name in topology.of_kind("plain", "ha"):
-            network = topology.link_prefix(name)
-            self._routers[name] = _Router(nodes[name], Prefix(network.network_address.packed, 64))
+
+class Advertisers:
+    """Routers that advertise, by name, in a thread, until closed."""
+
+    def __init__(self, routers: dict[str, Advertiser]) -> None:
+        self._routers = routers
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -104,6 +100,21 @@ class Advertisers:
             for router in self._routers.values():
                 if router.due <= time.monotonic() and not router.quiet:
                     router.advertise()
+
+
+def advertisers(topology: Topology, nodes: Mapping[str, Node]) -> Advertisers:
+    """The plain routers and home agents of a lab."""
+    routers = {}
+    for name in topology.of_kind("plain", "ha"):
+        namespace, bridge = nodes[name].namespace, nodes[name].ends["acc0"]
+        prefix = Prefix(topology.link_prefix(name).network_address.packed, 64)
+        agent = nodes[name].kind == "ha"
+        if not agent:  # a home agent has its address already
+            netlink = RouteNetlink(namespace)
+            netlink.add_address(bridge.index, own_address(prefix), 64)
+            netlink.close()
+        routers[name] = Advertiser(namespace, bridge.index, bridge.link_layer, prefix, agent)
+    return Advertisers(routers)
 
 
 def _socket(index: int) -> socket.socket:

@@ -15,6 +15,7 @@ that change.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
 from sojourn.lab.topology import Setting, Topology, load
 from sojourn.lab.traffic import FlowRecord, Traffic, TrafficError
-from sojourn.wire.units import MILLISECOND, SECOND, Duration
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 RATE = 2000
 """Packets a second to the host."""
@@ -184,6 +185,8 @@ class _Domain:
         places = (self._host, self._server)
         namespaces = {place: lab.nodes[place].namespace.descriptor for place in places}
         self._traffic = Traffic(namespaces, status_every=0)
+        self._times: list[tuple[Instant, Duration]] = []
+        """When the host left at each change, and the gap as it was: a busy machine sleeps longer than it is told to."""
 
     def run(self, kinds: Sequence[str], output: Path, arrive: Callable[[Lab], Stream]) -> list[Change]:
         """Change by change."""
@@ -197,7 +200,7 @@ class _Domain:
             records = self._traffic.finish(output / "flows.jsonl")
         self._lab.check()
         found = {int(record.flow.partition(" ")[0]): record for record in records}
-        return [self._judge(found[number], *move) for number, move in enumerate(moves)]
+        return [self._judge(found[number], *self._times[number], *move) for number, move in enumerate(moves)]
 
     def _move(self, flow: str, stream: Stream, kind: str, one: str, other: str) -> None:
         server = self._lab.topology.address(self._server)
@@ -206,13 +209,15 @@ class _Domain:
         self._lab.mark(flow)
         if kind == PREDICTIVE and not self._lab.announce(stream.radio, other):
             raise TrafficError(f"{one} does not forward to {other}")
-        self._lab.air.roam(stream.radio, other, outage=GAP / SECOND, notice=kind != UNNOTICED)
+        times = self._lab.air.roam(stream.radio, other, outage=GAP / SECOND, notice=kind != UNNOTICED)
+        assert times.associated is not None
+        self._times.append((times.disassociated, max(times.associated - times.disassociated, GAP)))
         time.sleep(_AFTER)
         self._traffic.stop(flow)
 
-    def _judge(self, record: FlowRecord, kind: str, one: str, other: str) -> Change:
+    def _judge(self, record: FlowRecord, left: Instant, gap: Duration, kind: str, one: str, other: str) -> Change:
         down, up = record.down, record.up
-        silent = int(UP_RATE * GAP / SECOND) + 1
+        silent = int(UP_RATE * gap / SECOND) + 1
         return Change(
             self._name,
             kind,
@@ -224,18 +229,25 @@ class _Domain:
             down.duplicates,
             max(0, len(up.sent) - up.arrived - silent),
             up.reordered + up.duplicates,
-            self._bound(kind, one, other),
+            self._bound(left, gap, kind, one, other),
         )
 
-    def _bound(self, kind: str, one: str, other: str) -> int:
-        """Lost at most: predictive nothing; reactive what came during the gap; unnoticed until the new one asked."""
+    def _bound(self, left: Instant, gap: Duration, kind: str, one: str, other: str) -> int:
+        """Lost at most: predictive nothing; reactive what came during the gap, or until the old router heard of it, if
+        the machine let it wait; unnoticed until the new one asked."""
         if kind == PREDICTIVE:
             return 0
-        if kind == REACTIVE:
-            return RATE * GAP // SECOND
         if kind == UNNOTICED:
-            return RATE * (GAP + self._lab.topology.delay(other, one) + SLACK) // SECOND
-        return RATE * GAP // SECOND  # an ordinary one is not judged by this
+            return RATE * (gap + self._lab.topology.delay(other, one) + SLACK) // SECOND
+        if kind == REACTIVE:
+            return RATE * max(gap, self._heard(one, left) - left + SLACK) // SECOND
+        return RATE * gap // SECOND  # an ordinary one is not judged by this
+
+    def _heard(self, router: str, left: Instant) -> Instant:
+        """When the daemon of `router` was told that the host was gone, by its own record."""
+        with (self._lab.output / "events" / f"{router}.jsonl").open() as lines:
+            told = (json.loads(line) for line in lines if '"NodeDetached"' in line)
+            return next((one["t"] for one in told if one["t"] >= left), left)
 
 
 # --- what came of it ----------------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.control.protocol import ANSWER_MAX
-from sojourn.lab.advertisers import Advertisers
+from sojourn.lab.advertisers import Advertisers, advertisers
 from sojourn.lab.air import Air
 from sojourn.lab.capture import open_tap
 from sojourn.lab.daemons import Daemon, control_directory
@@ -46,11 +47,13 @@ class Lab:
         seed: int = 0,
         emulation: Emulation = "auto",
         verify: bool = True,
+        prepare: Callable[[Lab], None] | None = None,
     ) -> None:
         """`output` is the directory for logs, event records, stores and captures. Nothing is built yet.
 
         `daemons`: whether access routers and database run theirs; by default as the topology says
         (``mobility``). `capture`: "" for none, ``signalling``, or ``all``. `seed` is that of loss and jitter.
+        `prepare` is called when the network stands, before the first daemon starts.
         """
         self.topology = topology
         self.output = output
@@ -62,6 +65,7 @@ class Lab:
         self._seed = seed
         self._emulation_kind: Emulation = emulation
         self._verify = verify
+        self._prepare = prepare
         self._daemons: dict[str, Daemon] = {}
         self._network: Network | None = None
         self._emulation: LinkEmulation | None = None
@@ -90,10 +94,12 @@ class Lab:
         """
         try:
             self._build()
+            if self._prepare is not None:
+                self._prepare(self)
             self._start_capture()
             self._multicast = multicast_routers(self.topology, self.nodes)
             if self.topology.of_kind("ha"):
-                self._advertisers = Advertisers(self.topology, self.nodes)
+                self._advertisers = advertisers(self.topology, self.nodes)
             self._start_daemons()
             for name in self.topology.hosts:
                 first = self.topology.nodes[name].at

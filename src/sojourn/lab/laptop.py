@@ -7,7 +7,8 @@ gone while the laptop moves once more: it has plain Internet access, and its hom
 
 What the standard implies on these links stands beside what was measured. A link is usable when the laptop has heard its
 router and has an address of its prefix; from then on, old sessions wait for a round trip to the home agent, and the
-direct way for two more: a test and an update (with the home token of before, RFC 6275 5.2.7).
+direct way for two more, to the correspondent: a test and an update (with the home token of before, RFC 6275 5.2.7, at
+the same time). A correspondent that sends directly sends to the old care-of address until it has that update.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def play(scene: Scene, dwell: float = DWELL) -> Report:
     scene.phase("at home again", dwell)
     ran = programs.finish()
     ended = time.monotonic_ns()
+    traffic.stop(CAN, CANNOT, "terminal")
     plain = _without_home_agent(scene, mobile)
     records = dict(scene.finish())
     return _Findings(mobile, records, mobile.look_back(ended)[:3], ran, plain).report()
@@ -141,18 +143,26 @@ class _Findings:
     def _moves(self) -> list[Verdict]:
         found = []
         for move in self.moves:
-            allowed = self.mobile.bound(move) + SLACK + PACKET
-            waited = max(interruption(self.records[name].down, move) for name in (CAN, CANNOT))
-            words = f"{milliseconds(self.mobile.bound(move)):.0f} ms + {milliseconds(SLACK + PACKET):.0f} at most"
-            said = f"interrupted {milliseconds(waited):.0f} ms"
-            found.append(holds(move.name, said, words, move.usable > 0 and waited <= allowed))
+            for name, words in ((CANNOT, "by the home agent"), (CAN, "direct")):
+                found.append(self._interrupted(move, name, words))
         for move in self.moves[:2]:
-            since = move.optimised.get(self.cn, 0) - move.reachable
+            since = max(0, move.optimised.get(self.cn, 0) - move.reachable)
             bound = self._direct_bound(move)
             right = self.cn in move.optimised and since <= bound + SLACK
             words = f"{milliseconds(bound):.0f} ms + {milliseconds(SLACK):.0f} at most"
             found.append(holds(f"{move.name}, direct way after", f"{milliseconds(since):.0f} ms", words, right))
         return found
+
+    def _interrupted(self, move: Move, flow: str, words: str) -> Verdict:
+        """Of one call, to the laptop."""
+        bound = self.mobile.bound(move)
+        if flow == CAN and not move.first:  # it sends to the old care-of address until it is told
+            there = self.mobile.round_trip(move.target, "cn")
+            bound += there if move.target == self.mobile.agent else max(0, 2 * there - bound)
+        waited = interruption(self.records[flow].down, move)
+        allowed = f"{milliseconds(bound):.0f} ms + {milliseconds(SLACK + PACKET):.0f} at most"
+        said = f"interrupted {milliseconds(waited):.0f} ms"
+        return holds(f"{move.name}, {words}", said, allowed, move.usable > 0 and waited <= bound + SLACK + PACKET)
 
     def _direct_bound(self, move: Move) -> Duration:
         """A test and an update; the first test of the home address goes round by the home agent, a first packet of the

@@ -18,6 +18,7 @@ from sojourn.core.effects import Effect
 from sojourn.core.events import AddressChanged, Event, Icmpv6Received, LinkChanged
 from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureReverseTunnel, EnsureRouteOptimisation
 from sojourn.host.recorder import load_steps
+from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.measure import milliseconds
 from sojourn.lab.scene import Scene
 from sojourn.lab.traffic import Direction
@@ -80,7 +81,11 @@ class Mobile:
 
         def there() -> bool:
             row = self.row()
-            return row["place"] == place and (place == "home" or bool(row["registered"]))
+            if row["place"] != place:
+                return False
+            if place != "home":
+                return bool(row["registered"])
+            return any(one.address == self.home for one in host_addresses(self.scene.lab.nodes[self.node].namespace))
 
         self.scene.until(f"{self.node} is {place}", there)
 

@@ -46,14 +46,17 @@ class Scenario:
 _scenarios: dict[str, Scenario] = {}
 
 _MODULES = (
+    "sojourn.lab.anchors",
     "sojourn.lab.bulk",
     "sojourn.lab.cmd_cluster",
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.extensions",
+    "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",
     "sojourn.lab.handover",
+    "sojourn.lab.ipv4_transport",
     "sojourn.lab.laptop",
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
