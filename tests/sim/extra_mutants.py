@@ -10,7 +10,7 @@ from sim.dmm import Dmm, Fast
 from sim.mutants import Omits
 from sim.pmip import Pmip
 from sim.pmip_extras import EXTRAS
-from sojourn.core.effects import Effect, EnsureFlowToNode, WithdrawQueue, WithdrawShortcut
+from sojourn.core.effects import Effect, WithdrawQueue, WithdrawShortcut
 from sojourn.engines.handover import Handover
 from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.lma_entry import BindingCacheEntry
@@ -28,13 +28,6 @@ class MaarLeavesQueues(Omits, MobilityAnchorAccessRouter):
         return isinstance(effect, WithdrawQueue)
 
 
-class MaarNeverOpensQueues(Omits, MobilityAnchorAccessRouter):
-    """What was forwarded stays in its queue."""
-
-    def omits(self, effect: Effect) -> bool:
-        return isinstance(effect, EnsureFlowToNode)
-
-
 class MaarForgetsToGiveUp(MobilityAnchorAccessRouter):
     """A node that was announced is expected for ever."""
 
@@ -49,13 +42,6 @@ class MaarKeepsForwarding(MobilityAnchorAccessRouter):
         self._forget_handover(handover.node)
 
 
-class MagGivesContextToAnybody(MobileAccessGateway):
-    """A node that is here is handed over to whoever asks, however late."""
-
-    def _latest_here(self, session: BindingUpdateListEntry) -> int:
-        return 0
-
-
 class MagForgetsToGiveUp(MobileAccessGateway):
     """A node that was announced is expected for ever."""
 
@@ -68,13 +54,6 @@ class MagLeavesShortcuts(Omits, MobileAccessGateway):
 
     def omits(self, effect: Effect) -> bool:
         return isinstance(effect, WithdrawShortcut)
-
-
-class MagDoesNotVacate(MobileAccessGateway):
-    """Who was on a link for one node stays there."""
-
-    def _vacate(self, newcomer: BindingUpdateListEntry) -> None:
-        pass
 
 
 class MagServesGuests(MobileAccessGateway):
@@ -126,22 +105,17 @@ def _wrong_end(one: Any) -> Callable[[BindingUpdateListEntry], Address]:
 
 EXTRA_MUTANTS: Mapping[str, Callable[[int], Dmm | Pmip]] = {
     mutant.__name__: (lambda seed, mutant=mutant: Fast(seed, maar_engine=mutant))  # type: ignore[misc]
-    for mutant in (MaarLeavesQueues, MaarNeverOpensQueues, MaarForgetsToGiveUp, MaarKeepsForwarding)
+    for mutant in (MaarLeavesQueues, MaarForgetsToGiveUp, MaarKeepsForwarding)
 } | {
-    "MagGivesContextToAnybody": _with("handover", mag_engine=MagGivesContextToAnybody),
     "MagForgetsToGiveUp": _with("handover", mag_engine=MagForgetsToGiveUp),
     "MagLeavesShortcuts": _with("localized", mag_engine=MagLeavesShortcuts),
-    "MagDoesNotVacate": _with("dedicated", mag_engine=MagDoesNotVacate),
     "MagServesGuests": _with("guests", mag_engine=MagServesGuests),
     "LmaMixesInterfaces": _with("two_links", lma_engine=LmaMixesInterfaces),
     "LmaKeepsNetworks": _broken("delegation", "lma", "_take_back", _nothing),
     "MagKeepsNetworks": _broken("delegation", "mag", "removed", _nothing),
     "LmaKeepsOldPrefixes": _broken("renumbering", "lma", "_end", _nothing),
-    "LmaForgetsPaths": _broken("multipath", "lma", "removed", _nothing),
     "MagTunnelsElsewhere": _broken("user_plane", "mag", "uplink", _wrong_end),
-    "LmaRevokesForEver": _broken("revocation", "lma", "_give_up", _nothing),
     "MagExtendsNobody": _broken("bulk", "mag", "_extend", _nothing),
-    "LmaStaysTransient": _broken("transient", "lma", "on_timer", _nothing),
     "LmaLeavesFlows": _broken("two_links", "lma", "_leave", _nothing),
     "LmaPassesNothingBack": _broken("redirect", "lma", "on_message", _nothing),
 }
