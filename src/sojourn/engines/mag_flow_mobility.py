@@ -146,6 +146,12 @@ class FlowMobilityAtMag(MagExtension):
             self._do(EnsurePrefix(moved, session.slot))
             self._do(EnsureUplink(moved, self._role._tunnel_end(session)))
 
+    def lost(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        """The link that it belongs to has it no longer; the one that it is moved to, here as well, does."""
+        taker = self._role.sessions.get(self._taker.get(prefix, b""))
+        if taker is not None and taker is not session:
+            self.served(taker)
+
     def node_of(self, prefix: Prefix) -> bytes | None:
         """The link that it is moved to."""
         return self._taker.get(prefix)

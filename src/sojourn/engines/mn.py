@@ -33,6 +33,7 @@ from sojourn.core.events import (
     SessionsCounted,
 )
 from sojourn.core.mobile_effects import (
+    EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseTunnel,
@@ -91,6 +92,8 @@ class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
         Until it is known where the node is, nothing leaves with a home address.
         """
         self._now = now
+        if self.configuration.care_of_peers:
+            self._do(EnsureCareOfPeers(self.configuration.care_of_peers))
         for entry in self.homes.values():
             self._do(EnsureHomeBlock(entry.address))
         return self._flush()
