@@ -124,7 +124,7 @@ def text(octets: Address) -> str:
     if len(octets) != 16:
         raise ValueError(f"an address of {len(octets)} octets")
     words = _WORDS.unpack(octets)
-    plain = "%x:%x:%x:%x:%x:%x:%x:%x" % words
+    plain = ":".join([f"{word:x}" for word in words])
     zeros = max(_ZEROS.finditer(plain), key=_length, default=None) if 0 in words else None
     return plain if zeros is None else (plain[: zeros.start()] or ":") + (plain[zeros.end() :] or ":")
 
