@@ -18,7 +18,7 @@ SEEDS ?= 2000
 # Whatever the environment says: else each of some hundred processes, daemons among them, compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-kernels deb check fast lab format bench sim fuzz tools clean
+.PHONY: help demo test test-lab test-kernels deb check fast lab format bench sim fuzz tools clean
 
 help:
 	@sed -n '1,8s/^# //p' Makefile
@@ -44,17 +44,21 @@ demo: $(VENV)/.ready-run
 	@$(BIN)/sojourn demo $(DEMO)
 
 test: $(VENV)/.ready-dev tools deb
+	@$(BIN)/python -m compileall -q -j $(JOBS) src tests
 	$(PYTEST) -n $$(($(JOBS) + 1)) -m "not lab" --seeds $(SEEDS)
+	@sh contrib/beside "$(MAKE) --no-print-directory test-lab" "$(MAKE) --no-print-directory test-kernels"
+
+test-lab: $(VENV)/.ready-dev
 	$(SANDBOX) $(PYTEST) -n 3 --dist loadfile -m "lab and not ip6tnl and not mip6" || { \
 	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
 	  $(SANDBOX) $(PYTEST) -m "lab and not ip6tnl and not mip6" --lf --lfnf=none; }
-	@$(MAKE) --no-print-directory test-kernels
 
 # One boot of a stock kernel without SRv6 code, and in it what tests/kernels/targets.txt names: one pytest target a line.
 # UML=/path/to/linux takes another kernel, SOJOURN_BACKENDS="seg6 ip6tnl" other tunnels at the two routers.
 KERNEL_TESTS ?= @tests/kernels/targets.txt
 
 test-kernels: $(VENV)/.ready-dev tools
+	@$(BIN)/python -m compileall -q src tests
 	$(BIN)/python tests/kernels/run.py sh tests/kernels/tests.sh $(BIN)/python $(KERNEL_TESTS)
 
 # With the dependencies inside, for the Python of the distribution.

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
+
+if "SOJOURN_KERNEL" not in os.environ:  # where the file system can be written to
+    # Whatever the environment says: else every test process, every daemon and every command that a test starts compiles
+    # all that it imports again, which is most of its time.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -63,6 +63,14 @@ def test_a_batch_is_stored_with_one_commit_before_anything_later_is_sent() -> No
     assert world.log == [SENT, EnsureHold(1), commit, SENT]
 
 
+def test_nobody_waits_for_counters() -> None:
+    answer: list[Effect] = [EnsureCounter(PREFIX), EnsureHold(1), StoreBinding(b"a", b"1"), MESSAGE]
+    world = World(Scripted(lambda event, now: answer))
+    world.driver.dispatch([SEEN])
+    commit = ("commit", [StoreBinding(b"a", b"1")])
+    assert world.log == [EnsureHold(1), commit, SENT, EnsureCounter(PREFIX)]
+
+
 def test_a_batch_without_bindings_does_not_trouble_the_store() -> None:
     world = World(Scripted(lambda event, now: [MESSAGE]))
     world.driver.dispatch([SEEN])

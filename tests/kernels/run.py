@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -24,7 +25,7 @@ from pathlib import Path
 from sojourn.lab.namespaces import SandboxUnavailable, sandbox
 
 MEMORY = "512M"
-PATIENCE = 540
+PATIENCE = 900
 """Seconds after which a guest that does not end is stopped."""
 GUEST = Path(__file__).resolve().with_name("guest.py")
 EXCHANGE = "/dev/shm"
@@ -114,9 +115,11 @@ def _watch(arguments: list[str], environment: dict[str, str], directory: Path, p
             stdout=console,
             stderr=console,
             pass_fds=(writing, *passed),
+            process_group=0,
         )
     os.close(writing)
-    timer = threading.Timer(PATIENCE, guest.kill)
+    # All of its processes: each holds the pipe, whose end we wait for.
+    timer = threading.Timer(PATIENCE, os.killpg, (guest.pid, signal.SIGKILL))
     timer.start()
     with os.fdopen(reading, "rb", 0) as words:
         while octets := words.read(4096):

@@ -345,3 +345,18 @@ def test_networks_go_plainly_once_the_node_is_at_home(bed: MobileBed, agent: Hom
     new = "\n".join(line for line in bed.state("mn") - clean if line.startswith(("route", "rule")))
     assert "b05" not in new
     assert "encap" not in new
+
+
+def test_a_packet_in_four_tunnels_is_not_put_into_a_fifth(
+    bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
+) -> None:
+    """Home agents whose nodes are said to be behind each other would send it round and round (RFC 2473 4.1.3, 6.6)."""
+    bed.register(node, agent)
+    with bed.raw("cn", socket.IPPROTO_RAW) as raw, bed.wire("net", "f1") as wire:
+        for depth in (3, 4):
+            packet = udp_packet(STRANGER, HOME, 9, b"round")
+            for _ in range(depth - 1):
+                packet = ipv6(STRANGER, HOME, 41, packet)
+            raw.sendto(ipv6(CORRESPONDENT, HOME, 41, packet), (text(HOME), 0))
+            tunnelled = [one for one in captured(wire) if one[24:40] == CARE_OF and one.endswith(b"round")]
+            assert len(tunnelled) == (depth < 4)

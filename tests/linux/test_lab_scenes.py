@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.lab import bulk, delegation, flow_bindings, flow_mobility, localized, multipath, transient, userplane
+from sojourn.lab import (
+    anchors,
+    bulk,
+    delegation,
+    flow_bindings,
+    flow_mobility,
+    localized,
+    multipath,
+    transient,
+    userplane,
+)
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Play, perform
 from sojourn.lab.topology import load
@@ -22,6 +32,7 @@ MISREAD = {"17", "18"}
 NOT_READ = "Expert Info (Note/Undecoded): IE data not dissected yet"
 """tshark knows the option, but not what is in it."""
 PLAYS: dict[str, Play] = {
+    "anchors": anchors.play,
     "bulk": bulk.play,
     "delegation": delegation.play,
     "flowmobility": flow_mobility.play,

@@ -121,8 +121,9 @@ class LinuxDataplane(LinuxSlots):
         try:
             if table.fingerprint() != mark:
                 octets = filters.key_octets(self._settings.prefix_length)
-                rules, peers = filters.rules(self._settings), self._settings.peers
-                table.install(mark, filters.CHAINS, rules, peers, octets, self._settings.neighbours)
+                settings, rules = self._settings, filters.rules(self._settings)
+                neighbours, rates = settings.neighbours, settings.rates
+                table.install(mark, filters.CHAINS, rules, settings.peers, octets, neighbours, rates)
         except OSError as error:
             hint = "this kernel cannot count packets; set counters = false to go without"
             raise OSError(error.errno, f"{error.strerror}: {hint}") from error

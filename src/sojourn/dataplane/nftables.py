@@ -283,8 +283,10 @@ class Nftables(Table):
         peers: Sequence[bytes],
         key_octets: int,
         neighbours: Sequence[bytes] = (),
+        rates: bool = False,
     ) -> None:
-        """Write the table. `peers` and `neighbours` are constant sets; those of prefixes are empty."""
+        """Write the table. `peers` and `neighbours` are constant sets; those of prefixes are empty. Only `rates` need a
+        kernel that can limit."""
         counter, rate = nested(17, _name(1, "counter") + nested(2, b"")), nested(17, _over(1))
         sets = [
             new_set("peers", 1, 16),
@@ -292,8 +294,9 @@ class Nftables(Table):
             new_set(FAR, 3, key_octets),
             new_set(ROUTERS, 4, 8),
             new_set(NEIGHBOURS, 5, 16),
-            *(new_set(name, 6 + number, key_octets, _SET_EXPR) + rate for number, name in enumerate(RATES)),
         ]
+        if rates:
+            sets += [new_set(name, 6 + number, key_octets, _SET_EXPR) + rate for number, name in enumerate(RATES)]
         named = (("peers", peers), (NEIGHBOURS, neighbours))
         elements = [elements_of(name, addresses) for name, addresses in named if addresses]
         self.write(fingerprint, sets, elements, chains, rules)

@@ -5,7 +5,9 @@
       home agent: IPv6-in-IPv6 to us              accept if the outer source and the inner one belong together: the
                                                   care-of address and the home address, or a network behind the node
                                                   (RFC 6275 10.4.5, RFC 3963 6.4.2); drop everything else
-      home agent: to what is `away`               mark if not TCP and too big; clamp the TCP segment size
+      home agent: to what is `away`               drop if it is in four tunnels already: home agents whose nodes are
+                                                  said to be behind each other send packets round and round;
+                                                  mark if not TCP and too big; clamp the TCP segment size
       mobile router: from what is `away`          the same
     forward
       in the other direction                      clamp the TCP segment size
@@ -33,6 +35,9 @@ LINGER = 3000
 _ENDS, _AWAY = "ends", "away"
 _TCP, _IPV6 = b"\x06", b"\x29"
 _SOURCE, _DESTINATION = 8, 24
+_INNER = 6, 46, 86
+"""Where the headers in a tunnelled packet say what they carry. When all of these carry IPv6, it is in four tunnels: as
+many as RFC 2473 6.6 allows."""
 _CHAINS = (
     ("away", None),
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
@@ -144,6 +149,8 @@ class TunnelFilter:
             nft.network_order(),
             nft.compare(nft.GREATER, struct.pack(">I", settings.tunnel_mtu)),
         )
+        deep = (part for offset in _INNER for part in _carries_ipv6(offset))
+        yield "away", (protocol(_IPV6), *deep, nft.verdict(nft.DROP))
         yield "away", clamp
         yield "away", (*oversize, *change_mark(settings, settings.mark))
         clear = change_mark(settings, 0)
@@ -170,3 +177,7 @@ class TunnelFilter:
             )
             yield "prerouting", (protocol(_IPV6), *to_us, *pair, nft.verdict(nft.ACCEPT))
         yield "prerouting", (protocol(_IPV6), *to_us, nft.verdict(nft.DROP))
+
+
+def _carries_ipv6(offset: int) -> tuple[bytes, ...]:
+    return (nft.load(nft.TRANSPORT, offset, 1), nft.compare(nft.EQUAL, _IPV6))

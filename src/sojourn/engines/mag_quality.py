@@ -97,7 +97,7 @@ class MagQuality(MagExtension):
         rates = greatest(self._agreed.get(session.node, ()))
         had = self._limited.pop(session.node, {})
         wanted = {prefix: rates for prefix in session.anchored if not prefix.is_ipv4} if any(rates) else {}
-        for prefix in had.keys() - wanted.keys():
+        for prefix in [one for one in had if one not in wanted]:
             self._do(WithdrawRate(prefix))
         for prefix in wanted:
             if had.get(prefix) != rates:

@@ -1,9 +1,10 @@
 """One engine, one world.
 
 The driver is the only caller of an engine. It hands over what happened, in batches; what the engine asks for
-is carried out in order, with one exception that the order permits: what is stored is committed once for the
+is carried out in order, with two exceptions that the order permits: what is stored is committed once for the
 batch, after the forwarding of this machine was changed and before anything that comes later in the batch is sent
-to other machines. What could not be done goes back to the engine as `EffectFailed`, after the batch.
+to other machines; and counters of packets are looked after last. What could not be done goes back to the
+engine as `EffectFailed`, after the batch.
 
 The driver knows no socket and no event loop. It runs as it is in the daemon, in a simulator and in a test;
 what differs is what it is given.
@@ -29,6 +30,7 @@ from sojourn.core.effects import (
     CountTraffic,
     DeleteBinding,
     Effect,
+    EnsureCounter,
     FindBindings,
     ForwardingEffect,
     ProbeNode,
@@ -39,6 +41,7 @@ from sojourn.core.effects import (
     SendMessage,
     StoreBinding,
     StoreEffect,
+    WithdrawCounter,
 )
 from sojourn.core.engine import Engine
 from sojourn.core.events import (
@@ -79,6 +82,8 @@ CLOCK_INTERVAL = 1 * SECOND
 
 _HEARD_ELSEWHERE = frozenset({SendMessage, Advertise, ProbeNode, QueryListeners, SendDhcp})
 """Effects that other machines notice: what a batch stores must be safe before."""
+_COUNTING = frozenset({EnsureCounter, WithdrawCounter, CountTraffic})
+"""What no packet and no peer waits for: carried out, in this order, when the messages of a batch are on their way."""
 _STORED = frozenset(get_args(StoreEffect))
 _FORWARDING = frozenset(get_args(ForwardingEffect))
 """Kinds as sets: a million effects an hour are told apart by their class at once, not by a row of questions."""
@@ -370,10 +375,13 @@ class Driver:
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         changes: list[StoreEffect] = []
         heard_later: list[Effect] = []
+        counting: list[Effect] = []
         for effect in effects:
             kind = type(effect)
             if kind in _STORED:
                 changes.append(effect)  # type: ignore[arg-type]
+            elif kind in _COUNTING:
+                counting.append(effect)
             elif changes and kind in _HEARD_ELSEWHERE:
                 # A disk takes milliseconds, in which packets of a node that moves would be lost: what changes only
                 # this machine is not kept waiting for it.
@@ -383,6 +391,8 @@ class Driver:
         if changes:
             self._commit(changes)
         for effect in heard_later:
+            self._try(effect)
+        for effect in counting:
             self._try(effect)
 
     def _try(self, effect: Effect) -> None:

@@ -46,6 +46,7 @@ class Scenario:
 _scenarios: dict[str, Scenario] = {}
 
 _MODULES = (
+    "sojourn.lab.anchors",
     "sojourn.lab.bulk",
     "sojourn.lab.cmd_cluster",
     "sojourn.lab.coexistence",
