@@ -74,6 +74,27 @@ _EXPERIMENT = 11
 _TICK = 5.0
 
 
+class TunnelEnds:
+    """The tunnels of the mobile node on this machine, if there is one; its roles share them."""
+
+    def __init__(self) -> None:
+        self._of: dict[Address, tuple[Address, Address]] = {}
+
+    def follow(self, effect: MobileEffect) -> None:
+        """A tunnel is there, or is not any more."""
+        match effect:
+            case EnsureReverseTunnel(home, care_of, agent):
+                self._of[home] = agent, care_of
+            case WithdrawHomeAddress(home):
+                self._of.pop(home, None)
+            case _:
+                pass
+
+    def take(self, source: Address, destination: Address) -> bool:
+        """Whether the kernel takes packets out of such a tunnel."""
+        return (source, destination) in self._of.values()
+
+
 class MobileDataplane(Dataplane, Protocol):
     """Forwarding for a host of Mobile IPv6."""
 
@@ -154,6 +175,7 @@ class MobileHost:
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         kernel_has_mobile_ipv6: bool = False,
+        ends: TunnelEnds | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -161,6 +183,7 @@ class MobileHost:
         self.timer = LoopTimer(self.loop, self._wake)
         self._dataplane = dataplane
         self._senses = senses
+        self.ends = ends or TunnelEnds()
         self._tick: asyncio.TimerHandle | None = None
         with ExitStack() as opened:
             self._filter = SignallingFilter(kernel_has_mobile_ipv6)
@@ -171,6 +194,7 @@ class MobileHost:
                 senses.icmpv6,
                 is_ours=self.addresses.is_ours,
                 interface_of=self.addresses.interface_of,
+                tunnelled=self.ends.take,
                 handled=senses.handled,
                 only=senses.only,
                 source_rate=senses.source_rate,
@@ -294,6 +318,7 @@ class MobileHost:
 
     def _follow_tunnel(self, effect: MobileEffect) -> None:
         """Whoever writes through a tunnel that there is may be asked for the direct way."""
+        self.ends.follow(effect)
         if self.watch is None:
             return
         match effect:
