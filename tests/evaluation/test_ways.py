@@ -8,7 +8,7 @@ import pytest
 from sojourn.evaluation.assumptions import Assumptions
 from sojourn.evaluation.comparison import compare, observe
 from sojourn.evaluation.models.mobility import NoSteadyState
-from sojourn.evaluation.models.octets import Sizes, host_exchange, route_update, route_withdrawal
+from sojourn.evaluation.models.octets import Sizes, host_exchange, host_return, route_update, route_withdrawal
 from sojourn.evaluation.replay import Replay, replay
 from sojourn.evaluation.ways import DATABASE, TUNNELLED, Way, distances
 from sojourn.evaluation.ways.latency import latencies
@@ -77,9 +77,23 @@ def test_messages_of_the_walk() -> None:
     assert found[Way.LOCATOR].drawn * 3 == pytest.approx(sum(1 + 3 * n for n in in_use))
     checked = 3  # every stay is longer than 3 s
     assert found[Way.LOCATOR].messages * 3 == pytest.approx(sum(1 + 3 * k for k in told) + 4 * retired + 2 * checked)
-    assert found[Way.DIRECT].messages == found[Way.HOST].messages == pytest.approx(2 * sum(in_use) / 3)
+    assert found[Way.DIRECT].messages == found[Way.HOST].drawn == pytest.approx(2 * sum(in_use) / 3)
     withdrawn = 2
+    assert found[Way.HOST].messages * 3 == pytest.approx(2 * sum(in_use) + 2 * withdrawn)
     assert found[Way.RELOCATION].messages * 3 == pytest.approx(4 * (3 + withdrawn))
+
+
+def test_a_host_that_returns_to_a_prefix_in_use_ends_its_binding_first() -> None:
+    """From 0 to 1 and back with a session from 0: an exchange there, and one at the return, before anything else."""
+    there = [(0, 0, "attach", 0), (10, 0, "begin", 1, 3), (20, 0, "attach", 1), (25, 0, "begin", 2, 3)]
+    walk = stream(*there, (30, 0, "attach", 0), (80, 0, "end", 1), (80, 0, "end", 2))
+    found = replay(walk, 4, start=0, end=100 * SECOND, hold=0)
+    assert found.handovers.returned.tolist() == [0, 1]
+    signals = signalling_of(found, 4, assumptions())[Way.HOST]
+    assert signals.messages * 2 == pytest.approx(2 + 2 + 2 + 2 * found.withdrawn)
+    assert signals.redirection * 2 == pytest.approx(2 * host_exchange() + host_return())
+    restored = latencies(found.handovers, distances(LINE), CENTRAL, wireless=2)[Way.HOST].restored
+    assert list(restored) == [2 * (10 + 2), 2 * (10 + 2) + 2 * 2]
 
 
 def test_octets_of_the_walk() -> None:
@@ -92,7 +106,8 @@ def test_octets_of_the_walk() -> None:
     assert found[Way.PROXY].redirection * 3 == pytest.approx(proxy - 3 * sizes.retiring())
     assert found[Way.LOCATOR].redirection * 3 == pytest.approx(sum(sizes.locator(k) for k in (1, 2, 2)))
     assert found[Way.DIRECT].octets == found[Way.DIRECT].redirection == pytest.approx(4 * sizes.direct(1) / 3)
-    assert found[Way.HOST].octets * 3 == pytest.approx(4 * host_exchange())
+    assert found[Way.HOST].redirection * 3 == pytest.approx(4 * host_exchange())
+    assert found[Way.HOST].octets * 3 == pytest.approx((4 + 2) * host_exchange())
     moved = 2 * route_update(1) + route_update(2) + 2 * route_withdrawal()
     assert found[Way.RELOCATION].octets * 3 == pytest.approx(4 * moved)
 
@@ -103,7 +118,8 @@ def test_the_busiest_node_and_refreshes() -> None:
     assert found[Way.LOCATOR].busiest * 100 == pytest.approx(found[Way.LOCATOR].per_second * 100 - 5)
     # Places 0 and 1 anchor in two exchanges each; 1 and 2 serve in one and two besides.
     assert found[Way.DIRECT].busiest * 100 == pytest.approx(2 * 3)
-    assert found[Way.HOST].busiest * 100 == pytest.approx(2 * 2)
+    # An anchor of two exchanges, and of the end of what it anchors.
+    assert found[Way.HOST].busiest * 100 == pytest.approx(2 * 2 + 2)
     often = signalling_of(counted(), 4, assumptions(lifetime=20 * SECOND))
     # Stays of 20, 10, 30 and 40 s hold 2 + 1 + 3 + 4 halves of 20 s.
     assert (often[Way.PROXY].per_second - found[Way.PROXY].per_second) * 100 == pytest.approx(2 * 10)

@@ -11,6 +11,7 @@ import pytest
 
 from sojourn.core.effects import EnsurePrefix, EnsureTunnel, EnsureUplink, WithdrawPrefix, WithdrawSlot, WithdrawUplink
 from sojourn.core.mobile_effects import (
+    EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureProxyNeighbour,
@@ -83,6 +84,18 @@ def test_new_connections_have_the_home_address_and_only_who_asks_for_it_the_care
             assert cn.recvfrom(10)[1][0] == text(source)
 
 
+def test_new_connections_to_some_have_the_care_of_address_and_no_tunnel(
+    bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
+) -> None:
+    bed.register(node, agent)
+    for peers, source in (((Prefix.of(CORRESPONDENT, 64),), CARE_OF), ((Prefix.of(STRANGER, 64),), HOME), ((), HOME)):
+        node.apply_mobile(EnsureCareOfPeers(peers))
+        with bed.udp("cn", CORRESPONDENT) as cn, bed.udp("mn") as mn, bed.udp("mn", HOME) as home:
+            mn.sendto(b"x", (text(CORRESPONDENT), cn.getsockname()[1]))
+            assert cn.recvfrom(10)[1][0] == text(source)
+            assert arrives(home, cn, CORRESPONDENT)  # what has a source keeps it
+
+
 @pytest.mark.parametrize("how", ["not preferred", "blocked"])
 def test_new_connections_have_the_care_of_address_where_home_is_not_to_be_used(
     bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane, how: str
@@ -111,6 +124,7 @@ def test_what_is_blocked_never_shows_itself_on_the_visited_link(
         assert arrives(mn, cn, CORRESPONDENT)
 
 
+@pytest.mark.nf_tables
 def test_10_4_5_nobody_else_sends_out_of_the_tunnel(
     bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
 ) -> None:
@@ -164,6 +178,7 @@ def test_a_move_with_two_links_loses_nothing(
         assert (down.lost, up.lost) == (0, 0)
 
 
+@pytest.mark.nf_tables
 def test_5648_packets_are_taken_from_every_care_of_address(
     bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
 ) -> None:
@@ -201,6 +216,7 @@ def test_10_4_1_the_home_agent_answers_on_the_home_link_for_a_node_that_is_away(
     assert not [line for line in bed.state("ha") if "2001:db8:1::b0" in line and line.startswith("neighbour")]
 
 
+@pytest.mark.nf_tables
 @pytest.mark.parametrize("towards", ["home", "correspondent"])
 def test_packets_too_big_for_the_tunnel_are_answered(
     bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane, towards: str
@@ -249,6 +265,7 @@ def test_3963_5_5_a_network_behind_the_node_moves_with_it(bed: MobileBed, agent:
         assert not [packet for packet in captured(wire) if packet[8:24] == BEHIND]
 
 
+@pytest.mark.nf_tables
 def test_3963_too_big_from_a_network_behind_the_node_is_answered(bed: MobileBed, agent: HomeAgentDataplane) -> None:
     router = bed.mobile_node(router=True)
     bed.register(router, agent)

@@ -175,7 +175,7 @@ class Mip6Domain:
             self._add_mobile(mobile, configuration, mn_engine)
         self.members: dict[str, HostMachine] = self.world.machines  # type: ignore[assignment]
         self.correspondents = {name: self.members[name].address for name in ("cn1", WITHOUT)}
-        self.wires.links, self.wires.mobiles, self.wires.agents = self.links, self.mobiles, self.agents
+        self.wires.lay(self.links, self.mobiles, self.agents)
 
     # --- who there is ---------------------------------------------------------------------------------------------
 

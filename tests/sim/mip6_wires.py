@@ -77,6 +77,15 @@ class Wires(Network):
         self.on_update: Callable[[str, SendMessage], None] = lambda sender, sent: None
         """Told of every Mobility Header that an engine sends."""
         self._places: dict[bytes, str] = {}
+        self._networks: dict[bytes, Prefix] = {}
+        self._anycast: Address = b""
+
+    def lay(self, links: Mapping[str, Link], mobiles: Mapping[str, Mobile], agents: Sequence[str]) -> None:
+        """What is connected."""
+        self.links, self.mobiles, self.agents = links, mobiles, agents
+        self._places = {link.prefix.address[:8]: link.name for link in links.values()}
+        self._networks = {known.network.address[:8]: known.network for known in mobiles.values() if known.network}
+        self._anycast = home_agents_anycast(links[agents[0]].prefix)
 
     # --- where things are -----------------------------------------------------------------------------------------
 
@@ -89,14 +98,10 @@ class Wires(Network):
         name = self.names.get(destination)
         if name is not None and name not in self.mobiles:
             return name
-        if not self._places:
-            self._places = {link.prefix.address[:8]: link.name for link in self.links.values()}
         place = self._places.get(destination[:8])
         if place is not None and (place != self.agents[0] or self.machine(place).powered):
             return place
-        if place is None and not any(
-            known.network and known.network.covers(destination) for known in self.mobiles.values()
-        ):
+        if place is None and destination[:8] not in self._networks:
             return None
         return next((agent for agent in self.agents if self.machine(agent).powered), None)
 
@@ -129,11 +134,12 @@ class Wires(Network):
         machine = self.machine(at)
         if packet.destination == machine.address:
             return self._unpacked(machine, packet)
-        place = self.links[at].prefix if at in self.links else None
-        if place is not None and packet.destination == home_agents_anycast(place):
+        link = self.links.get(at)
+        place = link.prefix if link is not None else None
+        if link is not None and packet.event is not None and packet.destination == self._anycast:
             alive = [name for name in self.agents if self.machine(name).driver is not None]
             return None if not alive else (at, packet) if alive[0] == at else (alive[0], packet)
-        if at in self.agents or place is not None:
+        if machine.plane.state.prefixes:
             way = self._way(machine, packet.destination)
             if way is not None:
                 return at, Packet(machine.address, way.remote, inner=packet)
@@ -166,13 +172,11 @@ class Wires(Network):
             and self._way(self.machine(agent), destination) is not None
         )
 
-    @staticmethod
-    def _way(machine: HostMachine, destination: Address) -> EnsureTunnel | None:
-        for length in (128, 64):
-            way = machine.plane.way(Prefix.of(destination, length))
-            if isinstance(way, EnsureTunnel):
-                return way
-        return None
+    def _way(self, machine: HostMachine, destination: Address) -> EnsureTunnel | None:
+        way = machine.plane.way(Prefix(destination, 128))
+        if way is None and destination[:8] in self._networks:
+            way = machine.plane.way(self._networks[destination[:8]])
+        return way if isinstance(way, EnsureTunnel) else None
 
     def _unpacked(self, machine: HostMachine, packet: Packet) -> tuple[str, Packet] | None:
         """What comes out of a tunnel goes on; a tunnel that nobody made is none."""
@@ -303,7 +307,7 @@ class Wires(Network):
         if forged:
             at = self._where(sent.destination)
             if at is not None:
-                self._fly(sender, at, packet, 1)
+                self._fly(sender, at, packet, HOPS)
             return
         self._go(sender, packet, HOPS)
 

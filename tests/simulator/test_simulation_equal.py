@@ -47,7 +47,7 @@ lasting = "60s"
 """
 
 
-_OTHERS = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("relay", "locator", "pmipv6")]
+_OTHERS = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("relay", "locator", "pmipv6", "mipv6")]
 
 
 @pytest.fixture

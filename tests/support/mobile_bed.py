@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from sojourn.core.effects import EnsurePrefix, EnsureTunnel
 from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureReverseTunnel
+from sojourn.dataplane import nftables
 from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.linux import LinuxSettings
@@ -37,6 +38,8 @@ STRANGER = address("2001:db8:66::1")
 NEIGHBOUR = address("2001:db8:1::99")
 NETWORK = prefix("2001:db8:b05::/64")
 BEHIND = address("2001:db8:b05::2")
+COUNTERS = nftables.usable()
+"""Tests that need nf_tables are marked so."""
 _NAMES = ("mn", "ha", "cn", "stranger", "home", "behind", "net")
 _Plane = MobileNodeDataplane | HomeAgentDataplane | CorrespondentDataplane
 _P = TypeVar("_P", MobileNodeDataplane, HomeAgentDataplane, CorrespondentDataplane)
@@ -107,7 +110,7 @@ class MobileBed:
     def mobile_node(self, *, router: bool = False, begin: bool = True, **options: object) -> MobileNodeDataplane:
         """The data plane of the mobile node."""
         networks = {HOME: (NETWORK,)} if router else {}
-        settings = self.settings(counters=router)
+        settings = self.settings(counters=router and COUNTERS)
 
         def make() -> MobileNodeDataplane:
             return MobileNodeDataplane(settings, ("wlan0", "wlan1"), networks, **options)  # type: ignore[arg-type]
@@ -117,7 +120,7 @@ class MobileBed:
     def home_agent(self, begin: bool = True) -> HomeAgentDataplane:
         """The data plane of the home agent."""
         settings = self.settings(HOME_AGENT)
-        return self._made("ha", lambda: HomeAgentDataplane(settings, "lan0", (64,)), begin)
+        return self._made("ha", lambda: HomeAgentDataplane(settings, "lan0", (64,), filtered=COUNTERS), begin)
 
     def correspondent(self, name: str = "cn", begin: bool = True) -> CorrespondentDataplane:
         """The data plane of a correspondent node."""

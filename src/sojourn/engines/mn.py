@@ -33,6 +33,7 @@ from sojourn.core.events import (
     SessionsCounted,
 )
 from sojourn.core.mobile_effects import (
+    EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseTunnel,
@@ -90,6 +91,8 @@ class MobileNode(MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`."""
         self._now = now
+        if self.configuration.care_of_peers:
+            self._do(EnsureCareOfPeers(self.configuration.care_of_peers))
         self._take_up(records)
         return self._flush()
 

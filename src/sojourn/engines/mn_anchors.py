@@ -71,11 +71,11 @@ class MnAnchors(MnState):
             self._after(self.configuration.session_check, "sessions", None)
 
     def _on_sessions_counted(self, sessions: dict[Address, int]) -> None:
-        """Twice without a session, and the binding is not needed any more."""
+        """Twice without a session, and the binding is not needed any more; without one it is never asked for."""
         for entry in [entry for entry in self.homes.values() if entry.local]:
             if sessions.get(entry.address, 0) > 0 or not self._is_unwanted(entry):
                 entry.unused = False
-            elif not entry.unused:
+            elif not entry.unused and entry.perhaps_bound(self._now):
                 entry.unused = True
             elif entry.place is Place.AWAY and entry.perhaps_bound(self._now):
                 if self._requests.get(self._key(entry, LEAVE)) is None:

@@ -29,6 +29,7 @@ _MODES: Mapping[Way, Mode] = {
     Way.RELAY: "relay",
     Way.PROXY: "proxy",
     Way.LOCATOR: "locator",
+    Way.HOST: "mipv6",
 }
 """The ways whose engines are simulated."""
 
@@ -89,7 +90,14 @@ def _engines(scenario: Scenario, topology: Topology, central: int) -> Engines:
     """The simulator with one process: what is simulated here takes seconds."""
 
     def run(way: Way, workload: Workload, seed: int) -> Mapping[str, float]:
-        settings = replace(scenario.settings, mode=_MODES[way], database=central)
+        settings = replace(
+            scenario.settings,
+            mode=_MODES[way],
+            database=central,
+            anchors=True,
+            route_optimisation=False,
+            wireless=scenario.evaluate.wireless,
+        )
         found = simulate(topology, workload, settings, seed=seed, jobs=1, wire="size", warm_up=scenario.warm_up)
         if found["failed"]:
             raise EnginesFailed(f"the simulation in {way.value} mode with seed {seed}: {found['failed'][0]['reason']}")

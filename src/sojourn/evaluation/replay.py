@@ -52,6 +52,8 @@ class Handovers:
     """Old prefixes with an open session: what has to be redirected (their number is n_HO)."""
     held: Pairs
     """Old prefixes that sojourn's engines know: in use, just left, or idle for less than the hold time."""
+    returned: Integers
+    """1 where the node comes back to a place whose prefix is in use, which is no old one there any more."""
     stay: Floats
     """Seconds until the node moves on, leaves, or the window ends."""
 
@@ -175,6 +177,7 @@ class _Walk:
         self.histogram: defaultdict[int, float] = defaultdict(float)
         self.moves = (array("q"), array("d"), array("q"), array("q"))
         self.after = array("d")
+        self.returned = array("q")
         self.in_use = (array("q"), array("q"))
         self.held = (array("q"), array("q"))
         self.parts = (array("q"), array("q"), array("q"), array("d"))
@@ -261,6 +264,7 @@ class _Walk:
     def _note_handover(self, now: float, left: int, place: int) -> None:
         self.move = number = len(self.after)
         self.after.append(0.0)
+        self.returned.append(self.live.get(place, 0) > 0)
         _append(self.moves, self.node, now, left, place)
         for old, sessions in self.live.items():
             if old == place:
@@ -316,6 +320,7 @@ class _Walk:
                 _integers(target),
                 Pairs(*map(_integers, self.in_use)),
                 Pairs(*map(_integers, self.held)),
+                _integers(self.returned),
                 _floats(self.after),
             ),
             segments=Segments(*_three(self.parts), _floats(self.parts[3])),

@@ -167,8 +167,12 @@ class Reckoning:
         end: Duration,
         mobility: bool = True,
         central: bool = False,
+        direct: bool = False,
     ) -> None:
-        """`central`: the anchor is no access router, also where it is at the place of one."""
+        """`central`: the anchor is no access router, also where it is at the place of one. `direct`: packets take the
+        shortest path (RFC 6275); that the first ones after a move do not is left out.
+        """
+        self._direct = direct
         self._itinerary = itinerary
         self._topology = topology
         self._warm_up, self._end = warm_up, end
@@ -203,7 +207,7 @@ class Reckoning:
             spells = self._break(sessions, spells)
         anchor, serving = sessions.anchor[spells.of], visits.place[spells.visit]
         length = self._length(spells)
-        away = (anchor != serving) | self._central
+        away = ((anchor != serving) | self._central) & (not self._direct)
         figures.session_time, figures.tunnelled_time = int(length.sum()), int(length[away].sum())
         figures.place_anchored = self._by_place(anchor, length)
         figures.place_served = self._by_place(serving, length)
@@ -224,6 +228,8 @@ class Reckoning:
         weight = length // MILLISECOND
         direct = delay[peer, serving]
         actual = np.where(anchor == serving, direct, delay[peer, anchor] + delay[anchor, serving])
+        if self._direct:
+            actual = direct
         whole = np.zeros(len(sessions), np.int64)
         np.add.at(whole, spells.of, weight)
         for distribution, value in ((self.figures.direct, direct), (self.figures.actual, actual)):

@@ -7,8 +7,9 @@ from typing import Literal
 
 from sojourn.wire.units import HOUR, SECOND, Duration
 
-Mode = Literal["proxy", "relay", "locator", "pmipv6", "none"]
-"""RFC 8885 3.4, 3.2, 3.3, RFC 5213 with one anchor for all, and no mobility at all (sessions break at a move)."""
+Mode = Literal["proxy", "relay", "locator", "pmipv6", "mipv6", "none"]
+"""RFC 8885 3.4, 3.2, 3.3, RFC 5213 with one anchor for all, RFC 6275 (hosts help themselves), and no mobility at all
+(sessions break at a move)."""
 
 WireMode = Literal["off", "size", "full"]
 """Messages as objects; with their octets counted; really encoded and decoded. Equal in result."""
@@ -29,5 +30,17 @@ class ProtocolSettings:
     """Time that each engine takes for a message."""
     loss: float = 0.0
     """Share of messages that the network loses."""
+    anchors: bool = True
+    """With ``mipv6``: hosts keep an address of each access router as long as sessions use it (RFC 8818). If not, they
+    have one home address, at the central anchor."""
+    route_optimisation: bool = False
+    """With ``mipv6``: correspondent nodes take the direct way (RFC 6275 5.2)."""
+    wireless: Duration = 0
+    """One-way delay of the access link, for what hosts say themselves (``mipv6``)."""
     advertise_confirmed: bool = False
     """A new prefix is announced when the registration is confirmed, not at once."""
+
+    @property
+    def has_one_anchor(self) -> bool:
+        """Whether all prefixes are those of one place."""
+        return self.mode == "pmipv6" or (self.mode == "mipv6" and not self.anchors)

@@ -275,11 +275,17 @@ def _batches(job: Job, shard: Shard) -> list[Shard]:
 def _one_batch(job: Job, batch: Shard, progress: Callable[[float], None]) -> tuple[Figures, list[Rows]]:
     end = job.workload.duration
     stream = job.workload.shard(*batch)
-    home = central_place(job.topology, job.settings) if job.settings.mode == "pmipv6" else None
+    home = central_place(job.topology, job.settings) if job.settings.has_one_anchor else None
     itinerary = understand(stream, end, job.settings.idle_hold, home)
     mobility = job.settings.mode != "none"
     reckoning = Reckoning(
-        itinerary, job.topology, warm_up=job.warm_up, end=end, mobility=mobility, central=home is not None
+        itinerary,
+        job.topology,
+        warm_up=job.warm_up,
+        end=end,
+        mobility=mobility,
+        central=home is not None,
+        direct=job.settings.mode == "mipv6" and job.settings.route_optimisation,
     )
     reckoning.nodes(stream, batch[1] - batch[0])
     reckoning.sessions()

@@ -126,6 +126,9 @@ def settings(file: File, places: Sequence[str]) -> ProtocolSettings:
         protocol.idle_hold,
         protocol.processing,
         protocol.loss,
+        anchors=protocol.anchors,
+        route_optimisation=protocol.route_optimisation,
+        wireless=protocol.wireless,
     )
 
 

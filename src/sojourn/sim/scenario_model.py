@@ -34,7 +34,8 @@ NodesField: TypeAlias = Annotated[int, Whole(1, 10_000_000, 10_000)]
 SeedField: TypeAlias = Annotated[int, Whole(0, (1 << 63) - 1, 1)]
 WireField: TypeAlias = Annotated[Literal["off", "size", "full"], word("off", "size", "full")]
 ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator", "pmipv6", "none"], word("proxy", "relay", "locator", "pmipv6", "none")
+    Literal["proxy", "relay", "locator", "pmipv6", "mipv6", "none"],
+    word("proxy", "relay", "locator", "pmipv6", "mipv6", "none"),
 ]
 SitesLinksField: TypeAlias = Annotated[Literal["beside", "hub"], word("beside", "hub")]
 DelayUnitField: TypeAlias = Annotated[Literal["", "s", "ms", "us", "ns"], word("ms", "us", "ns", "s")]
@@ -186,13 +187,24 @@ class TopologyTable(Section):
 class Protocol(Section):
     """What is simulated."""
 
-    mode: ModeField = setting("RFC 8885 3.4, 3.2, 3.3; RFC 5213; or no mobility at all.", _SETTINGS.mode)
+    mode: ModeField = setting("RFC 8885 3.4, 3.2, 3.3; RFC 5213; RFC 6275; or no mobility at all.", _SETTINGS.mode)
     database: TextField = setting(
         "The place of the central database or anchor; absent: the one with the least mean delay.", "", example="core1"
     )
     lifetime: DurationField = quantity("Of a registration.", duration_text(_SETTINGS.lifetime))
     idle_hold: DurationField = quantity(
         "An old prefix retires when its last session is over for so long.", duration_text(_SETTINGS.idle_hold)
+    )
+    anchors: SwitchField = setting(
+        "With `mipv6`: hosts keep an address of each access router as long as sessions use it (RFC 8818); if not, they "
+        "have one home address, at `database`.",
+        _SETTINGS.anchors,
+    )
+    route_optimisation: SwitchField = setting(
+        "With `mipv6`: correspondent nodes take the direct way (RFC 6275 5.2).", _SETTINGS.route_optimisation
+    )
+    wireless: DurationField = quantity(
+        "One-way delay of the access link, for what hosts say themselves (`mipv6`).", duration_text(_SETTINGS.wireless)
     )
     processing: DurationField = quantity("That each engine takes for a message.", duration_text(_SETTINGS.processing))
     loss: ShareField = setting("Share of messages that the network loses.", _SETTINGS.loss)

@@ -1,6 +1,7 @@
 """The simulated domain of one shard: a MAAR at every place that its nodes visit, a central database, and the network.
 
-Or a MAG at every place and an LMA (mode ``pmipv6``).
+Or a MAG at every place and an LMA (mode ``pmipv6``); or hosts with engines of their own (mode ``mipv6``, see
+`sojourn.sim.hosts`).
 
 The engines are those of the daemon, with these settings: what a scenario says (mode, lifetime); no limit of the number
 of nodes and no pace, as a shard is a part of a population; no advertisement that nothing asks for and no counting of
@@ -34,6 +35,7 @@ from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.sim.hosts import AccessLink, Hosts
 from sojourn.sim.itinerary import NOWHERE, Indices, Itinerary, Places
 from sojourn.sim.kernel import Action, Entry, Kernel
 from sojourn.sim.ledger import MOST_PLACES, Ledger
@@ -101,7 +103,7 @@ class World:
         self.loses: Callable[[], bool] | None = _loser(settings.loss, seed) if settings.loss else None
         self.holds = 0
         """Prefixes whose idle time ran out."""
-        self.routers: dict[int, AnchorRouter | Gateway] = {}
+        self.routers: dict[int, AnchorRouter | Gateway | AccessLink] = {}
         self.places_of: dict[Address, int] = {}
         self._topology = topology
         self._itinerary = itinerary
@@ -115,6 +117,8 @@ class World:
         repeats = _NEVER if independent(self._topology, self.settings) else RetransmissionConstants()
         if self.settings.mode == "pmipv6":
             self._build_central(places, database, repeats)
+        elif self.settings.mode == "mipv6":
+            self._build_hosts(places, repeats)
         else:
             self._build_distributed(places, database, repeats)
 
@@ -183,6 +187,28 @@ class World:
         place = central_place(self._topology, settings)
         self._enter(Role(self, CentralMobilityDatabase(told, EPOCH), database, place))
 
+    def _build_hosts(self, places: list[int], repeats: RetransmissionConstants) -> None:
+        """RFC 6275: a home agent at every place, or one for all; the hosts have engines of their own."""
+        home = central_place(self._topology, self.settings) if self.settings.has_one_anchor else None
+        hosts = Hosts(self, self._itinerary, home, repeats)
+        for place in places:
+            self.routers[place] = AccessLink(hosts, place)
+        for role in hosts.home_agents(places):
+            self._enter(role)
+
+    def enter(self, role: Role) -> None:
+        """One more engine, which begins now."""
+        self._enter(role)
+        role.start(self.kernel.edge)
+
+    def delay(self, source: int, destination: int) -> Duration:
+        """From one place to another."""
+        return int(self._topology.delay[source, destination])
+
+    def role_at(self, address: Address) -> Role | None:
+        """Whose address it is, if it is that of a machine that does not move."""
+        return self._roles.get(address)
+
     def _enter(self, role: Role) -> None:
         self._roles[role.address] = role
         self.places_of[role.address] = role.place
@@ -217,7 +243,7 @@ class World:
         actions: dict[tuple[int, int], Action] = {}
         for at, router in self.routers.items():
             actions[0, at], actions[1, at] = router.attach, router.detach
-            actions[2, at] = router.retire if isinstance(router, AnchorRouter) else router.leave
+            actions[2, at] = router.leave if isinstance(router, Gateway) else router.retire
         columns = (column[order].tolist() for column in (time, kind, place, node, turn))
         for index, (at, what, where, who, which) in enumerate(zip(*columns, strict=True), -len(order)):
             yield at, index, actions[what, where], who, which

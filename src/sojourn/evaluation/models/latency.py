@@ -66,9 +66,13 @@ def relocation_converged(a: Delay, farthest: Delay) -> Delay:
     return a + farthest
 
 
-def host_restored(p: Delay, w: Delay) -> Delay:
-    """The host tells each of its anchors: w + p there, p + w back with the first packet. 2 (w + p)."""
-    return 2 * (w + p)
+def host_restored(p: Delay, w: Delay, returned: Delay = 0.0) -> Delay:
+    """The host tells each of its anchors: w + p there, p + w back with the first packet. 2 (w + p).
+
+    Where it has `returned` (1) to an address that is in use, the anchor of that link lets go of it first: 2 w. As a
+    care-of address it would lead in circles until then.
+    """
+    return 2 * (w + p) + 2 * w * returned
 
 
 def retransmission_delay(loss: float, initial: float, longest: float, attempts: int = 60) -> float:

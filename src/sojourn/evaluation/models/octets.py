@@ -29,6 +29,7 @@ from sojourn.wire import (
     encode,
 )
 from sojourn.wire.addresses import Prefix
+from sojourn.wire.extensions.rfc4285 import MobilityMessageAuthentication, MobilityMessageReplayProtection
 from sojourn.wire.ipv6 import DestinationOptions, HomeAddress, RoutingHeader2
 from sojourn.wire.mobility import MobilityMessage
 
@@ -130,12 +131,22 @@ class Sizes:
 
 def host_exchange() -> int:
     """Binding Update with Home Address option and alternate care-of address, and its acknowledgement with a type 2
-    routing header (RFC 6275 6.1.7, 6.1.8): what a host sends to and hears from one anchor. ESP is not counted.
+    routing header (RFC 6275 6.1.7, 6.1.8): what a host sends to and hears from one anchor. Both have the identifier of
+    the node, a time and an authenticator (RFC 4283, RFC 4285).
     """
-    update = _update([AlternateCareOfAddress(_ADDRESS)])
     home = DestinationOptions(135, (HomeAddress(_ADDRESS),)).encode()
     routing = RoutingHeader2(135, _ADDRESS).encode()
-    return update + len(home) + _answer([]) + len(routing)
+    return host_return() + len(home) + len(routing)
+
+
+def host_return() -> int:
+    """The same from the address itself, on its own link (RFC 6275 11.5.5)."""
+    proof = [
+        MobileNodeIdentifier(5, bytes(6)),
+        MobilityMessageReplayProtection(0),
+        MobilityMessageAuthentication(1, 256, bytes(12)),
+    ]
+    return _update([AlternateCareOfAddress(_ADDRESS), *proof]) + _answer(proof)
 
 
 def route_update(prefixes: int = 1) -> int:

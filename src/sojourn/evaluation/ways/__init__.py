@@ -36,7 +36,7 @@ class Way(StrEnum):
 
 DATABASE = (Way.RELAY, Way.PROXY, Way.LOCATOR)
 """A central database without user traffic."""
-SIMULATED = (Way.CENTRAL, *DATABASE)
+SIMULATED = (Way.CENTRAL, *DATABASE, Way.HOST)
 """Ways for which sojourn has engines."""
 TUNNELLED = (*DATABASE, Way.DIRECT, Way.HOST)
 """Ways in which old sessions go through their old anchor."""

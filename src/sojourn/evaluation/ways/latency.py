@@ -56,7 +56,7 @@ def _restored(moves: Handovers, farthest: Floats, distance: Floats, central: int
         Way.LOCATOR: latency.locator_restored(a, c, p),
         Way.DIRECT: latency.direct_restored(p),
         Way.RELOCATION: latency.relocation_restored(a, distance[central, left], distance[left, target]),
-        Way.HOST: latency.host_restored(p, wireless),
+        Way.HOST: latency.host_restored(p, wireless, moves.returned[pairs.handover].astype(np.float64)),
     }
     return {way: np.asarray(values) for way, values in found.items()}
 

@@ -164,7 +164,20 @@ def _direct(counts: _Counts) -> _Totals:
 
 
 def _host(counts: _Counts) -> _Totals:
-    return _between_edges(counts, octets.host_exchange(), both=False)
+    """Besides, an exchange when the last session of an old prefix is over, and one at a return to a prefix in use."""
+    totals = _between_edges(counts, octets.host_exchange(), both=False)
+    moves = counts.counted.handovers
+    returned, retired = int(moves.returned.sum()), counts.counted.withdrawn
+    busy = np.bincount(moves.in_use.place, minlength=len(counts.counted.attached)).astype(float)
+    if busy.sum():
+        busy *= 1 + retired / busy.sum()  # old prefixes end where they were in use
+    busy += np.bincount(moves.target, moves.returned, len(busy))
+    later = float(retired * octets.host_exchange())
+    totals.messages += signalling.direct(returned) + signalling.direct(retired)
+    totals.octets += later + returned * octets.host_return()
+    totals.later_octets = later
+    totals.elsewhere = totals.refreshes + totals.messages - 2 * busy.max()
+    return totals
 
 
 def _between_edges(counts: _Counts, exchange: int, *, both: bool) -> _Totals:

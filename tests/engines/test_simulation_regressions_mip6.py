@@ -1,0 +1,219 @@
+"""Defects of the engines of Mobile IPv6 that the fault simulation (tests/sim, cast mip6) found; each once, never again.
+
+Most of them let a packet out with a home address where that is not at home, sent packets round between two anchors, or
+left a node without its address for ever.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from sojourn.core.events import EffectFailed
+from sojourn.core.mobile_effects import (
+    EnsureHomeAddress,
+    EnsureHomeBlock,
+    EnsureRouteOptimisation,
+    EnsureTunnelEnd,
+    ProbeAddress,
+    WithdrawReverseTunnel,
+)
+from sojourn.wire import BindingUpdate
+from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
+from support.mip6 import Roaming
+from support.mip6_messages import CN, COA, COA2, HOA
+from support.mip6_watch import away, optimised
+
+
+def _fails(net: Roaming, name: str, effect: object) -> None:
+    net.tell(name, EffectFailed(effect, 12, "no room"))  # type: ignore[arg-type]
+
+
+def _order(net: Roaming, *kinds: type) -> list[type]:
+    """Which of these the node asked for, one after the other."""
+    return [type(effect) for _, who, effect in net.effects if who == "mn" and isinstance(effect, kinds)]
+
+
+# --- packets that got out -------------------------------------------------------------------------------------------
+
+
+def test_the_way_is_shut_before_a_home_address_leaves_its_link() -> None:
+    """The process might have ended between the two: then nothing kept packets from any other way."""
+    net = Roaming()
+    net.attach("home")
+    net.clear()
+    net.roam("f1", settle=100 * MILLISECOND)
+    order = _order(net, EnsureHomeBlock, EnsureHomeAddress)
+    assert order.index(EnsureHomeBlock) < order.index(EnsureHomeAddress)
+
+
+def test_at_home_the_address_is_on_its_link_before_the_tunnel_goes() -> None:
+    net = away()
+    net.clear()
+    net.roam("home", settle=100 * MILLISECOND)
+    order = _order(net, EnsureHomeAddress, WithdrawReverseTunnel)
+    assert order[:2] == [EnsureHomeAddress, WithdrawReverseTunnel]
+
+
+def test_an_address_that_cannot_be_kept_from_leaving_is_not_to_be_had_for_that_time() -> None:
+    net = away()
+    net.detach()
+    _fails(net, "mn", EnsureHomeBlock(HOA))
+    assert HOA not in net.host.addresses
+    net.clear()
+    net.run(2 * SECOND)
+    assert net.asked(EnsureHomeBlock, "mn")
+    net.attach("f2")
+    assert (net.to_home(), net.from_home()) == ("tunnel", "tunnel")
+
+
+def test_an_address_that_could_not_be_moved_home_is_blocked_until_it_is() -> None:
+    """The tunnel was gone and the address still on no link: its packets took any way."""
+    net = away()
+    net.roam("home", settle=10 * MILLISECOND)
+    net.host.addresses.pop(HOA)
+    _fails(net, "mn", EnsureHomeAddress(HOA, "wlan0", True))
+    assert HOA in net.host.blocked
+    net.run(2 * SECOND)
+    assert net.host.addresses[HOA] == "wlan0"
+    assert net.from_home() == net.to_home() == "home"
+
+
+# --- what the kernel refused ----------------------------------------------------------------------------------------
+
+
+def test_a_direct_way_that_the_kernel_refused_is_asked_for_again() -> None:
+    """The correspondent node sent packets directly, and nobody took them until the next registration."""
+    net = optimised()
+    net.host.direct.clear()
+    _fails(net, "mn", EnsureRouteOptimisation(HOA, CN, COA))
+    net.run(2 * SECOND)
+    assert net.uplink() == net.downlink() == "direct"
+
+
+def test_the_end_of_a_tunnel_that_the_kernel_refused_is_asked_for_again() -> None:
+    net = Roaming(several=True)
+    net.attach("f1")
+    end = next(effect for effect in net.asked(EnsureTunnelEnd, "ha") if isinstance(effect, EnsureTunnelEnd))
+    net.clear()
+    _fails(net, "ha", end)
+    net.run(2 * SECOND)
+    assert end in net.asked(EnsureTunnelEnd, "ha")
+
+
+def test_duplicate_address_detection_that_could_not_begin_begins_again() -> None:
+    """The node sat at home without its address."""
+    net = Roaming()
+    net.attach("home", settle=10 * MILLISECOND)
+    net._queue.clear()  # no answer will come
+    _fails(net, "mn", ProbeAddress("wlan0", HOA))
+    net.run(3 * SECOND)
+    assert net.from_home() == "home"
+
+
+# --- packets that went round ----------------------------------------------------------------------------------------
+
+
+def _circles(net: Roaming) -> bool:
+    """Whether two anchors send packets to each other."""
+    for first, second in (("a1", "a2"), ("a2", "a1")):
+        one = net.bound(first, net.networks[f"f{first[1]}"].care_of)
+        other = net.bound(second, net.networks[f"f{second[1]}"].care_of)
+        if one is not None and other is not None:
+            return True
+    return False
+
+
+def test_an_address_whose_anchor_sends_packets_away_is_not_given_to_another_anchor() -> None:
+    """Each anchor had the address of the other as care-of address, and packets went to and fro between them."""
+    net = Roaming(anchors=True, delays={("mn", "a1"): 300 * MILLISECOND})
+    net.sessions = {COA: 1, COA2: 1}
+    net.attach("f1")
+    for _, place in pairwise(["f1", "f2", "f1", "f2", "f1"]):
+        net.roam(place, settle=0)
+        for _ in range(200):
+            net.run(10 * MILLISECOND)
+            assert not _circles(net)
+    assert net.from_home() == "tunnel"
+
+
+def test_an_address_that_is_given_up_nowhere_stays_known_while_its_anchor_has_it() -> None:
+    """Back on its link, the node took it for a care-of address; its anchor sent everything to where the node was."""
+    net = Roaming(anchors=True)
+    net.sessions = {COA: 1}
+    net.attach("f1")
+    net.roam("f2", settle=5 * SECOND)
+    assert net.bound("a1", COA) == COA2
+    net.detach()
+    net.sessions = {}
+    net.run(30 * SECOND)
+    net.attach("f1")
+    assert net.bound("a1", COA) is None
+    assert net.bound() == COA
+    assert (net.to_home(), net.from_home()) == ("tunnel", "tunnel")
+
+
+def test_an_anchor_that_was_silent_is_told_when_its_address_is_used_again() -> None:
+    net = Roaming(anchors=True)
+    net.sessions = {COA: 1}
+    net.attach("f1")
+    net.roam("f2", settle=5 * SECOND)
+    net.sessions = {}
+    net.lose = lambda source, destination, message: "a1" in (source, destination)
+    net.run(2 * MINUTE)
+    assert COA not in net.mn.homes
+    assert net.bound("a1", COA) == COA2
+    net.lose = lambda source, destination, message: False
+    net.roam("f1")
+    assert net.bound("a1", COA) is None
+    assert net.to_home() == "tunnel"
+
+
+def test_an_address_of_another_link_of_the_node_is_at_home_there() -> None:
+    """The anchor was asked for a binding, found the address in use (by the node itself), and it was given up."""
+    net = Roaming(anchors=True)
+    net.sessions = {COA: 1}
+    net.attach("f1", "lte0")
+    net.attach("f2", "wlan0")
+    assert net.bound() == COA2
+    assert net.bound("a1", COA) is None
+    assert not net.mn.homes.get(COA) or not net.mn.homes[COA].stopped
+
+
+# --- addresses that were lost for ever ------------------------------------------------------------------------------
+
+
+def test_11_7_1_status_134_of_one_home_agent_leads_to_the_one_that_has_the_binding() -> None:
+    """The node began anew, asked the other home agent of the link, and never asked anybody again."""
+    net = Roaming(home_agents=2, home={"home_agent": None})
+    net.attach("f1", settle=10 * SECOND)
+    holder = "ha" if net.bound("ha") else "ha2"
+    other = net.ha_configurations["ha2" if holder == "ha" else "ha"].address
+    net.start("mn")
+    net.roam("f2", settle=30 * MILLISECOND)
+    net.entry.agent, net.entry.agents = other, ()
+    net.mn._register(net.entry)
+    net._carry_out("mn", net.mn._flush())
+    net.taken.add(HOA)  # the home agent with the binding answers for it
+    net.clear()
+    net.run(3 * SECOND)
+    net.taken.clear()
+    net.run(20 * SECOND)
+    assert not net.entry.stopped
+    assert any(sent.destination == net.ha_configurations[holder].address for sent in net.sent(BindingUpdate, "mn"))
+
+
+def test_an_address_that_somebody_has_at_home_is_asked_for_again_later_or_abroad() -> None:
+    """It was a home agent, with a binding of an earlier life, and that ended."""
+    net = Roaming()
+    net.taken.add(HOA)
+    net.attach("home")
+    assert HOA not in net.host.addresses
+    net.taken.clear()
+    net.run(11 * MINUTE)
+    assert net.from_home() == "home"
+    net = Roaming()
+    net.taken.add(HOA)
+    net.attach("home")
+    net.taken.clear()
+    net.roam("f1")
+    assert net.bound() == COA
