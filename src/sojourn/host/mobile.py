@@ -73,8 +73,6 @@ _REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
 _EXPERIMENT = 11
 """Mobility Headers of experiments (RFC 5096)."""
 _TICK = 5.0
-_ROUTES_SETTLE = 0.02
-"""Seconds after a change of the default routes: several come together."""
 
 
 class TunnelEnds:
@@ -130,7 +128,7 @@ class Senses:
     moves: bool = False
     """These links may be others whenever they come up."""
     direct: bool = False
-    """It has direct ways, which follow the default routes."""
+    """It has direct ways, which follow the default routes. Those of a mobile node are made anew when it moves."""
     anycast: tuple[tuple[Address, str], ...] = ()
     """Addresses that other machines on a link have too, with the link."""
     correspondents: bool = False
@@ -147,8 +145,7 @@ def of_mobile_node(
     """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
     handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
     heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    links = tuple(interfaces)
-    return Senses(heard, handled, only, links, moves=True, direct=optimises, correspondents=optimises, router=router)
+    return Senses(heard, handled, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
 
 
 def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
@@ -191,7 +188,6 @@ class MobileHost:
         self._senses = senses
         self.ends = ends or TunnelEnds()
         self._tick: asyncio.TimerHandle | None = None
-        self._again: asyncio.TimerHandle | None = None
         with ExitStack() as opened:
             self._filter = SignallingFilter(kernel_has_mobile_ipv6)
             opened.callback(self._filter.close)
@@ -258,9 +254,8 @@ class MobileHost:
         """Stop listening and stop the driver (`Driver.close`)."""
         for descriptor, _ in self._readers():
             self.loop.remove_reader(descriptor)
-        for handle in (self._tick, self._again):
-            if handle is not None:
-                handle.cancel()
+        if self._tick is not None:
+            self._tick.cancel()
         try:
             self.driver.close(withdraw)
             if withdraw:
@@ -369,13 +364,10 @@ class MobileHost:
         self._dispatch(self.echoes.receive())
 
     def _on_routes(self) -> None:
-        assert self.routes is not None
-        if self.routes.changed() and self._again is None:
-            self._again = self.loop.call_later(_ROUTES_SETTLE, self._reassert)
-
-    def _reassert(self) -> None:
         """Direct ways lead through the routers that there are now."""
-        self._again = None
+        assert self.routes is not None
+        if not self.routes.changed():
+            return
         try:
             self._dataplane.reassert()
         except OSError:
