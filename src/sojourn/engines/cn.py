@@ -2,7 +2,7 @@
 
 It tests whether a mobile node can be reached at both of its addresses before it believes a Binding Update, and keeps
 nothing of a node until it does (5.2.5). One binding for a node is all that it wants: identifiers of bindings (RFC 5648)
-are passed over, and several in one update refused. Tokens are in `cn_nonces`, their cryptography in `return_routability`.
+are passed over, and several in one update refused. Tokens are in `cn_nonces`, cryptography in `return_routability`.
 """
 
 from __future__ import annotations
