@@ -28,6 +28,7 @@ from sojourn.core.effects import (
     EnsurePaths,
     EnsurePrefix,
     EnsureQueue,
+    EnsureRate,
     EnsureShortcut,
     EnsureSpread,
     EnsureTransport,
@@ -48,6 +49,7 @@ from sojourn.core.effects import (
     WithdrawMulticastRoute,
     WithdrawPrefix,
     WithdrawQueue,
+    WithdrawRate,
     WithdrawShortcut,
     WithdrawSlot,
     WithdrawSpread,
@@ -179,6 +181,8 @@ EFFECTS: list[Effect] = [
     EnsureHold(1),
     WithdrawSlot(1),
     EnsurePrefix(PREFIX, 1),
+    EnsureRate(PREFIX, 1_000_000, 0),
+    WithdrawRate(PREFIX),
     WithdrawPrefix(PREFIX),
     EnsureUplink(PREFIX, PEER),
     EnsureUplink(PREFIX, None),
@@ -238,6 +242,8 @@ EFFECTS: list[Effect] = [
     WithdrawRouteOptimisation(PEER, OURS),
     ProbeRouter("eth0", PEER),
     CountSessions(),
+    EnsureRate(PREFIX, 1_000_000, 0),
+    WithdrawRate(PREFIX),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -41,6 +42,9 @@ from support.mobile_bed import (
 
 pytestmark = pytest.mark.lab
 
+BACKEND = "ip6tnl" if os.environ.get("SOJOURN_KERNEL") == "stock" else "seg6"
+"""ip6tnl does not count by peer."""
+
 
 @pytest.fixture
 def bed() -> Iterator[MobileBed]:
@@ -72,6 +76,12 @@ def test_11_3_1_everything_goes_through_the_tunnel_both_ways(
         (41, HOME_AGENT, CARE_OF),
     }
     assert {(packet[48:64], packet[64:80]) for packet in packets} == {(HOME, CORRESPONDENT), (CORRESPONDENT, HOME)}
+    counted = None if BACKEND == "ip6tnl" else 1
+    assert [(row["prefix"], row["care_of"], row["packets"]) for row in node.show()] == [
+        (str(Prefix(HOME, 128)), text(CARE_OF), counted)
+    ]
+    ends = [(row["uplink"], row["packets"]) for row in agent.show() if row["prefix"] is None]
+    assert ends == [(f"tunnel {text(CARE_OF)}", counted)]
 
 
 def test_new_connections_have_the_home_address_and_only_who_asks_for_it_the_care_of_address(
@@ -212,6 +222,12 @@ def test_10_4_1_the_home_agent_answers_on_the_home_link_for_a_node_that_is_away(
         agent.apply_mobile(EnsureProxyNeighbour("lan0", HOME))
         assert arrives(neighbour, mn, HOME, 3)
         assert arrives(mn, neighbour, NEIGHBOUR)
+        link = bed.ends["ha", "lan0"].index
+        for up in (False, True):
+            bed.netlink("ha").set_link(link, up=up)
+        bed.netlink("ha").add_address(link, HOME_AGENT, 64)  # the kernel forgets it, with all neighbours
+        bed.namespaces["ha"].call(agent.reassert)
+        assert arrives(neighbour, mn, HOME, 3)
         agent.apply_mobile(WithdrawProxyNeighbour("lan0", HOME))
     assert not [line for line in bed.state("ha") if "2001:db8:1::b0" in line and line.startswith("neighbour")]
 

@@ -14,6 +14,7 @@ The home address is 2001:db8:1::b0. Data planes are made by `mobile_node`, `home
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -161,6 +162,16 @@ class MobileBed:
         agent.apply(EnsurePrefix(Prefix(HOME, 128), 1))
         node.apply_mobile(EnsureHomeAddress(HOME, "", True))
         node.apply_mobile(EnsureReverseTunnel(HOME, care_of, HOME_AGENT))
+        self.settle("mn", HOME)
+
+    def settle(self, name: str, own: Address) -> None:
+        """The kernel makes the local route of a new address in a moment of its own."""
+        for _ in range(300):
+            lines = KernelState.of(self.namespaces[name]).lines
+            if any("table 255" in line and f"to {text(own)}/128 " in line for line in lines):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"{name}: no local route to {text(own)}")
 
     def state(self, name: str) -> frozenset[str]:
         """What is in the kernel, without what it learns by itself."""

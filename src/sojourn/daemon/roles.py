@@ -171,6 +171,8 @@ class _Parts:
     """Access interfaces with the control sockets of their hostapds."""
     transport: tuple[Address, frozenset[Address]] | None = None
     """Our IPv4 address, and whose messages are taken over IPv4."""
+    dhcp_relay: tuple[Address, Address] | None = None
+    """Our IPv4 address, and that of the DHCP server."""
     ipv4: bool = False
     """Nodes are heard in IPv4 too."""
     strangers: int = 0
@@ -190,7 +192,8 @@ def _parts(section: Section) -> _Parts:
             known = frozenset((*anchors_of(section), *neighbours_of(section)))
             over = section.ipv4_transport
             transport = None if over is None else (over.address, frozenset((over.lma,)))
-            return _Parts(mag, known, forwarding, section.access, _points(section), transport, section.ipv4)
+            relay = None if section.dhcp_relay is None else (section.dhcp_relay.address, section.dhcp_relay.server)
+            return _Parts(mag, known, forwarding, section.access, _points(section), transport, relay, section.ipv4)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             others = section.redirect.anchors if section.redirect is not None else ()
@@ -238,6 +241,7 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
                 access_points=parts.points,
                 ipv4=parts.ipv4,
                 transport=parts.transport,
+                dhcp_relay=parts.dhcp_relay,
                 untrusted=access_interfaces(file),
                 strangers=parts.strangers,
                 profile=section.tolerate,

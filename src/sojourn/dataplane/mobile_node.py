@@ -68,7 +68,7 @@ from sojourn.dataplane.objects import (
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
 from sojourn.dataplane.tunnel_starts import TunnelStarts, chosen
-from sojourn.wire.addresses import ANY, Address, Prefix, prefix, text
+from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, Prefix, prefix, text
 
 _IPV6_IN_IPV6 = 41
 _SIGNALLING = (135, 255)
@@ -246,17 +246,23 @@ class MobileNodeDataplane(HostPlane):
         return {}
 
     def show(self) -> list[Row]:
-        """Home addresses and networks, and the ways of their packets."""
+        """Home addresses and networks, the ways of their packets, and how many came that way (in a tunnel: for all)."""
         rows: list[Row] = []
+        out = reconcile.taken_out(self._netlink, self._settings.tables.decapsulation)
         for home, known in self._homes.items():
             way = "blocked" if known.blocked else "plain" if known.tunnel is None else f"tunnel {text(known.tunnel[1])}"
             care_of = None if known.tunnel is None else text(known.tunnel[0])
-            rows += [
-                {"prefix": str(one), "way": way, "care_of": care_of} for one in (Prefix(home, 128), *known.networks)
-            ]
+            packets = out.get((Prefix(known.tunnel[0], 128), Prefix(known.tunnel[1], 128))) if known.tunnel else None
+            for one in (Prefix(home, 128), *known.networks):
+                rows.append({"prefix": str(one), "way": way, "care_of": care_of, "packets": packets})
+            for further in known.ways:
+                ends = (Prefix(further.care_of_address, 128), Prefix(known.agent or UNSPECIFIED, 128))
+                link = {"way": "tunnel of flows", "care_of": text(further.care_of_address), "packets": out.get(ends)}
+                rows.append({"prefix": str(Prefix(home, 128)), **link})
         for (home, correspondent), direct in self._optimised.items():
-            row = {"prefix": f"{text(home)} to {text(correspondent)}", "way": "direct", "care_of": text(direct)}
-            rows.append(dict(row))
+            packets = None if self._direct is None else self._direct.taken(direct, home)
+            between = f"{text(home)} to {text(correspondent)}"
+            rows.append({"prefix": between, "way": "direct", "care_of": text(direct), "packets": packets})
         return rows
 
     # --- effects --------------------------------------------------------------------------------------------------
