@@ -70,3 +70,23 @@ def test_a_path_that_is_asked_for_while_the_first_one_is_extended_is_asked_for_a
     domain.event("mag1", Commanded("refresh"))  # its request has the next number, and arrives first
     domain.run(20 * SECOND)
     assert len(domain.mag("mag1")._requests) == 0
+
+
+def test_a_flow_that_was_moved_stays_where_it_is_when_its_own_link_comes_to_the_same_gateway() -> None:
+    """Who came last had the way, whatever the LMA wanted."""
+    profiles = tuple(GatewayProfile(HOSTS[host], node("mn1")) for host in ("mn1", "mn2"))
+    settings = {"profiles": profiles, "flow_mobility": FlowMobilityOfMag()}
+    domain = ProxyDomain(2, lma={"flow_mobility": FlowMobilityOfLma()}, **settings)
+    for host, name in (("mn1", "mag1"), ("mn2", "mag2")):
+        domain.attach(host, name)
+        domain.run(3 * SECOND)
+    (moved,) = domain.at("mag1", "mn1").anchored
+    words = {"prefix": str(moved), "link_layer": link_layer_text(HOSTS["mn2"])}
+    domain.event("lma", Commanded("move-flow", words))
+    domain.run(SECOND)
+    domain.detach("mn1", "mag1")
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    assert moved in domain.at("mag2", "mn1").anchored
+    slot = domain.at("mag2", "mn2").slot
+    assert domain.plane("mag2").way(moved) == EnsureDelivery(slot, "acc0", HOSTS["mn2"])

@@ -242,6 +242,8 @@ EFFECTS: list[Effect] = [
     WithdrawRouteOptimisation(PEER, OURS),
     ProbeRouter("eth0", PEER),
     CountSessions(),
+    EnsureRate(PREFIX, 1_000_000, 0),
+    WithdrawRate(PREFIX),
 ]
 
 
