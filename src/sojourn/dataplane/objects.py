@@ -170,7 +170,7 @@ class Route(NamedTuple):
     def _way(self) -> bytes:
         """Through which neighbour, into which tunnel or out of it."""
         body = b"" if self.gateway is None else attribute(_RTA_GATEWAY, self.gateway)
-        if self.gateway is not None and is_ipv4(self.destination.address):
+        if self.gateway is not None and self.destination.is_ipv4:
             body = attribute(_RTA_VIA, struct.pack("=H", AF_INET6) + self.gateway)
         if self.tunnel is not None:
             body += encapsulation.encode(self.tunnel, _RTA_ENCAP_TYPE, _RTA_ENCAP)
