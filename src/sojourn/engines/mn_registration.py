@@ -134,6 +134,7 @@ class MnRegistration(MnState):
 
     def _arrive_home(self, entry: HomeEntry) -> None:
         entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
+        self._let_go(entry)
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         self._do(WithdrawReverseTunnel(entry.address))
         for network in entry.home.networks:
@@ -313,6 +314,7 @@ class MnRegistration(MnState):
         if new:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
         self._show(entry, True)
+        self._keep(entry)
         if new:
             for network in entry.home.networks:
                 self._do(EnsureUplink(network, entry.agent))
@@ -437,6 +439,7 @@ class MnRegistration(MnState):
     def _give_up(self, entry: HomeEntry) -> None:
         """This home agent does not want: another one, or the same after a pause."""
         entry.expires, entry.registered = 0, None
+        self._let_go(entry)
         self._block(entry)
         if entry.agents:
             self._next_agent(entry)
@@ -448,6 +451,7 @@ class MnRegistration(MnState):
         entry.stopped, entry.expires, entry.registered = why, 0, None
         entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
         self._cancel_requests(entry)
+        self._let_go(entry)
         self._on_moved(entry)
         self._block(entry)
         self._do(WithdrawHomeAddress(entry.address))
