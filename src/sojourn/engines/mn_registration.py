@@ -67,9 +67,10 @@ class MnRegistration(MnState):
         ways = self._ways(entry)
         if ways and care_of not in ways.values():
             care_of = next(iter(ways.values()))
-        if entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items()):
-            return
+        same = entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items())
         entry.ways = ways
+        if same and entry.flows.sent == self._wanted_flows(entry):
+            return
         if entry.place is not Place.AWAY:
             entry.shown = None
         entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
@@ -179,6 +180,10 @@ class MnRegistration(MnState):
             return
         bound = entry.bound(self._now)
         self._cancel_requests(entry)
+        if not bound:  # the update is to say everything anew
+            self._unsteer(entry)
+            entry.acknowledged = {}
+            entry.flows.forget()
         entry.asked = self._lifetime(entry)
         update = self._home_update(entry, entry.asked)
         patience = 0 if bound else self.configuration.initial_bindack_timeout_first_reg
@@ -188,9 +193,7 @@ class MnRegistration(MnState):
             self._show(entry, True)
             self._steer(entry)
         else:
-            entry.acknowledged = {}
             self._block(entry)
-            entry.flows.forget()
         self._on_moved(entry)
 
     def _leave(self, entry: HomeEntry) -> None:
@@ -331,7 +334,7 @@ class MnRegistration(MnState):
             if status >= _REFUSED:
                 self._report("way-refused", home=entry.address, identifier=number, status=status)
         entry.acknowledged = taken
-        wrong = entry.flows.answered(self._wanted_flows(entry), answer.all(FlowIdentification))
+        wrong = entry.flows.answered(answer.all(FlowIdentification))
         for identifier, status in wrong.items():
             self._report("flow-refused", home=entry.address, identifier=identifier, status=status)
         self._steer(entry)
