@@ -88,6 +88,7 @@ class DhcpReceived:
     """A host on an access link speaks to the DHCP server there: IPv6 (RFC 8415), or IPv4 when its address is."""
 
     interface: str
+    """Empty: a DHCP server answers our relay (RFC 5844 3.4.2)."""
     link_layer: LinkLayer
     """The sender of the frame."""
     source: Address
