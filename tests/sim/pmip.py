@@ -82,7 +82,7 @@ class Pmip:
         paths = Paths(self.world, self.air, self.domain.home, self.places, self.places)
         self.patience = Patience(
             calm=50 * SECOND + self.granted // 2,  # the longest retransmission, and a refresh
-            settled=self.granted + 45 * SECOND,
+            settled=self.granted + 45 * SECOND + self._alone,
             quiet=2 * self.lifetime + 60 * SECOND,
             stays=self.lifetime // 2 + 5 * SECOND,
             idle=20 * SECOND,
@@ -251,7 +251,13 @@ class Pmip:
     @property
     def _recovery(self) -> Duration:
         """What a MAG claimed for a node that is not there comes back with the refresh of the one where it is."""
-        return self.granted + 45 * SECOND
+        return self.granted + 45 * SECOND + self._alone
+
+    @property
+    def _alone(self) -> Duration:
+        """A session that is not in the group in which its MAG believes it is registered by itself some time only."""
+        bulk = next(iter(self.domain.mag_configurations.values())).bulk_registration
+        return 0 if bulk is None else bulk.alone_after * (self.granted // 2 + bulk.patience)
 
     def _handover(self, node: Node) -> Duration:
         """Sequence numbers do not say which of two MAGs was later, when one did not hear yet what the other used."""
