@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sojourn.core.effects import EnsureDelivery
-from sojourn.core.events import Commanded, NodeSeen, Sighting
+from sojourn.core.events import Commanded, HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Gateway, GatewayProfile
 from sojourn.engines.extension_settings import (
     NotificationSettings,
@@ -151,6 +151,27 @@ def test_the_lma_that_is_asked_after_an_assigned_one_fell_silent_is_in_the_store
     domain.lose = lambda source, destination, message: destination.startswith("lma")
     domain.run(25 * SECOND)
     assert _stored(domain, "mag1").lma == domain.at("mag1").lma == LMA
+
+
+@pytest.mark.parametrize("phase", ["predictive", "reactive"])
+def test_an_lma_that_a_context_tells_of_and_that_never_answers_is_not_asked_for_ever(phase: str) -> None:
+    """The one of the configuration knows better, as when the assigned one falls silent later."""
+    domain = _redirecting(handovers=8, lifetime=20 * SECOND)
+    domain.on_probe = lambda name, probe: domain.later(
+        SECOND // 1000, name, NodeSeen("acc0", HOSTS["mn1"], Sighting.NEIGHBOUR)
+    )
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    domain.lose = lambda source, destination, message: destination == "lma2"
+    if phase == "predictive":
+        domain.event("mag1", HandoverExpected(HOSTS["mn1"], gateway(2)))
+        domain.run(SECOND // 10)
+        domain.detach("mn1", "mag1")
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    assert domain.at("mag2").lma == LMA2
+    domain.run(25 * SECOND)
+    assert domain.at("mag2").lma == LMA
 
 
 def test_without_timestamps_an_lma_in_between_learns_the_sequence_number_of_the_session() -> None:

@@ -35,7 +35,17 @@ class MagHandover(PreviousRouter[BindingUpdateListEntry], NewRouter[BindingUpdat
             extension.expected(session, about.options)
         if turned and session.presence is SERVED:  # it came before its context, and another LMA was asked
             self._register(session, self._hint(session))
+        self._limit(session)
         return found
+
+    def _attach(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
+        super()._attach(session, event)
+        self._limit(session)
+
+    def _limit(self, session: BindingUpdateListEntry) -> None:
+        """What a context brought, and the LMA never confirmed, ends as a binding does that is not extended."""
+        if session.presence is SERVED and not session.confirmed and self._is_handed_over(session):
+            self._timers.start(("expiry", session.node), self._now + self.configuration.lifetime)
 
     def _turn_to_lma_of(self, session: BindingUpdateListEntry, about: Subject) -> bool:
         """The previous MAG says which LMA, if that is one of ours and the policy profile leaves it open."""
