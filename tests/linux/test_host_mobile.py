@@ -535,7 +535,7 @@ def test_rfc6275_11_7_2_who_writes_through_the_tunnel_is_told_once(pair: Pair) -
     one, two = address("2001:db8:7::1"), address("2001:db8:7::2")
     tunnelled(one, HOME)
     assert told(0) == []
-    watch.watch(HOME)
+    watch.watch(HOME, THEIRS)
     for _ in range(3):
         tunnelled(one, HOME)
         tunnelled(two, HOME)
