@@ -1,6 +1,6 @@
 """The rows of the conformance list about home agents, mobile nodes and correspondent nodes that the kernel or the data
-plane decides: real packets between namespaces, one network for all. `tests/rfc/test_conformance_mobile.py` has the rest,
-and what sojourn does not do.
+plane decides: real packets between namespaces, one network for all. `tests/rfc/test_conformance_list.py` knows what
+sojourn does not do.
 """
 
 # ruff: noqa: N802  (the names bear the ids of the rows)
@@ -331,5 +331,3 @@ def test_C104_a_network_is_reached_without_tunnel_when_its_router_is_at_home(bed
         assert arrives(cn, behind, BEHIND, 3)
         assert arrives(behind, cn, CORRESPONDENT, 3)
         assert [one for one in captured(core) if one[6] == 41] == []
-
-

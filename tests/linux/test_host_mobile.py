@@ -29,7 +29,7 @@ from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.mobile import MN_TYPES
 from sojourn.host.mobile_packets import Packet, built
-from sojourn.host.mobile_sockets import DISCOVERY, ERRORS_PER_SECOND, MobileSockets
+from sojourn.host.mobile_sockets import DISCOVERY, ERRORS_PER_SECOND, HEARD_ERRORS, MobileSockets
 from sojourn.host.neighbours import PROBES, Neighbours
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_watch import TunnelWatch
@@ -306,6 +306,17 @@ def test_errors_about_what_we_sent_are_heard_and_about_others_not(pair: Pair, op
         pair.send(Packet(THEIRS, OURS, 64, 58, seal_icmpv6(report, THEIRS, OURS)))
     assert heard(sockets) == [IcmpErrorReceived(4, 1, THEIRS, 135)]
     assert sockets.counters["errors-refused"] == 1
+
+
+def test_a_flood_of_errors_from_everywhere_is_looked_at_in_part(pair: Pair, opened: Open) -> None:
+    sockets = opened()
+    about = built(Packet(OURS, THEIRS, 64, 135, encode(UPDATE)))
+    report = struct.pack("!BBHI", 1, 0, 0, 0) + about
+    for number in range(300):
+        source = THEIRS[:14] + number.to_bytes(2, "big")
+        pair.send(Packet(source, OURS, 64, 58, seal_icmpv6(report, source, OURS)))
+    assert len(heard(sockets, HEARD_ERRORS)) == HEARD_ERRORS
+    assert sockets.counters["rate-limited"] == 300 - HEARD_ERRORS
 
 
 def test_rfc4861_6_1_2_advertisements_from_afar_are_refused(pair: Pair, opened: Open) -> None:

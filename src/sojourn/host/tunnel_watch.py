@@ -1,8 +1,8 @@
 """Who writes to our home addresses through the tunnel (RFC 6275 11.7.2): candidates for route optimisation.
 
-A packet socket sees tunnelled packets before the kernel takes them out. Its filter lets through only those that come from
-the home agent, whose inner destination is a home address with a tunnel to it, and whose inner source was not told of
-lately, so that the traffic of a correspondent costs one look of the filter. Nobody else makes the node ask others
+A packet socket sees tunnelled packets before the kernel takes them out. Its filter lets through only those that come
+from the home agent, whose inner destination is a home address with a tunnel to it, and whose inner source was not told
+of lately, so that the traffic of a correspondent costs one look of the filter. Nobody else makes the node ask others
 (RFC 6275 15.4). What is told is bounded: inventing sources does not help.
 """
 
