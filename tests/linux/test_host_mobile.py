@@ -315,7 +315,7 @@ def test_a_flood_of_errors_from_everywhere_is_looked_at_in_part(pair: Pair, open
     for number in range(300):
         source = THEIRS[:14] + number.to_bytes(2, "big")
         pair.send(Packet(source, OURS, 64, 58, seal_icmpv6(report, source, OURS)))
-    assert len(heard(sockets, HEARD_ERRORS)) == HEARD_ERRORS
+    assert sum(len(heard(sockets, 0)) for _ in range(10)) == HEARD_ERRORS
     assert sockets.counters["rate-limited"] == 300 - HEARD_ERRORS
 
 
