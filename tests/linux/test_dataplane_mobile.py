@@ -380,6 +380,7 @@ def test_networks_go_plainly_once_the_node_is_at_home(bed: MobileBed, agent: Hom
     assert "encap" not in new
 
 
+@pytest.mark.nf_tables
 def test_a_packet_in_four_tunnels_is_not_put_into_a_fifth(
     bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
 ) -> None:

@@ -28,7 +28,7 @@ from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import End, RouteNetlink
-from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, address, prefix, text
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, address, eui64_link_local, prefix, text
 
 HOME_AGENT = address("2001:db8:1::1")
 HOME = address("2001:db8:1::b0")
@@ -55,6 +55,7 @@ class MobileBed:
         self.ends: dict[tuple[str, str], End] = {}
         self.planes: list[_Plane] = []
         self.gateways: dict[tuple[str, str], Address] = {}
+        self._placed: list[tuple[str, Address]] = []
         self._index = 100
         self._netlink = {name: RouteNetlink(namespace) for name, namespace in self.namespaces.items()}
         for namespace in self.namespaces.values():
@@ -81,6 +82,10 @@ class MobileBed:
         ):
             self.default(name, interface)
         self.default("mn", "wlan0")
+        for (name, _), end in self.ends.items():
+            self.settle(name, eui64_link_local(end.link_layer))
+        for name, placed in self._placed:
+            self.settle(name, placed)
 
     def _join(
         self, name: str, interface: str, router: str, port: str, own: Address, gateway: Address | None = None
@@ -90,6 +95,7 @@ class MobileBed:
         for owner, end, placed in ((name, one, own), (router, two, gateway or own[:15] + b"\xff")):
             self._netlink[owner].set_link(end.index, up=True)
             self._netlink[owner].add_address(end.index, placed, 64)
+            self._placed.append((owner, placed))
         self.gateways[name, interface] = gateway or own[:15] + b"\xff"
 
     def _end(self, name: str, interface: str) -> End:

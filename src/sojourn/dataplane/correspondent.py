@@ -162,6 +162,8 @@ class CorrespondentDataplane(HostPlane):
             # This host is a mobile node too, and its own home address would have a tunnel: past that one.
             self._starts.take_stock()
             hop = next_hop(self._netlink, care_of, self._starts.address_of(hop.device))
+        if hop.gateway is None:  # a neighbour, who is asked for by its care-of address, not by the home address
+            hop = hop._replace(gateway=care_of)
         link = self._links().get(hop.device)
         if link is None or link.index == LOOPBACK:
             raise OSError(errno.ENETUNREACH, f"{text(care_of)} is not elsewhere")

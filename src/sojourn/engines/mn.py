@@ -48,6 +48,7 @@ from sojourn.engines.mn_discovery import MnDiscovery
 from sojourn.engines.mn_movement import MnMovement
 from sojourn.engines.mn_nearest import MnNearest
 from sojourn.engines.mn_orders import MnOrders
+from sojourn.engines.mn_records import MnRecords
 from sojourn.engines.mn_state import DIRECT, HomeEntry
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -76,26 +77,23 @@ _SHOWN = 64
 """Octets of an experiment that are written down."""
 
 
-class MobileNode(MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
+class MobileNode(MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
     """The engine of the role ``mn``. `seed`: octets that nobody can guess (see `entropy`)."""
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
         super().__init__(configuration, epoch, seed)
+        self._kept = set()
         self.correspondents = {}
         self._tests_sent = {}
         self.abandoned = {}
         self.candidates = {}
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
-        """See `Engine.restore`. Nothing is kept: the first registration tells the home agent everything anew.
-
-        Until it is known where the node is, nothing leaves with a home address.
-        """
+        """See `Engine.restore`."""
         self._now = now
         if self.configuration.care_of_peers:
             self._do(EnsureCareOfPeers(self.configuration.care_of_peers))
-        for entry in self.homes.values():
-            self._do(EnsureHomeBlock(entry.address))
+        self._take_up(records)
         return self._flush()
 
     def _on_event(self, event: Event) -> None:

@@ -3,8 +3,8 @@
 Three ways lead in. A raw socket of protocol 135 hears plain Mobility Headers at every address of this machine, one of
 ICMPv6 what routers, home agents and errors say. What travels with a Home Address option or a type 2 routing header a
 kernel without Mobile IPv6 refuses, and tells the sender so; a packet socket hears it before, and `signalling_filter`
-keeps the kernel from answering. Of data with a Home Address option only what no binding made plain comes so far: that
-is told too (RFC 6275 9.3.1).
+keeps the kernel from answering. What came through a tunnel is heard in its outer packet. Of data with a Home Address
+option only what no binding made plain comes so far: that is told too (RFC 6275 9.3.1).
 
 Who sends is not known beforehand: everybody may ask a correspondent node. So each source has a share, all together have
 one, and the errors that malformed messages are answered with (RFC 6275 9.2) are few. Nothing in here raises because of
@@ -52,6 +52,7 @@ DISCOVERY = (144, 145, 146, 147)
 """Home agent address discovery and mobile prefixes (RFC 6275 6.5 to 6.8)."""
 
 _NONE = 59
+_IPV6_IN_IPV6 = 41
 _LARGEST = 2048
 _FRAME = 2048
 _SHORTEST = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 6: 1, 7: 2}
@@ -67,11 +68,19 @@ _SIGNALLING: Program = [
     ("", 0x30, 0xFFFFF004, "", ""),  # how the packet came
     ("", 0x15, 0, "", "drop"),  # for this machine
     ("", 0x30, 6, "", ""),  # next header
+    ("", 0x15, 41, "inner", ""),
     ("", 0x15, 60, "options", ""),
     ("", 0x15, 43, "", "drop"),
     ("", 0x30, 42, "", ""),  # type of the routing header
     ("", 0x15, 2, "take", "drop"),
     ("options", 0x30, 46, "", ""),  # see `mobile_packets`
+    ("", 0x15, 0xC9, "take", "drop"),
+    ("inner", 0x30, 46, "", ""),  # the same behind another IPv6 header
+    ("", 0x15, 60, "more", ""),
+    ("", 0x15, 43, "", "drop"),
+    ("", 0x30, 82, "", ""),
+    ("", 0x15, 2, "take", "drop"),
+    ("more", 0x30, 86, "", ""),
     ("", 0x15, 0xC9, "take", "drop"),
     ("take", 0x06, _FRAME, "", ""),
     ("drop", 0x06, 0, "", ""),
@@ -87,7 +96,8 @@ class MobileSockets:
     `icmpv6` are the types that are listened to. `handled` are the types of Mobility Headers that the role knows (None:
     it answers for all); others are left to another role here, or, if it is the `only` one, answered with Binding Error.
     `is_ours` says whether an address is one of this machine, `interface_of` the index of the link that packets with
-    this source leave by (0: as the routes say).
+    this source leave by (0: as the routes say), `tunnelled` whether packets from one address to another are taken out
+    of a tunnel here.
     """
 
     def __init__(
@@ -96,6 +106,7 @@ class MobileSockets:
         *,
         is_ours: Callable[[Address], bool],
         interface_of: Callable[[Address], int] = lambda address: 0,
+        tunnelled: Callable[[Address, Address], bool] = lambda source, destination: False,
         handled: frozenset[int] | None = None,
         only: bool = True,
         source_rate: int = SOURCE_RATE,
@@ -104,6 +115,7 @@ class MobileSockets:
         self.counters: Counter[str] = Counter()
         self._is_ours = is_ours
         self._interface_of = interface_of
+        self._tunnelled = tunnelled
         self._handled = handled
         self._only = only
         self._clock = clock
@@ -202,6 +214,8 @@ class MobileSockets:
                 break
             self.counters["received-in-packets"] += 1
             packet = parsed(octets)
+            if packet is not None and packet.protocol == _IPV6_IN_IPV6:
+                packet = parsed(packet.payload) if self._tunnelled(packet.source, packet.destination) else None
             plain = packet is None or (packet.home_address is None and packet.routed_to is None)
             if packet is None or plain or not self._is_ours(packet.destination):
                 self.counters["not-for-us"] += 1
