@@ -1,4 +1,4 @@
-"""Every row of the conformance list has a test, or ``conformance.csv`` says why there is none, or what a test leaves out.
+"""Every row of the conformance list has a test, or ``conformance.csv`` says why there is none, or what tests leave out.
 
 A test bears the id of its row in its name or its docstring; tests that were there before stand in the table by name.
 """
