@@ -256,6 +256,15 @@ class KernelWays:
         return [thing for thing in (*policies, *states) if thing is not None]
 
 
+def usable() -> bool:
+    """Whether this kernel has Mobile IPv6; one that has it as a module loads it now."""
+    try:
+        KernelWays().leave()
+    except OSError:
+        return False
+    return True
+
+
 def parse_state(body: bytes) -> State | None:
     """None when it is not ours."""
     _, identity, source, _, _, _, request, _, mode, _, flags = _STATE.unpack_from(body)

@@ -37,6 +37,7 @@ from sojourn.core.mobile_effects import (
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
 )
+from sojourn.dataplane import kernel_ways
 from sojourn.dataplane.base import Dataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
@@ -177,7 +178,6 @@ class MobileHost:
         *,
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
-        kernel_has_mobile_ipv6: bool = False,
         ends: TunnelEnds | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
@@ -189,7 +189,8 @@ class MobileHost:
         self.ends = ends or TunnelEnds()
         self._tick: asyncio.TimerHandle | None = None
         with ExitStack() as opened:
-            self._filter = SignallingFilter(kernel_has_mobile_ipv6)
+            mobile_kernel = kernel_ways.usable()
+            self._filter = SignallingFilter(mobile_kernel)
             opened.callback(self._filter.close)
             self.addresses = AddressMonitor(senses.interfaces)
             opened.callback(self.addresses.close)
@@ -201,6 +202,7 @@ class MobileHost:
                 handled=senses.handled,
                 only=senses.only,
                 source_rate=senses.source_rate,
+                kernel_has_mobile_ipv6=mobile_kernel,
             )
             opened.callback(self.sockets.close)
             self.neighbours = Neighbours(self._told, self.loop.call_later, self.addresses.link_local)

@@ -26,10 +26,9 @@ from typing import TypeAlias
 from sojourn.core.effects import SendMessage
 from sojourn.core.events import Event, HomeAddressRefused, IcmpErrorReceived, Icmpv6Received, MessageReceived
 from sojourn.core.mobile_effects import SendIcmpv6
-from sojourn.host import packet_filter
+from sojourn.host import packet_filter, signalling_programs
 from sojourn.host.limits import Limiter
 from sojourn.host.mobile_packets import HOP_LIMIT, Packet, built, parsed, quoted
-from sojourn.host.packet_filter import Program
 from sojourn.wire import MOBILITY_HEADER, BindingError, DecodeError, decode, encode, seal, verify
 from sojourn.wire.addresses import UNSPECIFIED, Address, text
 from sojourn.wire.icmpv6 import ICMPV6, decode_icmpv6, encode_icmpv6, seal_icmpv6, verify_icmpv6
@@ -64,28 +63,6 @@ _CONTROL = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(4)
 _HOP_LIMIT_DISCOVERY = 255
 _BUFFER = 1 << 20
 
-_SIGNALLING: Program = [
-    ("", 0x30, 0xFFFFF004, "", ""),  # how the packet came
-    ("", 0x15, 0, "", "drop"),  # for this machine
-    ("", 0x30, 6, "", ""),  # next header
-    ("", 0x15, 41, "inner", ""),
-    ("", 0x15, 60, "options", ""),
-    ("", 0x15, 43, "", "drop"),
-    ("", 0x30, 42, "", ""),  # type of the routing header
-    ("", 0x15, 2, "take", "drop"),
-    ("options", 0x30, 46, "", ""),  # see `mobile_packets`
-    ("", 0x15, 0xC9, "take", "drop"),
-    ("inner", 0x30, 46, "", ""),  # the same behind another IPv6 header
-    ("", 0x15, 60, "more", ""),
-    ("", 0x15, 43, "", "drop"),
-    ("", 0x30, 82, "", ""),
-    ("", 0x15, 2, "take", "drop"),
-    ("more", 0x30, 86, "", ""),
-    ("", 0x15, 0xC9, "take", "drop"),
-    ("take", 0x06, _FRAME, "", ""),
-    ("drop", 0x06, 0, "", ""),
-]
-
 _Arrived: TypeAlias = tuple[bytes, Address, Address, int, int]
 """Octets, source, destination, index of the interface, hop limit."""
 
@@ -97,7 +74,7 @@ class MobileSockets:
     it answers for all); others are left to another role here, or, if it is the `only` one, answered with Binding Error.
     `is_ours` says whether an address is one of this machine, `interface_of` the index of the link that packets with
     this source leave by (0: as the routes say), `tunnelled` whether packets from one address to another are taken out
-    of a tunnel here.
+    of a tunnel here. `kernel_has_mobile_ipv6`: it takes data with a Home Address option by itself.
     """
 
     def __init__(
@@ -110,6 +87,7 @@ class MobileSockets:
         handled: frozenset[int] | None = None,
         only: bool = True,
         source_rate: int = SOURCE_RATE,
+        kernel_has_mobile_ipv6: bool = False,
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.counters: Counter[str] = Counter()
@@ -130,7 +108,9 @@ class MobileSockets:
             self._out = opened.enter_context(_raw(socket.IPPROTO_RAW))
             kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
             self._packets = opened.enter_context(socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6)))
-            packet_filter.attach(self._packets, _SIGNALLING)
+            packet_filter.attach(self._packets, signalling_programs.heard_in_packets(kernel_has_mobile_ipv6))
+            packet_filter.attach(self._plain, signalling_programs.HEARD_PLAINLY)
+            packet_filter.attach(self._icmpv6, signalling_programs.ICMPV6_HEARD_PLAINLY)
             self._packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._icmpv6.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _passed(icmpv6))
             self._ready = opened.enter_context(select.epoll())
