@@ -23,7 +23,8 @@ from sojourn.core.events import (
     MessageReceived,
     RouterProbed,
 )
-from sojourn.core.mobile_effects import SendIcmpv6
+from sojourn.core.mobile_effects import EnsureCareOfRoute, SendIcmpv6, WithdrawCareOfRoute
+from sojourn.dataplane.kernel_ways import usable
 from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
@@ -32,6 +33,7 @@ from sojourn.host.mobile_packets import Packet, built
 from sojourn.host.mobile_sockets import DISCOVERY, ERRORS_PER_SECOND, HEARD_ERRORS, MobileSockets
 from sojourn.host.neighbours import PROBES, Neighbours
 from sojourn.host.signalling_filter import SignallingFilter
+from sojourn.host.signalling_programs import MOST
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import End, RouteNetlink
@@ -49,8 +51,16 @@ from sojourn.wire.extensions.rfc6275_discovery import MobilePrefixSolicitation
 from sojourn.wire.icmpv6 import NeighbourAdvertisement, encode_icmpv6, seal_icmpv6
 from sojourn.wire.units import SECOND
 from support.access_router import reachable, until
+from support.mobile_kernel import mobile_ipv6
 
 pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mobile_ipv6() -> Iterator[None]:
+    with mobile_ipv6():
+        yield
+
 
 OURS, THEIRS, HOME = address("2001:db8:1::1"), address("2001:db8:1::2"), address("2001:db8:9::1")
 TAKEN = address("2001:db8:1::77")
@@ -134,13 +144,15 @@ def opened(pair: Pair, monitor: AddressMonitor) -> Iterator[Open]:
     """Makes our sockets, with the filter that keeps the kernel silent; their clock stands still."""
     made: list[MobileSockets] = []
     with pair.ours.entered():
-        quiet = SignallingFilter()
+        mobile = usable()
+        quiet = SignallingFilter(mobile)
         quiet.install()
 
     def open_with(**more: object) -> MobileSockets:
         with pair.ours.entered():
             heard = (1, 4, 134, *DISCOVERY)
-            made.append(MobileSockets(heard, is_ours=monitor.is_ours, clock=lambda: 10**15, **more))  # type: ignore[arg-type]
+            ours = {"is_ours": monitor.is_ours, "kernel_has_mobile_ipv6": mobile}
+            made.append(MobileSockets(heard, clock=lambda: 10**15, **ours, **more))  # type: ignore[arg-type]
         return made[-1]
 
     yield open_with
@@ -194,7 +206,8 @@ def test_the_kernel_does_not_answer_what_it_does_not_know(pair: Pair, opened: Op
 
 def test_without_our_filter_it_would(pair: Pair) -> None:
     pair.send(sealed(UPDATE, HOME))
-    assert [octets[:2] for octets in pair.errors()] == [b"\x04\x02"]
+    # One with Mobile IPv6 drops what has no binding.
+    assert [octets[:2] for octets in pair.errors()] == ([] if usable() else [b"\x04\x02"])
 
 
 def test_a_wrong_checksum_is_dropped_also_with_home_addresses(pair: Pair, opened: Open) -> None:
@@ -210,6 +223,30 @@ def test_rfc6275_9_3_1_other_packets_with_a_home_address_are_told(pair: Pair, op
     sockets = opened()
     pair.send(Packet(THEIRS, OURS, 64, 17, bytes(8), HOME))
     assert heard(sockets) == [HomeAddressRefused(HOME, THEIRS, OURS)]
+
+
+@pytest.mark.mip6
+def test_rfc6275_9_3_1_data_with_a_binding_is_the_kernels(pair: Pair, opened: Open) -> None:
+    sockets = opened()
+    for number in range(MOST):
+        sockets.follow(EnsureCareOfRoute(HOME[:14] + number.to_bytes(2), THEIRS))
+    bound, other = HOME[:14] + bytes(2), HOME[:14] + (MOST).to_bytes(2)
+    sockets.follow(EnsureCareOfRoute(bound, OURS))
+    last = HOME[:14] + (MOST - 1).to_bytes(2)
+    for home in (last, bound, other):
+        pair.send(Packet(THEIRS, OURS, 64, 17, bytes(8), home))
+    pair.send(sealed(UPDATE, last))
+    refused = [HomeAddressRefused(home, THEIRS, OURS) for home in (bound, other)]  # one from another care-of address
+    found = heard(sockets, 3)
+    assert found[:2] == refused
+    assert [event.home_address for event in found[2:] if isinstance(event, MessageReceived)] == [last]
+    sockets.follow(WithdrawCareOfRoute(last))
+    pair.send(Packet(THEIRS, OURS, 64, 17, bytes(8), last))
+    assert heard(sockets) == [HomeAddressRefused(last, THEIRS, OURS)]
+    sockets.follow(EnsureCareOfRoute(last, THEIRS))
+    sockets.follow(EnsureCareOfRoute(other, THEIRS))
+    pair.send(Packet(THEIRS, OURS, 64, 17, bytes(8), HOME))
+    assert heard(sockets, 0) == []
 
 
 def test_what_is_for_others_is_not_ours(pair: Pair, opened: Open) -> None:
@@ -264,7 +301,9 @@ def test_errors_are_few_and_a_source_has_its_share(pair: Pair, opened: Open) -> 
     bad = bytearray(encode(UPDATE))
     bad[0] = 6
     for _ in range(300):
-        pair.send(Packet(THEIRS, OURS, 64, 135, seal(bytes(bad), THEIRS, OURS)))
+        packet = Packet(THEIRS, OURS, 64, 135, b"", HOME)  # a kernel with Mobile IPv6 answers those without itself
+        packet.payload = seal(bytes(bad), *packet.checksum_addresses)
+        pair.send(packet)
         sockets.events()
     heard(sockets, 0)
     assert 0 < sockets.counters["parameter-problems"] <= ERRORS_PER_SECOND
@@ -598,6 +637,7 @@ def test_addresses_of_a_link_that_is_gone_are_for_old_connections_only(pair: Pai
     netlink.close()
 
 
+@pytest.mark.nf_tables
 def test_what_keeps_the_kernel_silent_can_be_shown_and_is_gone_afterwards(pair: Pair) -> None:
     with pair.ours.entered():
         quiet = SignallingFilter()

@@ -15,8 +15,16 @@ from sojourn.wire import BindingUpdate, MobileNodeIdentifier, encode, seal
 from sojourn.wire.addresses import address, link_layer
 from sojourn.wire.units import SECOND
 from support.access_router import BRIDGE, NODE, PORT, ROUTER, AccessRouter, access_router, reachable, until
+from support.mobile_kernel import mobile_ipv6
 
 pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mobile_ipv6() -> Iterator[None]:
+    with mobile_ipv6():
+        yield
+
 
 OURS, PEER = address("2001:db8::1"), address("2001:db8:c::1")
 UPDATE = BindingUpdate(7, 0x8200, 60 * SECOND, (MobileNodeIdentifier(1, b"node"),))

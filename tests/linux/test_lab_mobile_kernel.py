@@ -59,6 +59,9 @@ class Watch:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self._socket.setblocking(False)
 
+    def close(self) -> None:
+        self._socket.close()
+
     def since(self) -> Counter[tuple[str | None, str | None, str | None]]:
         found: Counter[tuple[str | None, str | None, str | None]] = Counter()
         while True:
@@ -104,15 +107,15 @@ def test_a_laptop_goes_directly_by_the_kernel_moves_and_comes_home(tmp_path: Pat
             assert "proto hao" in _states(scene, "laptop")
             assert "proto route2" in _states(scene, "cn")
         laptop.go("home")
-        scene.until("no binding at cn", lambda: not scene.rows("cn", "bindings"))
+        scene.until("cn has no binding", lambda: scene.rows("cn", "bindings")[0]["state"] == "ended")
         time.sleep(0.3)
         watch.since()
         scene.phase("at home again", 0.5)
         assert set(watch.since()) == {(None, None, None)}
+        watch.close()
         assert _states(scene, "laptop") + _states(scene, "cn") == ""
+        record = scene.finish()["talk"]
         for phase in scene.phases:
-            scene.finish()
-            record = scene.finish()["talk"]
             for way in (record.up, record.down):
                 measured = scene.measured(way, phase.name)
                 assert measured.sent > 10, phase.name
@@ -130,6 +133,5 @@ def test_a_laptop_goes_directly_by_the_kernel_moves_and_comes_home(tmp_path: Pat
                     field.get("show") or "" for field in packet.iter("field") if field.get("name") == "mip6.mhtype"
                 )
                 told |= {one for one in complaints(packet) if "(Comment/" not in one}
-    print(kinds)
     assert told == set()
     assert set(+kinds) == KNOWN_TYPES

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sojourn.dataplane.kernel_ways import usable
+
 _FINIT_MODULE, _DELETE_MODULE = 313, 176
 _IN_USE = 11
 _PATIENCE = 10.0
@@ -33,3 +35,14 @@ def mobile_ipv6() -> Iterator[None]:
             assert number == _IN_USE, os.strerror(number)
             assert time.monotonic() < end, "mip6 is still in use"
             time.sleep(0.05)
+
+
+_SHORTEST = {1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 6: 1, 7: 2}
+
+
+def hands_on(octets: bytes) -> bool:
+    """Whether a raw socket of this kernel gets to see such a Mobility Header (RFC 6275 9.2)."""
+    if not usable():
+        return True
+    whole = len(octets) >= 8 and 8 * octets[1] + 8 <= len(octets)
+    return whole and octets[0] == 59 and octets[1] >= _SHORTEST.get(octets[2], 0)

@@ -324,6 +324,7 @@ class MobileHost:
                 self._told(SessionsCounted(sessions.count()))
             case _:
                 self._dataplane.apply_mobile(effect)
+                self.sockets.follow(effect)
                 self._follow_tunnel(effect)
 
     def _follow_tunnel(self, effect: MobileEffect) -> None:

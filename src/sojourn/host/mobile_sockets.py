@@ -25,7 +25,7 @@ from typing import TypeAlias
 
 from sojourn.core.effects import SendMessage
 from sojourn.core.events import Event, HomeAddressRefused, IcmpErrorReceived, Icmpv6Received, MessageReceived
-from sojourn.core.mobile_effects import SendIcmpv6
+from sojourn.core.mobile_effects import EnsureCareOfRoute, MobileEffect, SendIcmpv6, WithdrawCareOfRoute
 from sojourn.host import packet_filter, signalling_programs
 from sojourn.host.limits import Limiter
 from sojourn.host.mobile_packets import HOP_LIMIT, Packet, built, parsed, quoted
@@ -102,13 +102,15 @@ class MobileSockets:
         self._errors: Limiter[None] = Limiter(ERRORS_PER_SECOND, ERRORS_PER_SECOND, 1)
         self._heard_errors: Limiter[None] = Limiter(HEARD_ERRORS, HEARD_ERRORS, 1)
         self._names: dict[int, str] = {}
+        self._taken: dict[Address, Address] | None = {} if kernel_has_mobile_ipv6 else None
+        """Care-of addresses by home address whose data the kernel takes itself."""
         with ExitStack() as opened:
             self._plain = opened.enter_context(_raw(MOBILITY_HEADER))
             self._icmpv6 = opened.enter_context(_raw(ICMPV6))
             self._out = opened.enter_context(_raw(socket.IPPROTO_RAW))
             kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
             self._packets = opened.enter_context(socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6)))
-            packet_filter.attach(self._packets, signalling_programs.heard_in_packets(kernel_has_mobile_ipv6))
+            packet_filter.attach(self._packets, signalling_programs.heard_in_packets(self._taken))
             packet_filter.attach(self._plain, signalling_programs.HEARD_PLAINLY)
             packet_filter.attach(self._icmpv6, signalling_programs.ICMPV6_HEARD_PLAINLY)
             self._packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
@@ -129,6 +131,19 @@ class MobileSockets:
     def refresh(self) -> None:
         """To be called when interfaces changed: indices may stand for others now."""
         self._names.clear()
+
+    def follow(self, effect: MobileEffect) -> None:
+        """The kernel takes data from a care-of address, or does not any more. Raises OSError."""
+        if self._taken is None:
+            return
+        match effect:
+            case EnsureCareOfRoute(home, care_of):
+                self._taken[home] = care_of
+            case WithdrawCareOfRoute(home):
+                self._taken.pop(home, None)
+            case _:
+                return
+        packet_filter.attach(self._packets, signalling_programs.heard_in_packets(self._taken))
 
     def listen_at_anycast(self, address: Address, interface: str) -> None:
         """`address` is one of this machine from now on, which others on the link may have too. Raises OSError."""
