@@ -318,7 +318,7 @@ def test_C104_a_network_is_reached_without_tunnel_when_its_router_is_at_home(bed
     bed.netlink("ha").add_route(NETWORK.address, NETWORK.length, HOME, link)
     with bed.udp("behind", BEHIND) as behind, bed.udp("cn", CORRESPONDENT) as cn, bed.wire("ha", "lan0") as lan:
         assert arrives(cn, behind, BEHIND)
-        assert captured(lan) == []
+        assert [one for one in captured(lan) if one[24:40] == BEHIND] == []
     bed.node.apply(WithdrawUplink(NETWORK))
     for effect in (WithdrawPrefix(NETWORK), WithdrawPrefix(Prefix(HOME, 128)), WithdrawSlot(1)):
         bed.agent.apply(effect)
