@@ -59,6 +59,7 @@ from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
 from sojourn.host.route_watch import RouteWatch
 from sojourn.host.signalling_filter import SignallingFilter
+from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.stores.base import Store
 from sojourn.wire.addresses import Address
@@ -213,6 +214,10 @@ class MobileHost:
             self.watch = TunnelWatch() if senses.correspondents else None
             if self.watch is not None:
                 opened.callback(self.watch.close)
+            tunneller = dataplane if isinstance(dataplane, Tunneller) else None
+            self.errors = None if tunneller is None else TunnelErrors(tunneller, self.addresses.is_ours)
+            if self.errors is not None:
+                opened.callback(self.errors.close)
             self.resolver = Resolver(self._told)
             opened.callback(self.resolver.close)
             self.echoes = Echoes()
@@ -278,6 +283,8 @@ class MobileHost:
         }
         if self.watch is not None:
             parts["watch"] = self.watch.counters
+        if self.errors is not None:
+            parts["tunnel-errors"] = self.errors.counters
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
         return {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
@@ -294,6 +301,8 @@ class MobileHost:
             readers.append((self.routes.fileno(), self._on_routes))
         if self.watch is not None:
             readers.append((self.watch.fileno(), self._on_tunnelled))
+        if self.errors is not None:
+            readers.append((self.errors.fileno(), self.errors.receive))
         return readers
 
     # --- effects ------------------------------------------------------------------------------------------------------
