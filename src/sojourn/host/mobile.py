@@ -33,6 +33,7 @@ from sojourn.core.mobile_effects import (
     ProbeAddress,
     ProbeRouter,
     ResolveName,
+    SendDhcpv6,
     SendIcmpv6,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
@@ -41,6 +42,7 @@ from sojourn.dataplane.base import Dataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
+from sojourn.host.dhcp_relay import DhcpRelay
 from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
@@ -111,17 +113,25 @@ class Senses:
     """Who writes through a tunnel is told."""
     router: bool = False
     """This machine is one, and says so on its links."""
+    delegation: bool = False
+    """Prefixes are asked for by DHCPv6."""
     source_rate: int = SOURCE_RATE
     """Messages a second of one source."""
 
 
 def of_mobile_node(
-    interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False, experiments: bool = False
+    interfaces: Sequence[str],
+    optimises: bool,
+    only: bool,
+    router: bool = False,
+    experiments: bool = False,
+    delegation: bool = False,
 ) -> Senses:
     """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
     handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
     heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    return Senses(heard, handled, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
+    links = tuple(interfaces)
+    return Senses(heard, handled, only, links, True, correspondents=optimises, router=router, delegation=delegation)
 
 
 def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
@@ -185,6 +195,9 @@ class MobileHost:
                 opened.callback(self.watch.close)
             self.resolver = Resolver(self._told)
             opened.callback(self.resolver.close)
+            self.relay = DhcpRelay() if senses.delegation else None
+            if self.relay is not None:
+                opened.callback(self.relay.close)
             self.echoes = Echoes()
             opened.callback(self.echoes.close)
             self._netlink = Netlink()
@@ -248,6 +261,8 @@ class MobileHost:
         }
         if self.watch is not None:
             parts["watch"] = self.watch.counters
+        if self.relay is not None:
+            parts["relay"] = self.relay.counters
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
         return {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
@@ -262,6 +277,8 @@ class MobileHost:
         ]
         if self.watch is not None:
             readers.append((self.watch.fileno(), self._on_tunnelled))
+        if self.relay is not None:
+            readers.append((self.relay.fileno(), self._on_relayed))
         return readers
 
     # --- effects ------------------------------------------------------------------------------------------------------
@@ -286,6 +303,10 @@ class MobileHost:
                 self.neighbours.announce(interface, address)  # RFC 6275 10.4.1: not as a router
             case ResolveName(name):
                 self.resolver.ask(name)
+            case SendDhcpv6():
+                if self.relay is None:
+                    raise OSError(errno.EOPNOTSUPP, "no prefixes are asked for here")
+                self.relay.send(effect)
             case CountSessions():
                 self._told(SessionsCounted(sessions.count()))
             case _:
@@ -329,6 +350,10 @@ class MobileHost:
 
     def _on_echoes(self) -> None:
         self._dispatch(self.echoes.receive())
+
+    def _on_relayed(self) -> None:
+        assert self.relay is not None
+        self._dispatch(self.relay.receive())
 
     def _on_tunnelled(self) -> None:
         assert self.watch is not None

@@ -146,7 +146,7 @@ class Network:
         if node.kind in ("host", "mn"):
             for radio in range(self.topology.nodes[node.name].radios):
                 self._add_radio(node, radio)
-        elif node.kind in ("access-router", "mag", "plain", "ha"):
+        if node.name in self.topology.cells:
             bridge = self._end(node.namespace, "acc0")
             port = self._end(node.namespace, "air")
             cell, far = self._end(self.air, f"c-{node.name}"), self._end(self.air, f"r-{node.name}")

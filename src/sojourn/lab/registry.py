@@ -48,6 +48,7 @@ _scenarios: dict[str, Scenario] = {}
 _MODULES = (
     "sojourn.lab.anchors",
     "sojourn.lab.bulk",
+    "sojourn.lab.bus",
     "sojourn.lab.cmd_cluster",
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",

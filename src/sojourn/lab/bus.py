@@ -1,0 +1,321 @@
+"""Networks that move: ``sojourn lab run bus`` (RFC 3963, 5648, 6276).
+
+A bus has three links to the world, one home agent, and a network for who rides along. It got the network's prefix by
+DHCPv6 from a Kea at the home agent (implicit mode: the home agent knows it too). A van has one link, and tells its home
+agent what is behind it (explicit mode). Passengers are stock hosts: nothing of ours is in them, and nothing of theirs
+changes when the vehicle moves. At last a phone with Mobile IPv6 of its own gets onto the bus: its tunnel is in another.
+
+Twice the bus changes a link of which it knows that it will go: everything takes another one before (make before break),
+and nothing may be lost, as nothing is in the control before, in which nobody moves. Then the link in use is gone
+without a word, then another one, and the last link moves. A link is usable when the router of the vehicle has heard its router
+and has an address there; from then on, passengers wait for a round trip to the home agent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import pairwise
+
+from sojourn.lab.kea import Kea
+from sojourn.lab.measure import milliseconds
+from sojourn.lab.mobile_scene import SLACK, Mobile, Move, interruption, median_delay
+from sojourn.lab.passengers import Passengers
+from sojourn.lab.programs import Programs
+from sojourn.lab.registry import ScenarioOptions, scenario
+from sojourn.lab.report import Report, Table, Verdict, to_json
+from sojourn.lab.scene import Phase, Scene, holds, run
+from sojourn.lab.topology import Topology, load
+from sojourn.lab.traffic import Direction, FlowRecord, resets
+from sojourn.wire.addresses import address
+from sojourn.wire.dhcpv6 import uuid_duid
+from sojourn.wire.units import MILLISECOND, SECOND, Instant
+
+RATE = 1000
+"""Packets a second of the rider's call, each way."""
+SLOW_RATE = 200
+"""Of the calls of others."""
+DWELL = 1.5
+"""Seconds of each phase."""
+BUS, VAN, PHONE, RIDER, GUEST = "bus", "van", "phone", "rider", "guest"
+CONTROL, ANNOUNCED, BROKEN, ALONE, NESTED = (
+    "three links, nobody moves",
+    "two links changed, announced",
+    "the link in use broke",
+    "one link, which moved",
+    "the phone is on the bus",
+)
+_PACKET = SECOND // RATE
+_TURNS = 4
+"""Whose turn it is between the break and the first packet by the other link: bus, link, home agent, link."""
+_DOWNLOAD = 200_000
+"""Octets a second."""
+_STAY = 12.0
+"""Seconds that all of it takes beside the phases, on a machine with other things to do."""
+
+
+@scenario("bus", "a bus with three links and a delegated prefix takes a network of stock hosts along (RFC 3963, 6276)")
+def bus(options: ScenarioOptions) -> int:
+    """The scenario."""
+    return run(options, "bus", play)
+
+
+def topology() -> Topology:
+    """That of the scenario."""
+    return load("bus")
+
+
+def play(scene: Scene, dwell: float = DWELL) -> Report:
+    """Get a prefix, let passengers talk, change links with and without a word, board the bus."""
+    with ExitStack() as opened:
+        return _play(scene, dwell, opened)
+
+
+def _play(scene: Scene, dwell: float, opened: ExitStack) -> Report:
+    lab, traffic = scene.lab, scene.traffic
+    mobiles = {name: Mobile(scene, name) for name in (BUS, VAN, PHONE)}
+    server = scene.topology.address("server")
+    kept = scene.topology.nodes[BUS].pool
+    agent = mobiles[BUS].agent
+    known = {uuid_duid(address(mobiles[BUS].home)): str(kept)}
+    served = Kea(lab.nodes[agent], scene.options.output, str(scene.topology.link_prefix(agent)), known)
+    opened.callback(served.stop)
+    for mobile in mobiles.values():
+        mobile.wait("away")
+    networks = {name: Passengers(scene, name) for name in (BUS, VAN)}
+    for network in networks.values():
+        opened.callback(network.close)
+    for radio, link in (("bus/2", "f2"), ("bus/3", "lte")):
+        lab.air.roam(radio, link, carrier=True)
+    _wait_for(scene, mobiles[BUS], "f1", "f2", "lte")
+    traffic.serve("server", server)
+    rider, guest = networks[BUS].address(RIDER), networks[VAN].address(GUEST)
+    seconds = 5 * dwell + _STAY
+    traffic.stream("rider", RIDER, rider, server, up=RATE, down=RATE)
+    traffic.stream("guest", GUEST, guest, server, up=SLOW_RATE, down=SLOW_RATE)
+    traffic.stream("phone", PHONE, mobiles[PHONE].home, server, up=SLOW_RATE, down=SLOW_RATE)
+    for name, host, source in (("rider", RIDER, rider), ("guest", GUEST, guest)):
+        traffic.exchange(f"{name}, terminal", host, source, server, interval=100 * MILLISECOND)
+        octets = int(seconds * _DOWNLOAD)
+        traffic.download(f"{name}, download", host, source, server, octets=octets, rate=_DOWNLOAD)
+    programs = Programs(lab, RIDER, rider, "server", server, seconds)
+    scene.phase(CONTROL, dwell)
+    _change(scene, mobiles[BUS], "bus", "wlan0", "f2", ("f2", "lte"), ("f2", "f2", "lte"))
+    _change(scene, mobiles[BUS], "bus/2", "wlan1", "f1", ("f2", "lte"), ("f2", "f1", "lte"))
+    scene.phase(ANNOUNCED, dwell)
+    broke = lab.air.detach("bus", carrier=True).disassociated
+    _wait_for(scene, mobiles[BUS], "f1", "lte")
+    scene.phase(BROKEN, dwell)
+    lab.air.detach("bus/3", carrier=True)
+    _wait_for(scene, mobiles[BUS], "f1")
+    last = Mobile(scene, BUS, 1)
+    last.go("f2")
+    mobiles[VAN].go("f2")
+    scene.phase(ALONE, dwell)
+    boarded = time.monotonic_ns()
+    mobiles[PHONE].go(BUS)
+    scene.phase(NESTED, dwell)
+    care_of = str(mobiles[PHONE].row()["care_of"])
+    ran = programs.finish()
+    ended = time.monotonic_ns()
+    traffic.stop(*(f"{name}{what}" for name in ("rider", "guest") for what in ("", ", terminal")), "phone")
+    told = {row["home"]: row["prefixes"] for row in scene.rows(agent, "bindings")}
+    records = dict(scene.finish())
+    moves = {RIDER: last.look_back(ended)[0], GUEST: mobiles[VAN].look_back(ended)[0]}
+    return _Findings(scene, mobiles, networks, records, moves, ran, broke, boarded, care_of, told).report()
+
+
+def _wait_for(scene: Scene, mobile: Mobile, *links: str) -> None:
+    """Until the home agent has care-of addresses of just these links, the best one first."""
+    prefixes = [str(scene.topology.link_prefix(link).network_address).rstrip(":") for link in links]
+
+    def registered() -> bool:
+        rows = [row for row in scene.rows(mobile.agent, "bindings") if row["home"] == mobile.home]
+        found = [way.split()[1] for row in rows for way in row["ways"]]
+        best = bool(rows) and rows[0]["care_of"].startswith(prefixes[0])
+        return best and sorted(_prefix_of(way) for way in found) == sorted(prefixes)
+
+    def _prefix_of(way: str) -> str:
+        return next((prefix for prefix in prefixes if way.startswith(prefix)), "")
+
+    scene.until(f"care-of addresses at {', '.join(links)}", registered)
+
+
+def _change(
+    scene: Scene, mobile: Mobile, radio: str, interface: str, target: str, without: Sequence[str], after: Sequence[str]
+) -> None:
+    """A link is avoided, and only then goes to another place, and is used again."""
+    source = scene.lab.air.where(radio)
+    scene.say(f"{interface} of the bus: {source} to {target}")
+    scene.command(mobile.node, "avoid", interface=interface)
+    _settle(scene, mobile, interface)
+    scene.lab.air.detach(radio, carrier=True)
+    _wait_for(scene, mobile, *[link for link in without if link != source])
+    scene.lab.air.roam(radio, target, carrier=True)
+    scene.command(mobile.node, "use", interface=interface)
+    _wait_for(scene, mobile, *after)
+
+
+def _settle(scene: Scene, mobile: Mobile, interface: str) -> None:
+    """Until neither end sends by this link, and what was on its way has arrived."""
+    own = scene.lab.nodes[mobile.node].ends[interface]
+    avoided = int(interface.removeprefix("wlan")) + 1
+
+    def elsewhere() -> bool:
+        rows = [row for row in scene.rows(mobile.agent, "bindings") if row["home"] == mobile.home]
+        ways = {int(way.split()[0]): way.split()[1] for row in rows for way in row["ways"]}
+        return bool(rows) and rows[0]["care_of"] != ways.get(avoided)
+
+    scene.until(f"the bus sends by another link than {own.name}", elsewhere)
+    longest = max(scene.topology.delay(mobile.agent, link) for link in ("f1", "f2", "lte"))
+    time.sleep((4 * longest + 100 * MILLISECOND) / SECOND)
+
+
+class _Findings:
+    """What the run shows."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        mobiles: dict[str, Mobile],
+        networks: dict[str, Passengers],
+        records: dict[str, FlowRecord],
+        moves: dict[str, Move],
+        programs: dict[str, bool],
+        broke: Instant,
+        boarded: Instant,
+        care_of: str,
+        told: dict[str, list[str]],
+    ) -> None:
+        self.scene, self.topology, self.mobiles, self.networks = scene, scene.topology, mobiles, networks
+        self.records, self.moves, self.programs = records, moves, programs
+        self.broke, self.boarded, self.care_of, self.told = broke, boarded, care_of, told
+        self.phases = {phase.name: phase for phase in scene.phases}
+
+    def report(self) -> Report:
+        """Tables, and what had to hold."""
+        return Report(
+            "Networks that move",
+            f"A bus with three links has {self.networks[BUS].network} behind it, delegated by Kea; a van with one link "
+            f"has {self.networks[VAN].network}.",
+            verdicts=[*self._prefixes(), *self._sessions(), *self._losses(), *self._breaks(), *self._nested()],
+            tables=[self._table()],
+            conditions=[
+                ("links", "one way to the home agent: f1 10 ms, f2 15 ms, lte 35 ms"),
+                ("passengers", "stock Linux hosts, configured by Router Advertisements of their vehicle"),
+                ("rider's call", f"{RATE} packets a second each way"),
+            ],
+            data={
+                "topology": self.topology.model_dump(mode="json"),
+                "moves": to_json(self.moves),
+                "programs": self.programs,
+                "networks": {name: str(one.network) for name, one in self.networks.items()},
+            },
+        )
+
+    # --- networks -----------------------------------------------------------------------------------------------------
+
+    def _prefixes(self) -> list[Verdict]:
+        found = []
+        for name, how in ((BUS, "delegated to the bus, implicit mode"), (VAN, "told by the van, explicit mode")):
+            network, wanted = str(self.networks[name].network), str(self.topology.nodes[name].pool)
+            held = self.told.get(self.mobiles[name].home, [])
+            right = network == wanted and held == [wanted]
+            found.append(holds(how, network, f"{wanted}, at the home agent too", right))
+        return found
+
+    def _sessions(self) -> list[Verdict]:
+        count = len(self.records)
+        living = sum(record.outcome == "complete" for record in self.records.values())
+        downloads = [record for name, record in self.records.items() if name.endswith("download")]
+        intact = sum(record.intact for record in downloads)
+        reset = resets(self.records.values())
+        found = [
+            holds("sessions alive", f"{living} of {count}", f"{count} of {count}", living == count),
+            holds("downloads right", f"{intact} of {len(downloads)}", "all", intact == len(downloads)),
+            holds("TCP resets", reset, "0", reset == 0),
+        ]
+        for program, right in self.programs.items():
+            found.append(holds(f"rider's {program} over all moves", "right" if right else "failed", "right", right))
+        return found
+
+    # --- what was lost ------------------------------------------------------------------------------------------------
+
+    def _lost(self, name: str, since: Instant, until: Instant) -> tuple[int, int]:
+        record = self.records[name]
+        pairs = [pair for way in (record.up, record.down) for pair in zip(way.sent, way.received, strict=True)]
+        sent = [received for at, received in pairs if since <= at < until]
+        return sum(not received for received in sent), len(sent)
+
+    def _losses(self) -> list[Verdict]:
+        control, announced = self.phases[CONTROL].window, self.phases[ANNOUNCED].window
+        found = []
+        for what, since, until in (
+            ("lost while nobody moved (control)", control.start, control.end),
+            ("lost while links were changed, announced", control.end, announced.end),
+        ):
+            lost, sent = self._lost("rider", since, until)
+            found.append(holds(what, f"{lost} of {sent}", "0", lost == 0 and sent > 0))
+        for phase in (BROKEN, ALONE, NESTED):
+            window = self.phases[phase].window
+            gone = [self._lost(name, window.start, window.end) for name in ("rider", "guest", "phone")]
+            lost, sent = (sum(column) for column in zip(*gone, strict=True))
+            found.append(holds(f"lost after it: {phase}", f"{lost} of {sent}", "0", lost == 0))
+        return found
+
+    def _breaks(self) -> list[Verdict]:
+        down = self.records["rider"].down
+        before, after = "f2", "f1"
+        agent = self.mobiles[BUS].agent
+        trip = self.topology.delay(agent, before) + self.topology.delay(agent, after)
+        late = self._lateness(down, before)
+        allowed = trip + SLACK + _PACKET + _TURNS * late
+        silence = self._silence(down)
+        words = f"{milliseconds(trip):.0f} ms + {milliseconds(allowed - trip):.0f} at most on this machine"
+        said = f"{milliseconds(silence):.0f} ms"
+        found = [holds("silence when the link in use broke", said, words, silence <= allowed)]
+        for name, move in self.moves.items():
+            bound = self.mobiles[BUS if name == RIDER else VAN].bound(move)
+            waited = interruption(self.records[name].down, move)
+            pause = SECOND // (RATE if name == RIDER else SLOW_RATE)
+            words = f"{milliseconds(bound):.0f} ms + {milliseconds(SLACK + pause):.0f} at most"
+            right = move.usable > 0 and waited <= bound + SLACK + pause
+            found.append(holds(f"{name}, {move.name}, interrupted", f"{milliseconds(waited):.0f} ms", words, right))
+        return found
+
+    def _lateness(self, direction: Direction, link: str) -> int:
+        """How late this machine was just before the break."""
+        pairs = zip(direction.sent, direction.received, strict=True)
+        near = [received - sent for sent, received in pairs if received and 0 <= self.broke - sent < SECOND // 2]
+        return max(max(near, default=0) - self._delay(link), 0)
+
+    def _silence(self, direction: Direction) -> int:
+        arrived = sorted(at for at in direction.received if at)
+        gaps = [b - a for a, b in pairwise(arrived) if a <= self.broke + SECOND and b >= self.broke]
+        return max(gaps, default=SECOND)
+
+    def _delay(self, link: str) -> int:
+        agent = self.mobiles[BUS].agent
+        return self.topology.delay("server", agent) + self.topology.delay(agent, link)
+
+    def _nested(self) -> list[Verdict]:
+        within = self.networks[BUS].prefix
+        inside = within.covers(address(self.care_of))
+        arrived = [at for at in self.records["phone"].down.received if at > self.boarded + SECOND]
+        return [
+            holds("the phone on the bus is at", self.care_of, f"an address of {within}", inside),
+            holds("packets to the phone there, in two tunnels", len(arrived), "some", len(arrived) > 0),
+        ]
+
+    # --- the table ----------------------------------------------------------------------------------------------------
+
+    def _table(self) -> Table:
+        rows: list[Sequence[str]] = [(phase.name, *self._row(phase)) for phase in self.scene.phases]
+        note = "Median delay to each; lost: of the rider's call, both ways. Direct ways there are none (RFC 3963 1)."
+        return Table("What passengers notice", ("phase", "rider", "guest", "phone", "lost"), rows, note)
+
+    def _row(self, phase: Phase) -> list[str]:
+        window = phase.window
+        delays = [median_delay(self.records[name].down, window.start, window.end) for name in (RIDER, GUEST, PHONE)]
+        return [*(f"{delay:.1f} ms" for delay in delays), str(self._lost(RIDER, window.start, window.end)[0])]
