@@ -1,7 +1,7 @@
 """DHCP for IPv6 between a host and a server on its link (RFC 8415), declared as the mobility messages are.
 
-Numbers and lengths of options have 16 bits here. Access routers answer hosts themselves; of relays there is only the one
-that a mobile router is for itself (RFC 6276). An option without a class stays octets. A malformed one spoils its
+Numbers and lengths of options have 16 bits here. Access routers answer hosts themselves; of relays there is only the
+one that a mobile router is for itself (RFC 6276). An option without a class stays octets. A malformed one spoils its
 message: RFC 8415 16 lets a server discard what it cannot use, and a client that is answered about half of what it wrote
 is not helped.
 """
