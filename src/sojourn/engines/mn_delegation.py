@@ -64,6 +64,8 @@ class Delegation:
     began: Instant = 0
     pause: Duration = 0
     tries: int = 0
+    sent_from: Address = b""
+    """Care-of address, or home address, where it was said last."""
     server: bytes = b""
     prefixes: tuple[IaPrefix, ...] = ()
     rebind: Instant = 0
@@ -85,13 +87,13 @@ class MnDelegation(MnState):
         self._begin_delegation(entry)
 
     def _begin_delegation(self, entry: HomeEntry) -> None:
-        """There is a way to the server: what waits for an answer is said again at once."""
+        """There is a way to the server: after a move, what waits for an answer is said again at once."""
         if not entry.home.delegated_length:
             return
         known = self.delegations.setdefault(entry.address, Delegation())
-        if known.kind:
+        if known.kind and known.sent_from != (entry.care_of or entry.address):
             self._send_request(entry, known)
-        elif not known.ends:
+        elif not known.kind and not known.ends and ("delegation", entry.address) not in self._timers:
             self._ask_server(entry, MessageType.SOLICIT)
 
     def _ask_server(self, entry: HomeEntry, kind: MessageType) -> None:
@@ -99,13 +101,13 @@ class MnDelegation(MnState):
         known.kind, known.transaction = kind, self._entropy.take(3)
         known.began, known.tries, known.pause = self._now, 0, _TIMING[kind][0]
         self._send_request(entry, known)
+        self._after(known.pause, "delegation", entry.address)
 
     def _send_request(self, entry: HomeEntry, known: Delegation) -> None:
-        self._after(known.pause, "delegation", entry.address)
         if entry.agent is None or not (entry.settled or (entry.reachable and entry.place is Place.AWAY)):
             return
         known.tries += 1
-        known.pause = min(2 * known.pause, _TIMING[known.kind][1])
+        known.sent_from = entry.care_of or entry.address
         asked = known.prefixes or (IaPrefix.of(Prefix(ANY.address, entry.home.delegated_length), 0, 0),)
         options: list[Dhcpv6Option] = [
             ClientIdentifier(uuid_duid(entry.address)),
@@ -138,6 +140,8 @@ class MnDelegation(MnState):
             self._ask_server(entry, MessageType.SOLICIT)
         else:
             self._send_request(entry, known)
+            known.pause = min(2 * known.pause, _TIMING[known.kind][1])
+            self._after(known.pause, "delegation", entry.address)
 
     def _on_dhcp(self, event: DhcpReceived) -> None:
         """From the home agent, with the number of the request and its client: the rest is nobody's."""

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 
-from sojourn.lab.kea import Kea
+from sojourn.lab.kea import Kea, installed
 from sojourn.lab.measure import milliseconds
 from sojourn.lab.mobile_scene import SLACK, Mobile, Move, interruption, median_delay
 from sojourn.lab.passengers import Passengers
@@ -59,12 +59,16 @@ _STAY = 7.0
 @scenario("bus", "a bus with three links and a delegated prefix takes a network of stock hosts along (RFC 3963, 6276)")
 def bus(options: ScenarioOptions) -> int:
     """The scenario."""
-    return run(options, "bus", play)
+    return run(options, topology(), play)
 
 
 def topology() -> Topology:
-    """That of the scenario."""
-    return load("bus")
+    """That of the scenario. Where there is no Kea, the bus knows the prefix from its configuration."""
+    found = load("bus")
+    if installed():
+        return found
+    told = found.nodes[BUS].model_copy(update={"delegated": False})
+    return found.model_copy(update={"nodes": {**found.nodes, BUS: told}})
 
 
 def play(scene: Scene, dwell: float = DWELL) -> Report:
@@ -77,11 +81,11 @@ def _play(scene: Scene, dwell: float, opened: ExitStack) -> Report:
     lab, traffic = scene.lab, scene.traffic
     mobiles = {name: Mobile(scene, name) for name in (BUS, VAN, PHONE)}
     server = scene.topology.address("server")
-    kept = scene.topology.nodes[BUS].pool
     agent = mobiles[BUS].agent
-    known = {uuid_duid(address(mobiles[BUS].home)): str(kept)}
-    served = Kea(lab.nodes[agent], scene.options.output, str(scene.topology.link_prefix(agent)), known)
-    opened.callback(served.stop)
+    if scene.topology.nodes[BUS].delegated:
+        known = {uuid_duid(address(mobiles[BUS].home)): str(scene.topology.nodes[BUS].pool)}
+        served = Kea(lab.nodes[agent], scene.options.output, str(scene.topology.link_prefix(agent)), known)
+        opened.callback(served.stop)
     for mobile in mobiles.values():
         mobile.wait("away")
     networks = {name: Passengers(scene, name) for name in (BUS, VAN)}
@@ -203,13 +207,14 @@ class _Findings:
         self.scene, self.topology, self.mobiles, self.networks = scene, scene.topology, mobiles, networks
         self.records, self.moves, self.programs = records, moves, programs
         self.broke, self.care_of, self.told = broke, care_of, told
+        self.delegated = self.topology.nodes[BUS].delegated
         self.phases = {phase.name: phase for phase in scene.phases}
 
     def report(self) -> Report:
         """Tables, and what had to hold."""
         return Report(
             "Networks that move",
-            f"A bus with three links has {self.networks[BUS].network} behind it, delegated by Kea; a van with one link "
+            f"A bus with three links has {self.networks[BUS].network} behind it, {self._got()}; a van with one link "
             f"has {self.networks[VAN].network}.",
             verdicts=[*self._prefixes(), *self._sessions(), *self._losses(), *self._breaks(), *self._nested()],
             tables=[self._table()],
@@ -226,11 +231,15 @@ class _Findings:
             },
         )
 
+    def _got(self) -> str:
+        return "delegated by Kea" if self.delegated else "as configured"
+
     # --- networks -----------------------------------------------------------------------------------------------------
 
     def _prefixes(self) -> list[Verdict]:
         found = []
-        for name, how in ((BUS, "delegated to the bus, implicit mode"), (VAN, "told by the van, explicit mode")):
+        got = "delegated to the bus, implicit mode" if self.delegated else "told by the bus (no Kea is installed)"
+        for name, how in ((BUS, got), (VAN, "told by the van, explicit mode")):
             network, wanted = str(self.networks[name].network), str(self.topology.nodes[name].pool)
             held = self.told.get(self.mobiles[name].home, [])
             right = network == wanted and held == [wanted]
