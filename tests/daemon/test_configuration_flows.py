@@ -9,7 +9,7 @@ from sojourn.daemon.configuration_mobile import ha_configuration, mn_configurati
 from sojourn.engines.mip6_configuration import FlowPolicy, MnConfiguration
 from sojourn.files.toml import ConfigurationError
 from sojourn.wire import VendorSpecific
-from sojourn.wire.addresses import address
+from sojourn.wire.addresses import Prefix, address
 from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 
 MN = """\
@@ -58,10 +58,12 @@ def test_every_key_is_a_part_of_the_selector() -> None:
 
 
 def test_options_of_vendors_and_experiments() -> None:
-    text = 'vendor_options = [{ vendor = 32473, subtype = 1, data = "c0ffee" }]\nexperiments = true\n'
+    text = 'care_of_peers = ["2001:db8:53::/48"]\n'
+    text += 'vendor_options = [{ vendor = 32473, subtype = 1, data = "c0ffee" }]\nexperiments = true\n'
     made = mn_of("", MN.replace("several = true\n", "several = true\n" + text))
     assert made.vendor_options == (VendorSpecific(32473, 1, b"\xc0\xff\xee"),)
     assert made.experiments
+    assert made.care_of_peers == (Prefix(address("2001:db8:53::"), 48),)
     agent = (
         'control = "/run/sojourn/ha.sock"\n[ha]\naddress = "2001:db8:4000::1"\nprefixes = ["2001:db8:4000::/64"]\n'
         'vendors = [32473]\nflows = false\n[[ha.nodes]]\nhome_address = "2001:db8:4000::5"\n'

@@ -14,6 +14,7 @@ from sojourn.engines.way_settings import (
     BulkRegistrationOfMag,
     DelegationOfLma,
     DelegationOfMag,
+    DhcpRelayOfMag,
     FlowMobilityOfLma,
     FlowMobilityOfMag,
     Ipv4Gateway,
@@ -168,6 +169,12 @@ care_of = ["2001:db8:b1::2"]
     assert settings.addresses == (address("2001:db8:b1::1"), address("2001:db8:b1::2"))
 
 
+def test_a_gateway_that_relays_dhcp() -> None:
+    told = mag_configuration(mag_of('ipv4 = true\n[mag.dhcp_relay]\naddress = "10.1.0.2"\nserver = "192.0.2.67"\n'))
+    assert told.dhcp_relay == DhcpRelayOfMag(address=address("10.1.0.2"), server=address("192.0.2.67"))
+    assert lma_configuration(lma_of('ipv4_pool = "10.9.0.0/16"\ndhcp_relay = true\n')).dhcp_relay
+
+
 def test_what_the_kernel_is_told_of_peers_over_ipv4() -> None:
     told = linux_settings(mag_of('[mag.ipv4_transport]\naddress = "10.1.0.2"\nlma = "198.51.100.1"\n'))
     assert (told.transport, told.transport_peers) == (address("10.1.0.2"), (address("2001:db8:f::1"),))
@@ -203,6 +210,8 @@ def test_what_the_kernel_of_an_lma_is_told() -> None:
         (LMA + '[lma.delegation]\npools = ["2001:db8:b1::/48"]\n', "contains the address 2001:db8:b1::1"),
         (LMA + '[lma.delegation]\npools = ["2001:db8:f101::/60"]\n', "has no room for a /56"),
         (LMA + '[lma.transient_bindings]\nlifetime_max = "0s"\n', "does not fit into the message"),
+        (MAG + '[mag.dhcp_relay]\naddress = "10.1.0.2"\nserver = "192.0.2.67"\n', "expected ipv4 = true"),
+        (LMA + "dhcp_relay = true\n", "expected an ipv4_pool"),
         (MAG_OVER_IPV4.format("10.1.0.2", ""), "is `address` itself"),
         (MAG_OVER_IPV4.format("224.0.0.1", ""), "is not an address that routers are reached at"),
         (MAG_OVER_IPV4.format("198.51.100.1", 'keepalive = "100ms"\n'), "expected a second at least"),

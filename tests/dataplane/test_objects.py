@@ -11,7 +11,7 @@ from sojourn.dataplane.encapsulation import HeaderTunnel, SegmentTunnel
 from sojourn.dataplane.netlink import attributes
 from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Neighbour, Nexthop, Route, Rule
 from sojourn.dataplane.reconcile import Snapshot
-from sojourn.wire.addresses import ANY, Prefix, address, prefix
+from sojourn.wire.addresses import ANY, ANY_IPV4, Prefix, address, prefix
 
 PEER = address("2001:db8:a2::1")
 HOME = prefix("2001:db8:a100:1::/64")
@@ -130,3 +130,9 @@ def test_routes_of_a_source_are_named_with_it() -> None:
         == "route ::/0 from 2001:db8:a100:1::/64 tunnel 2001:db8:a2::1 table 53"
     )
     assert str(Route(50, OWN, decapsulate=True)) == "route 2001:db8:a1::1/128 decapsulate table 50"
+
+
+def test_a_route_of_ipv4_through_a_neighbour_of_ipv6_reads_back() -> None:
+    for destination in (ANY_IPV4, prefix("2001:db8::/32")):
+        route = Route(9, destination, device=3, gateway=address("fe80::1"))
+        assert kernel.parse_route(route.ensure().body) == route

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 
 MODULES = (
-    *("ipv6", "ip6_tunnel", "veth", "bridge", "tun", "mip6", "xfrm_user"),
+    *("ipv6", "ip6_tunnel", "veth", "bridge", "tun", "xfrm_user"),
     *("nf_tables", "sch_netem", "sch_tbf", "sch_ingress", "cls_bpf", "act_gact"),
 )
 EXCHANGE = "/dev/shm"

@@ -20,10 +20,13 @@ from sojourn.core.mobile_effects import (
     WithdrawCareOfRoute,
     WithdrawRouteOptimisation,
 )
+from sojourn.dataplane import classifier, links, reconcile
+from sojourn.dataplane.classifier import EGRESS, INGRESS
 from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.header_programs import HOME_ADDRESS, TYPE_2, arriving, leaving
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
+from sojourn.dataplane.netlink import Netlink
 from sojourn.wire.addresses import Address, Prefix, address, text
 from support.dataplane_bed import Stream, arrives, captured, ipv6, udp_packet
 from support.mobile_bed import CARE_OF, CARE_OF_2, CORRESPONDENT, HOME, HOME_AGENT, STRANGER, MobileBed
@@ -279,6 +282,36 @@ def test_a_restart_of_both_loses_nothing(
         seen = captured(tunnel)
     assert (down.lost, up.lost) == (0, 0)
     assert not [packet for packet in seen if packet[6] == 41]
+
+
+def test_what_the_kernel_lost_is_there_again(
+    bed: MobileBed, node: MobileNodeDataplane, correspondent: CorrespondentDataplane
+) -> None:
+    """Filters went with their qdisc, and routes because somebody flushed tables."""
+    _optimise(node, correspondent)
+    before = bed.state("mn"), bed.state("cn")
+
+    def lose() -> None:
+        netlink = Netlink()
+        for name, link in links.links(netlink).items():
+            if name in ("wlan0", "eth0"):
+                for parent in (INGRESS, EGRESS):
+                    for one in classifier.filters(netlink, link.index, parent):
+                        classifier.detach(netlink, one)
+                classifier.tidy(netlink, link.index)
+        for table in (50, 51, 52, 53, 54):
+            netlink.request(*(route.withdraw() for route in reconcile.routes(netlink, table)))
+        netlink.close()
+
+    for name, plane, lost in (("mn", node, before[0]), ("cn", correspondent, before[1])):
+        bed.namespaces[name].call(lose)
+        assert len(lost - bed.state(name)) >= 4
+        bed.namespaces[name].call(plane.reassert)
+        assert sorted(bed.state(name) ^ lost) == []
+    with bed.udp("mn", HOME) as mn, bed.udp("cn", CORRESPONDENT) as cn, bed.wire("net", "f1") as wire:
+        assert arrives(mn, cn, CORRESPONDENT)
+        assert arrives(cn, mn, HOME)
+        assert [packet[6] for packet in captured(wire) if packet[6] in (17, 41, 43, 60)] == [60, 43]
 
 
 def test_nothing_is_left_after_an_orderly_stop(bed: MobileBed, agent: HomeAgentDataplane) -> None:

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -30,6 +31,13 @@ _PEER = {"ar1": AR2, "ar2": AR1}
 
 @pytest.fixture
 def bed() -> Iterator[Bed]:
+    with network() as made:
+        yield made
+
+
+@contextmanager
+def network() -> Iterator[Bed]:
+    """The network, with IPv4 and no IPv6 between the routers; the relays end with it."""
     bed = Bed()
     for name, own in (("ar1", AR1_4), ("ar2", AR2_4), ("server", STRANGER_4)):
         gateway = f"192.0.2.{own[15] + 1}"

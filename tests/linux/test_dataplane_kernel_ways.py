@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,23 @@ from support.dataplane_bed import Stream, arrives, captured, ipv6, udp_packet
 from support.mobile_bed import CARE_OF, CARE_OF_2, CORRESPONDENT, HOME, STRANGER, MobileBed
 
 pytestmark = [pytest.mark.lab, pytest.mark.mip6]
+
+
+_FINIT_MODULE, _DELETE_MODULE = 313, 176
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mobile_ipv6() -> Iterator[None]:
+    """The kernel's module is there meanwhile, and not for other tests: it judges Mobility Headers by itself."""
+    path = next(Path("/usr/lib/uml/modules", os.uname().release).rglob("mip6.ko"), None)
+    if path is None:  # a kernel without modules has it built in
+        yield
+        return
+    with path.open("rb") as module:
+        assert _libc.syscall(_FINIT_MODULE, module.fileno(), b"", 0) == 0, os.strerror(ctypes.get_errno())
+    yield
+    assert _libc.syscall(_DELETE_MODULE, b"mip6", 0) == 0, os.strerror(ctypes.get_errno())
 
 
 @pytest.fixture

@@ -316,6 +316,20 @@ def test_rfc4861_6_1_2_advertisements_from_afar_are_refused(pair: Pair, opened: 
     assert sockets.counters["advertisements-refused"] == 1
 
 
+def test_what_came_through_a_tunnel_of_ours_is_heard_and_through_none_other(pair: Pair, opened: Open) -> None:
+    sockets = opened(tunnelled=lambda source, destination: (source, destination) == (THEIRS, OURS))
+    elsewhere = opened()
+    inner = sealed(UPDATE, HOME)
+    inner.source = address("2001:db8:7::1")
+    inner.destination = OURS
+    inner.payload = seal(encode(UPDATE), HOME, OURS)
+    pair.send(Packet(THEIRS, OURS, 64, 41, built(inner)))
+    (event,) = [event for event in heard(sockets) if isinstance(event, MessageReceived)]
+    assert (event.source, event.home_address, event.message) == (inner.source, HOME, UPDATE)
+    assert not any(isinstance(event, MessageReceived) for event in heard(elsewhere, 0))
+    assert elsewhere.counters["not-for-us"] == 1
+
+
 # --- out ----------------------------------------------------------------------------------------------------------
 
 

@@ -14,9 +14,10 @@ from sojourn.core.effects import (
 from sojourn.core.events import Commanded, DhcpReceived
 from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.home_ipv4 import home_in
+from sojourn.engines.way_settings import DhcpRelayOfMag
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, HomeNetworkPrefix, MobilityOption, Status
 from sojourn.wire.addresses import ANY_IPV4, Address, Prefix, address, from_ipv4, is_ipv4, to_ipv4
-from sojourn.wire.dhcpv4 import BOOTREQUEST, Code, DhcpType, Dhcpv4Message, decode_dhcpv4
+from sojourn.wire.dhcpv4 import BOOTREPLY, BOOTREQUEST, Code, DhcpType, Dhcpv4Message, decode_dhcpv4
 from sojourn.wire.extensions.rfc5844 import (
     Ipv4DefaultRouterAddress,
     Ipv4DhcpSupportMode,
@@ -436,3 +437,88 @@ def test_3_4_2_an_address_that_a_host_gives_back_is_deregistered_and_asked_for_a
     assert made.entry().prefixes == prefixes
     assert POOL.covers(obtain(made, "mag1"))
     assert len(made.entry().prefixes) == 2
+
+
+# --- the DHCP server is elsewhere (3.4.2) ----------------------------------------------------------------------------
+
+RELAY = DhcpRelayOfMag(address=address("10.1.0.2"), server=address("192.0.2.67"))
+
+
+def relayed(**settings: object) -> ProxyDomain:
+    made = ProxyDomain(lma={"ipv4_pool": POOL, "dhcp_relay": True}, ipv4=True, **{"dhcp_relay": RELAY, **settings})
+    made.attach("mn1", "mag1")
+    made.run(SECOND)
+    return made
+
+
+def to_the_server(made: ProxyDomain) -> Dhcpv4Message:
+    """What the relay sent last."""
+    sent = made.members["mag1"].dhcp[-1]
+    assert (sent.interface, sent.source, sent.destination) == ("", RELAY.address, RELAY.server)
+    return decode_dhcpv4(sent.payload)
+
+
+def from_the_server(
+    made: ProxyDomain, kind: DhcpType, yours: bytes, source: Address = RELAY.server
+) -> list[Dhcpv4Message]:
+    """What the host gets of an answer."""
+    options = {Code.MESSAGE_TYPE: bytes((kind,)), Code.AGENT_INFORMATION: b"\x02\x04abcd"}
+    message = Dhcpv4Message(BOOTREPLY, 7, HOSTS["mn1"], options, yours=yours, relay=to_ipv4(RELAY.address))
+    before = len(made.members["mag1"].dhcp)
+    made.event("mag1", DhcpReceived("", b"", source, RELAY.address, message.encode()))
+    return [decode_dhcpv4(sent.payload) for sent in made.members["mag1"].dhcp[before:] if sent.interface == "acc0"]
+
+
+def test_3_4_2_without_flag_s_questions_go_to_the_server_with_the_address_as_a_hint() -> None:
+    made = relayed()
+    home = ipv4_of_entry(made)
+    shout(made, "mag1", DhcpType.DISCOVER)
+    asked = to_the_server(made)
+    assert asked.relay == to_ipv4(RELAY.address)
+    assert asked.options[Code.AGENT_INFORMATION] == b"\x02\x04" + to_ipv4(home.address)
+    (offer,) = from_the_server(made, DhcpType.OFFER, to_ipv4(home.address))
+    assert (offer.yours, offer.relay) == (to_ipv4(home.address), bytes(4))
+    assert Code.AGENT_INFORMATION not in offer.options
+
+
+def test_3_4_2_an_offer_of_another_address_is_dropped_and_said() -> None:
+    made = relayed()
+    assert from_the_server(made, DhcpType.OFFER, to_ipv4(address("10.9.0.250"))) == []
+    assert made.reported("mag1", "dhcp-not-relayed") == 1
+
+
+def test_3_4_2_a_request_for_another_address_is_dropped_and_said() -> None:
+    made = relayed()
+    before = len(made.members["mag1"].dhcp)
+    shout(made, "mag1", DhcpType.REQUEST, requested_address=to_ipv4(address("10.9.0.250")))
+    assert len(made.members["mag1"].dhcp) == before
+    assert made.reported("mag1", "dhcp-not-relayed") == 1
+
+
+def test_3_4_2_nobody_but_the_server_answers_and_no_node_that_is_not_here_is_answered() -> None:
+    made = relayed()
+    home = to_ipv4(ipv4_of_entry(made).address)
+    assert from_the_server(made, DhcpType.ACK, home, source=address("192.0.2.66")) == []
+    made.detach("mn1", "mag1")
+    made.run(SECOND)
+    assert from_the_server(made, DhcpType.ACK, home) == []
+
+
+def test_3_2_3_2_a_gateway_with_a_server_of_its_own_is_one_if_the_lma_says_so() -> None:
+    made = ProxyDomain(lma={"ipv4_pool": POOL}, ipv4=True, dhcp_relay=RELAY)
+    made.attach("mn1", "mag1")
+    made.run(SECOND)
+    assert POOL.covers(obtain(made, "mag1"))
+
+
+def test_3_2_3_2_a_gateway_that_is_no_relay_gives_no_ipv4_without_flag_s() -> None:
+    made = relayed(dhcp_relay=None)
+    assert made.at("mag1").home is None
+
+
+def test_a_gateway_that_restarts_is_a_relay_again_at_once() -> None:
+    made = relayed()
+    home = to_ipv4(ipv4_of_entry(made).address)
+    made.restart("mag1", store=True)
+    assert made.at("mag1").home is not None
+    assert len(from_the_server(made, DhcpType.ACK, home)) == 1

@@ -277,3 +277,16 @@ def test_people_see_where_a_gateway_is() -> None:
     (row,) = made.mag("mag1").show("peers", made.now)
     assert row["packets"] == "udp 5437, nat"
     assert node("mn1") == b"\x05" + HOSTS["mn1"]
+
+
+@pytest.mark.parametrize("name", ["lma", "mag1"])
+def test_what_the_data_plane_refuses_is_tried_again(name: str) -> None:
+    made = Ipv4Domain()
+    refusals = [OSError(32, "the relay is gone")] * 3
+    made.plane(name).trouble = lambda effect: (
+        refusals.pop() if refusals and isinstance(effect, EnsureTransport) else None
+    )
+    at_home(made, "mag1")
+    made.run(5 * SECOND)
+    assert refusals == []
+    assert made.transport(name, "mag1" if name == "lma" else "lma") is not None

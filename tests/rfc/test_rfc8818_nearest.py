@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sojourn.core.effects import ProbePath
 from sojourn.core.events import PathProbed
-from sojourn.core.mobile_effects import EnsureHomeAddress, ResolveName
+from sojourn.core.mobile_effects import EnsureCareOfPeers, EnsureHomeAddress, ResolveName
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc6275_discovery import HomeAgentAddressDiscoveryRequest
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
@@ -146,6 +146,12 @@ def test_an_answer_that_nobody_waits_for_is_no_distance() -> None:
         net.tell("mn", PathProbed(remote))
     assert STRANGER not in net.mn.candidates
     assert net.mn.candidates[A1].distance == 10 * MILLISECOND
+
+
+def test_rfc5014_some_peers_are_reached_from_the_care_of_address() -> None:
+    peers = (address_prefix("2001:db8:5300::"),)
+    net = Roaming(care_of_peers=peers)
+    assert net.asked(EnsureCareOfPeers, "mn") == [EnsureCareOfPeers(peers)]
 
 
 def test_rfc5026_4_1_1_the_home_agent_from_dns() -> None:

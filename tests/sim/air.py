@@ -33,6 +33,8 @@ class Node:
     interface: str = INTERFACES[0]
     arrived: Instant = 0
     """When it last changed its place, or left."""
+    expected: Instant = 0
+    """When somebody last said that it would."""
     promises: dict[Address, tuple[Prefix, ...]] = field(default_factory=dict)
     """What it may use, by router identity, according to the last advertisement here."""
     preferred: Prefix | None = None
@@ -51,6 +53,8 @@ class Air:
         self._world = world
         self.nodes = {name: Node(name, link_layer) for name, link_layer in nodes.items()}
         self._by_link_layer = {node.link_layer: node for node in self.nodes.values()}
+        self.dedicated: tuple[str, ...] = ()
+        """Links with room for one node: whoever comes takes the place of who was there."""
         self.down: set[tuple[str, str]] = set()
         """Access links without a carrier, as (machine, interface)."""
         self._stations: set[tuple[str, str, LinkLayer]] = set()
@@ -64,6 +68,10 @@ class Air:
             return None
         return node
 
+    def interfaces(self, node: Node) -> list[Node]:
+        """All interfaces of the machine that `node` is one of: mostly that one alone."""
+        return [node]
+
     def on_link(self, machine: str) -> list[Node]:
         """The nodes on the links of a router."""
         return [node for node in self.nodes.values() if node.place == machine]
@@ -72,6 +80,10 @@ class Air:
 
     def arrive(self, node: Node, machine: Machine, interface: str, sighting: Sighting) -> None:
         """It is on that link now, wherever it was, and gives itself away."""
+        if interface in self.dedicated:
+            for other in self.on_link(machine.name):
+                if other.interface == interface and other is not node:
+                    self.leave(other, told=False)
         node.place, node.interface = machine.name, interface
         node.arrived = self._world.now
         node.promises.clear()

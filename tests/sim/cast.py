@@ -6,6 +6,7 @@ engines exist, how events reach them (mostly by handing `Air` and `Network` what
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -15,6 +16,10 @@ from sim.flows import Flows
 from sim.world import Machine, World
 from sojourn.core.events import Commanded
 from sojourn.wire.units import Duration
+
+Operation: TypeAlias = tuple[str, str, dict[str, str]]
+"""A machine, and a command for it."""
+
 
 Commands: TypeAlias = Mapping[str, Callable[[Machine], Commanded]]
 """What an operator may say to a machine, by name."""
@@ -95,6 +100,8 @@ class Cast(Protocol):
     patience: Patience
     temper: str
     """What kind of happenings the seed asks for: a key of `sim.script.TEMPERS`."""
+    besides: Mapping[str, int]
+    """What else happens in this episode, with its weight, as in `sim.script.TEMPERS`."""
     commands: Commands
     attacks: tuple[str, ...]
     """What strangers may try; none where it is not played."""
@@ -105,6 +112,14 @@ class Cast(Protocol):
 
     def moved(self, node: Node) -> None:
         """A node came to a place, or left one."""
+        ...
+
+    def operations(self, dice: random.Random) -> Operation:
+        """What an operator may do; asked only if `besides` has a weight for "command"."""
+        ...
+
+    def spelled(self, machine: Machine, verb: str, arguments: dict[str, str]) -> dict[str, str]:
+        """The arguments of a command that is given now, with what nobody knew when it was drawn."""
         ...
 
     def forgot(self, machine: Machine) -> None:
@@ -118,3 +133,17 @@ class Cast(Protocol):
     def settings(self) -> str:
         """What the seed chose, in a line for people."""
         ...
+
+
+class NoOrders:
+    """A cast in which nothing happens besides its temper, and operators give its `commands` only."""
+
+    besides: Mapping[str, int] = {}
+
+    def operations(self, dice: random.Random) -> Operation:
+        """See `Cast`."""
+        raise NotImplementedError
+
+    def spelled(self, machine: Machine, verb: str, arguments: dict[str, str]) -> dict[str, str]:
+        """See `Cast`."""
+        return arguments

@@ -11,7 +11,7 @@ import random
 from collections import defaultdict
 
 from sim.air import Air, Node
-from sim.cast import COMMANDS, Patience
+from sim.cast import COMMANDS, NoOrders, Patience
 from sim.dmm_truth import DmmTruth
 from sim.domain import HOSTS, CmdEngine, DmmDomain, MaarEngine
 from sim.flows import Flow, Flows
@@ -24,7 +24,7 @@ from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.wire import BindingUpdate, MobileNodeIdentifier
 from sojourn.wire.addresses import LinkLayer, prefix
 from sojourn.wire.mobility import MobilityMessage
-from sojourn.wire.units import SECOND, Duration, Instant
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 _STAY = 2 * SECOND
 """After which a node is registered, if nothing is wrong."""
@@ -32,7 +32,7 @@ _AFTERMATH = 60 * SECOND
 """How long after the last trouble something may still come of it: a retransmission takes half of that."""
 
 
-class Dmm:
+class Dmm(NoOrders):
     """One domain; see `sim.cast.Cast`."""
 
     name = "dmm"
@@ -40,6 +40,8 @@ class Dmm:
     attacks = ()
     share_of_tight = 0.1
     """How many seeds have limits that are soon reached."""
+    handed_over = False
+    """Whether there are fast handovers."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Dmm:
             cmd_engine,
         )
         self._particulars(dice)
+        self.besides = self._fast_handovers(random.Random(f"{self.name} handovers {seed}"))
         self.world = self.domain.world
         self.shape = dice.choice(SHAPES)
         self.world.network.delays = self.shape(list(self.domain.members), dice)
@@ -69,7 +72,7 @@ class Dmm:
         self.places = tuple(machine.name for machine in self.domain.routers)
         self.centres = ("cmd",)
         self.air = self._make_air({host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]})
-        paths = Paths(self.world, self.air, self.domain.home)
+        paths = Paths(self.world, self.air, self.domain.home, self.places)
         self.flows = Flows(self.world, self.air, paths, self._excuse)
         self.truth = self._make_truth(paths)
         self.patience = Patience(
@@ -141,6 +144,15 @@ class Dmm:
             if changes:
                 self.domain.adjust(f"ar{number}", changes)
 
+    def _fast_handovers(self, dice: random.Random) -> dict[str, int]:
+        """RFC 5949 between MAARs: somebody says now and then where a node is going to go."""
+        if not self.handed_over:
+            return {}
+        changes = {"handovers": dice.choice((1, 8, 8)), "handover_wait": dice.choice((300, 1000)) * MILLISECOND}
+        for name in self.domain.maar_configurations:
+            self.domain.adjust(name, changes)
+        return {"expect": 6}
+
     def settings(self) -> str:
         """See `Cast`."""
         domain = self.domain
@@ -148,7 +160,7 @@ class Dmm:
             f"{domain.mode.value} mode, {len(self.places)} MAARs in a {self.shape.__name__}, "
             f"{len(self.air.nodes)} nodes, "
             f"lifetime {self.lifetime // SECOND} s, idle hold {self.idle_hold // SECOND} s, cap {self.cap}, "
-            f"{self.temper}{', tight limits' if self.tight else ''}"
+            f"{self.temper}{', tight limits' if self.tight else ''}{', fast handovers' if self.besides else ''}"
         )
 
     # --- what happens ---------------------------------------------------------------------------------------------
@@ -232,3 +244,10 @@ class Dmm:
             if len(others | late) >= self.cap:
                 return True
         return False
+
+
+class Fast(Dmm):
+    """The same domains, with fast handovers."""
+
+    name = "fast"
+    handed_over = True

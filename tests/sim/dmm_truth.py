@@ -29,6 +29,7 @@ class DmmTruth:
         self._holders: dict[Prefix, list[Node]] = defaultdict(list)
         """Nodes that were given a prefix by its anchor and not told its end."""
         self._examiner = Examiner(domain.world, self._examine)
+        self._found: list[tuple[Prefix, Node | Loop | None]] | None = None
         self._entries: list[BindingCacheEntry] = []
         """Those of the CMD at the last look, and what they said then of the time of the attachment."""
         self._stamps: dict[int, int] = {}
@@ -49,6 +50,7 @@ class DmmTruth:
 
     def now(self, calm: bool) -> list[str]:
         """See `sim.cast.Truth`."""
+        self._found = None
         faults = self._examiner.faults()
         return faults or [*self._never_back(), *self._twice_owned(), *(self._astray() if calm else [])]
 
@@ -99,23 +101,27 @@ class DmmTruth:
 
         Only when all is calm: a router that forgot gives a prefix again, one that is dead cannot say that it is over.
         """
-        for network in self._anchored():
-            try:
-                reached = self._paths.down(network)
-            except Loop:
-                continue
-            if reached is None or reached in self._holders[network]:
+        for network, reached in self._ways():
+            if reached is None or isinstance(reached, Loop) or reached in self._holders[network]:
                 continue
             for each in self._air.nodes.values():
                 if each is not reached and network in each.usable:
                     yield f"packets to {network} of {each.name} reach {reached.name}"
 
     def _loops(self) -> Iterator[tuple[Prefix, Loop]]:
-        for network in self._anchored():
-            try:
-                self._paths.down(network)
-            except Loop as loop:
-                yield network, loop
+        return ((network, reached) for network, reached in self._ways() if isinstance(reached, Loop))
+
+    def _ways(self) -> list[tuple[Prefix, Node | Loop | None]]:
+        """Where packets to each prefix go, looked up once for all questions of one moment, which `now` begins."""
+        if self._found is None:
+            self._found = [(network, self._reached_or_not(network)) for network in self._anchored()]
+        return self._found
+
+    def _reached_or_not(self, network: Prefix) -> Node | Loop | None:
+        try:
+            return self._paths.down(network)
+        except Loop as loop:
+            return loop
 
     def _anchored(self) -> list[Prefix]:
         return [
@@ -147,7 +153,8 @@ class DmmTruth:
         if not self._claims:
             return self.settled()
         loops = [str(loop) for _, loop in self._loops()]
-        return self.settled() + checkers.routes_equal_bindings(self._domain) + loops
+        faults = self.settled() + self._handed_over()
+        return faults + checkers.routes_equal_bindings(self._domain) + loops
 
     def _promises_kept(self) -> list[str]:
         """Every node has a prefix of its router, and can be reached on all that it is promised."""
@@ -192,6 +199,10 @@ class DmmTruth:
 
     # --- with nothing sent, and with nobody left ------------------------------------------------------------------
 
+    def _handed_over(self) -> list[str]:
+        """No handover is under way any more, and no packet waits."""
+        return [fault for machine in self._domain.routers for fault in ledgers.handed_over(machine)]
+
     def idle(self) -> list[str]:
         """What nobody uses is over: every node is left with the prefix of its place."""
         faults = self.quiet()
@@ -205,4 +216,4 @@ class DmmTruth:
 
     def empty(self) -> list[str]:
         """Nobody was ever here."""
-        return checkers.nothing_left(self._domain)
+        return checkers.nothing_left(self._domain) + self._handed_over()

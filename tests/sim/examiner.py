@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from sim.world import Machine, World
-from sojourn.wire import BindingUpdate, MobileNodeIdentifier
+from sojourn.wire import BindingUpdate, MobileNodeIdentifier, MobileNodeLinkLayerIdentifier
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import SECOND, Instant
 
@@ -17,8 +17,11 @@ _SECOND = SECOND * 99 // 100
 
 
 def _identifier(update: BindingUpdate) -> bytes | None:
-    option = update.first(MobileNodeIdentifier)
-    return None if option is None else option.identifier
+    """A node, or one of its interfaces."""
+    option, interface = update.first(MobileNodeIdentifier), update.first(MobileNodeLinkLayerIdentifier)
+    if option is None:
+        return None
+    return option.identifier if interface is None else option.identifier + interface.identifier
 
 
 class Examiner:
@@ -29,9 +32,11 @@ class Examiner:
         world: World,
         examine: Callable[[Machine], Iterable[str]],
         subject: Callable[[BindingUpdate], bytes | None] = _identifier,
+        passing_on: Collection[str] = (),
     ) -> None:
-        """`subject`: the node that an update is about; None: its rate is not looked at."""
-        self._world, self._examine, self._subject = world, examine, subject
+        """`subject`: the node that an update is about; None: its rate is not looked at; `passing_on`: machines that
+        only pass on what several others ask."""
+        self._world, self._examine, self._subject, self._passing_on = world, examine, subject, passing_on
         self._updates: dict[tuple[str, bytes, str], deque[Instant]] = defaultdict(lambda: deque(maxlen=_UPDATE_RATE))
         self._too_fast: list[str] = []
         self._examined: dict[str, tuple[object, int]] = {}
@@ -51,7 +56,7 @@ class Examiner:
 
     def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         subject = self._subject(message) if isinstance(message, BindingUpdate) else None
-        if subject is None:
+        if subject is None or sender in self._passing_on:
             return
         life = f"{sender} {self._world.machines[sender].lives}"  # nobody remembers what an earlier life sent
         recent = self._updates[life, subject, receiver]

@@ -98,13 +98,15 @@ class Flows:
 
     def _is_due(self, node: Node, calm_since: Instant) -> bool:
         now = self._world.now
-        return now - node.arrived > self._handover(node) and now - calm_since > self._recovery
+        moved = max(node.arrived, node.expected)
+        return now - moved > self._handover(node) and now - calm_since > self._recovery
 
     def works(self, flow: Flow) -> bool:
         """Whether a packet gets both ways; one from the node counts on its way."""
-        sent = self._paths.up(flow.node, flow.prefix, sent=True)
+        interfaces = self._air.interfaces(flow.node)
+        sent = any(self._paths.up(each, flow.prefix, sent=True) for each in interfaces)
         try:
-            return sent and self._paths.down(flow.prefix) is flow.node
+            return self._paths.down(flow.prefix, sent=True) in interfaces and sent
         except Loop:
             return False
 

@@ -54,6 +54,15 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class Expect:
+    """Somebody tells the router where a node is that it is about to leave for another place."""
+
+    node: str
+    place: str
+    then: Duration = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """A node begins a session from the prefix that is preferred."""
 
@@ -159,10 +168,11 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Operate:
-    """An operator gives a command, one of the cast's."""
+    """An operator gives a command, one of the cast's; with `arguments`, one of `Cast.operations`."""
 
     machine: str
     verb: str
+    arguments: tuple[tuple[str, str], ...] = ()
     then: Duration = 0
 
 
@@ -179,6 +189,7 @@ Happening: TypeAlias = (
     Roam
     | Leave
     | Show
+    | Expect
     | Late
     | Begin
     | End

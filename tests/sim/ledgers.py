@@ -14,7 +14,7 @@ from typing import Any
 from sim.world import Machine
 from sojourn.core.clock import Timers
 from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
-from sojourn.dataplane.state import ForwardingState
+from sojourn.dataplane.state import ForwardingState, Queued
 from sojourn.engines.access_state import AccessState
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.handover import Phase
@@ -39,10 +39,16 @@ _ENDS_IT = {
 """See `access`: nobody is forgotten."""
 
 
-def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, tuple[str, ...]]) -> Iterator[str]:
+def access(
+    engine: AccessState[Any],
+    machines: int,
+    ends_it: Mapping[Presence, tuple[str, ...]],
+    with_others: Container[bytes] = (),
+) -> Iterator[str]:
     """The tables that every router with access links has, in a domain of so many machines.
 
-    `ends_it`: of these timers one runs while a session is in that state, unless a request is on its way.
+    `ends_it`: of these timers one runs while a session is in that state, unless a request is on its way, or it is to be
+    registered `with_others`.
     """
     sessions, configuration = engine.sessions, engine.configuration
     if len(sessions) > configuration.nodes:
@@ -60,7 +66,8 @@ def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, t
             users.setdefault((session.interface, identity), set()).add(key)
         if len(session.anchored) > configuration.prefixes_per_node:
             yield f"{key.hex()}: {len(session.anchored)} prefixes"
-        if not any((kind, key) in engine._timers for kind in ends_it[session.presence]):
+        waits = key in engine.handovers or key in with_others
+        if not waits and not any((kind, key) in engine._timers for kind in ends_it[session.presence]):
             asked = engine._requests._outstanding
             whom = engine._asked_about(session)
             if not any((purpose, key, whom, None) in asked for purpose in ("register", "deregister")):
@@ -69,13 +76,52 @@ def access(engine: AccessState[Any], machines: int, ends_it: Mapping[Presence, t
         yield f"identities {engine._logical_users}, users {users}"
     if len(engine.heard) > machines or len(engine._newcomers) > 2 or not engine._unproved.keys() <= sessions.keys():
         yield f"heard {len(engine.heard)}, newcomers {len(engine._newcomers)}, unproved {len(engine._unproved)}"
+    yield from handovers(engine)
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     for purpose, node, destination, _ in engine._requests._outstanding:
+        if purpose == "bulk":
+            continue
         if node not in sessions and purpose == "retire" and engine.leases is not None:
             continue  # what it gave back before it left
         if node not in sessions or destination != engine._asked_about(sessions[node]):
             yield f"asks {text(destination)} to {purpose} {node.hex()}, whom it does not know"
+
+
+def handovers(engine: Any) -> Iterator[str]:
+    """Fast handovers are few, of nodes that are known, and each of them ends."""
+    known, running = engine.handovers, engine._timers
+    if not known.neighbours:
+        return
+    if len(known) > engine.configuration.handovers or not known.keys() <= engine.sessions.keys():
+        yield f"handovers of {[key.hex() for key in known]}"
+    for key, handover in known.items():
+        if ("handover", key) not in running:
+            yield f"{key.hex()}: its handover never ends, {handover.phase.value}"
+    asked = known.initiations._outstanding.keys()
+    for kind, key in running._live:
+        if (kind in ("handover", "handover-look") and key not in known) or (kind == "initiation" and key not in asked):
+            yield f"timer {kind} runs for {key!r}, whom nobody hands over"
+    if sum(kind == "initiation" for kind, _ in running._live) != len(asked):
+        yield f"initiations {asked} without timers"
+
+
+def handover_queues(state: ForwardingState, engine: Any) -> Iterator[str]:
+    """What other routers forward waits apart only at the new router of a handover."""
+    if not state.forwarded:
+        return
+    new = {engine.sessions[key].slot for key, handover in engine.handovers.items() if not handover.previous}
+    if not state.forwarded.keys() <= new:
+        yield f"queues of slots {set(state.forwarded)} for what is forwarded, handovers of {new}"
+
+
+def handed_over(machine: Machine) -> Iterator[str]:
+    """After some quiet no handover is under way, and no packet waits anywhere."""
+    engine, plane = machine.engine, machine.plane
+    under_way = [handover.phase.value for handover in engine.handovers.values()]
+    queues = [way for way in plane.state.slots.values() if isinstance(way, Queued)]
+    if under_way or queues or plane.state.forwarded or plane.held:
+        yield f"{machine.name} hands over {under_way}, queues {queues}, {plane.state.forwarded}, waiting {plane.held}"
 
 
 def numbers(slots: Slots, used: Iterable[int]) -> Iterator[str]:
@@ -114,7 +160,7 @@ def _leases(engine: MobilityAnchorAccessRouter, leased: dict[Prefix, bytes]) -> 
         yield f"questions of {set(engine.dhcp.questions)}, whom nobody knows"
     held, shown = set(), {}
     for key, session in engine.sessions.items():
-        if session.presence in (Presence.SERVED, Presence.DEPARTED) and not _on_its_way(engine, key):
+        if session.presence in (Presence.SERVED, Presence.DEPARTED) and not on_its_way(engine, key):
             held.update((key, prefix) for prefix in engine._leased(session))
             for prefix in engine._leased(session):
                 if prefix.is_ipv4 and (subnet := leases.subnet(prefix)) is not None:
@@ -154,11 +200,15 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
         prefixes.update(dict.fromkeys(session.leased, session.slot))
         if session.presence is Presence.AWAY:
             counters.update({session.own, *session.leased} - {None})  # type: ignore[arg-type]
+            if on_its_way(engine, session.node):
+                anchored = session.anchored.items()  # those it had before have their way when it comes
+                uplinks.update({prefix: anchor for prefix, anchor in anchored if prefix in state.uplinks})
         else:
             uplinks.update(session.anchored)
             uplinks.update(dict.fromkeys(session.leased))
             if session.own is not None:
                 uplinks[session.own] = None
+    yield from handover_queues(state, engine)
     yield from forwarding(state, slots, prefixes, uplinks, counters)
     wanted = {*engine._logical_users, *(() if engine.leases is None else engine.leases.shown)}
     if state.logical_interfaces != wanted:
@@ -186,16 +236,23 @@ def forwarding(
             )
 
 
-def _on_its_way(engine: MobilityAnchorAccessRouter, node: bytes) -> bool:
+def on_its_way(engine: Any, node: bytes) -> bool:
     """Whether a node is expected by fast handover: nothing of that is kept."""
     handover = engine.handovers.get(node)
     return handover is not None and handover.phase in (Phase.EXPECTING, Phase.RETURNING)
 
 
+def _passed_on(machine: Machine, node: bytes) -> bool:
+    """Whether a node that perhaps was expected here is already elsewhere, and handed over to there."""
+    engine = machine.engine
+    handover = engine.handovers.get(node)
+    return handover is not None and handover.previous and engine.sessions[node].presence is Presence.DEPARTED
+
+
 def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
     """What a MAAR would know after a restart is what it knows, but for numbers that are made good then."""
     kept = {key: record for key, record in machine.store.items() if key != FORGETFUL}
-    lasting = [node for node in engine.sessions if not _on_its_way(engine, node)]
+    lasting = [node for node in engine.sessions if not on_its_way(engine, node) and not _passed_on(machine, node)]
     if not set(lasting) <= kept.keys() <= engine.sessions.keys():
         yield f"stores {len(kept)} sessions of {len(engine.sessions)}"
         return

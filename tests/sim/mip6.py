@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 from sim.air import Node
-from sim.cast import Commands, Patience
+from sim.cast import Commands, NoOrders, Patience
 from sim.mip6_air import Radios
 from sim.mip6_attacker import Attacker
 from sim.mip6_domain import CnEngine, HaEngine, Mip6Domain, MnEngine, Plan
@@ -27,7 +27,7 @@ _PAUSE = 10 * MINUTE
 """The longest pause of a mobile node that was refused."""
 
 
-class Mip6:
+class Mip6(NoOrders):
     """One home link and the world around it; see `sim.cast.Cast`."""
 
     name = "mip6"

@@ -124,7 +124,8 @@ def kernel_of_mn(machine: HostMachine, engine: MobileNode) -> Iterator[str]:
                 tunnel = entry.care_of, entry.agent
                 fits = way == tunnel if entry.registered == entry.care_of is not None else way in (None, tunnel)
             case Place.NOWHERE:
-                fits = way is None or (entry.local and way == "open")
+                resumed = isinstance(way, tuple) and entry.bound(engine._now)  # as an earlier life left it
+                fits = way is None or resumed or (entry.local and way == "open")
             case Place.RETURNING:
                 fits = way == "open"
             case _:

@@ -10,7 +10,15 @@ from collections.abc import Callable, Container
 
 from sim.air import Air, Node
 from sim.world import Machine, World
-from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
+from sojourn.core.effects import (
+    EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
+    EnsureHold,
+    EnsurePaths,
+    EnsureQueue,
+    EnsureTunnel,
+)
 from sojourn.wire.addresses import Prefix
 
 Home = Callable[[Prefix], Machine | None]
@@ -31,27 +39,37 @@ class Loop(Exception):
 class Paths:
     """Follows packets through one world."""
 
-    def __init__(self, world: World, air: Air, home: Home, dead_ends: Container[str] = ()) -> None:
-        """`dead_ends`: machines that drop what came out of a tunnel to nobody who is there."""
-        self._dead_ends = dead_ends
+    def __init__(
+        self, world: World, air: Air, home: Home, places: Container[str], dead_ends: Container[str] = ()
+    ) -> None:
+        """`places`: machines with access links; `dead_ends`: those that drop what came out of a tunnel to nobody who
+        is there."""
+        self._places, self._dead_ends = places, dead_ends
         self._world = world
         self._air = air
         self._home = home
 
-    def down(self, prefix: Prefix) -> Node | None:
-        """The node that a packet to `prefix` reaches; None when it is lost. Raises `Loop`."""
+    def down(self, prefix: Prefix, *, sent: bool = False) -> Node | None:
+        """The node that a packet to `prefix` reaches; None when it is lost, or waits: one that is `sent` does so.
+
+        Raises `Loop`.
+        """
         at = self._home(prefix)
         if at is None or not at.powered:
             return None
-        visited, tunnels = [at.name], True
+        visited, tunnels, forwarded = [at.name], True, False
         while True:
-            way = at.plane.way(prefix)
+            way = at.plane.way(prefix, forwarded)
+            if sent and isinstance(way, EnsureQueue | EnsureFlowToNode | EnsureFlowToRouter):
+                at.plane.queue(way)
+            forwarded = False
             match way:
-                case EnsureDelivery(_, interface, link_layer):
+                case EnsureDelivery(_, interface, link_layer) | EnsureFlowToNode(_, _, interface, link_layer):
                     return self._air.node_at(at.name, interface, link_layer)
-                case EnsureTunnel(_, remote):
+                case EnsureTunnel(_, remote) | EnsureFlowToRouter(_, _, remote) | EnsurePaths(_, (remote, *_)):
                     following = self._world.machines[self._world.network.names[remote]]
-                case EnsureHold():
+                    forwarded = at.name in self._places
+                case EnsureHold() | EnsureQueue():
                     return None
                 case _:
                     home = self._home(prefix)

@@ -7,48 +7,31 @@ its binding lives, and its LMA, or the MAG where it is, remembers its prefix. A 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
-from sim.air import Air, Node
-from sim.cast import COMMANDS, Patience
+from sim.air import Node
+from sim.cast import COMMANDS, Operation, Patience
 from sim.domain import HOSTS
 from sim.flows import HANDOVER, Flow, Flows
 from sim.paths import Paths
 from sim.pmip_domain import LmaEngine, MagEngine, PmipDomain
+from sim.pmip_extras import Extra, drawn
+from sim.pmip_leases import LeasingAir, WatchedAir
 from sim.pmip_truth import PmipTruth
 from sim.topology import SHAPES
-from sim.world import Machine, World
-from sojourn.core.events import Sighting
+from sim.world import Machine
 from sojourn.engines.configuration import HomeProfile
 from sojourn.engines.lma import LocalMobilityAnchor
+from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.mag import MobileAccessGateway
-from sojourn.engines.mag_session import Presence
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, HomeNetworkPrefix, MobileNodeIdentifier
+from sojourn.engines.registration import REFUSING
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, HomeNetworkPrefix, MobileNodeLinkLayerIdentifier
 from sojourn.wire.addresses import LinkLayer, Prefix
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 _AFTERMATH = 60 * SECOND
 """How long after the last trouble something may still come of it: a retransmission takes half of that."""
-
-
-class WatchedAir(Air):
-    """Knows who is taken to be at a MAG though it left without a word: that may claim it, or not notice its return."""
-
-    def __init__(self, world: World, nodes: dict[str, LinkLayer], domain: PmipDomain) -> None:
-        super().__init__(world, nodes)
-        self._domain = domain
-        self.unnoticed: set[str] = set()
-        """Nodes about which some MAG is wrong since they moved last."""
-
-    def arrive(self, node: Node, machine: Machine, interface: str, sighting: Sighting) -> None:
-        """See `Air.arrive`."""
-        believers = [
-            each
-            for each in self._domain.gateways
-            if (session := self._domain.listed(each, node.name)) is not None and session.presence is Presence.SERVED
-        ]
-        (self.unnoticed.add if believers else self.unnoticed.discard)(node.name)
-        super().arrive(node, machine, interface, sighting)
 
 
 class Pmip:
@@ -63,7 +46,9 @@ class Pmip:
         seed: int,
         mag_engine: MagEngine = MobileAccessGateway,
         lma_engine: LmaEngine = LocalMobilityAnchor,
+        extras: Mapping[str, Extra] | None = None,
     ) -> None:
+        """`extras`: what the episode has besides RFC 5213, if the seed does not choose that."""
         dice = random.Random(f"pmip {seed}")
         self.temper = dice.choice(("calm", "lossy", "cut", "mortal", "stubborn", "untimely", "all", "all"))
         self.lifetime = dice.choice((20, 60, 200)) * SECOND
@@ -77,6 +62,8 @@ class Pmip:
             mag_engine,
             lma_engine,
         )
+        self.extras = self._draw_extras(random.Random(f"pmip extras {seed}")) if extras is None else extras
+        self._extend(random.Random(f"pmip adjusts {seed}"))
         self.world = self.domain.world
         self.shape = dice.choice(SHAPES)
         self.world.network.delays = self.shape(list(self.domain.members), dice)
@@ -85,8 +72,8 @@ class Pmip:
         self.places = tuple(machine.name for machine in self.domain.gateways)
         self.centres = tuple(machine.name for machine in self.domain.anchors)
         hosts = {host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]}
-        self.air: WatchedAir = WatchedAir(self.world, hosts, self.domain)
-        paths = Paths(self.world, self.air, self.domain.home, self.places)
+        self.air: WatchedAir = self._make_air(hosts, seed)
+        paths = Paths(self.world, self.air, self.domain.home, self.places, self.places)
         self.patience = Patience(
             calm=50 * SECOND + self.granted // 2,  # the longest retransmission, and a refresh
             settled=self.granted + 45 * SECOND,
@@ -96,7 +83,9 @@ class Pmip:
             empty=2 * self.lifetime + 60 * SECOND,
         )
         self.flows = Flows(self.world, self.air, paths, self._excuse, self._handover, self._recovery)
-        self.truth = PmipTruth(self.domain, self.air, paths, claims=not self.tight, timestamps=self.timestamps)
+        self.truth = PmipTruth(
+            self.domain, self.air, paths, self.extras, claims=not self.tight, timestamps=self.timestamps
+        )
         self._extended: dict[str, Instant] = {}
         """When the LMA last said that the binding of a node lives, by link-layer address."""
         self._ended: dict[str, Instant] = {}
@@ -111,8 +100,49 @@ class Pmip:
         """Nodes that had been at the place before for less than a second."""
         self._forgot: dict[str, Instant] = {}
         """When a machine last began without what it knew."""
+        self._commanded: dict[str, Instant] = {}
+        """When an operator last gave a command, by its verb."""
 
     # --- what the seed chooses ------------------------------------------------------------------------------------
+
+    def _draw_extras(self, dice: random.Random) -> Mapping[str, Extra]:
+        return {}
+
+    def _extend(self, dice: random.Random) -> None:
+        """What the extras change."""
+        domain = self.domain
+        for extra in self.extras.values():
+            extra.adjust(domain, dice)
+        for extra in self.extras.values():
+            for name in domain.lma_configurations:
+                domain.adjust(name, extra.lma)
+            for name in domain.mag_configurations:
+                domain.adjust(name, extra.mag)
+        domain.populate()
+        self.besides = {kind: weight for extra in self.extras.values() for kind, weight in extra.besides.items()}
+        if any(extra.operations for extra in self.extras.values()):
+            self.besides["command"] = 3
+
+    def _make_air(self, hosts: dict[str, LinkLayer], seed: int) -> WatchedAir:
+        air = (LeasingAir if "ipv4" in self.extras else WatchedAir)(self.world, hosts, self.domain)
+        if "dedicated" in self.extras:
+            air.dedicated = ("acc1",)
+        return air
+
+    def operations(self, dice: random.Random) -> Operation:
+        """See `Cast`."""
+        draws = [draw for extra in self.extras.values() for draw in extra.operations]
+        return dice.choice(draws)(dice, list(self.air.nodes), self.places)
+
+    def spelled(self, machine: Machine, verb: str, arguments: dict[str, str]) -> dict[str, str]:
+        """See `Cast`: for a node, its first prefix."""
+        self._commanded[verb] = self.world.now
+        host = arguments.get("prefix", "")
+        if host not in HOSTS or machine.driver is None:
+            return arguments
+        entries = [entry for entry in machine.engine.cache.of(self.domain.identity(host)) if not entry.waiting]
+        found = [entry.home_prefixes[0] for entry in entries if entry.link_layer == HOSTS[host] and entry.home_prefixes]
+        return arguments | {"prefix": str(found[0]) if found else "::/64"}
 
     def _anchors(self, dice: random.Random) -> dict[str, object]:
         self.delay: Duration = dice.choice((4, 10)) * SECOND
@@ -153,6 +183,7 @@ class Pmip:
             f"{len(self.centres)} LMAs and {len(self.places)} MAGs in a {self.shape.__name__}, "
             f"{len(self.air.nodes)} nodes, {order}, lifetime {self.lifetime // SECOND} s, "
             f"delay {self.delay // SECOND} s, {self.temper}{', tight limits' if self.tight else ''}"
+            f"{', ' if self.extras else ''}{', '.join(self.extras).replace('_', ' ')}"
         )
 
     # --- what happens ---------------------------------------------------------------------------------------------
@@ -175,8 +206,8 @@ class Pmip:
             (self._hasty.add if self.world.now - before < SECOND else self._hasty.discard)(each.name)
 
     def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
-        option = message.first(MobileNodeIdentifier)
-        if not isinstance(message, BindingAcknowledgement) or option is None or message.status:
+        option = message.first(MobileNodeLinkLayerIdentifier)
+        if not isinstance(message, BindingAcknowledgement) or option is None or message.status >= REFUSING:
             return
         who, now = option.identifier.hex(), self.world.now
         if not message.lifetime:
@@ -213,15 +244,53 @@ class Pmip:
 
     def _excuse(self, flow: Flow, calm_since: Instant) -> str:
         """Why a flow that does not work need not work any more; empty: it has to."""
-        if self.tight:
+        if self.tight or not self.truth._claims:
             return "limits"
+        if why := self._ended_by_extra(flow, calm_since):
+            return why
         now, who = self.world.now, flow.node.link_layer.hex()
         troubled = flow.node.place is None or now - calm_since < _AFTERMATH + self.granted
         lately = troubled or now - flow.node.arrived <= self._handover(flow.node)
         if lately and (self._is_over(who) or self._renewed.get(who, -1) >= flow.begun):
             return "its binding ended"
-        anchor = self.domain.anchor_of(flow.node.name).name
+        home = self.domain.home(flow.prefix)
+        anchor = "" if home is None else home.name
         forgot = self._forgot.get(anchor, -1)
         if forgot >= flow.begun and self._listed.get(flow.prefix, -1) < forgot:
             return "its anchor forgot"
         return ""
+
+    def _ended_by_extra(self, flow: Flow, calm_since: Instant) -> str:
+        """Why an extension, or what kind of node it is, ends the session."""
+        commanded = self._commanded
+        if "guests" in self.extras and flow.node.name == "mn1":
+            return "no mobility service"
+        for verb in ("revoke", "renumber"):
+            if commanded.get(verb, -1) >= flow.begun:
+                return f"an operator ended it: {verb}"
+        owners = [
+            entry
+            for each in self.domain.living
+            for entry in self.domain.lma(each).cache
+            if flow.prefix in entry.prefixes
+        ]
+        if "two_links" in self.extras and not any(self._is_of(flow, entry) for entry in owners):
+            return "its node has another session for this link: nobody knows which of its links came (RFC 5213 5.4.1)"
+        owned = bool(owners)
+        troubled = self.world.now - calm_since < _AFTERMATH + self.granted
+        if troubled and not owned and not self.extras.keys().isdisjoint(("heartbeat", "controlled_timers", "redirect")):
+            return "its gateway, or its anchor, could not be reached"
+        return ""
+
+    @staticmethod
+    def _is_of(flow: Flow, entry: BindingCacheEntry) -> bool:
+        return not entry.waiting and entry.link_layer == flow.node.link_layer
+
+
+class Extended(Pmip):
+    """The same domains with extensions, fast handovers, other links or other nodes: one or two of these."""
+
+    name = "extended"
+
+    def _draw_extras(self, dice: random.Random) -> Mapping[str, Extra]:
+        return drawn(dice)

@@ -5,11 +5,13 @@ The truth about the nodes is theirs (`sim.air`); what LMAs and MAGs make of it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from sim import pmip_extra_truth as extra_truth
 from sim import pmip_ledgers as ledgers
 from sim.air import Air, Node
 from sim.examiner import Examiner
+from sim.ledgers import handed_over
 from sim.paths import Paths
 from sim.pmip_domain import PmipDomain
 from sim.world import Machine
@@ -18,6 +20,10 @@ from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.wire.addresses import Prefix
+from sojourn.wire.units import MILLISECOND
+
+_WINDOW = 200 * MILLISECOND
+"""Less than TimestampValidityWindow (RFC 5213 9.1)."""
 
 
 class PmipTruth:
@@ -27,12 +33,29 @@ class PmipTruth:
     two registrations is certain.
     """
 
-    def __init__(self, domain: PmipDomain, air: Air, paths: Paths, *, claims: bool, timestamps: bool) -> None:
-        self._domain, self._air, self._paths = domain, air, paths
-        self._claims, self._timestamps = claims, timestamps
-        self._examiner = Examiner(domain.world, self._examine)
+    def __init__(
+        self,
+        domain: PmipDomain,
+        air: Air,
+        paths: Paths,
+        extras: Collection[str] = (),
+        *,
+        claims: bool,
+        timestamps: bool,
+    ) -> None:
+        self._domain, self._air, self._paths, self._extras = domain, air, paths, extras
+        self._room, self._timestamps = claims, timestamps
+        self._examiner = Examiner(domain.world, self._examine, passing_on=("lma",) if "redirect" in extras else ())
         self._stamps: dict[str, tuple[LocalMobilityAnchor, int, list[tuple[BindingCacheEntry, int]]]] = {}
         """Of each LMA at the last look: its life, its clock, and its sessions with the time of their last update."""
+
+    @property
+    def _claims(self) -> bool:
+        """Whether nodes have a right to service. An LMA in between needs the same time as those that it assigns."""
+        if "redirect" not in self._extras:
+            return self._room
+        times = [machine.clock.wall(self._domain.world.now) for machine in self._domain.anchors]
+        return self._room and max(times) - min(times) < _WINDOW
 
     # --- at any moment --------------------------------------------------------------------------------------------
 
@@ -99,30 +122,36 @@ class PmipTruth:
                     faults.append(f"{machine.name} knows {each.name}, who is at {each.place}")
             if self._claims and len(engine._requests):
                 faults.append(f"{machine.name} waits for {list(engine._requests._outstanding)}")
+            faults += handed_over(machine)
         for each in self._air.nodes.values():
             if self._claims and each.place is None and self._domain.entries(each.name):
                 faults.append(f"{each.name} has a binding, and is nowhere")
-        return faults
+        return faults + (list(extra_truth.quiet(self._domain, self._extras)) if self._claims else [])
 
     def _served(self, each: Node) -> Iterator[str]:
         entries = self._domain.entries(each.name)
         if each.place is None:
             return
-        place = self._domain.members[each.place]
+        if "guests" in self._extras and each.name == "mn1":
+            yield from extra_truth.guest(self._domain, each)
+            return
+        place, names = self._domain.members[each.place], self._domain.world.network.names
         active = [entry for entry in entries if not entry.waiting]
-        if len(entries) != 1 or [entry.source for entry in active] != [place.address]:
-            sources = [self._domain.world.network.names[entry.source] for entry in entries]
+        if len(entries) != 1 or [names[entry.gateway] for entry in active] != [place.name]:
+            sources = [names[entry.gateway] for entry in entries]
             yield f"{each.name} at {each.place} has sessions at {sources}, {len(active)} of them active"
             return
         session = self._domain.listed(place, each.name)
         if session is None or session.presence is not Presence.SERVED or not session.confirmed:
             yield f"{each.name} is not served by {each.place}, where it is"
-        if each.usable != set(entries[0].prefixes):
-            yield f"{each.name} at {each.place} is promised {sorted(each.usable)}, and has {entries[0].prefixes}"
-        for network in entries[0].prefixes:
-            if not self._paths.up(each, network, sent=False):
+        if each.usable != set(entries[0].home_prefixes):
+            yield f"{each.name} at {each.place} is promised {sorted(each.usable)}, and has {entries[0].home_prefixes}"
+        links = self._air.interfaces(each)
+        more = extra_truth.more_of(self._domain, self._air, each, self._extras)
+        for network in (*entries[0].prefixes, *more):
+            if not any(self._paths.up(one, network, sent=False) for one in links):
                 yield f"{each.name} at {each.place} cannot send from {network}"
-            elif self._paths.down(network) is not each:
+            elif self._paths.down(network) not in links:
                 yield f"{each.name} at {each.place} cannot be reached at {network}"
 
     def _nobody_shares(self) -> list[str]:
@@ -145,10 +174,14 @@ class PmipTruth:
         for machine in (*self._domain.anchors, *self._domain.gateways):
             engine, state = machine.engine, machine.plane.state
             known = len(engine.cache) if isinstance(engine, LocalMobilityAnchor) else len(engine.sessions)
-            if known or machine.store:
-                faults.append(f"{machine.name} knows {known} sessions and stores {len(machine.store)}")
+            stored = ledgers.sessions_on(machine)
+            if known or stored:
+                faults.append(f"{machine.name} knows {known} sessions and stores {len(stored)}")
             if state.slots or state.prefixes or state.uplinks or state.counters or state.logical_interfaces:
                 faults.append(f"{machine.name} forwards {state}")
-            if [name for name in engine._timers._live if name[0] != "store"]:
+            if state.shortcuts or state.spreads or state.forwarded or machine.plane.held:
+                faults.append(f"{machine.name} forwards {state}, and {machine.plane.held} packets wait")
+            if [name for name in engine._timers._live if name[0] not in ("store", "heartbeat")]:
                 faults.append(f"{machine.name} waits for {list(engine._timers._live)}")
+            faults += [f"{machine.name}: {fault}" for fault in ledgers.tables_left(engine)]
         return faults

@@ -19,6 +19,7 @@ from sim.happenings import (
     Die,
     Drift,
     End,
+    Expect,
     Happening,
     Late,
     Leave,
@@ -65,7 +66,11 @@ class Script:
         self._nodes = tuple(cast.air.nodes)
         self._places = cast.places
         self._machines = (*cast.places, *cast.centres, *cast.centres)
-        self._temper = TEMPERS[cast.temper]
+        self._temper = {**TEMPERS[cast.temper], **cast.besides}
+        self._operations = cast.operations
+        self._links = (1, 1) if cast.air.dedicated else (9, 1)
+        self._said: Expect | None = None
+        """What was said last of where a node will go."""
         self._commands, self._attacks = tuple(cast.commands), cast.attacks
 
     def write(self, events: int = EVENTS) -> list[Happening]:
@@ -89,13 +94,18 @@ class Script:
         return self._dice.choice(self._places)
 
     def _interface(self) -> str:
-        return self._dice.choices(INTERFACES, (9, 1))[0]
+        return self._dice.choices(INTERFACES, self._links)[0]
 
     def _roam(self, then: Duration) -> Happening:
         dice = self._dice
         sighting = dice.choices(("station", "neighbour", "router-solicitation", "multicast-listener"), (7, 1, 1, 1))[0]
         gap = dice.choice((0, 0, 0, 1 * MILLISECOND, 50 * MILLISECOND, 3 * SECOND))
-        return Roam(self._node(), self._place(), self._interface(), sighting, dice.random() < 0.8, gap, then)
+        said, self._said = self._said, None
+        if said is not None and dice.random() < 0.8:
+            node, place = said.node, said.place
+        else:
+            node, place = self._node(), self._place()
+        return Roam(node, place, self._interface(), sighting, dice.random() < 0.8, gap, then)
 
     def _leave(self, then: Duration) -> Happening:
         return Leave(self._node(), self._dice.random() < 0.8, then)
@@ -105,6 +115,10 @@ class Script:
 
     def _late(self, then: Duration) -> Happening:
         return Late(self._node(), self._place(), self._interface(), then)
+
+    def _expect(self, then: Duration) -> Happening:
+        self._said = Expect(self._node(), self._place(), then)
+        return self._said
 
     def _begin(self, then: Duration) -> Happening:
         return Begin(self._node(), then)
@@ -144,7 +158,11 @@ class Script:
         return Drift(self._machine(), self._dice.choice((-5_000, -200, 0, 200, 5_000)), then)
 
     def _operate(self, then: Duration) -> Happening:
-        return Operate(self._machine(), self._dice.choice(self._commands), then)
+        return Operate(self._machine(), self._dice.choice(self._commands), (), then)
+
+    def _command(self, then: Duration) -> Happening:
+        machine, verb, arguments = self._operations(self._dice)
+        return Operate(machine, verb, tuple(arguments.items()), then)
 
     def _attack(self, then: Duration) -> Happening:
         return Attack(self._dice.choice(self._attacks), self._dice.randrange(1 << 16), then)

@@ -19,6 +19,7 @@ from sim.happenings import (
     Die,
     Drift,
     End,
+    Expect,
     Happening,
     Late,
     Leave,
@@ -34,7 +35,7 @@ from sim.happenings import (
 from sim.weather import FINE, Weather
 from sim.world import Machine
 from sojourn.core.effects import AccessEffect
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import Commanded, HandoverExpected, NodeSeen, Sighting
 from sojourn.core.mobile_effects import AnnounceAddress, ProbeAddress, ProbeRouter, SendIcmpv6
 from sojourn.wire.units import SECOND, Duration, Instant
 
@@ -133,7 +134,7 @@ class Stage:
 
     def _perform(self, happening: Happening) -> None:
         match happening:
-            case Roam() | Leave() | Show() | Begin() | End() | Late():
+            case Roam() | Leave() | Show() | Begin() | End() | Late() | Expect():
                 self._to_node(happening, self.air.nodes[happening.node])
             case Storm(loss, repeats, jitter):
                 self.weather.set(loss, repeats, jitter)
@@ -147,7 +148,7 @@ class Stage:
                 self._trouble()
                 self._to_machine(happening, self.world.machines[happening.machine])
 
-    def _to_node(self, happening: Roam | Leave | Show | Begin | End | Late, node: Node) -> None:
+    def _to_node(self, happening: Roam | Leave | Show | Begin | End | Late | Expect, node: Node) -> None:
         match happening:
             case Roam():
                 self._roam(happening, node)
@@ -159,6 +160,11 @@ class Stage:
                 self.flows.begin(node)
             case End():
                 self.flows.end(node)
+            case Expect(_, place):
+                if node.place is not None:
+                    target = self.world.machines[place].address
+                    node.expected = self.world.now
+                    self.world.machines[node.place].tell(HandoverExpected(node.link_layer, target))
             case Late(_, place, interface):
                 if node.place != place:
                     self._trouble()
@@ -199,8 +205,10 @@ class Stage:
                 machine.clock.step(by)
             case Drift(_, rate):
                 machine.run_clock_at(rate)
-            case Operate(_, verb):
+            case Operate(_, verb, ()) if verb in self.cast.commands:
                 machine.tell(self.cast.commands[verb](machine))
+            case Operate(_, verb, arguments):
+                machine.tell(Commanded(verb, self.cast.spelled(machine, verb, dict(arguments))))
             case _:
                 assert_never(happening)
 

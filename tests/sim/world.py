@@ -16,19 +16,24 @@ from sim.clock import Clock
 from sojourn.core.effects import (
     AccessEffect,
     EnsureDelivery,
+    EnsureFlowToNode,
+    EnsureFlowToRouter,
     EnsureHold,
+    EnsurePaths,
+    EnsureQueue,
     EnsureTunnel,
     ForgetStation,
     ForwardingEffect,
     SendMessage,
     StoreEffect,
+    WithdrawQueue,
     WithdrawSlot,
 )
 from sojourn.core.engine import Engine
-from sojourn.core.events import Event, MessageReceived
+from sojourn.core.events import Event, MessageReceived, PathProbed
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.memory import MemoryDataplane
-from sojourn.dataplane.state import Way
+from sojourn.dataplane.state import Queued, Way
 from sojourn.host.driver import Driver, Record
 from sojourn.stores import MemoryStore
 from sojourn.stores.shared_memory import SharedMemory, SharedMemoryView
@@ -145,6 +150,8 @@ class Kernel(MemoryDataplane):
         self._forget = forget
         self.dark: set[int] = set()
         """Slots that the kernel lost."""
+        self.held: dict[tuple[int, bool], int] = {}
+        """Packets that wait, by slot and by whether another router forwarded them."""
 
     def apply(self, effect: ForwardingEffect) -> None:
         """See `MemoryDataplane.apply`."""
@@ -152,23 +159,58 @@ class Kernel(MemoryDataplane):
         match effect:
             case ForgetStation():
                 self._forget(effect)
-            case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsureHold(slot) | WithdrawSlot(slot):
+            case EnsureDelivery(slot) | EnsureTunnel(slot) | EnsurePaths(slot) | EnsureHold(slot) | WithdrawSlot(slot):
                 self.dark.discard(slot)
+                if self.held:
+                    self._lose(slot, False)
+                    if isinstance(effect, WithdrawSlot):
+                        self._lose(slot, True)
+            case EnsureQueue(slot) | EnsureFlowToNode(slot) | EnsureFlowToRouter(slot):
+                self.dark.discard(slot)
+            case WithdrawQueue(slot):
+                self._lose(slot, True)
             case _:
                 pass
 
+    # --- queues -----------------------------------------------------------------------------------------------------
+
+    def queue(self, way: Queued) -> None:
+        """One more packet waits there."""
+        lane = way.slot, way.forwarded
+        self.held[lane] = self.held.get(lane, 0) + 1
+
+    def waiting(self, slot: int) -> tuple[int, int, int]:
+        """See `Dataplane.waiting`. Out of a queue that is open goes a packet between two looks."""
+        for forwarded, way in ((False, self.state.slots.get(slot)), (True, self.state.forwarded.get(slot))):
+            held = self.held.get((slot, forwarded), 0)
+            if held and isinstance(way, EnsureFlowToNode | EnsureFlowToRouter):
+                self.held[slot, forwarded] = held - 1
+                if held == 1:
+                    del self.held[slot, forwarded]
+        return self.held.get((slot, False), 0), self.held.get((slot, True), 0), 0
+
+    def _lose(self, slot: int, forwarded: bool) -> None:
+        self.held.pop((slot, forwarded), None)
+
+    # --- links ------------------------------------------------------------------------------------------------------
+
     def lose_link(self, interface: str) -> None:
         """What leads to that link is gone, until it is asked for again."""
-        ways = self.state.slots.items()
-        self.dark.update(slot for slot, way in ways if isinstance(way, EnsureDelivery) and way.interface == interface)
+        ways = [*self.state.slots.items(), *self.state.forwarded.items()]
+        to_nodes = (EnsureDelivery, EnsureFlowToNode)
+        self.dark.update(slot for slot, way in ways if isinstance(way, to_nodes) and way.interface == interface)
 
     def reassert(self) -> None:
         """See `Dataplane.reassert`."""
         self.dark.clear()
 
-    def way(self, prefix: Prefix) -> Way | None:
-        """See `MemoryDataplane.way`."""
-        return None if self.state.prefixes.get(prefix) in self.dark else super().way(prefix)
+    def way(self, prefix: Prefix, forwarded: bool = False) -> Way | None:
+        """See `MemoryDataplane.way`. `forwarded`: by another router with access links."""
+        slot = self.state.prefixes.get(prefix)
+        if slot is None or slot in self.dark:
+            return None
+        apart = self.state.forwarded.get(slot) if forwarded else None
+        return apart or self.state.slots[slot]
 
 
 class Disk(MemoryStore):
@@ -265,6 +307,7 @@ class Machine:
             wake_at=self._wake_at,
             record=self.record(self),
             wall=(lambda: self.clock.wall(self.world.now)) if self.watches_clock else None,
+            probe=self._probe,
             mobile=self.mobile,
         )
         self._wake_at(engine.deadline())
@@ -346,6 +389,14 @@ class Machine:
         self._burn()
         assert source == self.address, f"{self.name} sends from an address that is not its own"
         self.world.network.transmit(self.name, message, source, destination)
+
+    def _probe(self, remote: Address, source: Address | None) -> None:
+        """An echo of another router, if the network lets it pass."""
+        network = self.world.network
+        name = network.names.get(remote)
+        if name is not None and network.passes(self.name, name) and network.passes(name, self.name):
+            there_and_back = network.delay(self.name, name) + network.delay(name, self.name)
+            self.world.later(there_and_back, self.tell, PathProbed(remote))
 
     def _access(self, effect: AccessEffect) -> None:
         self._burn()

@@ -8,7 +8,7 @@ Every Mobility Header and ICMPv6 message is encoded and decoded on its way.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from sojourn.core.effects import AdvertisedPrefix, CountTraffic, Effect, ProbePath, SendMessage
@@ -168,9 +168,11 @@ class Roaming:
         profile: HomeNode | None = None,
         correspondent: bool = True,
         home_agents: int = 1,
+        keeps: bool = False,
         **mn: object,
     ) -> None:
         self.now: Instant = 0
+        self.keeps = keeps
         self.delays = delays or {}
         self.messages: list[tuple[Instant, str, str, SendMessage]] = []
         self.effects: list[tuple[Instant, str, Effect]] = []
@@ -353,19 +355,20 @@ class Roaming:
                 self.host.care_of[made] = interface, network
             self.tell("mn", AddressChanged(interface, made, 64, True, preferred, 2 * HOUR))
 
-    def start(self, name: str) -> None:
-        """A new life, without memory."""
+    def start(self, name: str, records: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """A new life, without memory; a mobile node may have some, and what its kernel was told is still there."""
         self._life += 1
         seed = b"entropy of %s, life %d" % (name.encode(), self._life)
         if name == "mn":
-            self.host = Host(care_of=self.host.care_of)
-            self.engines[name] = MobileNode(self.mn_configuration, EPOCH, seed)
+            self.host = self.host if records else Host(care_of=self.host.care_of)
+            self.engines[name] = node = MobileNode(self.mn_configuration, EPOCH, seed)
+            node.stores = self.keeps
         elif name == "cn":
             self.routes.clear()
             self.engines[name] = CorrespondentNode(CnConfiguration(CN), EPOCH, seed)
         else:
             self.engines[name] = HomeAgent(self.ha_configurations[name], EPOCH, seed)
-        self._carry_out(name, list(self.engines[name].restore([], self.now)))
+        self._carry_out(name, list(self.engines[name].restore(records, self.now)))
 
     def tell(self, name: str, event: Event) -> None:
         self._carry_out(name, list(self.engines[name].handle(event, self.now)))

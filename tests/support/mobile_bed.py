@@ -14,11 +14,13 @@ The home address is 2001:db8:1::b0. Data planes are made by `mobile_node`, `home
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from sojourn.core.effects import EnsurePrefix, EnsureTunnel
 from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureReverseTunnel
+from sojourn.dataplane import nftables
 from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.linux import LinuxSettings
@@ -26,7 +28,7 @@ from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.rtnetlink import End, RouteNetlink
-from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, address, prefix, text
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, address, eui64_link_local, prefix, text
 
 HOME_AGENT = address("2001:db8:1::1")
 HOME = address("2001:db8:1::b0")
@@ -37,6 +39,8 @@ STRANGER = address("2001:db8:66::1")
 NEIGHBOUR = address("2001:db8:1::99")
 NETWORK = prefix("2001:db8:b05::/64")
 BEHIND = address("2001:db8:b05::2")
+COUNTERS = nftables.usable()
+"""Tests that need nf_tables are marked so."""
 _NAMES = ("mn", "ha", "cn", "stranger", "home", "behind", "net")
 _Plane = MobileNodeDataplane | HomeAgentDataplane | CorrespondentDataplane
 _P = TypeVar("_P", MobileNodeDataplane, HomeAgentDataplane, CorrespondentDataplane)
@@ -51,6 +55,7 @@ class MobileBed:
         self.ends: dict[tuple[str, str], End] = {}
         self.planes: list[_Plane] = []
         self.gateways: dict[tuple[str, str], Address] = {}
+        self._placed: list[tuple[str, Address]] = []
         self._index = 100
         self._netlink = {name: RouteNetlink(namespace) for name, namespace in self.namespaces.items()}
         for namespace in self.namespaces.values():
@@ -77,6 +82,10 @@ class MobileBed:
         ):
             self.default(name, interface)
         self.default("mn", "wlan0")
+        for (name, _), end in self.ends.items():
+            self.settle(name, eui64_link_local(end.link_layer))
+        for name, placed in self._placed:
+            self.settle(name, placed)
 
     def _join(
         self, name: str, interface: str, router: str, port: str, own: Address, gateway: Address | None = None
@@ -86,6 +95,7 @@ class MobileBed:
         for owner, end, placed in ((name, one, own), (router, two, gateway or own[:15] + b"\xff")):
             self._netlink[owner].set_link(end.index, up=True)
             self._netlink[owner].add_address(end.index, placed, 64)
+            self._placed.append((owner, placed))
         self.gateways[name, interface] = gateway or own[:15] + b"\xff"
 
     def _end(self, name: str, interface: str) -> End:
@@ -107,7 +117,7 @@ class MobileBed:
     def mobile_node(self, *, router: bool = False, begin: bool = True, **options: object) -> MobileNodeDataplane:
         """The data plane of the mobile node."""
         networks = {HOME: (NETWORK,)} if router else {}
-        settings = self.settings(counters=router)
+        settings = self.settings(counters=router and COUNTERS)
 
         def make() -> MobileNodeDataplane:
             return MobileNodeDataplane(settings, ("wlan0", "wlan1"), networks, **options)  # type: ignore[arg-type]
@@ -117,7 +127,7 @@ class MobileBed:
     def home_agent(self, begin: bool = True) -> HomeAgentDataplane:
         """The data plane of the home agent."""
         settings = self.settings(HOME_AGENT)
-        return self._made("ha", lambda: HomeAgentDataplane(settings, "lan0", (64,)), begin)
+        return self._made("ha", lambda: HomeAgentDataplane(settings, "lan0", (64,), filtered=COUNTERS), begin)
 
     def correspondent(self, name: str = "cn", begin: bool = True) -> CorrespondentDataplane:
         """The data plane of a correspondent node."""
@@ -158,6 +168,16 @@ class MobileBed:
         agent.apply(EnsurePrefix(Prefix(HOME, 128), 1))
         node.apply_mobile(EnsureHomeAddress(HOME, "", True))
         node.apply_mobile(EnsureReverseTunnel(HOME, care_of, HOME_AGENT))
+        self.settle("mn", HOME)
+
+    def settle(self, name: str, own: Address) -> None:
+        """The kernel makes the local route of a new address in a moment of its own."""
+        for _ in range(300):
+            lines = KernelState.of(self.namespaces[name]).lines
+            if any("table 255" in line and f"to {text(own)}/128 " in line for line in lines):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"{name}: no local route to {text(own)}")
 
     def state(self, name: str) -> frozenset[str]:
         """What is in the kernel, without what it learns by itself."""

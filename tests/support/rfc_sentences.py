@@ -17,7 +17,7 @@ _TESTS = Path(__file__).parent.parent
 VECTORS = _TESTS / "vectors"
 _SHARED = [Path(__file__).parents[3] / "shared", Path(__file__).parents[4] / "shared"]
 """Where the RFCs are, beside a clone or beside the directory of work trees."""
-_BREAK = re.compile(r"(.)\n+\w+, et al\..*\[Page \d+\]\n\f?\n?RFC \d+ .*\n+")
+_BREAK = re.compile(r"(.)\n+\w+(?:, et al\.| & \w+).*\[Page \d+\]\n\f?\n?RFC \d+ .*\n+")
 _HEADING = re.compile(r"^(\d+(?:\.\d+)*)\.  \S", re.MULTILINE)
 _KEYWORD = re.compile(r"\b(?:MUST|SHOULD)(?: NOT)?\b")
 _END = re.compile(r"(?<=[.:])\s+(?=[A-Z*o])")

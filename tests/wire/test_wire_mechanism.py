@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from random import Random
 from typing import Annotated, Any
 
 import pytest
 
 from sojourn import wire
 from sojourn.wire import tlv
+from sojourn.wire.addresses import is_ipv4, text
 from sojourn.wire.errors import DecodeError, EncodeError
 from sojourn.wire.fields import U8, U16, U24, U32, Bits, Flag, Ip6, Rest, Tlvs
 from sojourn.wire.generate import NATURAL, PADDING, STRICT, alignment_of
@@ -251,3 +254,14 @@ def test_a_number_is_given_once() -> None:
     for number, subtype in ((1, b""), (1, b"\1"), (2, b""), (2, b"\2")):
         with pytest.raises(TypeError, match=f"number {number} is taken"):
             registry.message(number, subtype)(message())
+
+
+def test_addresses_are_written_as_ipaddress_writes_them() -> None:
+    rng = Random(1)
+    for _ in range(2000):
+        octets = b"".join(rng.choice([bytes(2), bytes(2), b"\0\1", b"\x20\0", rng.randbytes(2)]) for _ in range(8))
+        if not is_ipv4(octets):
+            assert text(octets) == str(IPv6Address(octets))
+    assert [text(bytes(16)), text(bytes(15) + b"\1"), text(b"\xfe\x80" + bytes(14))] == ["::", "::1", "fe80::"]
+    with pytest.raises(ValueError, match="15 octets"):
+        text(bytes(15))

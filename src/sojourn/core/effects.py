@@ -400,6 +400,7 @@ class SendDhcp:
     """Send `payload` from the DHCP server's port to the client's, in a frame to `link_layer`."""
 
     interface: str
+    """Empty: no frame, but from our port of a relay to the DHCP server at `destination` (RFC 5844 3.4.2)."""
     link_layer: LinkLayer
     source: Address
     destination: Address

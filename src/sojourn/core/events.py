@@ -91,6 +91,7 @@ class DhcpReceived:
     """
 
     interface: str
+    """Empty: a DHCP server answers our relay (RFC 5844 3.4.2)."""
     link_layer: LinkLayer
     """The sender of the frame."""
     source: Address

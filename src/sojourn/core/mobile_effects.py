@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 
 if TYPE_CHECKING:
     from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
@@ -140,6 +140,14 @@ class EnsureHomeAddress:
 
 
 @dataclass(slots=True)
+class EnsureCareOfPeers:
+    """New connections to these, and to nobody else, use an address of the link where the node is, although there is a
+    home address that is preferred (RFC 5014: "prefer care-of address")."""
+
+    peers: tuple[Prefix, ...]
+
+
+@dataclass(slots=True)
 class WithdrawHomeAddress:
     """`address` is no address of this host."""
 
@@ -238,6 +246,7 @@ MobileEffect: TypeAlias = (
     | EnsureCareOfRoute
     | WithdrawCareOfRoute
     | EnsureHomeAddress
+    | EnsureCareOfPeers
     | WithdrawHomeAddress
     | AnnounceAddress
     | EnsureReverseTunnel

@@ -27,6 +27,8 @@ def gateway(mag: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _others(mag, own, "multipath", "care_of")
     yield from _one_end("mag", mag, "multipath")
     yield from _transport_of_gateway(mag)
+    if "dhcp_relay" in mag and mag.get("ipv4") is not True:
+        yield Fault(("mag", "dhcp_relay"), "is for nodes with IPv4, and there is none", "expected ipv4 = true")
     lifetime = table_of(mag.get("transient_bindings")).get("lifetime")
     yield from _within(("mag", "transient_bindings", "lifetime"), lifetime, _TRANSIENT_UNIT, _TRANSIENT_MAX)
 
@@ -35,6 +37,8 @@ def anchor(lma: Mapping[str, Any]) -> Iterator[Fault]:
     """Times fit into messages, and addresses and prefixes are for one thing each."""
     yield from _one_end("lma", lma, "user_plane")
     yield from _transport_of_anchor(lma)
+    if lma.get("dhcp_relay") is True and "ipv4_pool" not in lma:
+        yield Fault(("lma", "dhcp_relay"), "is for nodes with IPv4, and there is none", "expected an ipv4_pool")
     longest = table_of(lma.get("transient_bindings")).get("lifetime_max")
     yield from _within(("lma", "transient_bindings", "lifetime_max"), longest, _TRANSIENT_UNIT, _TRANSIENT_MAX)
     lifetime = table_of(lma.get("localized_routing")).get("lifetime")

@@ -37,6 +37,7 @@ from sojourn.daemon.roles import (
 )
 from sojourn.daemon.service import Service
 from sojourn.dataplane.correspondent import CorrespondentDataplane
+from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.files.toml import ConfigurationError
@@ -233,10 +234,11 @@ class Daemon:
             self.log.say("info", "configuration-unchanged")
 
     def _reassert(self, role_name: str, interface: str) -> None:
-        """An access interface came back: perhaps it is another one now, without our addresses."""
+        """An access interface, or the home link of a home agent, came back: perhaps it is another one now, without our
+        addresses."""
         for role in self.roles:
             if role.name == role_name and isinstance(role.dataplane, LinuxDataplane):
-                if interface not in access_interfaces(self.file):
+                if interface not in access_interfaces(self.file) and not isinstance(role.dataplane, HomeAgentDataplane):
                     return
                 try:
                     role.dataplane.reassert()

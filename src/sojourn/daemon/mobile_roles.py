@@ -80,7 +80,7 @@ def dataplane_of(section: MobileSection) -> MobileDataplane:
             return Pretended()
         case Mn():
             return MobileNodeDataplane(
-                _settings(section, UNSPECIFIED, **kernel_numbers(section.kernel)),
+                _settings(section, UNSPECIFIED, backend=section.backend, **kernel_numbers(section.kernel)),
                 section.interfaces,
                 {home.address: home.networks for home in section.homes},
                 forwards=any(home.router for home in section.homes),

@@ -93,6 +93,10 @@ class Lma(Section):
         None,
         example="10.9.0.0/16",
     )
+    dhcp_relay: SwitchField = _lma(
+        "dhcp_relay",
+        "Gateways are to be DHCP relays, to a server elsewhere, instead of DHCP servers (RFC 5844 3.3.4).",
+    )
     lifetime_max: DurationField = _lma("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     min_delay_before_bce_delete: DurationField = _lma(
         "min_delay_before_bce_delete",

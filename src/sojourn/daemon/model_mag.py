@@ -183,6 +183,9 @@ class Mag(Section):
     dns: NameServersField = setting("Name servers that nodes are told of by DHCPv6 and DHCPv4.", ())
     domains: DomainsField = setting("Domains in which nodes look names up; DHCPv4 tells the first.", ())
     multicast: Multicast | None = setting("Table `[mag.multicast]`; without it no multicast is forwarded.", None)
+    dhcp_relay: ways.MagDhcpRelay | None = setting(
+        "Table `[mag.dhcp_relay]`; absent: nodes whose LMA has a DHCP server elsewhere get no IPv4.", None
+    )
     ipv4_transport: ways.MagIpv4Transport | None = setting("Table `[mag.ipv4_transport]`; absent: IPv6.", None)
     localized_routing: ways.MagLocalizedRouting | None = setting("Table `[mag.localized_routing]`.", None)
     transient_bindings: ways.MagTransientBindings | None = setting("Table `[mag.transient_bindings]`.", None)
@@ -222,6 +225,7 @@ TABLES = (
     ("[[mag.hostapd]]", AccessPoint),
     ("[mag.retransmission]", Retransmission),
     ("[mag.multicast]", Multicast),
+    ("[mag.dhcp_relay]", ways.MagDhcpRelay),
     ("[mag.ipv4_transport]", ways.MagIpv4Transport),
     ("[mag.localized_routing]", ways.MagLocalizedRouting),
     ("[mag.transient_bindings]", ways.MagTransientBindings),

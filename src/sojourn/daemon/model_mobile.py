@@ -162,6 +162,9 @@ class Mn(Section):
     )
     correspondents: CountField = _mn("correspondents", "Most of them at a time.")
     retry_correspondent: DurationField = _mn("retry_correspondent", "One that cannot is asked again after this time.")
+    care_of_peers: PrefixesField = setting(
+        "New connections to these use the address of the visited network: short exchanges, as with name servers.", ()
+    )
     vendor_options: tuple[Vendor, ...] = setting(
         "Told to home agents (RFC 5094), as tables `[[mn.vendor_options]]`; four at most.", ()
     )

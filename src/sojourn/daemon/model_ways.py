@@ -15,6 +15,7 @@ from sojourn.engines.way_settings import (
     BulkRegistrationOfMag,
     DelegationOfLma,
     DelegationOfMag,
+    DhcpRelayOfMag,
     FlowMobilityOfLma,
     FlowMobilityOfMag,
     Ipv4Gateway,
@@ -286,4 +287,18 @@ class MagIpv4Transport(ExtensionTable):
     )
     keepalive: DurationField = as_the_engine(
         kind, "keepalive", "Behind a NAT something goes to the LMA that often, at least, or as often as it says."
+    )
+
+
+class MagDhcpRelay(ExtensionTable):
+    """Nodes whose LMA says so get their IPv4 home addresses told by a DHCP server elsewhere (RFC 5844 3.4.2)."""
+
+    kind = DhcpRelayOfMag
+
+    address: Ipv4AddressField = setting(
+        "An IPv4 address of this machine, at which the server answers; port 67 there must be free.", example="10.1.0.2"
+    )
+    server: Ipv4AddressField = setting(
+        "The DHCP server. It is told the address that the LMA assigned (Agent Remote ID, RFC 3046) and must give it.",
+        example="198.51.100.67",
     )

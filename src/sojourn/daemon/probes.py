@@ -43,6 +43,8 @@ from sojourn.dataplane.objects import (
 )
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnels import BACKENDS, Ip6tnlTunnels, Seg6Tunnels, Tunnels
+from sojourn.host.mobile_sockets import MobileSockets
+from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.wire.addresses import address, prefix
 
 OK, SPARED, DEGRADED, MISSING = "ok", "not needed", "degraded", "missing"
@@ -104,6 +106,16 @@ class Probe:
             state = self.without if self.needed else SPARED
             reason = (error.strerror or str(error)).rstrip(".")
             return Finding(self.name, state, self.used_for, self.needed, reason, self.remedy)
+
+
+def _try_home_addresses() -> str:
+    quiet = SignallingFilter()
+    try:
+        quiet.install()
+        MobileSockets((), is_ours=lambda address: False).close()
+        return ""
+    finally:
+        quiet.close()
 
 
 def find_all() -> list[Finding]:
@@ -333,6 +345,7 @@ def _try_nftables() -> str:
 
 _ROUTER = "access routers"
 _LAB = "lab and demo"
+_HOST = "Mobile IPv6"
 _KERNEL = "use a kernel with {}, as Debian 12, Ubuntu 22.04, Fedora and OpenWrt (kmod) have"
 _BOTH = ("seg6", "ip6tnl")
 _UNCOUNTED = "set counters = false: prefixes end with their node then, not when idle; or "
@@ -358,6 +371,8 @@ PROBES = (
           _try_mobility_socket),
     Probe("packet-socket", "hearing and advertising on access links", _KERNEL.format("CONFIG_PACKET"),
           _try_packet_socket),
+    Probe("home-addresses", f"{_HOST}: signalling with home addresses in packet headers",
+          _KERNEL.format("CONFIG_PACKET, CONFIG_NF_TABLES_IPV6"), _try_home_addresses, needed=False),
     Probe("veth", f"{_LAB}: links", _KERNEL.format("CONFIG_VETH"), _try_veth),
     Probe("bridge", f"{_LAB}: the air; access links with several nodes", _KERNEL.format("CONFIG_BRIDGE"), _try_bridge),
     Probe("netem", f"{_LAB}: delay and loss", "the lab delays packets itself, a little less exactly",

@@ -43,7 +43,7 @@ from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
-from sojourn.host.mobile import MobileHost
+from sojourn.host.mobile import MobileHost, TunnelEnds
 from sojourn.host.recorder import Recorder
 from sojourn.stores import MemoryStore, SharedStore, SqliteStore, Store
 from sojourn.wire.addresses import Address, text
@@ -142,13 +142,14 @@ def make_roles(
     has one with others.
     """
     roles: list[Role] = []
+    ends = TunnelEnds()
     with ExitStack() as opened:
         for name in ROLES:
             section: Section | MobileSection | None = getattr(file, name)
             if section is not None:
                 kept, told = RoleStore(store, name), listener(name)
                 if isinstance(section, Mn | Ha | Cn):
-                    role = _make_mobile(name, section, file, kept, told)
+                    role = _make_mobile(name, section, file, kept, told, ends)
                 else:
                     role = _make(name, section, file, shared if name == "cmd" and shared else kept, told)
                 opened.callback(role.close, False)
@@ -171,6 +172,8 @@ class _Parts:
     """Access interfaces with the control sockets of their hostapds."""
     transport: tuple[Address, frozenset[Address]] | None = None
     """Our IPv4 address, and whose messages are taken over IPv4."""
+    dhcp_relay: tuple[Address, Address] | None = None
+    """Our IPv4 address, and that of the DHCP server."""
     ipv4: bool = False
     """Nodes are heard in IPv4 too."""
     strangers: int = 0
@@ -190,7 +193,8 @@ def _parts(section: Section) -> _Parts:
             known = frozenset((*anchors_of(section), *neighbours_of(section)))
             over = section.ipv4_transport
             transport = None if over is None else (over.address, frozenset((over.lma,)))
-            return _Parts(mag, known, forwarding, section.access, _points(section), transport, section.ipv4)
+            relay = None if section.dhcp_relay is None else (section.dhcp_relay.address, section.dhcp_relay.server)
+            return _Parts(mag, known, forwarding, section.access, _points(section), transport, relay, section.ipv4)
         case Lma():
             lma = LocalMobilityAnchor(lma_configuration(section), epoch)
             others = section.redirect.anchors if section.redirect is not None else ()
@@ -238,6 +242,7 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
                 access_points=parts.points,
                 ipv4=parts.ipv4,
                 transport=parts.transport,
+                dhcp_relay=parts.dhcp_relay,
                 untrusted=access_interfaces(file),
                 strangers=parts.strangers,
                 profile=section.tolerate,
@@ -251,7 +256,9 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
         return Role(name, observed, host, dataplane, keep, fresh, lock)
 
 
-def _make_mobile(name: str, section: MobileSection, file: File, store: Store, listener: Listener) -> Role:
+def _make_mobile(
+    name: str, section: MobileSection, file: File, store: Store, listener: Listener, ends: TunnelEnds
+) -> Role:
     with ExitStack() as opened:
         lock = _lock_of_host(name, section, file)
         opened.callback(lock.close)
@@ -268,7 +275,8 @@ def _make_mobile(name: str, section: MobileSection, file: File, store: Store, li
         observed = Observed(engine, listener)
         with refusals(f"{name}: open sockets", remedy):
             senses = senses_of(section, file)
-            host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=loop, ends=ends)
         opened.pop_all()
         return Role(name, observed, host, dataplane, section.keep_forwarding, True, lock)
 

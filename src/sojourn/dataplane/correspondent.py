@@ -24,7 +24,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import next_hop
 from sojourn.dataplane.objects import KernelObject, Route, Rule
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.dataplane.tunnel_starts import TunnelStarts
+from sojourn.dataplane.tunnel_starts import SegmentStarts
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 
 
@@ -37,7 +37,7 @@ class CorrespondentDataplane(HostPlane):
         self._routes_to: dict[Address, Address] = {}
         self._counted: dict[Prefix, int] = {}
         """With the packets under care-of addresses that the node has left."""
-        self._starts = TunnelStarts(self._netlink, settings)
+        self._starts = SegmentStarts(self._netlink, settings)
         self._kernel, self._direct, self.refusal = ways(self._netlink, True, bindings)
 
     @property
@@ -162,6 +162,8 @@ class CorrespondentDataplane(HostPlane):
             # This host is a mobile node too, and its own home address would have a tunnel: past that one.
             self._starts.take_stock()
             hop = next_hop(self._netlink, care_of, self._starts.address_of(hop.device))
+        if hop.gateway is None:  # a neighbour, who is asked for by its care-of address, not by the home address
+            hop = hop._replace(gateway=care_of)
         link = self._links().get(hop.device)
         if link is None or link.index == LOOPBACK:
             raise OSError(errno.ENETUNREACH, f"{text(care_of)} is not elsewhere")

@@ -23,6 +23,7 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawSlot,
 )
+from sojourn.core.engine import Row
 from sojourn.core.mobile_effects import (
     EnsureFlows,
     EnsureProxyNeighbour,
@@ -32,6 +33,7 @@ from sojourn.core.mobile_effects import (
     WithdrawProxyNeighbour,
     WithdrawTunnelEnd,
 )
+from sojourn.dataplane import reconcile
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.linux import LinuxDataplane
@@ -45,7 +47,7 @@ from sojourn.dataplane.objects import (
 )
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_filter import LINGER, TunnelFilter
-from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.addresses import Address, Prefix, text
 
 _SECONDS = LINGER / 1000
 Pair = tuple[Address, Prefix]
@@ -118,7 +120,7 @@ class HomeAgentDataplane(LinuxDataplane):
             self._flows.reassert()
         for interface, address in sorted(self._proxied):
             self.apply_mobile(EnsureProxyNeighbour(interface, address))
-        for slot, pairs in self._taken.items():
+        for slot, pairs in list(self._taken.items()):
             for remote, _ in pairs:
                 self._ensure(self._out_of(remote))
             self._follow(slot)
@@ -212,6 +214,18 @@ class HomeAgentDataplane(LinuxDataplane):
                 self._netlink.request(proxy.withdraw())
             case _:
                 raise OSError(errno.EOPNOTSUPP, f"{type(effect).__name__} is not for a home agent")
+
+    def show(self) -> list[Row]:
+        """As `LinuxDataplane.show`, and one row for each end of a tunnel, with the packets that came out of it."""
+        own = Prefix(self._settings.address, 128)
+        out = reconcile.taken_out(self._netlink, self._settings.tables.decapsulation)
+        rows = super().show()
+        for slot, pairs in self._taken.items():
+            for remote in sorted({remote for remote, _ in pairs}):
+                packets = out.get((own, Prefix(remote, 128)))
+                way = f"tunnel {text(remote)}"
+                rows.append({"prefix": None, "slot": slot, "downlink": None, "uplink": way, "packets": packets})
+        return rows
 
     def _check_peer(self, remote: Address) -> None:
         """The engine knows who asked."""

@@ -92,8 +92,11 @@ class Installation:
         self.bridges = {name for name, link in found.items() if link.kind == "bridge"}
         return found
 
-    def prepare(self) -> None:
-        """The loop and the access interfaces are as they should be. Raises OSError when one does not exist."""
+    def prepare(self, *, tunnels: bool = True) -> None:
+        """The loop and the access interfaces are as they should be. Raises OSError when one does not exist.
+
+        Without `tunnels` these are somebody else's business.
+        """
         settings = self._settings
         found = self._look()
         for name in settings.access:
@@ -117,7 +120,8 @@ class Installation:
         # The source of every tunnelled packet is sought among this end's one address only, not among all there are.
         links.write_setting(f"conf/{near}/use_oif_addrs_only", 1)
         self._prepare_hold(near)
-        self.tunnels = prepared(self._netlink, settings, self.near)
+        if tunnels:
+            self.tunnels = prepared(self._netlink, settings, self.near)
         if self.transport is not None:
             self.transport.prepare()
         links.write_setting("conf/all/forwarding", 1)

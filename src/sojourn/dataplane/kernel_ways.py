@@ -221,7 +221,7 @@ class KernelWays:
         """Packets with its Home Address option so far."""
         packets = 0
         for body in self._netlink.dump(_GET_STATE, b""):
-            state = _parse_state(body)
+            state = parse_state(body)
             if state is not None and (state.kind, state.source) == (OPTION, home):
                 packets += struct.unpack_from("=Q", body, _PACKETS)[0]
         return packets
@@ -251,12 +251,12 @@ class KernelWays:
         self._netlink.request(*(thing.withdraw() for thing in things))
 
     def _found(self) -> list[Thing]:
-        states = [_parse_state(body) for body in self._netlink.dump(_GET_STATE, b"")]
-        policies = [_parse_policy(body) for body in self._netlink.dump(_GET_POLICY, b"")]
+        states = [parse_state(body) for body in self._netlink.dump(_GET_STATE, b"")]
+        policies = [parse_policy(body) for body in self._netlink.dump(_GET_POLICY, b"")]
         return [thing for thing in (*policies, *states) if thing is not None]
 
 
-def _parse_state(body: bytes) -> State | None:
+def parse_state(body: bytes) -> State | None:
     """None when it is not ours."""
     _, identity, source, _, _, _, request, _, mode, _, flags = _STATE.unpack_from(body)
     destination, _, kind = _ID.unpack(identity)
@@ -266,7 +266,7 @@ def _parse_state(body: bytes) -> State | None:
     return State(kind, source, destination, care_of, bool(flags & _FROM_ANYBODY))
 
 
-def _parse_policy(body: bytes) -> Policy | None:
+def parse_policy(body: bytes) -> Policy | None:
     """None when it is not ours."""
     selector, _, priority, _, direction, _, _, _ = _POLICY.unpack_from(body)
     destination, source, _, _, _, _, _, to_length, from_length, protocol, _, _ = _SELECTOR.unpack(selector)

@@ -33,6 +33,7 @@ from sojourn.core.effects import (
 from sojourn.core.engine import Row
 from sojourn.core.mobile_effects import (
     CareOfWay,
+    EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseFlows,
@@ -47,7 +48,6 @@ from sojourn.core.mobile_effects import (
 from sojourn.dataplane import local_rule, reconcile
 from sojourn.dataplane.direct_choice import ways
 from sojourn.dataplane.direct_ways import DirectWays
-from sojourn.dataplane.encapsulation import SegmentTunnel
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn
@@ -67,8 +67,8 @@ from sojourn.dataplane.objects import (
 )
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
-from sojourn.dataplane.tunnel_starts import TunnelStarts
-from sojourn.wire.addresses import ANY, Address, Prefix, prefix, text
+from sojourn.dataplane.tunnel_starts import TunnelStarts, chosen
+from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, Prefix, prefix, text
 
 _IPV6_IN_IPV6 = 41
 _SIGNALLING = (135, 255)
@@ -124,7 +124,8 @@ class MobileNodeDataplane(HostPlane):
         self._forwards = forwards or bool(self._behind)
         self._homes: dict[Address, _Home] = {}
         self._optimised: dict[tuple[Address, Address], Address] = {}
-        self._starts = TunnelStarts(self._netlink, settings)
+        self._starts: TunnelStarts
+        """Chosen by `start`."""
         self._installation = Installation(self._netlink, settings)
         self._filter: TunnelFilter | None = None
         lengths = {*delegated, *(network.length for behind in self._behind.values() for network in behind)}
@@ -132,6 +133,7 @@ class MobileNodeDataplane(HostPlane):
             self._filter = TunnelFilter(settings, tuple(lengths) or (64,), False)
         flow_filter = FlowFilter(settings, {128, *lengths}, outwards=True)
         self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
+        self._care_of_peers: tuple[Prefix, ...] = ()
         self._links_out: dict[Address, tuple[Rule, Route]] = {}
         """The way of what is sent from each care-of address, where there are several."""
         self._kernel: KernelWays | None = None
@@ -151,11 +153,14 @@ class MobileNodeDataplane(HostPlane):
     def start(self) -> None:
         """Rules stand, whatever stood before."""
         if self._forwards:
-            self._installation.prepare()
+            self._installation.prepare(tunnels=False)
             self._installation.change({f"conf/{name}/accept_ra": "2" for name in self._interfaces})
             if self._filter is not None:
                 self._filter.install()
-        self._starts.prepare()
+        if not self._started:
+            self._starts = chosen(self._netlink, self._settings)
+        else:
+            self._starts.prepare()
         self._ensure(*self._static())
         local_rule.move(self._netlink)
         self._started = True
@@ -165,7 +170,6 @@ class MobileNodeDataplane(HostPlane):
         self._homes, self._optimised, self._links_out = {}, {}, {}
         self._begin()
         self._flows.begin()
-        self._starts.take_stock()
         for part in self._optimisers():
             part.begin()
         self.start()
@@ -188,6 +192,7 @@ class MobileNodeDataplane(HostPlane):
         self.start()
         for part in self._optimisers():
             part.reassert()
+        self._choose_care_of(self._care_of_peers)
         for home, known in self._homes.items():
             if known.interface is not None:
                 self.apply_mobile(EnsureHomeAddress(home, known.interface, known.preferred))
@@ -206,7 +211,7 @@ class MobileNodeDataplane(HostPlane):
             self._flows.remove,
             self._restore_local,
             self._withdraw_all,
-            self._starts.remove,
+            self._remove_starts,
         ]
         steps += [part.remove for part in self._optimisers()]
         if self._filter is not None:
@@ -217,6 +222,10 @@ class MobileNodeDataplane(HostPlane):
             in_turn(*steps)
         finally:
             self.leave()
+
+    def _remove_starts(self) -> None:
+        if self._started:
+            self._starts.remove()
 
     def _restore_local(self) -> None:
         local_rule.restore(self._netlink, self._settings.priorities)
@@ -239,17 +248,23 @@ class MobileNodeDataplane(HostPlane):
         return {}
 
     def show(self) -> list[Row]:
-        """Home addresses and networks, and the ways of their packets."""
+        """Home addresses and networks, the ways of their packets, and how many came that way (in a tunnel: for all)."""
         rows: list[Row] = []
+        out = reconcile.taken_out(self._netlink, self._settings.tables.decapsulation)
         for home, known in self._homes.items():
             way = "blocked" if known.blocked else "plain" if known.tunnel is None else f"tunnel {text(known.tunnel[1])}"
             care_of = None if known.tunnel is None else text(known.tunnel[0])
-            rows += [
-                {"prefix": str(one), "way": way, "care_of": care_of} for one in (Prefix(home, 128), *known.networks)
-            ]
+            packets = out.get((Prefix(known.tunnel[0], 128), Prefix(known.tunnel[1], 128))) if known.tunnel else None
+            for one in (Prefix(home, 128), *known.networks):
+                rows.append({"prefix": str(one), "way": way, "care_of": care_of, "packets": packets})
+            for further in known.ways:
+                ends = (Prefix(further.care_of_address, 128), Prefix(known.agent or UNSPECIFIED, 128))
+                link = {"way": "tunnel of flows", "care_of": text(further.care_of_address), "packets": out.get(ends)}
+                rows.append({"prefix": str(Prefix(home, 128)), **link})
         for (home, correspondent), direct in self._optimised.items():
-            row = {"prefix": f"{text(home)} to {text(correspondent)}", "way": "direct", "care_of": text(direct)}
-            rows.append(dict(row))
+            packets = None if self._direct is None else self._direct.taken(direct, home)
+            between = f"{text(home)} to {text(correspondent)}"
+            rows.append({"prefix": between, "way": "direct", "care_of": text(direct), "packets": packets})
         return rows
 
     # --- effects --------------------------------------------------------------------------------------------------
@@ -273,6 +288,8 @@ class MobileNodeDataplane(HostPlane):
         match effect:
             case EnsureHomeAddress(address, interface, preferred):
                 self._place(address, interface, preferred)
+            case EnsureCareOfPeers(peers):
+                self._choose_care_of(peers)
             case WithdrawHomeAddress(address):
                 self._displace(address)
             case EnsureReverseTunnel(home, care_of, agent):
@@ -331,12 +348,18 @@ class MobileNodeDataplane(HostPlane):
                 return
         self._withdraw(Route(table, ANY))
 
+    def _choose_care_of(self, peers: tuple[Prefix, ...]) -> None:
+        """What has no source address yet and goes to these is none of the home address's: the kernel chooses."""
+        table = self._settings.tables.sources
+        self._ensure(*(Route(table, peer, kind=RTN_THROW) for peer in peers))
+        self._withdraw(*(Route(table, peer) for peer in self._care_of_peers if peer not in peers))
+        self._care_of_peers = peers
+
     # --- tunnels --------------------------------------------------------------------------------------------------
 
     def _way(self, route: Route, tunnel: Tunnel) -> Route:
         care_of, agent = tunnel
-        device = self._starts.at(care_of, self._used())
-        return route._replace(device=device, tunnel=SegmentTunnel(agent))
+        return self._starts.into(route, care_of, agent, self._used())
 
     def _used(self) -> set[Address]:
         return {care_of for care_of, _ in self._tunnels()}
@@ -355,11 +378,11 @@ class MobileNodeDataplane(HostPlane):
     def _exit(self, tunnel: Tunnel) -> tuple[Rule, Route]:
         """Packets come out of it: those of the home agent alone."""
         care_of, agent = tunnel
-        tables, here = self._settings.tables, Prefix(care_of, 128)
-        device = self._starts.at(care_of, self._used())
-        out = Route(tables.decapsulation, here, Prefix(agent, 128), device=device, decapsulate=True)
-        first = self._settings.priorities.decapsulation
-        return Rule(first, tables.decapsulation, destination=care_of, ip_protocol=_IPV6_IN_IPV6), out
+        return self._rule_out(care_of), self._starts.out_of(care_of, agent, self._used())
+
+    def _rule_out(self, care_of: Address) -> Rule:
+        table, priority = self._settings.tables.decapsulation, self._settings.priorities.decapsulation
+        return Rule(priority, table, destination=care_of, ip_protocol=_IPV6_IN_IPV6)
 
     def _tunnel(self, home: Address, tunnel: Tunnel) -> None:
         """Packets come out of the new tunnel before any goes into it; of the old one they still come out."""
@@ -392,14 +415,9 @@ class MobileNodeDataplane(HostPlane):
             self._withdraw(rule)
 
     def _exit_of_old(self, tunnel: Tunnel) -> tuple[Rule, Route]:
-        tables, (care_of, agent) = self._settings.tables, tunnel
-        rule = Rule(
-            self._settings.priorities.decapsulation,
-            tables.decapsulation,
-            destination=care_of,
-            ip_protocol=_IPV6_IN_IPV6,
-        )
-        return rule, Route(tables.decapsulation, Prefix(care_of, 128), Prefix(agent, 128))
+        care_of, agent = tunnel
+        table = self._settings.tables.decapsulation
+        return self._rule_out(care_of), Route(table, Prefix(care_of, 128), Prefix(agent, 128))
 
     def _end_tunnels(self, home: Address, known: _Home) -> None:
         ended = [pair for pair in (known.tunnel, known.before) if pair is not None]
@@ -544,6 +562,7 @@ class MobileNodeDataplane(HostPlane):
 
     def _static(self) -> Iterator[KernelObject]:
         settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
+        yield from self._starts.objects()
         for source in _SOURCES:  # what has one is thrown out, so that the default is for what has none
             yield Route(tables.sources, ANY, source, RTN_THROW)
         for number in _SIGNALLING:
@@ -567,7 +586,7 @@ class MobileNodeDataplane(HostPlane):
         of_links = range(first, first + len(self._interfaces))
         own = (tables.decapsulation, tables.sources, tables.uplinks, tables.nodes, tables.oversize, *of_links)
         yield from self._routes(*own)
-        yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE)
+        yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE, 0)
         yield from reconcile.placed(self._netlink)
         if self._forwards:
             yield from reconcile.ways(self._netlink)

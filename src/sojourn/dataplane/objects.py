@@ -67,7 +67,8 @@ _PATH = struct.Struct("=HBBi")
 """struct rtnexthop: its length, flags, weight - 1, interface."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _END_DX4, _END_DT6 = 6, 7
-_COUNTERS = nested(10, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))  # SEG6_LOCAL_COUNTERS
+_COUNTERS_KIND, _COUNTED_PACKETS = 10, 2
+_COUNTERS = nested(_COUNTERS_KIND, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))
 _ACTION = 1
 _DECAPSULATE = u32(_ACTION, _END_DT6) + u32(3, 0) + _COUNTERS
 """SEG6_LOCAL_TABLE 0: the whole policy lookup, local delivery included."""
@@ -169,7 +170,7 @@ class Route(NamedTuple):
     def _way(self) -> bytes:
         """Through which neighbour, into which tunnel or out of it."""
         body = b"" if self.gateway is None else attribute(_RTA_GATEWAY, self.gateway)
-        if self.gateway is not None and is_ipv4(self.destination.address):
+        if self.gateway is not None and self.destination.is_ipv4:
             body = attribute(_RTA_VIA, struct.pack("=H", AF_INET6) + self.gateway)
         if self.tunnel is not None:
             body += encapsulation.encode(self.tunnel, _RTA_ENCAP_TYPE, _RTA_ENCAP)
@@ -233,6 +234,13 @@ def parse_route(body: bytes) -> Route | None:
         found.get(_RTA_PREFERRED_SOURCE),
         _number(attributes(found.get(_RTA_METRICS, b"")).get(_RTAX_MTU)),
     )
+
+
+def taken_out(body: bytes) -> int | None:
+    """Packets that the route in a dump answer took out of a tunnel; None when it does not count."""
+    found = attributes(attributes(body, _ROUTE.size).get(_RTA_ENCAP, b""))
+    counters = attributes(found.get(_COUNTERS_KIND, b""))
+    return _number(counters[_COUNTED_PACKETS]) if _COUNTED_PACKETS in counters else None
 
 
 def _paths(octets: bytes) -> Iterator[tuple[int, bytes]]:

@@ -13,6 +13,7 @@ from sojourn.dataplane import objects
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import PROTOCOL, KernelObject, Neighbour, Nexthop, Route
 from sojourn.dataplane.settings import LinuxSettings
+from sojourn.wire.addresses import Prefix
 
 
 class Snapshot:
@@ -62,6 +63,22 @@ def ours(netlink: Netlink, settings: LinuxSettings) -> Iterator[KernelObject]:
 def routes(netlink: Netlink, table: int) -> Iterator[KernelObject]:
     """Our IPv6 routes in a table."""
     return _dump(netlink, objects.RTM_GETROUTE, objects.routes_request(table), objects.parse_route)
+
+
+def taken_out(netlink: Netlink, table: int) -> dict[tuple[Prefix, Prefix], int]:
+    """Packets that came out of each tunnel, by our end and the far one; of those that the kernel counts."""
+    found: dict[tuple[Prefix, Prefix], int] = {}
+    try:
+        answers = netlink.dump(objects.RTM_GETROUTE, objects.routes_request(table))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return found
+        raise
+    for body in answers:
+        route, packets = objects.parse_route(body), objects.taken_out(body)
+        if route is not None and packets is not None:
+            found[route.destination, route.source] = packets
+    return found
 
 
 def placed(netlink: Netlink) -> Iterator[KernelObject]:

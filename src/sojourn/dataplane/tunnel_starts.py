@@ -1,30 +1,78 @@
-"""Where a mobile node's tunnels start: for each care-of address in use a veth pair of our own that has a copy of it.
+"""Where a mobile node's tunnels start and end, for each care-of address in use; with the kernel's SRv6 code, or ip6tnl.
 
-The kernel makes the address of a tunnel's nominal device the source of the outer header, and looks the real way up
-packet by packet. A tunnel moves to another care-of address when its route is replaced by one through the other pair; no
-packet is lost in between. The pair that is left serves the next move.
+`SegmentStarts`: a veth pair of our own has a copy of the address. The kernel makes the address of a tunnel's nominal
+device the source of the outer header, and looks the real way up packet by packet. A tunnel moves to another care-of
+address when its route is replaced by one through the other pair; no packet is lost in between. The pair that is left
+serves the next move.
+
+`HeaderStarts`: a route says both outer addresses to one ip6tnl device, and another one for each care-of address takes
+packets out that a route of table `decapsulation` let pass (see `tunnels`).
 """
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 from sojourn.dataplane import links, objects
+from sojourn.dataplane.encapsulation import HeaderTunnel, SegmentTunnel
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import InterfaceAddress
-from sojourn.dataplane.settings import TUNNEL_OVERHEAD, LinuxSettings
-from sojourn.wire.addresses import Address
+from sojourn.dataplane.objects import RTN_BLACKHOLE, RTN_THROW, InterfaceAddress, Nexthop, Route, Rule
+from sojourn.dataplane.settings import TRIAL, TUNNEL_OVERHEAD, LinuxSettings
+from sojourn.dataplane.tunnels import AUTO, GATEWAY
+from sojourn.wire.addresses import ANY, Address, Prefix, address
 
 _MADE_BEFORE = 2
+_NOBODY = address("100::1")
+"""Of the discard prefix (RFC 6666)."""
 _SEGMENT = 24
 """Octets that the kernel leaves for a header that it does not send with one segment."""
 
 
-class TunnelStarts:
-    """Devices by care-of address. Raises OSError."""
+class TunnelStarts(Protocol):
+    """One way to do it. Raises OSError."""
+
+    name: str
+
+    def prepare(self) -> None:
+        """Everything stands that a move needs. Raises OSError where the kernel cannot do it."""
+        ...
+
+    def take_stock(self) -> None:
+        """What an earlier life left is ours."""
+        ...
+
+    def addresses(self) -> list[InterfaceAddress]:
+        """The copies of care-of addresses."""
+        ...
+
+    def objects(self) -> Iterator[Route | Rule]:
+        """What stands as long as we run."""
+        ...
+
+    def into(self, route: Route, care_of: Address, remote: Address, used: AbstractSet[Address]) -> Route:
+        """`route`, through the tunnel; addresses that are not `used` may lose what they have."""
+        ...
+
+    def out_of(self, care_of: Address, remote: Address, used: AbstractSet[Address]) -> Route:
+        """What takes packets of the tunnel out."""
+        ...
+
+    def remove(self) -> None:
+        """No device is left."""
+        ...
+
+
+class SegmentStarts:
+    """Veth pairs by care-of address."""
+
+    name = "seg6"
 
     def __init__(self, netlink: Netlink, settings: LinuxSettings) -> None:
         self._netlink = netlink
+        self._settings = settings
         self._mtu = settings.tunnel_mtu + TUNNEL_OVERHEAD + _SEGMENT
         self._stems = tuple(f"{end}-c" for end in settings.loop)
         self._devices: dict[int, Address | None] = {}
@@ -43,17 +91,30 @@ class TunnelStarts:
         """There are as many as a move needs, so that it takes one message to the kernel."""
         while len(self._devices) < _MADE_BEFORE:
             self._make()
+        way = (next(iter(self._devices)), None, SegmentTunnel(_NOBODY))
+        trial = Nexthop(self._settings.nexthops + TRIAL, *way)
+        self._netlink.request(trial.ensure(), trial.withdraw())
+
+    def objects(self) -> Iterator[Route | Rule]:
+        yield from ()
+
+    def into(self, route: Route, care_of: Address, remote: Address, used: AbstractSet[Address]) -> Route:
+        return route._replace(device=self.at(care_of, used), tunnel=SegmentTunnel(remote))
+
+    def out_of(self, care_of: Address, remote: Address, used: AbstractSet[Address]) -> Route:
+        table, here = self._settings.tables.decapsulation, Prefix(care_of, 128)
+        return Route(table, here, Prefix(remote, 128), device=self.at(care_of, used), decapsulate=True)
 
     def addresses(self) -> list[InterfaceAddress]:
         """What they have."""
-        return [InterfaceAddress(device, address, 128) for device, address in self._devices.items() if address]
+        return [InterfaceAddress(device, own, 128) for device, own in self._devices.items() if own]
 
     def at(self, care_of: Address, used: AbstractSet[Address]) -> int:
         """The device that makes `care_of` the source; one whose address is not `used` may get this one."""
-        for device, address in self._devices.items():
-            if address == care_of:
+        for device, own in self._devices.items():
+            if own == care_of:
                 return device
-        free = [device for device, address in self._devices.items() if address is None or address not in used]
+        free = [device for device, own in self._devices.items() if own is None or own not in used]
         device = free[0] if free else self._make()
         before = self._devices.get(device)
         self._netlink.request(InterfaceAddress(device, care_of, 128, preferred=False).ensure())
@@ -89,3 +150,87 @@ class TunnelStarts:
             if link.name.startswith(self._stems[0]):
                 links.delete_link(self._netlink, link.index)
         self._devices.clear()
+
+
+class HeaderStarts:
+    """ip6tnl devices: one to send with, one for each care-of address."""
+
+    name = "ip6tnl"
+
+    def __init__(self, netlink: Netlink, settings: LinuxSettings) -> None:
+        self._netlink = netlink
+        self._settings = settings
+        self._entry = 0
+        self._stem = f"{settings.tunnels[1]}-c"
+        self._exits: dict[str, Address | None] = {}
+
+    def prepare(self) -> None:
+        self._netlink.request(self._nothing_comes_in().ensure())  # before there is anything to come in
+        name = self._settings.tunnels[0]
+        found = links.links(self._netlink)
+        if name not in found:
+            try:
+                links.add_tunnel_entry(self._netlink, name)
+            except FileExistsError as error:
+                raise OSError(error.errno, "another ip6tnl interface is in external mode; there can be one") from error
+            found = links.links(self._netlink)
+        self._entry = found[name].index
+        links.raise_quiet(self._netlink, self._entry, self._settings.tunnel_mtu)
+
+    def take_stock(self) -> None:
+        found = links.links(self._netlink).values()
+        self._exits = {link.name: link.tunnel_end for link in found if link.name.startswith(self._stem)}
+
+    def addresses(self) -> list[InterfaceAddress]:
+        return []
+
+    def objects(self) -> Iterator[Route | Rule]:
+        yield self._nothing_comes_in()
+        yield Route(self._settings.tables.decapsulation, ANY, kind=RTN_BLACKHOLE)
+
+    def into(self, route: Route, care_of: Address, remote: Address, used: AbstractSet[Address]) -> Route:
+        return route._replace(device=self._entry, gateway=GATEWAY, tunnel=HeaderTunnel(remote, care_of))
+
+    def out_of(self, care_of: Address, remote: Address, used: AbstractSet[Address]) -> Route:
+        self._open(care_of, used)
+        return Route(self._settings.tables.decapsulation, Prefix(care_of, 128), Prefix(remote, 128), RTN_THROW)
+
+    def _open(self, care_of: Address, used: AbstractSet[Address]) -> None:
+        """There is a device for what comes to `care_of`."""
+        if care_of in self._exits.values():
+            return
+        free = [name for name, own in self._exits.items() if own is None or own not in used]
+        name = free[0] if free else f"{self._stem}{len(self._exits) + 1}"
+        links.add_tunnel_exit(self._netlink, name, care_of)
+        links.raise_quiet(self._netlink, links.links(self._netlink)[name].index, self._settings.tunnel_mtu)
+        self._exits[name] = care_of
+
+    def _nothing_comes_in(self) -> Rule:
+        return Rule(self._settings.priorities.inner_spoofing, 0, self._settings.tunnels[0])
+
+    def remove(self) -> None:
+        for link in links.links(self._netlink).values():
+            if link.kind == "ip6tnl" and (link.name == self._settings.tunnels[0] or link.name in self._exits):
+                links.delete_link(self._netlink, link.index)
+        self._netlink.request(self._nothing_comes_in().withdraw())
+        self._exits.clear()
+
+
+def chosen(netlink: Netlink, settings: LinuxSettings) -> TunnelStarts:
+    """What the settings ask for, or the first kind that this kernel has; it stands. Raises OSError without any."""
+    refusals: list[str] = []
+    kinds: tuple[type[SegmentStarts] | type[HeaderStarts], ...] = (SegmentStarts, HeaderStarts)
+    for kind in kinds:
+        if settings.backend not in (AUTO, kind.name):
+            continue
+        starts = kind(netlink, settings)
+        starts.take_stock()
+        try:
+            starts.prepare()
+            return starts
+        except OSError as error:
+            starts.remove()
+            if error.errno == errno.EPERM:
+                raise
+            refusals.append(f"{kind.name}: {(error.strerror or str(error)).rstrip('.')}")
+    raise OSError(errno.EOPNOTSUPP, f"this kernel has no tunnels ({'; '.join(refusals)})")

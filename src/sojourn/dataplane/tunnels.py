@@ -32,7 +32,7 @@ from sojourn.dataplane.settings import TRIAL, LinuxSettings
 from sojourn.wire.addresses import ANY, Address, Prefix
 
 AUTO = "auto"
-_GATEWAY = b"\xfe\x80" + bytes(13) + b"\1"
+GATEWAY = b"\xfe\x80" + bytes(13) + b"\1"
 
 
 class Way(NamedTuple):
@@ -136,7 +136,7 @@ class Ip6tnlTunnels:
 
     def to(self, remote: Address) -> Way:
         # The gateway keeps the kernel from making a neighbour entry for each inner destination.
-        return Way(self._entry, _GATEWAY, HeaderTunnel(remote, self._settings.address))
+        return Way(self._entry, GATEWAY, HeaderTunnel(remote, self._settings.address))
 
     def objects(self) -> Iterator[Route | Rule]:
         yield self._nothing_comes_in()

@@ -27,8 +27,14 @@ class AccessDhcp(DhcpService, PresenceProcedures[S]):
 
     def _on_dhcp_received(self, event: DhcpReceived) -> None:
         """A question is a sign of life too, and of a node without IPv6 perhaps the first one."""
+        if not event.interface:
+            self._on_dhcp_answered(event)
+            return
         own = None if event.source == ANY_IPV4.address else event.source
         self._on_node_seen(NodeSeen(event.interface, event.link_layer, Sighting.DHCP, own))
         session = self.sessions.get(identifier(event.link_layer))
         if session is not None and session.presence is SERVED:
             self._on_dhcp(event, session.node)
+
+    def _on_dhcp_answered(self, event: DhcpReceived) -> None:
+        """A DHCP server answers; nobody asked it."""

@@ -18,6 +18,7 @@ from sojourn.core.effects import (
     EnsurePrefix,
     EnsureShortcut,
     EnsureSpread,
+    EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
@@ -270,6 +271,8 @@ class AccessState(OutboxEngine, Generic[S]):
                 for session in self.sessions.values():
                     if session.interface == interface and session.presence is SERVED:
                         self._mend(session.node)
+            case EnsureTransport(remote):
+                self._after(_REPAIR_AFTER, "ipv4-transport", remote)
             case _:
                 pass  # what should be gone is removed by the next reconciliation
 

@@ -1,7 +1,8 @@
 """The correspondent node of Mobile IPv6 with route optimisation (RFC 6275 section 9).
 
 It tests whether a mobile node can be reached at both of its addresses before it believes a Binding Update, and keeps
-nothing of a node until it does (5.2.5). Tokens are in `cn_nonces`, their cryptography in `return_routability`.
+nothing of a node until it does (5.2.5). One binding for a node is all that it wants: identifiers of bindings (RFC 5648)
+are passed over, and several in one update refused. Tokens are in `cn_nonces`, cryptography in `return_routability`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.extensions.rfc5096 import ExperimentalMobilityHeader
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.units import SECOND, Instant, WallClock
 
 _PERSISTENT = 3
@@ -166,6 +168,8 @@ class CorrespondentNode(MobilityEngine):
             entry = self.cache.get(request.home)
             self._check_kind(request, entry)
             key = self._authenticate(request)
+            if len(update.all(BindingIdentifier)) > 1:
+                raise Refused(Status.MCOA_BULK_REGISTRATION_PROHIBITED, "several care-of addresses at once")
             if entry is not None:
                 request.check_sequence(entry.sequence)
             if request.lifetime:

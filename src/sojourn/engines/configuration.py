@@ -28,6 +28,7 @@ from sojourn.engines.way_settings import (
     BulkRegistrationOfMag,
     DelegationOfLma,
     DelegationOfMag,
+    DhcpRelayOfMag,
     FlowMobilityOfLma,
     FlowMobilityOfMag,
     Ipv4TransportOfLma,
@@ -340,6 +341,8 @@ class LmaConfiguration:
     """Timestamps are the nodes' own: they only have to increase (RFC 5213 9.3)."""
     ipv4_pool: Prefix | None = None
     """The home subnet of IPv4 home addresses (RFC 5844); the first one is the default router of all of them."""
+    dhcp_relay: bool = False
+    """Gateways are DHCP relays for nodes with an IPv4 home address, not servers (RFC 5844 3.3.4)."""
     refuse_distributed: bool = False
     """Refuse updates with the D flag, as RFC 8885 4.1 has it, instead of ignoring the flag (design decision 3)."""
     ipv4_transport: Ipv4TransportOfLma | None = None
@@ -428,6 +431,8 @@ class MagConfiguration(AccessConfiguration):
     """Ask the LMA for an IPv4 home address for every node, and serve those that use it (RFC 5844)."""
     dhcp_lease: Duration = 10 * MINUTE
     """Of IPv4 home addresses."""
+    dhcp_relay: DhcpRelayOfMag | None = None
+    """The DHCP server for nodes whose LMA has one (RFC 5844 3.4.2); None: these get no IPv4."""
     visitors: Prefix | None = None
     """Nodes without mobility service get a prefix from here (RFC 5213 6.14); None: they get nothing."""
     prefix_length: int = 64

@@ -47,6 +47,8 @@ class Home:
     length: int
     """Of its home subnet."""
     router: Address
+    relayed: bool = False
+    """Another DHCP server tells the host of it (RFC 5844 3.4.2)."""
 
     @property
     def mask(self) -> bytes:
@@ -135,7 +137,7 @@ class Dhcpv4Server:
             Code.REBINDING_TIME: lease_octets(lease * 7 // 8),
         }
         answer = self._reply(message, options, to_ipv4(home.address))
-        return Answer(answer, _destination(message, home.address), home.router, committed=kind is DhcpType.ACK)
+        return Answer(answer, reply_destination(message, home.address), home.router, committed=kind is DhcpType.ACK)
 
     def _refuse(self, message: Dhcpv4Message, router: Address) -> Answer:
         options = {Code.MESSAGE_TYPE: bytes((DhcpType.NAK,)), Code.SERVER_IDENTIFIER: to_ipv4(router)}
@@ -186,7 +188,7 @@ def _echo(message: Dhcpv4Message) -> dict[int, bytes]:
     return {} if identifier is None else {Code.CLIENT_IDENTIFIER: identifier}
 
 
-def _destination(message: Dhcpv4Message, address: Address) -> Address:
+def reply_destination(message: Dhcpv4Message, address: Address) -> Address:
     """RFC 2131 4.1; in either case the frame goes to this host alone."""
     if message.client != _ANY:
         return from_ipv4(message.client)

@@ -294,6 +294,9 @@ class FastHandover(GatewayRegistration[S]):
             for handover in self.handovers.values()
         ]
 
+    def _stays_away(self, session: S) -> None:
+        """It is served elsewhere, as before."""
+
     # --- what the sides and the role provide ------------------------------------------------------------------------
 
     def _context(self, session: S) -> tuple[MobilityOption, ...]:

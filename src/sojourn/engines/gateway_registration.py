@@ -47,6 +47,8 @@ RETRY_AFTER = 30 * SECOND
 class GatewayRegistration(PresenceProcedures[S]):
     """The router as the one that asks."""
 
+    _relays_dhcp = False
+    """Whether nodes may be told of IPv4 home addresses by a DHCP server elsewhere (RFC 5844 3.4.2)."""
     _offset: WallClock = 0
     """The clock of whom we ask minus ours, where that is more than the window."""
 
@@ -150,7 +152,7 @@ class GatewayRegistration(PresenceProcedures[S]):
                 self._add_foreign(session, prefix, self._asked_about(session))
         changed = first or gone or len(prefixes) != len(before) or any(prefix not in before for prefix in prefixes)
         if self._asks_ipv4(session):
-            changed = self._on_home_ipv4(session, home_in(answer.firsts())) or changed
+            changed = self._on_home_ipv4(session, home_in(answer.firsts(), self._relays_dhcp)) or changed
         if changed:
             self._advertise(session, gone)
             self._keep(session)

@@ -6,7 +6,7 @@ announced is asked for at the neighbours (the one that served it, where that is 
 
 from __future__ import annotations
 
-from sojourn.core.effects import EnsureFlowToNode, EnsureFlowToRouter, EnsureQueue, EnsureTunnel, WithdrawQueue
+from sojourn.core.effects import EnsureDelivery, EnsureFlowToNode, EnsureFlowToRouter, EnsureQueue, WithdrawQueue
 from sojourn.core.events import NodeSeen
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.access_session import AWAY, DEPARTED, REFUSED, SERVED
@@ -35,6 +35,9 @@ class NewRouter(FastHandover[S]):
         session, handover = self.sessions.get(node), self.handovers.get(node)
         if handover is not None and not handover.previous and handover.peer in (None, source):
             self._adopt_context(handover, source, about)  # sent again, or both routers spoke at once
+            if session is not None and session.presence is SERVED and handover.prefixes:
+                self._advertise(session)
+                self._keep(session)
             handover.forwarded = True
             self.handovers.initiations.cancel((node, source))
             self._answer(message, source, _Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL)
@@ -62,8 +65,10 @@ class NewRouter(FastHandover[S]):
             session.presence = DEPARTED
             session.left = self._now
             self._enter(session)
-        self._timers.stop_all((kind, node) for kind in ("hold", "gone", "expiry"))
-        self._requests.cancel(("deregister", node, self._asked_about(session), None))
+        if session.presence is not AWAY:  # what we anchor for it lives on as before if it does not come
+            self._timers.stop_all((kind, node) for kind in ("hold", "gone", "expiry"))
+            self._requests.cancel(("deregister", node, self._asked_about(session), None))
+        self._timers.stop(("grace", node))
         handover = self.handovers[node] = Handover(node, Phase.EXPECTING, source, forwarded=True)
         self._do(EnsureQueue(session.slot, False))
         self._do(EnsureQueue(session.slot, True))
@@ -71,7 +76,8 @@ class NewRouter(FastHandover[S]):
             self._remove(session)
             self._refuse(message, source, _Code.ADMINISTRATIVELY_PROHIBITED, "prefixes are not acceptable")
             return
-        self._after(self.configuration.handover_wait, "handover", node)
+        # Longer than the previous router waits, which calls it off then: what waits here is to go back.
+        self._after(self.configuration.handover_wait * 3 // 2, "handover", node)
         self._report("handover-prepared", node=node, peer=source, prefixes=len(handover.prefixes))
         self._answer(message, source, _Code.CONTEXT_TRANSFER_ACCEPTED_OR_SUCCESSFUL)
 
@@ -239,11 +245,15 @@ class NewRouter(FastHandover[S]):
         """As it was before: unknown, or served elsewhere."""
         self._report("handover-over", node=session.node, phase=handover.phase.value)
         self._forget_handover(session.node)
-        if session.presence is AWAY and handover.peer is not None:
-            for prefix in handover.prefixes:
-                self._remove_foreign(session, prefix)
+        if session.presence is AWAY:
             self._do(WithdrawQueue(session.slot))
-            self._do(EnsureTunnel(session.slot, handover.peer))
+            self._stays_away(session)
+        elif session.presence is DEPARTED and session.interface:
+            # It was here, perhaps just now and only until its packets could be forwarded: somebody may be to be told.
+            self._do(WithdrawQueue(session.slot))
+            self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
+            self._keep(session)
+            self._detached(session)
         elif session.presence is not SERVED:
             self._remove(session)
 

@@ -55,6 +55,7 @@ class PreviousRouter(FastHandover[S]):
             return
         if former is not None:
             self._call_off(session, former)
+            self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
         if not self._has_room():
             self._report("handover-refused", node=session.node, reason="too many handovers")
             return
@@ -161,7 +162,10 @@ class PreviousRouter(FastHandover[S]):
         session = self.sessions[handover.node]
         self._forget_handover(handover.node)
         if session.presence is AWAY:
-            self._reassert(session)
+            self._stays_away(session)
+            return
+        if not session.interface:  # it was expected here, and went on to where it did not stay either
+            self._remove(session)
             return
         self._do(EnsureDelivery(session.slot, session.interface, session.link_layer))
         if session.presence is DEPARTED:

@@ -53,19 +53,20 @@ def ipv4_of(asked: Ipv4HomeAddressRequest | None) -> Prefix | None:
     return None if asked is None or asked.address == _ANY else Prefix(from_ipv4(asked.address), 128)
 
 
-def home_in(firsts: dict[type, Any]) -> Home | None:
+def home_in(firsts: dict[type, Any], relays: bool = False) -> Home | None:
     """What an answer assigns; None when that is nothing, or nothing that a node could use (3.2.3.2).
 
-    We are a DHCP server and no relay: without the S flag of the IPv4 DHCP Support Mode option there is no IPv4.
+    Without the S flag of the IPv4 DHCP Support Mode option a gateway is to be a DHCP relay; if it is none, no IPv4.
     """
     reply: Ipv4HomeAddressReply | None = firsts.get(Ipv4HomeAddressReply)
     router: Ipv4DefaultRouterAddress | None = firsts.get(Ipv4DefaultRouterAddress)
     mode: Ipv4DhcpSupportMode | None = firsts.get(Ipv4DhcpSupportMode)
-    if reply is None or router is None or mode is None or not mode.server or reply.status >= _REFUSING:
+    relayed = mode is None or not mode.server
+    if reply is None or router is None or reply.status >= _REFUSING or (relayed and not relays):
         return None
     if reply.address[0] in (0, 127) or reply.address[0] >= 224 or router.address == reply.address:
         return None
-    home = Home(from_ipv4(reply.address), reply.prefix_length, from_ipv4(router.address))
+    home = Home(from_ipv4(reply.address), reply.prefix_length, from_ipv4(router.address), relayed)
     subnet = Prefix.of(home.address, _MAPPED + home.length)
     return home if 0 < home.length < 32 and subnet.covers(home.router) else None
 
@@ -83,6 +84,7 @@ class HomeIpv4:
         pool = configuration.ipv4_pool
         self.pool: PrefixPool | None = None
         self.subnet = pool
+        self._mode = Ipv4DhcpSupportMode(server=not configuration.dhcp_relay)
         if pool is not None:
             last = pool.subnet((1 << 128 - pool.length) - 1, 128)
             self.pool = PrefixPool(pool, 128, configuration.quarantine, (pool.subnet(0, 127), last))
@@ -120,7 +122,7 @@ class HomeIpv4:
         return [
             Ipv4HomeAddressReply(Ipv4HomeAddressReplyStatus.SUCCESS, length, address),
             Ipv4DefaultRouterAddress(to_ipv4(router_of(self.subnet))),
-            Ipv4DhcpSupportMode(server=True),
+            self._mode,
         ]
 
 

@@ -17,6 +17,7 @@ from sojourn.core.effects import (
     EnsureCounter,
     EnsurePaths,
     EnsurePrefix,
+    EnsureTransport,
     EnsureTunnel,
     StoreBinding,
 )
@@ -27,6 +28,7 @@ from sojourn.engines.configuration import Gateway, LmaConfiguration
 from sojourn.engines.extension import Extensions, apart, merged, unrecognized
 from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.lma_extensions import lma_extensions
+from sojourn.engines.lma_ipv4 import LmaIpv4Transport
 from sojourn.engines.lma_registration import LmaRegistration
 from sojourn.engines.naming import identifier_type
 from sojourn.wire import BindingError, BindingRefreshRequest, BindingUpdate, MobilityMessage
@@ -149,6 +151,8 @@ class LocalMobilityAnchor(LmaRegistration):
                 self._mend(self.cache.get(slot))
             case EnsureCounter(prefix):
                 self._mend(self.cache.with_prefix(prefix))
+            case EnsureTransport(remote):
+                self._after(_REPAIR_AFTER, LmaIpv4Transport.name, remote)
             case _:
                 pass  # what should be gone is removed by the next reconciliation
 

@@ -111,6 +111,12 @@ class LmaIpv4Transport(LmaExtension):
         self._report("gateway-at", gateway=name, address=path.address, port=path.port, packets=path.words)
         self._keep(b"".join(gateway + where.record() for gateway, where in self._paths.items()))
 
+    def on_timer(self, key: Address) -> None:
+        """The data plane refused: once more, a while later."""
+        path = self._paths.get(key)
+        if path is not None:
+            self._tell(key, path)
+
     def _tell(self, name: Address, path: Path) -> None:
         if path.data_port is not None:
             self._do(EnsureTransport(name, path.address, path.data_port))

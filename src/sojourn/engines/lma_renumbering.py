@@ -231,6 +231,10 @@ class LmaRenumbering(LmaExtension):
         if former is not None and former.gateway != entry.source:
             self._end(entry.slot)
 
+    def deregistered(self, entry: BindingCacheEntry) -> None:
+        """It left: whoever registers it next knows nothing of old prefixes, nor of new ones."""
+        self.removed(entry)
+
     def removed(self, entry: BindingCacheEntry) -> None:
         """Nothing of it is kept."""
         offer = self._offers.get(entry.slot)

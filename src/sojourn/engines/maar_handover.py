@@ -15,9 +15,12 @@ from sojourn.engines.handover_messages import Subject, context_options
 from sojourn.engines.handover_new import NewRouter
 from sojourn.engines.handover_previous import PreviousRouter
 from sojourn.engines.maar_access import AccessProcedures
-from sojourn.engines.maar_session import AWAY, Session
+from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.wire import MobilityOption
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import SECOND
+
+_CHECK = 3 * SECOND
 
 
 class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures):
@@ -45,6 +48,20 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
 
     def _open_for(self, about: Subject) -> Session | None:
         return self._open(identifier(about.link_layer), NodeSeen("", about.link_layer, Sighting.CONTROL))
+
+    def _forget_handover(self, node: bytes) -> None:
+        """What another router told of the node the CMD may have ended: the next answer tells, which lists all."""
+        handover, session = self.handovers.get(node), self.sessions.get(node)
+        super()._forget_handover(node)
+        told = handover is not None and not handover.previous and bool(handover.prefixes)
+        if told and session is not None and session.presence is SERVED and session.confirmed:
+            self._after(_CHECK, "refresh", node)
+
+    def _stays_away(self, session: Session) -> None:
+        """Where it is, the CMD says; what others anchor for it is no business of ours."""
+        self._reassert(session)
+        self._keep(session)
+        self._after(0, "grace", session.node)
 
     def _where_it_was(self, session: Session) -> list[Address]:
         if session.presence is AWAY and session.serving is not None:

@@ -8,18 +8,25 @@ its session, which the LMA ends. Prefixes for what is behind a host are those th
 
 from __future__ import annotations
 
+from sojourn.core.effects import SendDhcp
+from sojourn.core.events import DhcpReceived
 from sojourn.engines.access_dhcp import AccessDhcp
+from sojourn.engines.access_presence import identifier
+from sojourn.engines.access_session import SERVED
 from sojourn.engines.access_state import TUNNEL_OVERHEAD
 from sojourn.engines.configuration import OFF
 from sojourn.engines.dhcp_service import DhcpServers
 from sojourn.engines.dhcpv4 import Dhcpv4Server, Dhcpv4Settings, Home
 from sojourn.engines.dhcpv6 import Holdings
 from sojourn.engines.mag_delegation import DelegationAtMag
+from sojourn.engines.mag_dhcp_relay import NotRelayed, read_reply, to_node, to_server
 from sojourn.engines.mag_registration import MagRegistration
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.wire import Handoff
-from sojourn.wire.addresses import Address, Prefix, from_ipv4
+from sojourn.wire.addresses import Address, Prefix, from_ipv4, to_ipv4
+from sojourn.wire.dhcpv4 import DhcpType, decode_dhcpv4
 
+_BROADCAST = from_ipv4(b"\xff\xff\xff\xff")
 _LINK_ROUTER = from_ipv4(bytes((169, 254, 1, 1)))
 """Who tells a node that has no IPv4 home address so; it is on every link and nobody's."""
 
@@ -37,6 +44,46 @@ class MagDhcp(AccessDhcp[BindingUpdateListEntry], MagRegistration):
             domain = configuration.domains[0] if configuration.domains else ""
             mtu, lease = configuration.mtu - TUNNEL_OVERHEAD, configuration.dhcp_lease
             self.dhcp.v4 = Dhcpv4Server(Dhcpv4Settings(_LINK_ROUTER, lease, mtu, configuration.dns, domain))
+
+    @property
+    def _relays_dhcp(self) -> bool:  # type: ignore[override]
+        return self.configuration.dhcp_relay is not None
+
+    def _answer_dhcpv4(self, server: Dhcpv4Server, event: DhcpReceived, node: bytes, patient: bool) -> None:
+        """Or another server does (RFC 5844 3.4.2)."""
+        session, relay = self.sessions[node], self.configuration.dhcp_relay
+        home = session.home if session.confirmed else None
+        if relay is None or home is None or not home.relayed:
+            super()._answer_dhcpv4(server, event, node, patient)
+            return
+        message = decode_dhcpv4(event.payload)
+        server.check(message, event.link_layer)
+        if message.kind == DhcpType.RELEASE and message.client == to_ipv4(home.address):
+            self._release_home_ipv4(session)
+        if event.destination != _BROADCAST:
+            return  # it goes to the server by itself
+        try:
+            payload = to_server(message, relay.address, home)
+        except NotRelayed as refusal:
+            self._report("dhcp-not-relayed", node=node, reason=str(refusal))
+            return
+        self._do(SendDhcp("", b"", relay.address, relay.server, payload))
+
+    def _on_dhcp_answered(self, event: DhcpReceived) -> None:
+        """3.4.2: the relay "will ensure the assigned address is currently assigned by the local mobility anchor"."""
+        relay = self.configuration.dhcp_relay
+        if relay is None or event.source != relay.server:
+            return
+        try:
+            message = read_reply(event.payload, relay.address)
+            session = self.sessions.get(identifier(message.hardware))
+            if session is None or session.presence is not SERVED or session.home is None or not session.confirmed:
+                raise NotRelayed("an answer to a node that is not here")
+            destination, payload = to_node(message, session.home)
+        except NotRelayed as refusal:
+            self._report("dhcp-not-relayed", reason=str(refusal))
+            return
+        self._do(SendDhcp(session.interface, session.link_layer, session.home.router, destination, payload))
 
     def _quiet(self, session: BindingUpdateListEntry) -> None:
         super()._quiet(session)

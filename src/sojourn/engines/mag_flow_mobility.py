@@ -102,6 +102,7 @@ class FlowMobilityAtMag(MagExtension):
         networks = [one for one in _off_link(answer.options) if self._is_sound(session, one)]
         if tuple(networks[: self._settings.most]) != self._taken.get(session.node, ()):
             self._take(session, networks[: self._settings.most])
+        self.served(session)
 
     def context(self, session: BindingUpdateListEntry) -> Iterable[MobilityOption]:
         """The gateway that the node goes to has to lead them to it from the first packet on (RFC 5949)."""
@@ -141,10 +142,23 @@ class FlowMobilityAtMag(MagExtension):
             self._do(WithdrawPrefix(moved))
 
     def served(self, session: BindingUpdateListEntry) -> None:
-        """To the node, and from there to the LMA."""
+        """To the node, and from there to the LMA; what is moved from this link to another one here stays there."""
+        self._lead(session)
+        takers = [self._role.sessions.get(self._taker.get(prefix, b"")) for prefix in session.anchored]
+        for taker in takers:
+            if taker is not None and taker is not session:
+                self._lead(taker)
+
+    def _lead(self, session: BindingUpdateListEntry) -> None:
         for moved in self._taken.get(session.node, ()):
             self._do(EnsurePrefix(moved, session.slot))
             self._do(EnsureUplink(moved, self._role._tunnel_end(session)))
+
+    def lost(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
+        """The link that it belongs to has it no longer; the one that it is moved to, here as well, does."""
+        taker = self._role.sessions.get(self._taker.get(prefix, b""))
+        if taker is not None and taker is not session:
+            self.served(taker)
 
     def node_of(self, prefix: Prefix) -> bytes | None:
         """The link that it is moved to."""

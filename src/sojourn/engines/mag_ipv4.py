@@ -99,8 +99,11 @@ class MagIpv4Transport(MagExtension):
             self._path = self._path._replace(port=PMIPV6_CONTROL, own_port=PMIPV6_CONTROL, nat=False)
 
     def on_timer(self, key: Any) -> None:
-        """Nothing went out for so long."""
+        """Nothing went out for so long; or, with the LMA as `key`, the data plane refused a while ago."""
         path = self._path
+        if path is not None and key is not None:
+            self._do(EnsureTransport(self._lma, path.address, path.data_port or 0))
+            return
         if path is None or not path.nat:
             return
         since = self.now - self._sent

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.core.effects import EnsureSpread, WithdrawSpread
 from sojourn.core.engine import Row
+from sojourn.core.sequence import newer
 from sojourn.engines.access_session import SERVED
 from sojourn.engines.extension import MagExtension
 from sojourn.engines.mag_session import BindingUpdateListEntry
@@ -158,6 +159,8 @@ class MultipathAtMag(MagExtension):
     def on_acknowledgement(self, answer: BindingAcknowledgement, source: Address) -> bool:
         """An answer about another path than the first."""
         option, node = answer.first(MagMultipathBinding), answer.first(MobileNodeIdentifier)
+        if answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and node is not None:
+            return self._on_out_of_window(answer, node.key(), source)
         if option is None or node is None or option.identifier not in self._others:
             return False
         for session in [self._role.sessions[one] for one in self._active]:
@@ -168,6 +171,20 @@ class MultipathAtMag(MagExtension):
             if update is not None:
                 self._on_answer(session, option.identifier, update, answer)
                 return True
+        return False
+
+    def _on_out_of_window(self, answer: BindingAcknowledgement, node: bytes, source: Address) -> bool:
+        """A registration by another path was faster: once more, with the next number. The refusal names no path."""
+        requests = self._role._requests
+        for session in [self._role.sessions[one] for one in self._active]:
+            about = session.lma == source and session.identity == node
+            if not about or requests.get(("register", session.node, source, None)) is not None:
+                continue
+            for identifier in self._others:
+                outstanding = requests.get(self._request(session, identifier))
+                if outstanding is not None and newer(answer.sequence, outstanding.update.sequence):
+                    self._register(session, identifier, outstanding.update.lifetime)
+                    return True
         return False
 
     def _on_answer(

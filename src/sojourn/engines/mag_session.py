@@ -51,6 +51,7 @@ class BindingUpdateListEntry(AccessSession):
                 self.link_local,
                 None if self.visitor is None else (self.visitor.address, self.visitor.length),
                 None if self.home is None else (self.home.address, self.home.length, self.home.router),
+                self.home is not None and self.home.relayed,
             )
         )
 
@@ -61,7 +62,7 @@ class BindingUpdateListEntry(AccessSession):
         prefixes = [*kept.prefixes, *kept.wanted, *([kept.visitor] if kept.visitor else [])]
         if not well_formed([kept.lma, kept.link_local or bytes(16)], prefixes):
             raise ValueError("a record with addresses of the wrong length")
-        home = None if kept.home is None else Home(*kept.home)
+        home = None if kept.home is None else Home(*kept.home, kept.relayed)
         if home is not None and not well_formed([home.router], [(home.address, home.length)]):
             raise ValueError("a record with addresses of the wrong length")
         if len(kept.link_layer) != 6 or kept.slot <= 0 or not node or not kept.identity:
@@ -101,6 +102,7 @@ class _Record(msgspec.Struct, array_like=True):
     link_local: bytes | None
     visitor: tuple[bytes, int] | None
     home: tuple[bytes, int, bytes] | None = None
+    relayed: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

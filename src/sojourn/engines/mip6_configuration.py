@@ -175,6 +175,8 @@ class MnConfiguration:
     """Most of them with route optimisation at a time."""
     retry_correspondent: Duration = 10 * MINUTE
     """One without support is asked again after this time (RFC 6275 11.3.5)."""
+    care_of_peers: tuple[Prefix, ...] = ()
+    """New connections to these use the address of the link: short exchanges, which no move interrupts."""
     vendor_options: tuple[VendorSpecific, ...] = ()
     """Told to home agents (RFC 5094)."""
     experiments: bool = False

@@ -34,6 +34,7 @@ from sojourn.core.events import (
     SessionsCounted,
 )
 from sojourn.core.mobile_effects import (
+    EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseTunnel,
@@ -50,6 +51,7 @@ from sojourn.engines.mn_discovery import MnDiscovery
 from sojourn.engines.mn_movement import MnMovement
 from sojourn.engines.mn_nearest import MnNearest
 from sojourn.engines.mn_orders import MnOrders
+from sojourn.engines.mn_records import MnRecords
 from sojourn.engines.mn_state import DIRECT, HomeEntry
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -78,11 +80,12 @@ _SHOWN = 64
 """Octets of an experiment that are written down."""
 
 
-class MobileNode(MnDelegation, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
+class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
     """The engine of the role ``mn``. `seed`: octets that nobody can guess (see `entropy`)."""
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
         super().__init__(configuration, epoch, seed)
+        self._kept = set()
         self.correspondents = {}
         self.delegations = {}
         self._tests_sent = {}
@@ -90,13 +93,11 @@ class MobileNode(MnDelegation, MnMovement, MnOrders, MnDiscovery, MnCorresponden
         self.candidates = {}
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
-        """See `Engine.restore`. Nothing is kept: the first registration tells the home agent everything anew.
-
-        Until it is known where the node is, nothing leaves with a home address.
-        """
+        """See `Engine.restore`."""
         self._now = now
-        for entry in self.homes.values():
-            self._do(EnsureHomeBlock(entry.address))
+        if self.configuration.care_of_peers:
+            self._do(EnsureCareOfPeers(self.configuration.care_of_peers))
+        self._take_up(records)
         return self._flush()
 
     def _on_event(self, event: Event) -> None:

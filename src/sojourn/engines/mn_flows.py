@@ -71,6 +71,8 @@ class FlowList:
 
     known: Wanted = field(default_factory=dict)
     """Those that it acknowledged."""
+    sent: Wanted = field(default_factory=dict)
+    """What the latest update said."""
     refused: Wanted = field(default_factory=dict)
     """Those that it does not want; they are not asked for again as they are."""
     done: tuple[tuple[CareOfWay, ...], tuple[Flow, ...]] = ((), ())
@@ -78,6 +80,7 @@ class FlowList:
 
     def asked(self, flows: Wanted) -> list[MobilityOption]:
         """What an update says of them: those that are known by number, others whole. Who is not named ends."""
+        self.sent = flows
         kept = [identifier for identifier, flow in flows.items() if self.known.get(identifier) == flow]
         options: list[MobilityOption] = [
             FlowIdentification(
@@ -91,9 +94,9 @@ class FlowList:
         summaries = range(0, len(kept), _PER_SUMMARY)
         return [*options, *(FlowSummary(tuple(kept[start : start + _PER_SUMMARY])) for start in summaries)]
 
-    def answered(self, flows: Wanted, answers: Iterable[FlowIdentification]) -> dict[int, int]:
+    def answered(self, answers: Iterable[FlowIdentification]) -> dict[int, int]:
         """An acknowledgement came; what was refused, and why. No answer to a flow is a refusal (RFC 6089 5.2.6)."""
-        status = {option.identifier: option.status for option in answers}
+        status, flows = {option.identifier: option.status for option in answers}, self.sent
         known: Wanted = {}
         wrong: dict[int, int] = {}
         for identifier, flow in flows.items():
@@ -119,4 +122,4 @@ class FlowList:
 
     def forget(self) -> None:
         """The home agent has no binding any more."""
-        self.known, self.refused, self.done = {}, {}, ((), ())
+        self.known, self.sent, self.refused, self.done = {}, {}, {}, ((), ())

@@ -67,9 +67,10 @@ class MnRegistration(MnState):
         ways = self._ways(entry)
         if ways and care_of not in ways.values():
             care_of = next(iter(ways.values()))
-        if entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items()):
-            return
+        same = entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items())
         entry.ways = ways
+        if same and entry.flows.sent == self._wanted_flows(entry):
+            return
         if entry.place is not Place.AWAY:
             entry.shown = None
         entry.place, entry.care_of, entry.interface, entry.arrived = Place.AWAY, care_of, "", False
@@ -133,6 +134,7 @@ class MnRegistration(MnState):
 
     def _arrive_home(self, entry: HomeEntry) -> None:
         entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
+        self._let_go(entry)
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         self._do(WithdrawReverseTunnel(entry.address))
         for network in entry.home.networks:
@@ -178,6 +180,10 @@ class MnRegistration(MnState):
             return
         bound = entry.bound(self._now)
         self._cancel_requests(entry)
+        if not bound:  # the update is to say everything anew
+            self._unsteer(entry)
+            entry.acknowledged = {}
+            entry.flows.forget()
         entry.asked = self._lifetime(entry)
         update = self._home_update(entry, entry.asked)
         patience = 0 if bound else self.configuration.initial_bindack_timeout_first_reg
@@ -187,9 +193,7 @@ class MnRegistration(MnState):
             self._show(entry, True)
             self._steer(entry)
         else:
-            entry.acknowledged = {}
             self._block(entry)
-            entry.flows.forget()
         self._on_moved(entry)
 
     def _leave(self, entry: HomeEntry) -> None:
@@ -310,6 +314,7 @@ class MnRegistration(MnState):
         if new:
             self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
         self._show(entry, True)
+        self._keep(entry)
         if new:
             for network in entry.home.networks:
                 self._do(EnsureUplink(network, entry.agent))
@@ -329,7 +334,7 @@ class MnRegistration(MnState):
             if status >= _REFUSED:
                 self._report("way-refused", home=entry.address, identifier=number, status=status)
         entry.acknowledged = taken
-        wrong = entry.flows.answered(self._wanted_flows(entry), answer.all(FlowIdentification))
+        wrong = entry.flows.answered(answer.all(FlowIdentification))
         for identifier, status in wrong.items():
             self._report("flow-refused", home=entry.address, identifier=identifier, status=status)
         self._steer(entry)
@@ -434,6 +439,7 @@ class MnRegistration(MnState):
     def _give_up(self, entry: HomeEntry) -> None:
         """This home agent does not want: another one, or the same after a pause."""
         entry.expires, entry.registered = 0, None
+        self._let_go(entry)
         self._block(entry)
         if entry.agents:
             self._next_agent(entry)
@@ -445,6 +451,7 @@ class MnRegistration(MnState):
         entry.stopped, entry.expires, entry.registered = why, 0, None
         entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
         self._cancel_requests(entry)
+        self._let_go(entry)
         self._on_moved(entry)
         self._block(entry)
         self._do(WithdrawHomeAddress(entry.address))

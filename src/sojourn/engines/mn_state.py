@@ -339,6 +339,14 @@ class MnState(OutboxEngine):
         """Tell the home agent where the home address is."""
         raise NotImplementedError
 
+    def _keep(self, entry: HomeEntry) -> None:
+        """The registration is written down."""
+        raise NotImplementedError
+
+    def _let_go(self, entry: HomeEntry) -> None:
+        """There is none any more."""
+        raise NotImplementedError
+
     def _shorten(self, entry: HomeEntry) -> None:
         """The home address ends earlier than was thought."""
         raise NotImplementedError

@@ -196,3 +196,13 @@ class Ipv4TransportOfMag:
     """Ask for UDP even where there is no NAT."""
     keepalive: Duration = 20 * SECOND
     """Longest time that a NAT sees nothing of us; less, if the LMA says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpRelayOfMag:
+    """A MAG as DHCP relay (RFC 5844 3.4.2)."""
+
+    address: Address
+    """An IPv4 address of this machine, at which the server answers (giaddr)."""
+    server: Address
+    """The DHCP server."""

@@ -1,34 +1,29 @@
-"""What a mobile router says to the DHCPv6 server at its home agent, as a relay of itself (`SendDhcpv6`, RFC 6276)."""
+"""The port of a DHCP relay agent towards its server (RFC 1542 4, RFC 5844 3.4.2)."""
 
 from __future__ import annotations
 
 import socket
-import struct
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
 
+from sojourn.core.effects import SendDhcp
 from sojourn.core.events import DhcpReceived
-from sojourn.core.mobile_effects import SendDhcpv6
-from sojourn.wire.addresses import text
-from sojourn.wire.dhcpv6 import SERVER_PORT
+from sojourn.host.sockets import DRAIN
+from sojourn.wire.addresses import Address, to_ipv4
 
-_INFORMATION = struct.Struct("=16sI")
-_DRAIN = 16
-_LARGEST = 4096
+_PORT = 67
+_LARGEST = 2048
 
 
 class DhcpRelay:
-    """One socket, for all home addresses. Raises OSError where the port is in use."""
+    """UDP port 67 at `address`; nobody but `server` is listened to. Raises OSError, EADDRINUSE beside a server."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: Address, server: Address) -> None:
         self.counters: Counter[str] = Counter()
-        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_INET6, kind)
+        self._own, self._server = address, server
+        self._name = socket.inet_ntoa(to_ipv4(server)), _PORT
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            self._socket.bind(("::", SERVER_PORT))
+            self._socket.bind((socket.inet_ntoa(to_ipv4(address)), _PORT))
         except OSError:
             self._socket.close()
             raise
@@ -38,24 +33,28 @@ class DhcpRelay:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Let go of the port."""
         self._socket.close()
 
-    def send(self, effect: SendDhcpv6) -> None:
-        """Raises OSError."""
-        source = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _INFORMATION.pack(effect.source, 0))
-        self._socket.sendmsg([effect.payload], [source], 0, (text(effect.destination), SERVER_PORT))
+    def send(self, effect: SendDhcp) -> None:
+        """To the server, or lost: the node asks again."""
+        try:
+            self._socket.sendto(effect.payload, self._name)
+        except OSError:
+            self.counters["send-errors"] += 1
+        else:
+            self.counters["sent"] += 1
 
-    def receive(self) -> Sequence[DhcpReceived]:
-        """What arrived."""
+    def receive(self) -> list[DhcpReceived]:
+        """What the server answered."""
         found: list[DhcpReceived] = []
-        with suppress(BlockingIOError):
-            while len(found) < _DRAIN:
-                payload, ancillary, _, sender = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(_INFORMATION.size))
-                self.counters["received"] += 1
-                for _, kind, octets in ancillary:
-                    if kind == socket.IPV6_PKTINFO:
-                        destination, _ = _INFORMATION.unpack(octets[: _INFORMATION.size])
-                        source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-                        found.append(DhcpReceived("", b"", source, destination, payload))
+        for _ in range(DRAIN):
+            try:
+                payload, name = self._socket.recvfrom(_LARGEST)
+            except OSError:
+                break
+            if name == self._name:
+                found.append(DhcpReceived("", b"", self._server, self._own, payload))
+            else:
+                self.counters["unknown-source"] += 1
         return found

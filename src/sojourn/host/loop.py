@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from sojourn.core.effects import Report
+from sojourn.core.effects import AccessEffect, Report, SendDhcp
 from sojourn.core.engine import Engine
 from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
+from sojourn.host.dhcp_relay import DhcpRelay
 from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoint, AccessPoints
@@ -56,7 +57,8 @@ class Host:
     `peers`, `rate`, `burst`, `strangers`, `profile` and `profiles` are those of `MobilitySocket`. No message is taken
     from the interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs
     of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. `transport`
-    is our IPv4 address, and those of peers that are spoken with over IPv4 (RFC 5844 4). The data plane and the store
+    is our IPv4 address, and those of peers that are spoken with over IPv4 (RFC 5844 4); `dhcp_relay` our IPv4 address
+    and the DHCP server that questions of nodes are passed on to (3.4.2). The data plane and the store
     belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is
     left open.
     """
@@ -81,6 +83,7 @@ class Host:
         profile: str | None = None,
         profiles: Mapping[Address, str] | None = None,
         transport: tuple[Address, Collection[Address]] | None = None,
+        dhcp_relay: tuple[Address, Address] | None = None,
         told: Callable[[Report], None] | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
@@ -103,6 +106,10 @@ class Host:
                 own, others = transport
                 self.udp = UdpSockets(own, peers=others, strangers=strangers, access={*access, *untrusted})
                 opened.callback(self.udp.close)
+            self.relay: DhcpRelay | None = None
+            if dhcp_relay is not None:
+                self.relay = DhcpRelay(*dhcp_relay)
+                opened.callback(self.relay.close)
             self.access = AccessLink(access, ipv4=ipv4)
             opened.callback(self.access.close)
             self.links = LinkMonitor(access, aged=self._aged)
@@ -116,7 +123,7 @@ class Host:
             engine,
             dataplane,
             send=self.socket.send,
-            access=self.access.apply,
+            access=self._apply_to_access,
             store=store,
             clock=time.monotonic_ns,
             wake_at=self.timer.arm,
@@ -142,6 +149,8 @@ class Host:
         self._dispatch(self.links.start())
         self._reread.arm(self.links.due())
         self.loop.add_reader(self.socket.fileno(), self._on_messages)
+        if self.relay is not None:
+            self.loop.add_reader(self.relay.fileno(), self._on_relayed, self.relay)
         if self.udp is not None:
             self.loop.add_reader(self.udp.fileno(), self._on_datagrams, self.udp)
         self.loop.add_reader(self.links.fileno(), self._on_links)
@@ -158,7 +167,7 @@ class Host:
         ports = [port.fileno() for port in self.access.all_ports()]
         points = [point.fileno() for point in self.access_points.points]
         own = (self.socket.fileno(), self.links.fileno(), self.echoes.fileno())
-        udp = () if self.udp is None else (self.udp.fileno(),)
+        udp = tuple(one.fileno() for one in (self.udp, self.relay) if one is not None)
         for descriptor in (*own, *udp, *ports, *points):
             self.loop.remove_reader(descriptor)
         for _, timer in self._looks:
@@ -182,6 +191,8 @@ class Host:
             "hostapd": self.access_points.counters,
             "echoes": self.echoes.counters,
         }
+        if self.relay is not None:
+            parts["relay"] = self.relay.counters
         if self.udp is not None:
             parts["udp"] = self.udp.counters
         if isinstance(self._store, SharedStore):
@@ -203,6 +214,16 @@ class Host:
         events = self.socket.events()
         if events:
             self.driver.dispatch(events)
+
+    def _apply_to_access(self, effect: AccessEffect) -> None:
+        """On a link with nodes, or towards the DHCP server of a relay."""
+        if isinstance(effect, SendDhcp) and not effect.interface and self.relay is not None:
+            self.relay.send(effect)
+        else:
+            self.access.apply(effect)
+
+    def _on_relayed(self, relay: DhcpRelay) -> None:
+        self._dispatch(relay.receive())
 
     def _on_datagrams(self, udp: UdpSockets) -> None:
         events = udp.events()

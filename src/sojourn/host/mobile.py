@@ -42,7 +42,7 @@ from sojourn.dataplane.base import Dataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
-from sojourn.host.dhcp_relay import DhcpRelay
+from sojourn.host.dhcpv6_relay import Dhcpv6Relay
 from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
@@ -59,6 +59,7 @@ from sojourn.host.mobile_sockets import (
 from sojourn.host.neighbours import Neighbours
 from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
+from sojourn.host.route_watch import RouteWatch
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.stores.base import Store
@@ -74,6 +75,27 @@ _REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
 _EXPERIMENT = 11
 """Mobility Headers of experiments (RFC 5096)."""
 _TICK = 5.0
+
+
+class TunnelEnds:
+    """The tunnels of the mobile node on this machine, if there is one; its roles share them."""
+
+    def __init__(self) -> None:
+        self._of: dict[Address, tuple[Address, Address]] = {}
+
+    def follow(self, effect: MobileEffect) -> None:
+        """A tunnel is there, or is not any more."""
+        match effect:
+            case EnsureReverseTunnel(home, care_of, agent):
+                self._of[home] = agent, care_of
+            case WithdrawHomeAddress(home):
+                self._of.pop(home, None)
+            case _:
+                pass
+
+    def take(self, source: Address, destination: Address) -> bool:
+        """Whether the kernel takes packets out of such a tunnel."""
+        return (source, destination) in self._of.values()
 
 
 class MobileDataplane(Dataplane, Protocol):
@@ -107,6 +129,8 @@ class Senses:
     """Links that are followed."""
     moves: bool = False
     """These links may be others whenever they come up."""
+    direct: bool = False
+    """It has direct ways, which follow the default routes. Those of a mobile node are made anew when it moves."""
     anycast: tuple[tuple[Address, str], ...] = ()
     """Addresses that other machines on a link have too, with the link."""
     correspondents: bool = False
@@ -145,7 +169,7 @@ def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int =
 def of_correspondent(beside: Senses | None) -> Senses:
     """Everything that is not for the mobile node on this machine, if there is one."""
     handled = None if beside is None or beside.handled is None else frozenset(range(256)) - beside.handled
-    return Senses((UNREACHABLE,), handled, only=False)
+    return Senses((UNREACHABLE,), handled, only=False, direct=True)
 
 
 class MobileHost:
@@ -164,6 +188,7 @@ class MobileHost:
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         kernel_has_mobile_ipv6: bool = False,
+        ends: TunnelEnds | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -171,6 +196,7 @@ class MobileHost:
         self.timer = LoopTimer(self.loop, self._wake)
         self._dataplane = dataplane
         self._senses = senses
+        self.ends = ends or TunnelEnds()
         self._tick: asyncio.TimerHandle | None = None
         with ExitStack() as opened:
             self._filter = SignallingFilter(kernel_has_mobile_ipv6)
@@ -181,6 +207,7 @@ class MobileHost:
                 senses.icmpv6,
                 is_ours=self.addresses.is_ours,
                 interface_of=self.addresses.interface_of,
+                tunnelled=self.ends.take,
                 handled=senses.handled,
                 only=senses.only,
                 source_rate=senses.source_rate,
@@ -190,12 +217,15 @@ class MobileHost:
             opened.callback(self.neighbours.close)
             self.links = LinkMonitor(senses.interfaces)
             opened.callback(self.links.close)
+            self.routes = RouteWatch() if senses.direct else None
+            if self.routes is not None:
+                opened.callback(self.routes.close)
             self.watch = TunnelWatch() if senses.correspondents else None
             if self.watch is not None:
                 opened.callback(self.watch.close)
             self.resolver = Resolver(self._told)
             opened.callback(self.resolver.close)
-            self.relay = DhcpRelay() if senses.delegation else None
+            self.relay = Dhcpv6Relay() if senses.delegation else None
             if self.relay is not None:
                 opened.callback(self.relay.close)
             self.echoes = Echoes()
@@ -275,6 +305,8 @@ class MobileHost:
             (self.links.fileno(), self._on_links),
             (self.echoes.fileno(), self._on_echoes),
         ]
+        if self.routes is not None:
+            readers.append((self.routes.fileno(), self._on_routes))
         if self.watch is not None:
             readers.append((self.watch.fileno(), self._on_tunnelled))
         if self.relay is not None:
@@ -315,6 +347,7 @@ class MobileHost:
 
     def _follow_tunnel(self, effect: MobileEffect) -> None:
         """Whoever writes through a tunnel that there is may be asked for the direct way."""
+        self.ends.follow(effect)
         if self.watch is None:
             return
         match effect:
@@ -354,6 +387,16 @@ class MobileHost:
     def _on_relayed(self) -> None:
         assert self.relay is not None
         self._dispatch(self.relay.receive())
+
+    def _on_routes(self) -> None:
+        """Direct ways lead through the routers that there are now."""
+        assert self.routes is not None
+        if not self.routes.changed():
+            return
+        try:
+            self._dataplane.reassert()
+        except OSError:
+            self.driver.counters["not-reasserted"] += 1
 
     def _on_tunnelled(self) -> None:
         assert self.watch is not None

@@ -3,8 +3,8 @@
 Three ways lead in. A raw socket of protocol 135 hears plain Mobility Headers at every address of this machine, one of
 ICMPv6 what routers, home agents and errors say. What travels with a Home Address option or a type 2 routing header a
 kernel without Mobile IPv6 refuses, and tells the sender so; a packet socket hears it before, and `signalling_filter`
-keeps the kernel from answering; also when it is in a tunnel that ends here, as from a node behind a mobile router. Of
-data with a Home Address option only what no binding made plain comes so far: that is told too (RFC 6275 9.3.1).
+keeps the kernel from answering. What came through a tunnel is heard in its outer packet. Of data with a Home Address
+option only what no binding made plain comes so far: that is told too (RFC 6275 9.3.1).
 
 Who sends is not known beforehand: everybody may ask a correspondent node. So each source has a share, all together have
 one, and the errors that malformed messages are answered with (RFC 6275 9.2) are few. Nothing in here raises because of
@@ -18,7 +18,7 @@ import select
 import socket
 import struct
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import TypeAlias
@@ -28,22 +28,11 @@ from sojourn.core.events import Event, HomeAddressRefused, IcmpErrorReceived, Ic
 from sojourn.core.mobile_effects import SendIcmpv6
 from sojourn.host import packet_filter
 from sojourn.host.limits import Limiter
-from sojourn.host.mobile_packets import (
-    HEADER,
-    HOME_ADDRESS,
-    HOME_ADDRESS_AT,
-    HOP_LIMIT,
-    ROUTING_TYPE_AT,
-    Packet,
-    built,
-    parsed,
-    quoted,
-)
+from sojourn.host.mobile_packets import HOP_LIMIT, Packet, built, parsed, quoted
 from sojourn.host.packet_filter import Program
 from sojourn.wire import MOBILITY_HEADER, BindingError, DecodeError, decode, encode, seal, verify
 from sojourn.wire.addresses import UNSPECIFIED, Address, text
 from sojourn.wire.icmpv6 import ICMPV6, decode_icmpv6, encode_icmpv6, seal_icmpv6, verify_icmpv6
-from sojourn.wire.ipv6 import DESTINATION_OPTIONS, ROUTING
 from sojourn.wire.units import Instant
 
 DRAIN = 64
@@ -73,29 +62,27 @@ _CONTROL = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(4)
 _HOP_LIMIT_DISCOVERY = 255
 _BUFFER = 1 << 20
 
-TUNNELS_MAX = 3
-"""A mobile node behind mobile routers is heard in so many tunnels."""
-_HEARD_WITHIN = 64
-
-
-def _signalling() -> Program:
-    """Packets for this machine with a Home Address option or a type 2 routing header; in tunnels, too."""
-    program: Program = [("", 0x30, 0xFFFFF004, "", ""), ("", 0x15, 0, "", "drop")]  # how the packet came: to us
-    for depth in range(TUNNELS_MAX + 1):
-        base = HEADER * depth
-        deeper = f"at {depth + 1}" if depth < TUNNELS_MAX else "drop"
-        program += [
-            (f"at {depth}", 0x30, base + 6, "", ""),  # next header
-            ("", 0x15, DESTINATION_OPTIONS, f"options {depth}", ""),
-            ("", 0x15, ROUTING, "", f"other {depth}"),
-            ("", 0x30, base + ROUTING_TYPE_AT, "", ""),
-            ("", 0x15, 2, "take", "drop"),
-            (f"options {depth}", 0x30, base + HOME_ADDRESS_AT, "", ""),
-            ("", 0x15, HOME_ADDRESS, "take", "drop"),
-            (f"other {depth}", 0x15, _IPV6_IN_IPV6, deeper, "drop"),
-        ]
-    return [*program, ("take", 0x06, _FRAME, "", ""), ("drop", 0x06, 0, "", "")]
-
+_SIGNALLING: Program = [
+    ("", 0x30, 0xFFFFF004, "", ""),  # how the packet came
+    ("", 0x15, 0, "", "drop"),  # for this machine
+    ("", 0x30, 6, "", ""),  # next header
+    ("", 0x15, 41, "inner", ""),
+    ("", 0x15, 60, "options", ""),
+    ("", 0x15, 43, "", "drop"),
+    ("", 0x30, 42, "", ""),  # type of the routing header
+    ("", 0x15, 2, "take", "drop"),
+    ("options", 0x30, 46, "", ""),  # see `mobile_packets`
+    ("", 0x15, 0xC9, "take", "drop"),
+    ("inner", 0x30, 46, "", ""),  # the same behind another IPv6 header
+    ("", 0x15, 60, "more", ""),
+    ("", 0x15, 43, "", "drop"),
+    ("", 0x30, 82, "", ""),
+    ("", 0x15, 2, "take", "drop"),
+    ("more", 0x30, 86, "", ""),
+    ("", 0x15, 0xC9, "take", "drop"),
+    ("take", 0x06, _FRAME, "", ""),
+    ("drop", 0x06, 0, "", ""),
+]
 
 _Arrived: TypeAlias = tuple[bytes, Address, Address, int, int]
 """Octets, source, destination, index of the interface, hop limit."""
@@ -107,7 +94,8 @@ class MobileSockets:
     `icmpv6` are the types that are listened to. `handled` are the types of Mobility Headers that the role knows (None:
     it answers for all); others are left to another role here, or, if it is the `only` one, answered with Binding Error.
     `is_ours` says whether an address is one of this machine, `interface_of` the index of the link that packets with
-    this source leave by (0: as the routes say).
+    this source leave by (0: as the routes say), `tunnelled` whether packets from one address to another are taken out
+    of a tunnel here.
     """
 
     def __init__(
@@ -116,6 +104,7 @@ class MobileSockets:
         *,
         is_ours: Callable[[Address], bool],
         interface_of: Callable[[Address], int] = lambda address: 0,
+        tunnelled: Callable[[Address, Address], bool] = lambda source, destination: False,
         handled: frozenset[int] | None = None,
         only: bool = True,
         source_rate: int = SOURCE_RATE,
@@ -124,6 +113,7 @@ class MobileSockets:
         self.counters: Counter[str] = Counter()
         self._is_ours = is_ours
         self._interface_of = interface_of
+        self._tunnelled = tunnelled
         self._handled = handled
         self._only = only
         self._clock = clock
@@ -131,15 +121,13 @@ class MobileSockets:
         self._all: Limiter[None] = Limiter(RATE, BURST, 1)
         self._errors: Limiter[None] = Limiter(ERRORS_PER_SECOND, ERRORS_PER_SECOND, 1)
         self._names: dict[int, str] = {}
-        self._within: deque[bytes] = deque(maxlen=_HEARD_WITHIN)
-        """What was heard in tunnels: where these end at a device, it is heard there again."""
         with ExitStack() as opened:
             self._plain = opened.enter_context(_raw(MOBILITY_HEADER))
             self._icmpv6 = opened.enter_context(_raw(ICMPV6))
             self._out = opened.enter_context(_raw(socket.IPPROTO_RAW))
             kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
             self._packets = opened.enter_context(socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6)))
-            packet_filter.attach(self._packets, _signalling())
+            packet_filter.attach(self._packets, _SIGNALLING)
             self._packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._icmpv6.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _passed(icmpv6))
             self._ready = opened.enter_context(select.epoll())
@@ -222,28 +210,15 @@ class MobileSockets:
                 self.counters["receive-errors"] += 1
                 break
             self.counters["received-in-packets"] += 1
-            packet = self._outside(parsed(octets), octets)
+            packet = parsed(octets)
+            if packet is not None and packet.protocol == _IPV6_IN_IPV6:
+                packet = parsed(packet.payload) if self._tunnelled(packet.source, packet.destination) else None
             plain = packet is None or (packet.home_address is None and packet.routed_to is None)
             if packet is None or plain or not self._is_ours(packet.destination):
                 self.counters["not-for-us"] += 1
             elif self._may(packet.source):
                 found.append(self._in_packet(packet, sender[0]))
         return found
-
-    def _outside(self, packet: Packet | None, octets: bytes) -> Packet | None:
-        """What is in the tunnels that end here: the kernel takes it out of them without showing it to packet sockets.
-
-        Nobody is believed for the sake of a tunnel; messages prove themselves.
-        """
-        if packet is not None and packet.protocol != _IPV6_IN_IPV6 and octets in self._within:
-            self._within.remove(octets)
-            return None
-        while packet is not None and packet.protocol == _IPV6_IN_IPV6 and self._is_ours(packet.destination):
-            octets = packet.payload
-            packet = parsed(octets)
-            if packet is not None and packet.protocol != _IPV6_IN_IPV6:
-                self._within.append(octets)
-        return packet
 
     def _in_packet(self, packet: Packet, interface: str) -> Event | None:
         """One with a Home Address option or a type 2 routing header."""

@@ -295,6 +295,8 @@ def _one_batch(job: Job, batch: Shard, progress: Callable[[float], None]) -> tup
     world = World(job.topology, job.settings, itinerary, seed=job.seed, wire=job.wire, warm_up=job.warm_up)
     world.run(end, lambda now: progress(now / end))
     rows = reckoning.engines(world.ledger, world.seen)
+    if job.settings.mode == "mipv6" and job.settings.anchors:
+        reckoning.figures.unregistered = 0  # there is nobody to register with
     reckoning.figures.alarms, reckoning.figures.holds = world.alarms, world.holds
     del world
     gc.collect()  # roles and engines know each other

@@ -60,6 +60,7 @@ class Code(IntEnum):
     RENEWAL_TIME = 58
     REBINDING_TIME = 59
     CLIENT_IDENTIFIER = 61
+    AGENT_INFORMATION = 82
     END = 255
 
 

@@ -1,0 +1,82 @@
+"""What a mobile node writes down of its registrations, so that its next life goes on with the tunnels of this one.
+
+Only what forwarding needs: the home agent, the care-of address, and until when the binding lasts, by the wall clock.
+The next life registers again as soon as it knows where it is; until then packets go as they went. Direct ways are not
+kept: what they carried goes through the tunnel until they are made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from sojourn.core.effects import DeleteBinding, EnsureUplink, StoreBinding
+from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureHomeBlock, EnsureReverseTunnel
+from sojourn.engines.mip6_request import routable
+from sojourn.engines.mn_state import HomeEntry, MnState
+from sojourn.engines.records import well_formed
+from sojourn.wire.addresses import Address
+from sojourn.wire.units import WallClock
+
+
+class _Record(msgspec.Struct, array_like=True):
+    agent: bytes
+    care_of: bytes
+    expires: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Record)
+
+
+class MnRecords(MnState):
+    """The mobile node as the one that comes back."""
+
+    _kept: set[Address]
+    """Home addresses with a record."""
+
+    def _keep(self, entry: HomeEntry) -> None:
+        """The registration that was just acknowledged."""
+        if self.stores and not entry.local and entry.agent is not None and entry.registered is not None:
+            record = _Record(entry.agent, entry.registered, self._epoch + entry.expires)
+            self._do(StoreBinding(entry.address, _encoder.encode(record)))
+            self._kept.add(entry.address)
+
+    def _let_go(self, entry: HomeEntry) -> None:
+        """There is none any more."""
+        if entry.address in self._kept:
+            self._kept.discard(entry.address)
+            self._do(DeleteBinding(entry.address))
+
+    def _take_up(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """What holds of an earlier life; else nothing leaves from a home address until the node knows where it is."""
+        known = dict(records)
+        for address in known.keys() - self.homes.keys():
+            self._do(DeleteBinding(address))
+        for entry in self.homes.values():
+            if entry.address in known:
+                self._kept.add(entry.address)
+            if entry.address not in known or not self._resume(entry, known[entry.address], self._epoch + self._now):
+                self._do(EnsureHomeBlock(entry.address))
+                self._let_go(entry)
+
+    def _resume(self, entry: HomeEntry, octets: bytes, wall: WallClock) -> bool:
+        """Whether the record is one of a binding that lasts, at a home agent that may still be asked."""
+        try:
+            record = _decoder.decode(octets)
+        except msgspec.DecodeError:
+            return False
+        if not well_formed([record.agent, record.care_of], ()) or not routable(record.care_of):
+            return False
+        if record.expires <= wall or entry.home.home_agent not in (None, record.agent):
+            return False
+        longest = self._now + self.configuration.lifetime  # the clock may have been set
+        entry.agent, entry.expires = record.agent, min(record.expires - self._epoch, longest)
+        self._timers.start(("expiry", entry.address), entry.expires)
+        self._do(EnsureHomeAddress(entry.address, "", preferred=True))
+        self._do(EnsureReverseTunnel(entry.address, record.care_of, record.agent))
+        for network in entry.home.networks:
+            self._do(EnsureUplink(network, record.agent))
+        self._report("resumed", home=entry.address, agent=record.agent, care_of=record.care_of)
+        return True

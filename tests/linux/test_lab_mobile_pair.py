@@ -1,0 +1,92 @@
+"""Two mobile nodes that are each other's correspondents, and daemons that are killed: packets go on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sojourn.lab.mobile_scene import Mobile
+from sojourn.lab.registry import ScenarioOptions
+from sojourn.lab.report import Report
+from sojourn.lab.scene import Scene, perform
+from sojourn.lab.topology import parse
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+TOPOLOGY = """
+[nodes]
+core = "router"
+home = "ha"
+f1 = "plain"
+f2 = "plain"
+server = "server"
+ann = { kind = "mn", at = "f1", dad = "optimistic", correspondent = true }
+bob = { kind = "mn", at = "f2", dad = "optimistic", correspondent = true }
+
+[links]
+core.home = 0
+core.f1 = 0
+core.f2 = 0
+core.server = 0
+
+[ha]
+duplicate_address_detection = false
+"""
+
+
+def direct(scene: Scene, node: str, other: Mobile) -> bool:
+    """Whether packets between both go directly, both ways, as `node` sees it."""
+    sessions = [row for row in scene.rows(node, "sessions") if row["of"] == "mn" and row["state"] == "bound"]
+    bindings = [row for row in scene.rows(node, "bindings") if row["of"] == "cn" and row["state"] == "active"]
+    return {row["correspondent"] for row in sessions} == {other.home} == {row["home"] for row in bindings}
+
+
+def test_two_mobile_nodes_meet_directly_and_outlive_their_daemons(tmp_path: Path) -> None:
+    found: dict[str, int] = {}
+
+    def play(scene: Scene) -> Report:
+        ann, bob = Mobile(scene, "ann"), Mobile(scene, "bob")
+        server = scene.topology.address("server")
+        for one in (ann, bob):
+            one.wait("away")
+        scene.traffic.serve("bob", bob.home)
+        scene.traffic.serve("server", server)
+        scene.traffic.stream("to-bob", "ann", ann.home, bob.home, up=50, down=50)
+        scene.traffic.stream("to-server", "ann", ann.home, server, up=50, down=50)
+        scene.until("ann and bob meet", lambda: direct(scene, "ann", bob) and direct(scene, "bob", ann))
+        scene.phase("both directly", 0.5)
+        bob.go("f1")
+        scene.until("and again", lambda: direct(scene, "ann", bob) and direct(scene, "bob", ann))
+        scene.phase("at one link", 0.5)
+        scene.lab.stop_daemon("home", kill=True)
+        scene.phase("without the home agent's daemon", 0.5)
+        scene.lab.start_daemon("home")
+        scene.phase("with the next one", 0.5)
+        scene.lab.stop_daemon("ann", kill=True)
+        scene.phase("without ann's daemon", 0.5)
+        killed = time.monotonic_ns()
+        scene.lab.start_daemon("ann")
+        ann.wait("away")
+        started = time.monotonic_ns()
+        scene.phase("with ann's next one", 0.5)
+        records = scene.finish()
+        for phase in scene.phases:
+            for name in ("to-bob", "to-server"):
+                record = records[name]
+                found[phase.name] = found.get(phase.name, 0) + sum(
+                    scene.measured(way, phase.name).lost for way in (record.up, record.down)
+                )
+        through = records["to-server"]
+        found["tunnel while ann's next one starts"] = sum(
+            not received
+            for way in (through.up, through.down)
+            for sent, received in zip(way.sent, way.received, strict=True)
+            if killed <= sent < started
+        )
+        return Report("", "")
+
+    perform(ScenarioOptions(tmp_path), parse(TOPOLOGY, "pair"), play)
+    assert found == dict.fromkeys(found, 0)
+    assert len(found) == 7
