@@ -57,7 +57,7 @@ def senses_of(section: MobileSection, file: File) -> Senses:
             )
         case Ha():
             anycast = [home_agents_anycast(prefix) for prefix in section.prefixes]
-            return of_home_agent(section.interface or "", anycast, section.messages_per_second)
+            return of_home_agent(section.interface or "", anycast, section.messages_per_second, section.address)
         case Cn():
             return of_correspondent(None if file.mn is None else senses_of(file.mn, file))
 

@@ -137,6 +137,8 @@ class Senses:
     """Who writes through a tunnel is told."""
     router: bool = False
     """This machine is one, and says so on its links."""
+    tunnel_end: Address = b""
+    """Of all tunnels that end at a home agent. What comes out of one proves itself, whoever made the tunnel."""
     delegation: bool = False
     """Prefixes are asked for by DHCPv6."""
     source_rate: int = SOURCE_RATE
@@ -158,12 +160,14 @@ def of_mobile_node(
     return Senses(heard, handled, only, links, True, correspondents=optimises, router=router, delegation=delegation)
 
 
-def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
-    """`interface` is the home link, or empty."""
+def of_home_agent(
+    interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE, address: Address = b""
+) -> Senses:
+    """`interface` is the home link, or empty; `address` where tunnels end."""
     heard = (ROUTER_ADVERTISEMENT, _REQUEST, _SOLICITATION)
     listened = tuple((address, interface) for address in anycast) if interface else ()
     links = (interface,) if interface else ()
-    return Senses(heard, interfaces=links, anycast=listened, router=True, source_rate=source_rate)
+    return Senses(heard, interfaces=links, anycast=listened, router=True, tunnel_end=address, source_rate=source_rate)
 
 
 def of_correspondent(beside: Senses | None) -> Senses:
@@ -207,7 +211,7 @@ class MobileHost:
                 senses.icmpv6,
                 is_ours=self.addresses.is_ours,
                 interface_of=self.addresses.interface_of,
-                tunnelled=self.ends.take,
+                tunnelled=lambda source, end: end == senses.tunnel_end or self.ends.take(source, end),
                 handled=senses.handled,
                 only=senses.only,
                 source_rate=senses.source_rate,

@@ -21,7 +21,7 @@ from itertools import pairwise
 
 from sojourn.lab.kea import Kea, installed
 from sojourn.lab.measure import milliseconds
-from sojourn.lab.mobile_scene import SLACK, Mobile, Move, interruption, median_delay
+from sojourn.lab.mobile_scene import Mobile, Move, interruption, median_delay, slack
 from sojourn.lab.passengers import Passengers
 from sojourn.lab.programs import Programs
 from sojourn.lab.registry import ScenarioOptions, scenario
@@ -302,7 +302,7 @@ class _Findings:
         any change.
         """
         pause = SECOND // (RATE if flow == RIDER else SLOW_RATE)
-        spare = SLACK + pause + _TURNS * self._lateness(self.records[flow].down, at, link)
+        spare = slack() + pause + _TURNS * self._lateness(self.records[flow].down, at, link)
         words = f"{milliseconds(bound):.0f} ms + {milliseconds(spare):.0f} at most on this machine"
         return holds(said, f"{milliseconds(waited):.0f} ms", words, waited <= bound + spare)
 

@@ -206,11 +206,11 @@ def _ha(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]
     nodes: list[dict[str, Setting]] = [
         {
             "home_address": topology.address(node),
-            "association": _association(topology, node),
+            "association": association(topology, node),
             "prefixes": _network_behind(topology, node),
         }
         for node in topology.of_kind("mn")
-        if topology.home_agent(node) == name
+        if topology.home_agent(node) in (name, topology.nodes[name].link)
     ]
     return "ha", table, {"nodes": nodes}
 
@@ -223,7 +223,7 @@ def _mn(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]
         "address": topology.address(name),
         "prefix": str(topology.link_prefix(agent)),
         "home_agent": topology.address(agent),
-        "association": _association(topology, name),
+        "association": association(topology, name),
     }
     if name in topology.mobile_routers:
         pool = topology.nodes[name].pool
@@ -244,7 +244,7 @@ def _cn(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]
     return "cn", {"mtu": topology.mtu}, {}
 
 
-def _association(topology: Topology, node: str) -> dict[str, Setting]:
+def association(topology: Topology, node: str) -> dict[str, Setting]:
     """A key that only a lab could have: made of the name of the node."""
     number = topology.of_kind("mn").index(node)
     return {"spi": 1000 + number, "key": hashlib.sha256(f"lab {node}".encode()).hexdigest()[:32]}

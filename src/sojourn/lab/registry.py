@@ -53,6 +53,7 @@ _MODULES = (
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
+    "sojourn.lab.drain",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",

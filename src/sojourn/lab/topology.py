@@ -117,6 +117,8 @@ class Node(_Strict):
     """Hosts only: links to the air, ``wlan0`` and so on."""
     home: str | None = None
     """Mobile nodes only: their home agent; by default the first one."""
+    link: str | None = None
+    """Home agents only: another one, before it in the file, whose home link and nodes are theirs together."""
     correspondent: bool = False
     """Mobile nodes only: they are correspondent nodes, too."""
     delegated: bool = False
@@ -205,7 +207,10 @@ class Topology(_Strict):
     @property
     def cells(self) -> list[str]:
         """Names of the routers that hosts can be at, in the file's order."""
-        return [name for name, node in self.nodes.items() if node.kind in _CELLS or name in self.mobile_routers]
+        return [name for name, node in self.nodes.items() if self._has_cell(name, node)]
+
+    def _has_cell(self, name: str, node: Node) -> bool:
+        return (node.kind in _CELLS and node.link is None) or name in self.mobile_routers
 
     @property
     def mobile_routers(self) -> list[str]:
@@ -239,7 +244,7 @@ class Topology(_Strict):
 
     def link_prefix(self, name: str) -> IPv6Network:
         """The prefix on the link of a plain router or home agent. Raises KeyError for a node without a pool."""
-        pool = self.nodes[name].pool
+        pool = self.nodes[self.nodes[name].link or name].pool
         if pool is None:
             raise KeyError(f"{name} has no pool")
         return IPv6Network((pool.network_address, 64))
@@ -389,6 +394,9 @@ def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
         elif kind == "lma":
             node.setdefault("address", f"2001:db8:f::{index:x}")
             node.setdefault("pool", _router_pool(index, 0xF000, 0x5000))
+        elif kind == "ha" and "link" in node:
+            pool = nodes.get(str(node["link"]), {}).get("pool", "::/48")
+            node.setdefault("address", f"{str(pool).partition('/')[0]}{index:x}")
         elif kind == "ha":
             node.setdefault("pool", _router_pool(index, 0x1000, 0x8000))
             node.setdefault("address", str(node["pool"]).partition("/")[0] + "1")
@@ -454,6 +462,8 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.home", f'expected a node of kind "ha" ({", ".join(agents) or "there is none"})'
         if node.delegated and name not in topology.mobile_routers:
             yield f"{key}.delegated", "expected on mobile nodes with a pool only"
+        if node.link is not None and (node.kind != "ha" or node.pool is not None or not _is_before(topology, name)):
+            yield f"{key}.link", 'expected on nodes of kind "ha" without a pool, and another one before'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
@@ -462,6 +472,12 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.at", _expected_access_router(topology, node.at)
     if topology.mobility:
         yield from _check_anchors(topology)
+
+
+def _is_before(topology: Topology, name: str) -> bool:
+    agents = topology.of_kind("ha")
+    link = topology.nodes[name].link
+    return link in agents[: agents.index(name)] and topology.nodes[link].link is None
 
 
 def _check_anchors(topology: Topology) -> Iterable[tuple[str, str]]:
@@ -521,7 +537,8 @@ def _check_addresses(topology: Topology) -> Iterable[tuple[str, str]]:
             if pool.overlaps(earlier) and not _behind(topology, name, other) and not _behind(topology, other, name):
                 yield f"nodes.{name}.pool", f'{pool} overlaps {earlier}, the pool of "{other}"'
         for address, owner in owners.items():
-            at_home = topology.nodes[owner].kind == "mn" or (owner == name and topology.nodes[owner].kind == "ha")
+            node = topology.nodes[owner]
+            at_home = node.kind == "mn" or (node.kind == "ha" and name in (owner, node.link))
             if address in pool and not at_home:
                 yield f"nodes.{owner}.address", f'{address} lies in {pool}, the pool of "{name}"'
 
