@@ -124,7 +124,7 @@ class Network:
 
     def set_up(self, name: str) -> None:
         for line in "".join(blocks("sh", name)).splitlines():
-            self.machines[name].run(line)
+            self.machines[name.split()[0]].run(line)
 
     def do(self, name: str, command: str) -> str:
         """One line of the page, as it stands; what systemd would do is done with the daemon."""
