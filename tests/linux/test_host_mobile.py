@@ -29,7 +29,7 @@ from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.mobile import MN_TYPES
 from sojourn.host.mobile_packets import Packet, built
-from sojourn.host.mobile_sockets import DISCOVERY, ERRORS_PER_SECOND, MobileSockets
+from sojourn.host.mobile_sockets import DISCOVERY, ERRORS_PER_SECOND, HEARD_ERRORS, MobileSockets
 from sojourn.host.neighbours import PROBES, Neighbours
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_watch import TunnelWatch
@@ -308,6 +308,17 @@ def test_errors_about_what_we_sent_are_heard_and_about_others_not(pair: Pair, op
     assert sockets.counters["errors-refused"] == 1
 
 
+def test_a_flood_of_errors_from_everywhere_is_looked_at_in_part(pair: Pair, opened: Open) -> None:
+    sockets = opened()
+    about = built(Packet(OURS, THEIRS, 64, 135, encode(UPDATE)))
+    report = struct.pack("!BBHI", 1, 0, 0, 0) + about
+    for number in range(300):
+        source = THEIRS[:14] + number.to_bytes(2, "big")
+        pair.send(Packet(source, OURS, 64, 58, seal_icmpv6(report, source, OURS)))
+    assert sum(len(heard(sockets, 0)) for _ in range(10)) == HEARD_ERRORS
+    assert sockets.counters["rate-limited"] == 300 - HEARD_ERRORS
+
+
 def test_rfc4861_6_1_2_advertisements_from_afar_are_refused(pair: Pair, opened: Open) -> None:
     sockets = opened()
     octets = bytes((134, 0, 0, 0, 64, 0, 7, 8)) + bytes(8)
@@ -549,7 +560,7 @@ def test_rfc6275_11_7_2_who_writes_through_the_tunnel_is_told_once(pair: Pair) -
     one, two = address("2001:db8:7::1"), address("2001:db8:7::2")
     tunnelled(one, HOME)
     assert told(0) == []
-    watch.watch(HOME)
+    watch.watch(HOME, THEIRS)
     for _ in range(3):
         tunnelled(one, HOME)
         tunnelled(two, HOME)

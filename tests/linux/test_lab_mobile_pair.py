@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
 from sojourn.lab.topology import parse
+from sojourn.wire.addresses import address
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -43,7 +45,17 @@ def direct(scene: Scene, node: str, other: Mobile) -> bool:
     return {row["correspondent"] for row in sessions} == {other.home} == {row["home"] for row in bindings}
 
 
-def test_two_mobile_nodes_meet_directly_and_outlive_their_daemons(tmp_path: Path) -> None:
+def both_headers(scene: Scene) -> set[bytes]:
+    """Home addresses, two each, in packets at the core with a type 2 routing header and a Home Address option."""
+    call = scene.lab.nodes["core"].namespace.call
+    with call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86DD))) as wire:
+        wire.settimeout(1)
+        packets = [wire.recv(2048) for _ in range(300)]
+    routed = [one for one in packets if one[6] == 43 and one[42] == 2 and one[40] == 60]
+    return {one[48:64] + one[72:88] for one in routed if one[64] == 17 and one[70] == 0xC9}
+
+
+def test_C095_two_mobile_nodes_meet_directly_and_outlive_their_daemons(tmp_path: Path) -> None:  # noqa: N802
     found: dict[str, int] = {}
 
     def play(scene: Scene) -> Report:
@@ -57,6 +69,8 @@ def test_two_mobile_nodes_meet_directly_and_outlive_their_daemons(tmp_path: Path
         scene.traffic.stream("to-server", "ann", ann.home, server, up=50, down=50)
         scene.until("ann and bob meet", lambda: direct(scene, "ann", bob) and direct(scene, "bob", ann))
         scene.phase("both directly", 0.5)
+        homes = [address(one.home) for one in (ann, bob)]
+        assert both_headers(scene) == {homes[0] + homes[1], homes[1] + homes[0]}
         bob.go("f1")
         scene.until("and again", lambda: direct(scene, "ann", bob) and direct(scene, "bob", ann))
         scene.phase("at one link", 0.5)

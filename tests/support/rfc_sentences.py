@@ -26,8 +26,13 @@ _FIGURE = re.compile(r"^\s*(?:[+|].*|Figure \d+:.*)$", re.MULTILINE)
 
 def original(name: str) -> str | None:
     """The text of an RFC from the shared directory; None where there is none."""
-    for shared in _SHARED:
-        path = shared / "rfc" / name
+    return shared(f"rfc/{name}")
+
+
+def shared(name: str) -> str | None:
+    """A text from the shared directory; None where there is none."""
+    for directory in _SHARED:
+        path = directory / name
         if path.is_file():
             return path.read_text()
     return None

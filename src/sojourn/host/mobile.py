@@ -355,8 +355,8 @@ class MobileHost:
         if self.watch is None:
             return
         match effect:
-            case EnsureReverseTunnel(home_address=home):
-                self.watch.watch(home)
+            case EnsureReverseTunnel(home_address=home, home_agent=agent):
+                self.watch.watch(home, agent)
             case EnsureHomeBlock(home) | WithdrawReverseTunnel(home) | WithdrawHomeAddress(home):
                 self.watch.forget(home)
             case _:

@@ -43,6 +43,8 @@ RATE, BURST = 20_000, 10_000
 """The same of all sources together: inventing addresses does not help."""
 ERRORS_PER_SECOND = 20
 """Answers to what is malformed, all together."""
+HEARD_ERRORS = 100
+"""ICMPv6 errors a second that are looked at, of all sources together: each may be about any binding."""
 UNKNOWN_TYPE = 2
 """Binding Error status (RFC 6275 6.1.9)."""
 UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT = 1, 4, 134
@@ -120,6 +122,7 @@ class MobileSockets:
         self._sources: Limiter[Address] = Limiter(source_rate, 2 * source_rate, SOURCES)
         self._all: Limiter[None] = Limiter(RATE, BURST, 1)
         self._errors: Limiter[None] = Limiter(ERRORS_PER_SECOND, ERRORS_PER_SECOND, 1)
+        self._heard_errors: Limiter[None] = Limiter(HEARD_ERRORS, HEARD_ERRORS, 1)
         self._names: dict[int, str] = {}
         with ExitStack() as opened:
             self._plain = opened.enter_context(_raw(MOBILITY_HEADER))
@@ -291,6 +294,9 @@ class MobileSockets:
         ours = quoted(octets[8:])
         if ours is None or not self._is_ours(ours.source):
             self.counters["errors-refused"] += 1
+            return None
+        if not self._heard_errors.allow(None, self._clock()):
+            self.counters["rate-limited"] += 1
             return None
         return IcmpErrorReceived(octets[0], octets[1], ours.destination, ours.protocol)
 

@@ -1,8 +1,9 @@
 """Who writes to our home addresses through the tunnel (RFC 6275 11.7.2): candidates for route optimisation.
 
-A packet socket sees tunnelled packets before the kernel takes them out. Its filter lets through only those whose inner
-destination is a home address with a tunnel and whose inner source was not told of lately, so that the traffic of a
-correspondent costs one look of the filter. What is told is bounded: inventing sources does not help.
+A packet socket sees tunnelled packets before the kernel takes them out. Its filter lets through only those that come
+from the home agent, whose inner destination is a home address with a tunnel to it, and whose inner source was not told
+of lately, so that the traffic of a correspondent costs one look of the filter. Nobody else makes the node ask others
+(RFC 6275 15.4). What is told is bounded: inventing sources does not help.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class TunnelWatch:
     def __init__(self, clock: Callable[[], Instant] = time.monotonic_ns) -> None:
         self.counters: Counter[str] = Counter()
         self._clock = clock
-        self._homes: set[Address] = set()
+        self._homes: dict[Address, Address] = {}
+        """Home addresses with their home agents."""
         self._told: OrderedDict[Address, Instant] = OrderedDict()
         """Sources, the longest known first, with when they were told of."""
         self._limiter: Limiter[None] = Limiter(RATE, BURST, 1)
@@ -66,18 +68,18 @@ class TunnelWatch:
         """Let go of the socket."""
         self._socket.close()
 
-    def watch(self, home: Address) -> None:
-        """There is a tunnel for `home`; who was told of before is told of again when it writes through it."""
+    def watch(self, home: Address, agent: Address) -> None:
+        """`home` has a tunnel to `agent`; who was told of before is told of again when it writes through it."""
         if home not in self._homes and len(self._homes) >= HOMES:
             return
-        self._homes.add(home)
+        self._homes[home] = agent
         self._told.clear()
         self._attach()
 
     def forget(self, home: Address) -> None:
         """There is none any more."""
         if home in self._homes:
-            self._homes.discard(home)
+            del self._homes[home]
             self._attach()
 
     def receive(self) -> list[CorrespondentSeen]:
@@ -95,7 +97,7 @@ class TunnelWatch:
             if len(octets) < 2 * _HEADER:
                 continue
             source, home = octets[_HEADER + 8 : _HEADER + 24], octets[_HEADER + 24 : _HEADER + 40]
-            if home not in self._homes or source in self._told or (home, source) in found:
+            if self._homes.get(home) != octets[8:24] or source in self._told or (home, source) in found:
                 continue
             if not self._limiter.allow(None, now):
                 self.counters["rate-limited"] += 1
@@ -121,14 +123,15 @@ class TunnelWatch:
         self._attach()
 
     def _attach(self) -> None:
-        program = instructions(sorted(self._homes), list(self._told))
+        program = instructions(sorted(self._homes.items()), list(self._told))
         buffer = ctypes.create_string_buffer(program, len(program))
         request = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, request)
 
 
-def instructions(homes: list[Address], told: list[Address]) -> bytes:
-    """Classic BPF, 8 octets an instruction: IPv6 in IPv6 for this machine, to one of `homes`, from none of `told`.
+def instructions(homes: list[tuple[Address, Address]], told: list[Address]) -> bytes:
+    """Classic BPF, 8 octets an instruction: IPv6 in IPv6 for this machine, to one of `homes` from its home agent, and
+    from none of `told`.
 
     What has a Mobility Header, or headers with home addresses in them, is signalling of another mobile node.
     """
@@ -139,14 +142,17 @@ def instructions(homes: list[Address], told: list[Address]) -> bytes:
     for header in (MOBILITY_HEADER, DESTINATION_OPTIONS, ROUTING):
         head += _line(_IF_EQUAL, header, 0, 1) + refused
     blocks = b""
-    for left, home in zip(range(len(homes) - 1, -1, -1), homes, strict=True):
+    for left, (home, agent) in zip(range(len(homes) - 1, -1, -1), homes, strict=True):
+        blocks += _is(agent, 8) + _line(_JUMP, 1) + _line(_JUMP, _ADDRESS + 1)
         blocks += _is(home, _HEADER + 24) + _line(_JUMP, left * _BLOCK + 1)
     known = b"".join(_is(source, _HEADER + 8) + refused for source in told)
     return head + blocks + refused + known + _line(_RETURN, _SNAP)
 
 
-_BLOCK = 9
-"""Instructions for one address."""
+_ADDRESS = 8
+"""Instructions that compare an address."""
+_BLOCK = 2 * _ADDRESS + 3
+"""Those for one home address."""
 
 
 def _is(address: Address, at: int) -> bytes:
