@@ -22,10 +22,16 @@ from sim.topology import SHAPES
 from sim.world import Machine
 from sojourn.engines.configuration import HomeProfile
 from sojourn.engines.lma import LocalMobilityAnchor
-from sojourn.engines.lma_entry import BindingCacheEntry
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.registration import REFUSING
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, HomeNetworkPrefix, MobileNodeLinkLayerIdentifier
+from sojourn.wire import (
+    BindingAcknowledgement,
+    BindingUpdate,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    MobileNodeLinkLayerIdentifier,
+    MobilityOption,
+)
 from sojourn.wire.addresses import LinkLayer, Prefix
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
@@ -76,7 +82,7 @@ class Pmip:
         paths = Paths(self.world, self.air, self.domain.home, self.places, self.places)
         self.patience = Patience(
             calm=50 * SECOND + self.granted // 2,  # the longest retransmission, and a refresh
-            settled=self.granted + 45 * SECOND,
+            settled=self.granted + 45 * SECOND + self._alone,
             quiet=2 * self.lifetime + 60 * SECOND,
             stays=self.lifetime // 2 + 5 * SECOND,
             idle=20 * SECOND,
@@ -92,6 +98,10 @@ class Pmip:
         """When it last said that it ends."""
         self._renewed: dict[str, Instant] = {}
         """When it last got a new binding, as the old one was over."""
+        self._holders: dict[Prefix, tuple[str, MobilityOption | None]] = {}
+        """Who was given a prefix last: link-layer address, and node."""
+        self._passed: dict[Prefix, Instant] = {}
+        """When a prefix was last given to another link of its node."""
         self._listed: dict[Prefix, Instant] = {}
         """When a MAG last told an LMA that was alive of a prefix."""
         self._came: dict[str, Instant] = {}
@@ -216,6 +226,12 @@ class Pmip:
         if who in self._extended and self._is_over(who):
             self._renewed[who] = now
         self._extended[who] = now
+        node = message.first(MobileNodeIdentifier)
+        for given in message.all(HomeNetworkPrefix):
+            before, whose = self._holders.get(given.prefix, (who, node))
+            if before != who and whose == node:
+                self._passed[given.prefix] = now
+            self._holders[given.prefix] = who, node
 
     def _is_over(self, who: str) -> bool:
         """Whether the binding of a node is as good as gone, as nobody registered it in time."""
@@ -235,7 +251,13 @@ class Pmip:
     @property
     def _recovery(self) -> Duration:
         """What a MAG claimed for a node that is not there comes back with the refresh of the one where it is."""
-        return self.granted + 45 * SECOND
+        return self.granted + 45 * SECOND + self._alone
+
+    @property
+    def _alone(self) -> Duration:
+        """A session that is not in the group in which its MAG believes it is registered by itself some time only."""
+        bulk = next(iter(self.domain.mag_configurations.values())).bulk_registration
+        return 0 if bulk is None else bulk.alone_after * (self.granted // 2 + bulk.patience)
 
     def _handover(self, node: Node) -> Duration:
         """Sequence numbers do not say which of two MAGs was later, when one did not hear yet what the other used."""
@@ -268,23 +290,15 @@ class Pmip:
         for verb in ("revoke", "renumber"):
             if commanded.get(verb, -1) >= flow.begun:
                 return f"an operator ended it: {verb}"
-        owners = [
-            entry
-            for each in self.domain.living
-            for entry in self.domain.lma(each).cache
-            if flow.prefix in entry.prefixes
-        ]
-        if "two_links" in self.extras and not any(self._is_of(flow, entry) for entry in owners):
-            return "its node has another session for this link: nobody knows which of its links came (RFC 5213 5.4.1)"
-        owned = bool(owners)
+        if self._passed.get(flow.prefix, -1) >= flow.begun:
+            return "it went on with the other link of its node, which came as this one left (RFC 5213 5.4.1.2, 4.)"
+        owned = any(
+            flow.prefix in entry.prefixes for each in self.domain.living for entry in self.domain.lma(each).cache
+        )
         troubled = self.world.now - calm_since < _AFTERMATH + self.granted
         if troubled and not owned and not self.extras.keys().isdisjoint(("heartbeat", "controlled_timers", "redirect")):
             return "its gateway, or its anchor, could not be reached"
         return ""
-
-    @staticmethod
-    def _is_of(flow: Flow, entry: BindingCacheEntry) -> bool:
-        return not entry.waiting and entry.link_layer == flow.node.link_layer
 
 
 class Extended(Pmip):

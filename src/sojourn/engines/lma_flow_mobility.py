@@ -242,6 +242,8 @@ class FlowMobility(LmaExtension):
             if owner is not None and not owner.waiting:
                 self._do(EnsurePrefix(moved, owner.slot))
                 self._report("flow-returned", node=owner.node, prefix=moved)
+            else:
+                self._do(WithdrawPrefix(moved))  # nobody has it now: what was lent was all that was left of a session
 
     def row(self, entry: BindingCacheEntry) -> Row:
         """What is led here besides its own prefixes."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sojourn.core.sequence import following
+from sojourn.core.sequence import following, newer
 from sojourn.engines.answering import fits
 from sojourn.engines.extension import LmaExtension
 from sojourn.engines.extension_settings import RedirectSettings
@@ -27,6 +27,7 @@ from sojourn.wire import (
     BindingAcknowledgement,
     BindingAuthorizationData,
     BindingUpdate,
+    MobileNodeIdentifier,
     MobilityMessage,
     MobilityOption,
     Status,
@@ -53,6 +54,8 @@ class Passed:
     request: HomeRequest
     anchor: Address
     tried: tuple[Address, ...]
+    again: bool = False
+    """It was passed on with another sequence number before."""
 
 
 class LmaRedirect(LmaExtension):
@@ -89,17 +92,19 @@ class LmaRedirect(LmaExtension):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "no other LMA can be assigned")
         return True
 
-    def _pass_on(self, request: HomeRequest, tried: tuple[Address, ...]) -> bool:
+    def _pass_on(self, request: HomeRequest, tried: tuple[Address, ...], again: bool = False) -> bool:
         """5.3.2: PBU' to the LMA of this node; False when there is none left to try."""
         anchor = self._choose(request.node, tried)
         self._sequence = following(self._sequence)
+        while self._sequence in self._passed:
+            self._sequence = following(self._sequence)
         update = request.update
         options = tuple(option for option in update.options if not isinstance(option, _OURS))
         options = (*options, AlternateCareOfAddress(request.gateway))
         passed = BindingUpdate(self._sequence, update.flags, update.lifetime, options)
         if anchor is None or not fits(passed):
             return False
-        self._passed[self._sequence] = Passed(request, anchor, (*tried, anchor))
+        self._passed[self._sequence] = Passed(request, anchor, (*tried, anchor), again)
         self._latest[request.node] = self._sequence
         self.send(passed, anchor)
         self.wake(self._settings.answer_within, self._sequence)
@@ -128,6 +133,9 @@ class LmaRedirect(LmaExtension):
     def on_message(self, message: MobilityMessage, source: Address) -> None:
         """PBA': passed back to the MAG, with the Redirect option if it accepts."""
         assert isinstance(message, BindingAcknowledgement)
+        if message.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
+            self._on_out_of_window(message, source)
+            return
         passed = self._passed.get(message.sequence)
         if passed is None or passed.anchor != source:
             self._report("acknowledgement-unexpected", source=source, sequence=message.sequence)
@@ -148,6 +156,20 @@ class LmaRedirect(LmaExtension):
         )
         if fits(answer):
             self.send(answer, passed.request.source)
+
+    def _on_out_of_window(self, answer: BindingAcknowledgement, source: Address) -> None:
+        """Without timestamps: our numbers are not those of the session there, whose last one the answer names
+        (RFC 6275 9.5.1). Once more with the next one; that of a copy of what was accepted is ours.
+        """
+        identifier = answer.first(MobileNodeIdentifier)
+        sequence = -1 if identifier is None else self._latest.get(identifier.key(), -1)
+        passed = self._passed.get(sequence)
+        if passed is None or passed.anchor != source or passed.again or not newer(answer.sequence, sequence):
+            self._report("acknowledgement-unexpected", source=source, sequence=answer.sequence)
+            return
+        self._drop(sequence)
+        self._sequence = answer.sequence
+        self._pass_on(passed.request, passed.tried[:-1], again=True)
 
     def _assign(self, node: bytes, anchor: Address) -> None:
         self._assigned[node] = anchor

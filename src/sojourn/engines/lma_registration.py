@@ -12,7 +12,7 @@ from sojourn.core.sequence import newer
 from sojourn.engines.configuration import Gateway, HomeProfile
 from sojourn.engines.home_ipv4 import ipv4_of
 from sojourn.engines.lma_entry import BindingCacheEntry
-from sojourn.engines.lma_request import HomeRequest
+from sojourn.engines.lma_request import ALL_ZERO, HomeRequest
 from sojourn.engines.lma_state import LmaState
 from sojourn.engines.registration import PROXY, Refused
 from sojourn.wire import (
@@ -145,7 +145,8 @@ class LmaRegistration(LmaState):
     ) -> None:
         """Step 13: a new session, or what happens to one that there is."""
         if request.lifetime == 0:
-            self._deregister(request, entry)
+            other = doubtful and request.link_layer != ALL_ZERO  # another interface, which did not leave
+            self._deregister(request, None if other else entry)
         elif entry is None:
             self._open(request, profile)
         elif not doubtful or entry.waiting:
@@ -270,6 +271,14 @@ class LmaRegistration(LmaState):
         """What orders the next update after this one."""
         entry.timestamp = request.timestamp or 0
         entry.sequence = request.sequence
+        self._forget_earlier(request)
+
+    def _forget_earlier(self, request: HomeRequest) -> None:
+        """What waits about the same interface was before: nobody wants that any more, or it is elsewhere."""
+        pending = self._pending.get(request.node)
+        if pending is not None and request.link_layer == pending.request.link_layer != ALL_ZERO:
+            del self._pending[request.node]
+            self._timers.stop(("assign", request.node))
 
     # --- the two delays -----------------------------------------------------------------------------------------------
 
@@ -296,6 +305,7 @@ class LmaRegistration(LmaState):
     def _deregister(self, request: HomeRequest, entry: BindingCacheEntry | None) -> None:
         """RFC 5213 5.3.5. Not of a session that we know, or that is elsewhere by now: ignored."""
         if entry is None or entry.gateway != request.gateway:
+            self._forget_earlier(request)
             self._report("deregistration-ignored", node=request.node, gateway=self._name(request.source))
             return
         self._take_note(entry, request)

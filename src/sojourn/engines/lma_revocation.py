@@ -243,7 +243,12 @@ class LmaRevocation(RevocationProcedure["LmaRegistration"], LmaExtension):
         return False
 
     def registered(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
-        """It was registered all the same: "removing the revocation in progress flag" (8.1)."""
+        """It was registered all the same: "removing the revocation in progress flag" (8.1).
+
+        Who waits for its end waits as if nobody had been asked.
+        """
+        if entry.slot in self._under_way and entry.node in self._role._pending:
+            self._role._after(self._role.configuration.max_delay_before_new_bce_assign, "assign", entry.node)
         self._give_up(entry)
 
     def removed(self, entry: BindingCacheEntry) -> None:

@@ -139,6 +139,8 @@ class MagState(AccessState[BindingUpdateListEntry]):
         if prefix not in self._foreign:
             self._do(WithdrawUplink(prefix))
             self._do(WithdrawPrefix(prefix))
+            for extension in self.extensions:
+                extension.lost(session, prefix)
 
     # --- router advertisements (6.7, 6.9.2) ---------------------------------------------------------------------------
 

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 GroupKey: TypeAlias = tuple[Address, int]
 """The LMA, and our number for the group."""
 _BULK_ACKNOWLEDGED = int(BindingAcknowledgementFlags.B)
-_ANEW = frozenset({Sighting.STATION, Sighting.LINK, Sighting.CONTROL})
+_ANEW = frozenset({Sighting.STATION, Sighting.LINK, Sighting.CONTROL, Sighting.ROUTER_SOLICITATION})
+"""Sightings of a link that has just come up, if a node may have been elsewhere meanwhile."""
 _FIRST_GROUP = 2
 """0 is reserved, 1 means all sessions (4.3)."""
 
@@ -96,7 +97,7 @@ class BulkRegistrationAtMag(MagExtension):
         return not answer.flags & _BULK_ACKNOWLEDGED or group_in(answer.firsts()) is not None
 
     def seen(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
-        """The link learned its address anew: it may have been elsewhere."""
+        """The link learned its address anew, or it asks for routers: it may have been elsewhere."""
         if session.node in self._in_group and event.sighting in _ANEW:
             self._alone.add(session.node)
 

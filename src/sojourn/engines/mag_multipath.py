@@ -208,7 +208,7 @@ class MultipathAtMag(MagExtension):
         """Flows from the node, over all paths; over one there is nothing to spread."""
         active = sorted(self._active.get(session.node, ()))
         sources = (self._role.configuration.address, *(self._others[identifier] for identifier in active))
-        for prefix in self._role._prefixes_of(session):
+        for prefix in self._networks(session):
             self._do(EnsureSpread(prefix, sources) if active else WithdrawSpread(prefix))
 
     def served(self, session: BindingUpdateListEntry) -> None:
@@ -227,8 +227,13 @@ class MultipathAtMag(MagExtension):
         self._unsure.pop(session.node, None)
         self._rounds.pop(session.node, None)
         if self._active.pop(session.node, None):
-            for prefix in self._role._prefixes_of(session):
+            for prefix in self._networks(session):
                 self._do(WithdrawSpread(prefix))
+
+    def _networks(self, session: BindingUpdateListEntry) -> list[Prefix]:
+        """Its home network prefixes, and those that it had before a renumbering."""
+        retiring = [prefix for prefix in session.retiring if prefix not in self._role._foreign]
+        return [*self._role._prefixes_of(session), *retiring]
 
     def attaching(self, session: BindingUpdateListEntry) -> None:
         """A new attachment begins with one path."""

@@ -58,6 +58,7 @@ class MagRedirect(MagExtension):
             self._report("redirected", node=session.node, anchor=anchor)
             session.lma = anchor
             if session.anchored:  # a fast handover brought prefixes along, and they go to whom was asked
+                session.anchored = dict.fromkeys(session.anchored, anchor)
                 self._role._reassert(session)
 
     def expired(self, session: BindingUpdateListEntry) -> None:

@@ -150,9 +150,9 @@ class MagRegistration(MagAccess):
         for prefix in gone:
             self._remove_foreign(session, prefix)
         self._advertise(session, gone)
-        self._keep(session)
         for extension in self.extensions:
             extension.expired(session)
+        self._keep(session)
 
     def _terminate(self, session: BindingUpdateListEntry) -> None:
         """6.9.1.4: we end the session of a node that is here, which has to let its addresses go."""

@@ -52,6 +52,8 @@ class MagRenumbering(MagExtension):
         for prefix in new:
             session.retiring.pop(prefix, None)
             role._add_foreign(session, prefix, session.lma)
+        for extension in role.extensions:
+            extension.served(session)  # what holds for the old ones holds for the new ones
         self.wake(self._retirement, session.node)
         self._report("renumbered", node=session.node, prefixes=len(wanted))
         role._advertise(session)

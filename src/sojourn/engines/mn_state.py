@@ -242,7 +242,7 @@ class MnState(OutboxEngine):
                 for rank, (identifier, way) in enumerate(entry.ways.items(), 1)
             ]
             options += entry.flows.asked(self._wanted_flows(entry))
-        if update.lifetime and entry.home.router:
+        if update.lifetime and entry.home.router and not entry.home.implicit:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
         options += self.configuration.vendor_options
         association = entry.home.association
