@@ -5,10 +5,10 @@ DHCPv6 from a Kea at the home agent (implicit mode: the home agent knows it too)
 agent what is behind it (explicit mode). Passengers are stock hosts: nothing of ours is in them, and nothing of theirs
 changes when the vehicle moves. At last a phone with Mobile IPv6 of its own gets onto the bus: its tunnel is in another.
 
-In the control nobody moves; then the bus's daemon is killed, and is back with the prefix. Twice the bus changes a link of
-which it knows that it will go: everything takes another one before (make before break), and nothing may be lost. Then
-the link in use is gone without a word, then another one, and the last link moves. A link is usable when the router of
-the vehicle has heard its router and has an address there; from then on, passengers wait for a round trip to the home
+In the control nobody moves; then the bus's daemon is killed, and is back with the prefix. Twice the bus changes a link
+of which it knows that it will go: everything takes another one before (make before break), and nothing may be lost.
+Then the link in use is gone without a word, then another one, and the last link moves. A link is usable when the router
+of the vehicle has heard its router and has an address there; from then on, passengers wait for a round trip to the home
 agent, and for this machine, if it has other things to do.
 """
 
