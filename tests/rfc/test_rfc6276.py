@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core.effects import EnsureUplink, WithdrawUplink
+from sojourn.core.effects import EnsureUplink, StoreBinding, WithdrawUplink
 from sojourn.core.events import DhcpReceived
 from sojourn.core.mobile_effects import SendDhcpv6
 from sojourn.engines.mip6_configuration import HomeNode
@@ -20,6 +20,8 @@ from sojourn.wire.dhcpv6 import (
     MessageType,
     RelayedMessage,
     ServerIdentifier,
+    Status,
+    StatusCode,
     decode_dhcpv6,
     decode_relay_reply,
     uuid_duid,
@@ -36,7 +38,7 @@ SERVER = b"\0\2\0\0\x7e\xd9server"
 def bus() -> Roaming:
     """A mobile router at f1, registered."""
     router = {"router": True, "implicit": True, "delegated_length": 56}
-    net = Roaming(home=router, profile=HomeNode(HOA, ASSOCIATION, prefixes=(NETWORK,)))
+    net = Roaming(keeps=True, home=router, profile=HomeNode(HOA, ASSOCIATION, prefixes=(NETWORK,)))
     net.attach("f1")
     net.run(3 * SECOND)
     assert net.bound() is not None
@@ -178,3 +180,25 @@ def test_what_is_no_answer_is_passed_over(octets: bytes) -> None:
     net = bus()
     net.tell("mn", DhcpReceived("", b"", HA, HOA, octets))
     assert behind(net) == ()
+
+
+def test_3_1_after_a_restart_the_network_goes_on_and_its_lease_is_rebound() -> None:
+    net = delegated()
+    stored = [effect for effect in net.asked(StoreBinding, "mn") if isinstance(effect, StoreBinding)][-1]
+    net.clear()
+    net.start("mn", [(stored.key, stored.record)])
+    assert net.asked(EnsureUplink, "mn") == [EnsureUplink(NETWORK, HA)]
+    net.attach("f2")
+    net.run(3 * SECOND)
+    assert [message.kind for message in said(net)] == [MessageType.REBIND]
+    reply(net, MessageType.REPLY, given(NETWORK))
+    assert behind(net) == (NETWORK,)
+    assert net.asked(WithdrawUplink, "mn") == []
+
+
+def test_a_server_that_forgot_is_asked_anew_while_the_network_goes_on() -> None:
+    net = delegated()
+    net.run(HOUR // 2 + SECOND)
+    reply(net, MessageType.REPLY, IaPd(1, 0, 0, (Status(StatusCode.NO_BINDING),)))
+    assert said(net)[-1].kind == MessageType.SOLICIT
+    assert behind(net) == (NETWORK,)

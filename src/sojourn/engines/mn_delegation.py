@@ -35,7 +35,7 @@ from sojourn.wire.dhcpv6 import (
     decode_relay_reply,
     uuid_duid,
 )
-from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration, Instant
+from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration, Instant, WallClock
 
 SOLICITATIONS = 6
 """RFC 6276 3.3: a home agent that answers none of them delegates nothing."""
@@ -93,8 +93,8 @@ class MnDelegation(MnState):
         known = self.delegations.setdefault(entry.address, Delegation())
         if known.kind and known.sent_from != (entry.care_of or entry.address):
             self._send_request(entry, known)
-        elif not known.kind and not known.ends and ("delegation", entry.address) not in self._timers:
-            self._ask_server(entry, MessageType.SOLICIT)
+        elif not known.kind and ("delegation", entry.address) not in self._timers:
+            self._ask_server(entry, MessageType.REBIND if known.ends else MessageType.SOLICIT)
 
     def _ask_server(self, entry: HomeEntry, kind: MessageType) -> None:
         known = self.delegations[entry.address]
@@ -175,6 +175,8 @@ class MnDelegation(MnState):
         prefixes = tuple(one for one in given if not one.prefix.overlaps(home))[:1]
         if association is None or not prefixes:
             self._report("nothing-delegated", home=entry.address)  # it is asked again as if nobody had answered
+            if known.kind in (MessageType.RENEW, MessageType.REBIND):  # of nobody's memory (RFC 8415 18.2.10.1)
+                self._ask_server(entry, MessageType.SOLICIT)
         elif known.kind == MessageType.SOLICIT:
             known.server, known.prefixes = server, prefixes
             self._ask_server(entry, MessageType.REQUEST)
@@ -203,4 +205,20 @@ class MnDelegation(MnState):
         if entry.registered is not None and entry.agent is not None:
             for network in networks:
                 self._do(EnsureUplink(network, entry.agent))
+        self._keep(entry)
         self._report("networks", home=entry.address, count=len(networks), network=networks[0] if networks else None)
+
+    # --- another life -------------------------------------------------------------------------------------------------
+
+    def _lease(self, entry: HomeEntry) -> tuple[bytes, int, WallClock] | None:
+        known = self.delegations.get(entry.address)
+        if known is None or not known.ends or not entry.home.networks:
+            return None
+        return entry.home.networks[0].address, entry.home.networks[0].length, self._epoch + known.ends
+
+    def _take_up_lease(self, entry: HomeEntry, network: Prefix, ends: WallClock) -> None:
+        """3.1: after a reboot the server is asked whether it is still so."""
+        if network.length == entry.home.delegated_length and not network.overlaps(Prefix(entry.address, 128)):
+            entry.home = replace(entry.home, networks=(network,))
+            known = (IaPrefix.of(network, 0, 0),)
+            self.delegations[entry.address] = Delegation(prefixes=known, ends=ends - self._epoch)

@@ -343,6 +343,14 @@ class MnState(OutboxEngine):
         """The registration is written down."""
         raise NotImplementedError
 
+    def _lease(self, entry: HomeEntry) -> tuple[bytes, int, WallClock] | None:
+        """The prefix that was delegated to this node, and until when; None: there is none."""
+        raise NotImplementedError
+
+    def _take_up_lease(self, entry: HomeEntry, network: Prefix, ends: WallClock) -> None:
+        """An earlier life got it."""
+        raise NotImplementedError
+
     def _let_go(self, entry: HomeEntry) -> None:
         """There is none any more."""
         raise NotImplementedError

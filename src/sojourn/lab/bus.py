@@ -5,11 +5,11 @@ DHCPv6 from a Kea at the home agent (implicit mode: the home agent knows it too)
 agent what is behind it (explicit mode). Passengers are stock hosts: nothing of ours is in them, and nothing of theirs
 changes when the vehicle moves. At last a phone with Mobile IPv6 of its own gets onto the bus: its tunnel is in another.
 
-Twice the bus changes a link of which it knows that it will go: everything takes another one before (make before break),
-and nothing may be lost, as nothing is in the control before, in which nobody moves. Then the link in use is gone
-without a word, then another one, and the last link moves. A link is usable when the router of the vehicle has heard
-its router and has an address there; from then on, passengers wait for a round trip to the home agent, and for this
-machine, if it has other things to do.
+In the control nobody moves; then the bus's daemon is killed, and is back with the prefix. Twice the bus changes a link
+of which it knows that it will go: everything takes another one before (make before break), and nothing may be lost.
+Then the link in use is gone without a word, then another one, and the last link moves. A link is usable when the router
+of the vehicle has heard its router and has an address there; from then on, passengers wait for a round trip to the home
+agent, and for this machine, if it has other things to do.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ SLOW_RATE = 200
 DWELL = 1.5
 """Seconds of each phase."""
 BUS, VAN, PHONE, RIDER, GUEST = "bus", "van", "phone", "rider", "guest"
-CONTROL, ANNOUNCED, BROKEN, ALONE, NESTED = (
+CONTROL, KILLED, ANNOUNCED, BROKEN, ALONE, NESTED = (
     "three links, nobody moves",
+    "the bus's daemon was killed",
     "two links changed, announced",
     "the link in use broke",
     "one link, which moved",
@@ -52,7 +53,7 @@ _TURNS = 4
 _DOWNLOAD = 100_000
 """Octets a second."""
 _PATIENCE = 30.0
-_STAY = 7.0
+_STAY = 12.0
 """Seconds that all of it takes beside the phases, on a machine with other things to do."""
 
 
@@ -106,6 +107,11 @@ def _play(scene: Scene, dwell: float, opened: ExitStack) -> Report:
         traffic.download(f"{name}-download", host, source, server, octets=octets, rate=_DOWNLOAD)
     programs = Programs(lab, RIDER, rider, "server", server, seconds)
     scene.phase(CONTROL, dwell)
+    lab.stop_daemon(BUS, kill=True)
+    lab.start_daemon(BUS)
+    _wait_for(scene, mobiles[BUS], "f1", "f2", "lte")
+    scene.until("the prefix is there again", lambda: bool(mobiles[BUS].row()["networks"]))
+    scene.phase(KILLED, dwell)
     for target in ("f3", "f1"):
         _change(scene, mobiles[BUS], target, ("f2", "lte"))
     scene.phase(ANNOUNCED, dwell)
@@ -270,11 +276,12 @@ class _Findings:
         return sum(not received for received in sent), len(sent)
 
     def _losses(self) -> list[Verdict]:
-        control, announced = self.phases[CONTROL].window, self.phases[ANNOUNCED].window
+        control, killed, announced = (self.phases[name].window for name in (CONTROL, KILLED, ANNOUNCED))
         found = []
         for what, since, until in (
             ("lost while nobody moved (control)", control.start, control.end),
-            ("lost while links were changed, announced", control.end, announced.end),
+            ("lost over a crash of the bus's daemon", control.end, killed.end),
+            ("lost while links were changed, announced", killed.end, announced.end),
         ):
             lost, sent = self._lost("rider", since, until)
             found.append(holds(what, f"{lost} of {sent}", "0", lost == 0 and sent > 0))
