@@ -445,6 +445,16 @@ def test_a_link_full_of_forged_routers_is_survived(siege: Siege) -> None:
     assert siege.talks()
 
 
+def test_11_5_5_a_home_router_that_is_not_there_does_not_keep_the_laptop(siege: Siege) -> None:
+    """One forged advertisement of the home prefix, with a lifetime of half an hour, on the visited link."""
+    call = siege.scene.lab.nodes["rogue"].namespace.call
+    packet = advertisement(address("fe80::666:1"), 1800, siege.home[:8] + bytes(8))
+    with call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)) as wire:
+        wire.sendto(packet, ("wlan0", 0x86DD, 0, 0, bytes.fromhex("333300000001")))
+    siege.scene.until("it was believed", lambda: siege.laptop.row()["place"] == "returning")
+    siege.laptop.wait("away")
+
+
 def test_9_3_4_forged_errors_cost_a_detour_at_most(siege: Siege) -> None:
     """Who knows the addresses of all three can say that the laptop is unreachable: then packets go by the home agent
     until the laptop has shown again where it is."""
