@@ -155,6 +155,13 @@ def test_a_missing_key_file_is_a_mistake_with_its_place(tmp_path: Path) -> None:
         (MN.replace(f', key = "{KEY}"', ""), "mn.homes[0].association", "no key"),
         (MN.replace("identifier", 'key_file = "/k", identifier'), "mn.homes[0].association.key", "beside key_file"),
         (MN + 'networks = ["2001:db8:b::/56"]\n', "mn.homes[0].networks", "mobile routers"),
+        (MN + "delegated_length = 56\nimplicit = true\n", "mn.homes[0].delegated_length", "mobile routers"),
+        (MN + "router = true\ndelegated_length = 56\n", "mn.homes[0].delegated_length", "knows the prefix"),
+        (
+            MN + "router = true\nimplicit = true\ndelegated_length = 65\n",
+            "mn.homes[0].delegated_length",
+            "65 is not possible",
+        ),
         (
             MN + 'router = true\nnetworks = ["2001:db8:1::/56"]\n',
             "mn.homes[0].networks[0]",

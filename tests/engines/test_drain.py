@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from sojourn.core.effects import EnsureTunnel, SendMessage, WithdrawSlot
 from sojourn.core.events import Commanded
 from sojourn.engines.mip6_configuration import HomeNode
@@ -44,6 +46,7 @@ def left(bench: Bench, number: int) -> None:
 def test_all_fifty_are_told_and_those_that_leave_are_not_told_again() -> None:
     bench = full()
     bench.tell(Commanded("switch", {"to": OTHER}))
+    bench.run(SECOND // 2)
     told = {sent.destination for sent in bench.sent(HomeAgentSwitch)}
     assert told == {_care_of(number) for number in range(NODES)}
     for number in range(NODES - 1):
@@ -55,6 +58,23 @@ def test_all_fifty_are_told_and_those_that_leave_are_not_told_again() -> None:
     bench.run(30 * SECOND)
     assert len(bench.asked(WithdrawSlot)) == NODES
     assert bench.engine.show("bindings", bench.now) == []
+
+
+def test_they_are_told_at_the_pace_that_was_asked_for() -> None:
+    bench = full()
+    bench.tell(Commanded("switch", {"to": OTHER, "rate": "10"}))
+    counts = [len(bench.sent(HomeAgentSwitch))]
+    for _ in range(3):
+        bench.run(SECOND)
+        counts.append(len({sent.destination for sent in bench.sent(HomeAgentSwitch)}))
+    assert counts == [1, 11, 21, 31]
+
+
+@pytest.mark.parametrize("rate", ["x", ""])
+def test_a_pace_that_is_none_is_said(rate: str) -> None:
+    bench = full()
+    bench.tell(Commanded("switch", {"to": OTHER, "rate": rate}))
+    assert bench.sent(HomeAgentSwitch) == []
 
 
 def test_packets_go_on_to_those_that_did_not_leave_yet() -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from sojourn.core.effects import EnsureDelivery
-from sojourn.core.events import Commanded, HandoverExpected, NodeSeen, Sighting
+from sojourn.core.effects import EnsureDelivery, EnsureUplink
+from sojourn.core.events import Commanded, EffectFailed, HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Gateway, GatewayProfile
 from sojourn.engines.extension_settings import (
     NotificationSettings,
@@ -24,7 +24,7 @@ from sojourn.engines.way_settings import (
     MultipathOfLma,
     MultipathOfMag,
 )
-from sojourn.wire.addresses import address, link_layer_text
+from sojourn.wire.addresses import address, link_layer_text, prefix
 from sojourn.wire.units import SECOND
 from support.pmip import LMA, LMA2, ProxyDomain, gateway, request
 from support.pmip_extensions import command
@@ -312,3 +312,33 @@ def test_a_node_that_asks_for_routers_is_not_extended_with_its_group_alone() -> 
     domain.event("mag1", NodeSeen("acc0", HOSTS["mn1"], Sighting.ROUTER_SOLICITATION))
     domain.run(60 * SECOND)
     assert domain.entry().gateway == gateway(1)
+
+
+def test_a_way_of_a_visitor_that_the_kernel_refused_is_tried_again() -> None:
+    """What a node without mobility service sent was dropped for as long as it stayed (RFC 5213 6.14)."""
+    visitors = prefix("2001:db8:c1::/48")
+    domain = ProxyDomain(2, visitors=visitors, profiles=(GatewayProfile(HOSTS["mn1"], service=False),))
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND // 10)
+    visitor = domain.at("mag1").visitor
+    assert visitor is not None
+    del domain.plane("mag1").state.uplinks[visitor]
+    domain.event("mag1", EffectFailed(EnsureUplink(visitor, None), 12, "no room"))
+    domain.run(3 * SECOND)
+    assert domain.plane("mag1").state.uplinks == {visitor: None}
+
+
+def test_an_old_prefix_that_a_handover_brings_back_and_the_lma_refuses_is_over() -> None:
+    """It was in two tables, ended as one of the session, and was still told to the node."""
+    settings = {"update_notification": True, "renumbering": True, "handovers": 8, "prefix_retirement": 60 * SECOND}
+    anchors = {"update_notification": NotificationSettings(), "renumbering": RenumberingSettings(30 * SECOND)}
+    domain = ProxyDomain(2, lma=anchors, **settings)  # type: ignore[arg-type]
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    (old,) = domain.at("mag1").anchored
+    assert command(domain, "lma", "renumber", node=node("mn1").hex(), mode="soft")
+    domain.run(SECOND)
+    engine, session = domain.mag("mag1"), domain.at("mag1")
+    assert old in session.retiring
+    assert engine._add_foreign(session, old, session.lma)
+    assert (old in session.anchored, old in session.retiring) == (True, False)

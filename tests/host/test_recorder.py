@@ -102,6 +102,7 @@ from sojourn.core.mobile_effects import (
     ProbeAddress,
     ProbeRouter,
     ResolveName,
+    SendDhcpv6,
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
@@ -242,6 +243,7 @@ EFFECTS: list[Effect] = [
     WithdrawRouteOptimisation(PEER, OURS),
     ProbeRouter("eth0", PEER),
     CountSessions(),
+    SendDhcpv6(OURS, PEER, b"\x0c\1"),
     EnsureRate(PREFIX, 1_000_000, 0),
     WithdrawRate(PREFIX),
 ]

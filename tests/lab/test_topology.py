@@ -223,6 +223,36 @@ def test_builtin_topologies_are_right_and_described() -> None:
         assert description
 
 
+def test_the_network_of_a_mobile_router_may_be_a_part_of_what_leads_to_its_home_agent() -> None:
+    known = load("bus")
+    assert known.mobile_routers == ["bus", "van"]
+    assert known.cells == ["home", "f1", "f2", "f3", "lte", "bus", "van"]
+    assert str(known.link_prefix("bus")) == "2001:db8:1100:b000::/64"
+    with pytest.raises(TopologyError, match="overlaps"):
+        parse(_BUS.replace("1100:b000::/56", "1100::/56"))  # the home link is in it
+    with pytest.raises(TopologyError, match="expected on mobile nodes with a pool only"):
+        parse(_BUS.replace('pool = "2001:db8:1100:b000::/56"', "delegated = true"))
+
+
+def test_two_home_agents_may_be_on_one_home_link() -> None:
+    known = load("drain")
+    assert known.address("spare") == "2001:db8:1100::2"
+    assert known.link_prefix("spare") == known.link_prefix("home")
+    assert "spare" not in known.cells
+    with pytest.raises(TopologyError, match="another one before"):
+        parse(_BUS.replace('home = "ha"', 'home = { kind = "ha", link = "f1" }'))
+
+
+_BUS = """
+[nodes]
+home = "ha"
+f1 = "plain"
+bus = { kind = "mn", pool = "2001:db8:1100:b000::/56" }
+[links]
+home.f1 = 0
+"""
+
+
 def test_multicast_comes_from_a_server() -> None:
     assert load("multicast").multicast == "server"
     with pytest.raises(TopologyError, match=r'multicast: expected a server \(server\), found "ar1"'):

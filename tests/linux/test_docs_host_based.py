@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from domain_of_daemons import Daemon, Machine, echoes, until
 
+from sojourn.lab import kea
 from sojourn.lab.advertisers import Advertiser, Advertisers
 from sojourn.wire.addresses import link_layer, prefix
 
@@ -23,6 +24,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "host-based.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)((?: \w+)*)\n(.*?)^```", PAGE, re.S | re.M)
 LAPTOP = "02:00:00:00:00:01"
 HOME, PEER = "2001:db8:1::b0", "2001:db8:5::1"
+NAMES = ("agent", "visited", "peer", "laptop", "internet", "air", "bus", "rider")
+BUS, LATER = "02:00:00:00:00:02", "agent with the bus"
+RIDER, PASSENGER = "02:00:00:00:00:03", "2001:db8:b05:0:0:ff:fe00:3"
 NOT_HERE = {"apt"}
 """What changes the machine itself."""
 
@@ -41,7 +45,7 @@ class Network:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.machines = {name: Machine(name) for name in ("agent", "visited", "peer", "laptop", "internet", "air")}
+        self.machines = {name: Machine(name) for name in NAMES}
         (directory / "run").mkdir()
         self._index = 100
         internet, air, laptop = (self.machines[name] for name in ("internet", "air", "laptop"))
@@ -54,10 +58,16 @@ class Network:
             air.run(f"ip link set {name}p master cell-{name}")
             internet.run(f"ip -6 address add fe80::ff/64 dev {name} nodad")
             internet.run(f"ip -6 route add {behind} via {own} dev {name}")
+        internet.run("ip -6 route add 2001:db8:b05::/56 via fe80::1 dev agent")
         self._pair(self.machines["peer"], "eth0", internet, "peer")
         self._pair(laptop, "wlan0", air, "laptop")
         laptop.run(f"ip link set wlan0 address {LAPTOP}")
         laptop.run("ip link set wlan0 down")
+        self._pair(self.machines["bus"], "wlan0", air, "bus")
+        self.machines["bus"].run("ip link set wlan0 down")
+        self.machines["bus"].run(f"ip link set wlan0 address {BUS}")
+        self._pair(self.machines["bus"], "lan0", self.machines["rider"], "eth0")
+        self.machines["rider"].run(f"ip link set eth0 address {RIDER}")
         internet.run("sysctl -q -w net.ipv6.conf.all.forwarding=1")
         internet.run("ip -6 address add 2001:db8:5::ff/64 dev peer nodad")
         for line in (
@@ -71,18 +81,31 @@ class Network:
         self.machines["peer"].run("ip -6 route add default via 2001:db8:5::ff")
         self.daemons = {
             name: Daemon(self.machines[name], directory, self._here(blocks("toml", name)[0]))
-            for name in ("agent", "laptop", "peer")
+            for name in ("agent", "laptop", "peer", "bus")
         }
         self.advertisers = Advertisers(
             {name: self._advertiser(name, where) for name, where in (("agent", 1), ("visited", 2))}
         )
 
-    def _advertiser(self, name: str, number: int) -> Advertiser:
+    def _advertiser(self, name: str, number: int | str) -> Advertiser:
         """In the place of radvd."""
         described = json.loads(self.machines[name].run("ip -j link show lan0"))[0]
         address = link_layer(described["address"])
         home = prefix(f"2001:db8:{number}::/64")
         return Advertiser(self.machines[name].namespace, described["ifindex"], address, home, name == "agent")
+
+    def advertise_on_the_bus(self) -> Advertisers:
+        return Advertisers({"bus": self._advertiser("bus", "b05")})
+
+    def start_kea(self) -> subprocess.Popen[bytes]:
+        """As systemd would, and with files of its own elsewhere."""
+        program = kea.installed()
+        assert program is not None, "contrib/install-tools installs kea-dhcp6-server"
+        file = self.directory / "kea.json"
+        file.write_text(blocks("json", LATER)[0])
+        places = dict.fromkeys(("KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"), str(self.directory))
+        with self.machines["agent"].namespace.entered():
+            return subprocess.Popen([program, "-c", str(file)], env={**os.environ, **places}, stdout=subprocess.DEVNULL)
 
     def _pair(self, one: Machine, name: str, other: Machine, other_name: str) -> None:
         self._index += 2
@@ -101,7 +124,7 @@ class Network:
 
     def set_up(self, name: str) -> None:
         for line in "".join(blocks("sh", name)).splitlines():
-            self.machines[name].run(line)
+            self.machines[name.split()[0]].run(line)
 
     def do(self, name: str, command: str) -> str:
         """One line of the page, as it stands; what systemd would do is done with the daemon."""
@@ -120,15 +143,22 @@ class Network:
         assert done.returncode == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def attach(self, name: str) -> None:
+    def attach(self, name: str, who: str = "laptop") -> None:
         air = self.machines["air"]
-        air.run("ip link set laptop down")
-        air.run(f"ip link set laptop master cell-{name}")
-        air.run("ip link set laptop up")
+        air.run(f"ip link set {who} down")
+        air.run(f"ip link set {who} master cell-{name}")
+        air.run(f"ip link set {who} up")
 
     def place(self) -> tuple[str, bool]:
         (row,) = self.daemons["laptop"].show("bindings")
         return row["place"], row["registered"]
+
+    def rider_answers(self) -> bool:
+        """Once it has an address that it may use."""
+        try:
+            return echoes(self.machines["rider"].namespace, PASSENGER, PEER) == 1
+        except OSError:
+            return False
 
     def answers(self) -> bool:
         return echoes(self.machines["laptop"].namespace, HOME, PEER) == 1
@@ -170,10 +200,46 @@ def test_the_laptop_of_the_page_keeps_its_address(network: Network) -> None:
     network.attach("agent")
     until("the laptop is at home again", lambda: network.place() == ("home", False))
     until("the peer answers at home again", network.answers)
-    for name, daemon in network.daemons.items():
+    for name in ("agent", "laptop", "peer"):
+        daemon = network.daemons[name]
         assert daemon.stop() == 0
         after = network.machines[name].kernel()
         assert [after[kind] for kind in ("rules", "filter")] == [before[name][kind] for kind in ("rules", "filter")]
+
+
+def test_the_bus_of_the_page_takes_its_network_along(network: Network) -> None:
+    """With the prefix that Kea delegates; it moves from one router of the visited network's to another place there."""
+    agent = network.daemons["agent"]
+    network.set_up("agent")
+    network.set_up(LATER)
+    for command in commands("agent") + commands(LATER):
+        if not command.startswith("systemctl"):
+            network.do("agent", command) if "check" not in command else None
+    agent.file.write_text(agent.file.read_text() + network._here(blocks("toml", LATER)[0]))
+    agent.start()
+    kea_process = network.start_kea()
+    try:
+        network.set_up("bus")
+        network.attach("visited", "bus")
+        for command in commands("bus"):
+            network.do("bus", command)
+        bus = network.daemons["bus"]
+        until("a prefix was delegated", lambda: bus.show("bindings")[0]["networks"] == ["2001:db8:b05::/56"])
+        shown, _ = [network.do("bus", command) for command in commands("bus with a prefix")]
+        assert "2001:db8:b05::/56" in shown
+        advertisers = network.advertise_on_the_bus()
+        try:
+            until("the rider reaches the peer", network.rider_answers)
+            network.machines["air"].run("ip link set bus nomaster")
+            network.attach("visited", "bus")
+            until("and again", network.rider_answers)
+        finally:
+            advertisers.close()
+    finally:
+        kea_process.kill()
+        kea_process.wait()
+    assert bus.stop() == 0
+    assert agent.stop() == 0
 
 
 def test_every_other_command_of_the_page_is_one_that_a_test_cannot_run_here() -> None:

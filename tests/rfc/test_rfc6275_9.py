@@ -433,6 +433,17 @@ def test_9_3_4_persistent_unreachability_ends_the_binding_a_single_error_does_no
     assert bench.asked(WithdrawCareOfRoute)
 
 
+def test_9_3_4_a_neighbour_that_has_left_is_unreachable_by_its_home_address() -> None:
+    bench = correspondent()
+    ask(bench, Tokens(bench))
+    for protocol in (135, 135, 135, 17, 17):
+        bench.tell(IcmpErrorReceived(1, 3, HOA, protocol))
+    assert states(bench) == ["active"]
+    bench.tell(IcmpErrorReceived(1, 3, HOA, 6))
+    assert states(bench) == ["ended"]
+    assert bench.asked(WithdrawCareOfRoute)
+
+
 def test_a_kernel_that_refuses_leaves_the_way_through_the_home_agent() -> None:
     bench = correspondent()
     ask(bench, Tokens(bench))

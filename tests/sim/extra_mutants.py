@@ -10,6 +10,7 @@ from sim.dmm import Dmm, Fast
 from sim.mutants import Omits
 from sim.pmip import Pmip
 from sim.pmip_extras import EXTRAS
+from sim.pmip_mutants import MagLetsNothingGo
 from sojourn.core.effects import Effect, WithdrawQueue, WithdrawShortcut
 from sojourn.engines.handover import Handover
 from sojourn.engines.lma import LocalMobilityAnchor
@@ -109,6 +110,7 @@ EXTRA_MUTANTS: Mapping[str, Callable[[int], Dmm | Pmip]] = {
 } | {
     "MagForgetsToGiveUp": _with("handover", mag_engine=MagForgetsToGiveUp),
     "MagLeavesShortcuts": _with("localized", mag_engine=MagLeavesShortcuts),
+    "MagLetsNothingGo": _with("renumbering", mag_engine=MagLetsNothingGo),
     "MagServesGuests": _with("guests", mag_engine=MagServesGuests),
     "LmaMixesInterfaces": _with("two_links", lma_engine=LmaMixesInterfaces),
     "LmaKeepsNetworks": _broken("delegation", "lma", "_take_back", _nothing),

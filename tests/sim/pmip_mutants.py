@@ -159,7 +159,6 @@ PMIP_MUTANTS: Mapping[str, Callable[[int], Pmip]] = {
         MagKnowsNoWayBack,
         MagNeverProbes,
         MagNeverRepeats,
-        MagLetsNothingGo,
         MagIgnoresItsClock,
         MagLeaksASlot,
     )

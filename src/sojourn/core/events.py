@@ -85,7 +85,10 @@ class NodeDetached:
 
 @dataclass(slots=True)
 class DhcpReceived:
-    """A host on an access link speaks to the DHCP server there: IPv6 (RFC 8415), or IPv4 when its address is."""
+    """A host on an access link speaks to the DHCP server there: IPv6 (RFC 8415), or IPv4 when its address is.
+
+    Or a server answers a mobile router (`SendDhcpv6`): then `interface` and `link_layer` are empty.
+    """
 
     interface: str
     """Empty: a DHCP server answers our relay (RFC 5844 3.4.2)."""

@@ -224,6 +224,16 @@ class ResolveName:
     name: str
 
 
+@dataclass(slots=True)
+class SendDhcpv6:
+    """Send `payload` from and to the port of DHCPv6 servers and relays; answered by `DhcpReceived`."""
+
+    source: Address
+    """A home address of this host."""
+    destination: Address
+    payload: bytes
+
+
 MobileEffect: TypeAlias = (
     SendIcmpv6
     | ProbeAddress
@@ -246,6 +256,7 @@ MobileEffect: TypeAlias = (
     | WithdrawRouteOptimisation
     | ProbeRouter
     | CountSessions
+    | SendDhcpv6
     | ResolveName
 )
 """What a host of Mobile IPv6 carries out; it may raise OSError, which returns to the engine as `EffectFailed`."""

@@ -69,6 +69,8 @@ def mn_configuration(section: Mn) -> MnConfiguration:
             home.networks,
             home.link_local,
             home.home_agent_name,
+            home.implicit,
+            home.delegated_length,
         )
         for home in section.homes
     )

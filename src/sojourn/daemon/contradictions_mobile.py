@@ -86,8 +86,12 @@ def _home(index: int, home: Mapping[str, Any], seen: dict[Address, int]) -> Iter
         network = readable(parse_prefix, written)
         if network is not None and address is not None and network.covers(address):
             yield Fault((*key, "networks", number), f"{network} contains the home address", "expected one behind it")
-    if networks and home.get("router") is not True:
-        yield Fault((*key, "networks"), "is for mobile routers", "expected router = true beside it")
+    for name in ("networks", "implicit", "delegated_length"):
+        if home.get(name) and home.get("router") is not True:
+            yield Fault((*key, name), "is for mobile routers", "expected router = true beside it")
+    if home.get("delegated_length") and home.get("implicit") is not True:
+        wrong = "needs a home agent that knows the prefix"
+        yield Fault((*key, "delegated_length"), wrong, "expected implicit = true beside it")
     if "association" in home:
         yield from _key((*key, "association"), table_of(home.get("association")))
     else:

@@ -50,12 +50,14 @@ def senses_of(section: MobileSection, file: File) -> Senses:
     match section:
         case Mn():
             router = any(home.router for home in section.homes)
+            delegation = any(home.delegated_length for home in section.homes)
+            optimises = section.route_optimisation
             return of_mobile_node(
-                section.interfaces, section.route_optimisation, file.cn is None, router, section.experiments
+                section.interfaces, optimises, file.cn is None, router, section.experiments, delegation
             )
         case Ha():
             anycast = [home_agents_anycast(prefix) for prefix in section.prefixes]
-            return of_home_agent(section.interface or "", anycast, section.messages_per_second)
+            return of_home_agent(section.interface or "", anycast, section.messages_per_second, section.address)
         case Cn():
             return of_correspondent(None if file.mn is None else senses_of(file.mn, file))
 
@@ -82,6 +84,7 @@ def dataplane_of(section: MobileSection) -> MobileDataplane:
                 section.interfaces,
                 {home.address: home.networks for home in section.homes},
                 forwards=any(home.router for home in section.homes),
+                delegated=[home.delegated_length for home in section.homes if home.delegated_length],
                 optimises=section.route_optimisation,
                 correspondents=section.correspondents,
             )

@@ -65,6 +65,7 @@ SpiField: TypeAlias = Annotated[
 PreferenceField: TypeAlias = Annotated[
     int, Strict(), Field(ge=-32768, le=32767), Expected("a whole number from -32768 to 32767", 10)
 ]
+LengthField: TypeAlias = Annotated[int, Strict(), Field(ge=0, le=64), Expected("a whole number from 0 to 64", 56)]
 InterfacesField: TypeAlias = Annotated[tuple[InterfaceField, ...], Expected("a list of interfaces", ["wlan0", "lte0"])]
 PrefixesField: TypeAlias = Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:b05::/56"])]
 
@@ -119,7 +120,13 @@ class MnHome(Section):
     )
     association: Association | None = setting("Table `[mn.homes.association]`; absent: IPsec protects messages.", None)
     router: SwitchField = setting("This node is a mobile router for what is behind it (RFC 3963).", False)
-    networks: PrefixesField = setting("The networks behind it; none: the home agent knows them.", ())
+    networks: PrefixesField = setting("The networks behind it.", ())
+    implicit: SwitchField = setting("The home agent knows the networks: they are not told (RFC 3963 5.2).", False)
+    delegated_length: LengthField = setting(
+        "A prefix of this length is asked for at the home agent by DHCPv6 (RFC 6276), as one of `networks`; 0: none. "
+        "With `implicit`.",
+        0,
+    )
     link_local: SwitchField = setting(
         "The link-local address at home has the identifier of the home address, and is kept as well (flag L).", False
     )

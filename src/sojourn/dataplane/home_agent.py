@@ -70,10 +70,11 @@ class HomeAgentDataplane(LinuxDataplane):
         what comes out of a tunnel is looked at, and packets too big for one vanish."""
         super().__init__(settings, netlink)
         self._interface = interface
-        self._tunnel_filter = TunnelFilter(settings, (128, *lengths), True) if filtered else None
+        self._lengths = tuple(dict.fromkeys((128, *lengths)))
+        self._tunnel_filter = TunnelFilter(settings, self._lengths, True) if filtered else None
         self._flows: FlowWays | None = None
         if filtered:
-            flow_filter = FlowFilter(settings, (128, *lengths), outwards=False)
+            flow_filter = FlowFilter(settings, self._lengths, outwards=False)
             self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
         self._further: dict[int, set[Address]] = {}
         """Ends of a slot's tunnel beside the one that it points to."""
@@ -226,6 +227,14 @@ class HomeAgentDataplane(LinuxDataplane):
                 way = f"tunnel {text(remote)}"
                 rows.append({"prefix": None, "slot": slot, "downlink": None, "uplink": way, "packets": packets})
         return rows
+
+    def carries(self, remote: Address, destination: Address) -> bool:
+        """Whether packets to `destination` go through a tunnel to `remote`."""
+        for length in self._lengths:
+            slot = self.state.prefixes.get(Prefix.of(destination, length))
+            if slot is not None:
+                return any(remote == known for known, _ in self._taken.get(slot, ()))
+        return False
 
     def _check_peer(self, remote: Address) -> None:
         """The engine knows who asked."""

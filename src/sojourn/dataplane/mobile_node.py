@@ -101,6 +101,8 @@ class _Home:
 class MobileNodeDataplane(HostPlane):
     """Forwarding of a mobile node; of a mobile router, if there are `networks` (by home address) or it `forwards`.
 
+    `delegated` are the lengths of prefixes of networks that it may get later.
+
     Raises OSError with the kernel's words. Where `optimised` is empty, the kernel has no way to do route optimisation.
     """
 
@@ -111,6 +113,7 @@ class MobileNodeDataplane(HostPlane):
         networks: Mapping[Address, Iterable[Prefix]] | None = None,
         *,
         forwards: bool = False,
+        delegated: Iterable[int] = (),
         optimises: bool = True,
         correspondents: int = 256,
         netlink: Netlink | None = None,
@@ -125,11 +128,10 @@ class MobileNodeDataplane(HostPlane):
         """Chosen by `start`."""
         self._installation = Installation(self._netlink, settings)
         self._filter: TunnelFilter | None = None
+        lengths = {*delegated, *(network.length for behind in self._behind.values() for network in behind)}
         if self._forwards and settings.counters:
-            lengths = tuple(network.length for behind in self._behind.values() for network in behind)
-            self._filter = TunnelFilter(settings, lengths or (64,), False)
-        flow_lengths = {128, *(network.length for behind in self._behind.values() for network in behind)}
-        flow_filter = FlowFilter(settings, flow_lengths, outwards=True)
+            self._filter = TunnelFilter(settings, tuple(lengths) or (64,), False)
+        flow_filter = FlowFilter(settings, {128, *lengths}, outwards=True)
         self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
         self._care_of_peers: tuple[Prefix, ...] = ()
         self._links_out: dict[Address, tuple[Rule, Route]] = {}

@@ -31,6 +31,7 @@ from sojourn.engines.registration import Refused
 from sojourn.engines.return_routability import binding_key, signed, verified
 from sojourn.wire import (
     LIFETIME_UNIT,
+    MOBILITY_HEADER,
     BindingErrorStatus,
     BindingRefreshRequest,
     BindingUpdate,
@@ -113,8 +114,8 @@ class CorrespondentNode(MobilityEngine):
                 self._on_message(event)
             case HomeAddressRefused(home, source, destination):
                 self._complain(BindingErrorStatus.UNKNOWN_BINDING, source, destination, home)
-            case IcmpErrorReceived(type=1, destination=destination):
-                self._on_unreachable(destination)
+            case IcmpErrorReceived(type=1, destination=destination, protocol=protocol):
+                self._on_unreachable(destination, protocol)
             case TrafficCounted(packets):
                 self._on_counted(packets)
             case ClockStepped(epoch):
@@ -304,9 +305,16 @@ class CorrespondentNode(MobilityEngine):
                 self._after(left, "refresh", home)
         self._asking.clear()
 
-    def _on_unreachable(self, destination: Address) -> None:
-        """RFC 6275 9.3.4: packets go through the home agent again when the care-of address cannot be reached."""
-        for entry in [known for known in self.cache.values() if known.care_of == destination and not known.ended]:
+    def _on_unreachable(self, destination: Address, protocol: int) -> None:
+        """RFC 6275 9.3.4: packets go through the home agent again when the care-of address cannot be reached.
+
+        This host's own errors are about the home address: the care-of address was a neighbour, and is there no more.
+        Both of two mobile nodes that move at once would wait for each other's updates, which go that way too.
+        """
+        met = [known for known in self.cache.values() if known.care_of == destination]
+        if protocol != MOBILITY_HEADER and destination in self.cache:
+            met.append(self.cache[destination])
+        for entry in [known for known in met if not known.ended]:
             entry.unreachable += 1
             if entry.unreachable >= _PERSISTENT:
                 self._report("care-of-unreachable", home=entry.home, care_of=destination)

@@ -11,7 +11,10 @@ from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import INITIAL_HA_SWITCH_TIMEOUT, MAX_HA_SWITCH_TIMEOUT
 from sojourn.wire.addresses import address
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
+from sojourn.wire.units import SECOND
 
+RATE = 200
+"""Nodes that are told in a second."""
 PER_MESSAGE = 8
 """Home agents named in one message."""
 
@@ -20,16 +23,22 @@ class HaSwitch(HaState):
     """The home agent as the one that is about to leave."""
 
     def _on_switch(self, arguments: dict[str, str]) -> None:
-        """``to``: addresses with commas, none: the node is to look for one. ``node``: a home address, none: all."""
+        """``to``: addresses with commas, none: the node is to look for one. ``node``: a home address, none: all, at a
+        pace of ``rate`` a second, so that neither they nor the other home agent are overrun (RFC 5142 5.1).
+        """
         try:
+            rate = max(1, int(arguments.get("rate", RATE)))
             agents = tuple(address(word.strip()) for word in arguments.get("to", "").split(",") if word.strip())
             chosen = {address(arguments["node"])} if arguments.get("node") else None
         except ValueError as error:
             self._report("command-malformed", verb="switch", reason=str(error))
             return
-        for entry in self.cache.values():
-            if entry.state is BindingState.ACTIVE and (chosen is None or entry.home in chosen):
-                self._switching[entry.home] = agents[:PER_MESSAGE], INITIAL_HA_SWITCH_TIMEOUT
+        active = [entry for entry in self.cache.values() if entry.state is BindingState.ACTIVE]
+        for number, entry in enumerate(entry for entry in active if chosen is None or entry.home in chosen):
+            self._switching[entry.home] = agents[:PER_MESSAGE], INITIAL_HA_SWITCH_TIMEOUT
+            if number:
+                self._after(number * SECOND // rate, "switch", entry.home)
+            else:
                 self._send_switch(entry)
 
     def _send_switch(self, entry: BindingCacheEntry) -> None:

@@ -88,7 +88,17 @@ class MagState(AccessState[BindingUpdateListEntry]):
     def _node_of(self, prefix: Prefix) -> bytes | None:
         """Also of prefixes that are not the node's home network."""
         others = (extension.node_of(prefix) for extension in self.extensions)
-        return super()._node_of(prefix) or next(filter(None, others), None)
+        found = super()._node_of(prefix) or next(filter(None, others), None)
+        if found is not None:
+            return found
+        besides = (one.node for one in self.sessions.values() if prefix == one.visitor or prefix in one.retiring)
+        return next(besides, None)
+
+    def _add_foreign(self, session: BindingUpdateListEntry, prefix: Prefix, anchor: Address) -> bool:
+        added = super()._add_foreign(session, prefix, anchor)
+        if added:
+            session.retiring.pop(prefix, None)  # it is one of the session again
+        return added
 
     def _remove_foreign(self, session: BindingUpdateListEntry, prefix: Prefix) -> None:
         super()._remove_foreign(session, prefix)

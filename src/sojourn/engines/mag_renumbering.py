@@ -50,7 +50,6 @@ class MagRenumbering(MagExtension):
         for prefix in [one for one in session.anchored if one not in wanted and not one.is_ipv4]:
             role._retire(session, prefix, self.now + self._retirement)
         for prefix in new:
-            session.retiring.pop(prefix, None)
             role._add_foreign(session, prefix, session.lma)
         for extension in role.extensions:
             extension.served(session)  # what holds for the old ones holds for the new ones

@@ -132,11 +132,15 @@ class Home:
     router: bool = False
     """This node is a mobile router for networks behind it (RFC 3963)."""
     networks: tuple[Prefix, ...] = ()
-    """The prefixes of these, told in Binding Updates (explicit mode); none: the home agent knows them (implicit)."""
+    """The prefixes of these, told in Binding Updates (explicit mode)."""
     link_local: bool = False
     """The link-local address has the same interface identifier (flag L)."""
     agent_name: str = ""
     """DNS is asked for the home agent's address under this name before the home link is (RFC 5026 4.1.1)."""
+    implicit: bool = False
+    """The home agent knows the networks, and they are not told (RFC 3963 5.2)."""
+    delegated_length: int = 0
+    """A network with a prefix of this length is asked for by DHCPv6 (RFC 6276); the home agent knows it. 0: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
 agents in `mn_registration`, what these tell it to do in `mn_orders`, how it finds them in `mn_discovery`, the direct
-way to correspondent nodes in `mn_correspondent`, local home addresses at anchors in `mn_anchors`, and which anchor is
-the nearest in `mn_nearest`. With `several` it registers the care-of addresses of all links (RFC 5648), and says which
-packets take which (`mn_flows`).
+way to correspondent nodes in `mn_correspondent`, local home addresses at anchors in `mn_anchors`, which anchor is the
+nearest in `mn_nearest`, and how a mobile router gets a prefix for what is behind it in `mn_delegation`. With `several`
+it registers the care-of addresses of all links (RFC 5648), and says which packets take which (`mn_flows`).
 
 Left out: IPsec (the operator's), CGA (RFC 4866).
 """
@@ -21,6 +21,7 @@ from sojourn.core.events import (
     ClockStepped,
     Commanded,
     CorrespondentSeen,
+    DhcpReceived,
     EffectFailed,
     Event,
     IcmpErrorReceived,
@@ -39,11 +40,13 @@ from sojourn.core.mobile_effects import (
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     ProbeAddress,
+    SendDhcpv6,
     WithdrawHomeAddress,
 )
 from sojourn.engines.base import TimerName
 from sojourn.engines.mip6_configuration import MnConfiguration
 from sojourn.engines.mn_correspondent import MnCorrespondent
+from sojourn.engines.mn_delegation import MnDelegation
 from sojourn.engines.mn_discovery import MnDiscovery
 from sojourn.engines.mn_movement import MnMovement
 from sojourn.engines.mn_nearest import MnNearest
@@ -77,13 +80,14 @@ _SHOWN = 64
 """Octets of an experiment that are written down."""
 
 
-class MobileNode(MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
+class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, MnNearest):
     """The engine of the role ``mn``. `seed`: octets that nobody can guess (see `entropy`)."""
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
         super().__init__(configuration, epoch, seed)
         self._kept = set()
         self.correspondents = {}
+        self.delegations = {}
         self._tests_sent = {}
         self.abandoned = {}
         self.candidates = {}
@@ -119,6 +123,8 @@ class MobileNode(MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, 
             case NameResolved(name, addresses):
                 self._on_name_resolved(name, addresses)
                 self._on_anchors_resolved(name, addresses)
+            case DhcpReceived():
+                self._on_dhcp(event)
             case IcmpErrorReceived():
                 self._on_icmp_error(event)
             case ClockStepped(epoch):
@@ -209,6 +215,8 @@ class MobileNode(MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, 
             self._measure()
         elif kind == "sessions":
             self._check_sessions()
+        elif kind == "delegation":
+            self._on_delegation_due(self.homes[key])
         elif isinstance(key, tuple):
             if key in self.correspondents:
                 self._on_direct_timer(kind, self.correspondents[key])
@@ -238,6 +246,8 @@ class MobileNode(MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, 
             case EnsureHomeAddress(home) if home in self.homes:
                 self._do(EnsureHomeBlock(home))
                 self._after(_REPAIR_AFTER, "repair", home)
+            case SendDhcpv6():
+                pass  # sent again in any case
             case EnsureUplink(network):
                 for entry in self.homes.values():
                     if network in entry.home.networks:
@@ -308,6 +318,7 @@ class MobileNode(MnRecords, MnMovement, MnOrders, MnDiscovery, MnCorrespondent, 
             "place": entry.place.value,
             "care_of": None if entry.care_of is None else text(entry.care_of),
             "registered": entry.registered is not None,
+            "networks": [str(network) for network in entry.home.networks],
             "local": entry.local,
             "stopped": entry.stopped,
             "lifetime": max(entry.expires - now, 0) // SECOND,

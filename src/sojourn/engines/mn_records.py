@@ -16,7 +16,7 @@ from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureHomeBlock, Ensu
 from sojourn.engines.mip6_request import routable
 from sojourn.engines.mn_state import HomeEntry, MnState
 from sojourn.engines.records import well_formed
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import WallClock
 
 
@@ -24,6 +24,8 @@ class _Record(msgspec.Struct, array_like=True):
     agent: bytes
     care_of: bytes
     expires: int
+    network: tuple[bytes, int, int] | None = None
+    """A delegated one: prefix, length, until when."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -39,7 +41,7 @@ class MnRecords(MnState):
     def _keep(self, entry: HomeEntry) -> None:
         """The registration that was just acknowledged."""
         if self.stores and not entry.local and entry.agent is not None and entry.registered is not None:
-            record = _Record(entry.agent, entry.registered, self._epoch + entry.expires)
+            record = _Record(entry.agent, entry.registered, self._epoch + entry.expires, self._lease(entry))
             self._do(StoreBinding(entry.address, _encoder.encode(record)))
             self._kept.add(entry.address)
 
@@ -67,7 +69,8 @@ class MnRecords(MnState):
             record = _decoder.decode(octets)
         except msgspec.DecodeError:
             return False
-        if not well_formed([record.agent, record.care_of], ()) or not routable(record.care_of):
+        networks = [] if record.network is None else [record.network[:2]]
+        if not well_formed([record.agent, record.care_of], networks) or not routable(record.care_of):
             return False
         if record.expires <= wall or entry.home.home_agent not in (None, record.agent):
             return False
@@ -76,6 +79,8 @@ class MnRecords(MnState):
         self._timers.start(("expiry", entry.address), entry.expires)
         self._do(EnsureHomeAddress(entry.address, "", preferred=True))
         self._do(EnsureReverseTunnel(entry.address, record.care_of, record.agent))
+        if record.network is not None and record.network[2] > wall:
+            self._take_up_lease(entry, Prefix.of(*record.network[:2]), record.network[2])
         for network in entry.home.networks:
             self._do(EnsureUplink(network, record.agent))
         self._report("resumed", home=entry.address, agent=record.agent, care_of=record.care_of)

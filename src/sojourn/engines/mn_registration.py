@@ -15,6 +15,7 @@ from sojourn.core.mobile_effects import (
     EnsureReverseTunnel,
     Flow,
     ProbeAddress,
+    ProbeRouter,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
 )
@@ -106,10 +107,21 @@ class MnRegistration(MnState):
     def _return(self, entry: HomeEntry) -> None:
         """Tell the home agent, from the home address itself."""
         entry.place = Place.RETURNING
+        self._doubt(entry)
         self._unsteer(entry)
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
         self._do(WithdrawReverseTunnel(entry.address))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
+
+    def _doubt(self, entry: HomeEntry) -> None:
+        """A link with other routers that became the home link: are the routers there who said so? Anybody on a link
+        may pretend (RFC 4861 11.1); one that is not there must not keep the node from its tunnel.
+        """
+        routers = self.links[entry.interface].routers if entry.interface in self.links else {}
+        said = [source for source, router in routers.items() if entry.home.prefix in router.prefixes]
+        if len(said) < len(routers):
+            for source in said:
+                self._do(ProbeRouter(entry.interface, source))
 
     def _on_probed(self, event: AddressProbed) -> None:
         """Duplicate Address Detection of a home address that is taken up at home without a binding.

@@ -242,7 +242,7 @@ class MnState(OutboxEngine):
                 for rank, (identifier, way) in enumerate(entry.ways.items(), 1)
             ]
             options += entry.flows.asked(self._wanted_flows(entry))
-        if update.lifetime and entry.home.router:
+        if update.lifetime and entry.home.router and not entry.home.implicit:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
         options += self.configuration.vendor_options
         association = entry.home.association
@@ -341,6 +341,14 @@ class MnState(OutboxEngine):
 
     def _keep(self, entry: HomeEntry) -> None:
         """The registration is written down."""
+        raise NotImplementedError
+
+    def _lease(self, entry: HomeEntry) -> tuple[bytes, int, WallClock] | None:
+        """The prefix that was delegated to this node, and until when; None: there is none."""
+        raise NotImplementedError
+
+    def _take_up_lease(self, entry: HomeEntry, network: Prefix, ends: WallClock) -> None:
+        """An earlier life got it."""
         raise NotImplementedError
 
     def _let_go(self, entry: HomeEntry) -> None:

@@ -33,6 +33,7 @@ from sojourn.core.mobile_effects import (
     ProbeAddress,
     ProbeRouter,
     ResolveName,
+    SendDhcpv6,
     SendIcmpv6,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
@@ -42,6 +43,7 @@ from sojourn.dataplane.base import Dataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
+from sojourn.host.dhcpv6_relay import Dhcpv6Relay
 from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
@@ -60,6 +62,7 @@ from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
 from sojourn.host.route_watch import RouteWatch
 from sojourn.host.signalling_filter import SignallingFilter
+from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.stores.base import Store
 from sojourn.wire.addresses import Address
@@ -136,25 +139,37 @@ class Senses:
     """Who writes through a tunnel is told."""
     router: bool = False
     """This machine is one, and says so on its links."""
+    tunnel_end: Address = b""
+    """Of all tunnels that end at a home agent. What comes out of one proves itself, whoever made the tunnel."""
+    delegation: bool = False
+    """Prefixes are asked for by DHCPv6."""
     source_rate: int = SOURCE_RATE
     """Messages a second of one source."""
 
 
 def of_mobile_node(
-    interfaces: Sequence[str], optimises: bool, only: bool, router: bool = False, experiments: bool = False
+    interfaces: Sequence[str],
+    optimises: bool,
+    only: bool,
+    router: bool = False,
+    experiments: bool = False,
+    delegation: bool = False,
 ) -> Senses:
     """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
     handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
     heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    return Senses(heard, handled, only, tuple(interfaces), moves=True, correspondents=optimises, router=router)
+    links = tuple(interfaces)
+    return Senses(heard, handled, only, links, True, correspondents=optimises, router=router, delegation=delegation)
 
 
-def of_home_agent(interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE) -> Senses:
-    """`interface` is the home link, or empty."""
+def of_home_agent(
+    interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE, address: Address = b""
+) -> Senses:
+    """`interface` is the home link, or empty; `address` where tunnels end."""
     heard = (ROUTER_ADVERTISEMENT, _REQUEST, _SOLICITATION)
     listened = tuple((address, interface) for address in anycast) if interface else ()
     links = (interface,) if interface else ()
-    return Senses(heard, interfaces=links, anycast=listened, router=True, source_rate=source_rate)
+    return Senses(heard, interfaces=links, anycast=listened, router=True, tunnel_end=address, source_rate=source_rate)
 
 
 def of_correspondent(beside: Senses | None) -> Senses:
@@ -198,7 +213,7 @@ class MobileHost:
                 senses.icmpv6,
                 is_ours=self.addresses.is_ours,
                 interface_of=self.addresses.interface_of,
-                tunnelled=self.ends.take,
+                tunnelled=lambda source, end: end == senses.tunnel_end or self.ends.take(source, end),
                 handled=senses.handled,
                 only=senses.only,
                 source_rate=senses.source_rate,
@@ -215,8 +230,15 @@ class MobileHost:
             self.watch = TunnelWatch() if senses.correspondents else None
             if self.watch is not None:
                 opened.callback(self.watch.close)
+            tunneller = dataplane if isinstance(dataplane, Tunneller) else None
+            self.errors = None if tunneller is None else TunnelErrors(tunneller, self.addresses.is_ours)
+            if self.errors is not None:
+                opened.callback(self.errors.close)
             self.resolver = Resolver(self._told)
             opened.callback(self.resolver.close)
+            self.relay = Dhcpv6Relay() if senses.delegation else None
+            if self.relay is not None:
+                opened.callback(self.relay.close)
             self.echoes = Echoes()
             opened.callback(self.echoes.close)
             self._netlink = Netlink()
@@ -280,6 +302,10 @@ class MobileHost:
         }
         if self.watch is not None:
             parts["watch"] = self.watch.counters
+        if self.errors is not None:
+            parts["tunnel-errors"] = self.errors.counters
+        if self.relay is not None:
+            parts["relay"] = self.relay.counters
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
         return {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
@@ -296,6 +322,10 @@ class MobileHost:
             readers.append((self.routes.fileno(), self._on_routes))
         if self.watch is not None:
             readers.append((self.watch.fileno(), self._on_tunnelled))
+        if self.errors is not None:
+            readers.append((self.errors.fileno(), self.errors.receive))
+        if self.relay is not None:
+            readers.append((self.relay.fileno(), self._on_relayed))
         return readers
 
     # --- effects ------------------------------------------------------------------------------------------------------
@@ -320,6 +350,10 @@ class MobileHost:
                 self.neighbours.announce(interface, address)  # RFC 6275 10.4.1: not as a router
             case ResolveName(name):
                 self.resolver.ask(name)
+            case SendDhcpv6():
+                if self.relay is None:
+                    raise OSError(errno.EOPNOTSUPP, "no prefixes are asked for here")
+                self.relay.send(effect)
             case CountSessions():
                 self._told(SessionsCounted(sessions.count()))
             case _:
@@ -365,6 +399,10 @@ class MobileHost:
 
     def _on_echoes(self) -> None:
         self._dispatch(self.echoes.receive())
+
+    def _on_relayed(self) -> None:
+        assert self.relay is not None
+        self._dispatch(self.relay.receive())
 
     def _on_routes(self) -> None:
         """Direct ways lead through the routers that there are now."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import IPv6Address
 
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.node import Node
@@ -44,10 +45,18 @@ _TURN = 0.1
 class Advertiser:
     """One router on one link."""
 
-    def __init__(self, namespace: NetworkNamespace, index: int, link_layer: LinkLayer, prefix: Prefix, agent: bool):
+    def __init__(
+        self,
+        namespace: NetworkNamespace,
+        index: int,
+        link_layer: LinkLayer,
+        prefix: Prefix,
+        agent: bool,
+        own: Address | None = None,
+    ) -> None:
         self.index, self.link_local = index, eui64_link_local(link_layer)
         self.quiet = False
-        self.octets = _advertisement(prefix, own_address(prefix), link_layer, agent)
+        self.octets = advertisement(prefix, own or own_address(prefix), link_layer, agent)
         self.socket = namespace.call(lambda: _socket(index))
         self.due = 0.0
 
@@ -113,7 +122,8 @@ def advertisers(topology: Topology, nodes: Mapping[str, Node]) -> Advertisers:
             netlink = RouteNetlink(namespace)
             netlink.add_address(bridge.index, own_address(prefix), 64)
             netlink.close()
-        routers[name] = Advertiser(namespace, bridge.index, bridge.link_layer, prefix, agent)
+        own = IPv6Address(nodes[name].address).packed if agent else None
+        routers[name] = Advertiser(namespace, bridge.index, bridge.link_layer, prefix, agent, own)
     return Advertisers(routers)
 
 
@@ -131,7 +141,8 @@ def _socket(index: int) -> socket.socket:
     return made
 
 
-def _advertisement(prefix: Prefix, own: Address, link_layer: bytes, agent: bool) -> bytes:
+def advertisement(prefix: Prefix, own: Address, link_layer: bytes, agent: bool) -> bytes:
+    """What a router of `prefix` says, with its address there; `agent`: it is a home agent."""
     flags = PrefixInformationFlags.AUTONOMOUS | PrefixInformationFlags.ON_LINK
     options: list[NdOption] = [SourceLinkLayerAddress(link_layer), AdvertisementInterval(int(EVERY * SECOND))]
     where = prefix.address

@@ -204,9 +204,13 @@ def _ha(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]
         "mtu": topology.mtu,
     }
     nodes: list[dict[str, Setting]] = [
-        {"home_address": topology.address(node), "association": _association(topology, node)}
+        {
+            "home_address": topology.address(node),
+            "association": association(topology, node),
+            "prefixes": _network_behind(topology, node),
+        }
         for node in topology.of_kind("mn")
-        if topology.home_agent(node) == name
+        if topology.home_agent(node) in (name, topology.nodes[name].link)
     ]
     return "ha", table, {"nodes": nodes}
 
@@ -219,16 +223,28 @@ def _mn(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]
         "address": topology.address(name),
         "prefix": str(topology.link_prefix(agent)),
         "home_agent": topology.address(agent),
-        "association": _association(topology, name),
+        "association": association(topology, name),
     }
+    if name in topology.mobile_routers:
+        pool = topology.nodes[name].pool
+        assert pool is not None
+        told: dict[str, Setting] = {"networks": _network_behind(topology, name)}
+        asked: dict[str, Setting] = {"implicit": True, "delegated_length": pool.prefixlen}
+        home |= {"router": True, **(asked if topology.nodes[name].delegated else told)}
     return "mn", table, {"homes": [home]}
+
+
+def _network_behind(topology: Topology, name: str) -> list[Setting]:
+    """Of a mobile router; nothing is behind other nodes."""
+    pool = topology.nodes[name].pool
+    return [] if pool is None else [str(pool)]
 
 
 def _cn(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
     return "cn", {"mtu": topology.mtu}, {}
 
 
-def _association(topology: Topology, node: str) -> dict[str, Setting]:
+def association(topology: Topology, node: str) -> dict[str, Setting]:
     """A key that only a lab could have: made of the name of the node."""
     number = topology.of_kind("mn").index(node)
     return {"spi": 1000 + number, "key": hashlib.sha256(f"lab {node}".encode()).hexdigest()[:32]}

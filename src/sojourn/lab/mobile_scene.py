@@ -8,6 +8,7 @@ clocks of a lab are one.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,10 +31,16 @@ OUTAGE: Duration = 20 * MILLISECOND
 """What a change between access points takes."""
 SLACK: Duration = 15 * MILLISECOND
 """What everybody together may think about it."""
+
 DAD: Duration = 1 * SECOND
 """A home agent tests a home address before its first binding (RFC 6275 10.3.1)."""
 FIRST: Duration = 100 * MILLISECOND
 """Allowed for that binding's objects in the kernel: transactions of nf_tables wait for all processors."""
+
+
+def slack() -> Duration:
+    """`SLACK` for as many programs as want to have a core of this machine at a time."""
+    return int(SLACK * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 @dataclass(slots=True)

@@ -146,18 +146,24 @@ class Network:
         if node.kind in ("host", "mn"):
             for radio in range(self.topology.nodes[node.name].radios):
                 self._add_radio(node, radio)
-        elif node.kind in ("access-router", "mag", "plain", "ha"):
+        link = self.topology.nodes[node.name].link
+        if node.name in self.topology.cells or link is not None:
             bridge = self._end(node.namespace, "acc0")
             port = self._end(node.namespace, "air")
-            cell, far = self._end(self.air, f"c-{node.name}"), self._end(self.air, f"r-{node.name}")
+            far = self._end(self.air, f"r-{node.name}")
             self.netlink(node.namespace).add_bridge(bridge, mtu)
-            self.netlink(self.air).add_bridge(cell, mtu)
+            if link is None:
+                cell = self._end(self.air, f"c-{node.name}")
+                self.netlink(self.air).add_bridge(cell, mtu)
+            else:
+                cell = self.cells[link]
             self._cable(port, far, mtu)
             _set(node.namespace, {"net/ipv6/conf/air/disable_ipv6": 1})  # a port of a bridge has no addresses
             self.netlink(node.namespace).set_link(port.index, master=bridge.index)
             self.netlink(self.air).set_link(far.index, master=cell.index)
             node.ends |= {"acc0": bridge, "air": port}
-            self.cells[node.name], self.cell_ports[node.name] = cell, far
+            if link is None:
+                self.cells[node.name], self.cell_ports[node.name] = cell, far
 
     def _add_radio(self, node: Node, radio: int) -> None:
         """Its first one is in the air by the name of the host, a second one as ``HOST/2``."""

@@ -48,10 +48,12 @@ _scenarios: dict[str, Scenario] = {}
 _MODULES = (
     "sojourn.lab.anchors",
     "sojourn.lab.bulk",
+    "sojourn.lab.bus",
     "sojourn.lab.cmd_cluster",
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
+    "sojourn.lab.drain",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",

@@ -153,12 +153,13 @@ class Scene:
 Play: TypeAlias = Callable[[Scene], Report]
 
 
-def run(options: ScenarioOptions, topology: str, play: Play, capture: str = "signalling") -> int:
+def run(options: ScenarioOptions, topology: str | Topology, play: Play, capture: str = "signalling") -> int:
     """The exit status of a scenario that has no options of its own."""
+    built = load(topology) if isinstance(topology, str) else topology
     if options.extra:
-        print(f"sojourn: {topology} takes no options of its own", file=sys.stderr)
+        print(f"sojourn: {built.name} takes no options of its own", file=sys.stderr)
         return 2
-    return interruptible(lambda: _run(options, load(topology), play, capture), options.output)
+    return interruptible(lambda: _run(options, built, play, capture), options.output)
 
 
 def _run(options: ScenarioOptions, topology: Topology, play: Play, capture: str) -> int:

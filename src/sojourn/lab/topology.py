@@ -17,7 +17,8 @@ A whole topology with three access routers is short, because every address has a
 An access router is a MAAR (``access-router``, of a domain with a ``cmd``) or a gateway of Proxy Mobile IPv6 (``mag``,
 of a domain with an ``lma``); MAARs without a ``cmd`` register with the ``lma`` as gateways do. A ``plain`` router has a
 cell and knows nothing of mobility. In Mobile IPv6 a home agent (``ha``) has a cell, which is the home link, a mobile
-node (``mn``) is a host with a daemon, and a correspondent node (``cn``) a server with one. Links are between all but
+node (``mn``) is a host with a daemon, and a correspondent node (``cn``) a server with one. A mobile node with a pool is
+a mobile router, and has a cell for those who ride along. Links are between all but
 hosts, which have no link but the air, where they roam. Every mistake is reported at once, with file, key and what was
 expected (`TopologyError`).
 """
@@ -57,7 +58,7 @@ _NICE_INDEXES = 15
 _ACCESS: tuple[Kind, ...] = ("access-router", "mag")
 _CELLS: tuple[Kind, ...] = (*_ACCESS, "plain", "ha")
 _HOSTS: tuple[Kind, ...] = ("host", "mn")
-_WITH_POOL: tuple[Kind, ...] = (*_CELLS, "lma")
+_WITH_POOL: tuple[Kind, ...] = (*_CELLS, "lma", "mn")
 _WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma", "ha", "cn", "mn")
 
 
@@ -107,17 +108,21 @@ class Node(_Strict):
     node is its home address."""
     pool: PoolField | None = None
     """Access routers and LMAs only: nodes get /64s of this; from a MAG only nodes without mobility service do. The
-    first of it is the prefix on the link of a plain router, and of a home agent."""
+    first of it is the prefix on the link of a plain router, a home agent, and a mobile router: its network."""
     at: str | None = None
     """Hosts only: the access router in whose cell the host starts; None: nowhere."""
     dad: Literal["default", "optimistic", "off"] = "default"
     """Hosts only: duplicate address detection. ``default`` is what a stock Linux host does."""
-    radios: Annotated[int, Field(ge=1, le=2)] = 1
-    """Hosts only: links to the air, ``wlan0`` and ``wlan1``."""
+    radios: Annotated[int, Field(ge=1, le=3)] = 1
+    """Hosts only: links to the air, ``wlan0`` and so on."""
     home: str | None = None
     """Mobile nodes only: their home agent; by default the first one."""
+    link: str | None = None
+    """Home agents only: another one, before it in the file, whose home link and nodes are theirs together."""
     correspondent: bool = False
     """Mobile nodes only: they are correspondent nodes, too."""
+    delegated: bool = False
+    """Mobile routers only: they are not told their pool, but ask for it (RFC 6276)."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
     """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]`` and so on."""
 
@@ -202,7 +207,15 @@ class Topology(_Strict):
     @property
     def cells(self) -> list[str]:
         """Names of the routers that hosts can be at, in the file's order."""
-        return self.of_kind(*_CELLS)
+        return [name for name, node in self.nodes.items() if self._has_cell(name, node)]
+
+    def _has_cell(self, name: str, node: Node) -> bool:
+        return (node.kind in _CELLS and node.link is None) or name in self.mobile_routers
+
+    @property
+    def mobile_routers(self) -> list[str]:
+        """Names of the mobile nodes with a network behind them, in the file's order."""
+        return [name for name in self.of_kind("mn") if self.nodes[name].pool is not None]
 
     @property
     def access_routers(self) -> list[str]:
@@ -231,7 +244,7 @@ class Topology(_Strict):
 
     def link_prefix(self, name: str) -> IPv6Network:
         """The prefix on the link of a plain router or home agent. Raises KeyError for a node without a pool."""
-        pool = self.nodes[name].pool
+        pool = self.nodes[self.nodes[name].link or name].pool
         if pool is None:
             raise KeyError(f"{name} has no pool")
         return IPv6Network((pool.network_address, 64))
@@ -381,6 +394,9 @@ def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
         elif kind == "lma":
             node.setdefault("address", f"2001:db8:f::{index:x}")
             node.setdefault("pool", _router_pool(index, 0xF000, 0x5000))
+        elif kind == "ha" and "link" in node:
+            pool = nodes.get(str(node["link"]), {}).get("pool", "::/48")
+            node.setdefault("address", f"{str(pool).partition('/')[0]}{index:x}")
         elif kind == "ha":
             node.setdefault("pool", _router_pool(index, 0x1000, 0x8000))
             node.setdefault("address", str(node["pool"]).partition("/")[0] + "1")
@@ -444,6 +460,10 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
         agents = topology.of_kind("ha")
         if node.kind == "mn" and (not agents or (node.home is not None and node.home not in agents)):
             yield f"{key}.home", f'expected a node of kind "ha" ({", ".join(agents) or "there is none"})'
+        if node.delegated and name not in topology.mobile_routers:
+            yield f"{key}.delegated", "expected on mobile nodes with a pool only"
+        if node.link is not None and (node.kind != "ha" or node.pool is not None or not _is_before(topology, name)):
+            yield f"{key}.link", 'expected on nodes of kind "ha" without a pool, and another one before'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
@@ -452,6 +472,12 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.at", _expected_access_router(topology, node.at)
     if topology.mobility:
         yield from _check_anchors(topology)
+
+
+def _is_before(topology: Topology, name: str) -> bool:
+    agents = topology.of_kind("ha")
+    link = topology.nodes[name].link
+    return link in agents[: agents.index(name)] and topology.nodes[link].link is None
 
 
 def _check_anchors(topology: Topology) -> Iterable[tuple[str, str]]:
@@ -508,12 +534,23 @@ def _check_addresses(topology: Topology) -> Iterable[tuple[str, str]]:
     pools = [(name, node.pool) for name, node in topology.nodes.items() if node.pool is not None]
     for index, (name, pool) in enumerate(pools):
         for other, earlier in pools[:index]:
-            if pool.overlaps(earlier):
+            if pool.overlaps(earlier) and not _behind(topology, name, other) and not _behind(topology, other, name):
                 yield f"nodes.{name}.pool", f'{pool} overlaps {earlier}, the pool of "{other}"'
         for address, owner in owners.items():
-            at_home = topology.nodes[owner].kind == "mn" or (owner == name and topology.nodes[owner].kind == "ha")
+            node = topology.nodes[owner]
+            at_home = node.kind == "mn" or (node.kind == "ha" and name in (owner, node.link))
             if address in pool and not at_home:
                 yield f"nodes.{owner}.address", f'{address} lies in {pool}, the pool of "{name}"'
+
+
+def _behind(topology: Topology, name: str, other: str) -> bool:
+    """The network of a mobile router may be a part of what leads to its home agent."""
+    if name not in topology.mobile_routers or topology.home_agent(name) != other:
+        return False
+    pool, home = topology.nodes[name].pool, topology.nodes[other].pool
+    assert pool is not None
+    assert home is not None
+    return pool.subnet_of(home) and not pool.overlaps(topology.link_prefix(other))
 
 
 def _check_roam(topology: Topology) -> Iterable[tuple[str, str]]:

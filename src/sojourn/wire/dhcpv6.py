@@ -1,8 +1,9 @@
 """DHCP for IPv6 between a host and a server on its link (RFC 8415), declared as the mobility messages are.
 
-Numbers and lengths of options have 16 bits here. What a relay adds is left out: access routers answer hosts
-themselves. An option without a class stays octets. A malformed one spoils its message: RFC 8415 16 lets a server
-discard what it cannot use, and a client that is answered about half of what it wrote is not helped.
+Numbers and lengths of options have 16 bits here. Access routers answer hosts themselves; of relays there is only the
+one that a mobile router is for itself (RFC 6276). An option without a class stays octets. A malformed one spoils its
+message: RFC 8415 16 lets a server discard what it cannot use, and a client that is answered about half of what it wrote
+is not helped.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ CLIENT_PORT, SERVER_PORT = 546, 547
 INFINITE: Duration = 0xFFFFFFFF * SECOND
 """A lifetime without end."""
 _HEAD = struct.Struct("!HH")
+_RELAY_FORWARD, _RELAY_REPLY = 12, 13
+_RELAY_HEAD = 34
+"""Octets before the options of what relays and servers say to each other."""
 
 Seconds: TypeAlias = Annotated[Duration, Scaled(4, unit=SECOND)]
 
@@ -199,6 +203,14 @@ class ElapsedTime(Dhcpv6Option):
     elapsed: Annotated[Duration, Scaled(2, unit=10 * MILLISECOND)]
 
 
+@dhcpv6_option(9)
+@dataclass(slots=True)
+class RelayedMessage(Dhcpv6Option):
+    """The message that a relay passes on (RFC 8415 21.10)."""
+
+    octets: Annotated[bytes, Rest()]
+
+
 @dhcpv6_option(13)
 @dataclass(slots=True)
 class Status(Dhcpv6Option):
@@ -315,9 +327,44 @@ def decode_dhcpv6(octets: bytes) -> Dhcpv6Message:
     return Dhcpv6Message(octets[0], octets[1:4], _walk(octets, 4, len(octets), STRICT))
 
 
+@dataclass(slots=True)
+class RelayForward:
+    """What a relay sends to a server (RFC 8415 9.1)."""
+
+    hops: int
+    link: Address
+    """An address of the link of the client."""
+    peer: Address
+    """Who is to be answered."""
+    message: bytes
+    """That of the client."""
+
+    def encode(self) -> bytes:
+        """The octets. Raises `EncodeError`."""
+        out = bytearray((_RELAY_FORWARD, self.hops)) + self.link + self.peer
+        RelayedMessage(self.message).put(out, False)
+        return bytes(out)
+
+
+def decode_relay_reply(octets: bytes) -> bytes:
+    """The message for the client in what a server sends to a relay (RFC 8415 9.2). Raises `DecodeError`."""
+    octets = bytes(octets)
+    if len(octets) < _RELAY_HEAD or octets[0] != _RELAY_REPLY:
+        raise DecodeError("DHCPv6 (RFC 8415 9.2): not a Relay-reply message", 0)
+    for option in _walk(octets, _RELAY_HEAD, len(octets), STRICT):
+        if isinstance(option, RelayedMessage):
+            return option.octets
+    raise DecodeError("DHCPv6 (RFC 8415 9.2): a Relay-reply message without a message", _RELAY_HEAD)
+
+
 def link_layer_duid(link_layer: LinkLayer) -> bytes:
     """A DUID made of an Ethernet address (RFC 8415 11.4)."""
     return b"\0\3\0\1" + link_layer
+
+
+def uuid_duid(number: bytes) -> bytes:
+    """A DUID made of 128 bits that nobody else has (RFC 6355 4)."""
+    return b"\0\4" + number
 
 
 def domain_names(names: tuple[str, ...]) -> bytes:
