@@ -123,11 +123,13 @@ def tunnelled(source: bytes, destination: bytes, protocol: int = 41, carried: in
 @pytest.mark.parametrize("homes", [[HOME], [CARE_OF, HOME], [HOME, CARE_OF, AGENT]])
 def test_the_filter_of_tunnelled_packets_knows_homes_and_who_was_told_of(homes: list[bytes]) -> None:
     told = [address(f"2001:db8:9::{number}") for number in range(5)]
-    machine = Machine(instructions(homes, told))
+    machine = Machine(instructions([(home, AGENT) for home in homes], told))
     assert machine.run(tunnelled(OTHER, HOME)) > 0
     assert machine.run(tunnelled(told[0], HOME)) == 0
     assert machine.run(tunnelled(told[4], HOME)) == 0
     assert machine.run(tunnelled(OTHER, OTHER)) == 0
+    other_tunnel = built(Packet(OTHER, CARE_OF, 64, 41, built(Packet(OTHER, HOME, 64, 17, bytes(8)))))
+    assert machine.run(other_tunnel) == 0  # not from the home agent
     assert machine.run(tunnelled(OTHER, HOME, protocol=4)) == 0
     assert machine.run(tunnelled(OTHER, HOME), kind=4) == 0
     assert [machine.run(tunnelled(OTHER, HOME, carried=header)) for header in (135, 60, 43)] == [0, 0, 0]
@@ -135,4 +137,4 @@ def test_the_filter_of_tunnelled_packets_knows_homes_and_who_was_told_of(homes: 
 
 def test_the_filter_fits_into_the_kernel_at_its_largest() -> None:
     addresses = [index.to_bytes(16, "big") for index in range(256)]
-    assert len(instructions(addresses[:64], addresses)) // 8 <= 4096
+    assert len(instructions([(home, AGENT) for home in addresses[:64]], addresses)) // 8 <= 4096
