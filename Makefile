@@ -45,7 +45,7 @@ demo: $(VENV)/.ready-run
 
 test: $(VENV)/.ready-dev tools deb
 	@$(BIN)/python -m compileall -q -j $(JOBS) src tests
-	$(PYTEST) -n $$(($(JOBS) + 1)) -m "not lab" --seeds $(SEEDS)
+	$(PYTEST) -n $$(($(JOBS) + 1)) --dist worksteal -m "not lab" --seeds $(SEEDS)
 	@sh contrib/beside "$(MAKE) --no-print-directory test-lab" "$(MAKE) --no-print-directory test-kernels"
 
 test-lab: $(VENV)/.ready-dev
@@ -72,7 +72,7 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -n $(JOBS) -m "not lab and not interop and not slow"
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not lab and not interop and not slow"
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
