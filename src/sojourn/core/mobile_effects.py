@@ -115,11 +115,14 @@ class EnsureReverseFlows:
 
 @dataclass(slots=True)
 class EnsureCareOfRoute:
-    """Packets to `home_address` go to `care_of_address` with a type 2 routing header, and packets with that Home
-    Address option are taken from there alone (RFC 6275 9.3)."""
+    """Packets to `home_address` go to `care_of_address` with a type 2 routing header, or to that of the first of
+    `flows` that has them. Packets with that Home Address option are taken from `care_of_address` and those in `also`,
+    and from nowhere else (RFC 6275 9.3, RFC 5648 6.5)."""
 
     home_address: Address
     care_of_address: Address
+    also: tuple[Address, ...] = ()
+    flows: tuple[Flow, ...] = ()
 
 
 @dataclass(slots=True)

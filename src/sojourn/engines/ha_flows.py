@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sojourn.core.mobile_effects import Flow
-from sojourn.engines.ha_multiple import Ways
+from sojourn.engines.care_of_ways import Ways
 from sojourn.engines.mip6_request import BindingRequest
 from sojourn.wire import DecodeError
 from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector, TrafficSelectorFormat
