@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 from test_rfc5648 import COA3, O, bid, both
+from test_rfc6089 import TCP, UDP, fid
 from test_rfc6275_9 import Tokens, answer, correspondent
 
 from sojourn.core.effects import Effect
 from sojourn.core.events import AddressChanged, HomeAddressRefused, IcmpErrorReceived, MessageReceived, TrafficCounted
 from sojourn.core.mobile_effects import EnsureCareOfRoute, EnsureRouteOptimisation, WithdrawRouteOptimisation
 from sojourn.engines.cn import CorrespondentNode
-from sojourn.engines.mip6_configuration import CnConfiguration
+from sojourn.engines.mip6_configuration import CnConfiguration, FlowPolicy
 from sojourn.engines.return_routability import signed
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -25,9 +26,11 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
+from sojourn.wire.extensions.rfc6089 import FlowIdentification, FlowSummary
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND, Duration
 from support.mip6 import Roaming
-from support.mip6_messages import CN, COA, COA2, HOA, A
+from support.mip6_messages import CN, COA, COA2, HA, HOA, A
 from support.mip6_watch import states, updates
 
 
@@ -373,3 +376,56 @@ def test_bindings_of_both_are_refreshed_for_ever() -> None:
         net.run(MINUTE)
         assert net.uplink() == net.downlink() == "direct"
     assert states(net) == ["bound", "bound"]
+
+
+# --- flow bindings (RFC 6089) -----------------------------------------------------------------------------------------
+
+
+def flows(effect: Effect) -> list[tuple[Ipv6TrafficSelector, Address]]:
+    assert isinstance(effect, EnsureCareOfRoute)
+    return [(flow.selector, flow.care_of_address) for flow in effect.flows]
+
+
+def test_6089_5_3_a_correspondent_node_keeps_flow_bindings_as_a_home_agent_does() -> None:
+    node = Node()
+    node.status(1, bid(1, COA, 1), flags=A | O)
+    found = node.ask(2, bid(2, COA2, 2), care_of=COA2, more=(fid(7, TCP, 2), fid(8, UDP, 3)))
+    assert found is not None
+    assert {option.identifier: option.status for option in found.all(FlowIdentification)} == {7: 0, 8: 131}
+    assert flows(node.route) == [(TCP, COA2)]
+    node.status(3, bid(1, COA, 1), more=(FlowSummary((7,)),))
+    assert flows(node.route) == [(TCP, COA2)]
+    node.status(4, bid(1, COA, 1))
+    assert flows(node.route) == []
+
+
+def test_6089_5_3_without_flow_bindings_none_are_kept() -> None:
+    node = two(flows=False)
+    found = node.ask(3, bid(1, COA, 1), more=(fid(7, TCP, 2),))
+    assert found is not None
+    assert [option.status for option in found.all(FlowIdentification)] == [128]
+    assert flows(node.route) == []
+
+
+def _policies() -> tuple[FlowPolicy, ...]:
+    elsewhere = replace(UDP, source=(HA, None))
+    return FlowPolicy(TCP, ("lte0", "wlan0")), FlowPolicy(elsewhere, ("lte0",))
+
+
+def test_6089_5_2_a_flow_holds_at_a_correspondent_node_too_unless_it_cannot_be_of_it() -> None:
+    net = direct(flows=_policies())
+    assert flows(net.asked(EnsureCareOfRoute, "cn")[-1]) == [(TCP, COA2)]
+    assert net.asked(EnsureRouteOptimisation, "mn")[-1] == EnsureRouteOptimisation(HOA, CN, COA, (COA2,))
+    net.run(10 * MINUTE)
+    assert flows(net.asked(EnsureCareOfRoute, "cn")[-1]) == [(TCP, COA2)]
+
+
+def test_6089_5_2_a_flow_changes_its_link_at_a_correspondent_node_too() -> None:
+    net = direct(flows=_policies())
+    net.detach("lte0")
+    net.run(SECOND)
+    assert flows(net.asked(EnsureCareOfRoute, "cn")[-1]) == [(TCP, COA)]
+    assert net.uplink() == net.downlink() == "direct"
+    net.attach("f2", "lte0")
+    net.run(SECOND)
+    assert flows(net.asked(EnsureCareOfRoute, "cn")[-1]) == [(TCP, COA2)]

@@ -192,11 +192,13 @@ class WithdrawReverseTunnel:
 @dataclass(slots=True)
 class EnsureRouteOptimisation:
     """Packets from `home_address` to `correspondent` go directly, with a Home Address option, from `care_of_address`;
-    those with a type 2 routing header are taken (RFC 6275 11.3.1)."""
+    those with a type 2 routing header are taken (RFC 6275 11.3.1). A flow (`EnsureReverseFlows`) goes directly from
+    its own care-of address if that is this one or in `also`, else through its tunnel."""
 
     home_address: Address
     correspondent: Address
     care_of_address: Address
+    also: tuple[Address, ...] = ()
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from sojourn.engines.mip6_configuration import (
 )
 from sojourn.engines.mip6_request import routable
 from sojourn.engines.mn_direct import UNDER_WAY, CorrespondentEntry, DirectWay, Pair, Progress, Token
+from sojourn.engines.mn_flows import Wanted
 from sojourn.engines.mn_state import DIRECT, HomeEntry, MnState, Place, Ways
 from sojourn.engines.retransmission import Key
 from sojourn.engines.return_routability import TOKEN, binding_key, signed, verified
@@ -43,6 +44,7 @@ from sojourn.wire import (
 )
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6089 import FlowIdentification
 from sojourn.wire.units import SECOND, Instant
 
 _ACKNOWLEDGE = int(BindingUpdateFlags.A)
@@ -115,14 +117,16 @@ class MnCorrespondent(MnState):
     def _choose_way(self, peer: CorrespondentEntry) -> None:
         """Packets leave by the best that the correspondent node has."""
         known = [peer.ways[identifier] for identifier in self._wanted(peer) if identifier in peer.ways]
-        using = next((way.care_of for way in known if way.optimised), None)
-        if using == peer.using:
+        usable = [way.care_of for way in known if way.optimised and way.care_of is not None]
+        using = usable[0] if usable else None
+        also = tuple(usable[1:]) if self.configuration.flows else ()
+        if (using, also) == (peer.using, peer.also):
             return
-        peer.using = using
+        peer.using, peer.also = using, also
         if using is None:
             self._do(WithdrawRouteOptimisation(*peer.pair))
         else:
-            self._do(EnsureRouteOptimisation(*peer.pair, using))
+            self._do(EnsureRouteOptimisation(*peer.pair, using, also))
 
     # --- what the home registration brings ----------------------------------------------------------------------------
 
@@ -174,9 +178,11 @@ class MnCorrespondent(MnState):
         self._requests.cancel(self._direct_key(way))
         peer.sequence = following(self._last_sequence(peer))
         key = binding_key(token.octets, b"")
-        message = BindingUpdate(
-            peer.sequence, 0, 0, (NonceIndices(token.index, 0), BindingIdentifier(way.identifier), *self._flows(peer))
-        )
+        flows = self._flows_of(peer)
+        options: list[MobilityOption] = [NonceIndices(token.index, 0), BindingIdentifier(way.identifier)]
+        options += peer.flows.asked(flows)
+        peer.flows.known = {number: flow for number, flow in flows.items() if peer.flows.known.get(number) == flow}
+        message = BindingUpdate(peer.sequence, 0, 0, tuple(options))
         signed(message, key, peer.home, peer.correspondent)
         self._do(SendMessage(message, others[0] or peer.home, peer.correspondent, peer.home))
 
@@ -319,6 +325,7 @@ class MnCorrespondent(MnState):
             way.key = binding_key(home.octets, care_of.octets)
             if way.identifier and not any(other.optimised for other in peer.ways.values() if other is not way):
                 flags |= OVERWRITE  # whatever it had from an earlier life (RFC 5648 5.9)
+                peer.flows.known = {}
         peer.sequence = following(self._last_sequence(peer))
         self._requests.start(self._direct_key(way), BindingUpdate(peer.sequence, flags, way.asked), self._now)
 
@@ -346,7 +353,8 @@ class MnCorrespondent(MnState):
         if way.identifier:
             care_of = way.care_of or b""
             options.append(BindingIdentifier(way.identifier, priority=way.rank if care_of else 0, care_of=care_of))
-            options += self._flows(peer)
+            way.said = self._flows_of(peer, way)
+            options += peer.flows.asked(way.said)
         message = BindingUpdate(update.sequence, update.flags, update.lifetime, tuple(options))
         signed(message, way.key, way.care_of or peer.home, peer.correspondent)
         source = way.care_of
@@ -354,9 +362,18 @@ class MnCorrespondent(MnState):
             source = peer.using or self.homes[peer.home].care_of
         return SendMessage(message, source or peer.home, peer.correspondent, peer.home if source else None)
 
-    def _flows(self, peer: CorrespondentEntry) -> list[MobilityOption]:
-        """The flow bindings that it is to have (RFC 6089)."""
-        return []
+    def _flows_of(self, peer: CorrespondentEntry, registered: DirectWay | None = None) -> Wanted:
+        """The flow bindings that it is to have (RFC 6089): about its packets, and care-of addresses that it knows."""
+        if not self.configuration.flows:
+            return {}
+        known = {way.identifier for way in peer.ways.values() if way.optimised}
+        if registered is not None and registered.care_of is not None:
+            known.add(registered.identifier)
+        return {
+            number: flow
+            for number, flow in self._wanted_flows(self.homes[peer.home]).items()
+            if flow.number in known and flow.may_come_from(peer.correspondent)
+        }
 
     def _on_direct_acknowledgement(self, event: MessageReceived, answer: BindingAcknowledgement) -> None:
         """11.7.3: proven, but where the nonces are what is wrong; then nothing but a new test follows from it."""
@@ -381,6 +398,7 @@ class MnCorrespondent(MnState):
         elif answer.status in _NONCES:
             self._renew_tokens(way, answer.status)
         elif way.care_of is None:  # whatever it says: there is none any more (133)
+            self._on_flows_answered(way, answer)
             self._drop(way)
             self._pursue(peer)
             self._tidy(peer)
@@ -422,7 +440,17 @@ class MnCorrespondent(MnState):
             peer.unwilling = True
             self._refuse(way, f"status {answer.status}")
         else:
+            self._on_flows_answered(way, answer)
             self._on_bound(way, answer, sent)
+
+    def _on_flows_answered(self, way: DirectWay, answer: BindingAcknowledgement) -> None:
+        """RFC 6089 5.2.6."""
+        peer = way.peer
+        if not way.identifier or not self.configuration.flows or answer.status >= Status.REASON_UNSPECIFIED:
+            return
+        peer.flows.sent = way.said
+        for identifier, status in peer.flows.answered(answer.all(FlowIdentification)).items():
+            self._report("flow-refused", home=peer.home, identifier=identifier, status=status)
 
     def _renew_tokens(self, way: DirectWay, status: int) -> None:
         way.failures += 1
@@ -450,10 +478,10 @@ class MnCorrespondent(MnState):
 
     def _use(self, peer: CorrespondentEntry) -> None:
         """Packets go directly, and those that come so are taken."""
-        before = peer.using
+        before = peer.using, peer.also
         self._choose_way(peer)
-        if peer.using is not None and peer.using == before:
-            self._do(EnsureRouteOptimisation(*peer.pair, peer.using))
+        if peer.using is not None and (peer.using, peer.also) == before:
+            self._do(EnsureRouteOptimisation(*peer.pair, peer.using, peer.also))
 
     # --- the end of it ------------------------------------------------------------------------------------------------
 

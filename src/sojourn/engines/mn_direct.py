@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from sojourn.engines.mn_flows import FlowList, Wanted
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import Duration, Instant
 
@@ -59,6 +60,10 @@ class CorrespondentEntry:
     """It said that it cannot, or does not want."""
     using: Address | None = None
     """The care-of address that packets go directly from; None: they go through the tunnel."""
+    also: tuple[Address, ...] = ()
+    """Others that flows may go directly from."""
+    flows: FlowList = field(default_factory=FlowList)
+    """What it was asked to do with which packets (RFC 6089)."""
     ways: dict[int, DirectWay] = field(default_factory=dict)
     """By BID; 0: one care-of address, without identifier."""
 
@@ -98,6 +103,8 @@ class DirectWay:
     failures: int = 0
     key: bytes = b""
     """Kbm of the update that is under way."""
+    said: Wanted = field(default_factory=dict)
+    """The flow bindings in it."""
 
     @property
     def name(self) -> tuple[Address, Address, int]:
