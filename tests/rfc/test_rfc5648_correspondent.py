@@ -361,6 +361,21 @@ def test_5_5_at_home_one_update_ends_all() -> None:
     assert states(net) == []
 
 
+def test_5_1_a_node_that_gets_several_is_known_by_identifiers_from_then_on() -> None:
+    """Nothing was left of the binding without one, and the correspondent node went on sending to where the node was."""
+    net = both()
+    net.detach("lte0")
+    net.entry.single = True
+    net.roam("f1")
+    net.downlink()
+    net.run(SECOND)
+    assert (net.routes, net.also) == ({HOA: COA}, {HOA: ()})
+    net.entry.single = False
+    net.attach("f2", "lte0")
+    assert (net.routes, net.also) == ({HOA: COA}, {HOA: (COA2,)})
+    assert net.uplink() == net.downlink() == "direct"
+
+
 def test_11_8_a_correspondent_node_without_support_is_asked_about_one_link_only() -> None:
     net = both(correspondent=False)
     net.downlink()

@@ -158,6 +158,7 @@ class MnCorrespondent(MnState):
                     way.care_of, way.failures = care_of, 0
                     self._begin_tests(way)
             self._choose_way(peer)
+            self._pursue(peer)  # if none is left: it sends to where the node was until it hears more
             self._tidy(peer)
 
     def _take_back(self, way: DirectWay) -> None:
