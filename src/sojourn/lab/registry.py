@@ -54,6 +54,7 @@ _MODULES = (
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.drain",
+    "sojourn.lab.drain_anchor",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",
