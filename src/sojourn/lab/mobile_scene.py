@@ -20,6 +20,7 @@ from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureReverseTunnel, 
 from sojourn.host.recorder import load_steps
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.measure import milliseconds, percentile
+from sojourn.lab.report import Verdict
 from sojourn.lab.scene import Scene
 from sojourn.lab.traffic import Direction
 from sojourn.wire import BindingAcknowledgement
@@ -41,6 +42,12 @@ FIRST: Duration = 100 * MILLISECOND
 def slack() -> Duration:
     """`SLACK` for as many programs as want to have a core of this machine at a time."""
     return int(SLACK * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+
+
+def limit(name: str, measured: Duration, formula: Duration) -> Verdict:
+    """A strict one: what the delays of the links imply, and `SLACK`."""
+    words = f"{milliseconds(formula):.0f} ms + {milliseconds(SLACK):.0f}"
+    return Verdict(name, f"{milliseconds(measured):.0f} ms", words, measured <= formula + SLACK)
 
 
 @dataclass(slots=True)
