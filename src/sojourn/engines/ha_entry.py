@@ -54,7 +54,7 @@ class BindingCacheEntry:
     pending: BindingRequest | None = None
     """What is answered when the home address turned out to be unique."""
     unprobed: set[Address] = field(default_factory=set)
-    """Addresses that were not tested yet."""
+    """Addresses that were not tested yet. An active binding has some only where it did not wait for the test."""
 
     @property
     def is_router(self) -> bool:

@@ -276,7 +276,7 @@ class _Findings:
 
 _NOTE = (
     "Usable: from leaving the old link to a router and an address on the new one. Answer: of the home agent, from then "
-    "on; the formula is a round trip to it, and a second for the test of the home address before the first binding "
-    "(RFC 6275 10.3.1). Silence: of a call, from usable on. Direct: from the answer to the direct way. Lost: of the "
-    f"call to the laptop, {RATE} packets a second."
+    "on; the formula is a round trip to it: this home agent does not wait for its test of the home address, of a "
+    "second (optimistic_duplicate_address_detection). Silence: of a call, from usable on. Direct: from the answer to "
+    f"the direct way. Lost: of the call to the laptop, {RATE} packets a second."
 )

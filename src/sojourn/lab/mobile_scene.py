@@ -34,7 +34,7 @@ SLACK: Duration = 15 * MILLISECOND
 """What everybody together may think about it."""
 
 DAD: Duration = 1 * SECOND
-"""A home agent tests a home address before its first binding (RFC 6275 10.3.1)."""
+"""A home agent tests a home address before its first binding (RFC 6275 10.3.1), unless it was told not to wait."""
 FIRST: Duration = 100 * MILLISECOND
 """Allowed for that binding's objects in the kernel: transactions of nf_tables wait for all processors."""
 
@@ -202,7 +202,10 @@ class Mobile:
 
     def bound(self, move: Move) -> Duration:
         """How long old sessions are interrupted once the new link is usable: a round trip to the home agent."""
-        return self.round_trip(move.target, self.agent) + (DAD if move.first else 0)
+        told = self.scene.topology.ha
+        tested = told.get("duplicate_address_detection", True)
+        waits = tested and not told.get("optimistic_duplicate_address_detection", False)
+        return self.round_trip(move.target, self.agent) + (DAD if move.first and waits else 0)
 
 
 def interruption(direction: Direction, move: Move) -> Duration:

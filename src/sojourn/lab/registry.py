@@ -26,11 +26,11 @@ class ScenarioOptions:
     """Print one JSON document on standard output and nothing else there."""
     plain: bool = False
     """No live view even on a terminal."""
-    strict: bool = False
-    """The limits of a machine with nothing else to do decide too (see `Report.limits`)."""
     extra: dict[str, str] = field(default_factory=dict)
     """Options of this scenario alone, as ``--hosts 10``: ``{"hosts": "10"}``. An unknown one is for the
     scenario to refuse."""
+    strict: bool = False
+    """The limits of a machine with nothing else to do decide too (see `Report.limits`)."""
 
 
 ScenarioFunction: TypeAlias = Callable[[ScenarioOptions], int]
