@@ -56,6 +56,9 @@ class BindingCacheEntry:
     unprobed: set[Address] = field(default_factory=set)
     """Addresses that were not tested yet. An active binding has some only where it did not wait for the test."""
 
+    yielded: bool = False
+    """Nothing is answered for on the link: another home agent asks whether it may (see `ha_switch`)."""
+
     @property
     def is_router(self) -> bool:
         """Flag R: a mobile router (RFC 3963)."""

@@ -116,11 +116,10 @@ class HaState(MobilityEngine):
             self._do(WithdrawTunnelEnd(entry.slot, care_of))
 
     def _defend(self, entry: BindingCacheEntry) -> None:
-        if self.configuration.interface:
+        if self.configuration.interface and not entry.yielded:
             for address in entry.defended:
-                if address in entry.unprobed:
-                    continue
-                self._do(EnsureProxyNeighbour(self.configuration.interface, address))
+                if address not in entry.unprobed:
+                    self._do(EnsureProxyNeighbour(self.configuration.interface, address))
 
     def _defend_no_more(self, entry: BindingCacheEntry) -> None:
         if self.configuration.interface:
@@ -163,4 +162,5 @@ class HaState(MobilityEngine):
         self._timers.stop_all((kind, entry.home) for kind in _SERVICE)
         self._delivered.pop(entry.home, None)
         self._switching.pop(entry.home, None)
+        entry.yielded = False
         self._revoking.pop(entry.home, None)

@@ -58,6 +58,7 @@ class HaSwitch(HaState):
         self._switching[entry.home] = agents, min(2 * pause, MAX_HA_SWITCH_TIMEOUT)
         self._after(pause, "switch", entry.home)
         gently = pause == INITIAL_HA_SWITCH_TIMEOUT and bool(agents)
+        entry.yielded = gently
         if gently:
             self._defend_no_more(entry)
         else:
