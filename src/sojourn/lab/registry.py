@@ -56,6 +56,7 @@ _MODULES = (
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.drain",
+    "sojourn.lab.drain_anchor",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",
@@ -67,7 +68,9 @@ _MODULES = (
     "sojourn.lab.multipath",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
+    "sojourn.lab.soak_faults",
     "sojourn.lab.transient",
+    "sojourn.lab.upgrade",
     "sojourn.lab.userplane",
 )
 """Modules that register scenarios when imported."""
