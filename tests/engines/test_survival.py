@@ -95,8 +95,8 @@ def test_messages_that_are_lost_now_and_then_are_no_death() -> None:
     each, own = away({})
     luck = random.Random(5)
     each.lose = lambda source, destination, message: isinstance(message, Heartbeat) and luck.random() < 0.1
-    each.run(60 * SECOND)
-    assert not each.reported("ar2", "peer-lost")
+    each.run(40 * SECOND)
+    assert not each.reported("ar2", "anchor-gone")
     assert own in each.maar("ar2").sessions[node("mn1")].anchored
 
 

@@ -39,6 +39,8 @@ class Neighbour:
 
     heard: Instant
     """When it gave a sign of life; from the beginning, when it began to be watched."""
+    beats_back: bool = True
+    """Whether it watches us too. Who does not is asked at every beat."""
     due: Instant = 0
     """When the next look at it is meant to be."""
     said: Instant = -1
@@ -85,10 +87,10 @@ class Liveness:
 
     # --- whom ---------------------------------------------------------------------------------------------------------
 
-    def watch(self, address: Address, now: Instant) -> None:
+    def watch(self, address: Address, now: Instant, *, beats_back: bool = True) -> None:
         """From now on; without any evidence it counts as there."""
         if address not in self.neighbours:
-            self.neighbours[address] = each = Neighbour(now, since=now)
+            self.neighbours[address] = each = Neighbour(now, beats_back, since=now)
             self._look_again(address, each, now, self._gap(address, each) // 2)
 
     def keep(self, addresses: Iterable[Address]) -> None:
@@ -118,6 +120,7 @@ class Liveness:
         late = now - each.due
         if late > interval // 2:  # we may not have listened either
             each.heard = min(each.heard + late, now)
+            each.unheard = 0
         silence = now - each.heard
         if each.alive and (silence >= patience or each.unheard > 2 * self.settings.misses):
             self._lose(address, each, now)
@@ -125,6 +128,9 @@ class Liveness:
             if each.alive and silence < 3 * interval:
                 self.on_suspected(address)
             self.ask(address, now)
+        elif not each.beats_back:
+            if 2 * silence >= interval:
+                self.ask(address, now)
         elif each.said < 0 or 2 * (now - each.said) >= interval:
             self._say(address, _UNSOLICITED, 0, now)
         gap = self._gap(address, each)

@@ -211,9 +211,9 @@ class MobilityAnchorAccessRouter(
         match message:
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
-            case BindingRefreshRequest() if source in self._peers:
+            case BindingRefreshRequest() if source in self._peers and self.survival is not None:
                 self._on_word(message, source)
-            case Heartbeat():
+            case Heartbeat() if self.survival is not None:
                 self._on_heartbeat(message, source)
             case HandoverInitiate() | HandoverAcknowledge():
                 self._on_handover_message(message, source)

@@ -70,15 +70,20 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         """The anchor is lost."""
         if stand.phase is HOLDING or not survival.liveness.lost(stand.anchor):
             return
+        settings = survival.liveness.settings
         if self._is_cut_off(stand, survival):
-            self._suspect(stand, survival)
-            self._after(survival.liveness.settings.interval, "takeover", stand.anchor)
+            stand.cut_off = self._now
+        elif stand.cut_off is None or self._now - stand.cut_off >= settings.patience:
+            self._take_over(stand)
             return
-        self._take_over(stand)
+        self._suspect(stand, survival)  # after that the anchor gets as much time as at first
+        survival.liveness.ask(stand.anchor, self._now)
+        self._after(settings.interval, "takeover", stand.anchor)
 
     def _take_over(self, stand: StandIn) -> None:
         """Ways first, then the route to us, then the word."""
         stand.phase = HOLDING
+        stand.cut_off = None
         self._timers.stop(("return", stand.anchor))
         self._timers.stop(("linger", stand.anchor))
         self._report("pool-taken", anchor=stand.anchor, prefixes=len(stand.entries))

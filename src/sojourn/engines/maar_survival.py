@@ -88,7 +88,7 @@ class SurvivalProcedures(StandInProcedures):
             return
         survival.liveness.counter = (self._epoch + self._now) // SECOND
         for address in self._sharing(survival):
-            survival.liveness.watch(address, self._now)
+            self._watch_neighbour(address)
         self._after(_SHARING, "sharing", None)
         for anchor in held:
             stand = survival.standing.get(anchor)
@@ -287,7 +287,7 @@ class SurvivalProcedures(StandInProcedures):
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
         if survival is not None and (address in self._peers or address == self.configuration.cmd):
-            survival.liveness.watch(address, self._now)
+            survival.liveness.watch(address, self._now, beats_back=address != self.configuration.cmd)
 
     def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
         """Whoever holds the pool of `anchor` learns that the node is here."""

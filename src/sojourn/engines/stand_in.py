@@ -19,6 +19,7 @@ from enum import Enum
 from sojourn.engines.configuration import MaarConfiguration, Peer
 from sojourn.engines.liveness import Liveness
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import Instant
 
 
 class Phase(Enum):
@@ -60,7 +61,9 @@ class StandIn:
     """What serving routers registered."""
     slots: dict[Address, int] = field(default_factory=dict)
     """Tunnels in use: one for each router, however many nodes it serves."""
-    until: int = 0
+    cut_off: Instant | None = None
+    """When we last heard nobody else either."""
+    until: Instant = 0
     """RETURNING: the instant at which nobody is waited for any more."""
 
     def has(self, prefix: Prefix) -> bool:

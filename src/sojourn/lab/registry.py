@@ -65,6 +65,7 @@ _MODULES = (
     "sojourn.lab.multipath",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
+    "sojourn.lab.takeover",
     "sojourn.lab.transient",
     "sojourn.lab.userplane",
 )
