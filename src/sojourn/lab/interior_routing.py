@@ -7,6 +7,7 @@ shortest paths. It is as fast as a kernel tells it; a link-state protocol needs 
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import threading
@@ -26,8 +27,8 @@ _GROUP_IPV6_ROUTE = 11
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _DATAGRAM = 1 << 16
 _TURN = 0.1
-_ABSENT = (3, 19, 101, 113)
-"""ESRCH, ENODEV, ENETUNREACH, EHOSTUNREACH: there is no such route, or no way there."""
+_ABSENT = (errno.ESRCH, errno.EINVAL, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH)
+"""There is no such route, or no way there."""
 
 
 class InteriorRouting:
@@ -87,5 +88,6 @@ class InteriorRouting:
 
 def _socket() -> socket.socket:
     heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    heard.bind((0, 0))
     heard.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _GROUP_IPV6_ROUTE)
     return heard
