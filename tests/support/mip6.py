@@ -34,6 +34,7 @@ from sojourn.core.mobile_effects import (
     EnsureCareOfRoute,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     ProbeAddress,
@@ -129,6 +130,8 @@ class Host:
     tunnels: dict[Address, tuple[Address, Address]] = field(default_factory=dict)
     blocked: set[Address] = field(default_factory=set)
     direct: dict[tuple[Address, Address], Address] = field(default_factory=dict)
+    ways: dict[Address, tuple[Address, ...]] = field(default_factory=dict)
+    """Care-of addresses of a home address that has several."""
     care_of: dict[Address, tuple[str, str]] = field(default_factory=dict)
     """Addresses of links, with interface and link."""
 
@@ -149,6 +152,8 @@ class Host:
                 self.blocked.discard(home)
             case EnsureRouteOptimisation(home, correspondent, care_of):
                 self.direct[home, correspondent] = care_of
+            case EnsureReverseFlows(home, _, ways):
+                self.ways[home] = tuple(way.care_of_address for way in ways)
             case WithdrawRouteOptimisation(home, correspondent):
                 self.direct.pop((home, correspondent), None)
             case _:
@@ -214,6 +219,8 @@ class Roaming:
         self.host = Host()
         self.routes: dict[Address, Address] = {}
         """Of the correspondent node: home address and care-of address."""
+        self.also: dict[Address, tuple[Address, ...]] = {}
+        """Others that it takes packets from."""
         self.attached: dict[str, str] = {}
         self._attachments = 0
         self._attached_as: dict[str, int] = {}
@@ -292,7 +299,7 @@ class Roaming:
         """The way of a packet of the correspondent node: ``direct``, or as `to_home`. The node sees which it was."""
         care_of = self.routes.get(home)
         if care_of is not None:
-            accepted = self.host.direct.get((home, CN)) == care_of
+            accepted = care_of in (self.host.direct.get((home, CN)), *self.host.ways.get(home, ()))
             return "direct" if accepted and self.reaches(care_of) else "lost"
         way = self.to_home(home)
         if way == "tunnel":
@@ -304,7 +311,7 @@ class Roaming:
         care_of = self.host.direct.get((home, CN))
         if care_of is None:
             return self.from_home(home)
-        if self.routes.get(home) != care_of:
+        if care_of not in (self.routes.get(home), *self.also.get(home, ())):
             if self.correspondent and self.reaches(care_of):
                 self.tell("cn", HomeAddressRefused(home, care_of, CN))
             return "lost"
@@ -434,10 +441,11 @@ class Roaming:
                 case CountTraffic():
                     counted = {Prefix(home, 128): 1 + self.now for home in self.routes}
                     self.happens(MILLISECOND, "cn", TrafficCounted(counted))
-                case EnsureCareOfRoute(home, care_of):
-                    self.routes[home] = care_of
+                case EnsureCareOfRoute(home, care_of, also):
+                    self.routes[home], self.also[home] = care_of, also
                 case WithdrawCareOfRoute(home):
                     self.routes.pop(home, None)
+                    self.also.pop(home, None)
                 case _:
                     pass
 

@@ -8,8 +8,8 @@ from enum import Enum
 import msgspec
 
 from sojourn.core.mobile_effects import Flow
+from sojourn.engines.care_of_ways import Way, Ways
 from sojourn.engines.ha_flows import Flows, restored, steered
-from sojourn.engines.ha_multiple import Way, Ways
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.engines.mip6_request import ROUTER, BindingRequest, defended
 from sojourn.engines.records import well_formed

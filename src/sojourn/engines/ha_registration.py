@@ -6,10 +6,11 @@ from sojourn.core.effects import EnsureTunnel, SendMessage, WithdrawPrefix
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import EnsureFlows, Flow, ProbeAddress, WithdrawProxyNeighbour
 from sojourn.engines.authentication import mn_ha_option, signed, verified
+from sojourn.engines.care_of_ways import Ways, best, copies
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_flows import flows_after
 from sojourn.engines.ha_flows import refused as refused_flows
-from sojourn.engines.ha_multiple import Ways, best, changed, copies, ended
+from sojourn.engines.ha_multiple import changed, ended
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import MAX_DELETE_BCE_TIMEOUT, HomeNode
 from sojourn.engines.mip6_request import (

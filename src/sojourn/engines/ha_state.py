@@ -22,8 +22,8 @@ from sojourn.core.mobile_effects import (
     WithdrawTunnelEnd,
 )
 from sojourn.engines.authentication import signed
+from sojourn.engines.care_of_ways import Ways
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
-from sojourn.engines.ha_multiple import Ways
 from sojourn.engines.home_agents import HomeAgentsList
 from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode

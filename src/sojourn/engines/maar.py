@@ -41,6 +41,7 @@ from sojourn.engines.extension import unrecognized
 from sojourn.engines.handover import HANDOVER_TIMERS
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
+from sojourn.engines.maar_drain import DrainProcedures
 from sojourn.engines.maar_handover import MaarHandover
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
@@ -51,7 +52,6 @@ from sojourn.wire import (
     BindingError,
     BindingRefreshRequest,
     BindingUpdate,
-    Heartbeat,
     MobilityMessage,
 )
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
@@ -65,6 +65,7 @@ _SEQUENCE_LEAP = 1024
 
 class MobilityAnchorAccessRouter(
     SurvivalProcedures,
+    DrainProcedures,
     MaarHandover,
     DhcpProcedures,
     RegistrationProcedures,
@@ -200,8 +201,8 @@ class MobilityAnchorAccessRouter(
     def _on_message(self, message: MobilityMessage, source: Address) -> None:
         if self.databases is not None:
             source = self.databases.received(source, self._now)
-        if self.survival is not None:
-            self._on_sign_of_life(message, source)
+        if self.survival is not None and self._is_about_survival(message, source):
+            return
         if type(message) is BindingUpdate:
             self._on_update(message, source)
             return
@@ -211,10 +212,6 @@ class MobilityAnchorAccessRouter(
         match message:
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
-            case BindingRefreshRequest() if source in self._peers and self.survival is not None:
-                self._on_word(message, source)
-            case Heartbeat() if self.survival is not None:
-                self._on_heartbeat(message, source)
             case HandoverInitiate() | HandoverAcknowledge():
                 self._on_handover_message(message, source)
             case BindingError(status):
@@ -278,9 +275,13 @@ class MobilityAnchorAccessRouter(
                 self._repair(session)
 
     def _on_command(self, event: Commanded) -> None:
-        """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
+        """``retire`` (a prefix that we anchor for a node elsewhere), ``refresh`` (all registrations, now), and
+        ``drain`` (`maar_drain`)."""
         if event.verb == "refresh":
             self._on_refresh_request()
+            return
+        if event.verb == "drain":
+            self._on_drain_command(event.arguments)
             return
         session = self._named(event.arguments) if event.verb == "retire" else None
         if session is not None and session.own is not None and session.presence is AWAY:

@@ -143,7 +143,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
 
     # --- what serving routers register --------------------------------------------------------------------------------
 
-    def _register_held(self, stand: StandIn, request: Registration, update: BindingUpdate) -> bool:
+    def _register_held(self, stand: StandIn, request: Registration) -> bool:
         """Whether it is to be answered: not as long as the anchor seems to be there."""
         assert self.survival is not None
         session = self.sessions.get(request.node)
@@ -240,8 +240,11 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         for session in self.sessions.values():
             session.active = self._now
 
-    def _register_own(self, request: Registration, update: BindingUpdate) -> None:
-        """A router that serves a node of ours says so itself, as a CMD would (RFC 8885 3.2 step 3)."""
+    def _register_own(self, request: Registration, update: BindingUpdate) -> bool:
+        """A router that serves a node of ours says so itself, as a CMD would (RFC 8885 3.2 step 3).
+
+        Whether that was for us: in a domain without a CMD it always does, and says more.
+        """
         session = self.sessions.get(request.node) or self._adopt(request)
         if session is None or not set(request.home_network_prefixes) & set(self._anchored_here(session)):
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not anchored here for this node")
@@ -250,6 +253,8 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         ):
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
         self._give_up(session, request.source, request.timestamp, request.lifetime)
+        self._answer_serving(request, update)
+        return True
 
     def _answer_serving(self, request: Registration, update: BindingUpdate) -> None:
         answer = self._acceptance(update.sequence, request.lifetime, tuple(echo(update)))

@@ -43,10 +43,9 @@ from sojourn.wire import (
     MobilityMessage,
     PreviousMaar,
     ServingMaar,
-    Status,
     Timestamp,
 )
-from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import MICROSECOND, SECOND, Duration
 
 SURVIVAL_TIMERS = frozenset(
@@ -113,25 +112,33 @@ class SurvivalProcedures(StandInProcedures):
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def _on_sign_of_life(self, message: MobilityMessage, source: Address) -> None:
-        """Whatever it says."""
-        assert self.survival is not None
-        if source == self.configuration.cmd or source in self._peers:
-            self.heard[source] = self._now
-            self.survival.liveness.heard(source, message, self._now)
+    def _is_about_survival(self, message: MobilityMessage, source: Address) -> bool:
+        """A sign of life of whoever sent it, whatever it says; whether it says nothing else but what is for us."""
+        survival = self.survival
+        assert survival is not None
+        known = source in self._peers
+        if not known and source != self.configuration.cmd:
+            return False
+        self.heard[source] = self._now
+        survival.liveness.heard(source, message, self._now)
+        match message:
+            case Heartbeat():
+                survival.liveness.on_heartbeat(message, source, self._now)
+                return True
+            case BindingRefreshRequest() if known and message.first(PreviousMaar) is not None:
+                self._on_word(message, source, survival)
+                return True
+            case BindingUpdate() if known:
+                return self._is_update_of_serving(message, source, survival)
+            case BindingAcknowledgement() if known:
+                return self._is_of_holder(message, source)
+            case _:
+                return False
 
-    def _on_heartbeat(self, message: Heartbeat, source: Address) -> None:
-        known = source == self.configuration.cmd or source in self._peers
-        if self.survival is None or not known:
-            self._report("message-unexpected", source=source, type=type(message).__name__)
-            return
-        self.survival.liveness.on_heartbeat(message, source, self._now)
-
-    def _on_word(self, message: BindingRefreshRequest, source: Address) -> None:
+    def _on_word(self, message: BindingRefreshRequest, source: Address, survival: Survival) -> None:
         """A partner says who holds a pool."""
-        survival, stamp = self.survival, message.first(Timestamp)
-        if survival is None or stamp is None:
-            self._report("message-unexpected", source=source, type=type(message).__name__)
+        stamp = message.first(Timestamp)
+        if stamp is None:
             return
         for option in message.all(PreviousMaar):
             if source == self.configuration.partner and option.prefix in (
@@ -159,38 +166,28 @@ class SurvivalProcedures(StandInProcedures):
         else:
             self._move_anchor(anchor, anchor)
 
-    def _on_update(self, update: BindingUpdate, source: Address) -> None:
-        if self.survival is None or source not in self._peers or not self._is_of_serving(update, source):
-            super()._on_update(update, source)
-            return
+    def _is_update_of_serving(self, update: BindingUpdate, source: Address, survival: Survival) -> bool:
+        """A router says that it serves a node with a prefix of ours, or of a pool that we stand in for."""
+        option = update.first(ServingMaar)
+        prefixes = [one.prefix for one in update.all(HomeNetworkPrefix)]
+        if option is None or option.address != source or not prefixes:
+            return False
+        stand = next((one for one in survival.standing.values() if all(map(one.has, prefixes))), None)
+        if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
+            return False
         try:
             request = Registration.of(update, source)
-            if self._on_update_of_serving(request, update, self.survival):
+            if stand is None:
+                return request.lifetime > 0 and self._register_own(request, update)
+            if not request.lifetime:
+                self._release_held(stand, request)
+            elif self._register_held(stand, request):
                 self._answer_serving(request, update)
         except Refused as refused:
             self._report("update-refused", source=source, status=int(refused.status), reason=refused.reason)
             if update.flags & BindingUpdateFlags.A:
                 self._send(refusal(update, refused, self._ticks()), source)
-
-    def _is_of_serving(self, update: BindingUpdate, source: Address) -> bool:
-        """Whether a router says that it serves a node itself."""
-        option = update.first(ServingMaar)
-        return source != self.configuration.cmd and option is not None and option.address == source
-
-    def _on_update_of_serving(self, request: Registration, update: BindingUpdate, survival: Survival) -> bool:
-        """Whether it is to be answered."""
-        prefixes = request.home_network_prefixes
-        if prefixes and all(self._pool_of(prefix) is not None for prefix in prefixes):
-            if request.lifetime:
-                self._register_own(request, update)
-            return bool(request.lifetime)
-        for stand in survival.standing.values():
-            if prefixes and all(stand.has(prefix) for prefix in prefixes):
-                if request.lifetime:
-                    return self._register_held(stand, request, update)
-                self._release_held(stand, request)
-                return False
-        raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not of a pool of ours, or that we stand in for")
+        return True
 
     # --- neighbours that go and come ----------------------------------------------------------------------------------
 
@@ -310,16 +307,13 @@ class SurvivalProcedures(StandInProcedures):
         options = (
             identifier_option(session.node),
             *[HomeNetworkPrefix.of(prefix) for prefix in prefixes],
+            *[PreviousMaar.of(prefix, session.anchored.get(prefix, ANY.address)) for prefix in prefixes],
             HANDOFFS[Handoff.NOT_CHANGED],
             self._technology,
             Timestamp(session.attached),
             ServingMaar(self.configuration.address),
         )
         return BindingUpdate(self._next_sequence(session), flags, lifetime, options)
-
-    def _on_acknowledgement(self, acknowledgement: BindingAcknowledgement, source: Address) -> None:
-        if self.survival is None or source not in self._peers or not self._is_of_holder(acknowledgement, source):
-            super()._on_acknowledgement(acknowledgement, source)
 
     def _is_of_holder(self, answer: BindingAcknowledgement, source: Address) -> bool:
         identifier = answer.first(MobileNodeIdentifier)

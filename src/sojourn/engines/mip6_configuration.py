@@ -117,6 +117,10 @@ class CnConfiguration:
     """Answers to test init messages, all together."""
     refresh: bool = True
     """Ask mobile nodes to refresh bindings that are in use (RFC 6275 9.5.5)."""
+    several: bool = True
+    """Whether nodes may have several care-of addresses at a time (RFC 5648)."""
+    flows: bool = True
+    """Whether they may say which packets go to which of these (RFC 6089)."""
 
 
 @dataclass(frozen=True, slots=True)

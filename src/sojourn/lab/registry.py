@@ -54,6 +54,7 @@ _MODULES = (
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.drain",
+    "sojourn.lab.drain_anchor",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",
@@ -65,8 +66,10 @@ _MODULES = (
     "sojourn.lab.multipath",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
+    "sojourn.lab.soak_faults",
     "sojourn.lab.takeover",
     "sojourn.lab.transient",
+    "sojourn.lab.upgrade",
     "sojourn.lab.userplane",
 )
 """Modules that register scenarios when imported."""
