@@ -20,7 +20,7 @@ from sojourn.engines.mn_state import DIRECT, Place
 from sojourn.wire.addresses import Prefix, text
 
 _OF_BINDINGS = frozenset({"expiry", "probe", "refresh", "prefixes", "switch", "repair", "store"})
-_OF_HOMES = frozenset({"again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair"})
+_OF_HOMES = frozenset({"again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair", "changeover"})
 _OF_PAIRS = frozenset({"test", "test-later", "direct-refresh", "direct-expiry", "direct-retry"})
 
 
@@ -64,7 +64,8 @@ def kernel_of_ha(machine: HostMachine, engine: HomeAgent) -> Iterator[str]:
         if entry.state is BindingState.ACTIVE:
             slots[entry.slot] = EnsureTunnel(entry.slot, entry.care_of)
             prefixes.update(dict.fromkeys(entry.networks, entry.slot))
-            proxies.update((address,) for address in entry.defended)
+            if not entry.yielded:
+                proxies.update((address,) for address in entry.defended if address not in entry.unprobed)
             ends.update((entry.slot, way.care_of) for way in entry.ways.values())
             if entry.steered:
                 flows[entry.slot,] = entry.steered

@@ -8,6 +8,7 @@ Every Mobility Header and ICMPv6 message is encoded and decoded on its way.
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -34,6 +35,7 @@ from sojourn.core.mobile_effects import (
     EnsureCareOfRoute,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureProxyNeighbour,
     EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
@@ -43,6 +45,7 @@ from sojourn.core.mobile_effects import (
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
+    WithdrawProxyNeighbour,
     WithdrawReverseTunnel,
     WithdrawRouteOptimisation,
 )
@@ -190,6 +193,8 @@ class Roaming:
         """Home agents that answer no echo."""
         self.taken: set[Address] = set()
         """Addresses of the home link that somebody has."""
+        self.defended: dict[str, set[Address]] = defaultdict(set)
+        """Addresses of the home link that a home agent answers for."""
         self.correspondent = correspondent
         self.networks = {
             "home": Network("home", HOME_LINK, anchor=HA),
@@ -423,8 +428,12 @@ class Roaming:
                 case SendIcmpv6():
                     self._transmit_icmpv6(name, effect)
                 case ProbeAddress(interface, probed):
-                    defended = name == "mn" and self.bound() is not None and probed == HOA
+                    defended = any(probed in known for agent, known in self.defended.items() if agent != name)
                     self.happens(DAD, name, AddressProbed(interface, probed, probed in self.taken or defended))
+                case EnsureProxyNeighbour(_, defended):
+                    self.defended[name].add(defended)
+                case WithdrawProxyNeighbour(_, defended):
+                    self.defended[name].discard(defended)
                 case ProbeRouter(interface, router):
                     link = self.networks.get(self.attached.get(interface, ""))
                     there = link is not None and link.router == router

@@ -228,6 +228,10 @@ class Ha(Section):
         "duplicate_address_detection",
         "Before the first binding of a home address, which takes a second. False where nobody else can have it.",
     )
+    optimistic_duplicate_address_detection: SwitchField = _ha(
+        "optimistic_duplicate_address_detection",
+        "The first binding does not wait for that (as in RFC 4429); should somebody have the address, it is revoked.",
+    )
     preference: PreferenceField = _ha("preference", "Among the home agents of the link: higher is better.")
     lifetime_max: DurationField = _ha("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     refresh_advice: DurationField = _ha(

@@ -54,7 +54,10 @@ class BindingCacheEntry:
     pending: BindingRequest | None = None
     """What is answered when the home address turned out to be unique."""
     unprobed: set[Address] = field(default_factory=set)
-    """Addresses that were not tested yet."""
+    """Addresses that were not tested yet. An active binding has some only where it did not wait for the test."""
+
+    yielded: bool = False
+    """Nothing is answered for on the link: another home agent asks whether it may (see `ha_switch`)."""
 
     @property
     def is_router(self) -> bool:

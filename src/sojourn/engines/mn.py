@@ -233,7 +233,7 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
         if key[0] == DIRECT:
             self._requests.due(key, self._now)
         else:
-            self._on_request_due(self.homes[key[1]], key[0])
+            self._on_request_due(self.homes[key[1]], key)
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
         """The kernel refused. Without a tunnel nothing is sent; what should hold is asked for again after a moment."""
