@@ -29,6 +29,8 @@ class ScenarioOptions:
     extra: dict[str, str] = field(default_factory=dict)
     """Options of this scenario alone, as ``--hosts 10``: ``{"hosts": "10"}``. An unknown one is for the
     scenario to refuse."""
+    strict: bool = False
+    """The limits of a machine with nothing else to do decide too (see `Report.limits`)."""
 
 
 ScenarioFunction: TypeAlias = Callable[[ScenarioOptions], int]
