@@ -26,6 +26,7 @@ from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.recorder import Recorder
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
+from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.udp import UdpSockets
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address, LinkLayer
@@ -118,6 +119,10 @@ class Host:
             opened.callback(self.access_points.close)
             self.echoes = Echoes(address)
             opened.callback(self.echoes.close)
+            tunneller = dataplane if isinstance(dataplane, Tunneller) else None
+            self.errors = None if tunneller is None else TunnelErrors(tunneller, lambda own: own == address)
+            if self.errors is not None:
+                opened.callback(self.errors.close)
             self._opened = opened.pop_all()
         self.driver = Driver(
             engine,
@@ -155,6 +160,8 @@ class Host:
             self.loop.add_reader(self.udp.fileno(), self._on_datagrams, self.udp)
         self.loop.add_reader(self.links.fileno(), self._on_links)
         self.loop.add_reader(self.echoes.fileno(), self._on_echoes)
+        if self.errors is not None:
+            self.loop.add_reader(self.errors.fileno(), self.errors.receive)
         for port in self.access.all_ports():
             self.loop.add_reader(port.fileno(), self._on_frames, port)
         for number, (point, _) in enumerate(self._looks):
@@ -167,7 +174,7 @@ class Host:
         ports = [port.fileno() for port in self.access.all_ports()]
         points = [point.fileno() for point in self.access_points.points]
         own = (self.socket.fileno(), self.links.fileno(), self.echoes.fileno())
-        udp = tuple(one.fileno() for one in (self.udp, self.relay) if one is not None)
+        udp = tuple(one.fileno() for one in (self.udp, self.relay, self.errors) if one is not None)
         for descriptor in (*own, *udp, *ports, *points):
             self.loop.remove_reader(descriptor)
         for _, timer in self._looks:
@@ -195,6 +202,8 @@ class Host:
             parts["relay"] = self.relay.counters
         if self.udp is not None:
             parts["udp"] = self.udp.counters
+        if self.errors is not None:
+            parts["tunnel-errors"] = self.errors.counters
         if isinstance(self._store, SharedStore):
             parts["store"] = self._store.counters
         if self.recorder is not None:
