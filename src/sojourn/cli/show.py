@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TextIO
 
 from cyclopts import Parameter
 
-from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
+from sojourn.cli.errors import DONE, FAILED, WRONG_USAGE, CommandError
 from sojourn.cli.sockets import control_socket
 
 WIDTH = 80
@@ -19,7 +19,7 @@ WIDTH = 80
 _TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)", "expires": "left (s)"}
 """Shorter, and with units: seconds."""
 
-Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "handovers", "events", "counters"]
+Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "handovers", "events", "counters", "health"]
 
 
 def show(
@@ -47,7 +47,7 @@ def show(
         holds in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
         leads. peers: the other routers. groups: who listens to which multicast groups. handovers: fast ones that
         are under way. events: what happened
-        lately. counters: all that is counted.
+        lately. counters: all that is counted. health: whether the daemon does its work; exit code 1 when not.
     daemon:
         The configuration file that the daemon runs with (TOML).
     socket:
@@ -79,6 +79,8 @@ def show(
             else:
                 rows = client.recent(plain) if topic == "events" else client.show(topic, plain)
                 print_rows(rows, rows if json_output else None)
+                if topic == "health" and not all(row["healthy"] for row in rows):
+                    return FAILED
     except ControlError as error:
         raise CommandError(str(error)) from None
     return DONE

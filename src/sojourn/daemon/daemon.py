@@ -24,6 +24,8 @@ from sojourn.core.effects import Report
 from sojourn.core.events import Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
+from sojourn.daemon.health import Health, notify
+from sojourn.daemon.monitoring import Monitoring
 from sojourn.daemon.observed import Listener
 from sojourn.daemon.roles import (
     Role,
@@ -85,6 +87,8 @@ class Daemon:
         self.control = ControlServer(file.control)
         self.roles: list[Role] = []
         self._service: Service | None = None
+        self._health: Health
+        self._monitoring: Monitoring
         self._stop = asyncio.Event()
         self._serving = False
         self._failed = False
@@ -134,8 +138,11 @@ class Daemon:
     def _start(self, store: Store, shared: SharedStore | None) -> None:
         self.roles = make_roles(self.file, store, self._listener, shared)
         started: list[Role] = []
-        self._service = Service(self.name, self.roles, self.file.identifier_key)
+        self._health = Health(self.roles, self._status)
+        self._service = Service(self.name, self.roles, self.file.identifier_key, self._health)
+        self._monitoring = Monitoring(self.file, self.roles, self._health)
         try:
+            self._monitoring.open()
             for role in self.roles:
                 removed = role.start()
                 started.append(role)
@@ -154,7 +161,12 @@ class Daemon:
             for role in self.roles:
                 if role in started:
                     role.close(withdraw=role.fresh)
+            self._monitoring.close(withdraw=False)
             raise
+        self._monitoring.start()
+        if self._monitoring.refusal:
+            remedy = "sojourn doctor says what this kernel can do"
+            self.log.say("warning", "tunnels-not-counted", reason=self._monitoring.refusal, remedy=remedy)
 
     def _listener(self, role: str) -> Listener:
         """Who is told of what happens to a role."""
@@ -188,16 +200,25 @@ class Daemon:
         looking = asyncio.create_task(self._look_at_refusals())
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
-        notify("READY=1", f"STATUS=running {' and '.join(roles)}")
+        notify("READY=1", f"STATUS={self._status()}")
+        self._health.start()
         garbage.search_less()
         try:
             await self._stop.wait()
         finally:
             notify("STOPPING=1")
             looking.cancel()
+            self._health.stop()
             self._tell_refusals(at_last=True)
             await self.control.close()
+            self._monitoring.close(withdraw=not self._failed and not any(role.keep_forwarding for role in self.roles))
             self._close_roles()
+
+    def _status(self) -> str:
+        """A few words for ``systemctl status``."""
+        words = [f"running {' and '.join(role.name for role in self.roles)}"]
+        words += [f"{role.engine.size()} in {role.name}" for role in self.roles]
+        return "; ".join([*words, *self._health.problems(), *(f"waits for {what}" for what in self._health.waits())])
 
     def _close_roles(self) -> None:
         """In order, everything is taken back; after a failure of ours forwarding is left as it is."""
@@ -219,6 +240,13 @@ class Daemon:
 
         A change of the file takes effect at a restart.
         """
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self._look_again()
+        finally:
+            notify("READY=1")
+
+    def _look_again(self) -> None:
         for role in self.roles:
             if role.host.recorder is not None and not role.host.recorder.reopen():
                 self.log.say("error", "recording-not-reopened", role=role.name, remedy="it goes on where it was")
@@ -280,16 +308,3 @@ class Daemon:
             self.log.say("error", "bug", role=role.name, handling=described(role.engine.handling), trace=where)
         self._failed = True
         self._stop.set()
-
-
-def notify(*lines: str) -> None:
-    """Tell systemd, where it listens (sd_notify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        address = "\0" + path[1:] if path.startswith("@") else path
-        try:
-            notifier.sendto("\n".join(lines).encode(), address)
-        except OSError:
-            return  # nobody listens

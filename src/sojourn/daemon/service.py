@@ -12,12 +12,15 @@ from sojourn import __version__
 from sojourn.control.protocol import Pong
 from sojourn.core.effects import Report
 from sojourn.core.events import Commanded, Event, LinkChanged
+from sojourn.daemon.health import Health
 from sojourn.daemon.roles import Role
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.rows import row_of
 from sojourn.wire.units import SECOND, Instant
 
 TOPICS = ("sessions", "bindings", "routes", "peers", "groups", "handovers")
+HEALTH = "health"
+"""What is wrong with the daemon itself, for supervisors."""
 _REFUSALS = frozenset({"command-unknown", "command-refused"})
 _REPORTED = (LinkChanged,)
 """Events that the engine reports under the same name, so that people would read them twice."""
@@ -28,11 +31,12 @@ _ARGUMENTS_MAX = 16
 class Service:
     """Answers from the roles' tables. See `sojourn.control.server.Handler`."""
 
-    def __init__(self, name: str, roles: Sequence[Role], identifier_key: str) -> None:
+    def __init__(self, name: str, roles: Sequence[Role], identifier_key: str, health: Health | None = None) -> None:
         self._name = name
         self._roles = roles
         self._hashed = Identifiers(identifier_key)
         self._plain = Identifiers(plain=True)
+        self._health = health or Health(roles, str)
         self._started = time.monotonic()
         self._reports: list[Report] | None = None
         """Where reports are collected while a command is carried out."""
@@ -45,8 +49,12 @@ class Service:
 
     def show(self, topic: str, plain: bool) -> list[dict[str, Any]]:
         """A table; with several roles each row says whose it is."""
+        if topic == HEALTH:
+            problems = [{"healthy": False, "what": problem} for problem in self._health.problems()]
+            waits = [{"healthy": True, "what": f"waits for {what}"} for what in self._health.waits()]
+            return [*problems, *waits] or [{"healthy": True, "what": "the daemon does its work"}]
         if topic not in TOPICS:
-            raise ValueError(f"there is no table {topic!r}; there are {', '.join(TOPICS)}")
+            raise ValueError(f"there is no table {topic!r}; there are {', '.join((*TOPICS, HEALTH))}")
         identifiers = self._plain if plain else self._hashed
         now = time.monotonic_ns()
         found = []

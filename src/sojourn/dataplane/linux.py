@@ -101,6 +101,24 @@ class LinuxDataplane(LinuxSlots):
         """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
         return self._installation.tunnels.name
 
+    @property
+    def ends(self) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
+        """Where tunnels end: our addresses, and those of the far ends that are known beforehand."""
+        return self._settings.addresses, self._settings.peers
+
+    def tunnels(self) -> set[Address]:
+        """The far ends that packets of nodes are sent to now."""
+        found = {anchor for anchor in self.state.uplinks.values() if anchor is not None}
+        for way in (*self.state.slots.values(), *self.state.forwarded.values()):
+            match way:
+                case EnsureTunnel(_, remote) | EnsureFlowToRouter(_, _, remote):
+                    found.add(remote)
+                case EnsurePaths(_, remotes):
+                    found.update(remotes)
+                case _:
+                    pass
+        return found
+
     # --- life ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:

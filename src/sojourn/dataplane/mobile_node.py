@@ -148,6 +148,16 @@ class MobileNodeDataplane(HostPlane):
         """How route optimisation is done; empty: not at all."""
         return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
 
+    @property
+    def backend(self) -> str:
+        """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
+        return self._starts.name
+
+    def tunnels(self) -> set[Address]:
+        """The home agents that packets are tunnelled to now."""
+        several = {known.agent for known in self._homes.values() if known.ways and known.agent is not None}
+        return several | {known.tunnel[1] for known in self._homes.values() if known.tunnel is not None}
+
     # --- life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:

@@ -44,7 +44,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.dhcpv6_relay import Dhcpv6Relay
-from sojourn.host.driver import Driver
+from sojourn.host.driver import Driver, Metering
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
 from sojourn.host.links import LinkMonitor
@@ -61,6 +61,7 @@ from sojourn.host.neighbours import Neighbours
 from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
 from sojourn.host.route_watch import RouteWatch
+from sojourn.host.signalling import Flow, together
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.tunnel_watch import TunnelWatch
@@ -194,6 +195,7 @@ class MobileHost:
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         ends: TunnelEnds | None = None,
+        meter: Metering | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -256,6 +258,7 @@ class MobileHost:
             wall=time.time_ns,
             mobile=self.apply,
             probe=self.echoes.ask,
+            meter=meter,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -309,6 +312,10 @@ class MobileHost:
         if self.recorder is not None:
             parts["recorder"] = self.recorder.counters
         return {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
+
+    def signalling(self) -> dict[Flow, tuple[int, int]]:
+        """Messages and octets that crossed our sockets."""
+        return together(self.sockets.tally)
 
     def _readers(self) -> list[tuple[int, Callable[[], None]]]:
         readers: list[tuple[int, Callable[[], None]]] = [
