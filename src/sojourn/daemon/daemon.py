@@ -139,7 +139,8 @@ class Daemon:
         self.roles = make_roles(self.file, store, self._listener, shared)
         started: list[Role] = []
         self._health = Health(self.roles, self._status)
-        self._service = Service(self.name, self.roles, self.file.identifier_key, self._health)
+        routers = {} if self.file.cmd is None else {"cmd": [maar.address for maar in self.file.cmd.maars]}
+        self._service = Service(self.name, self.roles, self.file.identifier_key, self._health, routers)
         self._monitoring = Monitoring(self.file, self.roles, self._health)
         try:
             self._monitoring.open()

@@ -14,7 +14,7 @@ from sojourn.core.events import Event
 from sojourn.wire.units import Instant
 
 Listener: TypeAlias = Callable[[Event | Report], None]
-_TABLES = ("sessions", "entries", "bindings", "homes")
+_TABLES = ("sessions", "entries", "bindings", "cache", "homes")
 """What the engines call the table of those that they know."""
 
 

@@ -19,8 +19,7 @@ starting and closing must run in the network namespace that is meant.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from sojourn.core.effects import (
@@ -46,59 +45,31 @@ from sojourn.core.mobile_effects import (
     WithdrawRouteOptimisation,
 )
 from sojourn.dataplane import local_rule, reconcile
+from sojourn.dataplane.audit import Finding
 from sojourn.dataplane.direct_choice import ways
 from sojourn.dataplane.direct_ways import DirectWays
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
-from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn
-from sojourn.dataplane.installation import Installation, station
+from sojourn.dataplane.homes import Home, Homes, Tunnel
+from sojourn.dataplane.host_plane import LOOPBACK, in_turn
+from sojourn.dataplane.installation import Installation
 from sojourn.dataplane.kernel_ways import KernelWays
-from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import next_hop
 from sojourn.dataplane.objects import (
     RTN_BLACKHOLE,
     RTN_THROW,
     InterfaceAddress,
-    KernelObject,
-    Nexthop,
     Route,
     Rule,
 )
-from sojourn.dataplane.settings import SLOTS, LinuxSettings
+from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
-from sojourn.dataplane.tunnel_starts import TunnelStarts, chosen
-from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, Prefix, prefix, text
-
-_IPV6_IN_IPV6 = 41
-_SIGNALLING = (135, 255)
-"""Mobility Headers, and whole packets from raw sockets, as signalling is sent: through the tunnel where it is ours."""
-_SOURCES = tuple(map(prefix, ("2000::/3", "4000::/2", "8000::/1")))
-"""All addresses that a packet may have, and not the unspecified one."""
-Tunnel = tuple[Address, Address]
-"""Care-of address and home agent."""
+from sojourn.dataplane.tunnel_starts import chosen
+from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, Prefix, text
 
 
-@dataclass(slots=True)
-class _Home:
-    """A home address."""
-
-    interface: str | None = None
-    """Where it is an address of this host; None: nowhere."""
-    preferred: bool = False
-    tunnel: Tunnel | None = None
-    before: Tunnel | None = None
-    """The tunnel before that one: what is on its way through it is taken."""
-    blocked: bool = False
-    ways: tuple[CareOfWay, ...] = ()
-    """All its care-of addresses, if it has several at once."""
-    agent: Address | None = None
-    """Theirs."""
-    networks: set[Prefix] = field(default_factory=set)
-    """Behind this mobile router, and led through the tunnel."""
-
-
-class MobileNodeDataplane(HostPlane):
+class MobileNodeDataplane(Homes):
     """Forwarding of a mobile node; of a mobile router, if there are `networks` (by home address) or it `forwards`.
 
     `delegated` are the lengths of prefixes of networks that it may get later.
@@ -122,10 +93,8 @@ class MobileNodeDataplane(HostPlane):
         self._interfaces = interfaces
         self._behind = {home: tuple(behind) for home, behind in (networks or {}).items() if behind}
         self._forwards = forwards or bool(self._behind)
-        self._homes: dict[Address, _Home] = {}
+        self._homes: dict[Address, Home] = {}
         self._optimised: dict[tuple[Address, Address], Address] = {}
-        self._starts: TunnelStarts
-        """Chosen by `start`."""
         self._installation = Installation(self._netlink, settings)
         self._filter: TunnelFilter | None = None
         lengths = {*delegated, *(network.length for behind in self._behind.values() for network in behind)}
@@ -147,16 +116,6 @@ class MobileNodeDataplane(HostPlane):
     def optimised(self) -> str:
         """How route optimisation is done; empty: not at all."""
         return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
-
-    @property
-    def backend(self) -> str:
-        """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
-        return self._starts.name
-
-    def tunnels(self) -> set[Address]:
-        """The home agents that packets are tunnelled to now."""
-        several = {known.agent for known in self._homes.values() if known.ways and known.agent is not None}
-        return several | {known.tunnel[1] for known in self._homes.values() if known.tunnel is not None}
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -319,8 +278,8 @@ class MobileNodeDataplane(HostPlane):
 
     # --- home addresses -------------------------------------------------------------------------------------------
 
-    def _home(self, address: Address) -> _Home:
-        return self._homes.setdefault(address, _Home())
+    def _home(self, address: Address) -> Home:
+        return self._homes.setdefault(address, Home())
 
     def _place(self, address: Address, interface: str, preferred: bool) -> None:
         known = self._home(address)
@@ -346,9 +305,6 @@ class MobileNodeDataplane(HostPlane):
         if known.tunnel is None and not known.blocked:
             self._homes.pop(address, None)
 
-    def _device(self, interface: str) -> int:
-        return self._installation.index(interface)
-
     def _choose_source(self) -> None:
         """What has no source address yet gets the first home address that is preferred and has a tunnel."""
         table = self._settings.tables.sources
@@ -366,33 +322,6 @@ class MobileNodeDataplane(HostPlane):
         self._care_of_peers = peers
 
     # --- tunnels --------------------------------------------------------------------------------------------------
-
-    def _way(self, route: Route, tunnel: Tunnel) -> Route:
-        care_of, agent = tunnel
-        return self._starts.into(route, care_of, agent, self._used())
-
-    def _used(self) -> set[Address]:
-        return {care_of for care_of, _ in self._tunnels()}
-
-    def _tunnels(self) -> list[Tunnel]:
-        """All that packets may come out of."""
-        pairs = [pair for known in self._homes.values() for pair in (known.tunnel, known.before) if pair is not None]
-        pairs += [
-            (way.care_of_address, known.agent)
-            for known in self._homes.values()
-            for way in known.ways
-            if known.agent is not None
-        ]
-        return pairs
-
-    def _exit(self, tunnel: Tunnel) -> tuple[Rule, Route]:
-        """Packets come out of it: those of the home agent alone."""
-        care_of, agent = tunnel
-        return self._rule_out(care_of), self._starts.out_of(care_of, agent, self._used())
-
-    def _rule_out(self, care_of: Address) -> Rule:
-        table, priority = self._settings.tables.decapsulation, self._settings.priorities.decapsulation
-        return Rule(priority, table, destination=care_of, ip_protocol=_IPV6_IN_IPV6)
 
     def _tunnel(self, home: Address, tunnel: Tunnel) -> None:
         """Packets come out of the new tunnel before any goes into it; of the old one they still come out."""
@@ -429,7 +358,7 @@ class MobileNodeDataplane(HostPlane):
         table = self._settings.tables.decapsulation
         return self._rule_out(care_of), Route(table, Prefix(care_of, 128), Prefix(agent, 128))
 
-    def _end_tunnels(self, home: Address, known: _Home) -> None:
+    def _end_tunnels(self, home: Address, known: Home) -> None:
         ended = [pair for pair in (known.tunnel, known.before) if pair is not None]
         known.tunnel = known.before = None
         if self._kernel is not None and ended:
@@ -568,38 +497,15 @@ class MobileNodeDataplane(HostPlane):
         if self._kernel is not None:
             self._kernel.optimise_no_more(home, correspondent)
 
-    # --- kernel -----------------------------------------------------------------------------------------------------
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        return [] if self._filter is None else self._filter.findings()
 
-    def _static(self) -> Iterator[KernelObject]:
-        settings, tables, priorities = self._settings, self._settings.tables, self._settings.priorities
-        yield from self._starts.objects()
-        for source in _SOURCES:  # what has one is thrown out, so that the default is for what has none
-            yield Route(tables.sources, ANY, source, RTN_THROW)
-        for number in _SIGNALLING:
-            yield Rule(priorities.uplinks_first, tables.uplinks, "lo", ip_protocol=number)
-        yield Rule(priorities.nodes, tables.nodes)
-        yield Rule(priorities.uplinks, tables.uplinks)
-        # What is on a link here is reached there, whoever asks; a home address has its tunnel at 111 already.
-        yield Rule(priorities.strays, MAIN_TABLE, "lo", specific=True)
-        yield Rule(priorities.unbound, tables.sources, "lo")
-        if self._forwards:
-            yield self._installation.round_trip
-            yield Nexthop(settings.nexthops + SLOTS, self._installation.near, gateway=station(SLOTS))
-            yield Route(tables.oversize, ANY, nexthop=settings.nexthops + SLOTS)
-            yield Rule(priorities.oversize, tables.oversize, mark=settings.mark, mask=settings.mark_mask)
-        if local_rule.is_first_or_ours(self._netlink, priorities):
-            yield Rule(priorities.local, LOCAL_TABLE)
-
-    def _held(self) -> Iterator[KernelObject]:
-        tables = self._settings.tables
-        first = self._settings.link_tables
-        of_links = range(first, first + len(self._interfaces))
-        own = (tables.decapsulation, tables.sources, tables.uplinks, tables.nodes, tables.oversize, *of_links)
-        yield from self._routes(*own)
-        yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE, 0)
-        yield from reconcile.placed(self._netlink)
-        if self._forwards:
-            yield from reconcile.ways(self._netlink)
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`."""
+        if self._filter is not None:
+            self._filter.remove()
+            self._filter.install()
 
 
 def _owner(home: Address) -> int:

@@ -234,6 +234,10 @@ class Table:
         listed = [(_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key])) for name in put]
         self.commit([*listed, *((_DELSETELEM, 0, elements_of(name, [key])) for name in drop)])
 
+    def rules(self) -> int:
+        """How many rules there are in the kernel: whoever flushes a table leaves what is written on it."""
+        return len(self._reader.dump(_SUBSYSTEM << 8 | _GETRULE, _generic(self._family) + self._table))
+
     def elements(self, name: str) -> dict[bytes, dict[int, bytes]]:
         """The elements of a set, each with what else the kernel says of it."""
         request = _generic(self._family) + self._table + _name(2, name)
@@ -323,10 +327,6 @@ class Nftables(Table):
     def counters(self) -> dict[bytes, int]:
         """The packets that every element has counted."""
         return {key: counted(parts)[0] for key, parts in self.elements(COUNTED).items()}
-
-    def rules(self) -> int:
-        """How many rules there are in the kernel: whoever flushes a table leaves what is written on it."""
-        return len(self._reader.dump(_SUBSYSTEM << 8 | _GETRULE, _generic(self._family) + self._table))
 
 
 def usable() -> bool:

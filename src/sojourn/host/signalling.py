@@ -4,8 +4,8 @@ Counted where octets are at hand, so that nothing is encoded for it. A message t
 what signalling costs, not what it means. Octets are those of the IPv6 packet, the header included, as a capture shows
 them.
 
-Whoever signs the messages decides how many peers there are, so only those that are named, and a few more, have a
-line of their own; all others share one.
+Only routers that are known beforehand, and the home agents that a mobile node registers with, have a line of their own:
+all others share one, so that there are not many, and nodes and their correspondents are not named.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from sojourn.wire.addresses import UNSPECIFIED, Address
 IPV6_HEADER = 40
 MOST_PEERS = 512
 """Lines for peers at most; a domain names its routers, a home agent does not know its mobile nodes."""
+MOST_AGENTS = 32
+"""The same for home agents of a mobile node."""
 
 _UPDATE, _ACKNOWLEDGEMENT = 5, 6
 _NO_STATUS = -1
@@ -42,11 +44,10 @@ class Flow(NamedTuple):
 
 
 class Tally:
-    """Counts. `peers` are those that have a line each; None: the first ones that come along, up to `own_lines`."""
+    """Counts. `peers` are those that have a line each."""
 
-    def __init__(self, peers: Collection[Address] | None = None, own_lines: int = 16) -> None:
+    def __init__(self, peers: Collection[Address] | None = None) -> None:
         self._peers = set(sorted(peers or ())[:MOST_PEERS])
-        self._room = 0 if peers is not None else own_lines
         self._agents: set[Address] = set()
         """To whom updates with the H flag went: their answers have none."""
         self._counts: dict[Flow, list[int]] = {}
@@ -71,17 +72,13 @@ class Tally:
         if kind == _UPDATE and len(octets) > 8:
             flags = octets[8]
             proxy, router, home = flags & 0x02 != 0, flags & 0x04 != 0, flags & 0x40 != 0
-            if sent and home and len(self._agents) < MOST_PEERS:
+            if sent and home and len(self._agents) < MOST_AGENTS:
                 self._agents.add(peer)
         elif kind == _ACKNOWLEDGEMENT and len(octets) > 7:
             flags, status = octets[7], octets[6]
             proxy, router, home = flags & 0x20 != 0, flags & 0x40 != 0, not sent and peer in self._agents
-        if peer not in self._peers:
-            if self._room:
-                self._room -= 1
-                self._peers.add(peer)
-            else:
-                peer = UNSPECIFIED
+        if peer not in self._peers and peer not in self._agents:
+            peer = UNSPECIFIED
         flow = Flow(sent, kind, proxy, router, home, status, peer)
         counted = self._counts.get(flow)
         if counted is None:

@@ -181,6 +181,8 @@ class Meter:
             self._pending.setdefault(option.key(), self._seen)
 
     def _on_report(self, name: str, detail: dict[str, str | int], now: Instant) -> None:
+        if name == "home":
+            self._moving = False
         if name != "registered":
             return
         node = detail.get("node")

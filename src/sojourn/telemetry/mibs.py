@@ -115,6 +115,7 @@ def _heard(status: int) -> Signalled:
     return Signalled(False, (ACKNOWLEDGEMENT,), (status,))
 
 
+_NEMO = 5488
 _ALL = ("mn", "ha", "cn")
 _NODES = Missing("a counter for each mobile node would have no bound; sojourn_signalling_messages_total has peers")
 _SIGNALLING_ONLY = "signalling only: what is tunnelled is in sojourn_tunnel_packets_total and ..._octets_total"
@@ -269,9 +270,10 @@ OBJECTS: tuple[Object, ...] = (
 
 
 def values(figures: RoleFigures) -> Iterator[tuple[Object, int]]:
-    """The objects of a role that are counted, and their values."""
+    """The objects of a role that are counted, and their values; those of NEMO where mobile routers are concerned."""
+    routers = any(flow.router for flow in figures.signalling)
     for one in OBJECTS:
-        if figures.role in one.roles and not isinstance(one.source, Missing):
+        if figures.role in one.roles and not isinstance(one.source, Missing) and (routers or one.rfc != _NEMO):
             yield one, one.source.value(figures)
 
 
@@ -288,7 +290,8 @@ def markdown() -> str:
         "<!-- made by `python -m sojourn.telemetry.mibs > docs/mibs.md` -->\n",
         "Every object of RFC 4295 (MOBILEIPV6-MIB), RFC 5488 (NEMO-MIB) and RFC 6475 (PMIPV6-MIB) whose syntax is",
         "Counter32 or Counter64. A metric has the object's own name, with `_total` behind it, and the label `role`.",
-        f"Of `mip6In...` and `mip6Out...`: {_SIGNALLING_ONLY}. The domain's database (`cmd`) counts as an LMA.\n",
+        f"Of `mip6In...` and `mip6Out...`: {_SIGNALLING_ONLY}. The domain's database (`cmd`) counts as an LMA.",
+        "Those of RFC 5488 are there as soon as a mobile router registered.\n",
     ]
     for rfc in (4295, 5488, 6475):
         lines += [f"## RFC {rfc}\n", "| object | role | metric | from |", "| --- | --- | --- | --- |"]
