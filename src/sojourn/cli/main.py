@@ -38,13 +38,13 @@ _COMMANDS = {
         "Say what is wrong with a configuration file, without starting anything.",
     ),
     "show": ("sojourn.cli.show:show", "Ask a running daemon what it knows and does."),
-    "selftest": (
-        "sojourn.cli.selftest:selftest",
-        "Send probes along the ways of sessions, and find what the kernel lacks or kept.",
-    ),
     "doctor": (
         "sojourn.cli.doctor:doctor",
         "Find out what this kernel and machine can do, and what to do about the rest.",
+    ),
+    "selftest": (
+        "sojourn.cli.selftest:selftest",
+        "Send probes along the ways of sessions, and find what the kernel lacks or kept.",
     ),
     "evaluate": (
         "sojourn.cli.evaluate:evaluate",

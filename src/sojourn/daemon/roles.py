@@ -44,7 +44,7 @@ from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
 from sojourn.host.mobile import MobileHost, TunnelEnds
-from sojourn.host.recorder import Recorder
+from sojourn.host.recorder import Recorder, kept_key
 from sojourn.stores import MemoryStore, SharedStore, SqliteStore, Store
 from sojourn.telemetry.meter import Meter
 from sojourn.wire.addresses import Address, text
@@ -312,15 +312,21 @@ def access_interfaces(file: File) -> tuple[str, ...]:
     return tuple(name for section in (file.maar, file.mag) if section is not None for name in section.access)
 
 
+def recordings(file: File) -> dict[str, str]:
+    """Where each role of the file records what happens; none: nothing is recorded."""
+    roles = [name for name in ROLES if getattr(file, name) is not None] if file.events else []
+    return {role: f"{file.events}.{role}" if len(roles) > 1 else file.events for role in roles}
+
+
 def _recorder(file: File, role: str) -> Recorder | None:
     """With two roles in one file, each has a recording of its own: that is what can be replayed."""
-    if not file.events:
+    path = recordings(file).get(role)
+    if path is None:
         return None
-    several = sum(getattr(file, name) is not None for name in ROLES) > 1
-    path = f"{file.events}.{role}" if several else file.events
     with refusals("open the recording", "name a path for events that this user may write to"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Recorder(path, identifiers=file.identifiers)
+        key = kept_key(path, file.identifier_key) if file.identifiers == "hashed" else None
+        return Recorder(path, identifiers=file.identifiers, key=key)
 
 
 def _exists(interface: str) -> bool:
