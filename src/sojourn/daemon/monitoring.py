@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class Monitoring:
     """Of one daemon. Does nothing unless the file has a table ``[metrics]``."""
 
-    def __init__(self, file: File, roles: Sequence[Role], health: Health) -> None:
+    def __init__(self, file: File) -> None:
         self._file = file
-        self._roles = roles
-        self._health = health
+        self._roles: Sequence[Role] = ()
+        self._health: Health | None = None
         self._started = time.time()
         self._endpoint: Endpoint | None = None
         self._traffic: TunnelTraffic | None = None
@@ -46,8 +46,9 @@ class Monitoring:
             address, port = self._file.metrics.listen
             raise StartError(f"metrics.listen: [{address}]:{port}: {error.strerror or error}") from None
 
-    def start(self) -> None:
+    def start(self, roles: Sequence[Role], health: Health) -> None:
         """Count and answer, from now on; what an earlier life counted without need goes."""
+        self._roles, self._health = roles, health
         ends = _ends(self._roles)
         if ends is not None:
             self._count(*ends)
@@ -87,6 +88,7 @@ class Monitoring:
     def take(self) -> Figures:
         """What there is to tell now."""
         roles = tuple(map(self._of, self._roles))
+        assert self._health is not None
         problems = self._health.problems()
         return Figures(__version__, self._started, roles, self._health.lateness(), problems, self._names)
 

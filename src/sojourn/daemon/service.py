@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,11 +40,15 @@ class Service:
         name: str,
         roles: Sequence[Role],
         identifier_key: str,
+        orders: Mapping[str, Callable[[], Sequence[Report]]] | None = None,
+        *,
         health: Health | None = None,
         routers: Mapping[str, Sequence[Address]] | None = None,
     ) -> None:
-        """`routers`: whom each role speaks with, where it forwards nothing itself."""
+        """`orders` are commands for the daemon as a whole, which no role hears of. `routers`: whom each role speaks
+        with, where it forwards nothing itself."""
         self._name = name
+        self._orders = orders or {}
         self._roles = roles
         self._hashed = Identifiers(identifier_key)
         self._plain = Identifiers(plain=True)
@@ -115,6 +119,10 @@ class Service:
         """Hand the command to every role. Raises ValueError when none of them takes it."""
         if len(verb) > _VERB_MAX or len(arguments) > _ARGUMENTS_MAX:
             raise ValueError("the command is too long")
+        if (order := self._orders.get(verb)) is not None:
+            if arguments:
+                raise ValueError(f"{verb} takes no arguments")
+            return [self.row("daemon", report, plain=False) for report in order()]
         taken = False
         said = []
         for role in self._roles:

@@ -65,7 +65,9 @@ _MODULES = (
     "sojourn.lab.multipath",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
+    "sojourn.lab.soak_faults",
     "sojourn.lab.transient",
+    "sojourn.lab.upgrade",
     "sojourn.lab.userplane",
 )
 """Modules that register scenarios when imported."""

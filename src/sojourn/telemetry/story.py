@@ -377,8 +377,8 @@ def _status(number: int) -> str:
 
 def _update(message: BindingUpdate, names: Names) -> str:
     serving = message.first(ServingMaar)
-    if serving is not None and serving.maar:
-        return f"it is at {names.get(serving.maar) or text(serving.maar)} now (sequence {message.sequence})"
+    if serving is not None and serving.address:
+        return f"it is at {names.get(serving.address) or text(serving.address)} now (sequence {message.sequence})"
     if not message.lifetime:
         return "it is not here any more (lifetime 0)"
     return f"it is here, for {message.lifetime // SECOND} s (sequence {message.sequence})"
