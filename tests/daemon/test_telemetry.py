@@ -80,7 +80,7 @@ def test_events_as_rows() -> None:
 
 def logged(level: str = "info", as_json: bool = False, *items: object) -> list[str]:
     stream = io.StringIO()
-    log = Log("ar1", level, as_json=as_json, stream=stream)
+    log = Log("ar1", level, form="json" if as_json else "text", stream=stream)
     for item in items:
         log.take(item)  # type: ignore[arg-type]
     return stream.getvalue().splitlines()

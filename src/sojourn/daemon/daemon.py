@@ -50,7 +50,7 @@ from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
 from sojourn.stores import SharedStore, Store
 from sojourn.telemetry.identifiers import Identifiers
-from sojourn.telemetry.log import Log
+from sojourn.telemetry.log import REFUSALS, Log
 
 DONE, FAILED, WRONG = 0, 1, 2
 """Exit codes."""
@@ -299,6 +299,7 @@ class Daemon:
 
     def _adopt(self, configuration: Configuration) -> None:
         self.configuration, self.file = configuration, configuration.file
+        self.log.close()
         self.log = _log(self.name, self.file)
 
     def _hand_over(self, new: Configuration) -> None:
@@ -351,7 +352,7 @@ class Daemon:
         for name, count in self._service.counters().items():
             before = self._refused.get(name, 0)
             if name.endswith(_QUIET_REFUSALS) and count > before:
-                self.log.say("warning", "refused", counter=name, count=count - before)
+                self.log.say("warning", "refused", subsystem=REFUSALS, counter=name, count=count - before)
                 self._refused[name] = count
 
     def _tell_access_points(self) -> None:
@@ -375,4 +376,5 @@ class Daemon:
 
 def _log(name: str, file: File) -> Log:
     identifiers = Identifiers(file.identifier_key, plain=file.identifiers == "plain")
-    return Log(name, file.log, as_json=file.log_format == "json", identifiers=identifiers)
+    levels = file.log_levels.model_dump(exclude_none=True)
+    return Log(name, file.log, form=file.log_format, levels=levels, identifiers=identifiers)

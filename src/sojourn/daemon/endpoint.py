@@ -104,6 +104,8 @@ class Endpoint:
         """Listen no more. Answers under way are not waited for: they may wait for this very thread."""
         if self._thread.is_alive():
             threading.Thread(target=self._server.shutdown, daemon=True).start()
+        with suppress(OSError):  # at once: whoever waits for connections holds on to a socket that is closed
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.socket.close()
 
     def _snapshot(self) -> Figures:

@@ -86,6 +86,8 @@ class Selftest:
     _ways: dict[Address, asyncio.Task[_Probe]] = field(default_factory=dict)
     _neighbours: list[Address] = field(default_factory=list)
     _broken: dict[Prefix, Finding] = field(default_factory=dict)
+    _broken_for_all: Finding | None = None
+    """What the kernel lacks that all packets need."""
 
     async def run(self, repair: bool = False) -> list[Row]:
         """Test everything; answers with a row for each test."""
@@ -123,6 +125,8 @@ class Selftest:
             told += 1
             if one.what != LEFT:
                 self._broken.update(dict.fromkeys(one.prefixes, one))
+                if not one.prefixes and one.place in (RULES, TUNNEL):
+                    self._broken_for_all = one
         if not told and not any(row["check"] == "kernel" for row in self.rows):
             self._add("kernel", OK, detail="holds what it should, and nothing else of ours")
 
@@ -330,6 +334,8 @@ class Selftest:
         detail: str = "",
         remedy: str = "",
     ) -> None:
+        if result == LOST and self._broken_for_all is not None:
+            place, detail, remedy = self._broken_for_all.place, "see what the kernel lacks", ""
         owner = None if prefix is None else self.owners.get(prefix)
         row: dict[str, Any] = {"node": None if owner is None else owner.node}
         row |= {"prefix": None if prefix is None else str(prefix), "check": check, "result": result}
