@@ -135,6 +135,8 @@ class _Teller:
         """Where a prefix was asked for: how reports name its node."""
         self._epoch = 0
         self._way = ""
+        self._way_of: dict[int, str] = {}
+        """Where each slot leads."""
         self._line: Mapping[str, Any] = {}
 
     def read(self, file: Path) -> None:
@@ -165,6 +167,7 @@ class _Teller:
         pseudonyms = header.get("identifiers") == "hashed" and self._key
         self._subject = self._asked.under(Pseudonyms(self._key)) if pseudonyms else self._asked
         self._slots.clear()
+        self._way_of.clear()
         self._way = ""
 
     def _say(self, event: str, words: str) -> None:
@@ -263,12 +266,11 @@ class _Teller:
                     self._slots.add(slot)
                 elif slot in self._slots and self._subject.link_layer:
                     self._slots.discard(slot)  # the number was given to somebody else
-                if slot in self._slots:
-                    self._lead(f"packets to it are delivered on {line['interface']}")
-            case "EnsureTunnel" if line["slot"] in self._slots:
-                self._lead(f"packets to it go through a tunnel to {self._name(line['remote'])}")
-            case "EnsureHold" if line["slot"] in self._slots:
-                self._lead("packets to it wait in the kernel")
+                self._lead(slot, f"packets to it are delivered on {line['interface']}")
+            case "EnsureTunnel":
+                self._lead(line["slot"], f"packets to it go through a tunnel to {self._name(line['remote'])}")
+            case "EnsureHold":
+                self._lead(line["slot"], "packets to it wait in the kernel")
             case "EnsurePrefix":
                 self._on_prefix(line["prefix"], line["slot"])
             case "WithdrawPrefix" if line["prefix"] in self._prefixes:
@@ -276,18 +278,23 @@ class _Teller:
                 self._prefixes -= {line["prefix"]} - {self._asked.prefix}
             case "WithdrawSlot":
                 self._slots.discard(line["slot"])
+                self._way_of.pop(line["slot"], None)
             case "EnsureUplink" if line["prefix"] in self._prefixes and line.get("anchor"):
                 self._say("uplink", f"what it sends from {line['prefix']} goes to {self._name(line['anchor'])}")
 
     def _on_prefix(self, prefix: str, slot: int) -> None:
         if prefix in self._prefixes or self._contains(prefix):
             self._slots.add(slot)
+            if slot in self._way_of:
+                self._lead(slot, self._way_of[slot])
         elif slot in self._slots and self._subject.prefix == "":
             self._prefixes.add(prefix)
             self._say("prefix", f"it has {prefix}")
 
-    def _lead(self, words: str) -> None:
-        if words != self._way:
+    def _lead(self, slot: int, words: str) -> None:
+        """The slot leads there; told if it is the node's, and was not told before."""
+        self._way_of[slot] = words
+        if slot in self._slots and words != self._way:
             self._way = words
             self._say("way", words)
 
