@@ -41,6 +41,7 @@ from sojourn.daemon.roles import (
     refusals,
 )
 from sojourn.daemon.service import Service
+from sojourn.daemon.watched_store import WatchedStore
 from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
@@ -126,7 +127,7 @@ class Daemon:
             self.log.say("warning", "configuration", note=note.text(self.configuration.path))
         with refusals("take the control socket", "name a path for control that this user may write to"):
             self.control.take()
-        store = open_store(self.file.store)
+        store = WatchedStore(open_store(self.file.store), self._on_store)
         opened.callback(store.close)
         return store
 
@@ -248,6 +249,12 @@ class Daemon:
     def _on_stop(self, number: int) -> None:
         self.log.say("info", "stopping", signal=signal.Signals(number).name)
         self._stop.set()
+
+    def _on_store(self, refusal: str) -> None:
+        if refusal:
+            self.log.say("error", "store-refuses", reason=refusal, meanwhile="a crash loses what is new")
+        else:
+            self.log.say("info", "store-accepts", then="what was refused follows within a second")
 
     def _on_leave(self) -> None:
         self._leave()
