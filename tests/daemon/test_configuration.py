@@ -146,7 +146,7 @@ def test_numbers_of_the_kernel_can_be_moved() -> None:
     section = read(MAAR + kernel).file.maar
     assert section is not None
     told = linux_settings(section)
-    assert told.tables.all() == (1004, 1003, 1002, 1005, 1000, 1001)
+    assert told.tables.all() == (1006, 1004, 1003, 1002, 1005, 1000, 1001)
     assert (told.priorities.decapsulation, told.priorities.local, told.priorities.uplinks) == (210, 300, 311)
     assert (told.mark, told.mark_mask) == (2, 255)
 

@@ -7,6 +7,7 @@
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
                     nexthop object)
+    pool            `blackhole` for either half in table `pools`, which a routing daemon exports
     shortcut        `DESTINATION from SOURCE` in table `uplinks`: via the neighbour of a slot, or through a tunnel
     counter         element of the nf_tables sets `away` and `far`
     multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
@@ -37,6 +38,7 @@ from sojourn.core.effects import (
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
+    EnsurePool,
     EnsurePrefix,
     EnsureQueue,
     EnsureRate,
@@ -51,6 +53,7 @@ from sojourn.core.effects import (
     WithdrawLogicalInterface,
     WithdrawMembership,
     WithdrawMulticastRoute,
+    WithdrawPool,
     WithdrawPrefix,
     WithdrawQueue,
     WithdrawRate,
@@ -70,6 +73,7 @@ from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.nftables import ROUTERS, Nftables
 from sojourn.dataplane.objects import (
+    RTN_BLACKHOLE,
     RTN_THROW,
     InterfaceAddress,
     Route,
@@ -238,6 +242,11 @@ class LinuxDataplane(LinuxSlots):
                 self._withdraw(Route(self._settings.tables.nodes, prefix))
                 if self.state.forwarded.get(self.state.prefixes.get(prefix, -1)) is not None:
                     self._withdraw(Route(self._settings.forwarded_table, prefix))
+            case EnsurePool(pool):
+                self._ensure(*self._announced(pool))
+            case WithdrawPool(pool):
+                for route in self._announced(pool):
+                    self._withdraw(route)
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
@@ -316,6 +325,11 @@ class LinuxDataplane(LinuxSlots):
             self._netlink.request(route.ensure())
         if Lane(slot, True) in self._queues.used:
             self._queues.divert(slot, [prefix])
+
+    def _announced(self, pool: Prefix) -> list[Route]:
+        """For a routing daemon, which reads that table; no rule leads packets there."""
+        table, length = self._settings.tables.pools, pool.length + 1
+        return [Route(table, pool.subnet(half, length), kind=RTN_BLACKHOLE) for half in (0, 1)]
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables

@@ -171,8 +171,11 @@ def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Table
     }
     if len(topology.of_kind("cmd")) > 1:
         table["more_cmds"] = [topology.address(other) for other in database[1:]]
+    partner = topology.nodes[name].partner
+    if partner is not None:
+        table["partner"] = topology.address(partner)
     others = [other for other in topology.of_kind("access-router") if other != name]
-    return "maar", table, {"peers": [_with_pool(topology, other) for other in others]}
+    return "maar", table, {"peers": [_with_partner(topology, other) for other in others]}
 
 
 def _cmd(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
@@ -266,6 +269,12 @@ def _with_pool(topology: Topology, name: str) -> dict[str, Setting]:
     row: dict[str, Setting] = {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
     ipv4 = topology.nodes[name].settings.get("ipv4_pool")
     return row if ipv4 is None else {**row, "ipv4_pool": ipv4}
+
+
+def _with_partner(topology: Topology, name: str) -> dict[str, Setting]:
+    partner = topology.nodes[name].partner
+    row = _with_pool(topology, name)
+    return row if partner is None else {**row, "partner": topology.address(partner)}
 
 
 def _toml(top: Mapping[str, Setting], section: str, table: Mapping[str, Setting], lists: Tables) -> str:

@@ -123,6 +123,8 @@ class Node(_Strict):
     """Mobile nodes only: they are correspondent nodes, too."""
     delegated: bool = False
     """Mobile routers only: they are not told their pool, but ask for it (RFC 6276)."""
+    partner: str | None = None
+    """MAARs only: another one, which takes the pool over while this one is gone (``[maar] liveness``)."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
     """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]`` and so on."""
 
@@ -464,6 +466,8 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.delegated", "expected on mobile nodes with a pool only"
         if node.link is not None and (node.kind != "ha" or node.pool is not None or not _is_before(topology, name)):
             yield f"{key}.link", 'expected on nodes of kind "ha" without a pool, and another one before'
+        if node.partner is not None and (node.kind, node.partner) not in _partners(topology, name):
+            yield f"{key}.partner", 'expected on nodes of kind "access-router", and another one of these'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
@@ -472,6 +476,10 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.at", _expected_access_router(topology, node.at)
     if topology.mobility:
         yield from _check_anchors(topology)
+
+
+def _partners(topology: Topology, name: str) -> list[tuple[str, str]]:
+    return [("access-router", other) for other in topology.of_kind("access-router") if other != name]
 
 
 def _is_before(topology: Topology, name: str) -> bool:
