@@ -22,7 +22,7 @@ from typing import Any
 from sojourn import __version__
 from sojourn.control.server import ControlServer, SocketTaken
 from sojourn.core.effects import Report
-from sojourn.core.events import Event, LinkChanged
+from sojourn.core.events import Commanded, Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
 from sojourn.daemon.health import Health, notify
@@ -261,6 +261,10 @@ class Daemon:
 
     def _leave(self) -> list[Report]:
         """Stop, and leave forwarding to a successor."""
+        if not self._leaves:
+            for role in self.roles:
+                if role.name == "maar":  # nobody is to miss it while nobody answers
+                    role.host.driver.dispatch([Commanded("leave", {})])
         self._leaves = True
         self.log.say("info", "leaving", forwarding="stays as it is, for the next start")
         self._stop.set()
