@@ -5,7 +5,7 @@
                        `CARE-OF from HOME-AGENT`: End.DT6 in table `decapsulation`
     no source yet      `default encap src HOME` in table `sources`, for connections of this host that have no source
                        address: they get the home address and its tunnel at once
-    block              `blackhole default from HOME` in table `uplinks`
+    block              `unreachable default from HOME` in table `uplinks`; for networks a blackhole
     flows              marks, and a table for each care-of address in use (`flow_ways`)
     several links      `default from CARE-OF` in a table for each link
     networks           `default from NETWORK encap` in table `uplinks`; too big packets are answered (`tunnel_filter`)
@@ -59,6 +59,7 @@ from sojourn.dataplane.next_hop import next_hop
 from sojourn.dataplane.objects import (
     RTN_BLACKHOLE,
     RTN_THROW,
+    RTN_UNREACHABLE,
     InterfaceAddress,
     KernelObject,
     Nexthop,
@@ -431,9 +432,14 @@ class MobileNodeDataplane(HostPlane):
     def _block(self, home: Address) -> None:
         known = self._home(home)
         known.blocked = True
-        sources = [Prefix(home, 128), *sorted({*known.networks, *self._behind.get(home, ())})]
+        networks = sorted({*known.networks, *self._behind.get(home, ())})
         uplinks = self._settings.tables.uplinks
-        self._ensure(*(Route(uplinks, ANY, source, RTN_BLACKHOLE) for source in sources))
+        # A program here is told what happens on a host without a network, where a blackhole says EINVAL; passengers are
+        # told nothing: their first packet is better repeated than refused.
+        self._ensure(
+            Route(uplinks, ANY, Prefix(home, 128), RTN_UNREACHABLE),
+            *(Route(uplinks, ANY, network, RTN_BLACKHOLE) for network in networks),
+        )
         self._end_tunnels(home, known)
 
     def _untunnel(self, home: Address) -> None:
