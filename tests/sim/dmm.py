@@ -18,7 +18,7 @@ from sim.flows import Flow, Flows
 from sim.paths import Paths
 from sim.topology import SHAPES
 from sim.world import Machine
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.wire import BindingUpdate, MobileNodeIdentifier
@@ -56,7 +56,7 @@ class Dmm(NoOrders):
         self.tight = dice.random() < self.share_of_tight
         self.cap = dice.choice((2, 3, 8, 8))
         self.domain = DmmDomain(
-            dice.choice(list(Mode)),
+            dice.choice(CENTRAL),
             dice.randint(2, 6),
             self._database(dice),
             self._routers(dice),
