@@ -147,6 +147,7 @@ class DirectAccessRouter(ToldDirectly):
     def _refresh(self, session: Session) -> None:
         """Its anchors go on for another lifetime. Who did not answer for so long remembers nothing any more."""
         anchors = set(session.anchored.values())
+        self.direct.told.pop(session.node, None)
         if self._now - session.since >= self.configuration.lifetime:
             for key in list(self.direct.requests.get(session.node, ())):
                 if key[0] == "register" and key[2] not in anchors:
@@ -163,6 +164,7 @@ class DirectAccessRouter(ToldDirectly):
         self._forget_requests(node)
         direct.unsettled.discard(node)
         direct.told[node] = set()
+        direct.looking.add(node)
         direct.ranks.pop(node, None)
         self._timers.stop(("gone", node))
         for anchor in set(session.anchored.values()):
@@ -197,7 +199,8 @@ class DirectAccessRouter(ToldDirectly):
         if session.presence not in (SERVED, DEPARTED):
             return
         self._timers.stop(("settle", session.node))
-        first = self.direct.told.pop(session.node, None) is not None
+        first = session.node in self.direct.looking
+        self.direct.looking.discard(session.node)
         self._limit(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
@@ -224,8 +227,9 @@ class DirectAccessRouter(ToldDirectly):
 
     def _most_prefixes(self, session: Session) -> int:
         """As long as they come in, twice as many."""
-        most = self.configuration.prefixes_per_node
-        return 2 * most if session.node in self.direct.told else most
+        most, node = self.configuration.prefixes_per_node, session.node
+        come_in = node in self.direct.looking or node in self.direct.unsettled or session.presence is AWAY
+        return 2 * most if come_in else most
 
     def _on_prefixes_changed(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
         if session.presence is SERVED:
@@ -316,6 +320,7 @@ class DirectAccessRouter(ToldDirectly):
         for table in (self.direct.told, self.direct.came_from, self.direct.ranks, self.direct.announced):
             table.pop(session.node, None)
         self.direct.unsettled.discard(session.node)
+        self.direct.looking.discard(session.node)
         super()._give_up(session, serving, attached, lifetime)
 
     def _quiet(self, session: Session) -> None:
@@ -407,7 +412,7 @@ class DirectAccessRouter(ToldDirectly):
         if answer.status >= REFUSING:
             self._on_refused_by_peer(session, answer, source)
             return
-        if session.presence is AWAY:
+        if session.presence not in (SERVED, DEPARTED):
             return  # told by who serves it since, or when it asks
         before = session.anchored.copy()
         self._learn_anchored(session, answer, source)
@@ -422,8 +427,7 @@ class DirectAccessRouter(ToldDirectly):
             listed = [option.prefix for option in answer.all(HomeNetworkPrefix)]
             if named:
                 self.direct.ranks[session.node] = (*[option.prefix for option in named], *listed)
-        for option in named:
-            self._tell_once(session, option.maar)
+        self._learn_previous(session, named)
         if self.direct.came_from.get(session.node) == source:
             self._on_previous_answered(session, known=bool(named or serving) or source in session.anchored.values())
         self._settle_early(session)
@@ -530,6 +534,7 @@ class DirectAccessRouter(ToldDirectly):
             return
         if answer.status < REFUSING:
             self._remove_foreign(session, prefix)
+            self._keep(session)
             if session.node not in self.direct.requests:
                 self._on_gone(session)
             return
@@ -542,12 +547,18 @@ class DirectAccessRouter(ToldDirectly):
 
     # --- the CMD ------------------------------------------------------------------------------------------------------
 
+    def _deny(self, session: Session) -> None:
+        """It does not want the node. We serve it all the same; it is told again with the next refresh."""
+        if session.legacy:
+            super()._deny(session)
+
     def _on_accepted(self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement) -> None:
         """It knows; and perhaps it knows of others, which are told."""
         session.corrections = 0
         self._learn_previous(session, answer.options)
 
     def _learn_previous(self, session: Session, options: Iterable[MobilityOption]) -> None:
+        """Who is said to anchor something for the node is told, and says itself what it is."""
         for option in options:
             if not isinstance(option, PreviousMaar) or option.prefix in session.anchored:
                 continue

@@ -22,7 +22,7 @@ from __future__ import annotations
 from sojourn.core.effects import SendMessage
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_session import AWAY, SERVED, Session
-from sojourn.engines.neighbourhood import Neighbourhood
+from sojourn.engines.neighbourhood import FAR, Neighbourhood
 from sojourn.engines.registration import LISTED_PREFIXES, PROXY_DMM, Refused, Registration, echo, refusal
 from sojourn.wire import (
     BindingRefreshRequest,
@@ -38,12 +38,10 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
-from sojourn.wire.units import HOUR, SECOND, Duration, wall_clock
+from sojourn.wire.units import SECOND, Duration, wall_clock
 
 SHORTLY = 4 * SECOND
 """The shortest lifetime that a message can tell."""
-_FAR = 24 * HOUR
-"""A peer whose clock is further ahead is refused: all would follow it."""
 _REMINDED_EVERY = 10 * SECOND
 """A MAAR that begins without memory is told what it forgot this often."""
 
@@ -84,7 +82,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
     def _follow_clock(self, timestamp: int) -> None:
         """Our clock is not behind a time that somebody told us."""
         ahead = wall_clock(timestamp) - (self._epoch + self._offset + self._now)
-        if ahead > _FAR:
+        if ahead > FAR:
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp lies in the future")
         if ahead > 0:
             self._offset += ahead
@@ -104,6 +102,8 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             return
         if (request.timestamp, source) < (session.attached, self._served_by(session)):
             raise self._too_late(session, request, update)
+        if request.refreshes:
+            self.direct.handed.pop(session.node, None)  # it has what we said
         more = self._known_elsewhere(session, source)
         self._give_up(session, source, request.timestamp, request.lifetime)
         ours = self._anchored_here(session)
@@ -198,7 +198,9 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             raise self._elsewhere(session)
         else:
             lifetime = max(session.expires - self._now, SHORTLY)
-            session.attached = max(session.attached, request.timestamp)
+            if request.timestamp > session.attached:
+                session.attached = request.timestamp
+                self._keep(session)
             self._keep_for(session, request)
             if request.timestamp < session.attached:
                 self._tell(session, source)
@@ -216,12 +218,17 @@ class ToldDirectly(MobilityAnchorAccessRouter):
     # --- what was forgotten -----------------------------------------------------------------------------------------
 
     def _on_refresh_request_of_peer(self, request: BindingRefreshRequest, source: Address) -> None:
-        """It began without memory (RFC 6275 6.1.2) and is told what it anchors and serves; or it heard our question."""
-        stamp = request.first(Timestamp)
-        if stamp is not None and self.direct.reminding.get(source) == stamp.ticks:
-            self._reminded_by(source)
+        """It began without memory (RFC 6275 6.1.2) and is told what it anchors and serves; or it heard our question.
+
+        The answer has the time of both, so that it is never answered.
+        """
+        stamps = request.all(Timestamp)
+        if len(stamps) > 1:
+            if self.direct.reminding.get(source) == stamps[0].ticks:
+                self._reminded_by(source)
             return
-        self._do(SendMessage(BindingRefreshRequest(request.options[:1]), self.configuration.address, source))
+        answer = BindingRefreshRequest((*stamps, Timestamp(self._clock())))
+        self._do(SendMessage(answer, self.configuration.address, source))
         last = self.direct.reminded.get(source)
         if last is not None and self._now - last < _REMINDED_EVERY:
             return

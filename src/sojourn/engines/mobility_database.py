@@ -37,6 +37,7 @@ from sojourn.engines.configuration import DIRECT, LOCATOR, RELAY, CmdConfigurati
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
 from sojourn.engines.database_notices import IDENTITIES
 from sojourn.engines.database_shared import LINGER, SharedDatabase
+from sojourn.engines.neighbourhood import FAR
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -227,10 +228,15 @@ class CentralMobilityDatabase(SharedDatabase):
         return own
 
     def _check_future(self, request: Registration) -> None:
-        """RFC 5213 5.5: an attachment ahead of our clock would win for ever. A late one is late, not wrong."""
-        window = self.configuration.timestamp_validity_window
+        """RFC 5213 5.5: an attachment ahead of our clock would win for ever. A late one is late, not wrong.
+
+        In direct mode all clocks follow the one that is ahead, and so does ours.
+        """
+        window = FAR if self._follows else self.configuration.timestamp_validity_window
         if request.timestamp > ticks(self._epoch + self._now + window):
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp lies in the future")
+        if self._follows:
+            self._epoch = max(self._epoch, wall_clock(request.timestamp) - self._now)
 
     def _open(self, request: Registration, update: BindingUpdate, own: list[Prefix]) -> None:
         """RFC 8885 3.1: initial registration, or what a CMD that forgot everything is told again."""

@@ -6,7 +6,10 @@ from sojourn.engines.configuration import ASKED_NEIGHBOURS, NOWHERE, MaarConfigu
 from sojourn.engines.retransmission import Key
 from sojourn.wire import PreviousMaar
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import Instant
+from sojourn.wire.units import HOUR, Instant
+
+FAR = 36_500 * 24 * HOUR
+"""Direct mode: nobody follows a clock that is further ahead than a century."""
 
 
 class Neighbourhood:
@@ -22,11 +25,13 @@ class Neighbourhood:
         self.requests: dict[bytes, set[Key]] = {}
         """What is asked about each node, and not answered yet."""
         self.told: dict[bytes, set[Address]] = {}
-        """Nodes whose previous MAARs are being looked for: who was told or asked since that began."""
+        """Who was told or asked about each node since its previous MAARs are looked for, until the first refresh."""
+        self.looking: set[bytes] = set()
+        """Nodes whose previous MAARs are being looked for."""
         self.came_from: dict[bytes, Address] = {}
-        """Nodes that are being looked for: who is asked alone, as the node comes from there."""
+        """Of some of these, who is asked alone, as the node comes from there."""
         self.ranks: dict[bytes, tuple[Prefix, ...]] = {}
-        """The same: their prefixes, as the one that served last has them in order, the one that it left first first."""
+        """Their prefixes, as the one that served last has them in order, the one that it left first first."""
         self.handed: dict[bytes, tuple[PreviousMaar, ...]] = {}
         """Nodes that are elsewhere: what we served for others when we heard that, as our answer may get lost."""
         self.unsettled: set[bytes] = set()
@@ -45,3 +50,4 @@ class Neighbourhood:
         for table in (self.told, self.came_from, self.ranks, self.handed, self.announced):
             table.pop(node, None)
         self.unsettled.discard(node)
+        self.looking.discard(node)
