@@ -128,6 +128,8 @@ class DirectAccessRouter(ToldDirectly):
         if previous in self._peers:
             self.direct.came_from[session.node] = previous
         super()._attach(session, event)
+        session.served = session.attached
+        self._keep(session)
 
     def _register(self, session: Session, handoff: Handoff) -> None:
         """Not with a CMD: with those who have to know."""
@@ -201,6 +203,7 @@ class DirectAccessRouter(ToldDirectly):
         self._timers.stop(("settle", session.node))
         first = session.node in self.direct.looking
         self.direct.looking.discard(session.node)
+        self._sort(session)
         self._limit(session)
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
@@ -216,20 +219,27 @@ class DirectAccessRouter(ToldDirectly):
         surplus = len(session.anchored) - self._most_prefixes(session)
         if surplus <= 0:
             return
-        ranks = self.direct.ranks.get(session.node, ())
-        order = {prefix: rank for rank, prefix in enumerate(ranks)}
-        gone = sorted(session.anchored, key=lambda prefix: order.get(prefix, -1))[:surplus]
+        gone = list(session.anchored)[:surplus]
         for prefix in gone:
             self._report("prefix-over-limit", node=session.node, prefix=prefix)
             self._ask_to_retire(session, prefix)
             self._remove_foreign(session, prefix)
         self._on_prefixes_changed(session, tuple(gone))
 
+    def _sort(self, session: Session) -> None:
+        """The prefix that it left first comes first."""
+        ranks = self.direct.ranks.pop(session.node, None)
+        if ranks is not None and len(session.anchored) > 1:
+            ordered = sorted(session.anchored, key=lambda prefix: ranks.get(prefix, 0))
+            if ordered != list(session.anchored):
+                session.anchored = {prefix: session.anchored[prefix] for prefix in ordered}
+                self._keep(session)
+
     def _most_prefixes(self, session: Session) -> int:
-        """As long as they come in, twice as many."""
+        """As long as they come in, more: which one is the oldest is known when all are there."""
         most, node = self.configuration.prefixes_per_node, session.node
         come_in = node in self.direct.looking or node in self.direct.unsettled or session.presence is AWAY
-        return 2 * most if come_in else most
+        return most + LISTED_PREFIXES if come_in else most
 
     def _on_prefixes_changed(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
         if session.presence is SERVED:
@@ -269,12 +279,13 @@ class DirectAccessRouter(ToldDirectly):
     def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:
         """Whoever is at the other end of the prefix is told: its anchor, or who serves the node."""
         whom = session.anchored.get(prefix) or session.serving
-        if whom is None:
-            return
-        key = ("retire", session.node, whom, prefix)
-        if key in self.direct.requests.get(session.node, ()):
-            return
-        self._ask(key, self._ending(session, Handoff.NOT_CHANGED, prefix, AnchoredPrefix.of(prefix)))
+        if whom is not None:
+            self._say_over(session, prefix, whom)
+
+    def _say_over(self, session: Session, prefix: Prefix, whom: Address) -> None:
+        if not self._is_ending(session, prefix, whom):
+            update = self._ending(session, Handoff.NOT_CHANGED, prefix, AnchoredPrefix.of(prefix))
+            self._ask(("retire", session.node, whom, prefix), update)
 
     def _is_ending(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
         return ("retire", session.node, anchor, prefix) in self.direct.requests.get(session.node, ())
@@ -293,6 +304,10 @@ class DirectAccessRouter(ToldDirectly):
         tail = [one for one in options if not isinstance(one, HomeNetworkPrefix)]
         fixed = (HANDOFFS[handoff], self._technology, Timestamp(session.attached))
         return BindingUpdate(session.sequence, PROXY_DMM, 0, (*head, *fixed, *tail))
+
+    def _unheard(self, session: Session) -> list[Address]:
+        keys = self.direct.requests.get(session.node, ())
+        return sorted(key[2] for key in keys if key[0] == "register" and key[2] in self._peers)
 
     def _withdraw(self, key: Key) -> None:
         """Nobody waits for an answer to this any more."""
@@ -423,10 +438,6 @@ class DirectAccessRouter(ToldDirectly):
         serving = answer.first(ServingMaar)
         if serving is not None:
             self._tell_once(session, serving.address)
-        else:
-            listed = [option.prefix for option in answer.all(HomeNetworkPrefix)]
-            if named:
-                self.direct.ranks[session.node] = (*[option.prefix for option in named], *listed)
         self._learn_previous(session, named)
         if self.direct.came_from.get(session.node) == source:
             self._on_previous_answered(session, known=bool(named or serving) or source in session.anchored.values())
@@ -447,8 +458,14 @@ class DirectAccessRouter(ToldDirectly):
         for prefix in listed:
             if not self._is_ending(session, prefix, anchor):
                 options.append(PreviousMaar.of(prefix, anchor))
+        stamps = answer.all(Timestamp)
+        if listed and len(stamps) > 1:
+            self.direct.ranks.setdefault(session.node, {}).update(dict.fromkeys(listed, stamps[1].ticks))
         options += [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
         super()._learn_previous(session, options)
+        for prefix in listed:
+            if prefix not in session.anchored:  # what cannot be served would come back to its anchor, to and fro
+                self._say_over(session, prefix, anchor)
         for prefix, owner in list(session.anchored.items()):
             if owner == anchor and prefix not in listed:
                 self._remove_foreign(session, prefix)
@@ -462,6 +479,8 @@ class DirectAccessRouter(ToldDirectly):
             self._seek(session)
             self._keep(session)
             return
+        if answer.status not in (Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, Status.TIMESTAMP_MISMATCH):
+            self._on_nothing_anchored(session, source)
         if answer.status != Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED:
             self._settle_early(session)
             return
@@ -472,6 +491,14 @@ class DirectAccessRouter(ToldDirectly):
             session.contested = True
             session.probes = 0
             self._probe(session)
+
+    def _on_nothing_anchored(self, session: Session, maar: Address) -> None:
+        """It does not forward anything to this node, for whatever reason: what we believed that it anchors is over."""
+        gone = tuple([prefix for prefix, anchor in session.anchored.items() if anchor == maar])
+        for prefix in gone:
+            self._remove_foreign(session, prefix)
+        if gone:
+            self._on_prefixes_changed(session, gone)
 
     def _is_behind(self, session: Session, answer: BindingAcknowledgement) -> bool:
         """Whether our clock was wrong; then the attachment has another time, and all are told again."""

@@ -11,7 +11,7 @@ no procedure for this; messages and options are its own. Three kinds of Proxy Bi
 
 * "I serve this node" (a lifetime; Serving MAAR is the sender, Previous MAAR what it knows of): we let go, forward what
   we anchor, and answer with that, with whom else the node's prefixes are (Previous MAAR), and, if we only anchor, with
-  who served it so far (Serving MAAR).
+  who served it so far (Serving MAAR). A second Timestamp says when it was here last, so that the oldest is known.
 * "this prefix is over" (lifetime 0, Anchored Prefix): from its anchor, as nothing was sent from it, or from the MAAR
   that serves, as the node left the domain or has too many.
 * "is this node still with you?" (lifetime 0): from an anchor whose time is over.
@@ -105,14 +105,23 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         if request.refreshes:
             self.direct.handed.pop(session.node, None)  # it has what we said
         more = self._known_elsewhere(session, source)
-        self._give_up(session, source, request.timestamp, request.lifetime)
         ours = self._anchored_here(session)
+        if request.refreshes and session.serving == source and session.attached == request.timestamp:
+            self._go_on(session, request.lifetime)
+        else:
+            self._give_up(session, source, request.timestamp, request.lifetime)
         self._answer_about(request, update, request.lifetime, (*self._identity(), *more), ours)
         if not ours and not session.anchored:
             if more:  # our answer may get lost, and the question come again
                 self._after(self.configuration.forward_grace, "grace", session.node)
             else:
                 self._remove(session)
+
+    def _go_on(self, session: Session, lifetime: Duration) -> None:
+        """It is where it was, for another lifetime: neither kernel nor disk has to know."""
+        session.lifetime = max(lifetime, SHORTLY)
+        self._timers.stop(("gone", session.node))
+        self._after(session.lifetime, "expiry", session.node)
 
     def _served_by(self, session: Session) -> Address:
         """The MAAR that serves it, as far as we know."""
@@ -131,10 +140,14 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         return newcomer.presence is SERVED and self._now < self.direct.settled
 
     def _known_elsewhere(self, session: Session, serving: Address) -> tuple[MobilityOption, ...]:
-        """Whom else to tell: what we served for others until now, or who served it."""
+        """Whom else to tell: what we served for others until now, or who served it.
+
+        And those that we told, and that did not answer yet: to them the node is here. Of what prefix, nobody knows.
+        """
         handed = self.direct.handed
         if session.presence is not AWAY:
-            listed = [PreviousMaar.of(*pair) for pair in session.anchored.items() if pair[1] != serving]
+            listed = [PreviousMaar.of(ANY, maar) for maar in self._unheard(session) if maar != serving]
+            listed += [PreviousMaar.of(*pair) for pair in session.anchored.items() if pair[1] != serving]
             handed[session.node] = tuple(listed[-LISTED_PREFIXES:])
         elif session.serving is not None and session.serving != serving:
             return (ServingMaar(session.serving), *handed.get(session.node, ()))
@@ -258,6 +271,8 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         options = list(echo(update, prefixes=False))
         if update.lifetime:
             options += [HomeNetworkPrefix.of(prefix) for prefix in ours or (ANY,)]
+        if ours:
+            options.append(Timestamp(self.sessions[request.node].served))
         self._send(self._acceptance(update.sequence, lifetime, (*options, *more)), request.source)
 
     # --- what the other half provides ---------------------------------------------------------------------------------
@@ -268,6 +283,10 @@ class ToldDirectly(MobilityAnchorAccessRouter):
 
     def _tell_once(self, session: Session, maar: Address) -> None:
         """The same, if `maar` was not told since we look for the node's previous MAARs."""
+        raise NotImplementedError
+
+    def _unheard(self, session: Session) -> list[Address]:
+        """Who was told that we serve it, and did not answer."""
         raise NotImplementedError
 
     def _is_ending(self, session: Session, prefix: Prefix, anchor: Address) -> bool:

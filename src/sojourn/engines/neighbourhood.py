@@ -30,8 +30,8 @@ class Neighbourhood:
         """Nodes whose previous MAARs are being looked for."""
         self.came_from: dict[bytes, Address] = {}
         """Of some of these, who is asked alone, as the node comes from there."""
-        self.ranks: dict[bytes, tuple[Prefix, ...]] = {}
-        """Their prefixes, as the one that served last has them in order, the one that it left first first."""
+        self.ranks: dict[bytes, dict[Prefix, int]] = {}
+        """When each of their prefixes was last that of the router that served them, by Timestamp."""
         self.handed: dict[bytes, tuple[PreviousMaar, ...]] = {}
         """Nodes that are elsewhere: what we served for others when we heard that, as our answer may get lost."""
         self.unsettled: set[bytes] = set()
