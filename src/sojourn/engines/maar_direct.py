@@ -137,6 +137,8 @@ class DirectAccessRouter(ToldDirectly):
             super()._register(session, handoff)
             return
         if session.presence is SERVED:
+            if not session.confirmed and session.node in self.direct.unsettled:
+                self._after(0, "advertise", session.node)  # an earlier life may have said less
             session.confirmed = True  # nobody has to agree
             session.lifetime = max(self.configuration.lifetime, SHORTLY)
             session.expires = self._now + session.lifetime
@@ -148,8 +150,11 @@ class DirectAccessRouter(ToldDirectly):
 
     def _refresh(self, session: Session) -> None:
         """Its anchors go on for another lifetime. Who did not answer for so long remembers nothing any more."""
-        anchors = set(session.anchored.values())
+        self._sort(session)
         self.direct.told.pop(session.node, None)
+        self.direct.ranks.pop(session.node, None)
+        self._limit(session)
+        anchors = set(session.anchored.values())
         if self._now - session.since >= self.configuration.lifetime:
             for key in list(self.direct.requests.get(session.node, ())):
                 if key[0] == "register" and key[2] not in anchors:
@@ -216,7 +221,7 @@ class DirectAccessRouter(ToldDirectly):
 
     def _limit(self, session: Session) -> None:
         """RFC 8885 6: limit the P-MAARs of a node. The prefix that it left first goes."""
-        surplus = len(session.anchored) - self._most_prefixes(session)
+        surplus = len(session.anchored) - self.configuration.prefixes_per_node
         if surplus <= 0:
             return
         gone = list(session.anchored)[:surplus]
@@ -228,7 +233,7 @@ class DirectAccessRouter(ToldDirectly):
 
     def _sort(self, session: Session) -> None:
         """The prefix that it left first comes first."""
-        ranks = self.direct.ranks.pop(session.node, None)
+        ranks = self.direct.ranks.get(session.node)
         if ranks is not None and len(session.anchored) > 1:
             ordered = sorted(session.anchored, key=lambda prefix: ranks.get(prefix, 0))
             if ordered != list(session.anchored):
@@ -238,7 +243,7 @@ class DirectAccessRouter(ToldDirectly):
     def _most_prefixes(self, session: Session) -> int:
         """As long as they come in, more: which one is the oldest is known when all are there."""
         most, node = self.configuration.prefixes_per_node, session.node
-        come_in = node in self.direct.looking or node in self.direct.unsettled or session.presence is AWAY
+        come_in = node in self.direct.told or node in self.direct.unsettled or session.presence is AWAY
         return most + LISTED_PREFIXES if come_in else most
 
     def _on_prefixes_changed(self, session: Session, gone: tuple[Prefix, ...] = ()) -> None:
@@ -453,22 +458,26 @@ class DirectAccessRouter(ToldDirectly):
 
     def _learn_anchored(self, session: Session, answer: BindingAcknowledgement, anchor: Address) -> None:
         """It anchors this for the node, and nothing else; its address is the source (as in RFC 8885 3.3)."""
-        options: list[MobilityOption] = []
         listed = [option.prefix for option in answer.all(HomeNetworkPrefix) if option.prefix != ANY]
-        for prefix in listed:
-            if not self._is_ending(session, prefix, anchor):
-                options.append(PreviousMaar.of(prefix, anchor))
         stamps = answer.all(Timestamp)
-        if listed and len(stamps) > 1:
+        if listed and len(stamps) > 1 and session.node in self.direct.told:
             self.direct.ranks.setdefault(session.node, {}).update(dict.fromkeys(listed, stamps[1].ticks))
-        options += [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
-        super()._learn_previous(session, options)
-        for prefix in listed:
-            if prefix not in session.anchored:  # what cannot be served would come back to its anchor, to and fro
-                self._say_over(session, prefix, anchor)
+        self._serve_for(session, listed, anchor)
+        identity = [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
+        for prefix in listed[:1] if identity else ():
+            super()._learn_previous(session, (PreviousMaar.of(prefix, anchor), *identity))
         for prefix, owner in list(session.anchored.items()):
             if owner == anchor and prefix not in listed:
                 self._remove_foreign(session, prefix)
+
+    def _serve_for(self, session: Session, prefixes: list[Prefix], anchor: Address) -> None:
+        for prefix in prefixes:
+            if self._is_ending(session, prefix, anchor) or self._add_foreign(session, prefix, anchor):
+                continue
+            self._say_over(session, prefix, anchor)  # what is not served here would come back to it, to and fro
+
+    def _unask(self, session: Session, maar: Address) -> None:
+        self._withdraw(("register", session.node, maar, None))
 
     def _on_refused_by_peer(self, session: Session, answer: BindingAcknowledgement, source: Address) -> None:
         """Somebody knows of a later attachment, or our clock is far from everybody's."""
@@ -543,6 +552,7 @@ class DirectAccessRouter(ToldDirectly):
         if named is not None and named.address == self.configuration.address:
             # To others it is here, and was here last. We forgot that, and it is not here: say so, a little later.
             session.attached = max(self._clock(), session.attached + 1)
+            self._keep(session)
         elif named is not None and named.address in self._peers and named.address not in asked:
             asked.add(named.address)
             self._ask_after(session, named.address)

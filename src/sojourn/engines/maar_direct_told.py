@@ -108,6 +108,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         ours = self._anchored_here(session)
         if request.refreshes and session.serving == source and session.attached == request.timestamp:
             self._go_on(session, request.lifetime)
+            ours = tuple([prefix for prefix in ours if not self._is_ending(session, prefix, source)])
         else:
             self._give_up(session, source, request.timestamp, request.lifetime)
         self._answer_about(request, update, request.lifetime, (*self._identity(), *more), ours)
@@ -162,9 +163,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
 
     def _learn_late(self, session: Session, request: Registration, update: BindingUpdate) -> None:
         before = set(session.anchored)
-        for prefix in request.home_network_prefixes:
-            if not self._is_ending(session, prefix, request.source):
-                self._add_foreign(session, prefix, request.source)
+        self._serve_for(session, request.home_network_prefixes, request.source)
         self._tell(session, request.source)
         for option in update.all(PreviousMaar):
             if option.maar not in session.anchored.values():
@@ -189,6 +188,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
                 raise self._elsewhere(session)
             elif session.anchored.get(prefix) == request.source:
                 self._let_go_of(session, prefix)
+                self._unask(session, request.source)  # an answer on its way may list it still
                 self._plan_settling(session)
         self._answer_about(request, update, 0, ())
 
@@ -222,9 +222,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
     def _keep_for(self, session: Session, request: Registration) -> None:
         """The anchor lists what it has for the node; what we do not know of, we forgot, or were never told."""
         before = set(session.anchored)
-        for prefix in request.home_network_prefixes:
-            if not self._is_ending(session, prefix, request.source):
-                self._add_foreign(session, prefix, request.source)
+        self._serve_for(session, request.home_network_prefixes, request.source)
         if set(session.anchored) != before:
             self._on_prefixes_changed(session)
 
@@ -240,12 +238,11 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             if self.direct.reminding.get(source) == stamps[0].ticks:
                 self._reminded_by(source)
             return
-        answer = BindingRefreshRequest((*stamps, Timestamp(self._clock())))
-        self._do(SendMessage(answer, self.configuration.address, source))
         last = self.direct.reminded.get(source)
         if last is not None and self._now - last < _REMINDED_EVERY:
-            return
-        self.direct.reminded[source] = self._now
+            return  # it asks again
+        answer = BindingRefreshRequest((*stamps, Timestamp(self._clock())))
+        self._do(SendMessage(answer, self.configuration.address, source))
         told = 0
         for session in self.sessions.values():
             if session.presence is AWAY and session.serving == source:
@@ -255,6 +252,8 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             else:
                 continue
             told += 1
+        if told:
+            self.direct.reminded[source] = self._now
         self._report("refresh-requested", maar=source, sessions=told)
 
     # --- answering ----------------------------------------------------------------------------------------------------
@@ -283,6 +282,14 @@ class ToldDirectly(MobilityAnchorAccessRouter):
 
     def _tell_once(self, session: Session, maar: Address) -> None:
         """The same, if `maar` was not told since we look for the node's previous MAARs."""
+        raise NotImplementedError
+
+    def _serve_for(self, session: Session, prefixes: list[Prefix], anchor: Address) -> None:
+        """`anchor` says that it anchors these for the node."""
+        raise NotImplementedError
+
+    def _unask(self, session: Session, maar: Address) -> None:
+        """What it answers to what we told it is old."""
         raise NotImplementedError
 
     def _unheard(self, session: Session) -> list[Address]:
