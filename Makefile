@@ -5,6 +5,7 @@
 # make deb    a Debian package for the release that this machine runs, in dist/
 # make bench  the figures, each beside its comparison
 # make sim    as many seeds of the fault simulation as fit into SECONDS; SEED=n replays one, with all that happens
+# make soak   hosts roam while daemons die and links break, for SECONDS, from SEED; DOMAIN=pmip for Proxy Mobile IPv6
 # make fuzz   mutated octets into the decoders, a fixed number of times, and the slowest inputs timed
 
 SHELL := /bin/sh
@@ -18,10 +19,10 @@ SEEDS ?= 2000
 # Whatever the environment says: else each of some hundred processes, daemons among them, compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-lab test-kernels deb check fast lab format bench sim fuzz tools clean
+.PHONY: help demo test test-lab test-kernels deb check fast lab format bench sim soak fuzz tools clean
 
 help:
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n '1,9s/^# //p' Makefile
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 
@@ -93,6 +94,9 @@ bench: $(VENV)/.ready-dev
 sim: $(VENV)/.ready-dev
 	@PYTHONPATH=tests $(BIN)/python -m sim $(if $(SEED),--seed $(SEED)) $(if $(SHRINK),--shrink) $(if $(DEBUG),--debug) \
 	  $(if $(CAST),--cast $(CAST)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FIRST),--first $(FIRST))
+
+soak: $(VENV)/.ready-run
+	$(BIN)/sojourn lab run soak-faults --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --domain $(or $(DOMAIN),dmm)
 
 fuzz: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3,<4" || \

@@ -216,7 +216,9 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
             yield f"{session.node.hex()} {session.presence.value}: its slot leads to {way}"
         if session.presence is Presence.REFUSED:
             continue
-        prefixes.update(dict.fromkeys(session.anchored, session.slot))
+        handover = engine.handovers.get(session.node)  # what the next router itself anchors is not sent on to it
+        kept = handover.peer if handover is not None and handover.sends_on else b""
+        prefixes.update({prefix: session.slot for prefix, anchor in session.anchored.items() if anchor != kept})
         if session.own is not None:
             prefixes[session.own] = session.slot
         prefixes.update(dict.fromkeys(session.leased, session.slot))

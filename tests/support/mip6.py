@@ -8,6 +8,7 @@ Every Mobility Header and ICMPv6 message is encoded and decoded on its way.
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -34,6 +35,8 @@ from sojourn.core.mobile_effects import (
     EnsureCareOfRoute,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureProxyNeighbour,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     ProbeAddress,
@@ -42,6 +45,7 @@ from sojourn.core.mobile_effects import (
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
+    WithdrawProxyNeighbour,
     WithdrawReverseTunnel,
     WithdrawRouteOptimisation,
 )
@@ -129,6 +133,8 @@ class Host:
     tunnels: dict[Address, tuple[Address, Address]] = field(default_factory=dict)
     blocked: set[Address] = field(default_factory=set)
     direct: dict[tuple[Address, Address], Address] = field(default_factory=dict)
+    ways: dict[Address, tuple[Address, ...]] = field(default_factory=dict)
+    """Care-of addresses of a home address that has several."""
     care_of: dict[Address, tuple[str, str]] = field(default_factory=dict)
     """Addresses of links, with interface and link."""
 
@@ -149,6 +155,8 @@ class Host:
                 self.blocked.discard(home)
             case EnsureRouteOptimisation(home, correspondent, care_of):
                 self.direct[home, correspondent] = care_of
+            case EnsureReverseFlows(home, _, ways):
+                self.ways[home] = tuple(way.care_of_address for way in ways)
             case WithdrawRouteOptimisation(home, correspondent):
                 self.direct.pop((home, correspondent), None)
             case _:
@@ -185,6 +193,8 @@ class Roaming:
         """Home agents that answer no echo."""
         self.taken: set[Address] = set()
         """Addresses of the home link that somebody has."""
+        self.defended: dict[str, set[Address]] = defaultdict(set)
+        """Addresses of the home link that a home agent answers for."""
         self.correspondent = correspondent
         self.networks = {
             "home": Network("home", HOME_LINK, anchor=HA),
@@ -214,6 +224,8 @@ class Roaming:
         self.host = Host()
         self.routes: dict[Address, Address] = {}
         """Of the correspondent node: home address and care-of address."""
+        self.also: dict[Address, tuple[Address, ...]] = {}
+        """Others that it takes packets from."""
         self.attached: dict[str, str] = {}
         self._attachments = 0
         self._attached_as: dict[str, int] = {}
@@ -292,7 +304,7 @@ class Roaming:
         """The way of a packet of the correspondent node: ``direct``, or as `to_home`. The node sees which it was."""
         care_of = self.routes.get(home)
         if care_of is not None:
-            accepted = self.host.direct.get((home, CN)) == care_of
+            accepted = care_of in (self.host.direct.get((home, CN)), *self.host.ways.get(home, ()))
             return "direct" if accepted and self.reaches(care_of) else "lost"
         way = self.to_home(home)
         if way == "tunnel":
@@ -304,7 +316,7 @@ class Roaming:
         care_of = self.host.direct.get((home, CN))
         if care_of is None:
             return self.from_home(home)
-        if self.routes.get(home) != care_of:
+        if care_of not in (self.routes.get(home), *self.also.get(home, ())):
             if self.correspondent and self.reaches(care_of):
                 self.tell("cn", HomeAddressRefused(home, care_of, CN))
             return "lost"
@@ -416,8 +428,12 @@ class Roaming:
                 case SendIcmpv6():
                     self._transmit_icmpv6(name, effect)
                 case ProbeAddress(interface, probed):
-                    defended = name == "mn" and self.bound() is not None and probed == HOA
+                    defended = any(probed in known for agent, known in self.defended.items() if agent != name)
                     self.happens(DAD, name, AddressProbed(interface, probed, probed in self.taken or defended))
+                case EnsureProxyNeighbour(_, defended):
+                    self.defended[name].add(defended)
+                case WithdrawProxyNeighbour(_, defended):
+                    self.defended[name].discard(defended)
                 case ProbeRouter(interface, router):
                     link = self.networks.get(self.attached.get(interface, ""))
                     there = link is not None and link.router == router
@@ -434,10 +450,11 @@ class Roaming:
                 case CountTraffic():
                     counted = {Prefix(home, 128): 1 + self.now for home in self.routes}
                     self.happens(MILLISECOND, "cn", TrafficCounted(counted))
-                case EnsureCareOfRoute(home, care_of):
-                    self.routes[home] = care_of
+                case EnsureCareOfRoute(home, care_of, also):
+                    self.routes[home], self.also[home] = care_of, also
                 case WithdrawCareOfRoute(home):
                     self.routes.pop(home, None)
+                    self.also.pop(home, None)
                 case _:
                     pass
 

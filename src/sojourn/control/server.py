@@ -147,6 +147,10 @@ class ControlServer:
         self._handler = handler
         self._server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=protocol.REQUEST_MAX)
 
+    def answer_by(self, handler: Handler) -> None:
+        """From now on `handler` answers."""
+        self._handler = handler
+
     @property
     def followed(self) -> bool:
         """Whether anybody follows events, so that rows need not be made for nobody."""

@@ -111,6 +111,9 @@ def agent(ha: Mapping[str, Any]) -> Iterator[Fault]:
     preferred, valid = (readable(parse_duration, ha.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
     if preferred is not None and valid is not None and preferred > valid:
         yield Fault(("ha", "preferred_lifetime"), "is more than valid_lifetime", "expected at most that")
+    optimistic = "optimistic_duplicate_address_detection"
+    if ha.get(optimistic) is True and (ha.get("duplicate_address_detection") is False or not ha.get("interface")):
+        yield Fault(("ha", optimistic), "is set where nothing is tested", "expected an interface, and that it is")
     nodes = tables(ha.get("nodes"))
     if isinstance(ha.get("nodes"), list) and not nodes:
         yield Fault(("ha", "nodes"), "is empty", "expected the mobile nodes that may register")

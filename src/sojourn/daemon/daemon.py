@@ -1,8 +1,9 @@
 """The daemon: one process, one event loop, the roles of one file.
 
 Nothing is touched before the file is found right and the control socket is ours. SIGTERM and SIGINT stop in order:
-nothing of ours stays in the kernel, unless the file says ``keep_forwarding``. A daemon that is killed or that fails
-leaves forwarding as it is, and its successor takes it up without a lost packet.
+nothing of ours stays in the kernel, unless the file says ``keep_forwarding``. SIGUSR1 stops for a successor: forwarding
+stays as it is, as after a daemon that is killed or that fails, and the successor takes it up without a lost packet.
+SIGHUP reads the file again (`sojourn.daemon.reloading`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from sojourn.core.effects import Report
 from sojourn.core.events import Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
+from sojourn.daemon.model import File
 from sojourn.daemon.observed import Listener
+from sojourn.daemon.reloading import changes, concerns_roles, refused
 from sojourn.daemon.roles import (
     Role,
     StartError,
@@ -76,16 +79,15 @@ class Daemon:
         self.configuration = configuration
         self.file = file = configuration.file
         self.name = file.name or socket.gethostname()
-        self.log = Log(
-            self.name,
-            file.log,
-            as_json=file.log_format == "json",
-            identifiers=Identifiers(file.identifier_key, plain=file.identifiers == "plain"),
-        )
+        self.log = _log(self.name, file)
         self.control = ControlServer(file.control)
         self.roles: list[Role] = []
         self._service: Service | None = None
+        self._store: Store | None = None
+        self._shared: SharedStore | None = None
         self._stop = asyncio.Event()
+        self._leaves = False
+        """Forwarding stays for a successor."""
         self._serving = False
         self._failed = False
         self._refused: dict[str, int] = {}
@@ -98,12 +100,13 @@ class Daemon:
         loop.set_exception_handler(self._on_bug)
         for number in (signal.SIGTERM, signal.SIGINT):  # also one that comes during the start ends in an orderly stop
             loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_leave)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         with ExitStack() as opened:
             try:
-                store = self._prepare(opened)
-                shared = await self._prepare_shared(opened)
-                self._start(store, shared)
+                self._store = self._prepare(opened)
+                self._shared = await self._prepare_shared(opened)
+                self._start()
             except (StartError, SocketTaken) as error:
                 self.log.say("error", "not-started", reason=str(error))
                 await self.control.close()
@@ -131,10 +134,12 @@ class Daemon:
         opened.callback(shared.close)
         return shared
 
-    def _start(self, store: Store, shared: SharedStore | None) -> None:
-        self.roles = make_roles(self.file, store, self._listener, shared)
+    def _start(self) -> None:
+        assert self._store is not None
+        self.roles = make_roles(self.file, self._store, self._listener, self._shared)
         started: list[Role] = []
-        self._service = Service(self.name, self.roles, self.file.identifier_key)
+        orders = {"reload": self.reload, "leave": self._leave}
+        self._service = Service(self.name, self.roles, self.file.identifier_key, orders)
         try:
             for role in self.roles:
                 removed = role.start()
@@ -202,7 +207,7 @@ class Daemon:
     def _close_roles(self) -> None:
         """In order, everything is taken back; after a failure of ours forwarding is left as it is."""
         for role in reversed(self.roles):
-            withdraw = not self._failed and not role.keep_forwarding
+            withdraw = not self._failed and not self._leaves and not role.keep_forwarding
             try:
                 role.close(withdraw)
             except OSError as error:
@@ -214,24 +219,76 @@ class Daemon:
         self.log.say("info", "stopping", signal=signal.Signals(number).name)
         self._stop.set()
 
-    def _on_hangup(self) -> None:
-        """The recordings are opened anew, for log rotation, and the file is looked at again.
+    def _on_leave(self) -> None:
+        self._leave()
 
-        A change of the file takes effect at a restart.
-        """
+    def _leave(self) -> list[Report]:
+        """Stop, and leave forwarding to a successor."""
+        self._leaves = True
+        self.log.say("info", "leaving", forwarding="stays as it is, for the next start")
+        self._stop.set()
+        return [Report("leaving", {"forwarding": "stays"})]
+
+    # --- a new file ---------------------------------------------------------------------------------------------------
+
+    def _on_hangup(self) -> None:
+        """The recordings are opened anew, for log rotation, and the file is read again."""
         for role in self.roles:
             if role.host.recorder is not None and not role.host.recorder.reopen():
                 self.log.say("error", "recording-not-reopened", role=role.name, remedy="it goes on where it was")
         try:
-            changed = load(self.configuration.path).file != self.file
+            self.reload()
+        except ValueError as error:
+            for line in str(error).splitlines():
+                self.log.say("error", "not-reloaded", reason=line)
+
+    def reload(self) -> list[Report]:
+        """Do what the file says now; answers with what changed. Raises ValueError, and then everything is as before."""
+        if not self._serving:
+            raise ValueError("the daemon is just starting; ask again")
+        try:
+            new = load(self.configuration.path)
+            machine.demand(new)
         except ConfigurationError as error:
-            for problem in error.problems:
-                self.log.say("error", "configuration", problem=problem.text(error.file))
-            return
-        if changed:
-            self.log.say("warning", "configuration-changed", remedy="restart to apply; forwarding goes on meanwhile")
-        else:
+            raise ValueError(f"nothing was changed, as the file is wrong:\n{error}") from None
+        keys = changes(self.file, new.file)
+        if fixed := refused(keys, self.file):
+            words = ", ".join(fixed)
+            raise ValueError(f"nothing was changed: {words} cannot change while the daemon runs; restart it")
+        if not keys:
             self.log.say("info", "configuration-unchanged")
+            return [Report("configuration-unchanged", {})]
+        if concerns_roles(keys):
+            self._hand_over(new)
+        else:
+            self._adopt(new)
+        self.log.say("info", "reloaded", changed=", ".join(keys))
+        return [Report("reloaded", {"changed": ", ".join(keys)})]
+
+    def _adopt(self, configuration: Configuration) -> None:
+        self.configuration, self.file = configuration, configuration.file
+        self.log = _log(self.name, self.file)
+
+    def _hand_over(self, new: Configuration) -> None:
+        """The roles let go of their forwarding, and new ones take it up. Raises ValueError: then old ones did."""
+        old = self.configuration
+        for role in reversed(self.roles):
+            role.close(withdraw=False)
+        self._adopt(new)
+        try:
+            self._start()
+        except StartError as error:
+            self._adopt(old)
+            try:
+                self._start()
+            except StartError as worse:
+                self._failed = True
+                self._stop.set()
+                raise ValueError(f"neither the new file nor the old one can be started now: {worse}") from None
+            raise ValueError(f"nothing was changed: {error}") from None
+        finally:
+            if self._service is not None:
+                self.control.answer_by(self._service)
 
     def _reassert(self, role_name: str, interface: str) -> None:
         """An access interface, or the home link of a home agent, came back: perhaps it is another one now, without our
@@ -280,6 +337,11 @@ class Daemon:
             self.log.say("error", "bug", role=role.name, handling=described(role.engine.handling), trace=where)
         self._failed = True
         self._stop.set()
+
+
+def _log(name: str, file: File) -> Log:
+    identifiers = Identifiers(file.identifier_key, plain=file.identifiers == "plain")
+    return Log(name, file.log, as_json=file.log_format == "json", identifiers=identifiers)
 
 
 def notify(*lines: str) -> None:

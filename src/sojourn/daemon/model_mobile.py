@@ -228,6 +228,10 @@ class Ha(Section):
         "duplicate_address_detection",
         "Before the first binding of a home address, which takes a second. False where nobody else can have it.",
     )
+    optimistic_duplicate_address_detection: SwitchField = _ha(
+        "optimistic_duplicate_address_detection",
+        "The first binding does not wait for that (as in RFC 4429); should somebody have the address, it is revoked.",
+    )
     preference: PreferenceField = _ha("preference", "Among the home agents of the link: higher is better.")
     lifetime_max: DurationField = _ha("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     refresh_advice: DurationField = _ha(
@@ -265,6 +269,10 @@ class Cn(Section):
     lifetime_max: DurationField = _cn("lifetime_max", "Longest lifetime granted: no more than 420 s (RFC 6275 12).")
     tests_per_second: CountField = _cn("tests_per_second", "Answers to test messages, all together.", 5_000)
     refresh: SwitchField = _cn("refresh", "Ask nodes to refresh bindings that are in use.")
+    several: SwitchField = _cn(
+        "several", "Nodes may have several care-of addresses (RFC 5648); not where the kernel does route optimisation."
+    )
+    flows: SwitchField = _cn("flows", "Nodes may say which packets go to which of these (RFC 6089).")
     mtu: MtuField = setting("MTU of the way to mobile nodes.", LinuxSettings.mtu)
     keep_forwarding: SwitchField = setting("An orderly stop leaves direct ways as they are, as a crash does.", False)
 

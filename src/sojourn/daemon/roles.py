@@ -269,7 +269,7 @@ def _make_mobile(
         with refusals(f"{name}: open netlink", remedy):
             dataplane = dataplane_of(section)
         try:
-            engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), bool(dataplane.optimised))
+            engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), dataplane.optimised)
         except KeyUnusable as error:
             raise StartError(f"{name}: {error}") from None
         observed = Observed(engine, listener)

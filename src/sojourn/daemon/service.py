@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,8 +28,16 @@ _ARGUMENTS_MAX = 16
 class Service:
     """Answers from the roles' tables. See `sojourn.control.server.Handler`."""
 
-    def __init__(self, name: str, roles: Sequence[Role], identifier_key: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        roles: Sequence[Role],
+        identifier_key: str,
+        orders: Mapping[str, Callable[[], Sequence[Report]]] | None = None,
+    ) -> None:
+        """`orders` are commands for the daemon as a whole, which no role hears of."""
         self._name = name
+        self._orders = orders or {}
         self._roles = roles
         self._hashed = Identifiers(identifier_key)
         self._plain = Identifiers(plain=True)
@@ -89,6 +97,10 @@ class Service:
         """Hand the command to every role. Raises ValueError when none of them takes it."""
         if len(verb) > _VERB_MAX or len(arguments) > _ARGUMENTS_MAX:
             raise ValueError("the command is too long")
+        if (order := self._orders.get(verb)) is not None:
+            if arguments:
+                raise ValueError(f"{verb} takes no arguments")
+            return [self.row("daemon", report, plain=False) for report in order()]
         taken = False
         said = []
         for role in self._roles:

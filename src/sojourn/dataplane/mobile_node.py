@@ -9,8 +9,8 @@
     flows              marks, and a table for each care-of address in use (`flow_ways`)
     several links      `default from CARE-OF` in a table for each link
     networks           `default from NETWORK encap` in table `uplinks`; too big packets are answered (`tunnel_filter`)
-    direct ways        headers put in and taken out by eBPF (`direct_ways`); a route of its own past the tunnel, with
-                       the MTU that they leave, in table `nodes`
+    direct ways        headers put in and taken out by eBPF; a route of its own past the tunnel, with the MTU that they
+                       leave, in table `nodes` (`optimising_plane`)
 
 Rules, tables and objects are those of `linux`, protocol 140, and restarts as there: what holds is not touched. Opening,
 starting and closing must run in the network namespace that is meant.
@@ -46,16 +46,12 @@ from sojourn.core.mobile_effects import (
     WithdrawRouteOptimisation,
 )
 from sojourn.dataplane import local_rule, reconcile
-from sojourn.dataplane.direct_choice import ways
-from sojourn.dataplane.direct_ways import DirectWays
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
-from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn
+from sojourn.dataplane.host_plane import LOOPBACK, in_turn
 from sojourn.dataplane.installation import Installation, station
-from sojourn.dataplane.kernel_ways import KernelWays
 from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.next_hop import next_hop
 from sojourn.dataplane.objects import (
     RTN_BLACKHOLE,
     RTN_THROW,
@@ -65,6 +61,7 @@ from sojourn.dataplane.objects import (
     Route,
     Rule,
 )
+from sojourn.dataplane.optimising_plane import OptimisingPlane, owner_of
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
 from sojourn.dataplane.tunnel_starts import TunnelStarts, chosen
@@ -98,7 +95,7 @@ class _Home:
     """Behind this mobile router, and led through the tunnel."""
 
 
-class MobileNodeDataplane(HostPlane):
+class MobileNodeDataplane(OptimisingPlane):
     """Forwarding of a mobile node; of a mobile router, if there are `networks` (by home address) or it `forwards`.
 
     `delegated` are the lengths of prefixes of networks that it may get later.
@@ -118,12 +115,10 @@ class MobileNodeDataplane(HostPlane):
         correspondents: int = 256,
         netlink: Netlink | None = None,
     ) -> None:
-        super().__init__(settings, netlink)
-        self._interfaces = interfaces
+        super().__init__(settings, interfaces, netlink, 8 * max(correspondents, 32) if optimises else 0)
         self._behind = {home: tuple(behind) for home, behind in (networks or {}).items() if behind}
         self._forwards = forwards or bool(self._behind)
         self._homes: dict[Address, _Home] = {}
-        self._optimised: dict[tuple[Address, Address], Address] = {}
         self._starts: TunnelStarts
         """Chosen by `start`."""
         self._installation = Installation(self._netlink, settings)
@@ -131,22 +126,11 @@ class MobileNodeDataplane(HostPlane):
         lengths = {*delegated, *(network.length for behind in self._behind.values() for network in behind)}
         if self._forwards and settings.counters:
             self._filter = TunnelFilter(settings, tuple(lengths) or (64,), False)
-        flow_filter = FlowFilter(settings, {128, *lengths}, outwards=True)
+        flow_filter = FlowFilter(settings, {128, *lengths}, outwards=True, local=True)
         self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
         self._care_of_peers: tuple[Prefix, ...] = ()
         self._links_out: dict[Address, tuple[Rule, Route]] = {}
         """The way of what is sent from each care-of address, where there are several."""
-        self._kernel: KernelWays | None = None
-        self._direct: DirectWays | None = None
-        self.refusal = ""
-        """Why there is no route optimisation."""
-        if optimises:
-            self._kernel, self._direct, self.refusal = ways(self._netlink, False, 8 * max(correspondents, 32))
-
-    @property
-    def optimised(self) -> str:
-        """How route optimisation is done; empty: not at all."""
-        return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -167,7 +151,7 @@ class MobileNodeDataplane(HostPlane):
 
     def begin(self) -> None:
         """Take stock of what an earlier life left; it keeps forwarding, and is not touched where it is right."""
-        self._homes, self._optimised, self._links_out = {}, {}, {}
+        self._homes, self._optimised, self._links_out, self._direct_flows = {}, {}, {}, {}
         self._begin()
         self._flows.begin()
         for part in self._optimisers():
@@ -201,9 +185,11 @@ class MobileNodeDataplane(HostPlane):
             elif known.blocked:
                 self.apply_mobile(EnsureHomeBlock(home))
             if known.ways and known.agent is not None:
-                self.apply_mobile(EnsureReverseFlows(home, known.agent, known.ways, self._flows.flows_of(_owner(home))))
-        for (home, correspondent), care_of in list(self._optimised.items()):
-            self.apply_mobile(EnsureRouteOptimisation(home, correspondent, care_of))
+                self.apply_mobile(
+                    EnsureReverseFlows(home, known.agent, known.ways, self._flows.flows_of(owner_of(home)))
+                )
+        for optimised in list(self._optimised.values()):
+            self.apply_mobile(optimised)
 
     def close(self) -> None:
         """Nothing of ours is left, and what was there before is there again."""
@@ -239,10 +225,6 @@ class MobileNodeDataplane(HostPlane):
             part.leave()
         self._netlink.close()
 
-    def _optimisers(self) -> list[KernelWays | DirectWays]:
-        """How route optimisation is done, if it is."""
-        return [part for part in (self._kernel, self._direct) if part is not None]
-
     def count(self) -> dict[Prefix, int]:
         """Nothing is counted here."""
         return {}
@@ -261,7 +243,8 @@ class MobileNodeDataplane(HostPlane):
                 ends = (Prefix(further.care_of_address, 128), Prefix(known.agent or UNSPECIFIED, 128))
                 link = {"way": "tunnel of flows", "care_of": text(further.care_of_address), "packets": out.get(ends)}
                 rows.append({"prefix": str(Prefix(home, 128)), **link})
-        for (home, correspondent), direct in self._optimised.items():
+        for (home, correspondent), optimised in self._optimised.items():
+            direct = optimised.care_of_address
             packets = None if self._direct is None else self._direct.taken(direct, home)
             between = f"{text(home)} to {text(correspondent)}"
             rows.append({"prefix": between, "way": "direct", "care_of": text(direct), "packets": packets})
@@ -459,8 +442,12 @@ class MobileNodeDataplane(HostPlane):
             self._lead_out(way)
             rule, out = self._exit((way.care_of_address, agent))
             self._ensure(out, rule)
+            self._accept_direct(home, way.care_of_address)
         sources = [Prefix(home, 128), *sorted(known.networks)]
-        self._flows.put(_owner(home), sources, flows, partial(self._from, home))
+        self._flows.put(owner_of(home), sources, flows, partial(self._from, home))
+        for optimised in self._optimised.values():
+            if optimised.home_address == home:
+                self._optimise_flows(optimised)
         for pair in ended:
             if pair not in self._tunnels():
                 self._close_exit(home, pair)
@@ -482,6 +469,9 @@ class MobileNodeDataplane(HostPlane):
         self._ensure(route, rule)
         self._links_out[way.care_of_address] = rule, route
 
+    def _has_several(self, home: Address) -> bool:
+        return len(self._home(home).ways) > 1
+
     # --- networks behind a mobile router (RFC 3963 5.5) --------------------------------------------------------------
 
     def _lead(self, network: Prefix, agent: Address) -> None:
@@ -493,7 +483,7 @@ class MobileNodeDataplane(HostPlane):
         if self._filter is not None:
             self._filter.lead(network)
         known.networks.add(network)
-        self._flows.follow(_owner(home), [Prefix(home, 128), *known.networks], partial(self._from, home))
+        self._flows.follow(owner_of(home), [Prefix(home, 128), *known.networks], partial(self._from, home))
         uplinks = self._settings.tables.uplinks
         between = Route(uplinks, network, kind=RTN_THROW)  # networks here reach each other
         self._ensure(between, self._way(Route(uplinks, ANY, network), known.tunnel))
@@ -515,48 +505,6 @@ class MobileNodeDataplane(HostPlane):
         self._withdraw(Route(uplinks, ANY, network), Route(uplinks, network))
         if self._filter is not None:
             self._filter.lead_no_more(network)
-
-    # --- route optimisation -----------------------------------------------------------------------------------------
-
-    def _accept_direct(self, home: Address, care_of: Address) -> None:
-        """A correspondent node sends directly before its answer is here (RFC 6275 9.5.4)."""
-        if self._kernel is not None:
-            self._kernel.accept(home, care_of)
-        if self._direct is None:
-            return
-        found = self._links()
-        for name in self._interfaces:
-            for link in found.values():
-                if link.name == name:
-                    self._direct.attach(link)
-        self._direct.take(care_of, home)
-
-    def _optimise(self, effect: EnsureRouteOptimisation) -> None:
-        home, correspondent, care_of = effect.home_address, effect.correspondent, effect.care_of_address
-        if self._kernel is not None:
-            self._kernel.accept(home, care_of)
-            self._kernel.optimise(home, correspondent, care_of)
-            self._optimised[home, correspondent] = care_of
-            return
-        if self._direct is None:
-            raise OSError(errno.EOPNOTSUPP, f"this kernel has no route optimisation ({self.refusal or 'switched off'})")
-        hop = next_hop(self._netlink, correspondent, care_of)
-        link = self._links().get(hop.device)
-        if link is None or link.name not in self._interfaces:
-            raise OSError(errno.ENETUNREACH, f"{text(correspondent)} is not reached through {self._interfaces}")
-        self._accept_direct(home, care_of)
-        self._direct.send(home + correspondent, care_of)
-        table = self._settings.tables.nodes
-        self._ensure(self._direct_route(table, correspondent, Prefix(home, 128), hop))
-        self._optimised[home, correspondent] = care_of
-
-    def _optimise_no_more(self, home: Address, correspondent: Address) -> None:
-        self._withdraw(Route(self._settings.tables.nodes, Prefix(correspondent, 128), Prefix(home, 128)))
-        self._optimised.pop((home, correspondent), None)
-        if self._direct is not None:
-            self._direct.send_plainly(home + correspondent)
-        if self._kernel is not None:
-            self._kernel.optimise_no_more(home, correspondent)
 
     # --- kernel -----------------------------------------------------------------------------------------------------
 
@@ -590,8 +538,3 @@ class MobileNodeDataplane(HostPlane):
         yield from reconcile.placed(self._netlink)
         if self._forwards:
             yield from reconcile.ways(self._netlink)
-
-
-def _owner(home: Address) -> int:
-    """A number for a home address, the same in every life."""
-    return int.from_bytes(home, "big")

@@ -184,13 +184,21 @@ class LinuxSettings:
     @property
     def flow_ways(self) -> tuple[tuple[int, int], ...]:
         """Mark and table of the first, second, ... care-of address of nodes that have flows (RFC 6089)."""
-        numbers = zip(range(_FLOW_WAYS), marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
+        return self._flow_ways()[:_FLOW_WAYS]
+
+    @property
+    def direct_flow_ways(self) -> tuple[tuple[int, int], ...]:
+        """The same at a correspondent node, which may be a mobile node too."""
+        return self._flow_ways()[_FLOW_WAYS:]
+
+    def _flow_ways(self) -> tuple[tuple[int, int], ...]:
+        numbers = zip(range(2 * _FLOW_WAYS), marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
         return tuple((mark, self.nexthops + _OF_FLOWS + index) for index, mark in numbers)
 
     @property
     def link_tables(self) -> int:
         """The table of the first link of a mobile node with several; those of others behind it."""
-        return self.nexthops + _OF_FLOWS + _FLOW_WAYS
+        return self.nexthops + _OF_FLOWS + 2 * _FLOW_WAYS
 
     @property
     def addresses(self) -> tuple[Address, ...]:

@@ -8,8 +8,8 @@ from enum import Enum
 import msgspec
 
 from sojourn.core.mobile_effects import Flow
+from sojourn.engines.care_of_ways import Way, Ways
 from sojourn.engines.ha_flows import Flows, restored, steered
-from sojourn.engines.ha_multiple import Way, Ways
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.engines.mip6_request import ROUTER, BindingRequest, defended
 from sojourn.engines.records import well_formed
@@ -54,7 +54,10 @@ class BindingCacheEntry:
     pending: BindingRequest | None = None
     """What is answered when the home address turned out to be unique."""
     unprobed: set[Address] = field(default_factory=set)
-    """Addresses that were not tested yet."""
+    """Addresses that were not tested yet. An active binding has some only where it did not wait for the test."""
+
+    yielded: bool = False
+    """Nothing is answered for on the link: another home agent asks whether it may (see `ha_switch`)."""
 
     @property
     def is_router(self) -> bool:

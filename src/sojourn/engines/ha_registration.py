@@ -6,10 +6,11 @@ from sojourn.core.effects import EnsureTunnel, SendMessage, WithdrawPrefix
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import EnsureFlows, Flow, ProbeAddress, WithdrawProxyNeighbour
 from sojourn.engines.authentication import mn_ha_option, signed, verified
+from sojourn.engines.care_of_ways import Ways, best, copies
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_flows import flows_after
 from sojourn.engines.ha_flows import refused as refused_flows
-from sojourn.engines.ha_multiple import Ways, best, changed, copies, ended
+from sojourn.engines.ha_multiple import changed, ended
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import MAX_DELETE_BCE_TIMEOUT, HomeNode
 from sojourn.engines.mip6_request import (
@@ -32,6 +33,7 @@ from sojourn.wire import (
     MobileNodeIdentifier,
     MobilityOption,
     NonceIndices,
+    RevocationTrigger,
     Status,
     VendorSpecific,
 )
@@ -205,24 +207,34 @@ class HaRegistration(HaState):
         """What is being revoked: some BIDs, everything when there are none; None: nothing."""
         raise NotImplementedError
 
+    def _take_back(
+        self, entry: BindingCacheEntry, trigger: RevocationTrigger, identifiers: tuple[int, ...] = ()
+    ) -> None:
+        """Revoke a binding, or some care-of addresses."""
+        raise NotImplementedError
+
     def _probe(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
-        """Duplicate Address Detection, unless nobody can be on the home link."""
+        """Duplicate Address Detection, unless nobody can be on the home link. An optimist accepts meanwhile, but tells
+        the link nothing before the end of the test: who has the address is not disturbed (RFC 4429 3.3).
+        """
         interface = self.configuration.interface
+        self._timers.stop(("expiry", entry.home))
         if not interface or not self.configuration.duplicate_address_detection:
-            self._timers.stop(("expiry", entry.home))
             self._accept(entry, request)
             return
-        self._timers.stop(("expiry", entry.home))
-        entry.pending = request
         entry.unprobed = set(defended(request.home, request.update.flags))
         self._after(_PROBE_TIME, "probe", entry.home)
         for address in defended(request.home, request.update.flags):
             self._probing[address] = entry.home
             self._do(ProbeAddress(interface, address))
+        if self.configuration.optimistic_duplicate_address_detection and entry.home not in self._contested:
+            self._accept(entry, request)
+        else:
+            entry.pending = request
 
     def _on_probed(self, event: AddressProbed) -> None:
         entry = self.cache.get(self._probing.pop(event.address, b""))
-        if entry is None or event.address not in entry.unprobed or entry.pending is None:
+        if entry is None or event.address not in entry.unprobed:
             return
         if event.duplicate:
             self._fail(entry, Refused(Status.DUPLICATE_ADDRESS_DETECTION_FAILED, "somebody has that address"))
@@ -230,13 +242,24 @@ class HaRegistration(HaState):
         entry.unprobed.discard(event.address)
         if not entry.unprobed:
             self._timers.stop(("probe", entry.home))
+            self._contested.discard(entry.home)
             request, entry.pending = entry.pending, None
-            self._accept(entry, request)
+            if request is not None:
+                self._accept(entry, request)
+            else:
+                self._defend(entry)
 
     def _fail(self, entry: BindingCacheEntry, refused: Refused) -> None:
-        """The home address could not be had."""
+        """The home address could not be had, or not be kept: then the node asks again, and is answered after a test."""
         request = entry.pending
         self._stop_probing(entry)
+        if request is None:
+            self._report("address-contested", home=entry.home, reason=refused.reason)
+            if len(self._contested) < self.configuration.bindings:
+                self._contested.add(entry.home)
+            self._stop_forwarding(entry)
+            self._take_back(entry, RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE)
+            return
         if entry.home in self.cache:
             self._remove(entry)
         if request is not None:

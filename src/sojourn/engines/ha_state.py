@@ -22,8 +22,8 @@ from sojourn.core.mobile_effects import (
     WithdrawTunnelEnd,
 )
 from sojourn.engines.authentication import signed
+from sojourn.engines.care_of_ways import Ways
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
-from sojourn.engines.ha_multiple import Ways
 from sojourn.engines.home_agents import HomeAgentsList
 from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode
@@ -70,6 +70,8 @@ class HaState(MobilityEngine):
         """Bindings that are being taken back, by home address."""
         self._revocations = self._entropy.below(1 << 16)
         """The sequence number used last for one (RFC 5846)."""
+        self._contested: set[Address] = set()
+        """Home addresses that somebody else had when a binding did not wait for their test."""
         self._born = 0
         """Our beginning as a timestamp: what was sent before it may have been accepted in an earlier life."""
 
@@ -114,9 +116,15 @@ class HaState(MobilityEngine):
             self._do(WithdrawTunnelEnd(entry.slot, care_of))
 
     def _defend(self, entry: BindingCacheEntry) -> None:
+        if self.configuration.interface and not entry.yielded:
+            for address in entry.defended:
+                if address not in entry.unprobed:
+                    self._do(EnsureProxyNeighbour(self.configuration.interface, address))
+
+    def _defend_no_more(self, entry: BindingCacheEntry) -> None:
         if self.configuration.interface:
             for address in entry.defended:
-                self._do(EnsureProxyNeighbour(self.configuration.interface, address))
+                self._do(WithdrawProxyNeighbour(self.configuration.interface, address))
 
     def _stop_forwarding(self, entry: BindingCacheEntry) -> None:
         """Interception ends first: the node may be on the link already, and answers for itself."""
@@ -124,9 +132,7 @@ class HaState(MobilityEngine):
         if entry.flows:
             entry.flows = {}
             self._do(EnsureFlows(entry.slot, ()))
-        if self.configuration.interface:
-            for address in entry.defended:
-                self._do(WithdrawProxyNeighbour(self.configuration.interface, address))
+        self._defend_no_more(entry)
         for network in entry.networks:
             self._do(WithdrawPrefix(network))
         self._accept_from(entry, ways)
@@ -156,4 +162,5 @@ class HaState(MobilityEngine):
         self._timers.stop_all((kind, entry.home) for kind in _SERVICE)
         self._delivered.pop(entry.home, None)
         self._switching.pop(entry.home, None)
+        entry.yielded = False
         self._revoking.pop(entry.home, None)

@@ -41,6 +41,7 @@ from sojourn.engines.extension import unrecognized
 from sojourn.engines.handover import HANDOVER_TIMERS
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
+from sojourn.engines.maar_drain import DrainProcedures
 from sojourn.engines.maar_handover import MaarHandover
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
@@ -61,7 +62,12 @@ _SEQUENCE_LEAP = 1024
 
 
 class MobilityAnchorAccessRouter(
-    MaarHandover, DhcpProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures[Session]
+    DrainProcedures,
+    MaarHandover,
+    DhcpProcedures,
+    RegistrationProcedures,
+    AnchorProcedures,
+    MulticastProcedures[Session],
 ):
     """The engine of the role ``maar``."""
 
@@ -251,9 +257,13 @@ class MobilityAnchorAccessRouter(
                 self._repair(session)
 
     def _on_command(self, event: Commanded) -> None:
-        """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
+        """``retire`` (a prefix that we anchor for a node elsewhere), ``refresh`` (all registrations, now), and
+        ``drain`` (`maar_drain`)."""
         if event.verb == "refresh":
             self._on_refresh_request()
+            return
+        if event.verb == "drain":
+            self._on_drain_command(event.arguments)
             return
         session = self._named(event.arguments) if event.verb == "retire" else None
         if session is not None and session.own is not None and session.presence is AWAY:

@@ -245,7 +245,7 @@ class AnchorProcedures(MaarState):
 
     @property
     def _poll_interval(self) -> Duration:
-        return min(max(self.configuration.idle_hold // 4, SECOND // 2), 15 * SECOND)
+        return min(max(self._idle_hold // 4, SECOND // 2), 15 * SECOND)
 
     def _watch(self) -> None:
         """Counters are read as long as a node with a prefix of ours is elsewhere."""
@@ -265,7 +265,7 @@ class AnchorProcedures(MaarState):
             if packets != session.packets:
                 session.packets = packets
                 session.active = self._now
-            elif self._now - session.active >= self.configuration.idle_hold:
+            elif self._now - session.active >= self._idle_hold:
                 self._ask_to_retire(session, session.own)
 
     def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:

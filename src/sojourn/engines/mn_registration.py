@@ -24,6 +24,7 @@ from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
 from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, TAKEN, HomeEntry, MnState, Place, Ways
+from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
@@ -214,9 +215,9 @@ class MnRegistration(MnState):
         self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
 
-    def _on_request_due(self, entry: HomeEntry, purpose: str) -> None:
+    def _on_request_due(self, entry: HomeEntry, key: Key) -> None:
         """11.7.1: who does not answer for so long may be dead, and another one of the home link may not."""
-        key = self._key(entry, purpose)
+        purpose = key[0]
         self._requests.due(key, self._now)
         outstanding = self._requests.get(key)
         if outstanding is None:

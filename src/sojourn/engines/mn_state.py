@@ -116,6 +116,10 @@ class HomeEntry:
     """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
+    successor: Address | None = None
+    """The one that is asked while the binding of the first one still serves (see `mn_changeover`)."""
+    left: tuple[Address, ...] = ()
+    """Those that may have a binding besides, and are to delete it."""
     taken_at: tuple[Address, ...] = ()
     """Home agents that say that somebody has the home address; another one may have a binding of it."""
     contested: bool = False
@@ -215,8 +219,8 @@ class MnState(OutboxEngine):
         entry.sequence = following(entry.sequence)
         return entry.sequence
 
-    def _key(self, entry: HomeEntry, purpose: str) -> Key:
-        return purpose, entry.address, entry.agent or b"", None
+    def _key(self, entry: HomeEntry, purpose: str, agent: Address | None = None) -> Key:
+        return purpose, entry.address, agent or entry.agent or b"", None
 
     def _home_update(self, entry: HomeEntry, lifetime: Duration) -> BindingUpdate:
         flags = _FLAGS

@@ -4,6 +4,7 @@ ready."""
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,13 @@ class Daemon:
         """SIGTERM; `wait_stopped` follows."""
         if self.running:
             assert self.process is not None
+            self.process.terminate()
+
+    def ask_to_leave(self) -> None:
+        """SIGUSR1 and SIGTERM, as our unit does when systemd restarts it; `wait_stopped` follows."""
+        if self.running:
+            assert self.process is not None
+            self.process.send_signal(signal.SIGUSR1)
             self.process.terminate()
 
     def wait_stopped(self) -> int | None:

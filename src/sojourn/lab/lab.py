@@ -183,6 +183,14 @@ class Lab:
         daemon.start()
         daemon.wait_ready()
 
+    def restart_daemon(self, node: str) -> None:
+        """What ``systemctl restart`` does to the daemon of `node`: forwarding stays for the successor. Raises
+        DaemonFailed."""
+        daemon = self._daemons[node]
+        daemon.ask_to_leave()
+        daemon.wait_stopped()
+        self.start_daemon(node)
+
     def daemon(self, node: str) -> Daemon:
         """The daemon of `node`: its process and files. Raises KeyError."""
         return self._daemons[node]

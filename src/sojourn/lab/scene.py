@@ -156,6 +156,7 @@ Play: TypeAlias = Callable[[Scene], Report]
 def run(options: ScenarioOptions, topology: str | Topology, play: Play, capture: str = "signalling") -> int:
     """The exit status of a scenario that has no options of its own."""
     built = load(topology) if isinstance(topology, str) else topology
+    options.strict = options.extra.pop("strict", "") == "true" or options.strict
     if options.extra:
         print(f"sojourn: {built.name} takes no options of its own", file=sys.stderr)
         return 2
@@ -166,6 +167,7 @@ def _run(options: ScenarioOptions, topology: Topology, play: Play, capture: str)
     options.output.mkdir(parents=True, exist_ok=True)
     try:
         report = perform(options, topology, play, capture)
+        report.strict = options.strict
     except (SceneFailed, TrafficError, DaemonFailed, OSError) as error:
         print(f"sojourn: {topology.name} broke off: {error}", file=sys.stderr)
         return 1
