@@ -9,8 +9,8 @@ from pydantic import Field, Strict
 from sojourn.files.fields import Expected, InterfaceField, LinkLayerField
 
 ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator"],
-    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), the same in the whole domain', "proxy"),
+    Literal["proxy", "relay", "locator", "direct"],
+    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), or "direct", the same in the whole domain', "proxy"),
 ]
 LogField: TypeAlias = Annotated[
     Literal["debug", "info", "warning", "error"], Expected('"debug", "info", "warning" or "error"', "info")

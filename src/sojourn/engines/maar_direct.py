@@ -411,7 +411,7 @@ class DirectAccessRouter(ToldDirectly):
             self._on_told(session, acknowledgement, source)
         elif key[0] == "deregister":
             self._on_answer_after(session, acknowledgement, source)
-        elif key[3] is not None:
+        elif isinstance(key[3], Prefix):
             self._on_end_answered(session, acknowledgement, key[3])
 
     def _answered(
