@@ -23,6 +23,8 @@ class Direct(Dmm):
     """One domain in direct mode; see `sim.cast.Cast`."""
 
     name = "direct"
+    asked: int | None = None
+    """How many neighbours are asked; None: all."""
     with_cmd: bool | None = None
     """Whether there is a CMD; None: as the seed says."""
 
@@ -40,14 +42,20 @@ class Direct(Dmm):
         self.granted = self.lifetime
         if not self.tight:
             settings["prefixes_per_node"] = self.cap - 1  # its own is not among those of others
-        return DmmDomain(Mode.DIRECT, maars, cmd, settings, maar_engine, cmd_engine, cmds=int(with_cmd))
+        domain = DmmDomain(Mode.DIRECT, maars, cmd, settings, maar_engine, cmd_engine, cmds=int(with_cmd))
+        if with_cmd and dice.random() < 0.5:  # then it is needed: it knows what those who are asked do not
+            self.asked = dice.randint(1, 2)
+            for name, configuration in domain.maar_configurations.items():
+                peers = [peer.address for peer in configuration.peers]
+                domain.adjust(name, {"neighbours": tuple(dice.sample(peers, min(self.asked, len(peers))))})
+        return domain
 
     def _make_truth(self, paths: Paths) -> DirectTruth:
         return DirectTruth(self.domain, self.air, paths, claims=not self.tight)
 
     def settings(self) -> str:
         """See `Cast`."""
-        return f"{super().settings()}, {'a' if self.domain.databases else 'no'} CMD"
+        return f"{super().settings()}, {'a' if self.domain.databases else 'no'} CMD, {self.asked or 'all'} asked"
 
     def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:
         option = message.first(MobileNodeIdentifier)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from sim.world import Machine, World
 from sojourn.core.engine import Engine
-from sojourn.engines.configuration import NOWHERE, CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
+from sojourn.engines.configuration import NO_CMD, CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct import access_router
 from sojourn.engines.maar_session import Session
@@ -97,7 +97,7 @@ class DmmDomain:
     def _maar(self, number: int) -> MaarConfiguration:
         others = tuple(Peer(router(m), f"ar{m}") for m in self.numbers if m != number)
         more = tuple(where for where in self.databases.values() if where != CMD)
-        cmd = CMD if self.databases else NOWHERE
+        cmd = CMD if self.databases else NO_CMD
         return MaarConfiguration(router(number), pool(number), cmd, others, self.mode, more_cmds=more)
 
     def give_pools(self) -> None:

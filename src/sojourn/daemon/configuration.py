@@ -24,7 +24,7 @@ from sojourn.daemon.model_parts import Kernel, Multicast, Retransmission
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
-    NOWHERE,
+    NO_CMD,
     CmdConfiguration,
     Dhcpv6,
     Gateway,
@@ -96,7 +96,7 @@ def maar_configuration(section: Maar) -> MaarConfiguration:
     )
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section, "cmd"),
-        cmd=section.cmd or NOWHERE,
+        cmd=section.cmd or NO_CMD,
         neighbours=section.neighbours,
         mode=Mode(section.mode),
         dhcpv6=Dhcpv6(section.dhcpv6),

@@ -65,7 +65,7 @@ PROXY, RELAY, LOCATOR, DIRECT = Mode
 """The same without a look into the class, which takes longer than a comparison (CPython 3.11)."""
 CENTRAL = (PROXY, RELAY, LOCATOR)
 """The modes of RFC 8885, in which the CMD tells the MAARs."""
-NOWHERE: Address = bytes(16)
+NO_CMD: Address = bytes(16)
 """The unspecified address: that of a CMD that there is none of."""
 
 
@@ -206,8 +206,8 @@ class MaarConfiguration(AccessConfiguration):
     address: Address
     pool: Prefix
     """Prefixes for nodes are taken from here."""
-    cmd: Address = NOWHERE
-    """Without one (`NOWHERE`) only direct mode works."""
+    cmd: Address = NO_CMD
+    """Without one (`NO_CMD`) only direct mode works."""
     peers: tuple[Peer, ...] = ()
     mode: Mode = Mode.PROXY
     neighbours: tuple[Address, ...] = ()

@@ -24,7 +24,7 @@ from sojourn.core.effects import Effect, SendMessage, StoreBinding
 from sojourn.core.events import NodeSeen
 from sojourn.core.sequence import following
 from sojourn.engines.base import TimerName, TokenBucket
-from sojourn.engines.configuration import DIRECT, NOWHERE, MaarConfiguration
+from sojourn.engines.configuration import DIRECT, NO_CMD, MaarConfiguration
 from sojourn.engines.gateway_registration import CORRECTIONS_MAX, timestamp_of
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct_told import SHORTLY, ToldDirectly
@@ -78,7 +78,7 @@ class DirectAccessRouter(ToldDirectly):
 
     @property
     def _has_cmd(self) -> bool:
-        return self.configuration.cmd != NOWHERE
+        return self.configuration.cmd != NO_CMD
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class DirectAccessRouter(ToldDirectly):
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def _tell(self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False) -> None:
-        if maar not in self._peers:
+        if maar not in self._peers or maar == self.configuration.address:
             return
         told = self.direct.told.get(session.node)
         if told is not None:

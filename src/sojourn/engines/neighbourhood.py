@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sojourn.engines.configuration import ASKED_NEIGHBOURS, NOWHERE, MaarConfiguration
+from sojourn.engines.configuration import ASKED_NEIGHBOURS, NO_CMD, MaarConfiguration
 from sojourn.engines.retransmission import Key
 from sojourn.wire import PreviousMaar
 from sojourn.wire.addresses import Address, Prefix
@@ -20,7 +20,7 @@ class Neighbourhood:
         self.neighbours = (configuration.neighbours or peers)[:ASKED_NEIGHBOURS]
         """Whom to ask about a node that nobody here knows."""
         cmd = configuration.cmd
-        self.remembering = peers if cmd == NOWHERE else (cmd, *peers)
+        self.remembering = peers if cmd == NO_CMD else (cmd, *peers)
         """Who may know what we forgot."""
         self.requests: dict[bytes, set[Key]] = {}
         """What is asked about each node, and not answered yet."""
