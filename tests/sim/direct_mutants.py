@@ -7,9 +7,8 @@ from typing import Any
 
 from sim.direct import Direct
 from sojourn.engines.maar_direct import DirectAccessRouter
-from sojourn.engines.maar_direct_told import SHORTLY
 from sojourn.engines.maar_session import Session
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, PreviousMaar
+from sojourn.wire import BindingUpdate, PreviousMaar
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.mobility import MobilityOption
 
@@ -22,20 +21,6 @@ class TakesAnyClaim(DirectAccessRouter):
         if session is not None:
             request.timestamp = max(request.timestamp, session.attached + 1)
         super()._on_served_elsewhere(request, update)
-
-
-class LearnsNothingLate(DirectAccessRouter):
-    """Who lost a race is refused, and what it gave the node is not asked for."""
-
-    def _learn_late(self, session: Session, request: Any, update: BindingUpdate) -> None:
-        pass
-
-
-class NeverAsksOn(DirectAccessRouter):
-    """An anchor that is told that the node went on does not ask there."""
-
-    def _ask_on(self, session: Session, answer: BindingAcknowledgement) -> None:
-        self._after(SHORTLY, "expiry", session.node)
 
 
 class NeverRefreshes(DirectAccessRouter):
@@ -84,38 +69,16 @@ class RemembersRequests(DirectAccessRouter):
         pass
 
 
-class IgnoresClocksOfOthers(DirectAccessRouter):
-    """Its clock is never corrected."""
-
-    def _is_behind(self, session: Session, answer: BindingAcknowledgement) -> bool:
-        return False
-
-    def _follow_clock(self, timestamp: int) -> None:
-        pass
-
-
-class NeverReminds(DirectAccessRouter):
-    """A router that lost its memory is answered, and told nothing."""
-
-    def _tell(self, session: Session, maar: Address, handoff: Any = 4, *, bulk: bool = False) -> None:
-        if not (bulk and handoff == 5):
-            super()._tell(session, maar, handoff, bulk=bulk)
-
-
 DIRECT_MUTANTS: Mapping[str, Callable[[int], Direct]] = {
     f"Direct{mutant.__name__}": (lambda seed, mutant=mutant: Direct(seed, maar_engine=mutant))  # type: ignore[misc]
     for mutant in (
         TakesAnyClaim,
-        LearnsNothingLate,
-        NeverAsksOn,
         NeverRefreshes,
         ServesWhatItHeardOf,
         HandsNothingOver,
         DropsWithoutAWord,
         KeepsAllPrefixes,
         RemembersRequests,
-        IgnoresClocksOfOthers,
-        NeverReminds,
     )
 }
 """Casts with one mutant among them, by its name."""
