@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from sim.world import Machine, World
 from sojourn.core.engine import Engine
 from sojourn.engines.configuration import NO_CMD, CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct import access_router
 from sojourn.engines.maar_session import Session
@@ -112,6 +113,17 @@ class DmmDomain:
             self.adjust(name, changes)
         maars = tuple(replace(maar, ipv4_pool=ipv4_pool(int(maar.name[2:]))) for maar in self.cmd_configuration.maars)
         self.cmd_configuration = replace(self.cmd_configuration, maars=maars)
+
+    def give_partners(self, partners: Mapping[str, str], liveness: LivenessSettings) -> None:
+        """These anchors have these partners, and all MAARs ask after each other; before they start."""
+        for name, configuration in self.maar_configurations.items():
+            peers = []
+            for peer in configuration.peers:
+                other = peer.name
+                partner = router(int(partners[other][2:])) if other in partners else None
+                peers.append(replace(peer, pool=pool(int(other[2:])), partner=partner))
+            own = router(int(partners[name][2:])) if name in partners else None
+            self.adjust(name, {"peers": tuple(peers), "partner": own, "liveness": liveness})
 
     def _member(self, name: str, where: Address) -> Machine:
         return Machine(self.world, name, where, lambda epoch: self._engine(name, epoch))

@@ -41,6 +41,7 @@ from sojourn.engines.configuration import (
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
 from sojourn.engines.extension_settings import QualityRequest
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.files import toml
 from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
@@ -92,7 +93,8 @@ def parse(octets: bytes, name: str) -> Configuration:
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
     peers = tuple(
-        PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool, peer.access_points) for peer in section.peers
+        PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool, peer.access_points, peer.partner)
+        for peer in section.peers
     )
     return MaarConfiguration(
         **_same_names(MaarConfiguration, section, "cmd"),
@@ -103,6 +105,7 @@ def maar_configuration(section: Maar) -> MaarConfiguration:
         peers=peers,
         retransmission=_retransmission(section.retransmission),
         multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
+        liveness=None if section.liveness is None else LivenessSettings(**section.liveness.model_dump()),
     )
 
 
@@ -193,6 +196,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 ipv4=speaks_ipv4(section),
                 ipv4_pool=section.ipv4_pool,
                 neighbours=tuple(peer.address for peer in section.peers) if section.handovers else (),
+                drop_unassigned=section.partner is not None,  # its partner sends here what it does not know
                 **_of_access(section),
             )
         case Mag():
@@ -296,7 +300,7 @@ def _moved(numbers: N, distance: int) -> N:
 
 def _same_names(configuration: type, section: BaseModel, *others: str) -> dict[str, Any]:
     made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats", "shared"}
-    made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours", *others}
+    made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours", "liveness", *others}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}
 

@@ -184,6 +184,12 @@ def _neighbours(maar: Mapping[str, Any]) -> Iterator[Fault]:
             "is empty, so that nobody is told of a node that moves",
             "expected the other routers of the domain",
         )
+    if maar.get("mode") == "direct" and "partner" in maar:
+        yield Fault(
+            ("maar", "partner"),
+            "takes the pool over with the help of the database only, and maar.mode is 'direct'",
+            "expected one of the other modes, or no partner",
+        )
 
 
 def _access(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
@@ -370,9 +376,9 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
 def _kernel(role: str, kernel: Mapping[str, Any]) -> Iterator[Fault]:
     """Numbers of the kernel that are taken, or that do not go together."""
     first, mark, mask = (kernel.get(key) for key in ("first_table", "mark", "mark_mask"))
-    if isinstance(first, int) and any(table in range(first, first + 6) for table in _RESERVED_TABLES):
+    if isinstance(first, int) and any(table in range(first, first + 7) for table in _RESERVED_TABLES):
         yield Fault(
-            (role, "kernel", "first_table"), f"{first} to {first + 5} holds tables of the kernel", "not 248 to 255"
+            (role, "kernel", "first_table"), f"{first} to {first + 6} holds tables of the kernel", "not 247 to 255"
         )
     mark, mask = (LinuxSettings.mark if mark is None else mark), (LinuxSettings.mark_mask if mask is None else mask)
     if isinstance(mark, int) and isinstance(mask, int) and mark & ~mask:

@@ -24,6 +24,7 @@ from sojourn.daemon.model_parts import (
     HANDOVERS,
     AccessPoint,
     Kernel,
+    Liveness,
     Multicast,
     Peer,
     Retransmission,
@@ -86,6 +87,11 @@ class Maar(Section):
         (),
     )
     ask_rate: CountField = _maar("ask_rate", "Direct mode: most questions to neighbours a second.", 2_000)
+    partner: AddressField | None = setting(
+        "The peer that takes `pool` over while this router is gone; needs `[maar.liveness]`, here and there.",
+        None,
+        example="2001:db8:a2::1",
+    )
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
     )
@@ -185,6 +191,7 @@ class Maar(Section):
     )
     link_layer: LinkLayerField = _maar("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[maar.retransmission]`.", Retransmission())
+    liveness: Liveness | None = setting("Table `[maar.liveness]`; without it nobody is missed.", None)
     multicast: Multicast | None = setting("Table `[maar.multicast]`; without it no multicast is forwarded.", None)
     kernel: Kernel = setting("Table `[maar.kernel]`.", Kernel())
 
@@ -194,6 +201,7 @@ TABLES = (
     ("[[maar.peers]]", Peer),
     ("[[maar.hostapd]]", AccessPoint),
     ("[maar.retransmission]", Retransmission),
+    ("[maar.liveness]", Liveness),
     ("[maar.multicast]", Multicast),
     ("[maar.kernel]", Kernel),
 )

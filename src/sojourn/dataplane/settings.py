@@ -46,11 +46,13 @@ class Tables:
     """Prefixes of nodes, wherever the nodes are."""
     oversize: int = 55
     """Packets too big for a tunnel."""
+    pools: int = 56
+    """Pools of other anchors that the network is to lead here: for a routing daemon; no packet is looked up in it."""
 
     def all(self) -> tuple[int, ...]:
         """In the order in which their contents are removed."""
         own = (self.decapsulation, self.decapsulation_ipv4)
-        return (self.nodes, self.uplinks, self.sources, self.oversize, *own)
+        return (self.pools, self.nodes, self.uplinks, self.sources, self.oversize, *own)
 
 
 @dataclass(frozen=True)

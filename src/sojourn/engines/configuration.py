@@ -23,6 +23,7 @@ from sojourn.engines.extension_settings import (
     RevocationSettings,
     VendorOption,
 )
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.engines.way_settings import (
     BulkRegistrationOfLma,
     BulkRegistrationOfMag,
@@ -107,6 +108,8 @@ class Peer:
     """The IPv4 addresses that it may anchor; the first one is the default router of all of them."""
     access_points: tuple[LinkLayer, ...] = ()
     """Access points that are its own ([AP-ID, AR-Info], RFC 5568)."""
+    partner: Address | None = None
+    """The router that takes its pool over while it is gone; ours, if that is we."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,10 @@ class MaarConfiguration(AccessConfiguration):
     """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
     more_cmds: tuple[Address, ...] = ()
     """Other CMDs of the domain that use the store of `cmd`: each answers for any node."""
+    partner: Address | None = None
+    """The peer that takes our pool over while we are gone. Needs `liveness`."""
+    liveness: LivenessSettings | None = None
+    """How fast routers that are gone are missed; None: nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,9 @@ class LocalMobilityAnchor(LmaRegistration):
             except ValueError:
                 self._report("record-unreadable", node=key)
                 continue
+            if not self.configuration.mobile_node_generated_timestamp_in_use:
+                # Accepted by a clock that was set back meanwhile: it must not refuse, for as long, what is true now.
+                entry.timestamp = min(entry.timestamp, self._ticks() + self._window)
             self._resume(entry)
         self._slots.restore(entry.slot for entry in self.cache)
         self.extensions.begin(kept, lost=len(self.cache) < len(sessions))

@@ -160,7 +160,7 @@ class DirectAccessRouter(ToldDirectly):
                 if key[0] == "register" and key[2] not in anchors:
                     self._withdraw(key)
         for anchor in anchors:
-            self._tell(session, anchor, Handoff.NOT_CHANGED)
+            self._tell_peer(session, anchor, Handoff.NOT_CHANGED)
         if self._has_cmd:
             self.direct.announced.pop(session.node, None)
         self._plan_settling(session)
@@ -175,7 +175,7 @@ class DirectAccessRouter(ToldDirectly):
         direct.ranks.pop(node, None)
         self._timers.stop(("gone", node))
         for anchor in set(session.anchored.values()):
-            self._tell(session, anchor)
+            self._tell_peer(session, anchor)
         previous = direct.came_from.get(node)
         if previous is None:
             self._ask_neighbours(session)
@@ -254,7 +254,9 @@ class DirectAccessRouter(ToldDirectly):
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    def _tell(self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False) -> None:
+    def _tell_peer(
+        self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False
+    ) -> None:
         if maar not in self._peers or maar == self.configuration.address:
             return
         told = self.direct.told.get(session.node)
@@ -272,7 +274,7 @@ class DirectAccessRouter(ToldDirectly):
         told = self.direct.told.get(session.node)
         under_way = ("register", session.node, maar, None) in self.direct.requests.get(session.node, ())
         if not under_way and (told is None or maar not in told):
-            self._tell(session, maar, bulk=bulk)
+            self._tell_peer(session, maar, bulk=bulk)
 
     def _ask(self, key: Key, update: BindingUpdate, *, bulk: bool = False) -> None:
         self.direct.requests.setdefault(key[1], set()).add(key)
@@ -580,7 +582,7 @@ class DirectAccessRouter(ToldDirectly):
         self._after(session.lifetime, "expiry", session.node)
         serving = answer.first(ServingMaar)
         if serving is not None:
-            self._tell(session, serving.address)
+            self._tell_peer(session, serving.address)
 
     # --- the CMD ------------------------------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
     def _learn_late(self, session: Session, request: Registration, update: BindingUpdate) -> None:
         before = set(session.anchored)
         self._serve_for(session, request.home_network_prefixes, request.source)
-        self._tell(session, request.source)
+        self._tell_peer(session, request.source)
         for option in update.all(PreviousMaar):
             if option.maar not in session.anchored.values():
                 self._tell_once(session, option.maar)
@@ -184,7 +184,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             elif session.presence is AWAY:
                 raise self._elsewhere(session)
             elif request.timestamp < session.attached:  # it does not know where the node is: it cannot know this
-                self._tell(session, request.source)
+                self._tell_peer(session, request.source)
                 raise self._elsewhere(session)
             elif session.anchored.get(prefix) == request.source:
                 self._let_go_of(session, prefix)
@@ -216,7 +216,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
                 self._keep(session)
             self._keep_for(session, request)
             if request.timestamp < session.attached:
-                self._tell(session, source)
+                self._tell_peer(session, source)
         self._answer_about(request, update, lifetime, ())
 
     def _keep_for(self, session: Session, request: Registration) -> None:
@@ -248,7 +248,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             if session.presence is AWAY and session.serving == source:
                 self._after(told * SECOND // 1000, "expiry", session.node)
             elif session.presence is not AWAY and source in session.anchored.values():
-                self._tell(session, source, Handoff.NOT_CHANGED, bulk=True)
+                self._tell_peer(session, source, Handoff.NOT_CHANGED, bulk=True)
             else:
                 continue
             told += 1
@@ -276,7 +276,9 @@ class ToldDirectly(MobilityAnchorAccessRouter):
 
     # --- what the other half provides ---------------------------------------------------------------------------------
 
-    def _tell(self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False) -> None:
+    def _tell_peer(
+        self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False
+    ) -> None:
         """Say that we serve it."""
         raise NotImplementedError
 

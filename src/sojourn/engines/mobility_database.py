@@ -37,6 +37,7 @@ from sojourn.engines.configuration import DIRECT, LOCATOR, RELAY, CmdConfigurati
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
 from sojourn.engines.database_notices import IDENTITIES
 from sojourn.engines.database_shared import LINGER, SharedDatabase
+from sojourn.engines.liveness import response
 from sojourn.engines.neighbourhood import FAR
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.wire import (
@@ -44,6 +45,8 @@ from sojourn.wire import (
     BindingError,
     BindingRefreshRequest,
     BindingUpdate,
+    Heartbeat,
+    HeartbeatFlags,
     Status,
 )
 from sojourn.wire.addresses import Address, Prefix, text
@@ -61,6 +64,8 @@ class CentralMobilityDatabase(SharedDatabase):
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._settled: Instant = 0
+        self._begun = 0
+        """The restart counter: when this life began, in seconds (RFC 5847 3.2)."""
         self._dropped: set[Prefix] = set()
         """Prefixes that came to their end before that: they are not learnt again."""
         self._forgetful: set[Address] = set()
@@ -71,6 +76,7 @@ class CentralMobilityDatabase(SharedDatabase):
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. A CMD that begins with nothing asks every MAAR to register its nodes again."""
         self._now = now
+        self._begun = (self._epoch + now) // SECOND
         for node, record in records:
             try:
                 entry = BindingCacheEntry.restored(node, record, now)
@@ -121,6 +127,9 @@ class CentralMobilityDatabase(SharedDatabase):
                 answer = BindingRefreshRequest(options[:1])
                 self._do(SendMessage(answer, self.configuration.address, source))
                 self._on_refresh_request(source)
+            case Heartbeat(flags) if source in self._maars and not flags & HeartbeatFlags.RESPONSE:
+                self.heard[source] = self._now
+                self._do(SendMessage(response(message.sequence, self._begun), self.configuration.address, source))
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
             case _:

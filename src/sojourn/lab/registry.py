@@ -69,6 +69,7 @@ _MODULES = (
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
     "sojourn.lab.soak_faults",
+    "sojourn.lab.takeover",
     "sojourn.lab.transient",
     "sojourn.lab.upgrade",
     "sojourn.lab.userplane",
