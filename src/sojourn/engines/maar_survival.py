@@ -217,8 +217,8 @@ class SurvivalProcedures(StandInProcedures):
     def _without_anchor(self, anchor: Address, survival: Survival) -> None:
         """It is lost, and was no partner's."""
         partner = survival.partners.get(anchor)
-        if survival.holder(anchor) != anchor:
-            return  # it is not missed
+        if survival.holder(anchor) != anchor or anchor in survival.standing:
+            return  # it is not missed, or it is for us to take its pool
         if partner is None or survival.liveness.lost(partner):
             self._withdraw_anchor(anchor, survival)
             return
