@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from sojourn.lab.measure import Window, milliseconds, routers_passed
-from sojourn.lab.mobile_scene import FIRST, SLACK, Mobile, Move, interruption, lateness, limit, lost_at, median_delay
+from sojourn.lab.mobile_scene import SLACK, Mobile, Move, interruption, lateness, limit, lost_at, median_delay
 from sojourn.lab.programs import Programs, conditions, verdicts
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
@@ -187,7 +187,7 @@ class _Findings:
         """Of one call, to the laptop."""
         bound = self._silent(move, flow)
         waited = interruption(self.records[flow].down, move)
-        more = SLACK + PACKET + (_TURNS if flow == CANNOT else 2 * _TURNS) * self.late + FIRST * move.first
+        more = SLACK + PACKET + (_TURNS if flow == CANNOT else 2 * _TURNS) * self.late
         allowed = f"{milliseconds(bound):.0f} ms + {milliseconds(more):.0f} at most"
         said = f"interrupted {milliseconds(waited):.0f} ms"
         return holds(f"{move.name}, {words}", said, allowed, move.usable > 0 and waited <= bound + more)
