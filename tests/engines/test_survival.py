@@ -7,7 +7,9 @@ import random
 import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.core.events import Commanded
 from sojourn.engines.configuration import Mode
+from sojourn.engines.liveness import SUCCESSION
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.wire import BindingRefreshRequest, Heartbeat
 from sojourn.wire.addresses import Prefix
@@ -323,3 +325,46 @@ def test_without_the_table_nobody_says_anything() -> None:
     each.run(60 * SECOND)
     assert not each.sent(Heartbeat)
     assert pool(1)
+
+
+# --- a process that is succeeded --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partners", [{}, PARTNER], ids=["no partner", "partner"])
+def test_who_says_goodbye_is_not_missed_until_its_successor_is_there(partners: dict[str, str]) -> None:
+    """``systemctl restart``: forwarding stays in the kernel, so nobody may withdraw or take over anything."""
+    each, own = away(partners)
+    for _ in range(3):
+        each.event("ar1", Commanded("leave", {}))
+        each.crash("ar1")
+        each.run(6 * SECOND)
+        assert leads(each, own) == ["ar1", "ar2"]
+        each.restart("ar1", store=True)
+        each.run(2 * SECOND)
+        assert leads(each, own) == ["ar1", "ar2"]
+    assert [each.reported(name, "peer-lost") for name in ("ar2", "ar3")] == [0, 0]
+    session = each.session("ar2", "mn1")
+    assert session is not None
+    assert own in session.anchored
+
+
+def test_a_successor_that_does_not_come_is_missed_in_the_end() -> None:
+    each, own = away()
+    each.event("ar1", Commanded("leave", {}))
+    dark(each, "ar1")
+    each.run(SUCCESSION - SECOND)
+    assert each.reported("ar3", "peer-lost") == 0
+    each.run(2 * SECOND + GONE)
+    assert each.reported("ar3", "peer-lost") == 1
+    assert leads(each, own) == ["ar3", "ar2"]
+
+
+def test_a_goodbye_excuses_nothing_that_comes_after_the_return() -> None:
+    """The first word of the successor ends it: what dies then is missed as fast as ever."""
+    each, own = away()
+    each.event("ar1", Commanded("leave", {}))
+    each.restart("ar1", store=True)
+    each.run(2 * SECOND)
+    dark(each, "ar1")
+    each.run(GONE)
+    assert leads(each, own) == ["ar3", "ar2"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sojourn.core.effects import (
     EnsurePaths,
@@ -34,12 +34,14 @@ from sojourn.core.mobile_effects import (
     WithdrawTunnelEnd,
 )
 from sojourn.dataplane import reconcile
+from sojourn.dataplane.audit import Finding
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     RTM_GETNEIGH,
+    KernelObject,
     ProxyNeighbour,
     Route,
     parse_proxy_neighbour,
@@ -146,6 +148,34 @@ class HomeAgentDataplane(LinuxDataplane):
     def _proxies(self) -> list[ProxyNeighbour]:
         found = [parse_proxy_neighbour(body) for body in self._netlink.dump(RTM_GETNEIGH, proxies_request())]
         return [proxy for proxy in found if proxy is not None]
+
+    # --- what should hold, and what holds -------------------------------------------------------------------------
+
+    def objects(self) -> Iterator[KernelObject]:
+        """See `Audited.objects`. Proxy neighbours are left out."""
+        yield from super().objects()
+        own = Prefix(self._settings.address, 128)
+        ends = {remote for pairs in self._taken.values() for remote, _ in pairs} | set(self._left)
+        for way in self.state.slots.values():
+            ends |= {way.remote} if isinstance(way, EnsureTunnel) else set()
+        yield from (self._installation.tunnels.out_of(own, remote) for remote in ends)
+        if self._flows is not None:
+            yield from self._flows.objects()
+
+    def held(self, netlink: Netlink) -> list[KernelObject]:
+        """See `Audited.held`."""
+        flows = () if self._flows is None else self._flows.held(netlink)
+        return [*super().held(netlink), *flows]
+
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        return [] if self._tunnel_filter is None else self._tunnel_filter.findings()
+
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`."""
+        if self._tunnel_filter is not None:
+            self._tunnel_filter.remove()
+            self._tunnel_filter.install()
 
     # --- effects --------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,7 +11,7 @@ from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.dataplane.host_plane import LOOPBACK
 from sojourn.dataplane.installation import Installation
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import RTN_BLACKHOLE, RTN_THROW, InterfaceAddress, Route, Rule
+from sojourn.dataplane.objects import RTN_BLACKHOLE, RTN_THROW, InterfaceAddress, KernelObject, Route, Rule
 from sojourn.dataplane.optimising_plane import OptimisingPlane, owner_of
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
@@ -61,6 +62,40 @@ class HomeTunnels(OptimisingPlane):
         self._care_of_peers: tuple[Prefix, ...] = ()
         self._links_out: dict[Address, tuple[Rule, Route]] = {}
         """The way of what is sent from each care-of address, where there are several."""
+
+    # --- what should hold -----------------------------------------------------------------------------------------
+
+    def tunnels(self) -> set[Address]:
+        """The home agents that packets are tunnelled to now."""
+        return {agent for _, agent in self._tunnels()}
+
+    def homes(self) -> dict[Address, Tunnel]:
+        """Home addresses of this host that have a tunnel."""
+        return {
+            home: known.tunnel for home, known in self._homes.items() if known.tunnel and known.interface is not None
+        }
+
+    def _ways_of_homes(self) -> Iterator[KernelObject]:
+        """What depends on where the host is, but for flows and direct ways."""
+        tables = self._settings.tables
+        yield from (Route(tables.sources, peer, kind=RTN_THROW) for peer in self._care_of_peers)
+        yield from (thing for pair in self._links_out.values() for thing in pair)
+        chosen = False
+        for home, known in self._homes.items():
+            if known.interface is not None:
+                yield InterfaceAddress(LOOPBACK if not known.interface else self._device(known.interface), home, 128)
+            if known.tunnel is not None:
+                if known.preferred and known.interface is not None and not chosen:
+                    chosen = True
+                    yield self._way(Route(tables.sources, ANY, preferred_source=home), known.tunnel)
+                for source in (Prefix(home, 128), *known.networks):
+                    yield self._way(Route(tables.uplinks, ANY, source), known.tunnel)
+            elif known.blocked:
+                for source in (Prefix(home, 128), *known.networks, *self._behind.get(home, ())):
+                    yield Route(tables.uplinks, ANY, source, RTN_BLACKHOLE)
+            yield from (Route(tables.uplinks, network, kind=RTN_THROW) for network in known.networks)
+        for tunnel in dict.fromkeys(self._tunnels()):
+            yield from self._exit(tunnel)
 
     # --- home addresses -------------------------------------------------------------------------------------------
 

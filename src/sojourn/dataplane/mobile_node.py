@@ -42,6 +42,7 @@ from sojourn.core.mobile_effects import (
     WithdrawRouteOptimisation,
 )
 from sojourn.dataplane import local_rule, reconcile
+from sojourn.dataplane.audit import Finding
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.home_tunnels import HomeTunnels
@@ -191,6 +192,35 @@ class MobileNodeDataplane(HomeTunnels):
             part.leave()
         self._netlink.close()
 
+    @property
+    def backend(self) -> str:
+        """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
+        return self._starts.name
+
+    def objects(self) -> Iterator[KernelObject]:
+        """See `Audited.objects`. Direct ways are left out."""
+        yield from (*self._static(), *self._starts.addresses(), *self._flows.objects(), *self._ways_of_homes())
+
+    def held(self, netlink: Netlink) -> list[KernelObject]:
+        """See `Audited.held`."""
+        found = [*self._held(netlink), *self._flows.held(netlink)]
+        tables = (self._settings.tables.nodes, *(table for _, table in self._settings.flow_ways))
+        return [
+            thing
+            for thing in found
+            if not (isinstance(thing, Route) and thing.table in tables and thing.destination.length == 128)
+        ]
+
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        return [] if self._filter is None else self._filter.findings()
+
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`."""
+        if self._filter is not None:
+            self._filter.remove()
+            self._filter.install()
+
     def count(self) -> dict[Prefix, int]:
         """Nothing is counted here."""
         return {}
@@ -278,13 +308,14 @@ class MobileNodeDataplane(HomeTunnels):
         if local_rule.is_first_or_ours(self._netlink, priorities):
             yield Rule(priorities.local, LOCAL_TABLE)
 
-    def _held(self) -> Iterator[KernelObject]:
+    def _held(self, netlink: Netlink | None = None) -> Iterator[KernelObject]:
         tables = self._settings.tables
         first = self._settings.link_tables
         of_links = range(first, first + len(self._interfaces))
         own = (tables.decapsulation, tables.sources, tables.uplinks, tables.nodes, tables.oversize, *of_links)
-        yield from self._routes(*own)
-        yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE, 0)
-        yield from reconcile.placed(self._netlink)
+        netlink = netlink or self._netlink
+        yield from self._routes(*own, netlink=netlink)
+        yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE, 0, netlink=netlink)
+        yield from reconcile.placed(netlink)
         if self._forwards:
-            yield from reconcile.ways(self._netlink)
+            yield from reconcile.ways(netlink)

@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator
 
 from sojourn.dataplane import nftables as nft
+from sojourn.dataplane.audit import CHANGED, FILTER, LEFT, MISSING, Finding
 from sojourn.dataplane.filters import Rule, change_mark, interface, mask_of, protocol
 from sojourn.dataplane.nftables import NFPROTO_IPV6, Table
 from sojourn.dataplane.settings import LinuxSettings
@@ -91,6 +92,24 @@ class TunnelFilter:
         for name, key in sorted(left):
             self._table.drop(key, name)
         return [f"{name} {key.hex()}" for name, key in sorted(left)]
+
+    def findings(self) -> list[Finding]:
+        """Where the table is not what it should be. Elements that linger go by themselves. Raises OSError."""
+        if self._table.fingerprint() is None:
+            return [Finding(MISSING, FILTER, "nf_tables table ip6 sojourn")]
+        found = []
+        rules = sum(1 for _ in self._rules())
+        if self._table.rules() != rules:
+            found.append(
+                Finding(CHANGED, FILTER, f"nf_tables table ip6 sojourn has {self._table.rules()} of {rules} rules")
+            )
+        there = {(name, key) for name in (_ENDS, _AWAY) for key in self._table.elements(name)}
+        for word, keys in ((MISSING, self._wanted - there), (LEFT, there - self._wanted)):
+            for name, key in sorted(keys):
+                if name == _AWAY or key not in self._lingering:
+                    inner = Prefix(key[-16:], 128)
+                    found.append(Finding(word, FILTER, f"{inner} in nf_tables set {name}", (inner,)))
+        return found
 
     def remove(self) -> None:
         """Nothing of it is left."""

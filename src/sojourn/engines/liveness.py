@@ -11,6 +11,8 @@ The messages are the Heartbeats of RFC 5847, whose own times (half a minute at l
 * Beats are a quarter of an interval apart from regular (jitter), differently for each pair, so that hundreds of
   neighbours do not speak at once; with more of them than `rate` allows, the interval is stretched. The other side
   takes that for silence, and asks, which costs more and is no mistake.
+* Who is succeeded by another process says before how long it may be silent (Binding Refresh Advice, RFC 6275 6.2.4):
+  forwarding goes on meanwhile, and nobody misses it.
 * A machine that was late itself, and may have heard nobody because it did not listen, gives everybody that much more.
 """
 
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 
 from sojourn.core.effects import Effect, SendMessage
 from sojourn.engines.liveness_settings import LivenessSettings
-from sojourn.wire import Heartbeat, HeartbeatFlags, MobilityMessage, RestartCounter
+from sojourn.wire import BindingRefreshAdvice, Heartbeat, HeartbeatFlags, MobilityMessage, RestartCounter
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import SECOND, Duration, Instant
 
@@ -31,6 +33,10 @@ _UNSOLICITED = int(HeartbeatFlags.UNSOLICITED | HeartbeatFlags.RESPONSE)
 _COUNTERS = 1 << 32
 _SLOW = 1 * SECOND
 """Between requests to a neighbour that is lost, at least."""
+SUCCESSION = 20 * SECOND
+"""The successor of a process is there by then."""
+_EXCUSED = 60 * SECOND
+"""No neighbour is excused for longer, whatever it says."""
 
 
 @dataclass(slots=True)
@@ -119,7 +125,7 @@ class Liveness:
         interval, patience = self.settings.interval, self.settings.patience
         late = now - each.due
         if late > interval // 2:  # we may not have listened either
-            each.heard = min(each.heard + late, now)
+            each.heard = max(each.heard, min(each.heard + late, now))
             each.unheard = 0
         silence = now - each.heard
         if each.alive and (silence >= patience or each.unheard > 2 * self.settings.misses):
@@ -175,6 +181,12 @@ class Liveness:
         message = response(sequence, self.counter, flags) if flags else Heartbeat(0, sequence)
         self._do(SendMessage(message, self._source, address))
 
+    def say_goodbye(self) -> None:
+        """This process ends and another one takes over: nobody is to miss it in between."""
+        for address in self.neighbours:
+            counter, advice = RestartCounter(self.counter % _COUNTERS), BindingRefreshAdvice(SUCCESSION)
+            self._do(SendMessage(Heartbeat(_UNSOLICITED, 0, (counter, advice)), self._source, address))
+
     def sent(self, effects: Iterable[Effect], now: Instant) -> None:
         """These leave: to whom something is said, no beat need be said."""
         for effect in effects:
@@ -189,6 +201,8 @@ class Liveness:
         if each is None:
             return
         each.heard = now
+        if type(message) is Heartbeat and (advice := message.first(BindingRefreshAdvice)) is not None:
+            each.heard = now + min(advice.interval, _EXCUSED)
         if type(message) is Heartbeat and not message.flags & _RESPONSE:
             each.unheard += 1
         else:

@@ -280,6 +280,10 @@ class MobilityAnchorAccessRouter(
         if event.verb == "refresh":
             self._on_refresh_request()
             return
+        if event.verb == "leave":
+            if self.survival is not None:
+                self.survival.liveness.say_goodbye()
+            return
         if event.verb == "drain":
             self._on_drain_command(event.arguments)
             return

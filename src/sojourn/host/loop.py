@@ -18,13 +18,14 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.dhcp_relay import DhcpRelay
-from sojourn.host.driver import Driver
+from sojourn.host.driver import Driver, Metering
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoint, AccessPoints
 from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
 from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder
+from sojourn.host.signalling import Flow, together
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
 from sojourn.host.udp import UdpSockets
 from sojourn.stores.base import SharedStore, Store
@@ -85,6 +86,7 @@ class Host:
         transport: tuple[Address, Collection[Address]] | None = None,
         dhcp_relay: tuple[Address, Address] | None = None,
         told: Callable[[Report], None] | None = None,
+        meter: Metering | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -133,6 +135,7 @@ class Host:
             probe=self.echoes.ask,
             send_udp=None if self.udp is None else self.udp.send,
             told=told,
+            meter=meter,
         )
         self._store = store
         self._reread = LoopTimer(self.loop, self._on_links)
@@ -197,6 +200,11 @@ class Host:
         found["socket:overflowed"] = self.socket.overflowed()
         found["socket:overflowed-strange"] = self.socket.overflowed_strange()
         return found
+
+    def signalling(self) -> dict[Flow, tuple[int, int]]:
+        """Messages and octets that crossed our sockets."""
+        tallies = [self.socket.tally] if self.udp is None else [self.socket.tally, self.udp.tally]
+        return together(*tallies)
 
     def _wake(self) -> None:
         self.driver.wake()

@@ -43,7 +43,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.dhcpv6_relay import Dhcpv6Relay
-from sojourn.host.driver import Driver
+from sojourn.host.driver import Driver, Metering
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
 from sojourn.host.links import LinkMonitor
@@ -61,6 +61,7 @@ from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
 from sojourn.host.route_watch import RouteWatch
+from sojourn.host.signalling import Flow, together
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.tunnel_watch import TunnelWatch
@@ -194,6 +195,7 @@ class MobileHost:
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         ends: TunnelEnds | None = None,
+        meter: Metering | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -257,6 +259,7 @@ class MobileHost:
             wall=time.time_ns,
             mobile=self.apply,
             probe=self.echoes.ask,
+            meter=meter,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -305,6 +308,10 @@ class MobileHost:
                 "recorder": self.recorder,
             }
         )
+
+    def signalling(self) -> dict[Flow, tuple[int, int]]:
+        """Messages and octets that crossed our sockets."""
+        return together(self.sockets.tally)
 
     def _listen(self) -> None:
         listen = self._readers.listen

@@ -22,6 +22,8 @@ from sojourn.lab.topology import Setting, Topology
 
 _READY_WITHIN = 60.0
 _STOP_WITHIN = 10.0
+METRICS = "[::1]:9478"
+"""Where daemons answer readers of their figures, each in its own node."""
 _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
 
@@ -152,7 +154,8 @@ def configuration(topology: Topology, name: str, top: Mapping[str, Setting]) -> 
         table["multicast.upstream"] = f"to-{topology.path(name, topology.multicast)[1]}"
     given: Mapping[str, Setting] = getattr(topology, section)
     text = _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
-    return text + ("\n[cn]\n" if topology.nodes[name].correspondent else "")
+    text += "\n[cn]\n" if topology.nodes[name].correspondent else ""
+    return text + (f'\n[metrics]\nlisten = "{METRICS}"\n' if topology.metrics else "")
 
 
 Tables: TypeAlias = dict[str, list[dict[str, Setting]]]
