@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, SendMessage, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
+from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.liveness import Liveness
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_stand_in import STANDING, StandInProcedures
@@ -108,7 +109,7 @@ class SurvivalProcedures(StandInProcedures):
                 found.update(session.anchored.values())
         found.update([survival.holders[anchor] for anchor in found & survival.holders.keys()])
         found.discard(self.configuration.address)
-        return found & {self.configuration.cmd, *self._peers}
+        return (found & {self.configuration.cmd, *self._peers}) - {NO_CMD}
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -283,7 +284,8 @@ class SurvivalProcedures(StandInProcedures):
 
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
-        if survival is not None and (address in self._peers or address == self.configuration.cmd):
+        known = address in self._peers or address == self.configuration.cmd != NO_CMD
+        if survival is not None and known:
             survival.liveness.watch(address, self._now, beats_back=address != self.configuration.cmd)
 
     def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
