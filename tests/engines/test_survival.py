@@ -425,3 +425,20 @@ def test_a_node_that_comes_to_the_partner_before_that_holds_the_pool_keeps_its_p
     each.run(8 * SECOND)
     assert leads(each, own) == ["ar3"]
     assert each.reported("ar3", "anchor-gone") == 0
+
+
+def test_of_a_node_that_came_to_the_partner_itself_no_counter_stays() -> None:
+    """Found by a soak: the elements of two sets of nf_tables stayed for ever."""
+    each, own = away()
+    each.crash("ar1")
+    each.run(3 * SECOND)
+    assert own in each.plane("ar3").state.counters
+    each.roam("mn1", "ar2", "ar3")
+    each.run(2 * SECOND)
+    each.restart("ar1", store=True)
+    each.run(20 * SECOND)
+    assert leads(each, own) == ["ar1", "ar3"]
+    each.roam("mn1", "ar3", "ar4")
+    each.run(5 * SECOND)
+    assert own not in each.plane("ar3").state.counters
+    assert own not in each.plane("ar3").state.prefixes

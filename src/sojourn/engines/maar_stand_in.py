@@ -178,8 +178,15 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         if stand.entries.pop(prefix, None) is None:
             return
         self._timers.stop(("stood", (stand.anchor, prefix)))
-        if stand.slots and not self._serves_here(prefix):
-            self._do(WithdrawPrefix(prefix))
+        if stand.slots:
+            if not self._serves_here(prefix):
+                self._do(WithdrawPrefix(prefix))
+            self._do(WithdrawCounter(prefix))
+
+    def _held_no_more(self, stand: StandIn, prefix: Prefix) -> None:
+        """Its node is here: the way to it is its session's, and nobody counts."""
+        if stand.entries.pop(prefix, None) is not None:
+            self._timers.stop(("stood", (stand.anchor, prefix)))
             self._do(WithdrawCounter(prefix))
 
     # --- giving back --------------------------------------------------------------------------------------------------

@@ -338,7 +338,7 @@ class SurvivalProcedures(StandInProcedures):
                 mine = [prefix for prefix, at in session.anchored.items() if at == anchor]
                 if partner == self.configuration.address:
                     for prefix in mine:
-                        survival.standing[anchor].entries.pop(prefix, None)
+                        self._held_no_more(survival.standing[anchor], prefix)
                 else:
                     self._release_at(session, mine, partner)
         return True
@@ -393,7 +393,7 @@ class SurvivalProcedures(StandInProcedures):
             return added
         self._watch_neighbour(anchor)
         if survival.holder(anchor) == self.configuration.address:
-            survival.standing[anchor].entries.pop(prefix, None)
+            self._held_no_more(survival.standing[anchor], prefix)
         elif survival.holder(anchor) != anchor or survival.liveness.lost(anchor):
             if survival.liveness.lost(anchor):
                 self._without_anchor(anchor, survival)
