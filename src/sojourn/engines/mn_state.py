@@ -90,7 +90,7 @@ class HomeEntry:
 
     home: Home
     agent: Address | None
-    place: Place = Place.NO_CMD
+    place: Place = Place.NOWHERE
     care_of: Address | None = None
     interface: str = ""
     """The home link, when it is there."""
