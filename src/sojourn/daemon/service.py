@@ -46,8 +46,9 @@ class Service:
         routers: Mapping[str, Sequence[Address]] | None = None,
         told: Callable[[str, Report], None] | None = None,
     ) -> None:
-        """`told` hears of what a selftest found. `orders` are commands for the daemon as a whole, which no role hears of. `routers`: whom each role speaks
-        with, where it forwards nothing itself."""
+        """`orders` are commands for the daemon as a whole, which no role hears of. `routers`: whom each role speaks
+        with, where it forwards nothing itself. `told` hears of what a selftest found.
+        """
         self._name = name
         self._orders = orders or {}
         self._roles = roles
@@ -157,8 +158,8 @@ class Service:
                 owner = {"of": test.role.name} if len(self._roles) > 1 else {}
                 rows = await test.run(repair)
                 found += [owner | identifiers.row(row) for row in rows]
-                for row in rows if self._told is not None else ():
-                    if row["result"] not in (OK, SKIPPED):
+                for row in rows:
+                    if self._told is not None and row["result"] not in (OK, SKIPPED):
                         self._told(test.role.name, _found(row))
         return found
 
