@@ -260,12 +260,12 @@ class HomeAgentDataplane(LinuxDataplane):
                 rows.append({"prefix": None, "slot": slot, "downlink": None, "uplink": way, "packets": packets})
         return rows
 
-    def carries(self, remote: Address, destination: Address) -> bool:
-        """Whether packets to `destination` go through a tunnel to `remote`."""
+    def carries(self, outer: tuple[Address, Address], inner: tuple[Address, Address]) -> bool:
+        """As `LinuxDataplane.carries`; flows go to other care-of addresses than the slot."""
         for length in self._lengths:
-            slot = self.state.prefixes.get(Prefix.of(destination, length))
+            slot = self.state.prefixes.get(Prefix.of(inner[1], length))
             if slot is not None:
-                return any(remote == known for known, _ in self._taken.get(slot, ()))
+                return any(outer[1] == known for known, _ in self._taken.get(slot, ()))
         return False
 
     def _check_peer(self, remote: Address) -> None:

@@ -276,6 +276,17 @@ class HomeTunnels(OptimisingPlane):
         self._ensure(route, rule)
         self._links_out[way.care_of_address] = rule, route
 
+    def carries(self, outer: tuple[Address, Address], inner: tuple[Address, Address]) -> bool:
+        """Whether packets with `inner` addresses, source and destination, leave as packets with `outer` ones."""
+        optimised = self._optimised.get(inner)
+        if optimised is not None and outer[1] == inner[1]:
+            return outer[0] in (optimised.care_of_address, *optimised.also)
+        for home, known in self._homes.items():
+            pairs = [known.tunnel, known.before, *((way.care_of_address, known.agent) for way in known.ways)]
+            if outer in pairs and (inner[0] == home or any(network.covers(inner[0]) for network in known.networks)):
+                return True
+        return False
+
     def _has_several(self, home: Address) -> bool:
         return len(self._home(home).ways) > 1
 

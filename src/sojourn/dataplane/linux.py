@@ -26,9 +26,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from sojourn.core.effects import (
     EnsureCounter,
@@ -89,6 +89,8 @@ from sojourn.dataplane.queues import Lane
 from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
 from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import ANY, Address, Prefix, text
+
+V = TypeVar("V")
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
 
@@ -239,6 +241,25 @@ class LinuxDataplane(LinuxSlots):
                 part.close()
 
     # --- effects ------------------------------------------------------------------------------------------------
+
+    def carries(self, outer: tuple[Address, Address], inner: tuple[Address, Address]) -> bool:
+        """Whether packets with `inner` addresses, source and destination, leave in a tunnel with `outer` ones."""
+        own, remote = outer
+        if own != self._settings.address:
+            return False
+        slot = _longest(self.state.prefixes, inner[1])
+        match None if slot is None else self.state.slots.get(slot):
+            case EnsureTunnel(_, there) if there == remote:
+                return True
+            case EnsurePaths(_, several) if remote in several:
+                return True
+            case EnsureFlowToRouter(_, _, there) if there == remote:
+                return True
+            case _:
+                return remote in (
+                    _longest(self.state.uplinks, inner[0]),
+                    *(_longest(self.state.spreads, inner[0]) or ()),
+                )
 
     def apply(self, effect: ForwardingEffect) -> None:
         """Make `effect` hold, whatever held before. Raises OSError when the kernel refuses."""
@@ -548,3 +569,12 @@ class LinuxDataplane(LinuxSlots):
             self._filter_away(prefix, True)
         for prefix, rates in self.state.rates.items():
             self._limit(prefix, *rates)
+
+
+def _longest(known: Mapping[Prefix, V], where: Address) -> V | None:
+    """What is known of the longest prefix of an address."""
+    for length in range(128, 0, -1):
+        prefix = Prefix.of(where, length)
+        if prefix in known:
+            return known[prefix]
+    return None

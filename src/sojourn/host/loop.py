@@ -27,6 +27,7 @@ from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder
 from sojourn.host.signalling import Flow, together
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
+from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.udp import UdpSockets
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address, LinkLayer
@@ -121,6 +122,10 @@ class Host:
             opened.callback(self.access_points.close)
             self.echoes = Echoes(address)
             opened.callback(self.echoes.close)
+            tunneller = dataplane if isinstance(dataplane, Tunneller) else None
+            self.errors = None if tunneller is None else TunnelErrors(tunneller, lambda own: own == address)
+            if self.errors is not None:
+                opened.callback(self.errors.close)
             self._opened = opened.pop_all()
         self.driver = Driver(
             engine,
@@ -160,6 +165,8 @@ class Host:
             listen(self.udp, partial(self._on_datagrams, self.udp))
         listen(self.links, self._on_links)
         listen(self.echoes, self._on_echoes)
+        if self.errors is not None:
+            listen(self.errors, self.errors.receive)
         for port in self.access.all_ports():
             listen(port, partial(self._on_frames, port))
         for number, (point, _) in enumerate(self._looks):
@@ -193,6 +200,7 @@ class Host:
                 "echoes": self.echoes,
                 "relay": self.relay,
                 "udp": self.udp,
+                "tunnel-errors": self.errors,
                 "store": self._store if isinstance(self._store, SharedStore) else None,
                 "recorder": self.recorder,
             }
