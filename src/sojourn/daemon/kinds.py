@@ -34,8 +34,8 @@ def parse_listen(value: object) -> Listen:
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([0-9.]+)):([0-9]{1,6})")
 
 ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator"],
-    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), the same in the whole domain', "proxy"),
+    Literal["proxy", "relay", "locator", "direct"],
+    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), or "direct", the same in the whole domain', "proxy"),
 ]
 LogField: TypeAlias = Annotated[
     Literal["debug", "info", "warning", "error"], Expected('"debug", "info", "warning" or "error"', "info")

@@ -39,7 +39,7 @@ from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.engines.lma import LocalMobilityAnchor
-from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_direct import access_router
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
@@ -190,8 +190,9 @@ def _parts(section: Section) -> _Parts:
     forwarding = None if isinstance(section, Cmd) or section.backend == "memory" else linux_settings(section)
     match section:
         case Maar():
-            maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
-            peers = frozenset((section.cmd, *section.more_cmds, *(peer.address for peer in section.peers)))
+            maar = access_router(maar_configuration(section), epoch)
+            databases = (section.cmd, *section.more_cmds) if section.cmd else ()
+            peers = frozenset((*databases, *(peer.address for peer in section.peers)))
             return _Parts(maar, peers, forwarding, section.access, _points(section), ipv4=speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)

@@ -242,6 +242,9 @@ class MobilityAnchorAccessRouter(
         if kind == "multicast":
             self._on_multicast_due(key)
             return
+        if kind == "drain":
+            self._hand_over()
+            return
         if kind == "lease":
             self._on_lease_over(*key)
             return

@@ -22,6 +22,7 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawSlot,
 )
+from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import RegistrationProcedures
 from sojourn.engines.maar_session import SERVED
@@ -57,7 +58,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
 
     def _others(self, stand: StandIn) -> list[Address]:
         """Who could be a witness."""
-        not_these = (stand.anchor, self.configuration.address)
+        not_these = (stand.anchor, self.configuration.address, NO_CMD)
         return [address for address in (self.configuration.cmd, *self._peers) if address not in not_these]
 
     def _is_cut_off(self, stand: StandIn, survival: Survival) -> bool:
@@ -177,8 +178,15 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         if stand.entries.pop(prefix, None) is None:
             return
         self._timers.stop(("stood", (stand.anchor, prefix)))
-        if stand.slots and not self._serves_here(prefix):
-            self._do(WithdrawPrefix(prefix))
+        if stand.slots:
+            if not self._serves_here(prefix):
+                self._do(WithdrawPrefix(prefix))
+            self._do(WithdrawCounter(prefix))
+
+    def _held_no_more(self, stand: StandIn, prefix: Prefix) -> None:
+        """Its node is here: the way to it is its session's, and nobody counts."""
+        if stand.entries.pop(prefix, None) is not None:
+            self._timers.stop(("stood", (stand.anchor, prefix)))
             self._do(WithdrawCounter(prefix))
 
     # --- giving back --------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, SendMessage, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
+from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.liveness import Liveness
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_stand_in import STANDING, StandInProcedures
@@ -108,7 +109,7 @@ class SurvivalProcedures(StandInProcedures):
                 found.update(session.anchored.values())
         found.update([survival.holders[anchor] for anchor in found & survival.holders.keys()])
         found.discard(self.configuration.address)
-        return found & {self.configuration.cmd, *self._peers}
+        return (found & {self.configuration.cmd, *self._peers}) - {NO_CMD}
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -216,8 +217,8 @@ class SurvivalProcedures(StandInProcedures):
     def _without_anchor(self, anchor: Address, survival: Survival) -> None:
         """It is lost, and was no partner's."""
         partner = survival.partners.get(anchor)
-        if survival.holder(anchor) != anchor:
-            return  # it is not missed
+        if survival.holder(anchor) != anchor or anchor in survival.standing:
+            return  # it is not missed, or it is for us to take its pool
         if partner is None or survival.liveness.lost(partner):
             self._withdraw_anchor(anchor, survival)
             return
@@ -283,7 +284,8 @@ class SurvivalProcedures(StandInProcedures):
 
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
-        if survival is not None and (address in self._peers or address == self.configuration.cmd):
+        known = address in self._peers or address == self.configuration.cmd != NO_CMD
+        if survival is not None and known:
             survival.liveness.watch(address, self._now, beats_back=address != self.configuration.cmd)
 
     def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
@@ -336,7 +338,7 @@ class SurvivalProcedures(StandInProcedures):
                 mine = [prefix for prefix, at in session.anchored.items() if at == anchor]
                 if partner == self.configuration.address:
                     for prefix in mine:
-                        survival.standing[anchor].entries.pop(prefix, None)
+                        self._held_no_more(survival.standing[anchor], prefix)
                 else:
                     self._release_at(session, mine, partner)
         return True
@@ -391,7 +393,7 @@ class SurvivalProcedures(StandInProcedures):
             return added
         self._watch_neighbour(anchor)
         if survival.holder(anchor) == self.configuration.address:
-            survival.standing[anchor].entries.pop(prefix, None)
+            self._held_no_more(survival.standing[anchor], prefix)
         elif survival.holder(anchor) != anchor or survival.liveness.lost(anchor):
             if survival.liveness.lost(anchor):
                 self._without_anchor(anchor, survival)

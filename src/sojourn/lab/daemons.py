@@ -168,10 +168,11 @@ def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Table
         "address": topology.address(name),
         "pool": str(topology.nodes[name].pool),
         "access": ["acc0"],
-        "cmd": topology.address(database[0]),
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if database:  # in direct mode there need not be one
+        table["cmd"] = topology.address(database[0])
     if len(topology.of_kind("cmd")) > 1:
         table["more_cmds"] = [topology.address(other) for other in database[1:]]
     partner = topology.nodes[name].partner

@@ -175,7 +175,7 @@ class Topology(_Strict):
 
     name: str
     description: str = ""
-    mode: Literal["proxy", "relay", "locator"] = "proxy"
+    mode: Literal["proxy", "relay", "locator", "direct"] = "proxy"
     mtu: int = Field(default=1500, ge=1280, le=65535)
     """Of every link that does not say otherwise."""
     mobility: bool = True
