@@ -101,4 +101,3 @@ def test_flows_need_several_links_at_once() -> None:
 def test_home_and_abroad_at_once_needs_several_links_too() -> None:
     said = fault_of("", MN.replace("several = true", "several = false\nhome_too = true"))
     assert "several = true" in said
-    assert mn_of(MN.replace("several = true", "several = true\nhome_too = true")).home_too
