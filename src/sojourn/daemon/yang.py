@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sojourn.daemon.reference import json_schema
@@ -40,12 +41,17 @@ _PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 Schema = Mapping[str, Any]
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return json_schema()
+
+
 # --- the module -------------------------------------------------------------------------------------------------------
 
 
 def module() -> str:
     """The text of ``sojourn.yang``."""
-    schema = json_schema()
+    schema = _schema()
     defs = schema["$defs"]
     lines = [
         "module sojourn {",
@@ -170,7 +176,7 @@ def _hyphenated(key: str) -> str:
 
 def data(file: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """A file, as TOML has it, and tables, as the daemon tells them, as data of the module. Secrets are left out."""
-    schema = json_schema()
+    schema = _schema()
     found: dict[str, Any] = {"config": _values(file, schema, schema["$defs"])} if file else {}
     if tables:
         found["state"] = {topic: [_row(row) for row in rows] for topic, rows in tables.items() if rows}
