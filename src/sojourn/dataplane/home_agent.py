@@ -164,8 +164,10 @@ class HomeAgentDataplane(LinuxDataplane):
 
     def held(self, netlink: Netlink) -> list[KernelObject]:
         """See `Audited.held`."""
-        flows = () if self._flows is None else self._flows.held(netlink)
-        return [*super().held(netlink), *flows]
+        found = super().held(netlink)
+        if self._flows is None:
+            return found
+        return [thing for thing in found if not self._flows.owns(thing)] + list(self._flows.held(netlink))
 
     def filter_findings(self) -> list[Finding]:
         """See `Audited.filter_findings`."""

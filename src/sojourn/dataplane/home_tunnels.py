@@ -11,7 +11,15 @@ from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.dataplane.host_plane import LOOPBACK
 from sojourn.dataplane.installation import Installation
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import RTN_BLACKHOLE, RTN_THROW, InterfaceAddress, KernelObject, Route, Rule
+from sojourn.dataplane.objects import (
+    RTN_BLACKHOLE,
+    RTN_THROW,
+    RTN_UNREACHABLE,
+    InterfaceAddress,
+    KernelObject,
+    Route,
+    Rule,
+)
 from sojourn.dataplane.optimising_plane import OptimisingPlane, owner_of
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
@@ -91,8 +99,7 @@ class HomeTunnels(OptimisingPlane):
                 for source in (Prefix(home, 128), *known.networks):
                     yield self._way(Route(tables.uplinks, ANY, source), known.tunnel)
             elif known.blocked:
-                for source in (Prefix(home, 128), *known.networks, *self._behind.get(home, ())):
-                    yield Route(tables.uplinks, ANY, source, RTN_BLACKHOLE)
+                yield from self._barriers(home, known)
             yield from (Route(tables.uplinks, network, kind=RTN_THROW) for network in known.networks)
         for tunnel in dict.fromkeys(self._tunnels()):
             yield from self._exit(tunnel)
@@ -221,10 +228,16 @@ class HomeTunnels(OptimisingPlane):
     def _block(self, home: Address) -> None:
         known = self._home(home)
         known.blocked = True
-        sources = [Prefix(home, 128), *sorted({*known.networks, *self._behind.get(home, ())})]
-        uplinks = self._settings.tables.uplinks
-        self._ensure(*(Route(uplinks, ANY, source, RTN_BLACKHOLE) for source in sources))
+        self._ensure(*self._barriers(home, known))
         self._end_tunnels(home, known)
+
+    def _barriers(self, home: Address, known: _Home) -> Iterator[Route]:
+        """A program here is told what happens on a host without a network, where a blackhole says EINVAL; passengers
+        are told nothing: their first packet is better repeated than refused."""
+        uplinks = self._settings.tables.uplinks
+        yield Route(uplinks, ANY, Prefix(home, 128), RTN_UNREACHABLE)
+        for network in sorted({*known.networks, *self._behind.get(home, ())}):
+            yield Route(uplinks, ANY, network, RTN_BLACKHOLE)
 
     def _untunnel(self, home: Address) -> None:
         known = self._home(home)
