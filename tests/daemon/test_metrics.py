@@ -351,6 +351,7 @@ def test_alerts_name_only_what_there_is_and_each_is_explained() -> None:
         assert f"`{rule['alert']}`" in explained, rule["alert"]
 
 
+@pytest.mark.interop
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not here")
 def test_promtool_takes_the_alerts_and_they_fire_when_they_should() -> None:
     for words in (["check", "rules", RULES.name], ["test", "rules", RULE_TESTS.name]):

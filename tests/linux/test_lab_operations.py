@@ -144,16 +144,25 @@ def near(figure: float, truth: float) -> bool:
 
 def test_figures_equal_independent_counts(lab: Lab) -> None:
     old = address_from(lab, "ar1")
-    before = {name: samples(lab, name) for name in ROUTERS}
+    before: dict[str, Samples] = {}
+    after: dict[str, Samples] = {}
+    since: dict[str, int] = {}
+    until: dict[str, int] = {}
     tapped = lab.nodes["core"].namespace.call(lambda: packet_socket(41))
     tapped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     with SignallingMonitor({name: lab.nodes[name].namespace for name in ROUTERS}) as monitor:
+        for name in ROUTERS:
+            before[name], since[name] = samples(lab, name), time.monotonic_ns()
         roam(lab, "ar2")
         assert echoes(lab, old, ECHOES) >= ECHOES // 2
         roam(lab, "ar1")
         roam(lab, "ar2")
-        time.sleep(0.5)  # until the last answers are there
-        after = {name: samples(lab, name) for name in ROUTERS}
+        said = -1
+        while said < len(monitor.signals):  # until the last answers are there
+            said = len(monitor.signals)
+            time.sleep(0.5)
+        for name in ROUTERS:
+            until[name], after[name] = time.monotonic_ns(), samples(lab, name)
     frames: Counter[tuple[str, str]] = Counter()
     octets: Counter[tuple[str, str]] = Counter()
     with tapped, contextlib.suppress(BlockingIOError):
@@ -168,7 +177,7 @@ def test_figures_equal_independent_counts(lab: Lab) -> None:
         return summed(after[node], name, **labels) - summed(before[node], name, **labels)
 
     for node in ROUTERS:
-        sent = [signal for signal in monitor.signals if signal.node == node]
+        sent = [one for one in monitor.signals if one.node == node and since[node] < one.at < until[node]]
         assert near(grown(node, "sojourn_signalling_messages_total", direction="sent"), len(sent)), node
         assert near(grown(node, "sojourn_signalling_octets_total", direction="sent"), sum(s.octets for s in sent)), node
     at = {name: lab.topology.address(name) for name in ("ar1", "ar2")}
@@ -259,21 +268,27 @@ def test_a_selftest_names_the_place_of_the_sabotage(
 ) -> None:
     prefix = prefix_of(address_from(lab, "ar1"))
     run(lab, at, command.replace("PREFIX", prefix))
-    rows = selftest(lab, asked)
-    found = [row for row in rows if row["result"] == result and place in (None, row["place"])]
-    assert found, rows
-    assert any(row["remedy"] for row in found)
-    assert {where for _, where in wrong(rows)} <= {place, "anchor's route" if place is None else place}, rows
-    assert not wrong(selftest(lab, at, repair=True))
+    told: list[dict[str, Any]] = []
+
+    def is_named() -> bool:
+        """Exactly this place, with what to do; a machine that is late may lose a probe, so it is asked again."""
+        told[:] = selftest(lab, asked)
+        found = [row for row in told if row["result"] == result and place in (None, row["place"])]
+        others = {where for _, where in wrong(told)} - {place or "anchor's route"}
+        return any(row["remedy"] for row in found) and not others
+
+    assert becomes(is_named), told
+    repaired = selftest(lab, at, repair=True)
+    assert "repaired" in {row["result"] for row in repaired}, repaired
     assert becomes(lambda: sound(lab, "ar1", "ar2"))
 
 
 def test_a_host_that_does_not_answer_and_a_network_that_is_cut_are_told_apart(lab: Lab) -> None:
     run(lab, "mn", *drops("input", "icmpv6 type echo-request"))
-    assert wrong(selftest(lab, "ar1")) == {("lost", "host")}
+    assert becomes(lambda: wrong(selftest(lab, "ar1")) == {("lost", "host")})
     run(lab, "mn", "nft delete table ip6 sabotage")
     run(lab, "core", *drops("forward", f"ip6 daddr {lab.topology.address('ar2')}"))
-    assert wrong(selftest(lab, "ar1")) == {("lost", "network")}
+    assert becomes(lambda: wrong(selftest(lab, "ar1")) == {("lost", "network")})
     assert ("lost", "network") in wrong(selftest(lab, "cmd"))
     run(lab, "core", "nft delete table ip6 sabotage")
     assert becomes(lambda: sound(lab, "ar1", "cmd"))
