@@ -93,12 +93,12 @@ class Mobile:
         """Until the node is at ``home``, or ``away`` and registered. Raises `SceneFailed`."""
 
         def there() -> bool:
+            # Addresses first: the daemon answers when all is in the kernel, and the address is not the last of it.
+            addresses = host_addresses(self.scene.lab.nodes[self.node].namespace)
             row = self.row()
             if row["place"] != place:
                 return False
-            if place != "home":
-                return bool(row["registered"])
-            return any(one.address == self.home for one in host_addresses(self.scene.lab.nodes[self.node].namespace))
+            return any(one.address == self.home for one in addresses) if place == "home" else bool(row["registered"])
 
         self.scene.until(f"{self.node} is {place}", there)
 
