@@ -86,6 +86,7 @@ class Mip6(NoOrders):
     def _plan(self, dice: random.Random, more: random.Random) -> Plan:
         mobiles, agents = dice.randint(1, 3), dice.choice((1, 1, 2, 2, 3))
         several = dice.random() < 0.3
+        aside = random.Random(hash(dice.getstate()[1]))  # nothing is drawn: seeds keep their episodes
         return Plan(
             links=dice.randint(1, 3),
             agents=agents,
@@ -103,6 +104,7 @@ class Mip6(NoOrders):
                 "refresh_advice": dice.choice((0, self.lifetime // 4)),
                 "home_too": more.random() < 0.8,
                 "flows": more.random() < 0.9,
+                "optimistic_duplicate_address_detection": aside.random() < 0.3,
             },
             cn={"refresh": dice.random() < 0.5},
             mn={
