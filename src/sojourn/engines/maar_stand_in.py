@@ -154,6 +154,9 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
             raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the anchor is there again")
         lifetime: Duration = max(request.lifetime, 4 * SECOND)
         if stand.phase is READY:
+            silence = self.survival.liveness.silent_for(stand.anchor, self._now)
+            if silence is not None and 2 * silence < 3 * self.survival.liveness.settings.interval:
+                raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the anchor is there")
             lifetime = 4 * self.survival.liveness.settings.patience
             self.survival.liveness.ask(stand.anchor, self._now)
         if session is not None and here:  # it was: whoever serves it may say so, as a CMD would
@@ -260,9 +263,9 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
     def _on_own_pool(self, *, held: bool) -> None:
         """Our partner says who holds our pool. While it does we see no packets, which is no idleness."""
         assert self.survival is not None
-        if held != self.survival.held:
+        if held != (self.survival.held_until > self._now):
             self._report("pool-held" if held else "pool-back", partner=self.configuration.partner)
-        self.survival.held = held
+        self.survival.held_until = self._now + 3 * _REPEAT_MAX if held else self._now
         for session in self.sessions.values():
             session.active = self._now
 

@@ -43,6 +43,7 @@ from sojourn.wire import (
     MobilityMessage,
     PreviousMaar,
     ServingMaar,
+    Status,
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, text
@@ -244,6 +245,8 @@ class SurvivalProcedures(StandInProcedures):
         """It may have lost what it anchors for nodes here: it is told."""
         self._report("peer-restarted", peer=address)
         assert self.survival is not None
+        for anchor in [anchor for anchor, holder in self.survival.holders.items() if holder == address]:
+            self._tell_all(anchor, address)
         if address in self._peers and self.survival.holder(address) == address:
             self._tell_all(address, address)
 
@@ -339,6 +342,8 @@ class SurvivalProcedures(StandInProcedures):
                 continue
             if answer.status >= REFUSING:
                 self._report("holder-refused", holder=source, node=session.node, status=answer.status)
+                if answer.status == Status.ADMINISTRATIVELY_PROHIBITED and source != anchor:
+                    self._is_not_held(anchor, survival)
             elif source != anchor:
                 survival.accepted.add(anchor)
             elif (partner := survival.partners.get(anchor)) is not None:
@@ -350,6 +355,14 @@ class SurvivalProcedures(StandInProcedures):
                 else:
                     self._release_at(session, mine, partner)
         return True
+
+    def _is_not_held(self, anchor: Address, survival: Survival) -> None:
+        """Its partner says that it does not miss it."""
+        survival.accepted.discard(anchor)
+        if survival.liveness.lost(anchor):
+            self._withdraw_anchor(anchor, survival)
+        else:
+            self._move_anchor(anchor, anchor)
 
     def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
         """Its prefixes are over: the nodes are told, and nothing leads there any more."""
@@ -458,7 +471,11 @@ class SurvivalProcedures(StandInProcedures):
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         survival, partner = self.survival, self.configuration.partner
-        if survival is not None and partner is not None and (survival.held or survival.liveness.lost(partner)):
+        if (
+            survival is not None
+            and partner is not None
+            and (survival.held_until > self._now or survival.liveness.lost(partner))
+        ):
             return  # our packets may be with our partner: that we see none does not say that there are none
         super()._on_traffic_counted(event)
 
