@@ -96,7 +96,7 @@ sim: $(VENV)/.ready-dev
 	  $(if $(CAST),--cast $(CAST)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FIRST),--first $(FIRST))
 
 soak: $(VENV)/.ready-run
-	$(BIN)/sojourn lab run soak-faults --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --domain $(or $(DOMAIN),dmm)
+	$(BIN)/sojourn lab run soak-faults --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --domain $(or $(DOMAIN),dmm) --partners $(or $(PARTNERS),no)
 
 fuzz: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3,<4" || \

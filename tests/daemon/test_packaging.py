@@ -27,6 +27,7 @@ def unit() -> configparser.ConfigParser:
 def test_the_unit_waits_for_the_word_and_restarts_what_failed(unit: configparser.ConfigParser) -> None:
     service = unit["Service"]
     assert service["Type"] == "notify"
+    assert service["WatchdogSec"] == "30s"
     assert service["ExecStart"].endswith("sojourn run /etc/sojourn/%i.toml")
     assert service["Restart"] == "on-failure"
     assert service["RestartPreventExitStatus"] == str(WRONG)

@@ -76,7 +76,7 @@ def test_what_is_not_understood_changes_nothing() -> None:
     domain = Domain()
     for arguments in ({"hold": "soon"}, {"hold": "-1"}, {"speed": "1"}):
         [(name, detail)] = told(domain, "ar1", **arguments)
-        assert (name, detail["reason"]) == ("command-refused", "expected hold=SECONDS or off=yes")
+        assert (name, detail["reason"]) == ("command-refused", "expected hold=SECONDS, to=partner or off=yes")
     domain.attach("mn1", "ar1")
     domain.run(SECOND)
     assert domain.own("ar1", "mn1")

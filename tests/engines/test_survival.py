@@ -7,7 +7,9 @@ import random
 import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.core.events import Commanded
 from sojourn.engines.configuration import Mode
+from sojourn.engines.liveness import SUCCESSION
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.wire import BindingRefreshRequest, Heartbeat
 from sojourn.wire.addresses import Prefix
@@ -323,3 +325,120 @@ def test_without_the_table_nobody_says_anything() -> None:
     each.run(60 * SECOND)
     assert not each.sent(Heartbeat)
     assert pool(1)
+
+
+# --- a process that is succeeded --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partners", [{}, PARTNER], ids=["no partner", "partner"])
+def test_who_says_goodbye_is_not_missed_until_its_successor_is_there(partners: dict[str, str]) -> None:
+    """``systemctl restart``: forwarding stays in the kernel, so nobody may withdraw or take over anything."""
+    each, own = away(partners)
+    for _ in range(3):
+        each.event("ar1", Commanded("leave", {}))
+        each.crash("ar1")
+        each.run(6 * SECOND)
+        assert leads(each, own) == ["ar1", "ar2"]
+        each.restart("ar1", store=True)
+        each.run(2 * SECOND)
+        assert leads(each, own) == ["ar1", "ar2"]
+    assert [each.reported(name, "peer-lost") for name in ("ar2", "ar3")] == [0, 0]
+    session = each.session("ar2", "mn1")
+    assert session is not None
+    assert own in session.anchored
+
+
+def test_a_successor_that_does_not_come_is_missed_in_the_end() -> None:
+    each, own = away()
+    each.event("ar1", Commanded("leave", {}))
+    dark(each, "ar1")
+    each.run(SUCCESSION - SECOND)
+    assert each.reported("ar3", "peer-lost") == 0
+    each.run(2 * SECOND + GONE)
+    assert each.reported("ar3", "peer-lost") == 1
+    assert leads(each, own) == ["ar3", "ar2"]
+
+
+def test_a_goodbye_excuses_nothing_that_comes_after_the_return() -> None:
+    """The first word of the successor ends it: what dies then is missed as fast as ever."""
+    each, own = away()
+    each.event("ar1", Commanded("leave", {}))
+    each.restart("ar1", store=True)
+    each.run(2 * SECOND)
+    dark(each, "ar1")
+    each.run(GONE)
+    assert leads(each, own) == ["ar3", "ar2"]
+
+
+# --- a drain to the partner (`maar_drain`) ----------------------------------------------------------------------------
+
+
+def test_a_drained_pool_is_with_the_partner_before_its_anchor_stops() -> None:
+    """Sessions go on all the time: while both are there, when the anchor is stopped, and when it is back."""
+    each, own = away()
+    each.event("ar1", Commanded("drain", {"to": "partner"}))
+    for _ in range(80):
+        each.run(100 * MILLISECOND)
+        assert leads(each, own)[-1] == "ar2"
+    assert leads(each, own) == ["ar3", "ar2"]
+    assert each.reported("ar1", "pool-held") == 1
+    assert each.reported("ar1", "drained") == 1
+    assert each.reported("ar3", "pool-returning") == 0, "it is there, and not trusted"
+    dark(each, "ar1")
+    each.run(20 * SECOND)
+    assert leads(each, own) == ["ar3", "ar2"]
+    each.members["ar1"].powered = True
+    each.restart("ar1", store=True)
+    for _ in range(150):
+        each.run(100 * MILLISECOND)
+        assert leads(each, own)[-1] == "ar2"
+    assert leads(each, own) == ["ar1", "ar2"]
+
+
+def test_a_drain_to_the_partner_that_is_called_off_gives_the_pool_back() -> None:
+    each, own = away()
+    each.event("ar1", Commanded("drain", {"to": "partner"}))
+    each.run(5 * SECOND)
+    assert leads(each, own) == ["ar3", "ar2"]
+    each.event("ar1", Commanded("drain", {"off": "yes"}))
+    each.run(15 * SECOND)
+    assert leads(each, own) == ["ar1", "ar2"]
+
+
+def test_without_a_partner_nothing_can_be_handed_to_it() -> None:
+    each, own = away({})
+    each.event("ar1", Commanded("drain", {"to": "partner"}))
+    assert each.reported("ar1", "command-refused") == 1
+    assert each.reported("ar1", "draining") == 0
+    assert leads(each, own) == ["ar1", "ar2"]
+
+
+def test_a_node_that_comes_to_the_partner_before_that_holds_the_pool_keeps_its_prefix() -> None:
+    """Found by the scenario drain-anchor: the partner waited for somebody else to take the pool, and gave it up."""
+    each, own = away()
+    each.event("ar1", Commanded("drain", {"to": "partner"}))
+    each.run(10 * MILLISECOND)
+    each.roam("mn1", "ar2", "ar3")
+    each.run(8 * SECOND)
+    assert leads(each, own) == ["ar3"]
+    dark(each, "ar1")
+    each.run(8 * SECOND)
+    assert leads(each, own) == ["ar3"]
+    assert each.reported("ar3", "anchor-gone") == 0
+
+
+def test_of_a_node_that_came_to_the_partner_itself_no_counter_stays() -> None:
+    """Found by a soak: the elements of two sets of nf_tables stayed for ever."""
+    each, own = away()
+    each.crash("ar1")
+    each.run(3 * SECOND)
+    assert own in each.plane("ar3").state.counters
+    each.roam("mn1", "ar2", "ar3")
+    each.run(2 * SECOND)
+    each.restart("ar1", store=True)
+    each.run(20 * SECOND)
+    assert leads(each, own) == ["ar1", "ar3"]
+    each.roam("mn1", "ar3", "ar4")
+    each.run(5 * SECOND)
+    assert own not in each.plane("ar3").state.counters
+    assert own not in each.plane("ar3").state.prefixes

@@ -65,7 +65,7 @@ class DmmTruth:
 
     def _examine(self, machine: Machine) -> Iterator[str]:
         machines = len(self._domain.members)
-        if machine.name == "cmd":
+        if machine.name in self._domain.databases:
             yield from ledgers.database(machine.engine, machines)
             if not machine.disk_is_behind:
                 yield from ledgers.disk_of_database(machine, machine.engine)

@@ -379,6 +379,7 @@ class Roaming:
             self.routes.clear()
             self.engines[name] = CorrespondentNode(CnConfiguration(CN), EPOCH, seed)
         else:
+            self.defended.pop(name, None)  # nobody asks for it again
             self.engines[name] = HomeAgent(self.ha_configurations[name], EPOCH, seed)
         self._carry_out(name, list(self.engines[name].restore(records, self.now)))
 

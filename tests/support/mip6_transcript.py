@@ -16,7 +16,14 @@ from __future__ import annotations
 
 from sojourn.core.effects import CountTraffic, DeleteBinding, Effect, Report, SendMessage
 from sojourn.core.events import Commanded
-from sojourn.core.mobile_effects import CareOfWay, CountSessions, EnsureCareOfRoute, Flow, SendIcmpv6
+from sojourn.core.mobile_effects import (
+    CareOfWay,
+    CountSessions,
+    EnsureCareOfRoute,
+    EnsureRouteOptimisation,
+    Flow,
+    SendIcmpv6,
+)
 from sojourn.engines.mip6_configuration import FlowPolicy
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Prefix
@@ -157,7 +164,7 @@ class _Player:
                 return " ".join(["*", name, *shown])
             case _:
                 fields = (getattr(effect, name) for name in effect.__dataclass_fields__ if name != "lifetime")
-                if isinstance(effect, EnsureCareOfRoute):  # most have one care-of address
+                if isinstance(effect, EnsureCareOfRoute | EnsureRouteOptimisation):  # most have one care-of address
                     fields = (value for value in fields if value != ())
                 return " ".join([type(effect).__name__, *map(self._value, fields)])
 

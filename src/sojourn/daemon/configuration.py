@@ -24,6 +24,7 @@ from sojourn.daemon.model_parts import Kernel, Multicast, Retransmission
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
+    NO_CMD,
     CmdConfiguration,
     Dhcpv6,
     Gateway,
@@ -96,7 +97,9 @@ def maar_configuration(section: Maar) -> MaarConfiguration:
         for peer in section.peers
     )
     return MaarConfiguration(
-        **_same_names(MaarConfiguration, section),
+        **_same_names(MaarConfiguration, section, "cmd"),
+        cmd=section.cmd or NO_CMD,
+        neighbours=section.neighbours,
         mode=Mode(section.mode),
         dhcpv6=Dhcpv6(section.dhcpv6),
         peers=peers,
@@ -183,7 +186,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
     match section:
         case Maar():
             # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
-            peers = (*(peer.address for peer in section.peers), section.cmd)
+            peers = (*(peer.address for peer in section.peers), *((section.cmd,) if section.cmd else ()))
             settings = LinuxSettings(
                 section.address,
                 section.pool,
@@ -295,9 +298,9 @@ def _moved(numbers: N, distance: int) -> N:
     return replace(numbers, **moved)
 
 
-def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
+def _same_names(configuration: type, section: BaseModel, *others: str) -> dict[str, Any]:
     made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats", "shared"}
-    made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours", "liveness"}
+    made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours", "liveness", *others}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}
 

@@ -22,10 +22,12 @@ from typing import Any
 from sojourn import __version__
 from sojourn.control.server import ControlServer, SocketTaken
 from sojourn.core.effects import Report
-from sojourn.core.events import Event, LinkChanged
+from sojourn.core.events import Commanded, Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
+from sojourn.daemon.health import Health, notify
 from sojourn.daemon.model import File
+from sojourn.daemon.monitoring import Monitoring
 from sojourn.daemon.observed import Listener
 from sojourn.daemon.reloading import changes, concerns_roles, refused
 from sojourn.daemon.roles import (
@@ -49,7 +51,7 @@ from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
 from sojourn.stores import SharedStore, Store
 from sojourn.telemetry.identifiers import Identifiers
-from sojourn.telemetry.log import Log
+from sojourn.telemetry.log import REFUSALS, Log
 
 DONE, FAILED, WRONG = 0, 1, 2
 """Exit codes."""
@@ -84,6 +86,8 @@ class Daemon:
         self.control = ControlServer(file.control)
         self.roles: list[Role] = []
         self._service: Service | None = None
+        self._health: Health
+        self._monitoring: Monitoring
         self._store: Store | None = None
         self._shared: SharedStore | None = None
         self._stop = asyncio.Event()
@@ -137,10 +141,19 @@ class Daemon:
 
     def _start(self) -> None:
         assert self._store is not None
-        self.roles = make_roles(self.file, self._store, self._listener, self._shared)
+        self._monitoring = Monitoring(self.file)
+        self._monitoring.open()
+        try:
+            self.roles = make_roles(self.file, self._store, self._listener, self._shared)
+        except StartError:
+            self._monitoring.close(withdraw=False)
+            raise
         started: list[Role] = []
+        self._health = Health(self.roles, self._status)
         orders = {"reload": self.reload, "leave": self._leave}
-        self._service = Service(self.name, self.roles, self.file.identifier_key, orders)
+        routers = {} if self.file.cmd is None else {"cmd": [maar.address for maar in self.file.cmd.maars]}
+        key = self.file.identifier_key
+        self._service = Service(self.name, self.roles, key, orders, health=self._health, routers=routers)
         try:
             for role in self.roles:
                 removed = role.start()
@@ -160,7 +173,14 @@ class Daemon:
             for role in self.roles:
                 if role in started:
                     role.close(withdraw=role.fresh)
+            self._monitoring.close(withdraw=False)
             raise
+        self._monitoring.start(self.roles, self._health)
+        if self._serving:
+            self._health.start()
+        if self._monitoring.refusal:
+            remedy = "sojourn doctor says what this kernel can do"
+            self.log.say("warning", "tunnels-not-counted", reason=self._monitoring.refusal, remedy=remedy)
 
     def _listener(self, role: str) -> Listener:
         """Who is told of what happens to a role."""
@@ -194,16 +214,26 @@ class Daemon:
         looking = asyncio.create_task(self._look_at_refusals())
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
-        notify("READY=1", f"STATUS=running {' and '.join(roles)}")
+        notify("READY=1", f"STATUS={self._status()}")
+        self._health.start()
         garbage.search_less()
         try:
             await self._stop.wait()
         finally:
             notify("STOPPING=1")
             looking.cancel()
+            self._health.stop()
             self._tell_refusals(at_last=True)
             await self.control.close()
+            kept = self._failed or self._leaves or any(role.keep_forwarding for role in self.roles)
+            self._monitoring.close(withdraw=not kept)
             self._close_roles()
+
+    def _status(self) -> str:
+        """A few words for ``systemctl status``."""
+        words = [f"running {' and '.join(role.name for role in self.roles)}"]
+        words += [f"{role.engine.size()} in {role.name}" for role in self.roles]
+        return "; ".join([*words, *self._health.problems(), *(f"waits for {what}" for what in self._health.waits())])
 
     def _close_roles(self) -> None:
         """In order, everything is taken back; after a failure of ours forwarding is left as it is."""
@@ -231,6 +261,10 @@ class Daemon:
 
     def _leave(self) -> list[Report]:
         """Stop, and leave forwarding to a successor."""
+        if not self._leaves:
+            for role in self.roles:
+                if role.name == "maar":  # nobody is to miss it while nobody answers
+                    role.host.driver.dispatch([Commanded("leave", {})])
         self._leaves = True
         self.log.say("info", "leaving", forwarding="stays as it is, for the next start")
         self._stop.set()
@@ -240,6 +274,7 @@ class Daemon:
 
     def _on_hangup(self) -> None:
         """The recordings are opened anew, for log rotation, and the file is read again."""
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         for role in self.roles:
             if role.host.recorder is not None and not role.host.recorder.reopen():
                 self.log.say("error", "recording-not-reopened", role=role.name, remedy="it goes on where it was")
@@ -248,6 +283,7 @@ class Daemon:
         except ValueError as error:
             for line in str(error).splitlines():
                 self.log.say("error", "not-reloaded", reason=line)
+        notify("READY=1")
 
     def reload(self) -> list[Report]:
         """Do what the file says now; answers with what changed. Raises ValueError, and then everything is as before."""
@@ -274,11 +310,14 @@ class Daemon:
 
     def _adopt(self, configuration: Configuration) -> None:
         self.configuration, self.file = configuration, configuration.file
+        self.log.close()
         self.log = _log(self.name, self.file)
 
     def _hand_over(self, new: Configuration) -> None:
         """The roles let go of their forwarding, and new ones take it up. Raises ValueError: then old ones did."""
         old = self.configuration
+        self._health.stop()
+        self._monitoring.close(withdraw=False)
         for role in reversed(self.roles):
             role.close(withdraw=False)
         self._adopt(new)
@@ -324,7 +363,7 @@ class Daemon:
         for name, count in self._service.counters().items():
             before = self._refused.get(name, 0)
             if name.endswith(_QUIET_REFUSALS) and count > before:
-                self.log.say("warning", "refused", counter=name, count=count - before)
+                self.log.say("warning", "refused", subsystem=REFUSALS, counter=name, count=count - before)
                 self._refused[name] = count
 
     def _tell_access_points(self) -> None:
@@ -348,17 +387,5 @@ class Daemon:
 
 def _log(name: str, file: File) -> Log:
     identifiers = Identifiers(file.identifier_key, plain=file.identifiers == "plain")
-    return Log(name, file.log, as_json=file.log_format == "json", identifiers=identifiers)
-
-
-def notify(*lines: str) -> None:
-    """Tell systemd, where it listens (sd_notify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        address = "\0" + path[1:] if path.startswith("@") else path
-        try:
-            notifier.sendto("\n".join(lines).encode(), address)
-        except OSError:
-            return  # nobody listens
+    levels = file.log_levels.model_dump(exclude_none=True)
+    return Log(name, file.log, form=file.log_format, levels=levels, identifiers=identifiers)

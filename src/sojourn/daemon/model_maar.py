@@ -67,12 +67,26 @@ class Maar(Section):
         "frame, and their leaving at once.",
         (),
     )
-    cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
+    cmd: AddressField | None = setting(
+        "The Central Mobility Database of the domain. In direct mode it is told afterwards, or there is none.",
+        None,
+        example="2001:db8:c::1",
+    )
     more_cmds: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:c::2"])] = setting(
         "Other databases of the domain with the same store (`cmd.databases`): any of them is asked.", ()
     )
-    mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
+    mode: ModeField = _maar(
+        "mode",
+        "Who tells the routers of a move: the database, in three ways, or (`direct`) they each other; the same in the "
+        "whole domain.",
+    )
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
+    neighbours: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:a2::1"])] = setting(
+        "Direct mode: which of the `peers` are asked about a node that comes from nobody knows where; without it the "
+        "first 32.",
+        (),
+    )
+    ask_rate: CountField = _maar("ask_rate", "Direct mode: most questions to neighbours a second.", 2_000)
     partner: AddressField | None = setting(
         "The peer that takes `pool` over while this router is gone; needs `[maar.liveness]`, here and there.",
         None,

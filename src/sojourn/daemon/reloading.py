@@ -15,7 +15,7 @@ _AT_THE_TOP = frozenset({"control", "store"})
 _OF_A_ROLE = frozenset(
     {"address", "access", "interface", "interfaces", "backend", "kernel", "prefixes", "databases", "ipv4_transport"}
 )
-_FREE = frozenset({"log", "log_format", "identifiers", "identifier_key"})
+_FREE = frozenset({"log", "log_format", "log_levels", "identifiers", "identifier_key"})
 """What no role is told."""
 
 

@@ -129,6 +129,11 @@ class CorrespondentDataplane(HostPlane):
             for care_of in _all(route)
         ]
 
+    def carries(self, outer: tuple[Address, Address], inner: tuple[Address, Address]) -> bool:
+        """Whether packets with `inner` addresses, source and destination, leave as packets with `outer` ones."""
+        route = self._routes_to.get(inner[1])
+        return route is not None and outer[0] == inner[0] and outer[1] in _all(route)
+
     def apply(self, effect: ForwardingEffect) -> None:
         """Counters."""
         match effect:

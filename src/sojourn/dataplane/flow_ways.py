@@ -10,7 +10,7 @@ So there are eight rules at most, however many nodes there are. `flow_filter` se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sojourn.core.mobile_effects import Flow
@@ -79,6 +79,18 @@ class FlowWays:
         for node in self._nodes.values():
             if node.routes:
                 self._ensure(*self._rules(node), *node.routes)
+
+    def objects(self) -> Iterator[KernelObject]:
+        """What should hold."""
+        for node in self._nodes.values():
+            if node.routes:
+                yield from self._rules(node)
+                yield from node.routes
+
+    def held(self, netlink: Netlink) -> Iterator[KernelObject]:
+        """What of it the kernel holds, but for the rules, which are among those of the plane."""
+        for _, table in self._settings.flow_ways:
+            yield from reconcile.routes(netlink, table)
 
     def remove(self) -> None:
         """Nothing of it is left."""

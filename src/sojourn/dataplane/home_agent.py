@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sojourn.core.effects import (
     EnsurePaths,
@@ -34,12 +34,14 @@ from sojourn.core.mobile_effects import (
     WithdrawTunnelEnd,
 )
 from sojourn.dataplane import reconcile
+from sojourn.dataplane.audit import Finding
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     RTM_GETNEIGH,
+    KernelObject,
     ProxyNeighbour,
     Route,
     parse_proxy_neighbour,
@@ -147,6 +149,34 @@ class HomeAgentDataplane(LinuxDataplane):
         found = [parse_proxy_neighbour(body) for body in self._netlink.dump(RTM_GETNEIGH, proxies_request())]
         return [proxy for proxy in found if proxy is not None]
 
+    # --- what should hold, and what holds -------------------------------------------------------------------------
+
+    def objects(self) -> Iterator[KernelObject]:
+        """See `Audited.objects`. Proxy neighbours are left out."""
+        yield from super().objects()
+        own = Prefix(self._settings.address, 128)
+        ends = {remote for pairs in self._taken.values() for remote, _ in pairs} | set(self._left)
+        for way in self.state.slots.values():
+            ends |= {way.remote} if isinstance(way, EnsureTunnel) else set()
+        yield from (self._installation.tunnels.out_of(own, remote) for remote in ends)
+        if self._flows is not None:
+            yield from self._flows.objects()
+
+    def held(self, netlink: Netlink) -> list[KernelObject]:
+        """See `Audited.held`."""
+        flows = () if self._flows is None else self._flows.held(netlink)
+        return [*super().held(netlink), *flows]
+
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        return [] if self._tunnel_filter is None else self._tunnel_filter.findings()
+
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`."""
+        if self._tunnel_filter is not None:
+            self._tunnel_filter.remove()
+            self._tunnel_filter.install()
+
     # --- effects --------------------------------------------------------------------------------------------------
 
     def apply(self, effect: ForwardingEffect) -> None:
@@ -228,12 +258,12 @@ class HomeAgentDataplane(LinuxDataplane):
                 rows.append({"prefix": None, "slot": slot, "downlink": None, "uplink": way, "packets": packets})
         return rows
 
-    def carries(self, remote: Address, destination: Address) -> bool:
-        """Whether packets to `destination` go through a tunnel to `remote`."""
+    def carries(self, outer: tuple[Address, Address], inner: tuple[Address, Address]) -> bool:
+        """As `LinuxDataplane.carries`; flows go to other care-of addresses than the slot."""
         for length in self._lengths:
-            slot = self.state.prefixes.get(Prefix.of(destination, length))
+            slot = self.state.prefixes.get(Prefix.of(inner[1], length))
             if slot is not None:
-                return any(remote == known for known, _ in self._taken.get(slot, ()))
+                return any(outer[1] == known for known, _ in self._taken.get(slot, ()))
         return False
 
     def _check_peer(self, remote: Address) -> None:

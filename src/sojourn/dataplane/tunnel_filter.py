@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator
 
 from sojourn.dataplane import nftables as nft
+from sojourn.dataplane.audit import CHANGED, FILTER, LEFT, MISSING, Finding
 from sojourn.dataplane.filters import Rule, change_mark, interface, mask_of, protocol
 from sojourn.dataplane.nftables import NFPROTO_IPV6, Table
 from sojourn.dataplane.settings import LinuxSettings
@@ -33,6 +34,8 @@ from sojourn.wire.addresses import Address, Prefix
 LINGER = 3000
 """Milliseconds that packets are taken from a care-of address that a node has left: those that were on their way."""
 _ENDS, _AWAY = "ends", "away"
+_TIMEOUT = 4
+"""NFTA_SET_ELEM_TIMEOUT: an element that ends by itself."""
 _TCP, _IPV6 = b"\x06", b"\x29"
 _SOURCE, _DESTINATION = 8, 24
 _INNER = 6, 46, 86
@@ -73,8 +76,15 @@ class TunnelFilter:
             self._table.put(key, name)
 
     def begin(self) -> None:
-        """What is there from an earlier life and is not asked for goes with `finish`."""
-        self._left = {(name, key) for name in (_ENDS, _AWAY) for key in self._table.elements(name)}
+        """What is there from an earlier life and is not asked for goes with `finish`, or by itself."""
+        now = time.monotonic()
+        self._left, self._lingering = set(), {}
+        for name in (_ENDS, _AWAY):
+            for key, parts in self._table.elements(name).items():
+                if _TIMEOUT in parts:
+                    self._lingering[key] = now
+                else:
+                    self._left.add((name, key))
 
     def finish(self) -> list[str]:
         """Answers with what was removed, for the log."""
@@ -82,6 +92,24 @@ class TunnelFilter:
         for name, key in sorted(left):
             self._table.drop(key, name)
         return [f"{name} {key.hex()}" for name, key in sorted(left)]
+
+    def findings(self) -> list[Finding]:
+        """Where the table is not what it should be. Elements that linger go by themselves. Raises OSError."""
+        if self._table.fingerprint() is None:
+            return [Finding(MISSING, FILTER, "nf_tables table ip6 sojourn")]
+        found = []
+        rules = sum(1 for _ in self._rules())
+        if self._table.rules() != rules:
+            found.append(
+                Finding(CHANGED, FILTER, f"nf_tables table ip6 sojourn has {self._table.rules()} of {rules} rules")
+            )
+        there = {(name, key) for name in (_ENDS, _AWAY) for key in self._table.elements(name)}
+        for word, keys in ((MISSING, self._wanted - there), (LEFT, there - self._wanted)):
+            for name, key in sorted(keys):
+                if name == _AWAY or key not in self._lingering:
+                    inner = Prefix(key[-16:], 128)
+                    found.append(Finding(word, FILTER, f"{inner} in nf_tables set {name}", (inner,)))
+        return found
 
     def remove(self) -> None:
         """Nothing of it is left."""
@@ -95,7 +123,6 @@ class TunnelFilter:
         """They do not, and what lingers is taken no more."""
         self._drop(_AWAY, prefix.address)
         for key in [key for key in self._lingering if key[16:] == prefix.address]:
-            del self._lingering[key]
             self._drop(_ENDS, key)
 
     def take(self, remote: Address, prefix: Prefix) -> None:
@@ -117,12 +144,13 @@ class TunnelFilter:
 
     def _put(self, name: str, key: bytes) -> None:
         self._wanted.add((name, key))
-        self._lingering.pop(key, None)
         if (name, key) in self._left:
             self._left.discard((name, key))
             return
         try:
-            self._table.drop(key, name)  # a time to live that runs would end it
+            if self._lingers(key):
+                self._table.drop(key, name)  # the time to live that runs would end it
+            self._lingering.pop(key, None)
             self._table.put(key, name)
         except OSError as error:
             if error.errno != errno.ENOENT:
@@ -130,9 +158,17 @@ class TunnelFilter:
             self.install()  # somebody flushed the whole ruleset
 
     def _drop(self, name: str, key: bytes) -> None:
+        """If it is there. To take away what is not makes the kernel wait for all processors, for 10 ms and more."""
+        held = (name, key) in self._wanted or (name, key) in self._left or self._lingers(key)
         self._wanted.discard((name, key))
         self._left.discard((name, key))
-        self._table.drop(key, name)
+        self._lingering.pop(key, None)
+        if held:
+            self._table.drop(key, name)
+
+    def _lingers(self, key: bytes) -> bool:
+        since = self._lingering.get(key)
+        return since is not None and since > time.monotonic() - LINGER / 1000
 
     def _rules(self) -> Iterator[Rule]:
         settings = self._settings

@@ -147,9 +147,13 @@ class AccessState(OutboxEngine, Generic[S]):
             return "not a prefix for a node"
         if prefix in self._foreign and self._serves_another(prefix, session):
             return "prefix of another node"
-        if len(session.anchored) >= self.configuration.prefixes_per_node:
+        if len(session.anchored) >= self._most_prefixes(session):
             return "too many prefixes"
         return ""
+
+    def _most_prefixes(self, session: S) -> int:
+        """Of others, for this node, now."""
+        return self.configuration.prefixes_per_node
 
     def _is_for_nodes(self, session: S, prefix: Prefix) -> bool:
         """Whether a node can have such a prefix."""

@@ -11,6 +11,9 @@ The messages are the Heartbeats of RFC 5847, whose own times (half a minute at l
 * Beats are a quarter of an interval apart from regular (jitter), differently for each pair, so that hundreds of
   neighbours do not speak at once; with more of them than `rate` allows, the interval is stretched. The other side
   takes that for silence, and asks, which costs more and is no mistake.
+* Who is succeeded by another process says before how long it may be silent (Binding Refresh Advice, RFC 6275 6.2.4):
+  forwarding goes on meanwhile, and nobody misses it. Who goes for good says so with an advice of zero: it is lost at
+  once, and whatever it says counts for nothing until another life begins (Restart Counter).
 * A machine that was late itself, and may have heard nobody because it did not listen, gives everybody that much more.
 """
 
@@ -22,7 +25,7 @@ from dataclasses import dataclass
 
 from sojourn.core.effects import Effect, SendMessage
 from sojourn.engines.liveness_settings import LivenessSettings
-from sojourn.wire import Heartbeat, HeartbeatFlags, MobilityMessage, RestartCounter
+from sojourn.wire import BindingRefreshAdvice, Heartbeat, HeartbeatFlags, MobilityMessage, RestartCounter
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import SECOND, Duration, Instant
 
@@ -31,6 +34,10 @@ _UNSOLICITED = int(HeartbeatFlags.UNSOLICITED | HeartbeatFlags.RESPONSE)
 _COUNTERS = 1 << 32
 _SLOW = 1 * SECOND
 """Between requests to a neighbour that is lost, at least."""
+SUCCESSION = 20 * SECOND
+"""The successor of a process is there by then."""
+_EXCUSED = 60 * SECOND
+"""No neighbour is excused for longer, whatever it says."""
 
 
 @dataclass(slots=True)
@@ -54,6 +61,8 @@ class Neighbour:
     """Since when that is so."""
     counter: int | None = None
     """Its restart counter, as it told last (3.2)."""
+    left: int | None = None
+    """The restart counter of the life that went for good."""
 
 
 class Liveness:
@@ -119,7 +128,7 @@ class Liveness:
         interval, patience = self.settings.interval, self.settings.patience
         late = now - each.due
         if late > interval // 2:  # we may not have listened either
-            each.heard = min(each.heard + late, now)
+            each.heard = max(each.heard, min(each.heard + late, now))
             each.unheard = 0
         silence = now - each.heard
         if each.alive and (silence >= patience or each.unheard > 2 * self.settings.misses):
@@ -175,6 +184,23 @@ class Liveness:
         message = response(sequence, self.counter, flags) if flags else Heartbeat(0, sequence)
         self._do(SendMessage(message, self._source, address))
 
+    def say_goodbye(self) -> None:
+        """This process ends and another one takes over: nobody is to miss it in between."""
+        for address in self.neighbours:
+            self._advise(address, SUCCESSION)
+
+    def go(self, address: Address) -> None:
+        """We go for good, whatever else it hears of this life."""
+        self._advise(address, 0)
+
+    def begin_anew(self) -> None:
+        """We do not go after all."""
+        self.counter = (self.counter + 1) % _COUNTERS
+
+    def _advise(self, address: Address, silence: Duration) -> None:
+        counter, advice = RestartCounter(self.counter % _COUNTERS), BindingRefreshAdvice(silence)
+        self._do(SendMessage(Heartbeat(_UNSOLICITED, 0, (counter, advice)), self._source, address))
+
     def sent(self, effects: Iterable[Effect], now: Instant) -> None:
         """These leave: to whom something is said, no beat need be said."""
         for effect in effects:
@@ -188,7 +214,14 @@ class Liveness:
         each = self.neighbours.get(address)
         if each is None:
             return
+        if each.left is not None and not self._has_begun_anew(each, message):
+            return
         each.heard = now
+        if type(message) is Heartbeat and (advice := message.first(BindingRefreshAdvice)) is not None:
+            each.heard = now + min(advice.interval, _EXCUSED)
+            if not advice.interval:
+                self._take_leave(address, each, message, now)
+                return
         if type(message) is Heartbeat and not message.flags & _RESPONSE:
             each.unheard += 1
         else:
@@ -197,6 +230,19 @@ class Liveness:
             each.alive, each.since = True, now
             self.on_back(address)
             self._look_again(address, each, now, 0)
+
+    def _take_leave(self, address: Address, each: Neighbour, message: Heartbeat, now: Instant) -> None:
+        option = message.first(RestartCounter)
+        each.left = None if option is None else option.counter
+        if each.left is not None and each.alive:
+            self._lose(address, each, now)
+
+    def _has_begun_anew(self, each: Neighbour, message: MobilityMessage) -> bool:
+        option = message.first(RestartCounter) if type(message) is Heartbeat else None
+        if option is None or option.counter == each.left:
+            return False
+        each.left = None
+        return True
 
     def on_heartbeat(self, message: Heartbeat, source: Address, now: Instant) -> None:
         """Answer a request; learn from anything else whether it lost its sessions (3.2)."""

@@ -242,6 +242,9 @@ class MobilityAnchorAccessRouter(
         if kind == "multicast":
             self._on_multicast_due(key)
             return
+        if kind == "drain":
+            self._hand_over()
+            return
         if kind == "lease":
             self._on_lease_over(*key)
             return
@@ -279,6 +282,10 @@ class MobilityAnchorAccessRouter(
         ``drain`` (`maar_drain`)."""
         if event.verb == "refresh":
             self._on_refresh_request()
+            return
+        if event.verb == "leave":
+            if self.survival is not None:
+                self.survival.liveness.say_goodbye()
             return
         if event.verb == "drain":
             self._on_drain_command(event.arguments)

@@ -22,6 +22,7 @@ from sojourn.core.effects import (
     WithdrawPrefix,
     WithdrawSlot,
 )
+from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import RegistrationProcedures
 from sojourn.engines.maar_session import SERVED, Session
@@ -57,7 +58,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
 
     def _others(self, stand: StandIn) -> list[Address]:
         """Who could be a witness."""
-        not_these = (stand.anchor, self.configuration.address)
+        not_these = (stand.anchor, self.configuration.address, NO_CMD)
         return [address for address in (self.configuration.cmd, *self._peers) if address not in not_these]
 
     def _is_cut_off(self, stand: StandIn, survival: Survival) -> bool:
@@ -263,9 +264,13 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
     def _on_own_pool(self, *, held: bool) -> None:
         """Our partner says who holds our pool. While it does we see no packets, which is no idleness."""
         assert self.survival is not None
-        if held != (self.survival.held_until > self._now):
+        if held != self.survival.held:
             self._report("pool-held" if held else "pool-back", partner=self.configuration.partner)
-        self.survival.held_until = self._now + 3 * _REPEAT_MAX if held else self._now
+        self.survival.held = held
+        if held:
+            self._after(3 * _REPEAT_MAX, "held", None)
+        else:
+            self._timers.stop(("held", None))
         for session in self.sessions.values():
             session.active = self._now
 

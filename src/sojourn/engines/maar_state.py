@@ -40,8 +40,10 @@ class Drain:
 
     hold: Duration
     """A prefix whose node is elsewhere retires after this time without a packet."""
+    handed: bool = False
+    """The partner is asked to take the pool over."""
     done: bool = False
-    """Nobody is here and nothing is anchored; reported already."""
+    """Nobody is here, and nothing is anchored that nobody else would look after; reported already."""
 
 
 class MaarState(AccessState[Session]):

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
+from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.liveness import Liveness
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_stand_in import STANDING, StandInProcedures
@@ -50,7 +51,20 @@ from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import MICROSECOND, SECOND, Duration
 
 SURVIVAL_TIMERS = frozenset(
-    ("alive", "sharing", "holder", "withdraw", "takeover", "tell", "handback", "return", "linger", "stood", "mend")
+    (
+        "alive",
+        "sharing",
+        "holder",
+        "withdraw",
+        "takeover",
+        "tell",
+        "handback",
+        "return",
+        "linger",
+        "stood",
+        "mend",
+        "held",
+    )
 )
 _SHARING = 10 * SECOND
 """So long a neighbour is watched at most with whom nothing is shared any more."""
@@ -108,7 +122,7 @@ class SurvivalProcedures(StandInProcedures):
                 found.update(session.anchored.values())
         found.update([survival.holders[anchor] for anchor in found & survival.holders.keys()])
         found.discard(self.configuration.address)
-        return found & {self.configuration.cmd, *self._peers}
+        return (found & {self.configuration.cmd, *self._peers}) - {NO_CMD}
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -219,8 +233,8 @@ class SurvivalProcedures(StandInProcedures):
     def _without_anchor(self, anchor: Address, survival: Survival) -> None:
         """It is lost, and was no partner's."""
         partner = survival.partners.get(anchor)
-        if survival.holder(anchor) != anchor:
-            return  # it is not missed
+        if survival.holder(anchor) != anchor or anchor in survival.standing:
+            return  # it is not missed, or it is for us to take its pool
         if partner is None or survival.liveness.lost(partner):
             self._withdraw_anchor(anchor, survival)
             return
@@ -289,7 +303,8 @@ class SurvivalProcedures(StandInProcedures):
 
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
-        if survival is not None and (address in self._peers or address == self.configuration.cmd):
+        known = address in self._peers or address == self.configuration.cmd != NO_CMD
+        if survival is not None and known:
             survival.liveness.watch(address, self._now, beats_back=address != self.configuration.cmd)
 
     def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
@@ -471,11 +486,7 @@ class SurvivalProcedures(StandInProcedures):
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         survival, partner = self.survival, self.configuration.partner
-        if (
-            survival is not None
-            and partner is not None
-            and (survival.held_until > self._now or survival.liveness.lost(partner))
-        ):
+        if survival is not None and partner is not None and (survival.held or survival.liveness.lost(partner)):
             return  # our packets may be with our partner: that we see none does not say that there are none
         super()._on_traffic_counted(event)
 
@@ -510,6 +521,8 @@ class SurvivalProcedures(StandInProcedures):
             case "withdraw", bytes(anchor):
                 if survival.liveness.lost(anchor) and anchor not in survival.accepted:
                     self._withdraw_anchor(anchor, survival)
+            case "held", _:  # it is not said any more: our partner forgot that it did
+                self._on_own_pool(held=False)
             case "stood", (bytes(anchor), Prefix() as prefix):
                 self._forget_held(survival.standing[anchor], prefix)
             case "tell", (bytes(anchor), int(index)):

@@ -58,8 +58,8 @@ class MnRegistration(MnState):
 
     def _be_nowhere(self, entry: HomeEntry) -> None:
         """No link: what is registered stays so, and there is nobody to be asked."""
-        if entry.place is not Place.NOWHERE:
-            entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
+        if entry.place is not Place.NO_CMD:
+            entry.place, entry.care_of, entry.arrived = Place.NO_CMD, None, False
             self._cancel_requests(entry)
             self._on_moved(entry)
             self._block(entry)
@@ -162,7 +162,7 @@ class MnRegistration(MnState):
         """What must hold where the node is, once more: the kernel refused something of it. Nothing gets out between."""
         if entry.stopped:
             self._do(EnsureHomeBlock(entry.address))
-        elif entry.place in (Place.AWAY, Place.NOWHERE):
+        elif entry.place in (Place.AWAY, Place.NO_CMD):
             if entry.bound(self._now) and entry.care_of is not None and entry.agent is not None:
                 self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
             else:
@@ -462,7 +462,7 @@ class MnRegistration(MnState):
 
     def _stop(self, entry: HomeEntry, why: str) -> None:
         entry.stopped, entry.expires, entry.registered = why, 0, None
-        entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
+        entry.place, entry.care_of, entry.arrived = Place.NO_CMD, None, False
         self._cancel_requests(entry)
         self._let_go(entry)
         self._on_moved(entry)

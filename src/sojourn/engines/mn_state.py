@@ -77,7 +77,7 @@ class Link:
 class Place(Enum):
     """Where the node is, seen from one home address."""
 
-    NOWHERE = "nowhere"
+    NO_CMD = "nowhere"
     AWAY = "away"
     RETURNING = "returning"
     """On the home link; the home agent was told and did not answer yet."""
@@ -90,7 +90,7 @@ class HomeEntry:
 
     home: Home
     agent: Address | None
-    place: Place = Place.NOWHERE
+    place: Place = Place.NO_CMD
     care_of: Address | None = None
     interface: str = ""
     """The home link, when it is there."""

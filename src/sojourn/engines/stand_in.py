@@ -99,8 +99,8 @@ class Survival:
         """Anchors whose partner accepted something of ours in their place."""
         self.gone: dict[Address, dict[Prefix, bytes]] = {}
         """Anchors that are gone with nobody in their place, and what nodes here had from them."""
-        self.held_until: Instant = 0
-        """Until then our own pool is with our partner, as that one says again and again."""
+        self.held = False
+        """Our own pool is with our partner, as that one says again and again."""
 
     def holder(self, anchor: Address) -> Address:
         """Who holds its pool."""

@@ -59,7 +59,7 @@ from sojourn.dataplane.base import Dataplane
 from sojourn.host.repeats import Repeats
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import MILLISECOND, SECOND, Instant, WallClock
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
 
 if TYPE_CHECKING:
     from sojourn.wire.mobility import MobilityMessage
@@ -105,6 +105,18 @@ class Record(Protocol):
     def __call__(self, now: Instant, item: Event | Effect | None, /) -> None: ...
 
 
+class Metering(Protocol):
+    """Measures from what happens, as `sojourn.telemetry.meter` does."""
+
+    def take(self, now: Instant, item: Event | Effect) -> None:
+        """An event that is handed over, or an effect that is asked for; reports too, every one."""
+        ...
+
+    def settled(self, now: Instant) -> None:
+        """All that was asked for so far is carried out."""
+        ...
+
+
 class Driver:
     """Runs `engine` against a data plane, a store, a network and a clock.
 
@@ -113,7 +125,8 @@ class Driver:
     clock was set. `probe` asks another router for an echo (`ProbePath`); without it, the answer is there at once.
     `send_udp` sends what travels over UDP and IPv4 (RFC 5844 4); without it, that is lost.
     `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
-    among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away.
+    among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away, `meter`
+    of everything.
     """
 
     def __init__(
@@ -132,6 +145,7 @@ class Driver:
         send_udp: Callable[[SendMessage], None] | None = None,
         mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
         told: Callable[[Report], None] | None = None,
+        meter: Metering | None = None,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -150,6 +164,7 @@ class Driver:
         self._send_udp = send_udp
         self._mobile = mobile or _refuse_mobile
         self._told = told
+        self._meter = meter
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
@@ -224,6 +239,17 @@ class Driver:
             self._busy = self._swapping
         self._arm()
 
+    def late(self) -> Duration:
+        """For how long the engine waits to be told that a time has come; nobody counts while the store is awaited."""
+        if self._armed is None or self._swapping:
+            return 0
+        return max(self._clock() - self._armed, 0)
+
+    @property
+    def awaits_store(self) -> bool:
+        """Whether a shared store has not answered yet, so that events wait."""
+        return self._swapping
+
     def close(self, withdraw: bool) -> None:
         """Stop. With `withdraw` nothing of ours stays in the kernel; without, forwarding goes on for a
         successor.
@@ -289,6 +315,8 @@ class Driver:
         self.recent.append((now, event))
         if self._record is not None:
             self._record(now, event)
+        if self._meter is not None:
+            self._meter.take(now, event)
 
     def _answer(self, effects: Sequence[Effect], now: Instant) -> None:
         """What the engine asks for because time passed, or at its start."""
@@ -324,6 +352,8 @@ class Driver:
             self._note(effects, now)
             for effect in effects:
                 self._try(effect)
+        if self._meter is not None:
+            self._meter.settled(self._clock())
         if self._inside:
             return
         try:
@@ -355,9 +385,11 @@ class Driver:
     # --- effects --------------------------------------------------------------------------------------------
 
     def _note(self, effects: Sequence[Effect], now: Instant) -> None:
-        counters, record = self.counters, self._record
+        counters, record, meter = self.counters, self._record, self._meter
         for effect in effects:
             counters[type(effect).__name__] += 1
+            if meter is not None:
+                meter.take(now, effect)
             if isinstance(effect, Report):
                 counters[f"reports:{effect.name}"] += 1
                 if self._told is not None:
@@ -388,6 +420,8 @@ class Driver:
                 heard_later.append(effect)
             else:
                 self._try(effect)
+        if self._meter is not None:
+            self._meter.settled(self._clock())
         if changes:
             self._commit(changes)
         for effect in heard_later:

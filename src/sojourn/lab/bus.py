@@ -53,6 +53,8 @@ _TURNS = 4
 _DOWNLOAD = 100_000
 """Octets a second."""
 _PATIENCE = 30.0
+_PRESSED = 0.98
+"""The share of the rate that a sender with nothing in its way keeps."""
 _STAY = 12.0
 """Seconds that all of it takes beside the phases, on a machine with other things to do."""
 
@@ -313,6 +315,10 @@ class _Findings:
             bound = self.mobiles[BUS if name == RIDER else VAN].bound(move)
             said = f"{name}, {move.name}: interrupted"
             found.append(limit(said, interruption(self.records[name].down, move), bound))
+        since, until = self.phases[KILLED].window.end, self.phases[ANNOUNCED].window.end
+        rate = round(self._lost(RIDER, since, until)[1] / 2 / ((until - since) / SECOND))
+        enough = rate >= _PRESSED * RATE
+        found.append(Verdict("packets a second each way, links changed", str(rate), f"{RATE}", enough))
         return found
 
     def _interrupted(self, said: str, flow: str, waited: int, bound: int, at: Instant, link: str) -> Verdict:

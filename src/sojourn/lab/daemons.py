@@ -22,6 +22,8 @@ from sojourn.lab.topology import Setting, Topology
 
 _READY_WITHIN = 60.0
 _STOP_WITHIN = 10.0
+METRICS = "[::1]:9478"
+"""Where daemons answer readers of their figures, each in its own node."""
 _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
 
@@ -152,7 +154,8 @@ def configuration(topology: Topology, name: str, top: Mapping[str, Setting]) -> 
         table["multicast.upstream"] = f"to-{topology.path(name, topology.multicast)[1]}"
     given: Mapping[str, Setting] = getattr(topology, section)
     text = _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
-    return text + ("\n[cn]\n" if topology.nodes[name].correspondent else "")
+    text += "\n[cn]\n" if topology.nodes[name].correspondent else ""
+    return text + (f'\n[metrics]\nlisten = "{METRICS}"\n' if topology.metrics else "")
 
 
 Tables: TypeAlias = dict[str, list[dict[str, Setting]]]
@@ -165,10 +168,11 @@ def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Table
         "address": topology.address(name),
         "pool": str(topology.nodes[name].pool),
         "access": ["acc0"],
-        "cmd": topology.address(database[0]),
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if database:  # in direct mode there need not be one
+        table["cmd"] = topology.address(database[0])
     if len(topology.of_kind("cmd")) > 1:
         table["more_cmds"] = [topology.address(other) for other in database[1:]]
     partner = topology.nodes[name].partner

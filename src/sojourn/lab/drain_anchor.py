@@ -5,6 +5,9 @@ nothing new with these addresses; a host that comes to ar1 all the same gets no 
 routers gave it. Then the access point of ar1 is switched off, the hosts go elsewhere, old sessions live on through ar1
 for as long as they have something to say, and new ones begin at the new routers. When the last old session has ended
 and its prefix retired, ar1 reports that it is drained, and its daemon is stopped: nobody notices.
+
+Who has a partner need not wait: ar2 hands its pool to ar3 (``sojourn tell drain to=partner``) while a session from it
+is alive, and is stopped, and the session goes on.
 """
 
 from __future__ import annotations
@@ -27,13 +30,14 @@ DWELL = 1.5
 HOLD = 2
 """Seconds without a packet after which a prefix of ar1 retires while it drains."""
 OLD, GONE = "old sessions through ar1", "ar1 is stopped"
+HANDED, STOPPED = "the partner of ar2 has its pool", "ar2 is stopped"
 _TOPOLOGY = """
 name = "drain-anchor"
 [nodes]
 core = "router"
 cmd = "cmd"
 ar1 = "access-router"
-ar2 = "access-router"
+ar2 = { kind = "access-router", partner = "ar3" }
 ar3 = "access-router"
 server = "server"
 h1 = { kind = "host", at = "ar1", dad = "optimistic" }
@@ -46,6 +50,8 @@ core.ar1 = "2ms"
 core.ar2 = "2ms"
 core.ar3 = "2ms"
 core.server = "2ms"
+[maar]
+liveness = { interval = "250ms", misses = 3, hold = "3s" }
 """
 
 
@@ -119,7 +125,22 @@ def play(scene: Scene, dwell: float = DWELL) -> Report:
     _note(scene, found, "old sessions over")
     found.stopped = lab.stop_daemon(LEAVES)
     scene.phase(GONE, dwell)
+    scene.say("h1 leaves ar2, which hands its pool to ar3")
+    lab.air.roam("h1", "ar3")
+    scene.until("ar2 anchors for it", lambda: any(row["role"] == "anchored" for row in scene.rows("ar2", "bindings")))
+    with lab.client("ar2") as client:
+        client.command("drain", {"to": "partner"})
+    scene.until("ar3 has the pool", lambda: _handed(scene))
+    scene.phase(HANDED, dwell)
+    found.stopped = found.stopped or lab.stop_daemon("ar2")
+    scene.phase(STOPPED, dwell)
     return _report(scene, found)
+
+
+def _handed(scene: Scene) -> bool:
+    """Whether ar2 says so; whoever is still at its own link does not matter here."""
+    with scene.lab.client("ar2") as client:
+        return any("with_partner" in row for row in client.command("drain", {}))
 
 
 def _serves(scene: Scene, router: str, address: str) -> bool:
@@ -160,10 +181,11 @@ def _report(scene: Scene, found: _Findings) -> Report:
         holds("addresses of ar1 that the guest got", len(found.guest), "0", not found.guest),
         holds("the guest begins new sessions with", found.guest_new, "an address of ar2", "a2" in found.guest_new),
     ]
-    for phase in (OLD, GONE):
+    kept = {OLD: ("",), GONE: ("-new", "guest"), HANDED: ("h1-new",), STOPPED: ("h1-new",)}
+    for phase, endings in kept.items():
         lost = sent = 0
         for name, record in records.items():
-            if record.kind == "stream" and (phase == OLD or name.endswith(("-new", "guest"))):
+            if record.kind == "stream" and name.endswith(endings):
                 for way in (record.up, record.down):
                     measured = scene.measured(way, phase)
                     lost, sent = lost + measured.lost, sent + measured.sent
@@ -173,7 +195,7 @@ def _report(scene: Scene, found: _Findings) -> Report:
     verdicts.append(holds("TCP resets", resets(records.values()), "0", resets(records.values()) == 0))
     last = found.progress[-1][1:]
     verdicts.append(holds("left at the end, here and elsewhere", " ".join(last), "0 0", last == ("0", "0")))
-    verdicts.append(holds("the daemon of ar1 ended with", found.stopped, "0", found.stopped == 0))
+    verdicts.append(holds("the daemons of ar1 and ar2 ended with", found.stopped, "0", found.stopped == 0))
     return Report(
         "An anchor goes out of service",
         "Three hosts have sessions from prefixes of ar1, which drains and is stopped.",

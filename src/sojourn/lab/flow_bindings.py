@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from sojourn.lab.measure import milliseconds
-from sojourn.lab.mobile_scene import SLACK, Mobile, limit, median_delay
+from sojourn.lab.mobile_scene import Mobile, limit, median_delay, slack
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
 from sojourn.lab.scene import Phase, Scene, holds, run
@@ -162,7 +162,7 @@ class _Findings:
         planned = self._lost(every, first, self.broke - SECOND // 5)
         found = [holds("lost while links came and went as announced", planned, "0", planned == 0)]
         trip = self._trip()
-        allowed = trip + SLACK + SECOND // BULK_RATE + _TURNS * self._lateness(call.down)
+        allowed = trip + slack() + SECOND // BULK_RATE + _TURNS * self._lateness(call.down)
         silence = self._silence(bulk.down)
         said = f"{milliseconds(silence):.0f} ms"
         words = f"{milliseconds(trip):.0f} ms + {milliseconds(allowed - trip):.0f} at most on this machine"

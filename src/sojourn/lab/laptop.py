@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from sojourn.lab.measure import Window, milliseconds, routers_passed
-from sojourn.lab.mobile_scene import FIRST, SLACK, Mobile, Move, interruption, lateness, limit, lost_at, median_delay
+from sojourn.lab.mobile_scene import Mobile, Move, interruption, lateness, limit, lost_at, median_delay, slack
 from sojourn.lab.programs import Programs, conditions, verdicts
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
@@ -109,6 +109,7 @@ class _Findings:
         self.cn = address(self.topology.address("cn"))
         quiet = self.scene.phases[0].window
         shortest = self.topology.delay("server", mobile.agent)
+        self.slack = slack()
         self.late = lateness(records[CANNOT].down, quiet.start, quiet.end, shortest)
 
     def report(self) -> Report:
@@ -158,7 +159,7 @@ class _Findings:
         for move in self.moves[:2]:
             since = max(0, move.optimised.get(self.cn, 0) - move.reachable)
             bound = self._direct_bound(move)
-            more = SLACK + 2 * _TURNS * self.late
+            more = self.slack + 2 * _TURNS * self.late
             right = self.cn in move.optimised and since <= bound + more
             words = f"{milliseconds(bound):.0f} ms + {milliseconds(more):.0f} at most"
             found.append(holds(f"{move.name}, direct way after", f"{milliseconds(since):.0f} ms", words, right))
@@ -187,7 +188,7 @@ class _Findings:
         """Of one call, to the laptop."""
         bound = self._silent(move, flow)
         waited = interruption(self.records[flow].down, move)
-        more = SLACK + PACKET + (_TURNS if flow == CANNOT else 2 * _TURNS) * self.late + FIRST * move.first
+        more = self.slack + PACKET + (_TURNS if flow == CANNOT else 2 * _TURNS) * self.late
         allowed = f"{milliseconds(bound):.0f} ms + {milliseconds(more):.0f} at most"
         said = f"interrupted {milliseconds(waited):.0f} ms"
         return holds(f"{move.name}, {words}", said, allowed, move.usable > 0 and waited <= bound + more)

@@ -35,8 +35,6 @@ SLACK: Duration = 15 * MILLISECOND
 
 DAD: Duration = 1 * SECOND
 """A home agent tests a home address before its first binding (RFC 6275 10.3.1), unless it was told not to wait."""
-FIRST: Duration = 100 * MILLISECOND
-"""Allowed for that binding's objects in the kernel: transactions of nf_tables wait for all processors."""
 
 
 def slack() -> Duration:

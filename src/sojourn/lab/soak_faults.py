@@ -68,6 +68,8 @@ class FaultSoakOptions:
     hosts: int = 10
     routers: int = 4
     kinds: tuple[Kind, ...] = KINDS
+    partners: bool = False
+    """Routers miss each other within a second, and each has a partner that takes its pool over."""
     faults: int = 0
     """End after so many; 0: when the time is over."""
     lifetime: int = 20
@@ -126,11 +128,16 @@ def topology(options: FaultSoakOptions) -> Topology:
     anchor = "cmd" if distributed else "lma"
     routers = [f"{prefix}{number}" for number in range(1, options.routers + 1)]
     lines = ['name = "soak-faults"', "[nodes]", 'core = "router"', f'{anchor} = "{anchor}"', 'server = "server"']
-    lines += [f'{name} = "{kind}"' for name in routers]
+    following = [*routers[1:], routers[0]]
+    for name, partner in zip(routers, following, strict=True):
+        lines.append(
+            f'{name} = {{ kind = "{kind}", partner = "{partner}" }}' if options.partners else f'{name} = "{kind}"'
+        )
     lines += [f'h{number} = {{ kind = "host", dad = "optimistic" }}' for number in range(1, options.hosts + 1)]
     lines += ["[links]", f'core.{anchor} = "5ms"', 'core.server = "2ms"', *(f'core.{name} = "2ms"' for name in routers)]
     if distributed:
         lines += ["[cmd]", 'warm_up = "1s"', "[maar]", 'idle_hold = "10s"', f'lifetime = "{options.lifetime}s"']
+        lines += ['liveness = { interval = "250ms", misses = 3, hold = "2s" }'] if options.partners else []
     else:
         lines += ["[mag]", f'lifetime = "{options.lifetime}s"']
     return parse("\n".join(lines), "soak-faults")
@@ -373,14 +380,22 @@ def parsed(options: ScenarioOptions) -> FaultSoakOptions:
         seed=_number(extra.pop("seed", "1"), "--seed", 0, 1 << 31),
         hosts=_number(extra.pop("hosts", "10"), "--hosts", 1, 100),
         kinds=cast("tuple[Kind, ...]", kinds),
+        partners=_switch(extra.pop("partners", "no"), domain),
         faults=_number(extra.pop("faults", "0"), "--faults", 0, 1_000_000),
         json=options.json,
     )
     if extra:
         unknown_words = ", ".join(f"--{name}" for name in extra)
-        known = "--seconds, --seed, --domain, --hosts, --kinds, --faults"
+        known = "--seconds, --seed, --domain, --hosts, --kinds, --partners, --faults"
         raise ValueError(f"there is no {unknown_words}; there are {known}")
     return result
+
+
+def _switch(text: str, domain: str) -> bool:
+    on = text.lower() not in ("", "no", "false", "0")
+    if on and domain != "dmm":
+        raise ValueError("--partners: anchors have partners in the domain dmm only")
+    return on
 
 
 def _number(text: str, name: str, least: int, most: int) -> int:

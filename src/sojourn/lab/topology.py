@@ -175,11 +175,13 @@ class Topology(_Strict):
 
     name: str
     description: str = ""
-    mode: Literal["proxy", "relay", "locator"] = "proxy"
+    mode: Literal["proxy", "relay", "locator", "direct"] = "proxy"
     mtu: int = Field(default=1500, ge=1280, le=65535)
     """Of every link that does not say otherwise."""
     mobility: bool = True
     """False: access routers advertise nothing of ours; no daemon runs (for comparison)."""
+    metrics: bool = False
+    """Every daemon shows its figures at ``http://[::1]:9478/metrics``, inside its node."""
     multicast: str | None = None
     """A server: routers pass on what it sends to groups, to whoever joins, and access routers are MLD proxies."""
     nodes: Mapping[str, Node]

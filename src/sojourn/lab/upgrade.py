@@ -4,8 +4,9 @@ A restart here is what ``systemctl restart`` does: SIGUSR1 (the unit's ExecStop 
 and a new process with the same file, which may be another version. Traffic runs all the while, a thousand packets a
 second in each domain: distributed (RFC 8885), where the session's prefix is anchored at one router and served by
 another; Proxy Mobile IPv6 (RFC 5213); and Mobile IPv6 (RFC 6275), with a direct way to the correspondent node that has
-one. A control phase in which nothing is restarted stands beside; and at the end the host moves once more, which the
-restarted daemons must know how to serve.
+one. Routers of the distributed domain miss each other within a second (`liveness`), which a restart takes: who is
+succeeded says so before. A control phase in which nothing is restarted stands beside; and at the end the host moves
+once more, which the restarted daemons must know how to serve.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ core.cmd = "5ms"
 core.ar1 = "2ms"
 core.ar2 = "2ms"
 core.server = "2ms"
+[maar]
+liveness = { interval = "250ms", misses = 3, hold = "3s" }
 """
 _PMIP = """
 name = "upgrade-pmip"
