@@ -323,6 +323,12 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
             yield f"holds the pool of {text(anchor)} without a way to it"
         if stand.phase is RETURNING and ("return", anchor) not in engine._timers:
             yield f"gives the pool of {text(anchor)} back for ever"
+    for session in engine.sessions.values():
+        for anchor in session.anchored.values() if session.presence is Presence.SERVED else ():
+            partner = known.partners.get(anchor)
+            alone = partner is None or (partner != engine.configuration.address and known.liveness.lost(partner))
+            if alone and known.liveness.lost(anchor):
+                yield f"{session.node.hex()} has a prefix of {text(anchor)}, which is gone"
     for purpose, node, destination, _ in engine._requests._outstanding:
         if purpose == "hold" and node in engine.sessions:
             anchors = set(engine.sessions[node].anchored.values())

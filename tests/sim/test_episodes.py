@@ -13,7 +13,7 @@ from sim.episode import CASTS, described, play, shortened
 _TOGETHER = 20
 """Seeds per test item."""
 _SHRINK_SECONDS = 30.0
-_SHARE = {"direct": 10, "leasing": 4, "mip6": 16, "fast": 20, "extended": 8}
+_SHARE = {"direct": 10, "leasing": 4, "mip6": 16, "fast": 20, "extended": 8, "partners": 20}
 """Casts that differ little from others play fewer seeds."""
 
 pytestmark = pytest.mark.sim
