@@ -16,7 +16,7 @@ from sojourn.engines.configuration import Mode
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
-_MISSED = 4 * SECOND
+_MISSED = 8 * SECOND
 """A router that died is missed, and its partner is in its place; with the settings and delays of these episodes."""
 
 
@@ -35,7 +35,7 @@ class Partners(Dmm):
         for name in names:
             if dice.random() < 0.3:
                 del self.partners[name]
-        settings = LivenessSettings(dice.choice((100, 250)) * MILLISECOND, 3, hold=dice.choice((1, 5)) * SECOND)
+        settings = LivenessSettings(dice.choice((500, 1000, 1000)) * MILLISECOND, 3, hold=dice.choice((2, 5)) * SECOND)
         self.domain.give_partners(self.partners, settings)
 
     def _make_paths(self) -> Paths:
@@ -102,5 +102,6 @@ class _Survivors(Flows):
         moved: Duration = now - node.arrived
         if self._cast.domain.mode is not Mode.PROXY and node.arrived > died - 5 * SECOND:
             return False  # the CMD names no anchor that did not answer
-        settled = now - self._else_since > 70 * SECOND and now - died > _MISSED
-        return settled and moved > 5 * SECOND and flow.begun < died - 5 * SECOND
+        if now - died < _MISSED or self._else_since > died - 5 * SECOND or flow.worked < died - 2 * SECOND:
+            return False  # it may have been cut before
+        return moved > 5 * SECOND and flow.begun < died - 5 * SECOND

@@ -447,12 +447,11 @@ class SurvivalProcedures(StandInProcedures):
         holder = survival.holder(anchor)
         if anchor not in session.anchored.values():
             self._requests.cancel(("hold", session.node, holder, None))
-        if holder == anchor:
-            return
-        if holder != self.configuration.address:
+        if holder not in (anchor, self.configuration.address):
             self._release_at(session, [prefix], holder)
-        elif (held := survival.standing[anchor].entries.get(prefix)) is not None:
-            self._install(survival.standing[anchor], prefix, held)
+        stand = survival.standing.get(anchor)
+        if stand is not None and stand.slots and prefix in stand.entries:
+            self._install(stand, prefix, stand.entries[prefix])
 
     def _trouble_with(self, session: Session, prefix: Prefix, anchor: Address) -> str:
         if self.survival is not None and anchor in self.survival.gone:
