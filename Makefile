@@ -14,12 +14,13 @@ BIN := $(VENV)/bin
 SANDBOX := $(BIN)/python -m sojourn.lab.sandbox
 PYTEST := $(BIN)/python -m pytest -q
 JOBS ?= 2
+SPARE ?= $(shell command -v chrt >/dev/null && echo chrt --idle 0 || echo nice)
 # Episodes of the fault simulation in `make test`; `make check` plays a few only.
 SEEDS ?= 2000
 # Whatever the environment says: else each of some hundred processes, daemons among them, compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-lab test-kernels deb check fast lab format bench sim soak fuzz tools clean
+.PHONY: help demo test test-fast test-lab test-kernels deb check fast lab format bench sim soak fuzz tools clean
 
 help:
 	@sed -n '1,9s/^# //p' Makefile
@@ -44,15 +45,19 @@ tools:
 demo: $(VENV)/.ready-run
 	@$(BIN)/sojourn demo $(DEMO)
 
-test: $(VENV)/.ready-dev tools deb
+test: $(VENV)/.ready-dev tools
 	@$(BIN)/python -m compileall -q -j $(JOBS) src tests
-	$(PYTEST) -n $$(($(JOBS) + 1)) --dist worksteal -m "not lab" --seeds $(SEEDS)
-	@sh contrib/beside "$(MAKE) --no-print-directory test-lab" "$(MAKE) --no-print-directory test-kernels"
+	@sh contrib/all-tests "$(MAKE)"
+
+# With what nobody else wants of the processors, as none of these measures time.
+test-fast: $(VENV)/.ready-dev
+	$(SPARE) $(PYTEST) -n $$(($(JOBS) + 1)) --dist worksteal -m "not lab" --seeds $(SEEDS) --timeout 600
+
+SPREAD ?= -n $$((2 * $(JOBS))) --dist loadfile --no-loadscope-reorder
+LAB_TESTS ?=
 
 test-lab: $(VENV)/.ready-dev
-	$(SANDBOX) $(PYTEST) -n 3 --dist loadfile -m "lab and not ip6tnl and not mip6" || { \
-	  echo "once more, what failed, by itself: a busy machine is late, a defect stays"; \
-	  $(SANDBOX) $(PYTEST) -m "lab and not ip6tnl and not mip6" --lf --lfnf=none; }
+	$(SANDBOX) $(PYTEST) $(SPREAD) -m "lab and not ip6tnl and not mip6" $(LAB_TESTS)
 
 # One boot of a stock kernel without SRv6 code, and in it what tests/kernels/targets.txt names: one pytest target a line.
 # UML=/path/to/linux takes another kernel, SOJOURN_BACKENDS="seg6 ip6tnl" other tunnels at the two routers.

@@ -288,6 +288,7 @@ def test_lines_are_for_people_too(tmp_path: Path) -> None:
         "sighting": "station",
         "address": None,
         "identity": None,
+        "previous": None,
     }
     assert decode(bytes.fromhex(lines[1]["message"])) == UPDATE
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +30,7 @@ from sojourn.lab.measure_signalling import SignallingMonitor, packet_socket
 from sojourn.lab.topology import parse
 from sojourn.wire.addresses import text
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(360)]
 
 TOPOLOGY = """
 name = "operations"
@@ -47,7 +50,7 @@ core.cn = 0
 [maar]
 idle_hold = "10m"
 """
-PATIENCE = 30.0
+PATIENCE = 60.0
 NODE = "02:00:00:00:00:01"
 ROUTERS = ("ar1", "ar2", "cmd")
 ECHOES = 60
@@ -99,11 +102,20 @@ def prefix_of(address: str) -> str:
 
 
 def get(lab: Lab, node: str, path: str = "/metrics") -> str:
+    """A page; a daemon that is late on a busy machine is asked again."""
+
     def read() -> str:
         with urllib.request.urlopen(f"http://{METRICS}{path}", timeout=PATIENCE) as answer:
             return str(answer.read().decode())
 
-    return lab.nodes[node].namespace.call(read)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return lab.nodes[node].namespace.call(read)
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def samples(lab: Lab, node: str) -> Samples:
@@ -144,16 +156,25 @@ def near(figure: float, truth: float) -> bool:
 
 def test_figures_equal_independent_counts(lab: Lab) -> None:
     old = address_from(lab, "ar1")
-    before = {name: samples(lab, name) for name in ROUTERS}
+    before: dict[str, Samples] = {}
+    after: dict[str, Samples] = {}
+    since: dict[str, int] = {}
+    until: dict[str, int] = {}
     tapped = lab.nodes["core"].namespace.call(lambda: packet_socket(41))
     tapped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     with SignallingMonitor({name: lab.nodes[name].namespace for name in ROUTERS}) as monitor:
+        for name in ROUTERS:
+            before[name], since[name] = samples(lab, name), time.monotonic_ns()
         roam(lab, "ar2")
         assert echoes(lab, old, ECHOES) >= ECHOES // 2
         roam(lab, "ar1")
         roam(lab, "ar2")
-        time.sleep(0.5)  # until the last answers are there
-        after = {name: samples(lab, name) for name in ROUTERS}
+        said = -1
+        while said < len(monitor.signals):  # until the last answers are there
+            said = len(monitor.signals)
+            time.sleep(0.5)
+        for name in ROUTERS:
+            until[name], after[name] = time.monotonic_ns(), samples(lab, name)
     frames: Counter[tuple[str, str]] = Counter()
     octets: Counter[tuple[str, str]] = Counter()
     with tapped, contextlib.suppress(BlockingIOError):
@@ -168,7 +189,7 @@ def test_figures_equal_independent_counts(lab: Lab) -> None:
         return summed(after[node], name, **labels) - summed(before[node], name, **labels)
 
     for node in ROUTERS:
-        sent = [signal for signal in monitor.signals if signal.node == node]
+        sent = [one for one in monitor.signals if one.node == node and since[node] < one.at < until[node]]
         assert near(grown(node, "sojourn_signalling_messages_total", direction="sent"), len(sent)), node
         assert near(grown(node, "sojourn_signalling_octets_total", direction="sent"), sum(s.octets for s in sent)), node
     at = {name: lab.topology.address(name) for name in ("ar1", "ar2")}
@@ -259,21 +280,27 @@ def test_a_selftest_names_the_place_of_the_sabotage(
 ) -> None:
     prefix = prefix_of(address_from(lab, "ar1"))
     run(lab, at, command.replace("PREFIX", prefix))
-    rows = selftest(lab, asked)
-    found = [row for row in rows if row["result"] == result and place in (None, row["place"])]
-    assert found, rows
-    assert any(row["remedy"] for row in found)
-    assert {where for _, where in wrong(rows)} <= {place, "anchor's route" if place is None else place}, rows
-    assert not wrong(selftest(lab, at, repair=True))
+    told: list[dict[str, Any]] = []
+
+    def is_named() -> bool:
+        """Exactly this place, with what to do; a machine that is late may lose a probe, so it is asked again."""
+        told[:] = selftest(lab, asked)
+        found = [row for row in told if row["result"] == result and place in (None, row["place"])]
+        others = {where for _, where in wrong(told)} - {place or "anchor's route"}
+        return any(row["remedy"] for row in found) and not others
+
+    assert becomes(is_named), told
+    repaired = selftest(lab, at, repair=True)
+    assert "repaired" in {row["result"] for row in repaired}, repaired
     assert becomes(lambda: sound(lab, "ar1", "ar2"))
 
 
 def test_a_host_that_does_not_answer_and_a_network_that_is_cut_are_told_apart(lab: Lab) -> None:
     run(lab, "mn", *drops("input", "icmpv6 type echo-request"))
-    assert wrong(selftest(lab, "ar1")) == {("lost", "host")}
+    assert becomes(lambda: wrong(selftest(lab, "ar1")) == {("lost", "host")})
     run(lab, "mn", "nft delete table ip6 sabotage")
     run(lab, "core", *drops("forward", f"ip6 daddr {lab.topology.address('ar2')}"))
-    assert wrong(selftest(lab, "ar1")) == {("lost", "network")}
+    assert becomes(lambda: wrong(selftest(lab, "ar1")) == {("lost", "network")})
     assert ("lost", "network") in wrong(selftest(lab, "cmd"))
     run(lab, "core", "nft delete table ip6 sabotage")
     assert becomes(lambda: sound(lab, "ar1", "cmd"))
@@ -353,3 +380,39 @@ def test_without_a_daemon_nothing_may_be_left(lab: Lab) -> None:
     code, told = sojourn(lab, "ar1", "selftest", "--file", file)
     assert code == 0, told
     assert max(map(len, told.splitlines())) <= 80
+
+
+# --- supervisors ------------------------------------------------------------------------------------------------------
+
+
+def test_a_supervisor_hears_of_every_step_and_the_watchdog_is_fed(lab: Lab, tmp_path: Path) -> None:
+    """What systemd's Type=notify and WatchdogSec want (sd_notify(3)), from start to stop."""
+    file = tmp_path / "cn.toml"
+    file.write_text(
+        f'control = "{tmp_path}/cn.sock"\n[cmd]\naddress = "{lab.topology.address("cn")}"\n'
+        '[[cmd.maars]]\naddress = "2001:db8:a1::1"\npool = "2001:db8:a100::/48"\n'
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(PATIENCE)
+        heard: list[str] = []
+
+        def hears(word: str) -> bool:
+            while True:
+                heard.append(supervisor.recv(4096).decode())
+                if word in heard[-1].split("\n"):
+                    return True
+
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
+        command = [sys.executable, "-m", "sojourn.cli.main", "run", str(file)]
+        daemon = lab.nodes["cn"].spawn(command, env=environment, stderr=subprocess.DEVNULL)
+        assert hears("READY=1")
+        assert heard[-1].endswith("STATUS=running cmd; 0 in cmd")
+        assert all(hears("WATCHDOG=1") for _ in range(3))
+        daemon.send_signal(signal.SIGHUP)
+        assert hears("RELOADING=1")
+        assert int(heard[-1].partition("MONOTONIC_USEC=")[2]) <= time.monotonic_ns() // 1000
+        assert hears("READY=1")
+        daemon.terminate()
+        assert hears("STOPPING=1")
+        assert daemon.wait(PATIENCE) == 0

@@ -114,7 +114,7 @@ def test_6_2_what_is_wrong_with_one_of_several_is_told_in_its_option() -> None:
     [
         ([bid(1, address("::1"))], 164),
         ([bid(0, COA)], 164),
-        ([bid(1, COA, home=True)], 169),
+        ([bid(1, COA, home=True)], 164),
         ([bid(1), bid(2)], 167),
         ([bid(1, HA)], 174),
         ([bid(number, COA[:14] + number.to_bytes(2, "big")) for number in range(1, 10)], 130),

@@ -91,6 +91,7 @@ CONFIGURE = 20 * MILLISECOND
 BEACON = 600 * SECOND
 """Between advertisements."""
 DAD = 1 * SECOND
+MN_LINK_LAYER = bytes.fromhex("020000000005")
 ROUTER = address("fe80::1")
 _PROTECTED_BY_US = HomeAgentSwitch, BindingRevocationIndication, BindingRevocationAcknowledgement
 """With the options of RFC 4285, which no RFC has in these (see `ha_switch`)."""
@@ -286,6 +287,8 @@ class Roaming:
         """How a packet to a home address gets to the node: ``tunnel``, ``home``, or ``lost``."""
         for name in self.ha_configurations:
             care_of = self.bound(name, home)
+            if care_of is not None and self.agent(name).cache[home].at_home_first:
+                return "home" if "home" in self.attached.values() else "lost"
             if care_of is not None:
                 return "tunnel" if self.reaches(care_of) else "lost"
         return "home" if self.reaches(home) else "lost"
@@ -298,6 +301,8 @@ class Roaming:
             return "tunnel" if self.bound(name, home) == care_of and self.reaches(care_of) else "lost"
         if home in self.host.blocked:
             return "lost"
+        if home in self.host.ways.get(home, ()) and "home" in self.attached.values():
+            return "home"
         return "home" if self.reaches(home) else "leak" if home in self.host.addresses and self.attached else "lost"
 
     def downlink(self, home: Address = HOA) -> str:
@@ -327,7 +332,7 @@ class Roaming:
     def attach(self, network: str, interface: str = "wlan0", settle: Duration = 2 * SECOND) -> None:
         """The interface comes up on a link; router and address follow."""
         self.attached[interface] = network
-        self.tell("mn", LinkChanged(interface, True))
+        self.tell("mn", LinkChanged(interface, True, MN_LINK_LAYER))
         self._attachments += 1
         attachment = self._attached_as[interface] = self._attachments
         self.later(5 * MILLISECOND, lambda: self._beacon(network, interface, attachment))

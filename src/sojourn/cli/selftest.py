@@ -95,6 +95,6 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
         place = f" at: {row['place']}" if row["place"] else ""
         words = f"{whose}: {row['result']}{place}: {row['detail']}"
         if row["remedy"]:
-            words += f". {row['remedy'][0].upper()}{row['remedy'][1:]}"
+            words += f"; {row['remedy']}"
         print()
         print(textwrap.fill(words, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))

@@ -116,6 +116,8 @@ class LinkChanged:
 
     interface: str
     up: bool
+    link_layer: LinkLayer = field(default=b"", compare=False)
+    """Its own address, if it is known."""
 
 
 @dataclass(slots=True)

@@ -55,6 +55,8 @@ def _flows(mn: Mapping[str, Any], interfaces: list[Any]) -> Iterator[Fault]:
     flows = tables(mn.get("flows"))
     if flows and mn.get("several") is not True:
         yield Fault(("mn", "flows"), "needs several links at once", "expected several = true beside it")
+    if mn.get("home_too") is True and mn.get("several") is not True:
+        yield Fault(("mn", "home_too"), "needs several links at once", "expected several = true beside it")
     if len(flows) > _FLOWS_MAX:
         yield Fault(("mn", "flows"), f"has {len(flows)} tables", f"expected {_FLOWS_MAX} at most")
     for index, flow in enumerate(flows):

@@ -153,7 +153,9 @@ class Daemon:
         orders = {"reload": self.reload, "leave": self._leave}
         routers = {} if self.file.cmd is None else {"cmd": [maar.address for maar in self.file.cmd.maars]}
         key = self.file.identifier_key
-        self._service = Service(self.name, self.roles, key, orders, health=self._health, routers=routers)
+        self._service = Service(
+            self.name, self.roles, key, orders, health=self._health, routers=routers, told=self._tell
+        )
         try:
             for role in self.roles:
                 removed = role.start()

@@ -149,6 +149,7 @@ class Mn(Section):
     homes: tuple[MnHome, ...] = setting("Its home addresses, as tables `[[mn.homes]]`.")
     lifetime: DurationField = _mn("lifetime", "Lifetime of a registration; refreshed at four fifths. Multiple of 4 s.")
     several: SwitchField = _mn("several", "Register the care-of addresses of all links at once (RFC 5648).")
+    home_too: SwitchField = _mn("home_too", "With `several`: the home link and foreign ones at once (RFC 5648 5.6).")
     flows: tuple[MnFlow, ...] = setting(
         "With `several`: packets that take certain links, as tables `[[mn.flows]]`, looked at in order.", ()
     )
@@ -239,6 +240,7 @@ class Ha(Section):
     )
     mobile_routers: SwitchField = _ha("mobile_routers", "Nodes may be mobile routers (RFC 3963).")
     several: SwitchField = _ha("several", "Nodes may have several care-of addresses (RFC 5648).")
+    home_too: SwitchField = _ha("home_too", "They may be on the home link at the same time (RFC 5648 5.6).")
     flows: SwitchField = _ha("flows", "Nodes may say which packets go to which of these (RFC 6089).")
     vendors: Annotated[tuple[EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
         "Vendors whose options (RFC 5094) are kept, shown and returned; others are passed over.", ()

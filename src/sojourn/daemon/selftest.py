@@ -35,7 +35,7 @@ from sojourn.telemetry.identifiers import Identifiers, node_text
 from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as parse_prefix
 
-OK, LOST, SKIPPED = "ok", "lost", "skipped"
+OK, LOST, SKIPPED, REPAIRED = "ok", "lost", "skipped", "repaired"
 NETWORK, HOST = "network", "host"
 """Places beside those of the audit: between two routers, and the node itself."""
 CONFIRM_AFTER = 0.3
@@ -115,7 +115,7 @@ class Selftest:
             left = {(one.what, one.thing) for one in await self._differences(plane)}
             for one in findings:
                 if (one.what, one.thing) not in left:
-                    self._tell(one, "repaired", one.prefixes)
+                    self._tell(one, REPAIRED, one.prefixes)
             findings = [one for one in findings if (one.what, one.thing) in left]
         told = 0
         for one in findings:
@@ -156,7 +156,7 @@ class Selftest:
 
     def _tell(self, finding: Finding, result: str, prefixes: tuple[Prefix, ...]) -> None:
         concerned = [prefix for prefix in prefixes if self.wanted(prefix)]
-        remedy = "" if result == "repaired" else _LEFT if result == LEFT else _REMEDIES.get(finding.place, "")
+        remedy = "" if result == REPAIRED else _LEFT if result == LEFT else _REMEDIES.get(finding.place, "")
         each: list[Prefix | None] = [*concerned]
         for prefix in each or [None]:
             self._add("kernel", result, prefix, place=finding.place, detail=finding.thing, remedy=remedy)
@@ -344,11 +344,6 @@ class Selftest:
         row |= {"prefix": None if prefix is None else str(prefix), "check": check, "result": result}
         row |= {"ms": None if heard is None else round(heard.seconds * 1000, 1), "place": place or None}
         self.rows.append(row | {"detail": detail or None, "remedy": remedy or None})
-
-
-def wrong(rows: Iterable[Row]) -> list[Row]:
-    """Those that tell of something that is not as it should be."""
-    return [row for row in rows if row["result"] not in (OK, SKIPPED, "repaired")]
 
 
 def owners(role: Role) -> dict[Prefix, Owner]:

@@ -16,7 +16,7 @@ from sojourn.core.events import Commanded, Event, LinkChanged
 from sojourn.daemon.acquaintances import Acquaintances
 from sojourn.daemon.health import Health
 from sojourn.daemon.roles import Role
-from sojourn.daemon.selftest import Selftest, owners, selected
+from sojourn.daemon.selftest import OK, REPAIRED, SKIPPED, Selftest, owners, selected
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.rows import row_of
 from sojourn.wire.addresses import Address
@@ -44,9 +44,11 @@ class Service:
         *,
         health: Health | None = None,
         routers: Mapping[str, Sequence[Address]] | None = None,
+        told: Callable[[str, Report], None] | None = None,
     ) -> None:
         """`orders` are commands for the daemon as a whole, which no role hears of. `routers`: whom each role speaks
-        with, where it forwards nothing itself."""
+        with, where it forwards nothing itself. `told` hears of what a selftest found.
+        """
         self._name = name
         self._orders = orders or {}
         self._roles = roles
@@ -54,6 +56,7 @@ class Service:
         self._plain = Identifiers(plain=True)
         self._health = health or Health(roles, str)
         self._routers = routers or {}
+        self._told = told
         self._acquaintances = Acquaintances()
         self._testing = asyncio.Lock()
         self._started = time.monotonic()
@@ -153,7 +156,11 @@ class Service:
                 raise ValueError(f"there is no session of {target!r} here; see: sojourn show sessions")
             for test in tests:
                 owner = {"of": test.role.name} if len(self._roles) > 1 else {}
-                found += [owner | identifiers.row(row) for row in await test.run(repair)]
+                rows = await test.run(repair)
+                found += [owner | identifiers.row(row) for row in rows]
+                for row in rows:
+                    if self._told is not None and row["result"] not in (OK, SKIPPED):
+                        self._told(test.role.name, _found(row))
         return found
 
     def collect(self, item: Event | Report) -> None:
@@ -161,3 +168,10 @@ class Service:
         self._acquaintances.take(item)
         if self._reports is not None and isinstance(item, Report):
             self._reports.append(item)
+
+
+def _found(row: Mapping[str, Any]) -> Report:
+    """What a selftest found wrong, or put right, for the log."""
+    known = ("node", "prefix", "check", "result", "place", "detail")
+    name = "selftest-repaired" if row["result"] == REPAIRED else "selftest-failed"
+    return Report(name, {key: row[key] for key in known if row.get(key) is not None})

@@ -100,8 +100,8 @@ def compare(
     """Every difference between what should hold and what holds."""
     there = {thing.key: thing for thing in holds}
     found: list[Finding] = []
-    for thing in should:
-        held = there.pop(thing.key, None)
+    for key, thing in {thing.key: thing for thing in should}.items():
+        held = there.pop(key, None)
         if held is None:
             found.append(Finding(MISSING, *_placed(place_of, thing)))
         elif not _same(thing, held):

@@ -81,16 +81,22 @@ class FlowWays:
                 self._ensure(*self._rules(node), *node.routes)
 
     def objects(self) -> Iterator[KernelObject]:
-        """What should hold."""
-        for node in self._nodes.values():
+        """What should hold. May be called in another thread."""
+        for node in list(self._nodes.values()):
             if node.routes:
                 yield from self._rules(node)
                 yield from node.routes
 
     def held(self, netlink: Netlink) -> Iterator[KernelObject]:
-        """What of it the kernel holds, but for the rules, which are among those of the plane."""
+        """What of it the kernel holds; rules that no flow needs any more stay, and lead nowhere."""
+        needed = set(self.objects())
         for _, table in self._settings.flow_ways:
             yield from reconcile.routes(netlink, table)
+        yield from (rule for rule in reconcile.rules(netlink) if rule in needed)
+
+    def owns(self, thing: KernelObject) -> bool:
+        """Whether it is a rule or route of flows."""
+        return isinstance(thing, Rule | Route) and thing.table in {table for _, table in self._settings.flow_ways}
 
     def remove(self) -> None:
         """Nothing of it is left."""

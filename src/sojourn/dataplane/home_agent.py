@@ -5,6 +5,7 @@
                      address and inner source: whoever is not bound sends nothing out of a tunnel
     flows            marks, and a table for each of a node's ways (`flow_ways`)
     proxy neighbour  an entry of the kernel's proxy neighbour cache on the home link
+    at home too      a node that is on the home link as well (RFC 5648 5.6): as a node of an access router in `linux`
 
 A care-of address that a node has left is an end of its tunnel for some seconds more, for packets on their way.
 """
@@ -14,8 +15,10 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from sojourn.core.effects import (
+    EnsureDelivery,
     EnsurePaths,
     EnsurePrefix,
     EnsureTunnel,
@@ -164,8 +167,10 @@ class HomeAgentDataplane(LinuxDataplane):
 
     def held(self, netlink: Netlink) -> list[KernelObject]:
         """See `Audited.held`."""
-        flows = () if self._flows is None else self._flows.held(netlink)
-        return [*super().held(netlink), *flows]
+        found = super().held(netlink)
+        if self._flows is None:
+            return found
+        return [thing for thing in found if not self._flows.owns(thing)] + list(self._flows.held(netlink))
 
     def filter_findings(self) -> list[Finding]:
         """See `Audited.filter_findings`."""
@@ -208,6 +213,9 @@ class HomeAgentDataplane(LinuxDataplane):
                 super().apply(effect)
                 self._further.pop(slot, None)
                 self._release(prefixes)
+                self._follow(slot)
+            case EnsureDelivery(slot):
+                super().apply(effect)
                 self._follow(slot)
             case EnsurePaths(slot):
                 for remote in effect.remotes:
@@ -296,7 +304,7 @@ class HomeAgentDataplane(LinuxDataplane):
             for remote, prefix in before - wanted:
                 self._tunnel_filter.take_no_more(remote, prefix, lingers=prefix in prefixes)
         if self._flows is not None:
-            self._flows.follow(slot, prefixes, self._through)
+            self._flows.follow(slot, prefixes, partial(self._through, slot))
         used = {remote for pairs in self._taken.values() for remote, _ in pairs}
         now = time.monotonic()
         self._left |= {remote: now for remote, _ in before - wanted if remote not in used}
@@ -305,9 +313,14 @@ class HomeAgentDataplane(LinuxDataplane):
         if self._flows is None:
             raise OSError(errno.EOPNOTSUPP, "flows are told apart by nf_tables, which is not used (counters)")
         prefixes = [prefix for prefix, used in self.state.prefixes.items() if used == slot]
-        self._flows.put(slot, prefixes, flows, self._through)
+        self._flows.put(slot, prefixes, flows, partial(self._through, slot))
 
-    def _through(self, table: int, care_of: Address, prefix: Prefix) -> Route:
+    def _through(self, slot: int, table: int, care_of: Address, prefix: Prefix) -> Route:
+        """A tunnel, or, for the home address itself, the way of the slot on the home link."""
+        home = self.state.slots.get(slot)
+        if isinstance(home, EnsureDelivery) and care_of == prefix.address:
+            nexthop, _ = self._nexthop(home)
+            return Route(table, prefix, device=nexthop.device, gateway=nexthop.gateway)
         way = self._installation.tunnels.to(care_of)
         return Route(table, prefix, device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 

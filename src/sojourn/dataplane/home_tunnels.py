@@ -11,7 +11,15 @@ from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.dataplane.host_plane import LOOPBACK
 from sojourn.dataplane.installation import Installation
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import RTN_BLACKHOLE, RTN_THROW, InterfaceAddress, KernelObject, Route, Rule
+from sojourn.dataplane.objects import (
+    RTN_BLACKHOLE,
+    RTN_THROW,
+    RTN_UNREACHABLE,
+    InterfaceAddress,
+    KernelObject,
+    Route,
+    Rule,
+)
 from sojourn.dataplane.optimising_plane import OptimisingPlane, owner_of
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
@@ -91,8 +99,7 @@ class HomeTunnels(OptimisingPlane):
                 for source in (Prefix(home, 128), *known.networks):
                     yield self._way(Route(tables.uplinks, ANY, source), known.tunnel)
             elif known.blocked:
-                for source in (Prefix(home, 128), *known.networks, *self._behind.get(home, ())):
-                    yield Route(tables.uplinks, ANY, source, RTN_BLACKHOLE)
+                yield from self._barriers(home, known)
             yield from (Route(tables.uplinks, network, kind=RTN_THROW) for network in known.networks)
         for tunnel in dict.fromkeys(self._tunnels()):
             yield from self._exit(tunnel)
@@ -136,6 +143,11 @@ class HomeTunnels(OptimisingPlane):
             if known.preferred and known.interface is not None and known.tunnel is not None:
                 self._ensure(self._way(Route(table, ANY, preferred_source=home), known.tunnel))
                 return
+            way = self._on_home_link(home)
+            if known.preferred and known.interface is not None and way is not None:
+                device = self._device(way.interface)
+                self._ensure(Route(table, ANY, device=device, gateway=way.router, preferred_source=home))
+                return
         self._withdraw(Route(table, ANY))
 
     def _choose_care_of(self, peers: tuple[Prefix, ...]) -> None:
@@ -159,9 +171,9 @@ class HomeTunnels(OptimisingPlane):
         pairs = [pair for known in self._homes.values() for pair in (known.tunnel, known.before) if pair is not None]
         pairs += [
             (way.care_of_address, known.agent)
-            for known in self._homes.values()
+            for home, known in self._homes.items()
             for way in known.ways
-            if known.agent is not None
+            if known.agent is not None and way.care_of_address != home
         ]
         return pairs
 
@@ -221,10 +233,16 @@ class HomeTunnels(OptimisingPlane):
     def _block(self, home: Address) -> None:
         known = self._home(home)
         known.blocked = True
-        sources = [Prefix(home, 128), *sorted({*known.networks, *self._behind.get(home, ())})]
-        uplinks = self._settings.tables.uplinks
-        self._ensure(*(Route(uplinks, ANY, source, RTN_BLACKHOLE) for source in sources))
+        self._ensure(*self._barriers(home, known))
         self._end_tunnels(home, known)
+
+    def _barriers(self, home: Address, known: _Home) -> Iterator[Route]:
+        """A program here is told what happens on a host without a network, where a blackhole says EINVAL; passengers
+        are told nothing: their first packet is better repeated than refused."""
+        uplinks = self._settings.tables.uplinks
+        yield Route(uplinks, ANY, Prefix(home, 128), RTN_UNREACHABLE)
+        for network in sorted({*known.networks, *self._behind.get(home, ())}):
+            yield Route(uplinks, ANY, network, RTN_BLACKHOLE)
 
     def _untunnel(self, home: Address) -> None:
         known = self._home(home)
@@ -243,10 +261,13 @@ class HomeTunnels(OptimisingPlane):
     def _steer(self, home: Address, agent: Address, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
         """Links first, then the ends of tunnels, then what goes into them."""
         known = self._home(home)
-        ended = [(way.care_of_address, known.agent) for way in known.ways if known.agent is not None]
+        before = [way for way in known.ways if way.care_of_address != home]
+        ended = [(way.care_of_address, known.agent) for way in before if known.agent is not None]
         known.ways, known.agent = ways, agent
         for way in ways:
             self._lead_out(way)
+            if way.care_of_address == home:  # on the home link: no tunnel
+                continue
             rule, out = self._exit((way.care_of_address, agent))
             self._ensure(out, rule)
             self._accept_direct(home, way.care_of_address)
@@ -261,11 +282,19 @@ class HomeTunnels(OptimisingPlane):
         used = {way.care_of_address for other in self._homes.values() for way in other.ways}
         for care_of in [care_of for care_of in self._links_out if care_of not in used]:
             self._withdraw(*self._links_out.pop(care_of))
+        self._choose_source()
 
     def _from(self, home: Address, table: int, care_of: Address, source: Prefix) -> Route:
-        agent = self._homes[home].agent
+        agent, on_home_link = self._homes[home].agent, self._on_home_link(home)
+        if care_of == home and on_home_link is not None:
+            device = self._device(on_home_link.interface)
+            return Route(table, ANY, source, device=device, gateway=on_home_link.router)
         assert agent is not None
         return self._way(Route(table, ANY, source), (care_of, agent))
+
+    def _on_home_link(self, home: Address) -> CareOfWay | None:
+        """Its way on the home link, if it is there and abroad at once (RFC 5648 5.6)."""
+        return next((way for way in self._homes[home].ways if way.care_of_address == home), None)
 
     def _lead_out(self, way: CareOfWay) -> None:
         """What is sent from a care-of address leaves on its link: nobody else takes it."""

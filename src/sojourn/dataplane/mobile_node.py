@@ -5,7 +5,7 @@
                        `CARE-OF from HOME-AGENT`: End.DT6 in table `decapsulation`
     no source yet      `default encap src HOME` in table `sources`, for connections of this host that have no source
                        address: they get the home address and its tunnel at once
-    block              `blackhole default from HOME` in table `uplinks`
+    block              `unreachable default from HOME` in table `uplinks`; for networks a blackhole
     flows              marks, and a table for each care-of address in use (`flow_ways`)
     several links      `default from CARE-OF` in a table for each link
     networks           `default from NETWORK encap` in table `uplinks`; too big packets are answered (`tunnel_filter`)

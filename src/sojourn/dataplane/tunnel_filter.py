@@ -11,6 +11,8 @@
       mobile router: from what is `away`          the same
     forward
       in the other direction                      clamp the TCP segment size
+    output
+      home agent: redirects to a node's slot      drop
 
 The kernel leads a marked packet into a link with the tunnel's MTU, and so answers Packet Too Big with the right number
 (see `filters`). `away` holds home addresses and networks; a rule for each length of prefix looks them up.
@@ -27,6 +29,7 @@ from collections.abc import Iterator
 from sojourn.dataplane import nftables as nft
 from sojourn.dataplane.audit import CHANGED, FILTER, LEFT, MISSING, Finding
 from sojourn.dataplane.filters import Rule, change_mark, interface, mask_of, protocol
+from sojourn.dataplane.installation import station
 from sojourn.dataplane.nftables import NFPROTO_IPV6, Table
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Address, Prefix
@@ -45,7 +48,9 @@ _CHAINS = (
     ("away", None),
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
     ("forward", (nft.HOOK_FORWARD, 0)),
+    ("output", (nft.HOOK_OUTPUT, 0)),
 )
+_ICMPV6, _REDIRECT = b"\x3a", b"\x89"
 
 
 class TunnelFilter:
@@ -193,6 +198,10 @@ class TunnelFilter:
         yield "prerouting", (interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
         if self._home_agent:
             yield from self._ends()
+            # To nodes that are on the home link: hosts there would be told of the address that stands for a slot.
+            redirect = (nft.load(nft.TRANSPORT, 0, 1), nft.compare(nft.EQUAL, _REDIRECT))
+            target = (nft.load(nft.TRANSPORT, 8, 12), nft.compare(nft.EQUAL, station(0)[:12]))
+            yield "output", (protocol(_ICMPV6), *redirect, *target, nft.verdict(nft.DROP))
         into, back = (_DESTINATION, _SOURCE) if self._home_agent else (_SOURCE, _DESTINATION)
         for length in self._lengths:
             yield "prerouting", (*self._away(into, length), nft.verdict(nft.JUMP, "away"))

@@ -111,7 +111,7 @@ class HaRevocation(HaRegistration):
 
     def _revoke(self, entry: BindingCacheEntry, known: Revocation) -> None:
         left = {number: way for number, way in entry.ways.items() if number not in known.identifiers}
-        if known.identifiers and left:
+        if known.identifiers and any(way.care_of != entry.home for way in left.values()):
             self._timers.stop(("revocation", entry.home))
             del self._revoking[entry.home]
             self._lessen(entry, left)

@@ -97,6 +97,8 @@ class HaConfiguration:
     """Whether nodes may be mobile routers (RFC 3963)."""
     several: bool = True
     """Whether nodes may have several care-of addresses at a time (RFC 5648)."""
+    home_too: bool = True
+    """With `several`: whether they may be on the home link at the same time (RFC 5648 5.6)."""
     flows: bool = True
     """Whether nodes may say which packets go to which of these (RFC 6089)."""
     bindings: int = 1_000_000
@@ -176,6 +178,8 @@ class MnConfiguration:
     """Asked for; refreshed at four fifths of what was granted."""
     several: bool = False
     """Register the care-of addresses of all links at once (RFC 5648), the best one first."""
+    home_too: bool = False
+    """With `several`: the home link and foreign ones are used at the same time (RFC 5648 5.6)."""
     flows: tuple[FlowPolicy, ...] = ()
     """With `several`: looked at in this order; all other packets take the best link."""
     route_optimisation: bool = True

@@ -37,7 +37,7 @@ class MnAnchors(MnState):
             if address in here or not entry.perhaps_bound(self._now):
                 del self.abandoned[address]
                 if address not in self.homes and entry.perhaps_bound(self._now):
-                    self.homes[address] = replace(entry, place=Place.NO_CMD)  # to be ended before it is used again
+                    self.homes[address] = replace(entry, place=Place.NOWHERE)  # to be ended before it is used again
                     self._check_sessions()
         if interface and bool(before) != bool(here):
             for entry in self.homes.values():

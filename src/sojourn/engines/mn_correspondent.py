@@ -74,6 +74,7 @@ class MnCorrespondent(MnState):
             peer = CorrespondentEntry(home, correspondent, self._entropy.below(1 << 16))
             self.correspondents[peer.pair] = peer
             self._pursue(peer)
+            self._tidy(peer)
 
     def _of(self, entry: HomeEntry) -> list[CorrespondentEntry]:
         return [peer for peer in self.correspondents.values() if peer.home == entry.address]
@@ -83,7 +84,7 @@ class MnCorrespondent(MnState):
     def _wanted(self, peer: CorrespondentEntry) -> Ways:
         """By BID, the best first; without identifiers the only one."""
         entry = self.homes.get(peer.home)
-        if entry is None or entry.place is not Place.AWAY or entry.care_of is None:
+        if entry is None or entry.place is not Place.AWAY or entry.care_of is None or entry.at_home_first:
             return {}
         if entry.ways and not peer.single:
             return {number: way for number, way in entry.ways.items() if way != entry.address}
@@ -136,6 +137,9 @@ class MnCorrespondent(MnState):
         Where the home address need not be tested again, that is begun as soon as the home agent was told (11.7.2),
         not when it has answered: whoever sends directly sends to the old care-of address until then.
         """
+        if entry.at_home_first:
+            self._end_all(entry)
+            return
         for peer in self._of(entry):
             wanted = self._wanted(peer)
             if wanted:
@@ -188,6 +192,8 @@ class MnCorrespondent(MnState):
         self._do(SendMessage(message, others[0] or peer.home, peer.correspondent, peer.home))
 
     def _on_reachable(self, entry: HomeEntry) -> None:
+        if entry.at_home_first:
+            self._end_all(entry)
         for peer in self._of(entry):
             for way in list(peer.ways.values()):
                 if way.progress is Progress.WAITING:
@@ -196,6 +202,9 @@ class MnCorrespondent(MnState):
 
     def _on_home(self, entry: HomeEntry) -> None:
         """At home the bindings are deleted, all in one, with a home test alone (11.6.1)."""
+        self._end_all(entry)
+
+    def _end_all(self, entry: HomeEntry) -> None:
         for peer in self._of(entry):
             bound = any(way.expires > self._now for way in peer.ways.values())
             for way in list(peer.ways.values()):

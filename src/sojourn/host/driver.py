@@ -172,7 +172,12 @@ class Driver:
         self._repeats = Repeats()
         self._armed: Instant | None = None
         self._busy = False
-        self._shared = store if isinstance(store, SharedStore) else None
+        self._shared: SharedStore | None = None
+        self._own: Store | None = None
+        if isinstance(store, SharedStore):
+            self._shared = store
+        else:
+            self._own = store
         self._swapping = False
         """The store has not answered yet."""
         self._inside = False
@@ -477,9 +482,9 @@ class Driver:
         same, as what was not stored comes back from the other routers after a restart (design decision,
         section 5 number 8).
         """
-        assert not isinstance(self._store, SharedStore)
+        assert self._own is not None
         try:
-            self._store.apply(changes)
+            self._own.apply(changes)
         except OSError as error:
             for change in changes:
                 self._failed(change, error)

@@ -11,7 +11,7 @@ all others share one, so that there are not many, and nodes and their correspond
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sojourn.wire.addresses import UNSPECIFIED, Address
 
@@ -22,7 +22,12 @@ MOST_AGENTS = 32
 """The same for home agents of a mobile node."""
 
 _UPDATE, _ACKNOWLEDGEMENT = 5, 6
+_OF_UPDATES, _OF_ACKNOWLEDGEMENTS = 0x46, 0x60
+"""Flags that are told apart: H, R and P of the former (octet 8), R and P of the latter (octet 7)."""
 _NO_STATUS = -1
+
+_Key: TypeAlias = tuple[bool, int, int, int, Address]
+"""Whether it was sent, type, flags, status, peer."""
 
 
 class Flow(NamedTuple):
@@ -50,7 +55,7 @@ class Tally:
         self._peers = set(sorted(peers or ())[:MOST_PEERS])
         self._agents: set[Address] = set()
         """To whom updates with the H flag went: their answers have none."""
-        self._counts: dict[Flow, list[int]] = {}
+        self._counts: dict[_Key, list[int]] = {}
 
     def sent(self, octets: bytes, peer: Address, headers: int = IPV6_HEADER) -> None:
         """A Mobility Header left for `peer`, with so many octets of headers before it."""
@@ -62,27 +67,29 @@ class Tally:
 
     def flows(self) -> Iterator[tuple[Flow, int, int]]:
         """What was counted so far: messages and octets of each."""
-        for flow, (messages, octets) in self._counts.items():
+        for (sent, kind, flags, status, peer), (messages, octets) in list(self._counts.items()):
+            proxy, router = (0x02, 0x04) if kind == _UPDATE else (0x20, 0x40)
+            home = kind == _UPDATE and flags & 0x40 != 0
+            home = home or (kind == _ACKNOWLEDGEMENT and not sent and peer in self._agents)
+            flow = Flow(sent, kind, flags & proxy != 0, flags & router != 0, home, status, peer)
             yield flow, messages, octets
 
     def _count(self, sent: bool, octets: bytes, peer: Address, headers: int) -> None:
+        """Some million times an hour: what the key means is found out when somebody reads."""
         kind = octets[2]
-        proxy = router = home = False
-        status = _NO_STATUS
+        flags, status = 0, _NO_STATUS
         if kind == _UPDATE and len(octets) > 8:
-            flags = octets[8]
-            proxy, router, home = flags & 0x02 != 0, flags & 0x04 != 0, flags & 0x40 != 0
-            if sent and home and len(self._agents) < MOST_AGENTS:
+            flags = octets[8] & _OF_UPDATES
+            if sent and flags & 0x40 and len(self._agents) < MOST_AGENTS:
                 self._agents.add(peer)
         elif kind == _ACKNOWLEDGEMENT and len(octets) > 7:
-            flags, status = octets[7], octets[6]
-            proxy, router, home = flags & 0x20 != 0, flags & 0x40 != 0, not sent and peer in self._agents
+            flags, status = octets[7] & _OF_ACKNOWLEDGEMENTS, octets[6]
         if peer not in self._peers and peer not in self._agents:
             peer = UNSPECIFIED
-        flow = Flow(sent, kind, proxy, router, home, status, peer)
-        counted = self._counts.get(flow)
+        key = (sent, kind, flags, status, peer)
+        counted = self._counts.get(key)
         if counted is None:
-            self._counts[flow] = [1, headers + len(octets)]
+            self._counts[key] = [1, headers + len(octets)]
         else:
             counted[0] += 1
             counted[1] += headers + len(octets)

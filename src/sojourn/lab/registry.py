@@ -66,6 +66,7 @@ _MODULES = (
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
     "sojourn.lab.multipath",
+    "sojourn.lab.outages",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
     "sojourn.lab.soak_faults",

@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from sojourn.core.effects import Advertise
 from sojourn.engines.liveness_settings import LivenessSettings
@@ -24,7 +23,8 @@ from sojourn.lab.programs import Programs
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.scene import Scene, holds, run
-from sojourn.lab.traffic import Direction, FlowRecord, resets
+from sojourn.lab.standstill import lateness, silence, spare
+from sojourn.lab.traffic import FlowRecord, resets
 from sojourn.wire.addresses import Prefix, address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
@@ -237,8 +237,7 @@ def _anchor_dies_report(
 ) -> Report:
     others = [records["new"], records["elsewhere"]]
     figures = [_Figures(scene, others, death) for death in deaths]
-    lateness = figures[0].lateness
-    limit = SECOND + _spare(lateness)
+    limit = SECOND + spare(figures[0].lateness)
     took = None if told is None else told - deaths[0].at
     words = "never" if took is None else f"{milliseconds(took):.0f} ms"
     verdicts = [
@@ -283,8 +282,8 @@ class _Figures:
         ways = [way for record in records for way in (record.up, record.down)]
         found = [loss(way, window) for way in ways]
         self.sent, self.lost = sum(one.sent for one in found), sum(one.lost for one in found)
-        self.silence = max(_silence(way, window) for way in ways)
-        self.lateness = max(_lateness(way, death.at) for way in ways)
+        self.silence = max(silence(way, window) for way in ways)
+        self.lateness = max(lateness(way, death.at) for way in ways)
 
     def lossless(self, of: str = "") -> Verdict:
         """Nothing was lost."""
@@ -293,38 +292,14 @@ class _Figures:
 
     def still(self, limit: Duration) -> Verdict:
         """How long the sessions stood still."""
-        spare = _spare(self.lateness)
-        words = f"{milliseconds(limit):.0f} ms + {milliseconds(spare):.0f} at most on this machine"
+        extra = spare(self.lateness)
+        words = f"{milliseconds(limit):.0f} ms + {milliseconds(extra):.0f} at most on this machine"
         measured = f"{milliseconds(self.silence):.0f} ms"
-        return holds(f"{self.name}: sessions stand still", measured, words, self.silence <= limit + spare)
-
-
-_TURNS = 6
-"""Whose turn it is until a session goes on: three routers' daemons, twice each."""
-
-
-def _spare(lateness: Duration) -> Duration:
-    return _TURNS * lateness
+        return holds(f"{self.name}: sessions stand still", measured, words, self.silence <= limit + extra)
 
 
 def _window(scene: Scene, phase: str) -> Window:
     return next(known.window for known in scene.phases if known.name == phase)
-
-
-def _silence(way: Direction, window: Window) -> Duration:
-    """The longest time without an arrival, from the last one before."""
-    arrived = sorted(at for at in way.received if window.start - SECOND <= at < window.end)
-    return max((later - earlier for earlier, later in pairwise(arrived) if later >= window.start), default=1 << 62)
-
-
-def _lateness(way: Direction, at: Instant) -> Duration:
-    """How much more than usual a packet needed in the second before."""
-    took = sorted(
-        received - sent
-        for sent, received in zip(way.sent, way.received, strict=True)
-        if received and 0 <= at - sent < SECOND
-    )
-    return took[-1] - took[0] if took else 0
 
 
 def _alive(records: dict[str, FlowRecord]) -> list[Verdict]:

@@ -494,7 +494,10 @@ def _check_anchors(topology: Topology) -> Iterable[tuple[str, str]]:
     """Whom access routers register with: MAARs with one database, MAGs with the first LMA."""
     databases, anchors = topology.of_kind("cmd"), topology.of_kind("lma")
     alone = "databases" not in topology.cmd
-    if topology.of_kind("access-router") and ((not databases and not anchors) or (len(databases) > 1 and alone)):
+    needed = topology.mode != "direct"
+    if topology.of_kind("access-router") and (
+        (needed and not databases and not anchors) or (len(databases) > 1 and alone)
+    ):
         yield "nodes", f'expected exactly one node of kind "cmd", or "databases" in [cmd], found {len(databases)}'
     if topology.of_kind("mag") and not anchors:
         yield "nodes", 'expected a node of kind "lma", where those of kind "mag" register'
