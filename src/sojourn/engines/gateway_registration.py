@@ -18,7 +18,7 @@ from sojourn.engines.access_session import REFUSED, SERVED
 from sojourn.engines.access_state import S
 from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.home_ipv4 import home_in, ipv4_request, is_about_ipv4
-from sojourn.engines.registration import HANDOFFS, PROXY, PROXY_DMM, identifier_option
+from sojourn.engines.registration import HANDOFFS, NO_TIME, PROXY, PROXY_DMM, identifier_option
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     AccessTechnologyType,
@@ -336,9 +336,9 @@ class GatewayRegistration(PresenceProcedures[S]):
 
 
 def timestamp_of(message: BindingAcknowledgement) -> int | None:
-    """The time that an answer carries, in ticks."""
+    """The time that an answer carries, in ticks; None also for one that no clock shows."""
     option = message.first(Timestamp)
-    return None if option is None else option.ticks
+    return None if option is None or option.ticks >= NO_TIME else option.ticks
 
 
 def handoff_of(update: BindingUpdate) -> int:

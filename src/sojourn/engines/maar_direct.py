@@ -30,7 +30,7 @@ from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct_told import SHORTLY, ToldDirectly
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import AWAY, DEPARTED, SERVED, Session
-from sojourn.engines.neighbourhood import Neighbourhood
+from sojourn.engines.neighbourhood import FAR, Neighbourhood
 from sojourn.engines.registration import HANDOFFS, LISTED_PREFIXES, PROXY_DMM, REFUSING, identifier_option
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
@@ -263,7 +263,9 @@ class DirectAccessRouter(ToldDirectly):
         if told is not None:
             told.add(maar)
         listed = [PreviousMaar.of(*pair) for pair in list(session.anchored.items())[-LISTED_PREFIXES:]]
-        attached = session.attached - (session.presence is AWAY)  # then it is to be refused, and what it lists learnt
+        attached = max(
+            session.attached - (session.presence is AWAY), 0
+        )  # then it is to be refused, and what it lists learnt
         more: tuple[MobilityOption, ...] = (Timestamp(attached), ServingMaar(self.configuration.address), *listed)
         networks = self._anchored_here(session)
         options = self._options(session, session.node, networks, handoff, self._technology, *more)
@@ -462,9 +464,11 @@ class DirectAccessRouter(ToldDirectly):
         """It anchors this for the node, and nothing else; its address is the source (as in RFC 8885 3.3)."""
         listed = [option.prefix for option in answer.all(HomeNetworkPrefix) if option.prefix != ANY]
         stamps = answer.all(Timestamp)
-        if listed and len(stamps) > 1 and session.node in self.direct.told:
-            self.direct.ranks.setdefault(session.node, {}).update(dict.fromkeys(listed, stamps[1].ticks))
         self._serve_for(session, listed, anchor)
+        served = [prefix for prefix in listed if session.anchored.get(prefix) == anchor]
+        if served and len(stamps) > 1 and session.node in self.direct.told:
+            ranks = {**self.direct.ranks.get(session.node, {}), **dict.fromkeys(served, stamps[1].ticks)}
+            self.direct.ranks[session.node] = {one: ranks[one] for one in ranks if one in session.anchored}
         identity = [option for option in answer.options if isinstance(option, DlifLinkLocalAddress | LocalPrefix)]
         for prefix in listed[:1] if identity else ():
             super()._learn_previous(session, (PreviousMaar.of(prefix, anchor), *identity))
@@ -476,7 +480,8 @@ class DirectAccessRouter(ToldDirectly):
         for prefix in prefixes:
             if self._is_ending(session, prefix, anchor) or self._add_foreign(session, prefix, anchor):
                 continue
-            self._say_over(session, prefix, anchor)  # what is not served here would come back to it, to and fro
+            if len(self.direct.requests.get(session.node, ())) < LISTED_PREFIXES:  # else it lists it again
+                self._say_over(session, prefix, anchor)  # what is not served here would come back to it, to and fro
 
     def _unask(self, session: Session, maar: Address) -> None:
         self._withdraw(("register", session.node, maar, None))
@@ -517,6 +522,8 @@ class DirectAccessRouter(ToldDirectly):
         if stamp is None or session.corrections >= CORRECTIONS_MAX:
             return False
         ahead = wall_clock(stamp) - (self._epoch + self._offset + self._now)
+        if self._offset + ahead > FAR:
+            return False
         if answer.status == Status.TIMESTAMP_MISMATCH:
             self._offset += ahead
             session.attached = 0

@@ -80,12 +80,13 @@ class ToldDirectly(MobilityAnchorAccessRouter):
                 self._send(refusal(update, refused, self._clock()), source)
 
     def _follow_clock(self, timestamp: int) -> None:
-        """Our clock is not behind a time that somebody told us."""
-        ahead = wall_clock(timestamp) - (self._epoch + self._offset + self._now)
+        """Our clock is not behind a time that somebody told us. How far is counted from the system's clock: many
+        messages do not lead further than one.
+        """
+        ahead = wall_clock(timestamp) - (self._epoch + self._now)
         if ahead > FAR:
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp lies in the future")
-        if ahead > 0:
-            self._offset += ahead
+        self._offset = max(self._offset, ahead)
 
     # --- "I serve this node" ----------------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         self._tell_peer(session, request.source)
         for option in update.all(PreviousMaar):
             if option.maar not in session.anchored.values():
-                self._tell_once(session, option.maar)
+                self._tell_once(session, option.maar, bulk=True)
         if set(session.anchored) != before:
             self._on_prefixes_changed(session)
 
@@ -282,7 +283,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         """Say that we serve it."""
         raise NotImplementedError
 
-    def _tell_once(self, session: Session, maar: Address) -> None:
+    def _tell_once(self, session: Session, maar: Address, *, bulk: bool = False) -> None:
         """The same, if `maar` was not told since we look for the node's previous MAARs."""
         raise NotImplementedError
 

@@ -204,7 +204,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             # Else what we anchor would be known to nobody, and no news of the node later than ours for a long time.
             session.corrections += 1
             self._correct_clock(answer)
-            session.attached = ticks(self._epoch + self._offset + min(session.seen, session.left))
+            session.attached = max(ticks(self._epoch + self._offset + min(session.seen, session.left)), 0)
             self._register(session, Handoff.NOT_CHANGED)
             self._keep(session)
         elif answer.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX:

@@ -160,19 +160,38 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
                 raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the anchor is there")
             lifetime = 4 * self.survival.liveness.settings.patience
             self.survival.liveness.ask(stand.anchor, self._now)
-        if session is not None and here:  # it was: whoever serves it may say so, as a CMD would
+        self._check_held(stand, request)
+        if session is not None and session.anchored.keys() & set(request.home_network_prefixes) and here:
+            # it was: whoever serves it may say so, as a CMD would
             self._give_up(session, request.source, request.timestamp, request.lifetime)
         for prefix in request.home_network_prefixes:
             if self._serves_here(prefix):
                 return False  # as another node's
-            before = stand.entries.get(prefix)
-            if before is not None and before.attached > request.timestamp:
-                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
             stand.entries[prefix] = held = Held(request.node, request.source, request.timestamp)
             self._after(lifetime, "stood", (stand.anchor, prefix))
             if stand.slots:
                 self._install(stand, prefix, held)
         return stand.phase is HOLDING
+
+    def _check_held(self, stand: StandIn, request: Registration) -> None:
+        """Raises `Refused`: neither a pool nor a part of a prefix, nor what is another node's, nor without bound."""
+        for prefix in request.home_network_prefixes:
+            before = stand.entries.get(prefix)
+            if before is not None and before.attached > request.timestamp:
+                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+            if not self._may_be_held(prefix) or (before is not None and before.node != request.node):
+                raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "no prefix of this node")
+        most = self.configuration.nodes * self.configuration.prefixes_per_node
+        if len(stand.entries.keys() | set(request.home_network_prefixes)) > most:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
+
+    def _may_be_held(self, prefix: Prefix) -> bool:
+        """Whether a node can have got such a prefix from an anchor."""
+        if prefix.is_ipv4:
+            return prefix.length == 128
+        return prefix.length == self.configuration.prefix_length or (
+            self.leases is not None and self.leases.may_be(prefix)
+        )
 
     def _release_held(self, stand: StandIn, request: Registration) -> None:
         """Lifetime 0: it does not serve this any more, or registered with the anchor."""

@@ -190,6 +190,8 @@ class SurvivalProcedures(StandInProcedures):
         if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
             return False
         try:
+            if update.flags & PROXY_DMM != PROXY_DMM:
+                raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
             if stand is None:
                 return request.lifetime > 0 and self._register_own(request, update)

@@ -42,6 +42,8 @@ ECHOED_PREFIXES = 16
 """Most Home Network Prefix options returned by an answer."""
 LISTED_PREFIXES = 32
 """Most prefixes listed in one message, which has room for 2048 octets (RFC 6275 6.1.1)."""
+NO_TIME = 1 << 62
+"""No clock shows such a Timestamp, in ticks, or a later one. Below it there is room for later ones to come."""
 LOCAL_PREFIXES = 8
 """Most local networks told, and remembered, of one MAAR."""
 _ECHOED = frozenset(
@@ -119,6 +121,8 @@ class Registration(Struct, gc=False):
             demand(firsts)
         if Timestamp not in firsts:
             raise Refused(Status.TIMESTAMP_MISMATCH, "no Timestamp option")
+        if firsts[Timestamp].ticks >= NO_TIME:
+            raise Refused(Status.TIMESTAMP_MISMATCH, "no clock shows this time")
         serving: ServingMaar | None = firsts.get(ServingMaar)
         return cls(
             firsts,
