@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import re
 import shutil
@@ -177,6 +178,39 @@ def test_readers_are_answered_and_those_who_do_not_read_keep_nobody_waiting() ->
         endpoint.close()
 
     asyncio.run(main())
+
+
+def test_readers_that_send_an_octet_now_and_then_do_not_stay_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each octet was a sign of life: sixteen connections kept everybody else away for as long as they liked."""
+    monkeypatch.setattr("sojourn.daemon.endpoint.LONGEST", 0.3)
+
+    async def main() -> None:
+        endpoint = Endpoint(("::1", 0), figures)
+        endpoint.start()
+        slow = [socket.create_connection(("::1", endpoint.port)) for _ in range(READERS)]
+        answered = 0
+        for _ in range(400):  # twenty seconds, on a machine that is not busy
+            for one in slow:
+                with suppress(OSError):
+                    one.send(b"G")
+            with suppress(OSError, http.client.HTTPException):
+                answered, _ = await asyncio.to_thread(get, endpoint.port, "/health")
+            if answered == 200:
+                break
+            await asyncio.sleep(0.05)
+        for one in slow:
+            one.close()
+        endpoint.close()
+        assert answered == 200
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=abc", ";;=,q=,", "text/plain; version=1..0"])
+def test_a_page_is_made_for_whoever_says_nonsense_of_what_it_accepts(accept: str) -> None:
+    page, kind = Exposition(figures).render(accept)
+    assert b"sojourn_sessions" in page
+    assert kind
 
 
 def test_a_daemon_that_is_not_healthy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from sojourn.telemetry.figures import Figures
 
 PATIENCE = 5.0
 """Seconds that the event loop has for a snapshot, and a reader for a request."""
+LONGEST = 15.0
+"""Seconds that a connection may last, however diligently its reader sends and takes an octet now and then."""
 READERS = 16
 """Connections at a time; others are turned away."""
 BACKLOG = 64
@@ -64,17 +66,30 @@ class _Server(ThreadingMixIn, WSGIServer):
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there is no thread for it
+            self._room.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """In that thread."""
+        deadline = threading.Timer(LONGEST, _hang_up, (request,))
+        deadline.daemon = True
         try:
+            deadline.start()
             super().process_request_thread(request, client_address)
         finally:
+            deadline.cancel()
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A request that cannot be answered is the reader's trouble."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # it ended just now
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class Endpoint:

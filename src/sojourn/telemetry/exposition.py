@@ -57,7 +57,10 @@ class Exposition:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The page, in the format that the reader understands best, and the name of that format."""
-        encoder, kind = choose_encoder(accept)
+        try:
+            encoder, kind = choose_encoder(accept)
+        except (TypeError, ValueError):  # the library compares versions that are none
+            encoder, kind = choose_encoder("")
         return encoder(self._registry), kind
 
 
