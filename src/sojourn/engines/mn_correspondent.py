@@ -105,7 +105,11 @@ class MnCorrespondent(MnState):
         else the next update is in the place of all that it knows.
         """
         wanted = self._wanted(peer)
-        gone = [way for identifier, way in peer.ways.items() if identifier not in wanted and way.care_of is not None]
+        gone = [
+            way
+            for identifier, way in peer.ways.items()
+            if identifier not in wanted and (way.care_of is not None or way.progress is Progress.WAITING)
+        ]
         stays = any(way.optimised for way in peer.ways.values() if way.identifier in wanted)
         for way in gone:
             self._pause(way)
@@ -148,8 +152,12 @@ class MnCorrespondent(MnState):
             ready = fresh and entry.bound(self._now) and entry.place is Place.AWAY
             ranks = _ranks(wanted)
             for way in [way for way in peer.ways.values() if way.progress is not Progress.REFUSED]:
-                if way.care_of is None and wanted:
+                if way.care_of is None and wanted and way.progress is not Progress.WAITING:
                     continue  # it is being deleted
+                if way.care_of is None and not wanted and entry.place is Place.NOWHERE:
+                    self._pause(way)  # nobody can be asked now
+                    way.progress = Progress.WAITING
+                    continue
                 care_of = wanted.get(way.identifier)
                 anew = way.care_of != care_of
                 if anew:
@@ -186,7 +194,6 @@ class MnCorrespondent(MnState):
         flows = self._flows_of(peer)
         options: list[MobilityOption] = [NonceIndices(token.index, 0), BindingIdentifier(way.identifier)]
         options += peer.flows.asked(flows)
-        peer.flows.known = {number: flow for number, flow in flows.items() if peer.flows.known.get(number) == flow}
         message = BindingUpdate(peer.sequence, 0, 0, tuple(options))
         signed(message, key, peer.home, peer.correspondent)
         self._do(SendMessage(message, others[0] or peer.home, peer.correspondent, peer.home))
