@@ -213,7 +213,7 @@ class MnCorrespondent(MnState):
 
     def _end_all(self, entry: HomeEntry) -> None:
         for peer in self._of(entry):
-            bound = any(way.expires > self._now for way in peer.ways.values())
+            bound = peer.bound_until > self._now
             for way in list(peer.ways.values()):
                 self._pause(way)
                 self._drop(way)
@@ -340,6 +340,7 @@ class MnCorrespondent(MnState):
             until = min(entry.expires, entry.valid_until, self._now + MAX_RR_BINDING_LIFETIME)
             way.asked = max((until - self._now) // LIFETIME_UNIT * LIFETIME_UNIT, LIFETIME_UNIT)
             way.key = binding_key(home.octets, care_of.octets)
+            peer.bound_until = max(peer.bound_until, self._now + way.asked)
             if way.identifier and not any(other.optimised for other in peer.ways.values() if other is not way):
                 flags |= OVERWRITE  # whatever it had from an earlier life (RFC 5648 5.9)
                 peer.flows.known = {}
@@ -416,6 +417,7 @@ class MnCorrespondent(MnState):
             self._renew_tokens(way, answer.status)
         elif way.care_of is None:  # whatever it says: there is none any more (133)
             self._on_flows_answered(way, answer)
+            peer.bound_until = peer.bound_until if way.identifier else 0
             self._drop(way)
             self._pursue(peer)
             self._tidy(peer)
