@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sim.cast import Cast
+from sim.cluster import Cluster
 from sim.direct import Direct
 from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
@@ -20,7 +21,9 @@ from sim.shrink import shrink
 from sim.stage import Stage
 
 MakeCast: TypeAlias = Callable[[int], Cast]
-CASTS: Mapping[str, MakeCast] = {cast.name: cast for cast in (Dmm, Direct, Pmip, Leasing, Mip6, Fast, Extended)}
+CASTS: Mapping[str, MakeCast] = {
+    cast.name: cast for cast in (Dmm, Direct, Cluster, Pmip, Leasing, Mip6, Fast, Extended)
+}
 """Everything that can be played, by name. A new role joins here."""
 
 

@@ -299,10 +299,23 @@ class Driver:
         now = self._clock()
         answers: list[_Answer] = []
         for event, tried in batch:
+            if type(event) is BindingChanged and not self._is_news(event, answers):
+                continue
             if not tried:
                 self._happened(event, now)
             answers.append((event, tried, self.engine.handle(event, now)))
         self._answer_together(answers)
+
+    def _is_news(self, changed: BindingChanged, answers: Sequence[_Answer]) -> bool:
+        """Whether the engine is to hear of it now: not if it is about to change that itself, or has."""
+        assert self._shared is not None
+        if changed.seen < 0:
+            return True
+        for _, _, effects in answers:
+            if any(isinstance(effect, StoreEffect) and effect.key == changed.key for effect in effects):
+                self._inbox.append(changed)
+                return False
+        return self._shared.take(changed)
 
     def _handle_alone(self, batch: Sequence[Event]) -> None:
         """The same where nobody shares the store: what the engine answers is right."""
