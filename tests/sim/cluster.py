@@ -28,7 +28,7 @@ _SWEEP = 2 * SECOND
 """Between two looks for what is over, as `PostgresStore.watch` has them."""
 
 
-_ASKED_AGAIN = 1 * SECOND
+_ASKED_AGAIN = 300 * MILLISECOND
 """When an answer is missed, and had."""
 
 
