@@ -34,6 +34,7 @@ from sojourn.core.events import Event, MessageReceived, PathProbed
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.dataplane.state import Queued, Way
+from sojourn.host import swaps
 from sojourn.host.driver import Driver, Record
 from sojourn.stores import MemoryStore
 from sojourn.stores.shared_memory import SharedMemory, SharedMemoryView
@@ -46,6 +47,7 @@ Build: TypeAlias = Callable[[WallClock], Engine]
 """Makes the engine of a new life; it is told what its clocks differ by."""
 Fate: TypeAlias = Callable[[str, str, MobilityMessage], Sequence[Duration]]
 """What becomes of a message from one machine to another: a copy arrives that much later than the link needs."""
+swaps.WORTH = 1  # batches overlap, as few as the events of an episode are
 _REPAIRED = 4 * SECOND
 """An engine tries again what was refused after a second."""
 Heard: TypeAlias = Callable[[str, str, MobilityMessage], None]
@@ -247,6 +249,8 @@ class Machine:
         self.cold = True
         """Nothing was begun here since power came."""
         self._view: SharedMemoryView | None = None
+        self._calls = 0
+        """To the store elsewhere, and back."""
         self.fuse: int | None = None
         """So many more things are done, and in the middle of the next the process dies."""
         self.refuses: Callable[[object], bool] | None = None
@@ -420,7 +424,9 @@ class Machine:
         if self.refuses is not None and self.refuses(None):
             self.world.later(50 * MILLISECOND, self._at_store, call)
         else:
-            self.world.later(MILLISECOND // 2, self._guarded_call, call)
+            self._calls += 1
+            delay = MILLISECOND // 2 * (1 + self._calls * 7 % 10)  # so that they overtake each other
+            self.world.later(delay, self._guarded_call, call)
 
     def _guarded_call(self, call: Callable[[], None]) -> None:
         self._guarded(lambda driver: call())
