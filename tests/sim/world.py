@@ -34,7 +34,6 @@ from sojourn.core.events import Event, MessageReceived, PathProbed
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.dataplane.state import Queued, Way
-from sojourn.host import swaps
 from sojourn.host.driver import Driver, Record
 from sojourn.stores import MemoryStore
 from sojourn.stores.shared_memory import SharedMemory, SharedMemoryView
@@ -47,7 +46,6 @@ Build: TypeAlias = Callable[[WallClock], Engine]
 """Makes the engine of a new life; it is told what its clocks differ by."""
 Fate: TypeAlias = Callable[[str, str, MobilityMessage], Sequence[Duration]]
 """What becomes of a message from one machine to another: a copy arrives that much later than the link needs."""
-swaps.WORTH = 1  # batches overlap, as few as the events of an episode are
 _REPAIRED = 4 * SECOND
 """An engine tries again what was refused after a second."""
 Heard: TypeAlias = Callable[[str, str, MobilityMessage], None]

@@ -11,6 +11,7 @@ from typing import Any
 from sojourn.core.clock import Timers
 from sojourn.core.effects import Effect, Report
 from sojourn.core.events import Event, MessageReceived
+from sojourn.engines.unread import Unread
 from sojourn.wire.addresses import Address, Prefix, text
 from sojourn.wire.units import Duration, Instant, WallClock, ticks
 
@@ -28,6 +29,8 @@ class OutboxEngine:
     """What becomes of effects before anybody sees them, where peers are not always where their names say."""
     stores: bool = True
     """Whether anything keeps what is to be stored; if not, the records are not even made."""
+    _unread = Unread()
+    """What a role that takes up its bindings little by little did not take up yet."""
 
     def __init__(self, epoch: WallClock) -> None:
         self._epoch = epoch
@@ -36,6 +39,11 @@ class OutboxEngine:
         self._do: Callable[[Effect], None] = self._outbox.append
         """Ask for an effect."""
         self._timers: Timers[TimerName] = Timers()
+
+    @property
+    def restoring(self) -> bool:
+        """See `Engine.restoring`."""
+        return self._unread.left > 0
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """See `Engine.handle`."""

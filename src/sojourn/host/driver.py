@@ -56,6 +56,7 @@ from sojourn.core.events import (
 )
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.base import Dataplane
+from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
 from sojourn.host.swaps import Answer, Swaps
 from sojourn.stores.base import SharedStore, Store
@@ -158,6 +159,8 @@ class Driver:
         self._swaps = None if self._shared is None else Swaps(self._shared, self._on_settled)
         self._again: list[tuple[Event, int]] = []
         """Events to be handled before all others, and how often they were."""
+        self._unfinished = False
+        """The engine did not take up all bindings yet."""
         self._late = False
         """The timer fired, and the engine does not know it yet."""
         if self._shared is not None:
@@ -166,21 +169,35 @@ class Driver:
     def start(self) -> list[str]:
         """Take up what an earlier life left: its bindings from the store, its forwarding from the kernel.
 
-        Answers with what was removed from the kernel because it should no longer hold. Call it once, first.
+        Answers with what was removed from the kernel because it should no longer hold; if the engine goes on taking up
+        bindings, that is only done when it has all of them. Call it once, first.
         Raises StoreError and OSError: a role that cannot know its bindings must not begin.
         """
         self._busy = True
         try:
             self.dataplane.begin()
-            now = self._clock()
-            effects = self.engine.restore(self._store.load(), now)
-            self._answer(effects, now)
-            self._handle_all()
-            removed = self.dataplane.finish()
+            with garbage.not_searched():
+                now = self._clock()
+                effects = self.engine.restore(self._store.load(), now)
+                self._answer(effects, now)
+                self._handle_all()
+            self._unfinished = self.engine.restoring
+            removed = [] if self._unfinished else self.dataplane.finish()
         finally:
             self._busy = False
         self._arm()
         return removed
+
+    def _finish(self) -> None:
+        """The engine has taken up all that an earlier life left."""
+        self._unfinished = False
+        now = self._clock()
+        try:
+            removed = self.dataplane.finish()
+        except OSError as error:
+            removed = []
+            self._tell([Report("removal-failed", {"reason": str(error)})], now)
+        self._tell([Report("removed", {"what": thing}) for thing in removed], now)
 
     def dispatch(self, events: Sequence[Event]) -> None:
         """Let the engine handle a batch, then carry out what it asks for.
@@ -262,6 +279,8 @@ class Driver:
                 self._handle_alone(batch)
             else:
                 self._handle([(event, 0) for event in batch])
+        if self._unfinished and not self.engine.restoring:
+            self._finish()
 
     def _expire(self) -> None:
         now = self._clock()
