@@ -423,7 +423,7 @@ class Machine:
             self.world.later(50 * MILLISECOND, self._at_store, call)
         else:
             self._calls += 1
-            delay = MILLISECOND // 2 * (1 + self._calls * 7 % 10)  # so that they overtake each other
+            delay = MILLISECOND // 20 * (1 + self._calls * 7 % 10)  # so that they overtake each other
             self.world.later(delay, self._guarded_call, call)
 
     def _guarded_call(self, call: Callable[[], None]) -> None:

@@ -44,7 +44,7 @@ def changed(request: BindingRequest, known: Ways, plain: bool) -> tuple[Ways, di
 
     `plain`: there is a binding without identifier. Raises `Refused` when nothing of it can be done.
     """
-    options = request.update.all(BindingIdentifier)
+    options = request.all(BindingIdentifier)
     if not options:
         return {}, {}
     overwrite = bool(request.update.flags & OVERWRITE)
@@ -71,7 +71,7 @@ def changed(request: BindingRequest, known: Ways, plain: bool) -> tuple[Ways, di
 
 def _without_address(request: BindingRequest, known: Ways, identifier: int) -> Address:
     """The one that it has; for the only one in a message, that of the message (RFC 5648 5.2)."""
-    if len(request.update.all(BindingIdentifier)) == 1:
+    if len(request.all(BindingIdentifier)) == 1:
         return request.care_of
     way = known.get(identifier)
     return way.care_of if way is not None else b""
@@ -79,7 +79,7 @@ def _without_address(request: BindingRequest, known: Ways, identifier: int) -> A
 
 def ended(request: BindingRequest, known: Ways) -> Ways:
     """The care-of addresses after a de-registration: without identifiers in it, none. Raises `Refused` with 133."""
-    options = request.update.all(BindingIdentifier)
+    options = request.all(BindingIdentifier)
     if not options:
         return {}
     if any(option.identifier not in known for option in options):
@@ -92,5 +92,5 @@ def copies(request: BindingRequest, wrong: Mapping[int, Status]) -> list[Binding
     """The options as an acknowledgement returns them, each with its status."""
     return [
         BindingIdentifier(option.identifier, int(wrong.get(option.identifier, 0)), priority=option.priority)
-        for option in request.update.all(BindingIdentifier)
+        for option in request.all(BindingIdentifier)
     ]

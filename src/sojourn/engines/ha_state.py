@@ -107,6 +107,8 @@ class HaState(MobilityEngine):
 
     def _accept_from(self, entry: BindingCacheEntry, before: Ways) -> None:
         """Packets are taken from every care-of address (RFC 5648), and not from those that it had `before`."""
+        if not entry.ways and not before:
+            return
         here, there = ({way.care_of for way in ways.values()} for ways in (entry.ways, before))
         for care_of in sorted(here - there):
             self._do(EnsureTunnelEnd(entry.slot, care_of))
