@@ -19,6 +19,7 @@ from sim.pmip import Extended, Pmip
 from sim.script import Script
 from sim.shrink import shrink
 from sim.stage import Stage
+from sim.world import Machine
 from sojourn.engines import unread
 from sojourn.host import swaps
 
@@ -79,10 +80,11 @@ def play(
 
 @contextmanager
 def few_are_many() -> Iterator[None]:
-    """What many nodes bring about happens with the few of an episode too: batches for a shared store overlap, and a
-    role that is restarted is asked before it took up all its bindings.
+    """What many nodes bring about happens with the few of an episode too: batches for a shared store overlap and
+    overtake each other, and a role that is restarted is asked before it took up all its bindings.
     """
-    with mock.patch.object(swaps, "WORTH", 1), mock.patch.object(unread, "SLICE", 1):
+    overlapping, little = mock.patch.object(swaps, "WORTH", 1), mock.patch.object(unread, "SLICE", 1)
+    with overlapping, little, mock.patch.object(Machine, "overtaking", True):
         yield
 
 
