@@ -21,6 +21,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=20, help="episodes of the fault simulation, tests/sim")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that may take long come first: at the end of a run nobody waits for one of them."""
+
+    def patience(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("timeout")
+        return marker.args[0] if marker is not None else 0
+
+    items.sort(key=patience, reverse=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

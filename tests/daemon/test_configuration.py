@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
 
 from sojourn.daemon import reference
 from sojourn.daemon.configuration import (
@@ -19,6 +21,7 @@ from sojourn.daemon.configuration import (
     maar_configuration,
     parse,
 )
+from sojourn.daemon.kinds import parse_listen
 from sojourn.daemon.model import LAYOUT, File
 from sojourn.daemon.model_cmd import Cmd
 from sojourn.daemon.model_lma import Lma
@@ -146,7 +149,7 @@ def test_numbers_of_the_kernel_can_be_moved() -> None:
     section = read(MAAR + kernel).file.maar
     assert section is not None
     told = linux_settings(section)
-    assert told.tables.all() == (1004, 1003, 1002, 1005, 1000, 1001)
+    assert told.tables.all() == (1006, 1004, 1003, 1002, 1005, 1000, 1001)
     assert (told.priorities.decapsulation, told.priorities.local, told.priorities.uplinks) == (210, 300, 311)
     assert (told.mark, told.mark_mask) == (2, 255)
 
@@ -485,3 +488,36 @@ def test_the_peers_that_can_be_tolerated_are_those_of_the_codec() -> None:
         assert section.tolerate == name
     unknown = problems(MAAR.replace("[maar]", '[maar]\ntolerate = "everybody"'))
     assert any("maar.tolerate" in problem for problem in unknown)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("[::1]:9478", ("::1", 9478)),
+        ("[2001:DB8::1]:80", ("2001:db8::1", 80)),
+        ("192.0.2.1:9478", ("192.0.2.1", 9478)),
+    ],
+)
+def test_where_readers_of_figures_connect(written: str, meant: tuple[str, int]) -> None:
+    assert parse_listen(written) == meant
+
+
+@pytest.mark.parametrize(
+    "written", ["9478", ":9478", "::1:9478", "[::1]", "[::1]:0", "[::1]:65536", "[x]:1", "host:1", 9478]
+)
+def test_what_is_no_address_with_a_port(written: object) -> None:
+    with pytest.raises(PydanticCustomError, match=r"is not|has"):
+        parse_listen(written)
+
+
+def test_the_files_of_the_page_about_operations_are_right() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    blocks = [
+        block for block in re.findall(r"```toml\n(.*?)```", text, re.S) if "metrics" in block or "log_levels" in block
+    ]
+    assert len(blocks) == 2
+    for block in blocks:
+        rest = (
+            '[cmd]\naddress = "2001:db8:c::1"\nmaars = [{ address = "2001:db8:a1::1", pool = "2001:db8:a100::/48" }]\n'
+        )
+        parse(f'control = "/run/sojourn/x.sock"\n{block}\n{rest}'.encode(), "x.toml")

@@ -96,3 +96,8 @@ def test_mistakes(more: str, said: str) -> None:
 def test_flows_need_several_links_at_once() -> None:
     said = fault_of('[[mn.flows]]\nlinks = ["lte0"]\n', MN.replace("several = true", "several = false"))
     assert "several = true" in said
+
+
+def test_home_and_abroad_at_once_needs_several_links_too() -> None:
+    said = fault_of("", MN.replace("several = true", "several = false\nhome_too = true"))
+    assert "several = true" in said

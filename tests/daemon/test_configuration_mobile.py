@@ -174,6 +174,11 @@ def test_a_missing_key_file_is_a_mistake_with_its_place(tmp_path: Path) -> None:
         (HA.replace("8:1::1", "8:7::1"), "ha.address", "no home prefix"),
         (HA + '[[ha.nodes]]\nhome_address = "2001:db8:1::b0"\n', "ha.nodes[1].home_address", "already"),
         (HA + "[[ha.nodes]]\n", "ha.nodes[1]", "neither"),
+        (
+            HA.replace('interface = "lan0"', "optimistic_duplicate_address_detection = true"),
+            "ha.optimistic_duplicate_address_detection",
+            "nothing is tested",
+        ),
         (HA + "[cn]\n", "cn", "[ha] is here too"),
         (HA + '[cmd]\naddress = "2001:db8:c::1"\nmaars = []\n', "ha", "[cmd] is here too"),
         (CN + 'lifetime_max = "8m"\n', "cn.lifetime_max", "too long"),

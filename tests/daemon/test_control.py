@@ -28,8 +28,11 @@ class Tables:
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, dict[str, str]]] = []
+        self.asked = False
+        """Whether somebody asked who this is."""
 
     def status(self) -> Pong:
+        self.asked = True
         return Pong("t", "0", ["maar"], os.getpid(), 1.0)
 
     def show(self, topic: str, plain: bool) -> list[dict[str, Any]]:
@@ -46,6 +49,11 @@ class Tables:
     def command(self, verb: str, arguments: dict[str, str]) -> list[dict[str, Any]]:
         self.commands.append((verb, arguments))
         return [{"event": "done"}]
+
+    async def selftest(self, target: str, repair: bool, plain: bool) -> list[dict[str, Any]]:
+        while not self.asked:
+            await asyncio.sleep(0.01)
+        return [{"check": target, "result": "ok"}]
 
 
 class Running:
@@ -255,3 +263,13 @@ def test_no_daemon_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         find_socket()
     monkeypatch.setenv("SOJOURN_SOCKET", "/x.sock")
     assert find_socket() == "/x.sock"
+
+
+def test_a_selftest_takes_a_while_and_keeps_nobody_else_waiting(server: Running) -> None:
+    with ControlClient(server.path) as slow, ControlClient(server.path) as quick:
+        answers: list[list[dict[str, Any]]] = []
+        waiting = threading.Thread(target=lambda: answers.append(slow.selftest("2001:db8::/64")))
+        waiting.start()
+        assert quick.ping().name == "t"  # which is what the selftest waits for
+        waiting.join()
+    assert answers == [[{"check": "2001:db8::/64", "result": "ok"}]]

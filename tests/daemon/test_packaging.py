@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import configparser
 import os
+import shlex
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,10 +27,39 @@ def unit() -> configparser.ConfigParser:
 def test_the_unit_waits_for_the_word_and_restarts_what_failed(unit: configparser.ConfigParser) -> None:
     service = unit["Service"]
     assert service["Type"] == "notify"
+    assert service["WatchdogSec"] == "30s"
     assert service["ExecStart"].endswith("sojourn run /etc/sojourn/%i.toml")
     assert service["Restart"] == "on-failure"
     assert service["RestartPreventExitStatus"] == str(WRONG)
     assert set(service["CapabilityBoundingSet"].split()) == {"CAP_NET_ADMIN", "CAP_NET_RAW"}
+
+
+@pytest.mark.parametrize(
+    ("job", "said"), [("restart", ["leaves"]), ("stop", []), ("", [])], ids=["restart", "stop", "another unit"]
+)
+def test_a_restart_is_told_from_a_stop(
+    job: str, said: list[str], unit: configparser.ConfigParser, tmp_path: Path
+) -> None:
+    """What the unit runs before SIGTERM, with a systemctl that lists jobs as systemd 252 to 257 do."""
+    listed = f"19 sojourn@ar1.service {job} running\n" if job else ""
+    (tmp_path / "systemctl").write_text(
+        "#!/bin/sh\n"
+        '[ "$*" = "list-jobs --plain --no-legend" ] || exit 9\n'
+        f"printf '7 sojourn@ar.service restart waiting\n8 other.service restart running\n{listed}'\n"
+    )
+    (tmp_path / "systemctl").chmod(0o755)
+    program, flag, script, name = shlex.split(unit["Service"]["ExecStop"])
+    assert (program, flag, name) == ("/bin/sh", "-c", "%n")
+    waiting = 'trap "echo leaves; exit" USR1; echo ready; while :; do sleep 0.02; done'
+    with subprocess.Popen(["/bin/sh", "-c", waiting], stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == "ready\n"
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "MAINPID": str(daemon.pid)}
+        command = [program, flag, script.replace("$$", "$"), "sojourn@ar1.service"]
+        assert subprocess.run(command, env=environment, check=False).returncode == 0
+        if not said:
+            daemon.terminate()
+        assert daemon.stdout.read().split() == said
 
 
 @pytest.mark.parametrize("abstract", [False, True])

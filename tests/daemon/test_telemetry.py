@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+from pathlib import Path
 
 import pytest
 
 from sojourn.core.effects import EnsureHold, Report
 from sojourn.core.events import Commanded, EffectFailed, LinkChanged, NodeSeen, Sighting, TrafficCounted
 from sojourn.telemetry.identifiers import Identifiers, node_text
-from sojourn.telemetry.log import Log, level_of
+from sojourn.telemetry.log import EVENTS_PER_SECOND, Log, level_of
 from sojourn.telemetry.rows import row_of
 from sojourn.wire.addresses import address, prefix
 
@@ -80,7 +82,7 @@ def test_events_as_rows() -> None:
 
 def logged(level: str = "info", as_json: bool = False, *items: object) -> list[str]:
     stream = io.StringIO()
-    log = Log("ar1", level, as_json=as_json, stream=stream)
+    log = Log("ar1", level, form="json" if as_json else "text", stream=stream)
     for item in items:
         log.take(item)  # type: ignore[arg-type]
     return stream.getvalue().splitlines()
@@ -113,3 +115,50 @@ def test_levels() -> None:
     assert len(logged("warning", False, EffectFailed(EnsureHold(1), 12, "no"))) == 1
     assert level_of("registration-refused") == "warning"
     assert level_of("handover") == "info"
+
+
+def test_each_subsystem_may_have_a_level_of_its_own() -> None:
+    stream = io.StringIO()
+    log = Log("ar1", "warning", levels={"kernel": "debug", "protocol": "error"}, stream=stream)
+    log.take(LinkChanged("acc0", True))
+    log.take(Report("registration-refused"))
+    log.take(NodeSeen("acc0", MAC, Sighting.STATION))
+    log.say("info", "ready")
+    log.say("warning", "configuration")
+    assert [line.split()[3] for line in stream.getvalue().splitlines()] == ["link-changed", "configuration"]
+
+
+def test_whoever_floods_us_fills_no_disk() -> None:
+    """Messages and sightings that others cause: so many a second, and then their number."""
+    stream, clock = io.StringIO(), [0.0]
+    log = Log("ar1", "debug", stream=stream, clock=lambda: clock[0])
+    for _ in range(10_000):
+        log.take(NodeSeen("acc0", MAC, Sighting.STATION))
+    log.take(Report("registered"))  # what we say ourselves is not held back
+    clock[0] = 1.0
+    log.take(NodeSeen("acc0", MAC, Sighting.STATION))
+    lines = [line.split(" ", 3)[3] for line in stream.getvalue().splitlines()]
+    assert len(lines) == EVENTS_PER_SECOND + 3
+    assert lines[-3] == "registered"
+    assert lines[-2] == f"not-told of=nodes count={10_000 - EVENTS_PER_SECOND}"
+
+
+def test_the_journal_gets_fields(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "socket"))
+        log = Log("ar1", form="journal", journal=str(tmp_path / "socket"))
+        log.take(Report("registered", {"node": NODE.hex(), "previous": 1, "why": "two\nlines"}))
+        log.close()
+        entry = journal.recv(65536)
+    assert b"PRIORITY=6\n" in entry
+    assert b"SOJOURN_EVENT=registered\n" in entry
+    assert f"SOJOURN_NODE={Identifiers().node(NODE)}\n".encode() in entry
+    assert b"SOJOURN_SUBSYSTEM=protocol\n" in entry
+    assert b"SOJOURN_WHY\n" + (9).to_bytes(8, "little") + b"two\nlines\n" in entry
+    assert NODE[1:].hex().encode() not in entry
+
+
+def test_without_a_journal_the_log_is_text(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    Log("ar1", form="journal", journal=str(tmp_path / "none"), stream=stream).take(Report("registered"))
+    assert stream.getvalue().endswith("ar1 info registered\n")

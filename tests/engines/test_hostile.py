@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from sojourn.core.events import MessageReceived, NodeDetached, NodeSeen, Sighting
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL
 from sojourn.wire.units import SECOND
 from support import checkers
 from support.domain import CMD, Domain
@@ -25,7 +25,7 @@ class MaarStorm(Storm):
 
     def __init__(self, seed: int) -> None:
         self.domain = Domain(
-            list(Mode)[seed % 3],
+            CENTRAL[seed % 3],
             2,
             cmd={"nodes": _NODES, "prefixes_per_node": _PREFIXES, "lifetime_max": 60 * SECOND, "warm_up": 0},
             nodes=_NODES,

@@ -26,10 +26,10 @@ from sojourn.core.events import (
     TrafficCounted,
 )
 from sojourn.core.mobile_effects import EnsureCareOfRoute, EnsureFlows, EnsureReverseTunnel
+from sojourn.engines.care_of_ways import WAYS_MAX
 from sojourn.engines.ha import HomeAgent
 from sojourn.engines.ha_entry import BindingState
 from sojourn.engines.ha_flows import FLOWS_MAX
-from sojourn.engines.ha_multiple import WAYS_MAX
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.wire import (
     MESSAGES,

@@ -20,12 +20,12 @@ import random
 import pytest
 
 from sojourn.core.effects import Advertise, EnsurePrefix, EnsureTunnel, Report
-from sojourn.engines.configuration import Mode, RetransmissionConstants
+from sojourn.engines.configuration import CENTRAL, Mode, RetransmissionConstants
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import MICROSECOND, MILLISECOND, SECOND, Duration, Instant
 from support.domain import Domain, pool
 
-_MODES = list(Mode)
+_MODES = CENTRAL
 _PATIENT = RetransmissionConstants(min_bindack_timeout=1 * SECOND)
 """Nothing is repeated, however long the delays are."""
 

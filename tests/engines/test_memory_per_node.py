@@ -8,7 +8,7 @@ import pytest
 
 from sojourn.core.clock import Timers
 from sojourn.core.events import MessageReceived
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.database_entry import BindingCacheEntry, Handover
 from sojourn.engines.lma_entry import BindingCacheEntry as MobilitySession
 from sojourn.engines.maar_session import Session
@@ -26,7 +26,7 @@ def test_what_is_kept_per_node_has_slots(kept: type) -> None:
     assert "__slots__" in kept.__dict__
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", CENTRAL)
 def test_a_quiet_node_costs_one_entry_one_timer_and_its_prefixes(mode: Mode) -> None:
     domain = Domain(mode, 4)
     for host in ("mn1", "mn2"):

@@ -15,7 +15,7 @@ import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import Commanded, NodeSeen, Sighting
-from sojourn.engines.configuration import Mode, logical_link_local
+from sojourn.engines.configuration import CENTRAL, Mode, logical_link_local
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.registration import PROXY_DMM
 from sojourn.wire import (
@@ -37,7 +37,7 @@ from support import checkers
 from support.domain import CMD, HOSTS, Domain, node, pool, router
 from support.messages import answers, pba, pbu, stamp, updates
 
-_MODES = list(Mode)
+_MODES = CENTRAL
 
 
 def _walked(*path: str, mode: Mode = Mode.PROXY, **settings: object) -> Domain:

@@ -8,7 +8,7 @@ import pytest
 
 from sojourn.core.effects import ProbeNode
 from sojourn.core.events import NodeSeen, Sighting
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.wire import BindingAcknowledgement, PreviousMaar
 from sojourn.wire.units import MILLISECOND, SECOND
@@ -43,7 +43,7 @@ def only(each: Domain, name: str) -> None:
         machine.engine.databases._chosen = lambda node, now: where
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", CENTRAL)
 def test_a_handover_at_a_cmd_that_never_heard_of_the_node(mode: Mode) -> None:
     """It takes the node for new, its store knows better, and what leaves is the answer that is right."""
     each = domain(mode)
@@ -185,7 +185,7 @@ def test_a_router_without_memory_is_told_by_one_cmd_what_all_of_them_know() -> N
 @pytest.mark.parametrize("seed", range(12))
 def test_nodes_roam_while_cmds_die_and_everything_is_right_in_the_end(seed: int) -> None:
     dice = random.Random(seed)
-    each = domain(dice.choice(list(Mode)), 4, lifetime=60 * SECOND)
+    each = domain(dice.choice(CENTRAL), 4, lifetime=60 * SECOND)
     places: dict[str, str] = {}
 
     def show_up(name: str, probe: ProbeNode) -> None:

@@ -11,16 +11,16 @@ import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import Commanded, NodeSeen, Sighting
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.maar_session import Session
 from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, MobilityMessage, ServingMaar
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
 from support import checkers
 from support.domain import CMD, HOSTS, Domain, node, pool, router
-from support.messages import pbu
+from support.messages import pba, pbu
 
-_MODES = list(Mode)
+_MODES = CENTRAL
 _FAR = {("ar2", "cmd"): 30 * MILLISECOND, ("ar3", "cmd"): 10 * MILLISECOND}
 
 
@@ -351,3 +351,19 @@ def test_who_was_not_told_is_known_after_a_restart_of_the_cmd() -> None:
     assert silent
     domain.restart("cmd", store=True)
     assert router(2) in domain.cmd.entries[node("mn1")].untold
+
+
+def test_the_second_copy_of_an_answer_about_a_prefix_answers_no_registration() -> None:
+    """A repetition of the one takes the number that the other was sent with; then nothing happened to the node ever."""
+    domain = Domain()
+    domain.lose = lambda source, destination, message: source == "cmd"
+    domain.attach("mn1", "ar1")
+    domain.run(10 * MILLISECOND)
+    session = _session(domain, "ar1")
+    copy = pba(domain, AnchoredPrefix.of(pool(2).subnet(0, 64)), sequence=session.sequence, lifetime=0)
+    domain.inject(CMD, "ar1", copy)
+    assert not session.confirmed
+    domain.lose = lambda source, destination, message: False
+    domain.run(2 * SECOND)
+    assert session.confirmed
+    assert session.lifetime > 0

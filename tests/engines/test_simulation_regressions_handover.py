@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import HandoverExpected
 from sojourn.engines.configuration import Mode
@@ -123,3 +125,31 @@ def test_in_relay_mode_a_prefix_that_the_database_ended_does_not_live_on_in_a_ha
     due = domain.maar("ar3")._timers.when(("refresh", node("mn1")))
     assert due is not None
     assert due - domain.now <= 3 * SECOND
+
+
+def test_what_the_new_router_anchors_itself_is_not_sent_on_to_it() -> None:
+    """To the database the node was at ar1 still: ar2 sent its packets there, and ar1 back, to and fro."""
+    domain = _walked("ar2", "ar1")
+    own = domain.own("ar2", "mn1")
+    assert isinstance(domain.plane("ar1").way(own), EnsureDelivery)
+    _expected(domain, "ar1", 2)
+    assert isinstance(domain.plane("ar1").way(domain.own("ar1", "mn1")), EnsureTunnel)
+    assert domain.plane("ar1").way(own) is None
+    domain.run(5 * SECOND)
+    assert domain.members["ar1"].reported("handover-called-off") == 1
+    assert isinstance(domain.plane("ar1").way(own), EnsureDelivery)
+
+
+def test_what_the_previous_router_told_ends_when_the_database_has_no_room_for_the_node() -> None:
+    """Nobody told its anchor where the node is: it gave the prefix to another one, with both in use."""
+    domain = _walked("ar1")
+    own = domain.own("ar1", "mn1")
+    domain.cmd.configuration = replace(domain.cmd.configuration, nodes=0)
+    domain.cmd.entries.clear()
+    domain.detach("mn1", "ar1")
+    domain.attach("mn1", "ar2")
+    domain.run(500 * MILLISECOND)
+    assert own in _session(domain, "ar2").anchored
+    domain.run(8 * SECOND)
+    assert _session(domain, "ar2").anchored == {}
+    assert isinstance(domain.plane("ar2").way(domain.own("ar2", "mn1")), EnsureDelivery)

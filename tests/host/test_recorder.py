@@ -26,6 +26,7 @@ from sojourn.core.effects import (
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
+    EnsurePool,
     EnsurePrefix,
     EnsureQueue,
     EnsureRate,
@@ -47,6 +48,7 @@ from sojourn.core.effects import (
     WithdrawLogicalInterface,
     WithdrawMembership,
     WithdrawMulticastRoute,
+    WithdrawPool,
     WithdrawPrefix,
     WithdrawQueue,
     WithdrawRate,
@@ -185,6 +187,8 @@ EFFECTS: list[Effect] = [
     EnsureRate(PREFIX, 1_000_000, 0),
     WithdrawRate(PREFIX),
     WithdrawPrefix(PREFIX),
+    EnsurePool(PREFIX),
+    WithdrawPool(PREFIX),
     EnsureUplink(PREFIX, PEER),
     EnsureUplink(PREFIX, None),
     WithdrawUplink(PREFIX),
@@ -274,7 +278,8 @@ def test_lines_are_for_people_too(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     _record(path, identifiers="plain")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert lines[0] == {"sojourn": 1, "identifiers": "plain"}
+    assert lines[0].keys() == {"sojourn", "identifiers", "epoch"}
+    assert (lines[0]["sojourn"], lines[0]["identifiers"]) == (1, "plain")
     assert lines[2] == {
         "t": 1,
         "event": "NodeSeen",
@@ -283,6 +288,7 @@ def test_lines_are_for_people_too(tmp_path: Path) -> None:
         "sighting": "station",
         "address": None,
         "identity": None,
+        "previous": None,
     }
     assert decode(bytes.fromhex(lines[1]["message"])) == UPDATE
 

@@ -126,6 +126,12 @@ def test_messages_of_a_handover(mode: str, old: int, messages: int) -> None:
     assert expected_messages(mode, old) == messages
 
 
+@pytest.mark.parametrize(("old", "asked", "cmd", "messages"), [(2, 0, False, 4), (1, 3, False, 6), (3, 2, True, 8)])
+def test_messages_of_a_handover_in_direct_mode(old: int, asked: int, cmd: bool, messages: int) -> None:
+    """2p, or two for each neighbour that is asked; a CMD is told afterwards."""
+    assert expected_messages("direct", old, asked, told_afterwards=cmd) == messages
+
+
 def test_stretch_is_the_way_around_over_the_direct_way() -> None:
     star = Star(server=5, p=5, s=5)
     assert stretch_formula(star, server="server", anchor="p", serving="s") == 2.0

@@ -330,9 +330,12 @@ def test_the_verifier_takes_all_programs(link_header: int) -> None:
     from sojourn.dataplane.bpf import HASH, Map, Program, Token
 
     token = Token()
-    for kind, key in ((HOME_ADDRESS, 32), (TYPE_2, 16)):
+    for kind, key in ((HOME_ADDRESS, 36), (TYPE_2, 20)):
         ways, pairs = Map("ways", HASH, key, 16, 1, token), Map("pairs", HASH, 32, 8, 1, token)
-        for code in (leaving(kind, ways.descriptor, link_header), arriving(kind, pairs.descriptor, link_header)):
+        for code in (
+            leaving(kind, ways.descriptor, link_header, 0xFF0000),
+            arriving(kind, pairs.descriptor, link_header),
+        ):
             Program("test", code, token).close()
         ways.close()
         pairs.close()

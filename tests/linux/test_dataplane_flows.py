@@ -10,11 +10,14 @@ import pytest
 from sojourn.core.effects import EnsurePrefix, EnsureTunnel, EnsureUplink
 from sojourn.core.mobile_effects import (
     CareOfWay,
+    EnsureCareOfRoute,
     EnsureFlows,
     EnsureReverseFlows,
     EnsureReverseTunnel,
+    EnsureRouteOptimisation,
     EnsureTunnelEnd,
     Flow,
+    WithdrawCareOfRoute,
 )
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
@@ -26,6 +29,7 @@ from support.mobile_bed import (
     CARE_OF,
     CARE_OF_2,
     CORRESPONDENT,
+    COUNTERS,
     HOME,
     HOME_AGENT,
     NETWORK,
@@ -252,3 +256,57 @@ def test_a_restart_keeps_flows_and_an_end_leaves_nothing(bed: MobileBed) -> None
     bed.stop("mn", node)
     bed.stop("ha", agent)
     assert {name: sorted(bed.state(name) ^ before[name]) for name in before} == {"mn": [], "ha": []}
+
+
+# --- several care-of addresses at a correspondent node (RFC 5648 6.5, RFC 6089) ---------------------------------------
+
+
+def directly(bed: MobileBed, one: socket.socket, two: socket.socket, to: Address) -> set[str]:
+    """The links that a packet takes which has a Home Address option or a type 2 routing header."""
+    with bed.wire("net", "f1") as f1, bed.wire("net", "f2") as f2:
+        assert arrives(one, two, to)
+        return {
+            name
+            for name, wire in (("wlan0", f1), ("wlan1", f2))
+            if any(packet[6] in (43, 60) for packet in captured(wire))
+        }
+
+
+def test_a_correspondent_node_takes_packets_from_all_and_sends_to_the_best_until_it_goes(
+    bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
+) -> None:
+    steer(node, agent)
+    correspondent = bed.correspondent()
+    correspondent.apply_mobile(EnsureCareOfRoute(HOME, CARE_OF, (CARE_OF_2,)))
+    node.apply_mobile(EnsureRouteOptimisation(HOME, CORRESPONDENT, CARE_OF))
+    with bed.udp("mn", HOME) as mn, server(bed) as cn:
+        assert directly(bed, cn, mn, HOME) == directly(bed, mn, cn, CORRESPONDENT) == {"wlan0"}
+        node.apply_mobile(EnsureRouteOptimisation(HOME, CORRESPONDENT, CARE_OF_2))  # it has told nobody yet
+        assert (directly(bed, cn, mn, HOME), directly(bed, mn, cn, CORRESPONDENT)) == ({"wlan0"}, {"wlan1"})
+        correspondent.apply_mobile(EnsureCareOfRoute(HOME, CARE_OF_2))
+        assert directly(bed, cn, mn, HOME) == {"wlan1"}
+        node.apply_mobile(EnsureRouteOptimisation(HOME, CORRESPONDENT, CARE_OF))
+        assert not arrives(mn, cn, CORRESPONDENT)  # that care-of address is bound no longer
+    assert [row["packets"] for row in correspondent.show()] == [1]
+
+
+@pytest.mark.skipif(not COUNTERS, reason="needs nf_tables")
+def test_a_flow_takes_its_link_on_the_direct_way_too(
+    bed: MobileBed, node: MobileNodeDataplane, agent: HomeAgentDataplane
+) -> None:
+    steer(node, agent, on(MEDIA))
+    before = bed.state("cn")
+    correspondent = bed.correspondent()
+    correspondent.apply_mobile(EnsureCareOfRoute(HOME, CARE_OF, (CARE_OF_2,), (on(MEDIA),)))
+    node.apply_mobile(EnsureRouteOptimisation(HOME, CORRESPONDENT, CARE_OF, (CARE_OF_2,)))
+    with bed.udp("mn", HOME) as mn, server(bed) as media, server(bed, PORT + 1) as web:
+        assert directly(bed, media, mn, HOME) == directly(bed, mn, media, CORRESPONDENT) == {"wlan1"}
+        assert directly(bed, web, mn, HOME) == directly(bed, mn, web, CORRESPONDENT) == {"wlan0"}
+        # The correspondent node does not have that care-of address any more: through the tunnel, as the flow says.
+        node.apply_mobile(EnsureRouteOptimisation(HOME, CORRESPONDENT, CARE_OF))
+        assert links(bed, mn, media, CORRESPONDENT) == {"wlan1"}
+        steer(node, agent)
+        assert directly(bed, mn, media, CORRESPONDENT) == {"wlan0"}
+    correspondent.apply_mobile(WithdrawCareOfRoute(HOME))
+    bed.stop("cn", correspondent)
+    assert bed.state("cn") == before

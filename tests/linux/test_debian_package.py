@@ -115,7 +115,7 @@ def test_an_upgrade_lets_daemons_be_succeeded_and_a_removal_stops_them(
     install, upgrade, remove = (part.split("\n") for part in done.stdout.strip().removesuffix("\n---").split("\n---\n"))
     reload = "--system daemon-reload"
     assert install == [reload]
-    assert upgrade == [reload, "kill --signal=KILL sojourn@*.service"]  # see packaging/debian/postinst
+    assert upgrade == [reload, "try-restart sojourn@*.service"]  # see packaging/debian/postinst
     assert remove == ["stop sojourn@*.service", reload]
 
 

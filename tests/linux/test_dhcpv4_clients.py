@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 import struct
@@ -208,9 +209,11 @@ def test_a_flood_of_clients_keeps_no_host_from_its_address(network: Domain, tmp_
         raw.bind(("cell1p", 0))
     stop = threading.Event()
 
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # the daemon has its share of the machine only
+
     def flood() -> None:
         for number in range(60_000):
-            if stop.wait(0.0005):
+            if stop.wait(0.0005 * busy):
                 return
             raw.send(_discover(number))
 

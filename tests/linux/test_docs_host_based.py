@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,8 +131,13 @@ class Network:
         """One line of the page, as it stands; what systemd would do is done with the daemon."""
         words = shlex.split(command)
         if words[0] == "systemctl":
-            assert words[1:3] == ["enable", "--now"]
-            self.daemons[words[-1].removeprefix("sojourn@")].start()
+            daemon = self.daemons[words[-1].removeprefix("sojourn@")]
+            if words[1] == "reload":
+                assert daemon.process is not None
+                daemon.process.send_signal(signal.SIGHUP)
+            else:
+                assert words[1:3] == ["enable", "--now"]
+                daemon.start()
             return ""
         here = self._here(command)
         if words[0] == "sojourn":
@@ -211,12 +217,14 @@ def test_the_bus_of_the_page_takes_its_network_along(network: Network) -> None:
     """With the prefix that Kea delegates; it moves from one router of the visited network's to another place there."""
     agent = network.daemons["agent"]
     network.set_up("agent")
+    for command in commands("agent"):
+        network.do("agent", command)
     network.set_up(LATER)
-    for command in commands("agent") + commands(LATER):
-        if not command.startswith("systemctl"):
-            network.do("agent", command) if "check" not in command else None
+    key, *others = commands(LATER)
+    network.do("agent", key)
     agent.file.write_text(agent.file.read_text() + network._here(blocks("toml", LATER)[0]))
-    agent.start()
+    for command in others:
+        network.do("agent", command)
     kea_process = network.start_kea()
     try:
         network.set_up("bus")

@@ -56,6 +56,7 @@ def test_it_keeps_its_sessions_and_uses_what_each_network_offers(tmp_path: Path)
         mobile.wait("home")
         scene.traffic.exchange("terminal", "laptop", mobile.home, server, interval=50_000_000)
         scene.traffic.stream("talk", "laptop", mobile.home, server, up=100, down=100)
+        scene.until("both talk", lambda: all(scene.traffic.count(flow)["arrived"] for flow in ("terminal", "talk")))
         for target in WALK:
             mobile.go(target)
             scene.phase(target, 0.5)

@@ -14,6 +14,7 @@ from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
 from sojourn.lab.topology import parse
 from sojourn.wire.addresses import address
+from support.selftests import checks, troubles
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -89,6 +90,9 @@ def test_C095_two_mobile_nodes_meet_directly_and_outlive_their_daemons(tmp_path:
         ann.wait("away")
         started = time.monotonic_ns()
         scene.phase("with ann's next one", 0.5)
+        assert troubles(scene.lab, "home", "ann", "bob") == []
+        assert {("kernel", "ok"), ("way", "ok")} <= set(checks(scene.lab, "ann"))
+        assert checks(scene.lab, "home") == [("kernel", "ok"), ("way", "ok"), ("way", "ok")]
         records = scene.finish()
         for phase in scene.phases:
             for name in ("to-bob", "to-server"):

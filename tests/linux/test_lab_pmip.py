@@ -20,6 +20,7 @@ from sojourn.lab.topology import Topology, load, parse
 from sojourn.lab.traffic import Direction, Traffic
 from sojourn.wire.units import MILLISECOND, SECOND, Instant
 from support.capture import complaints, dissect
+from support.selftests import checks, troubles
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -318,6 +319,9 @@ def test_people_see_what_lma_and_gateway_know(tmp_path: Path) -> None:
             (binding,) = client.show("bindings")
         assert session["prefixes"] == binding["prefixes"]
         assert (session["presence"], session["confirmed"]) == ("served", True)
+        assert troubles(lab, "lma", "mag1", "mag2") == []
+        assert checks(lab, "lma") == [("kernel", "ok"), ("way", "ok")]
+        assert checks(lab, "mag1") == [("kernel", "ok"), ("way", "ok"), ("way back", "ok")]
 
 
 def test_a_mag_that_is_killed_forwards_and_starts_again_with_its_nodes(tmp_path: Path) -> None:

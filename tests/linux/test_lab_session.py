@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 _SOJOURN = [sys.executable, "-m", "sojourn.cli.main"]
 _TOPOLOGY = """

@@ -31,7 +31,7 @@ from sojourn.wire.units import SECOND
 from support.capture import malformed
 from support.multicast_bed import until
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 RATE = 200
 

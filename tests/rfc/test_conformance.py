@@ -13,7 +13,7 @@ import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import MessageReceived
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.maar_session import Presence
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -35,7 +35,7 @@ from support.hostile import mutated
 from support.legacy import LegacyAnchor
 from support.messages import answers, pbu, stamp, updates
 
-_MODES = list(Mode)
+_MODES = CENTRAL
 
 
 def _octets(domain: Domain) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sojourn.core.effects import EnsurePrefix, EnsureTunnel, SendMessage, StoreBinding, WithdrawPrefix, WithdrawSlot
-from sojourn.core.events import Commanded, HomeAddressRefused, MessageReceived
+from sojourn.core.events import AddressProbed, Commanded, HomeAddressRefused, MessageReceived
 from sojourn.core.mobile_effects import EnsureProxyNeighbour, ProbeAddress, WithdrawProxyNeighbour
 from sojourn.engines.ha import HomeAgent
 from sojourn.engines.mip6_configuration import HomeNode
@@ -16,11 +16,13 @@ from sojourn.wire import (
     BindingError,
     BindingRefreshAdvice,
     BindingRefreshRequest,
+    BindingRevocationIndication,
     BindingUpdate,
     NonceIndices,
+    RevocationTrigger,
     UnknownMessage,
 )
-from sojourn.wire.addresses import UNSPECIFIED, Prefix, address
+from sojourn.wire.addresses import UNSPECIFIED, Prefix, address, text
 from sojourn.wire.extensions.rfc6275_discovery import (
     HomeAgentAddressDiscoveryReply,
     HomeAgentAddressDiscoveryRequest,
@@ -212,6 +214,55 @@ def test_10_3_1_where_nobody_else_can_have_the_address_nobody_is_asked() -> None
     assert ask(bench) == 0
     assert not bench.asked(ProbeAddress)
     assert bench.asked(EnsureProxyNeighbour)
+
+
+def test_10_3_1_an_optimist_answers_at_once_and_tells_the_link_when_the_test_is_over() -> None:
+    bench = home_agent(optimistic_duplicate_address_detection=True)
+    bench.answers_probes = False
+    assert ask(bench) == 0
+    kinds = [type(effect) for effect in bench.effects if type(effect).__name__ != "Report"]
+    assert kinds == [ProbeAddress, EnsureTunnel, EnsurePrefix, StoreBinding, SendMessage]
+    assert ask(bench, 2, COA2) == 0  # it moves meanwhile
+    bench.tell(AddressProbed("home0", HOA, False))
+    assert bench.asked(EnsureProxyNeighbour) == [EnsureProxyNeighbour("home0", HOA)]
+    bench.run(10 * SECOND)
+    assert [row["care_of"] for row in bench.engine.show("bindings", bench.now)] == [text(COA2)]
+    assert len(bench.asked(ProbeAddress)) == 1
+
+
+@pytest.mark.parametrize("answer", [AddressProbed("home0", HOA, True), None])
+def test_10_3_1_an_optimist_who_was_wrong_takes_the_binding_back_and_then_waits_for_the_test(
+    answer: AddressProbed | None,
+) -> None:
+    bench = home_agent(optimistic_duplicate_address_detection=True)
+    bench.answers_probes = False
+    assert ask(bench) == 0
+    if answer is None:
+        bench.run(4 * SECOND)  # nobody says how the test ended
+    else:
+        bench.tell(answer)
+    (told,) = {sent.message.trigger for sent in bench.sent(BindingRevocationIndication)}  # type: ignore[attr-defined]
+    assert told == RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE  # the node is to ask again, and at once
+    assert bench.asked(WithdrawPrefix) == [WithdrawPrefix(Prefix(HOA, 128))]
+    assert not bench.asked(EnsureProxyNeighbour)
+    bench.run(10 * SECOND)
+    assert not bench.engine.show("bindings", bench.now)
+    bench.answers_probes = True
+    bench.taken.add(HOA)
+    assert ask(bench, 3) == 134
+    bench.taken.clear()
+    assert ask(bench, 4) == 0
+
+
+def test_10_3_1_an_optimist_forgets_the_test_of_a_binding_that_ended() -> None:
+    bench = home_agent(optimistic_duplicate_address_detection=True)
+    bench.answers_probes = False
+    assert [ask(bench), ask(bench, 2, lifetime=0)] == [0, 0]
+    bench.forget()
+    bench.tell(AddressProbed("home0", HOA, True))
+    bench.run(5 * SECOND)
+    assert not bench.sent(BindingRevocationIndication)
+    assert not bench.asked(EnsureProxyNeighbour)
 
 
 def test_10_3_1_the_lifetime_is_no_longer_than_asked_configured_or_valid() -> None:

@@ -111,9 +111,9 @@ def test_11_6_2_tests_that_do_not_belong_to_a_question_are_ignored() -> None:
     net.tell("mn", MessageReceived(HomeTest(1, home.cookie, b"token of"), CN, HOA))
     net.tell("mn", MessageReceived(HomeTest(2, home.cookie, b"another!"), CN, HOA))  # a duplicate
     assert reported(net, "test-discarded") == 7
-    (known,) = net.mn.correspondents.values()
-    assert known.home_token is not None
-    assert known.home_token.index == 1
+    (peer,) = net.mn.correspondents.values()
+    assert peer.home_token is not None
+    assert peer.home_token.index == 1
 
 
 def test_11_8_repeated_tests_have_new_cookies_and_who_never_answers_is_left_alone() -> None:
@@ -136,10 +136,10 @@ def test_11_8_no_correspondent_node_gets_four_messages_of_a_kind_in_a_second(
 ) -> None:
     net = optimised()
     net.clear()
-    (known,) = net.mn.correspondents.values()
+    (peer,) = net.mn.correspondents.values()
     for number in range(100):
         if number % 2:
-            known.home_token = known.care_of_token = None
+            peer.home_token = peer.ways[0].care_of_token = None
         net.tell("mn", MessageReceived(BindingError(1, HOA), CN, COA))
         net.run(40 * MILLISECOND)
     times = [when for when, _, where, sent in net.messages if where == "cn" and isinstance(sent.message, kind)]
@@ -188,7 +188,8 @@ def test_11_7_3_an_acknowledgement_of_a_correspondent_node_is_proven_or_ignored(
     net.run(1500 * MILLISECOND)
     net.downlink()
     net.run(500 * MILLISECOND)
-    (known,) = net.mn.correspondents.values()
+    (peer,) = net.mn.correspondents.values()
+    known = peer.ways[0]
     number = update_of(updates(net, CN)[-1]).sequence
     for status in (0, 130, 135):
         answer = BindingAcknowledgement(status, 0, number, 100 * SECOND)
@@ -207,8 +208,9 @@ def test_11_7_3_an_acknowledgement_of_a_correspondent_node_is_proven_or_ignored(
 
 def test_11_7_3_advice_of_a_correspondent_node_is_ignored() -> None:
     net = optimised()
-    (known,) = net.mn.correspondents.values()
-    assert net.mn.timers.when(("direct-refresh", known.pair)) > net.now + 100 * SECOND  # type: ignore[operator]
+    (peer,) = net.mn.correspondents.values()
+    known = peer.ways[0]
+    assert net.mn.timers.when(("direct-refresh", known.name)) > net.now + 100 * SECOND  # type: ignore[operator]
 
 
 def test_11_6_1_back_at_home_the_binding_is_deleted_with_a_home_test_alone() -> None:

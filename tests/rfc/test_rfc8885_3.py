@@ -8,7 +8,7 @@ import pytest
 
 from sojourn.core.effects import Advertise, EnsureDelivery, EnsureLogicalInterface, EnsureTunnel, SendMessage
 from sojourn.core.events import NodeSeen, Sighting
-from sojourn.engines.configuration import Mode, logical_link_local
+from sojourn.engines.configuration import CENTRAL, Mode, logical_link_local
 from sojourn.engines.maar_session import Presence
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -28,7 +28,7 @@ from sojourn.wire.units import MILLISECOND, SECOND
 from support.domain import HOSTS, Domain, node, pool, router
 from support.messages import answers, pbu, updates
 
-_MODES = list(Mode)
+_MODES = CENTRAL
 _LOCAL = prefix("fd00:1::/32")
 
 

@@ -18,8 +18,8 @@ from sim.flows import Flow, Flows
 from sim.paths import Paths
 from sim.topology import SHAPES
 from sim.world import Machine
-from sojourn.engines.configuration import Mode
-from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.configuration import CENTRAL, Mode
+from sojourn.engines.maar_direct import access_router
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.wire import BindingUpdate, MobileNodeIdentifier
 from sojourn.wire.addresses import LinkLayer, prefix
@@ -46,7 +46,7 @@ class Dmm(NoOrders):
     def __init__(
         self,
         seed: int,
-        maar_engine: MaarEngine = MobilityAnchorAccessRouter,
+        maar_engine: MaarEngine = access_router,
         cmd_engine: CmdEngine = CentralMobilityDatabase,
     ) -> None:
         dice = random.Random(f"dmm {seed}")
@@ -55,8 +55,8 @@ class Dmm(NoOrders):
         self.idle_hold = dice.choice((8, 30, 60)) * SECOND
         self.tight = dice.random() < self.share_of_tight
         self.cap = dice.choice((2, 3, 8, 8))
-        self.domain = DmmDomain(
-            dice.choice(list(Mode)),
+        self.domain = self._make_domain(
+            dice.choice(CENTRAL),
             dice.randint(2, 6),
             self._database(dice),
             self._routers(dice),
@@ -70,7 +70,7 @@ class Dmm(NoOrders):
         self.world.network.delays = self.shape(list(self.domain.members), dice)
         self.world.network.on_arrived.append(self._on_arrived)
         self.places = tuple(machine.name for machine in self.domain.routers)
-        self.centres = ("cmd",)
+        self.centres = tuple(self.domain.databases)
         self.air = self._make_air({host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]})
         paths = Paths(self.world, self.air, self.domain.home, self.places)
         self.flows = Flows(self.world, self.air, paths, self._excuse)
@@ -93,6 +93,17 @@ class Dmm(NoOrders):
         """When a machine last began without what it knew."""
         self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
         """Where every node was, and since when."""
+
+    def _make_domain(
+        self,
+        mode: Mode,
+        maars: int,
+        cmd: dict[str, object],
+        settings: dict[str, object],
+        maar_engine: MaarEngine,
+        cmd_engine: CmdEngine,
+    ) -> DmmDomain:
+        return DmmDomain(mode, maars, cmd, settings, maar_engine, cmd_engine)
 
     def _make_air(self, nodes: dict[str, LinkLayer]) -> Air:
         return Air(self.world, nodes)
@@ -212,13 +223,17 @@ class Dmm(NoOrders):
         if self._too_many(flow):
             return "too many prefixes"
         if place is not None and troubled:
-            registered = max(self._registered.get((place, who), 0), flow.node.arrived)
+            registered = max(self._registered_at(flow, place, who), flow.node.arrived)
             if now - registered > self.granted - SECOND:
                 return "its binding ran out"
         forgot = self._forgot.get(flow.home, -1)
         if forgot >= flow.begun and self._reminded.get((flow.home, who), -1) < forgot:
             return "its anchor forgot"
         return ""
+
+    def _registered_at(self, flow: Flow, place: str, who: str) -> Instant:
+        """When the one that has to know last heard that the node is there."""
+        return self._registered.get((place, who), 0)
 
     def _too_many(self, flow: Flow) -> bool:
         """Whether its node was at as many other places as it may have prefixes, without a stay at home in between.

@@ -67,7 +67,7 @@ class DmmTruth:
         machines = len(self._domain.members)
         if machine.engine.restoring:
             return  # table, disk and kernel are the same when it has taken up what there is
-        if machine.name == "cmd":
+        if machine.name in self._domain.databases:
             yield from ledgers.database(machine.engine, machines)
             if not machine.disk_is_behind:
                 yield from ledgers.disk_of_database(machine, machine.engine)

@@ -12,8 +12,10 @@ from typing import Any, TypeAlias
 
 from sim.world import Machine, World
 from sojourn.core.engine import Engine
-from sojourn.engines.configuration import CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
+from sojourn.engines.configuration import NO_CMD, CmdConfiguration, Dhcpv6, Maar, MaarConfiguration, Mode, Peer
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_direct import access_router
 from sojourn.engines.maar_session import Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.stores.shared_memory import SharedMemory
@@ -70,7 +72,7 @@ class DmmDomain:
         maars: int,
         cmd: Mapping[str, Any],
         settings: Mapping[str, Any],
-        maar_engine: MaarEngine = MobilityAnchorAccessRouter,
+        maar_engine: MaarEngine = access_router,
         cmd_engine: CmdEngine = CentralMobilityDatabase,
         cmds: int = 1,
     ) -> None:
@@ -96,7 +98,8 @@ class DmmDomain:
     def _maar(self, number: int) -> MaarConfiguration:
         others = tuple(Peer(router(m), f"ar{m}") for m in self.numbers if m != number)
         more = tuple(where for where in self.databases.values() if where != CMD)
-        return MaarConfiguration(router(number), pool(number), CMD, others, self.mode, more_cmds=more)
+        cmd = CMD if self.databases else NO_CMD
+        return MaarConfiguration(router(number), pool(number), cmd, others, self.mode, more_cmds=more)
 
     def give_pools(self) -> None:
         """Every MAAR has IPv4 addresses and prefixes to delegate, and all know of each other's; before they start."""
@@ -110,6 +113,17 @@ class DmmDomain:
             self.adjust(name, changes)
         maars = tuple(replace(maar, ipv4_pool=ipv4_pool(int(maar.name[2:]))) for maar in self.cmd_configuration.maars)
         self.cmd_configuration = replace(self.cmd_configuration, maars=maars)
+
+    def give_partners(self, partners: Mapping[str, str], liveness: LivenessSettings) -> None:
+        """These anchors have these partners, and all MAARs ask after each other; before they start."""
+        for name, configuration in self.maar_configurations.items():
+            peers = []
+            for peer in configuration.peers:
+                other = peer.name
+                partner = router(int(partners[other][2:])) if other in partners else None
+                peers.append(replace(peer, pool=pool(int(other[2:])), partner=partner))
+            own = router(int(partners[name][2:])) if name in partners else None
+            self.adjust(name, {"peers": tuple(peers), "partner": own, "liveness": liveness})
 
     def _member(self, name: str, where: Address) -> Machine:
         return Machine(self.world, name, where, lambda epoch: self._engine(name, epoch))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from unittest import mock
 
 from sim.cast import Cast
+from sim.direct import Direct
 from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
 from sim.leasing import Leasing
@@ -24,7 +25,7 @@ from sojourn.engines import unread
 from sojourn.host import swaps
 
 MakeCast: TypeAlias = Callable[[int], Cast]
-CASTS: Mapping[str, MakeCast] = {cast.name: cast for cast in (Dmm, Pmip, Leasing, Mip6, Fast, Extended)}
+CASTS: Mapping[str, MakeCast] = {cast.name: cast for cast in (Dmm, Direct, Pmip, Leasing, Mip6, Fast, Extended)}
 """Everything that can be played, by name. A new role joins here."""
 
 

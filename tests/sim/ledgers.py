@@ -20,15 +20,16 @@ from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.handover import Phase
 from sojourn.engines.leases import router_of
 from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_direct import DirectAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.mobility_database import CentralMobilityDatabase
-from sojourn.engines.retransmission import Retransmission
+from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.engines.slots import Slots
 from sojourn.wire.addresses import Prefix, text
 
 _SESSION_TIMERS = frozenset(
-    {"refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone", "dhcp"}
+    {"refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone", "dhcp", "seek", "settle"}
 )
 _ENDS_IT = {
     Presence.SERVED: ("refresh", "probe"),
@@ -37,6 +38,8 @@ _ENDS_IT = {
     Presence.REFUSED: ("retry",),
 }
 """See `access`: nobody is forgotten."""
+_ENDS_IT_DIRECTLY = _ENDS_IT | {Presence.DEPARTED: ("expiry", "gone"), Presence.AWAY: ("expiry", "gone")}
+"""The same in direct mode."""
 
 
 def access(
@@ -64,7 +67,7 @@ def access(
     for key, session in sessions.items():
         for identity in session.logical.values():
             users.setdefault((session.interface, identity), set()).add(key)
-        if len(session.anchored) > configuration.prefixes_per_node:
+        if len(session.anchored) > engine._most_prefixes(session):
             yield f"{key.hex()}: {len(session.anchored)} prefixes"
         waits = key in engine.handovers or key in with_others
         if not waits and not any((kind, key) in engine._timers for kind in ends_it[session.presence]):
@@ -79,8 +82,9 @@ def access(
     yield from handovers(engine)
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
+    direct = isinstance(engine, DirectAccessRouter)
     for purpose, node, destination, _ in engine._requests._outstanding:
-        if purpose == "bulk":
+        if purpose == "bulk" or (direct and node in sessions):
             continue
         if node not in sessions and purpose == "retire" and engine.leases is not None:
             continue  # what it gave back before it left
@@ -144,7 +148,25 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
         yield "more prefixes rest and are used than the pool has"
     for session in sessions.values():
         yield from _session(session)
-    yield from access(engine, machines, _ENDS_IT)
+    if isinstance(engine, DirectAccessRouter):
+        yield from _direct(engine, machines)
+    yield from access(engine, machines, _ENDS_IT_DIRECTLY if isinstance(engine, DirectAccessRouter) else _ENDS_IT)
+
+
+def _direct(engine: DirectAccessRouter, machines: int) -> Iterator[str]:
+    """What direct mode notes is about nodes that are known, or about peers."""
+    direct = engine.direct
+    asked: dict[bytes, set[Key]] = {}
+    for key in engine._requests._outstanding:
+        asked.setdefault(key[1], set()).add(key)
+    if asked != direct.requests:
+        yield f"asks {asked}, notes {direct.requests}"
+    about = (direct.told, direct.came_from, direct.ranks, direct.handed, direct.announced)
+    for table in (*about, dict.fromkeys(direct.unsettled)):
+        if not table.keys() <= engine.sessions.keys():
+            yield f"notes {table} of {list(engine.sessions)}"
+    if max(len(direct.reminding), len(direct.reminded)) > machines:
+        yield f"reminds {direct.reminded}, is reminded by {direct.reminding}"
 
 
 def _leases(engine: MobilityAnchorAccessRouter, leased: dict[Prefix, bytes]) -> Iterator[str]:
@@ -194,7 +216,9 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
             yield f"{session.node.hex()} {session.presence.value}: its slot leads to {way}"
         if session.presence is Presence.REFUSED:
             continue
-        prefixes.update(dict.fromkeys(session.anchored, session.slot))
+        handover = engine.handovers.get(session.node)  # what the next router itself anchors is not sent on to it
+        kept = handover.peer if handover is not None and handover.sends_on else b""
+        prefixes.update({prefix: session.slot for prefix, anchor in session.anchored.items() if anchor != kept})
         if session.own is not None:
             prefixes[session.own] = session.slot
         prefixes.update(dict.fromkeys(session.leased, session.slot))
@@ -320,7 +344,7 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
     if serves != +engine._serves:
         yield f"serving {serves}, noted is {engine._serves}"
     for key, entry in entries.items():
-        if any(engine._surplus(prefix for prefix, _ in entry.anchors)):
+        if not engine._follows and any(engine._surplus(prefix for prefix, _ in entry.anchors)):
             yield f"{key.hex()}: {len(entry.anchors)} prefixes"
         if ("expiry", key) not in engine._timers:
             yield f"{key.hex()}: its binding never ends"

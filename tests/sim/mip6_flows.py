@@ -140,7 +140,8 @@ class MobileFlows:
             arrived = found is not None and found[0] == name
         else:
             found = wires.trace(mobile.name, session(care_of, correspondent, home_address=source))
-            arrived = found is not None and found[0] == name and machine.host.held.get(("route", source)) == care_of
+            taken = (machine.host.held.get(("route", source)), *machine.host.held.get(("also", source), ()))
+            arrived = found is not None and found[0] == name and care_of in taken
             if found is not None and not arrived and sent:
                 machine.tell(HomeAddressRefused(source, care_of, correspondent))
         if arrived and sent:
@@ -158,7 +159,10 @@ class MobileFlows:
                 if sent and machine.powered:
                     machine.tell(IcmpErrorReceived(1, 3, care_of, 0))
                 return "", ""
-            accepts = wires.machine(found[0]).host.held.get(("direct", destination, correspondent)) == care_of
+            held = wires.machine(found[0]).host.held
+            _, ways, _ = held.get(("ways", destination), (b"", (), ()))
+            taken = (held.get(("direct", destination, correspondent)), *(way.care_of_address for way in ways))
+            accepts = care_of in taken
             return (found[0], "direct") if accepts else ("", "")
         found = wires.trace(name, session(correspondent, destination))
         if found is None:

@@ -13,9 +13,11 @@ from sojourn.core.mobile_effects import (
     AnnounceAddress,
     CountSessions,
     EnsureCareOfRoute,
+    EnsureFlows,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureProxyNeighbour,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     EnsureTunnelEnd,
@@ -69,12 +71,24 @@ class HostKernel(Kernel):
                 self._drop(("out", home))
             case EnsureRouteOptimisation(home, correspondent, care_of):
                 self._hold(("direct", home, correspondent), care_of)
+            case EnsureReverseFlows(home, agent, ways, flows):
+                self._drop(("ways", home))
+                if ways:
+                    self._hold(("ways", home), (agent, tuple(ways), tuple(flows)))
+            case EnsureFlows(slot, flows):
+                self._drop(("flows", slot))
+                if flows:
+                    self._hold(("flows", slot), tuple(flows))
             case WithdrawRouteOptimisation(home, correspondent):
                 self._drop(("direct", home, correspondent))
-            case EnsureCareOfRoute(home, care_of):
+            case EnsureCareOfRoute(home, care_of, also):
                 self._hold(("route", home), care_of)
+                self._drop(("also", home))
+                if also:
+                    self._hold(("also", home), also)
             case WithdrawCareOfRoute(home):
                 self._drop(("route", home))
+                self._drop(("also", home))
             case EnsureProxyNeighbour(_, where):
                 self._hold(("proxy", where), True)
             case WithdrawProxyNeighbour(_, where):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from sim.ledgers import forwarding, numbers, timers
 from sim.mip6_host import HostMachine
 from sojourn.core.effects import EnsureTunnel
+from sojourn.engines.care_of_ways import WAYS_MAX, best
 from sojourn.engines.cn import CorrespondentNode
 from sojourn.engines.ha import HomeAgent
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
@@ -19,8 +20,8 @@ from sojourn.engines.mn_state import DIRECT, Place
 from sojourn.wire.addresses import Prefix, text
 
 _OF_BINDINGS = frozenset({"expiry", "probe", "refresh", "prefixes", "switch", "repair", "store"})
-_OF_HOMES = frozenset({"again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair"})
-_OF_PAIRS = frozenset({"test", "test-later", "direct-refresh", "direct-expiry", "direct-retry", "direct-repair"})
+_OF_HOMES = frozenset({"again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair", "changeover"})
+_OF_PAIRS = frozenset({"test", "test-later", "direct-refresh", "direct-expiry", "direct-retry"})
 
 
 def ha(engine: HomeAgent) -> Iterator[str]:
@@ -58,12 +59,16 @@ def kernel_of_ha(machine: HostMachine, engine: HomeAgent) -> Iterator[str]:
     slots: dict[int, object] = {}
     prefixes: dict[Prefix, int] = {}
     proxies, ends = set(), set()
+    flows: dict[object, object] = {}
     for entry in engine.cache.values():
         if entry.state is BindingState.ACTIVE:
             slots[entry.slot] = EnsureTunnel(entry.slot, entry.care_of)
             prefixes.update(dict.fromkeys(entry.networks, entry.slot))
-            proxies.update((address,) for address in entry.defended)
+            if not entry.yielded:
+                proxies.update((address,) for address in entry.defended if address not in entry.unprobed)
             ends.update((entry.slot, way.care_of) for way in entry.ways.values())
+            if entry.steered:
+                flows[entry.slot,] = entry.steered
         elif entry.slot in state.slots:  # nothing leads to it
             slots[entry.slot] = state.slots[entry.slot]
     yield from forwarding(state, slots, prefixes, {}, set())
@@ -71,6 +76,8 @@ def kernel_of_ha(machine: HostMachine, engine: HomeAgent) -> Iterator[str]:
         found = machine.host.of(kind).keys()
         if found != wanted:
             yield f"{kind}: {sorted(found - wanted)} too many, {sorted(wanted - found)} missing"
+    if machine.host.of("flows") != flows:
+        yield f"flows {machine.host.of('flows')}, bound {flows}"
 
 
 def disk_of_ha(machine: HostMachine, engine: HomeAgent) -> Iterator[str]:
@@ -99,8 +106,9 @@ def mn(engine: MobileNode, machines: int) -> Iterator[str]:
         yield "too many local home addresses"
     if len(engine.abandoned) > configuration.anchors_max or engine.abandoned.keys() & homes.keys():
         yield f"gave up {len(engine.abandoned)} local home addresses"
-    for purpose, home, correspondent, _ in engine._requests._outstanding:
-        known = (home, correspondent) in pairs if purpose == DIRECT else home in homes
+    ways = {way.name for peer in pairs.values() for way in peer.ways.values()}
+    for purpose, home, correspondent, number in engine._requests._outstanding:
+        known = (home, correspondent, number) in ways if purpose == DIRECT else home in homes
         if not known:
             yield f"asks for {text(home)}, which it does not have"
     if len(engine._requests._round_trips) > 4 * machines:
@@ -109,7 +117,11 @@ def mn(engine: MobileNode, machines: int) -> Iterator[str]:
         if pair[0] not in homes:
             yield f"a correspondent of {text(pair[0])}, which it does not have"
     yield from timers(engine, _OF_HOMES, homes)
-    yield from timers(engine, _OF_PAIRS, pairs)
+    for pair, peer in pairs.items():
+        if not peer.ways or len(peer.ways) > len(engine.links) + 1:
+            yield f"{len(peer.ways)} care-of addresses at a correspondent of {text(pair[0])}"
+    yield from timers(engine, _OF_PAIRS, ways)
+    yield from timers(engine, frozenset({"direct-repair"}), pairs)
     routers = {(interface, router) for interface, link in engine.links.items() for router in link.routers}
     yield from timers(engine, frozenset({"router", "router-end"}), routers)
 
@@ -134,7 +146,7 @@ def kernel_of_mn(machine: HostMachine, engine: MobileNode) -> Iterator[str]:
             yield f"{text(home)} {entry.place.value}: its packets go {way}"
     if not {home for (home,) in out} <= engine.homes.keys():
         yield f"ways from {len(out)} home addresses, has {len(engine.homes)}"
-    direct = {pair: known.care_of for pair, known in engine.correspondents.items() if known.optimised}
+    direct = {pair: known.using for pair, known in engine.correspondents.items() if known.using is not None}
     if machine.host.of("direct") != direct:
         yield f"direct ways {machine.host.of('direct')}, agreed {direct}"
 
@@ -146,6 +158,13 @@ def cn(engine: CorrespondentNode) -> Iterator[str]:
     for home in engine.cache:
         if ("expiry", home) not in engine._timers:
             yield f"{text(home)}: its binding never ends"
+    for home, entry in engine.cache.items():
+        if entry.ways.keys() != entry.ends.keys() or not entry.ways.keys() <= entry.sequences.keys():
+            yield f"{text(home)}: care-of addresses {set(entry.ways)}, ends {entry.ends}, numbers {entry.sequences}"
+        if len(entry.sequences) > WAYS_MAX:
+            yield f"{text(home)}: {len(entry.sequences)} identifiers"
+        if not entry.ended and entry.ways and entry.care_of != best(entry.ways):
+            yield f"{text(home)}: packets do not go to the best"
     if not engine._asking <= engine.cache.keys():
         yield "counts packets of nobody"
     yield from timers(engine, frozenset({"expiry", "refresh"}), engine.cache)
@@ -155,8 +174,9 @@ def kernel_of_cn(machine: HostMachine, engine: CorrespondentNode) -> Iterator[st
     """Packets go directly where a binding says so, and nowhere else."""
     active = {home: entry for home, entry in engine.cache.items() if not entry.ended}
     routes = {(home,): entry.care_of for home, entry in active.items()}
-    if machine.host.of("route") != routes:
-        yield f"routes {machine.host.of('route')}, bindings {routes}"
+    also = {(home,): entry.route.also for home, entry in active.items() if entry.route.also}
+    if (machine.host.of("route"), machine.host.of("also")) != (routes, also):
+        yield f"routes {machine.host.of('route')} {machine.host.of('also')}, bindings {routes} {also}"
     counters = {entry.counted for entry in active.values()} if engine.configuration.refresh else set()
     counters &= machine.plane.state.counters  # one that the kernel refused is missed by nobody
     yield from forwarding(machine.plane.state, {}, {}, {}, counters)

@@ -22,7 +22,6 @@ from sojourn.engines.cn import CorrespondentNode
 from sojourn.engines.ha import HomeAgent
 from sojourn.engines.ha_entry import BindingState
 from sojourn.engines.mn import MobileNode
-from sojourn.engines.mn_correspondent import Progress
 from sojourn.engines.mn_state import Place
 from sojourn.wire import AlternateCareOfAddress, BindingUpdate, MobileNodeIdentifier
 from sojourn.wire.addresses import Address, text
@@ -73,8 +72,9 @@ class Mip6Truth:
         self._domain, self._air, self._flows = domain, air, flows
         self._examiner = Examiner(domain.world, self._examine, _subject)
         self._proofs = Proofs(domain)
-        self._accepted: dict[tuple[str, Address], int] = {}
-        """Of each home address at each home agent or correspondent node, the latest update that was believed."""
+        self._accepted: dict[tuple[str, Address], dict[int | None, int]] = defaultdict(dict)
+        """Of each home address at each home agent or correspondent node, the latest update that was believed: about
+        all of it, or about one of its care-of addresses."""
         self._lives: dict[str, tuple[int, Instant]] = {}
         """The life of each mobile node, and until when bindings of an earlier one may live."""
         self._clocks: dict[str, tuple[int, WallClock]] = {}
@@ -121,15 +121,17 @@ class Mip6Truth:
             machine = self._domain.members[name]
             if machine.driver is None:
                 continue
-            for home, sequence, ways in _bindings(machine.engine):
+            for home, identifier, sequence, ways in _bindings(machine.engine):
                 for care_of in ways:
                     number = self._proofs.latest(machine.address, home, sequence, care_of)
-                    before = self._accepted.get((name, home), 0)
+                    accepted = self._accepted[name, home]
+                    about = accepted if identifier is None else {None, identifier}
+                    before = max((accepted.get(one, 0) for one in about), default=0)
                     if not number:
                         yield f"{name} has a binding of {text(home)} to {text(care_of)} that nobody asked for"
                     elif number < before and name not in self._forgetful:
                         yield f"{name}: an earlier update of {text(home)} replaced a later one"
-                    self._accepted[name, home] = number
+                    accepted[identifier] = number
 
     def _astray(self) -> Iterator[str]:
         """Packets to a node reach that node or nobody, and never go round."""
@@ -195,8 +197,8 @@ class Mip6Truth:
         if engine.homes[home].place is not Place.AWAY or not engine.configuration.route_optimisation:
             return
         known = engine.correspondents.get((home, self._domain.correspondents[name]))
-        if known is None or known.progress is not Progress.BOUND or self._flows.down(home, name)[1] != "direct":
-            state = "nothing" if known is None else known.progress.value
+        if known is None or known.using is None or self._flows.down(home, name)[1] != "direct":
+            state = "nothing" if known is None else [way.progress.value for way in known.ways.values()]
             yield f"{mobile.name} speaks to {name} from {text(home)} by the long way: {state}"
 
     def _care_of(self, name: str, home: Address) -> Address | None:
@@ -253,13 +255,15 @@ def _subject(update: BindingUpdate) -> bytes | None:
     return None if option is None or option.identifier.startswith(VISITOR) else option.identifier
 
 
-def _bindings(engine: object) -> Iterator[tuple[Address, int, list[Address]]]:
-    """Home address, sequence number and care-of addresses of what packets are sent by."""
+def _bindings(engine: object) -> Iterator[tuple[Address, int | None, int, list[Address]]]:
+    """Home address, BID if it was about a single one, sequence number and care-of addresses of what packets go by."""
     if isinstance(engine, HomeAgent):
         for home, entry in engine.cache.items():
             if entry.state is BindingState.ACTIVE:
-                yield home, entry.sequence, [way.care_of for way in entry.ways.values()] or [entry.care_of]
+                yield home, None, entry.sequence, [way.care_of for way in entry.ways.values()] or [entry.care_of]
     elif isinstance(engine, CorrespondentNode):
         for home, known in engine.cache.items():
-            if not known.ended:
-                yield home, known.sequence, [known.care_of]
+            if not known.ended and not known.ways:
+                yield home, None, known.sequence, [known.care_of]
+            for identifier, way in known.ways.items():
+                yield home, identifier, known.sequences[identifier], [way.care_of]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sim.direct_mutants import DIRECT_MUTANTS
 from sim.episode import play
 from sim.extra_mutants import EXTRA_MUTANTS
 from sim.mip6_mutants import MIP6_MUTANTS
@@ -13,7 +14,7 @@ from sim.pmip_mutants import PMIP_MUTANTS
 _SEEDS = 100
 """Within so many seeds. Most are found by the first or second."""
 
-_ALL = {**MUTANTS, **PMIP_MUTANTS, **MIP6_MUTANTS, **EXTRA_MUTANTS}
+_ALL = {**MUTANTS, **PMIP_MUTANTS, **MIP6_MUTANTS, **EXTRA_MUTANTS, **DIRECT_MUTANTS}
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
 

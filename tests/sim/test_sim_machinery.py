@@ -19,7 +19,7 @@ from sim.trace import Trace
 from sim.world import Machine, World
 from sojourn.core.effects import StoreBinding
 from sojourn.core.events import ClockStepped, NodeSeen, Sighting
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL
 from sojourn.wire.units import HOUR, SECOND
 from support.toy import MAC, OURS, Scripted
 
@@ -64,7 +64,7 @@ def test_seeds_let_everything_happen_that_can_happen(name: str) -> None:
 
 def test_seeds_draw_every_mode_and_every_shape() -> None:
     drawn = {(players.domain.mode, players.shape.__name__) for players in map(Dmm, range(150))}
-    assert len(drawn) == len(Mode) * 5
+    assert len(drawn) == len(CENTRAL) * 5
 
 
 @pytest.mark.parametrize("seed", range(3))

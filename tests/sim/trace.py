@@ -42,12 +42,13 @@ class Trace:
     def _on_happening(self, number: int, happening: Happening) -> None:
         self._line("", f"--- {number}: {happening}")
 
-    def _on_fate(self, sender: str, receiver: str, message: MobilityMessage) -> Sequence[Duration]:
+    def _on_fate(self, sender: str, receiver: str, message: MobilityMessage | None) -> Sequence[Duration]:
         fate = self._fate(sender, receiver, message)
+        words = "a packet" if message is None else message_words(message)
         if not fate:
-            self._line(sender, f"  LOST on its way to {receiver}: {message_words(message)}")
+            self._line(sender, f"  LOST on its way to {receiver}: {words}")
         elif len(fate) > 1:
-            self._line(sender, f"  {len(fate)} TIMES to {receiver}: {message_words(message)}")
+            self._line(sender, f"  {len(fate)} TIMES to {receiver}: {words}")
         return fate
 
     def _on_arrived(self, sender: str, receiver: str, message: MobilityMessage) -> None:

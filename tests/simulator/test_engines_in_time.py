@@ -44,6 +44,7 @@ def restored(made: World, turn: int) -> dict[int, float]:
         ("proxy", 2 * A, {i + 1: max(2 * A, A + c + P) for i, c in enumerate(C)}),
         ("relay", 2 * A + 2 * max(C), {i + 1: max(2 * A + 2 * max(C), A + c + P) for i, c in enumerate(C)}),
         ("locator", min(A + c + P for c in C), {i + 1: A + c + P for i, c in enumerate(C)}),
+        ("direct", 0.0, {1: 4 * P, 2: 4 * P, 3: 2 * P}),  # the last one is known, and names the others
     ],
 )
 def test_latencies_are_those_of_the_message_order(mode: str, registered: float, old: dict[int, float]) -> None:
@@ -78,20 +79,27 @@ def test_delays_need_not_be_symmetric() -> None:
     assert restored(made, 1) == {1: max(20 + 2, 20 + 1 + 4)}
 
 
-@pytest.mark.parametrize(("mode", "first", "each"), [("proxy", 2, 2), ("relay", 2, 2), ("locator", 1, 3)])
+@pytest.mark.parametrize(
+    ("mode", "first", "each"), [("proxy", 2, 2), ("relay", 2, 2), ("locator", 1, 3), ("direct", 0, 2)]
+)
 def test_messages_of_a_handover_are_as_drawn(mode: str, first: int, each: int) -> None:
-    """RFC 8885 3.2 to 3.4: 2 + 2k in proxy and relay mode, 1 + 3k in locator mode; k is 1, 2, 3 in this walk."""
+    """RFC 8885 3.2 to 3.4: 2 + 2k in proxy and relay mode, 1 + 3k in locator mode; k is 1, 2, 3 in this walk.
+
+    2k in direct mode, where nobody is asked at a first attachment.
+    """
     made, _ = last_handover(mode)
     assert [made.seen.contacted[turn] for turn in range(4)] == [0, 1, 2, 3]
-    assert made.ledger.of_turn.tolist() == [2, *(first + each * k for k in (1, 2, 3))]
+    assert made.ledger.of_turn.tolist() == [0 if mode == "direct" else 2, *(first + each * k for k in (1, 2, 3))]
 
 
-def test_a_prefix_without_sessions_retires_when_the_hold_is_over_with_four_messages() -> None:
+@pytest.mark.parametrize(("mode", "messages"), [("proxy", 4), ("direct", 2)])
+def test_a_prefix_without_sessions_retires_when_the_hold_is_over(mode: str, messages: int) -> None:
+    """The anchor asks the CMD, which tells the serving router; or it tells that itself."""
     quiet = walk(1, 2, sessions=False)
-    before = world(DELAYS, quiet, 10.0 + 3.0, idle_hold=3 * SECOND)
+    before = world(DELAYS, quiet, 10.0 + 3.0, idle_hold=3 * SECOND, mode=mode)
     assert before.ledger.by_purpose[Purpose.RETIREMENT] == 0
-    after = world(DELAYS, quiet, 10.0 + 4.0, idle_hold=3 * SECOND)
-    assert after.ledger.by_purpose[Purpose.RETIREMENT] == 4
+    after = world(DELAYS, quiet, 10.0 + 4.0, idle_hold=3 * SECOND, mode=mode)
+    assert after.ledger.by_purpose[Purpose.RETIREMENT] == messages
     assert after.routers[1].role.engine.show("sessions", 0) == []
     assert [row["prefixes"] for row in after.routers[2].role.engine.show("sessions", 0)] == [
         [f"{_prefix(after, 2)} preferred"]

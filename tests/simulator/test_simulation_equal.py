@@ -109,7 +109,7 @@ def test_what_nodes_share_is_not_cut(small: Scenario) -> None:
 
 @pytest.mark.parametrize("mode", ["proxy", *_OTHERS])
 def test_messages_as_objects_with_octets_and_encoded_give_the_same(small: Scenario, mode: str) -> None:
-    small = small.varied({"protocol.mode": mode, "mobility.nodes": 400})
+    small = small.varied({"protocol.mode": mode, "mobility.nodes": 150})
     off, size, full = (run(small, wire=wire) for wire in ("off", "size", "full"))
     assert {**size, "wire": "full"} == full
     octets = ("octets", "octets_per_s", "octets_per_handover")

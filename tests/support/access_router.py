@@ -137,12 +137,15 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def reachable(namespace: NetworkNamespace, local: bytes) -> bool:
-    """Whether `local` answers inside: the kernel acknowledges a new address before it delivers packets to it."""
+def reachable(namespace: NetworkNamespace, local: bytes, interface: int = 0) -> bool:
+    """Whether `local` answers inside: the kernel acknowledges a new address before it delivers packets to it.
+
+    `interface` is for a link-local one.
+    """
     with namespace.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
         probe.settimeout(0.05)
         try:
-            probe.bind((text(local), 0))
+            probe.bind((text(local), 0, 0, interface))
             probe.sendto(b"?", probe.getsockname())
             return probe.recv(1) == b"?"
         except OSError:  # not assigned yet, or assigned and not delivered to

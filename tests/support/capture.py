@@ -47,6 +47,27 @@ def complaints(packet: ElementTree.Element) -> list[str]:
     return found + [proto.get("name", "") for proto in packet.iter("proto") if proto.get("name") == "_ws.malformed"]
 
 
+def judged(directory: Path, misread: frozenset[str] = frozenset()) -> tuple[set[str], set[str]]:
+    """All that tshark has to complain of in the captures of a lab, and the types of mobility messages there.
+
+    Left out of the former are packets with mobility messages of the types `misread`, which tshark does not know how to
+    read, and the beginnings of other packets that ICMPv6 errors quote.
+    """
+    files = sorted((directory / "capture").glob("*.pcapng"))
+    assert files, f"no captures in {directory}"
+    told: set[str] = set()
+    seen: set[str] = set()
+    whole = directory / "all.pcap"  # tshark takes a second to start
+    subprocess.run(["mergecap", "-F", "pcap", "-w", whole, *files], check=True, capture_output=True, timeout=100)
+    for packet in dissect(whole):
+        protocols = {proto.get("name") for proto in packet.iter("proto")}
+        types = {entry.get("show", "") for entry in packet.iter("field") if entry.get("name") == "mip6.mhtype"} - {""}
+        seen |= types
+        if not types & misread and not {"icmpv6", "tcp"} <= protocols:
+            told |= {one for one in complaints(packet) if "(Comment/" not in one}
+    return told, seen
+
+
 def malformed(directory: Path) -> list[str]:
     """The packets that tshark cannot read in the captures of a lab, which must be there."""
     tshark = shutil.which("tshark")

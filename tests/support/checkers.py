@@ -5,6 +5,9 @@ Each checker answers with the faults that it found, as sentences; none is good n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
@@ -58,31 +61,58 @@ def latest_wins(domain: Domain, places: dict[str, str | None]) -> list[str]:
     return faults
 
 
+Binding: TypeAlias = tuple[bytes, Prefix, Address, Address]
+"""A node, a prefix of it, who anchors that, and who serves the node."""
+
+
 def routes_equal_bindings(domain: Domain) -> list[str]:
     """What every MAAR forwards is exactly what the bindings of the CMD say, and nobody waits for an answer."""
+    known = [
+        (entry.node, prefix, anchor, entry.serving)
+        for entry in domain.cmd.entries.values()
+        for prefix, anchor in entry.anchors
+    ]
+    return routes_equal(domain, known)
+
+
+def bindings(domain: Domain) -> list[Binding]:
+    """What the MAARs that serve nodes, or served them last, know of them."""
+    return [
+        (session.node, prefix, anchor, member.address)
+        for member in _maars(domain)
+        for session in member.engine.sessions.values()
+        if session.presence is not Presence.AWAY
+        for prefix, anchor in [
+            *((own, member.address) for own in member.engine._anchored_here(session)),
+            *session.anchored.items(),
+        ]
+    ]
+
+
+def routes_equal(domain: Domain, known: Iterable[Binding]) -> list[str]:
+    """What every MAAR forwards is exactly what these bindings say, and nobody waits for an answer."""
     faults = []
     expected = {member.name: _Expected() for member in _maars(domain)}
-    for entry in domain.cmd.entries.values():
-        serving = domain.names[entry.serving]
-        for prefix, anchor in entry.anchors:
-            home = domain.names[anchor]
-            expected[serving].delivered[prefix] = None if anchor == entry.serving else anchor
-            if anchor != entry.serving:
-                expected[home].tunnelled[prefix] = entry.serving
+    for _, prefix, anchor, serving_address in known:
+        serving, home = domain.names[serving_address], domain.names[anchor]
+        expected[serving].delivered[prefix] = None if home == serving else anchor
+        if home != serving:
+            expected[home].tunnelled[prefix] = serving_address
     for member in _maars(domain):
         faults += [f"{member.name}: {fault}" for fault in expected[member.name].compare(member)]
+    for member in domain.members.values():
         if waiting(member):
             faults.append(f"{member.name} waits for {waiting(member)}")
-    if waiting(domain.members["cmd"]):
-        faults.append(f"the CMD waits for {waiting(domain.members['cmd'])}")
     return faults
 
 
 def nothing_left(domain: Domain) -> list[str]:
     """No node is known, nothing is forwarded, stored, anchored or asked for any more."""
-    faults = [f"the CMD knows {len(domain.cmd.entries)} nodes"] if domain.cmd.entries else []
-    if domain.cmd._owners:
-        faults.append(f"the CMD knows owners of {len(domain.cmd._owners)} prefixes")
+    faults = []
+    for name in domain.databases:
+        engine = domain.members[name].engine
+        if engine.entries or engine._owners:
+            faults.append(f"{name} knows {len(engine.entries)} nodes and {len(engine._owners)} owners")
     for name, member in domain.members.items():
         if set(member.store) - {FORGETFUL}:
             faults.append(f"{name} stores {len(member.store)} records")

@@ -15,6 +15,7 @@ from sojourn.core.effects import AccessEffect, Advertise, Effect, ProbeNode, Que
 from sojourn.core.engine import Engine, Row
 from sojourn.core.events import ClockStepped, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.mobility import MobilityMessage
@@ -99,6 +100,8 @@ class Domain(DmmDomain):
         cmd: dict[str, object] | None = None,
         dhcp: bool = False,
         cmds: int = 1,
+        partners: dict[str, str] | None = None,
+        liveness: LivenessSettings | None = None,
         **overrides: object,
     ) -> None:
         self.messages: list[tuple[Instant, str, str, MobilityMessage]] = []
@@ -115,6 +118,8 @@ class Domain(DmmDomain):
         )
         if dhcp:
             self.give_pools()
+        if partners is not None:
+            self.give_partners(partners, liveness or LivenessSettings())
         self.world.network.on_sent.append(self._on_sent)
         for member in self.members.values():
             member.start()

@@ -8,6 +8,7 @@ Every Mobility Header and ICMPv6 message is encoded and decoded on its way.
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -34,6 +35,8 @@ from sojourn.core.mobile_effects import (
     EnsureCareOfRoute,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureProxyNeighbour,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     ProbeAddress,
@@ -42,6 +45,7 @@ from sojourn.core.mobile_effects import (
     SendIcmpv6,
     WithdrawCareOfRoute,
     WithdrawHomeAddress,
+    WithdrawProxyNeighbour,
     WithdrawReverseTunnel,
     WithdrawRouteOptimisation,
 )
@@ -87,6 +91,7 @@ CONFIGURE = 20 * MILLISECOND
 BEACON = 600 * SECOND
 """Between advertisements."""
 DAD = 1 * SECOND
+MN_LINK_LAYER = bytes.fromhex("020000000005")
 ROUTER = address("fe80::1")
 _PROTECTED_BY_US = HomeAgentSwitch, BindingRevocationIndication, BindingRevocationAcknowledgement
 """With the options of RFC 4285, which no RFC has in these (see `ha_switch`)."""
@@ -129,6 +134,8 @@ class Host:
     tunnels: dict[Address, tuple[Address, Address]] = field(default_factory=dict)
     blocked: set[Address] = field(default_factory=set)
     direct: dict[tuple[Address, Address], Address] = field(default_factory=dict)
+    ways: dict[Address, tuple[Address, ...]] = field(default_factory=dict)
+    """Care-of addresses of a home address that has several."""
     care_of: dict[Address, tuple[str, str]] = field(default_factory=dict)
     """Addresses of links, with interface and link."""
 
@@ -149,6 +156,8 @@ class Host:
                 self.blocked.discard(home)
             case EnsureRouteOptimisation(home, correspondent, care_of):
                 self.direct[home, correspondent] = care_of
+            case EnsureReverseFlows(home, _, ways):
+                self.ways[home] = tuple(way.care_of_address for way in ways)
             case WithdrawRouteOptimisation(home, correspondent):
                 self.direct.pop((home, correspondent), None)
             case _:
@@ -185,6 +194,8 @@ class Roaming:
         """Home agents that answer no echo."""
         self.taken: set[Address] = set()
         """Addresses of the home link that somebody has."""
+        self.defended: dict[str, set[Address]] = defaultdict(set)
+        """Addresses of the home link that a home agent answers for."""
         self.correspondent = correspondent
         self.networks = {
             "home": Network("home", HOME_LINK, anchor=HA),
@@ -214,6 +225,8 @@ class Roaming:
         self.host = Host()
         self.routes: dict[Address, Address] = {}
         """Of the correspondent node: home address and care-of address."""
+        self.also: dict[Address, tuple[Address, ...]] = {}
+        """Others that it takes packets from."""
         self.attached: dict[str, str] = {}
         self._attachments = 0
         self._attached_as: dict[str, int] = {}
@@ -274,6 +287,8 @@ class Roaming:
         """How a packet to a home address gets to the node: ``tunnel``, ``home``, or ``lost``."""
         for name in self.ha_configurations:
             care_of = self.bound(name, home)
+            if care_of is not None and self.agent(name).cache[home].at_home_first:
+                return "home" if "home" in self.attached.values() else "lost"
             if care_of is not None:
                 return "tunnel" if self.reaches(care_of) else "lost"
         return "home" if self.reaches(home) else "lost"
@@ -286,13 +301,15 @@ class Roaming:
             return "tunnel" if self.bound(name, home) == care_of and self.reaches(care_of) else "lost"
         if home in self.host.blocked:
             return "lost"
+        if home in self.host.ways.get(home, ()) and "home" in self.attached.values():
+            return "home"
         return "home" if self.reaches(home) else "leak" if home in self.host.addresses and self.attached else "lost"
 
     def downlink(self, home: Address = HOA) -> str:
         """The way of a packet of the correspondent node: ``direct``, or as `to_home`. The node sees which it was."""
         care_of = self.routes.get(home)
         if care_of is not None:
-            accepted = self.host.direct.get((home, CN)) == care_of
+            accepted = care_of in (self.host.direct.get((home, CN)), *self.host.ways.get(home, ()))
             return "direct" if accepted and self.reaches(care_of) else "lost"
         way = self.to_home(home)
         if way == "tunnel":
@@ -304,7 +321,7 @@ class Roaming:
         care_of = self.host.direct.get((home, CN))
         if care_of is None:
             return self.from_home(home)
-        if self.routes.get(home) != care_of:
+        if care_of not in (self.routes.get(home), *self.also.get(home, ())):
             if self.correspondent and self.reaches(care_of):
                 self.tell("cn", HomeAddressRefused(home, care_of, CN))
             return "lost"
@@ -315,7 +332,7 @@ class Roaming:
     def attach(self, network: str, interface: str = "wlan0", settle: Duration = 2 * SECOND) -> None:
         """The interface comes up on a link; router and address follow."""
         self.attached[interface] = network
-        self.tell("mn", LinkChanged(interface, True))
+        self.tell("mn", LinkChanged(interface, True, MN_LINK_LAYER))
         self._attachments += 1
         attachment = self._attached_as[interface] = self._attachments
         self.later(5 * MILLISECOND, lambda: self._beacon(network, interface, attachment))
@@ -367,6 +384,7 @@ class Roaming:
             self.routes.clear()
             self.engines[name] = CorrespondentNode(CnConfiguration(CN), EPOCH, seed)
         else:
+            self.defended.pop(name, None)  # nobody asks for it again
             self.engines[name] = HomeAgent(self.ha_configurations[name], EPOCH, seed)
         self._carry_out(name, list(self.engines[name].restore(records, self.now)))
 
@@ -416,8 +434,12 @@ class Roaming:
                 case SendIcmpv6():
                     self._transmit_icmpv6(name, effect)
                 case ProbeAddress(interface, probed):
-                    defended = name == "mn" and self.bound() is not None and probed == HOA
+                    defended = any(probed in known for agent, known in self.defended.items() if agent != name)
                     self.happens(DAD, name, AddressProbed(interface, probed, probed in self.taken or defended))
+                case EnsureProxyNeighbour(_, defended):
+                    self.defended[name].add(defended)
+                case WithdrawProxyNeighbour(_, defended):
+                    self.defended[name].discard(defended)
                 case ProbeRouter(interface, router):
                     link = self.networks.get(self.attached.get(interface, ""))
                     there = link is not None and link.router == router
@@ -434,10 +456,11 @@ class Roaming:
                 case CountTraffic():
                     counted = {Prefix(home, 128): 1 + self.now for home in self.routes}
                     self.happens(MILLISECOND, "cn", TrafficCounted(counted))
-                case EnsureCareOfRoute(home, care_of):
-                    self.routes[home] = care_of
+                case EnsureCareOfRoute(home, care_of, also):
+                    self.routes[home], self.also[home] = care_of, also
                 case WithdrawCareOfRoute(home):
                     self.routes.pop(home, None)
+                    self.also.pop(home, None)
                 case _:
                     pass
 

@@ -16,7 +16,14 @@ from __future__ import annotations
 
 from sojourn.core.effects import CountTraffic, DeleteBinding, Effect, Report, SendMessage
 from sojourn.core.events import Commanded
-from sojourn.core.mobile_effects import CareOfWay, CountSessions, Flow, SendIcmpv6
+from sojourn.core.mobile_effects import (
+    CareOfWay,
+    CountSessions,
+    EnsureCareOfRoute,
+    EnsureRouteOptimisation,
+    Flow,
+    SendIcmpv6,
+)
 from sojourn.engines.mip6_configuration import FlowPolicy
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Prefix
@@ -157,6 +164,8 @@ class _Player:
                 return " ".join(["*", name, *shown])
             case _:
                 fields = (getattr(effect, name) for name in effect.__dataclass_fields__ if name != "lifetime")
+                if isinstance(effect, EnsureCareOfRoute | EnsureRouteOptimisation):  # most have one care-of address
+                    fields = (value for value in fields if value != ())
                 return " ".join([type(effect).__name__, *map(self._value, fields)])
 
     def _value(self, value: object) -> str:
@@ -166,6 +175,8 @@ class _Player:
             return " ".join(f"{way.interface}={self._name(way.care_of_address)}" for way in value)
         if isinstance(value, Prefix):
             return self._name(value.address) if value.length == 128 else str(value)
+        if isinstance(value, tuple) and value and all(isinstance(item, bytes) for item in value):
+            return " ".join(map(self._name, value))
         if isinstance(value, bytes):
             return self._name(value) if len(value) == 16 else "..."
         return str(value) or "-"

@@ -38,6 +38,7 @@ from sojourn.core.effects import (
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
+    EnsurePool,
     EnsurePrefix,
     EnsureQueue,
     EnsureShortcut,
@@ -55,6 +56,7 @@ from sojourn.core.effects import (
     WithdrawLogicalInterface,
     WithdrawMembership,
     WithdrawMulticastRoute,
+    WithdrawPool,
     WithdrawPrefix,
     WithdrawQueue,
     WithdrawShortcut,
@@ -380,6 +382,10 @@ def describe(effect: Effect) -> str:
             return f"to {_prefix(network)}: slot {slot}"
         case WithdrawPrefix(network):
             return f"to {_prefix(network)}: nothing"
+        case EnsurePool(network):
+            return f"pool {_prefix(network)}: here"
+        case WithdrawPool(network):
+            return f"pool {_prefix(network)}: not here"
         case EnsureUplink(network, anchor):
             return f"from {_prefix(network)}: {'plain' if anchor is None else 'tunnel to ' + _name(anchor)}"
         case WithdrawUplink(network):

@@ -12,7 +12,7 @@ Switch = Annotated[bool, Parameter(negative=())]
 
 def demo(
     *,
-    mode: Literal["proxy", "relay", "locator"] = "proxy",
+    mode: Literal["proxy", "relay", "locator", "direct"] = "proxy",
     output: Path = Path("sojourn-demo"),
     json: Switch = False,
     plain: Switch = False,

@@ -74,6 +74,7 @@ def run(
     json_output: Json = False,
     plain: Switch = False,
     buffer: Switch = False,
+    strict: Switch = False,
     root: Switch = False,
     **extra: str,
 ) -> int:
@@ -91,6 +92,8 @@ def run(
         No live view, even on a terminal.
     buffer:
         Scenarios walk and soak: routers keep the packets of a host that is between two of them.
+    strict:
+        Scenarios laptop, bus, flows and drain: fail by limits that a machine keeps that has nothing else to do.
     root:
         Make namespaces as root, for kernels that forbid user namespaces.
     extra:
@@ -100,6 +103,7 @@ def run(
 
     known = scenarios()
     extra |= {"buffer": "true"} if buffer else {}
+    extra |= {"strict": "true"} if strict else {}
     name = Path(scenario).stem if scenario.endswith(".toml") else scenario
     directory = output or Path(f"sojourn-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     options = ScenarioOptions(directory, json_output, plain, {key: str(value) for key, value in extra.items()})

@@ -42,6 +42,10 @@ _COMMANDS = {
         "sojourn.cli.doctor:doctor",
         "Find out what this kernel and machine can do, and what to do about the rest.",
     ),
+    "selftest": (
+        "sojourn.cli.selftest:selftest",
+        "Send probes along the ways of sessions, and find what the kernel lacks or kept.",
+    ),
     "evaluate": (
         "sojourn.cli.evaluate:evaluate",
         "Does distributed mobility pay for your network? With the reasons, and a report to forward.",

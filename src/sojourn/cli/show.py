@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TextIO
 
 from cyclopts import Parameter
 
-from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
+from sojourn.cli.errors import DONE, FAILED, WRONG_USAGE, CommandError
 from sojourn.cli.sockets import control_socket
 
 WIDTH = 80
@@ -19,14 +19,15 @@ WIDTH = 80
 _TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)", "expires": "left (s)"}
 """Shorter, and with units: seconds."""
 
-Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "handovers", "events", "counters"]
+Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "handovers", "events", "counters", "health", "why"]
 
 
 def show(
     topic: Topic,
-    daemon: Path | None = None,
+    about: str | None = None,
     /,
     *,
+    file: Path | None = None,
     socket: Path | None = None,
     node: str | None = None,
     lab: str | None = None,
@@ -47,9 +48,13 @@ def show(
         holds in the kernel; a slot is the next hop that all prefixes of a node share, its downlink is where that
         leads. peers: the other routers. groups: who listens to which multicast groups. handovers: fast ones that
         are under way. events: what happened
-        lately. counters: all that is counted.
-    daemon:
-        The configuration file that the daemon runs with (TOML).
+        lately. counters: all that is counted. health: whether the daemon does its work; exit code 1 when not.
+        why: the story of one node, from what the daemon recorded (events).
+    about:
+        The configuration file that the daemon runs with (TOML). With why: a node (link-layer address, name, or in
+        hexadecimal), a prefix or an address.
+    file:
+        The configuration file, too.
     socket:
         The daemon's control socket.
     node:
@@ -67,6 +72,15 @@ def show(
 
     if follow and topic != "events":
         raise CommandError("--follow goes with events only", WRONG_USAGE)
+    if topic == "why":
+        if not about:
+            raise CommandError("show why needs a node, a prefix or an address", WRONG_USAGE)
+        from sojourn.cli.why import why
+
+        return why(about, file, socket, node, lab, json_output)
+    if about is not None and file is not None:
+        raise CommandError(f"{about} and --file {file} each name a daemon; expected one of them", WRONG_USAGE)
+    daemon = file if about is None else Path(about)
     path = control_socket(f"show {topic}", daemon, socket, node, lab)
     try:
         with ControlClient(path) as client:
@@ -79,6 +93,8 @@ def show(
             else:
                 rows = client.recent(plain) if topic == "events" else client.show(topic, plain)
                 print_rows(rows, rows if json_output else None)
+                if topic == "health" and not all(row["healthy"] for row in rows):
+                    return FAILED
     except ControlError as error:
         raise CommandError(str(error)) from None
     return DONE

@@ -27,9 +27,11 @@ def tell(
     Parameters
     ----------
     verb:
-        What is to be done. Gateways: refresh; detach node=; handoff node= kind=; revoke [lma=]. LMAs: revoke node=
-        [prefix=] [trigger=], or gateway=, or realm= [gateway=]; notify reason= with node= or gateway=; renumber node=
-        or pool= [mode=]; quality node= dscp= and rates. Home agents: switch [to=] [node=]; revoke node= [trigger=]
+        What is to be done. Any daemon: reload (the file is read again); leave (stop, and leave forwarding to the next
+        start). Routers of a distributed domain: refresh; retire node= or prefix=; drain [hold=SECONDS] [to=partner]
+        [off=yes]. Gateways: refresh; detach node=; handoff node= kind=; revoke [lma=]. LMAs: revoke node= [prefix=]
+        [trigger=], or gateway=, or realm= [gateway=]; notify reason= with node= or gateway=; renumber node= or pool=
+        [mode=]; quality node= dscp= and rates. Home agents: switch [to=] [node=]; revoke node= [trigger=]
         [identifiers=]; experiment node= data=; prefix prefix= preferred= valid=. Mobile nodes: register; avoid
         interface=; use interface=.
     arguments:

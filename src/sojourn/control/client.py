@@ -25,6 +25,7 @@ from sojourn.control.protocol import (
     Pong,
     Request,
     Rows,
+    Selftest,
     Show,
 )
 
@@ -79,6 +80,17 @@ class ControlClient:
     def command(self, verb: str, arguments: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """Hand a command to the roles; answers with what they reported."""
         return self._ask(Command(verb, arguments or {}), Done).reports
+
+    def selftest(
+        self, target: str = "", *, repair: bool = False, plain: bool = False, patience: float = 120.0
+    ) -> list[dict[str, Any]]:
+        """Test the ways of packets; answers within `patience` seconds."""
+        before = self._socket.gettimeout()
+        self._socket.settimeout(patience)
+        try:
+            return self._ask(Selftest(target, repair, plain), Rows).rows
+        finally:
+            self._socket.settimeout(before)
 
     def recent(self, plain: bool = False) -> list[dict[str, Any]]:
         """The latest events and reports, oldest first."""

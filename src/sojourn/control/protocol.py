@@ -47,7 +47,17 @@ class Command(msgspec.Struct, tag="command", forbid_unknown_fields=True):
     arguments: dict[str, str] = {}
 
 
-Request: TypeAlias = Ping | Show | Counters | Events | Command
+class Selftest(msgspec.Struct, tag="selftest", forbid_unknown_fields=True):
+    """Send probes along the ways of sessions and compare the kernel with what it should hold; takes seconds."""
+
+    target: str = ""
+    """A node, a prefix or an address; empty: everybody."""
+    repair: bool = False
+    """What is found wrong in this machine's kernel is put right."""
+    plain: bool = False
+
+
+Request: TypeAlias = Ping | Show | Counters | Events | Command | Selftest
 
 
 class Pong(msgspec.Struct, tag="pong"):
@@ -60,6 +70,8 @@ class Pong(msgspec.Struct, tag="pong"):
     uptime: float
     """Seconds since the start."""
     detail: dict[str, Any] = {}
+    recordings: dict[str, str] = {}
+    """Where each role writes what happens (``events``), if it does."""
 
 
 class Rows(msgspec.Struct, tag="rows"):

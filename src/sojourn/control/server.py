@@ -1,8 +1,9 @@
 """The daemon's end of the control socket.
 
 It listens for the user who runs the daemon only (mode 0600). A request is answered within the event loop, as answers
-are made of what is in memory. A client that does not read keeps its own answers waiting and nobody else's: events that
-it follows are dropped, counted and told of, and a client that leaves a whole table unread is cut off.
+are made of what is in memory; a selftest alone takes a while, in which its client waits and nobody else. A client that
+does not read keeps its own answers waiting and nobody else's: events that it follows are dropped, counted and told of,
+and a client that leaves a whole table unread is cut off.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from sojourn.control.protocol import (
     Pong,
     Request,
     Rows,
+    Selftest,
     Show,
 )
 
@@ -77,6 +79,10 @@ class Handler(Protocol):
 
     def command(self, verb: str, arguments: dict[str, str]) -> list[dict[str, Any]]:
         """Hand a command over; answers with what the role reported. Raises ValueError when none knows it."""
+        ...
+
+    async def selftest(self, target: str, repair: bool, plain: bool) -> list[dict[str, Any]]:
+        """Test the ways of packets. Raises ValueError when there is no such node or prefix."""
         ...
 
 
@@ -147,6 +153,10 @@ class ControlServer:
         self._handler = handler
         self._server = await asyncio.start_unix_server(self._connected, sock=self._listener, limit=protocol.REQUEST_MAX)
 
+    def answer_by(self, handler: Handler) -> None:
+        """From now on `handler` answers."""
+        self._handler = handler
+
     @property
     def followed(self) -> bool:
         """Whether anybody follows events, so that rows need not be made for nobody."""
@@ -203,14 +213,18 @@ class ControlServer:
             except asyncio.LimitOverrunError:
                 client.writer.write(protocol.encode(Failed(f"a request has at most {protocol.REQUEST_MAX} octets")))
                 return
-            for answer in self._answers(client, line):
+            for answer in await self._answers(client, line):
                 client.writer.write(protocol.encode(answer))
             async with asyncio.timeout(PATIENCE):
                 await client.writer.drain()
 
-    def _answers(self, client: _Client, line: bytes) -> Iterable[Answer]:
+    async def _answers(self, client: _Client, line: bytes) -> Iterable[Answer]:
         try:
-            return self._answer(client, protocol.decode_request(line))
+            request = protocol.decode_request(line)
+            if isinstance(request, Selftest):
+                assert self._handler is not None
+                return [Rows("selftest", await self._handler.selftest(request.target, request.repair, request.plain))]
+            return self._answer(client, request)
         except Malformed as error:
             return [Failed(f"not a request: {error}")]
         except ValueError as error:
@@ -227,6 +241,8 @@ class ControlServer:
                 return [Counted(self._handler.counters())]
             case Command(verb, arguments):
                 return [Done(self._handler.command(verb, arguments))]
+            case Selftest():
+                raise AssertionError("it takes a while")
             case Events(follow, plain):
                 client.follows, client.plain = follow, plain
                 return [Rows("events", self._handler.recent(plain))]

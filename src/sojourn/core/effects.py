@@ -129,6 +129,23 @@ class WithdrawPrefix:
 
 
 @dataclass(slots=True)
+class EnsurePool:
+    """The network leads packets for all of `pool`, whose anchor is gone, to this router: routes for its two halves.
+
+    They win over the anchor's own route, whoever announces that and however, and give way to nothing but their end.
+    """
+
+    pool: Prefix
+
+
+@dataclass(slots=True)
+class WithdrawPool:
+    """The network leads packets for `pool` wherever it did before."""
+
+    pool: Prefix
+
+
+@dataclass(slots=True)
 class EnsureUplink:
     """Packets from `prefix` off an access link go to `anchor` through a tunnel; plainly when `anchor` is None."""
 
@@ -479,6 +496,8 @@ ForwardingEffect: TypeAlias = (
     | WithdrawSlot
     | EnsurePrefix
     | WithdrawPrefix
+    | EnsurePool
+    | WithdrawPool
     | EnsureUplink
     | WithdrawUplink
     | EnsureRate

@@ -73,6 +73,9 @@ class NodeSeen:
     """A source address that it used, when the sighting shows one."""
     identity: str | None = None
     """Who it authenticated as on the link, when the sighting shows it: a Network Access Identifier (RFC 7542)."""
+    previous: Address | None = None
+    """The router that it comes from, where the link says so (the current access point of an IEEE 802.11 reassociation
+    request)."""
 
 
 @dataclass(slots=True)
@@ -113,6 +116,8 @@ class LinkChanged:
 
     interface: str
     up: bool
+    link_layer: LinkLayer = field(default=b"", compare=False)
+    """Its own address, if it is known."""
 
 
 @dataclass(slots=True)

@@ -115,11 +115,14 @@ class EnsureReverseFlows:
 
 @dataclass(slots=True)
 class EnsureCareOfRoute:
-    """Packets to `home_address` go to `care_of_address` with a type 2 routing header, and packets with that Home
-    Address option are taken from there alone (RFC 6275 9.3)."""
+    """Packets to `home_address` go to `care_of_address` with a type 2 routing header, or to that of the first of
+    `flows` that has them. Packets with that Home Address option are taken from `care_of_address` and those in `also`,
+    and from nowhere else (RFC 6275 9.3, RFC 5648 6.5)."""
 
     home_address: Address
     care_of_address: Address
+    also: tuple[Address, ...] = ()
+    flows: tuple[Flow, ...] = ()
 
 
 @dataclass(slots=True)
@@ -189,11 +192,13 @@ class WithdrawReverseTunnel:
 @dataclass(slots=True)
 class EnsureRouteOptimisation:
     """Packets from `home_address` to `correspondent` go directly, with a Home Address option, from `care_of_address`;
-    those with a type 2 routing header are taken (RFC 6275 11.3.1)."""
+    those with a type 2 routing header are taken (RFC 6275 11.3.1). A flow (`EnsureReverseFlows`) goes directly from
+    its own care-of address if that is this one or in `also`, else through its tunnel."""
 
     home_address: Address
     correspondent: Address
     care_of_address: Address
+    also: tuple[Address, ...] = ()
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from sojourn.daemon.model_parts import Kernel, Multicast, Retransmission
 from sojourn.daemon.model_ways import ExtensionTable
 from sojourn.dataplane.settings import LinuxSettings, Priorities, Tables
 from sojourn.engines.configuration import (
+    NO_CMD,
     CmdConfiguration,
     Dhcpv6,
     Gateway,
@@ -40,6 +41,7 @@ from sojourn.engines.configuration import (
 from sojourn.engines.configuration import Maar as MaarOfDomain
 from sojourn.engines.configuration import Peer as PeerOfMaar
 from sojourn.engines.extension_settings import QualityRequest
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.files import toml
 from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
@@ -91,15 +93,19 @@ def parse(octets: bytes, name: str) -> Configuration:
 def maar_configuration(section: Maar) -> MaarConfiguration:
     """What the MAAR engine is told; keys and fields have the same names."""
     peers = tuple(
-        PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool, peer.access_points) for peer in section.peers
+        PeerOfMaar(peer.address, peer.name, peer.pool, peer.ipv4_pool, peer.access_points, peer.partner)
+        for peer in section.peers
     )
     return MaarConfiguration(
-        **_same_names(MaarConfiguration, section),
+        **_same_names(MaarConfiguration, section, "cmd"),
+        cmd=section.cmd or NO_CMD,
+        neighbours=section.neighbours,
         mode=Mode(section.mode),
         dhcpv6=Dhcpv6(section.dhcpv6),
         peers=peers,
         retransmission=_retransmission(section.retransmission),
         multicast=None if section.multicast is None else _multicast(section.multicast, section.access),
+        liveness=None if section.liveness is None else LivenessSettings(**section.liveness.model_dump()),
     )
 
 
@@ -180,7 +186,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
     match section:
         case Maar():
             # The CMD may turn out to be a legacy LMA, which anchors by itself: a tunnel end like a peer.
-            peers = (*(peer.address for peer in section.peers), section.cmd)
+            peers = (*(peer.address for peer in section.peers), *((section.cmd,) if section.cmd else ()))
             settings = LinuxSettings(
                 section.address,
                 section.pool,
@@ -190,6 +196,7 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 ipv4=speaks_ipv4(section),
                 ipv4_pool=section.ipv4_pool,
                 neighbours=tuple(peer.address for peer in section.peers) if section.handovers else (),
+                drop_unassigned=section.partner is not None,  # its partner sends here what it does not know
                 **_of_access(section),
             )
         case Mag():
@@ -291,9 +298,9 @@ def _moved(numbers: N, distance: int) -> N:
     return replace(numbers, **moved)
 
 
-def _same_names(configuration: type, section: BaseModel) -> dict[str, Any]:
+def _same_names(configuration: type, section: BaseModel, *others: str) -> dict[str, Any]:
     made_here = {"mode", "dhcpv6", "peers", "maars", "retransmission", "multicast", "access", "repeats", "shared"}
-    made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours"}
+    made_here |= {"gateways", "profiles", "everybody", "technologies", "neighbours", "liveness", *others}
     names = [field.name for field in fields(configuration) if field.name not in made_here]
     return {name: _told(getattr(section, name)) for name in names}
 

@@ -52,7 +52,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _forwarding(data)
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
-    faults += _peers(maar)
+    faults += [*_peers(maar), *_neighbours(maar)]
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
     faults += [*ways.gateway(mag), *ways.anchor(lma)]
@@ -126,9 +126,19 @@ def _database(maar: Mapping[str, Any], cmd: Mapping[str, Any], data: Mapping[str
         )
     if used and pool and pool.covers(used):
         yield Fault(("maar", "cmd"), f"{text(used)} lies inside the pool {pool}", "expected an address outside of it")
+    if "maar" in data and "cmd" not in maar and maar.get("mode") != "direct":
+        yield Fault(
+            ("maar", "cmd"),
+            "missing: in this mode a router asks the database of the domain",
+            'expected its address, or mode = "direct", in which there need not be one',
+        )
+    if "cmd" not in maar and maar.get("more_cmds"):
+        yield Fault(
+            ("maar", "more_cmds"), "has databases, and maar.cmd is missing", "expected the first of them as cmd"
+        )
     if "maar" in data and "cmd" in data:
         modes = maar.get("mode", "proxy"), cmd.get("mode", "proxy")
-        if modes[0] != modes[1] and {*modes} <= {"proxy", "relay", "locator"}:
+        if modes[0] != modes[1] and {*modes} <= {"proxy", "relay", "locator", "direct"}:
             yield Fault(
                 ("cmd", "mode"),
                 f"{modes[1]!r}, while maar.mode is {modes[0]!r}",
@@ -158,6 +168,28 @@ def _peers(maar: Mapping[str, Any]) -> Iterator[Fault]:
         if address in seen:
             yield Fault(key, f"{text(address)} is peers[{seen[address]}] already", "expected every router once")
         seen.setdefault(address, index)
+
+
+def _neighbours(maar: Mapping[str, Any]) -> Iterator[Fault]:
+    """Direct mode: who is asked is a peer, and what a peer anchors is told by its pool."""
+    peers = {readable(parse_address, peer.get("address")) for peer in tables(maar.get("peers"))}
+    named = maar.get("neighbours")
+    for index, name in enumerate(named if isinstance(named, list) else ()):
+        address = readable(parse_address, name)
+        if address is not None and address not in peers:
+            yield Fault(("maar", "neighbours", index), f"{text(address)} is not among maar.peers", "expected a peer")
+    if maar.get("mode") == "direct" and not peers:
+        yield Fault(
+            ("maar", "peers"),
+            "is empty, so that nobody is told of a node that moves",
+            "expected the other routers of the domain",
+        )
+    if maar.get("mode") == "direct" and "partner" in maar:
+        yield Fault(
+            ("maar", "partner"),
+            "takes the pool over with the help of the database only, and maar.mode is 'direct'",
+            "expected one of the other modes, or no partner",
+        )
 
 
 def _access(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:
@@ -344,9 +376,9 @@ def _ipv4(maar: Mapping[str, Any]) -> Iterator[Fault]:
 def _kernel(role: str, kernel: Mapping[str, Any]) -> Iterator[Fault]:
     """Numbers of the kernel that are taken, or that do not go together."""
     first, mark, mask = (kernel.get(key) for key in ("first_table", "mark", "mark_mask"))
-    if isinstance(first, int) and any(table in range(first, first + 6) for table in _RESERVED_TABLES):
+    if isinstance(first, int) and any(table in range(first, first + 7) for table in _RESERVED_TABLES):
         yield Fault(
-            (role, "kernel", "first_table"), f"{first} to {first + 5} holds tables of the kernel", "not 248 to 255"
+            (role, "kernel", "first_table"), f"{first} to {first + 6} holds tables of the kernel", "not 247 to 255"
         )
     mark, mask = (LinuxSettings.mark if mark is None else mark), (LinuxSettings.mark_mask if mask is None else mask)
     if isinstance(mark, int) and isinstance(mask, int) and mark & ~mask:

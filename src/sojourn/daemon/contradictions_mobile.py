@@ -55,6 +55,8 @@ def _flows(mn: Mapping[str, Any], interfaces: list[Any]) -> Iterator[Fault]:
     flows = tables(mn.get("flows"))
     if flows and mn.get("several") is not True:
         yield Fault(("mn", "flows"), "needs several links at once", "expected several = true beside it")
+    if mn.get("home_too") is True and mn.get("several") is not True:
+        yield Fault(("mn", "home_too"), "needs several links at once", "expected several = true beside it")
     if len(flows) > _FLOWS_MAX:
         yield Fault(("mn", "flows"), f"has {len(flows)} tables", f"expected {_FLOWS_MAX} at most")
     for index, flow in enumerate(flows):
@@ -111,6 +113,9 @@ def agent(ha: Mapping[str, Any]) -> Iterator[Fault]:
     preferred, valid = (readable(parse_duration, ha.get(f"{kind}_lifetime")) for kind in ("preferred", "valid"))
     if preferred is not None and valid is not None and preferred > valid:
         yield Fault(("ha", "preferred_lifetime"), "is more than valid_lifetime", "expected at most that")
+    optimistic = "optimistic_duplicate_address_detection"
+    if ha.get(optimistic) is True and (ha.get("duplicate_address_detection") is False or not ha.get("interface")):
+        yield Fault(("ha", optimistic), "is set where nothing is tested", "expected an interface, and that it is")
     nodes = tables(ha.get("nodes"))
     if isinstance(ha.get("nodes"), list) and not nodes:
         yield Fault(("ha", "nodes"), "is empty", "expected the mobile nodes that may register")

@@ -1,8 +1,9 @@
 """The daemon: one process, one event loop, the roles of one file.
 
 Nothing is touched before the file is found right and the control socket is ours. SIGTERM and SIGINT stop in order:
-nothing of ours stays in the kernel, unless the file says ``keep_forwarding``. A daemon that is killed or that fails
-leaves forwarding as it is, and its successor takes it up without a lost packet.
+nothing of ours stays in the kernel, unless the file says ``keep_forwarding``. SIGUSR1 stops for a successor: forwarding
+stays as it is, as after a daemon that is killed or that fails, and the successor takes it up without a lost packet.
+SIGHUP reads the file again (`sojourn.daemon.reloading`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from typing import Any
 from sojourn import __version__
 from sojourn.control.server import ControlServer, SocketTaken
 from sojourn.core.effects import Report
-from sojourn.core.events import Event, LinkChanged
+from sojourn.core.events import Commanded, Event, LinkChanged
 from sojourn.daemon import machine
 from sojourn.daemon.configuration import Configuration, load
+from sojourn.daemon.health import Health, notify
+from sojourn.daemon.model import File
+from sojourn.daemon.monitoring import Monitoring
 from sojourn.daemon.observed import Listener
+from sojourn.daemon.reloading import changes, concerns_roles, refused
 from sojourn.daemon.roles import (
     Role,
     StartError,
@@ -36,6 +41,7 @@ from sojourn.daemon.roles import (
     refusals,
 )
 from sojourn.daemon.service import Service
+from sojourn.daemon.watched_store import WatchedStore
 from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
@@ -45,7 +51,7 @@ from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
 from sojourn.stores import SharedStore, Store
 from sojourn.telemetry.identifiers import Identifiers
-from sojourn.telemetry.log import Log
+from sojourn.telemetry.log import REFUSALS, Log
 
 DONE, FAILED, WRONG = 0, 1, 2
 """Exit codes."""
@@ -76,16 +82,17 @@ class Daemon:
         self.configuration = configuration
         self.file = file = configuration.file
         self.name = file.name or socket.gethostname()
-        self.log = Log(
-            self.name,
-            file.log,
-            as_json=file.log_format == "json",
-            identifiers=Identifiers(file.identifier_key, plain=file.identifiers == "plain"),
-        )
+        self.log = _log(self.name, file)
         self.control = ControlServer(file.control)
         self.roles: list[Role] = []
         self._service: Service | None = None
+        self._health: Health
+        self._monitoring: Monitoring
+        self._store: Store | None = None
+        self._shared: SharedStore | None = None
         self._stop = asyncio.Event()
+        self._leaves = False
+        """Forwarding stays for a successor."""
         self._serving = False
         self._failed = False
         self._refused: dict[str, int] = {}
@@ -98,12 +105,13 @@ class Daemon:
         loop.set_exception_handler(self._on_bug)
         for number in (signal.SIGTERM, signal.SIGINT):  # also one that comes during the start ends in an orderly stop
             loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_leave)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         with ExitStack() as opened:
             try:
-                store = self._prepare(opened)
-                shared = await self._prepare_shared(opened)
-                self._start(store, shared)
+                self._store = self._prepare(opened)
+                self._shared = await self._prepare_shared(opened)
+                self._start()
             except (StartError, SocketTaken) as error:
                 self.log.say("error", "not-started", reason=str(error))
                 await self.control.close()
@@ -119,7 +127,7 @@ class Daemon:
             self.log.say("warning", "configuration", note=note.text(self.configuration.path))
         with refusals("take the control socket", "name a path for control that this user may write to"):
             self.control.take()
-        store = open_store(self.file.store)
+        store = WatchedStore(open_store(self.file.store), self._on_store)
         opened.callback(store.close)
         return store
 
@@ -131,10 +139,23 @@ class Daemon:
         opened.callback(shared.close)
         return shared
 
-    def _start(self, store: Store, shared: SharedStore | None) -> None:
-        self.roles = make_roles(self.file, store, self._listener, shared)
+    def _start(self) -> None:
+        assert self._store is not None
+        self._monitoring = Monitoring(self.file)
+        self._monitoring.open()
+        try:
+            self.roles = make_roles(self.file, self._store, self._listener, self._shared)
+        except StartError:
+            self._monitoring.close(withdraw=False)
+            raise
         started: list[Role] = []
-        self._service = Service(self.name, self.roles, self.file.identifier_key)
+        self._health = Health(self.roles, self._status)
+        orders = {"reload": self.reload, "leave": self._leave}
+        routers = {} if self.file.cmd is None else {"cmd": [maar.address for maar in self.file.cmd.maars]}
+        key = self.file.identifier_key
+        self._service = Service(
+            self.name, self.roles, key, orders, health=self._health, routers=routers, told=self._tell
+        )
         try:
             for role in self.roles:
                 removed = role.start()
@@ -154,7 +175,14 @@ class Daemon:
             for role in self.roles:
                 if role in started:
                     role.close(withdraw=role.fresh)
+            self._monitoring.close(withdraw=False)
             raise
+        self._monitoring.start(self.roles, self._health)
+        if self._serving:
+            self._health.start()
+        if self._monitoring.refusal:
+            remedy = "sojourn doctor says what this kernel can do"
+            self.log.say("warning", "tunnels-not-counted", reason=self._monitoring.refusal, remedy=remedy)
 
     def _listener(self, role: str) -> Listener:
         """Who is told of what happens to a role."""
@@ -188,21 +216,31 @@ class Daemon:
         looking = asyncio.create_task(self._look_at_refusals())
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
-        notify("READY=1", f"STATUS=running {' and '.join(roles)}")
+        notify("READY=1", f"STATUS={self._status()}")
+        self._health.start()
         garbage.search_less()
         try:
             await self._stop.wait()
         finally:
             notify("STOPPING=1")
             looking.cancel()
+            self._health.stop()
             self._tell_refusals(at_last=True)
             await self.control.close()
+            kept = self._failed or self._leaves or any(role.keep_forwarding for role in self.roles)
+            self._monitoring.close(withdraw=not kept)
             self._close_roles()
+
+    def _status(self) -> str:
+        """A few words for ``systemctl status``."""
+        words = [f"running {' and '.join(role.name for role in self.roles)}"]
+        words += [f"{role.engine.size()} in {role.name}" for role in self.roles]
+        return "; ".join([*words, *self._health.problems(), *(f"waits for {what}" for what in self._health.waits())])
 
     def _close_roles(self) -> None:
         """In order, everything is taken back; after a failure of ours forwarding is left as it is."""
         for role in reversed(self.roles):
-            withdraw = not self._failed and not role.keep_forwarding
+            withdraw = not self._failed and not self._leaves and not role.keep_forwarding
             try:
                 role.close(withdraw)
             except OSError as error:
@@ -214,24 +252,91 @@ class Daemon:
         self.log.say("info", "stopping", signal=signal.Signals(number).name)
         self._stop.set()
 
-    def _on_hangup(self) -> None:
-        """The recordings are opened anew, for log rotation, and the file is looked at again.
+    def _on_store(self, refusal: str) -> None:
+        if refusal:
+            self.log.say("error", "store-refuses", reason=refusal, meanwhile="a crash loses what is new")
+        else:
+            self.log.say("info", "store-accepts", then="what was refused follows within a second")
 
-        A change of the file takes effect at a restart.
-        """
+    def _on_leave(self) -> None:
+        self._leave()
+
+    def _leave(self) -> list[Report]:
+        """Stop, and leave forwarding to a successor."""
+        if not self._leaves:
+            for role in self.roles:
+                if role.name == "maar":  # nobody is to miss it while nobody answers
+                    role.host.driver.dispatch([Commanded("leave", {})])
+        self._leaves = True
+        self.log.say("info", "leaving", forwarding="stays as it is, for the next start")
+        self._stop.set()
+        return [Report("leaving", {"forwarding": "stays"})]
+
+    # --- a new file ---------------------------------------------------------------------------------------------------
+
+    def _on_hangup(self) -> None:
+        """The recordings are opened anew, for log rotation, and the file is read again."""
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         for role in self.roles:
             if role.host.recorder is not None and not role.host.recorder.reopen():
                 self.log.say("error", "recording-not-reopened", role=role.name, remedy="it goes on where it was")
         try:
-            changed = load(self.configuration.path).file != self.file
+            self.reload()
+        except ValueError as error:
+            for line in str(error).splitlines():
+                self.log.say("error", "not-reloaded", reason=line)
+        notify("READY=1")
+
+    def reload(self) -> list[Report]:
+        """Do what the file says now; answers with what changed. Raises ValueError, and then everything is as before."""
+        if not self._serving:
+            raise ValueError("the daemon is just starting; ask again")
+        try:
+            new = load(self.configuration.path)
+            machine.demand(new)
         except ConfigurationError as error:
-            for problem in error.problems:
-                self.log.say("error", "configuration", problem=problem.text(error.file))
-            return
-        if changed:
-            self.log.say("warning", "configuration-changed", remedy="restart to apply; forwarding goes on meanwhile")
-        else:
+            raise ValueError(f"nothing was changed, as the file is wrong:\n{error}") from None
+        keys = changes(self.file, new.file)
+        if fixed := refused(keys, self.file):
+            words = ", ".join(fixed)
+            raise ValueError(f"nothing was changed: {words} cannot change while the daemon runs; restart it")
+        if not keys:
             self.log.say("info", "configuration-unchanged")
+            return [Report("configuration-unchanged", {})]
+        if concerns_roles(keys):
+            self._hand_over(new)
+        else:
+            self._adopt(new)
+        self.log.say("info", "reloaded", changed=", ".join(keys))
+        return [Report("reloaded", {"changed": ", ".join(keys)})]
+
+    def _adopt(self, configuration: Configuration) -> None:
+        self.configuration, self.file = configuration, configuration.file
+        self.log.close()
+        self.log = _log(self.name, self.file)
+
+    def _hand_over(self, new: Configuration) -> None:
+        """The roles let go of their forwarding, and new ones take it up. Raises ValueError: then old ones did."""
+        old = self.configuration
+        self._health.stop()
+        self._monitoring.close(withdraw=False)
+        for role in reversed(self.roles):
+            role.close(withdraw=False)
+        self._adopt(new)
+        try:
+            self._start()
+        except StartError as error:
+            self._adopt(old)
+            try:
+                self._start()
+            except StartError as worse:
+                self._failed = True
+                self._stop.set()
+                raise ValueError(f"neither the new file nor the old one can be started now: {worse}") from None
+            raise ValueError(f"nothing was changed: {error}") from None
+        finally:
+            if self._service is not None:
+                self.control.answer_by(self._service)
 
     def _reassert(self, role_name: str, interface: str) -> None:
         """An access interface, or the home link of a home agent, came back: perhaps it is another one now, without our
@@ -260,7 +365,7 @@ class Daemon:
         for name, count in self._service.counters().items():
             before = self._refused.get(name, 0)
             if name.endswith(_QUIET_REFUSALS) and count > before:
-                self.log.say("warning", "refused", counter=name, count=count - before)
+                self.log.say("warning", "refused", subsystem=REFUSALS, counter=name, count=count - before)
                 self._refused[name] = count
 
     def _tell_access_points(self) -> None:
@@ -282,14 +387,7 @@ class Daemon:
         self._stop.set()
 
 
-def notify(*lines: str) -> None:
-    """Tell systemd, where it listens (sd_notify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        address = "\0" + path[1:] if path.startswith("@") else path
-        try:
-            notifier.sendto("\n".join(lines).encode(), address)
-        except OSError:
-            return  # nobody listens
+def _log(name: str, file: File) -> Log:
+    identifiers = Identifiers(file.identifier_key, plain=file.identifiers == "plain")
+    levels = file.log_levels.model_dump(exclude_none=True)
+    return Log(name, file.log, form=file.log_format, levels=levels, identifiers=identifiers)

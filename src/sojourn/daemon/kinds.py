@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, Strict
+from pydantic import Field, PlainValidator, Strict, WithJsonSchema
 
-from sojourn.files.fields import Expected, InterfaceField, LinkLayerField
+from sojourn.files.fields import Expected, InterfaceField, LinkLayerField, wrong
+
+Listen: TypeAlias = tuple[str, int]
+"""An address of this machine, and a port of TCP."""
+
+
+def parse_listen(value: object) -> Listen:
+    """``[2001:db8::1]:9478``, or ``192.0.2.1:9478``."""
+    if isinstance(value, tuple):
+        return value
+    found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise wrong(f"{value!r} is not an address in brackets and a port")
+    try:
+        address = str(IPv6Address(found[1])) if found[1] is not None else str(IPv4Address(found[2]))
+    except ValueError:
+        raise wrong(f"{value!r} has no address of this machine before the port") from None
+    port = int(found[3])
+    if not 0 < port < 1 << 16:
+        raise wrong(f"{value!r} has a port that is not from 1 to 65535")
+    return address, port
+
+
+_LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([0-9.]+)):([0-9]{1,6})")
 
 ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator"],
-    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), the same in the whole domain', "proxy"),
+    Literal["proxy", "relay", "locator", "direct"],
+    Expected('"proxy", "relay" or "locator" (RFC 8885 3.2 to 3.4), or "direct", the same in the whole domain', "proxy"),
 ]
 LogField: TypeAlias = Annotated[
     Literal["debug", "info", "warning", "error"], Expected('"debug", "info", "warning" or "error"', "info")
 ]
-LogFormatField: TypeAlias = Annotated[Literal["text", "json"], Expected('"text" or "json"', "json")]
+LevelField: TypeAlias = Annotated[
+    Literal["debug", "info", "warning", "error"] | None, Expected('"debug", "info", "warning" or "error"', "debug")
+]
+LogFormatField: TypeAlias = Annotated[
+    Literal["text", "json", "journal"], Expected('"text", "json" or "journal"', "json")
+]
+ListenField: TypeAlias = Annotated[
+    Listen,
+    PlainValidator(parse_listen),
+    WithJsonSchema({"type": "string", "pattern": r"^(\[.*\]|[0-9.]+):[0-9]+$"}),
+    Expected("an address in brackets (or one of IPv4) and a port", "[::1]:9478"),
+]
 IdentifiersField: TypeAlias = Annotated[Literal["hashed", "plain"], Expected('"hashed" or "plain"', "plain")]
 ToleranceField: TypeAlias = Annotated[
     Literal["mad-pmipv6", "oai-pmipv6", "opmip", "inet", "umip-dsmip"] | None,

@@ -29,20 +29,23 @@ MobileSection: TypeAlias = Mn | Ha | Cn
 _SEED = 32
 
 
-def engine_of(section: MobileSection, file: File, epoch: WallClock, optimises: bool = True) -> Engine:
-    """`optimises`: whether the data plane has route optimisation; else nobody is asked for it, and who asks is refused.
+def engine_of(section: MobileSection, file: File, epoch: WallClock, optimised: str = "memory") -> Engine:
+    """`optimised`: how the data plane does route optimisation; empty: not at all, then nobody is asked for it, and who
+    asks is refused. The kernel's own Mobile IPv6 (``xfrm``) sends to, and takes from, one care-of address of a node.
     Raises `KeyUnusable`.
     """
     seed = os.urandom(_SEED)
     match section:
         case Mn():
             node = mn_configuration(section)
-            return MobileNode(node if optimises else replace(node, route_optimisation=False), epoch, seed)
+            return MobileNode(node if optimised else replace(node, route_optimisation=False), epoch, seed)
         case Ha():
             return HomeAgent(ha_configuration(section, bool(file.store)), epoch, seed)
         case Cn():
             correspondent = cn_configuration(section)
-            return CorrespondentNode(correspondent if optimises else replace(correspondent, bindings=0), epoch, seed)
+            if optimised == "xfrm":
+                correspondent = replace(correspondent, several=False)
+            return CorrespondentNode(correspondent if optimised else replace(correspondent, bindings=0), epoch, seed)
 
 
 def senses_of(section: MobileSection, file: File) -> Senses:

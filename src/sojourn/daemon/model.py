@@ -6,7 +6,7 @@ the engines' configuration has that field's name and default; a test walks the f
 
 from __future__ import annotations
 
-from sojourn.daemon import model_cmd, model_lma, model_maar, model_mag, model_mobile
+from sojourn.daemon import model_cmd, model_lma, model_maar, model_mag, model_mobile, model_operation
 from sojourn.daemon.kinds import (
     IdentifiersField,
     LogField,
@@ -17,6 +17,7 @@ from sojourn.daemon.model_lma import Lma
 from sojourn.daemon.model_maar import Maar
 from sojourn.daemon.model_mag import Mag
 from sojourn.daemon.model_mobile import Cn, Ha, Mn
+from sojourn.daemon.model_operation import LogLevels, Metrics
 from sojourn.files.fields import (
     NameField,
     PathField,
@@ -38,7 +39,12 @@ class File(Section):
         example="/var/log/sojourn/ar1.jsonl",
     )
     log: LogField = setting("What is told on the error stream: this and all that is graver.", "info")
-    log_format: LogFormatField = setting("One line of text, or one object of JSON, for each message.", "text")
+    log_format: LogFormatField = setting(
+        "For each message one line of text, or one object of JSON, or an entry of systemd's journal with fields.",
+        "text",
+    )
+    log_levels: LogLevels = setting("Table `[log_levels]`.", LogLevels())
+    metrics: Metrics | None = setting("Table `[metrics]`: figures for Prometheus.", None)
     identifiers: IdentifiersField = setting(
         "How log and recording tell who a node is. A recording with hashes can be read, but not be replayed.", "hashed"
     )
@@ -63,6 +69,7 @@ LAYOUT = Layout(
     File,
     (
         ("the top", File),
+        *model_operation.TABLES,
         *model_maar.TABLES,
         *model_cmd.TABLES,
         *model_mag.TABLES,

@@ -48,7 +48,9 @@ class Cmd(Section):
     """The role of the Central Mobility Database (RFC 8885)."""
 
     address: AddressField = setting("The address that routers register with.", example="2001:db8:c::1")
-    mode: ModeField = _cmd("mode", "Who tells the routers of a move; the same in the whole domain.")
+    mode: ModeField = _cmd(
+        "mode", "How it tells the routers of a move, or that they tell each other (`direct`); the same in the domain."
+    )
     maars: tuple[CmdMaar, ...] = setting("The routers of the domain, as tables `[[cmd.maars]]`; others are refused.")
     lifetime_max: DurationField = _cmd("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     relay_flush: DurationField = _cmd("relay_flush", "Relay mode: the serving router is told what is known after this.")

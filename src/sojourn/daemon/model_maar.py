@@ -24,6 +24,7 @@ from sojourn.daemon.model_parts import (
     HANDOVERS,
     AccessPoint,
     Kernel,
+    Liveness,
     Multicast,
     Peer,
     Retransmission,
@@ -66,12 +67,31 @@ class Maar(Section):
         "frame, and their leaving at once.",
         (),
     )
-    cmd: AddressField = setting("The Central Mobility Database of the domain.", example="2001:db8:c::1")
+    cmd: AddressField | None = setting(
+        "The Central Mobility Database of the domain. In direct mode it is told afterwards, or there is none.",
+        None,
+        example="2001:db8:c::1",
+    )
     more_cmds: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:c::2"])] = setting(
         "Other databases of the domain with the same store (`cmd.databases`): any of them is asked.", ()
     )
-    mode: ModeField = _maar("mode", "Who tells the routers of a move; the same in the whole domain.")
+    mode: ModeField = _maar(
+        "mode",
+        "Who tells the routers of a move: the database, in three ways, or (`direct`) they each other; the same in the "
+        "whole domain.",
+    )
     peers: tuple[Peer, ...] = setting("The other routers, as tables `[[maar.peers]]`.", ())
+    neighbours: Annotated[tuple[AddressField, ...], Expected("a list of addresses", ["2001:db8:a2::1"])] = setting(
+        "Direct mode: which of the `peers` are asked about a node that comes from nobody knows where; without it the "
+        "first 32.",
+        (),
+    )
+    ask_rate: CountField = _maar("ask_rate", "Direct mode: most questions to neighbours a second.", 2_000)
+    partner: AddressField | None = setting(
+        "The peer that takes `pool` over while this router is gone; needs `[maar.liveness]`, here and there.",
+        None,
+        example="2001:db8:a2::1",
+    )
     routes: Annotated[tuple[PrefixField, ...], Expected("a list of prefixes", ["2001:db8:5e::/48"])] = setting(
         "Networks that only this router reaches: nodes with a prefix from here are told so wherever they are.", ()
     )
@@ -171,6 +191,7 @@ class Maar(Section):
     )
     link_layer: LinkLayerField = _maar("link_layer", "The link-layer address that goes with it (RFC 6543).")
     retransmission: Retransmission = setting("Table `[maar.retransmission]`.", Retransmission())
+    liveness: Liveness | None = setting("Table `[maar.liveness]`; without it nobody is missed.", None)
     multicast: Multicast | None = setting("Table `[maar.multicast]`; without it no multicast is forwarded.", None)
     kernel: Kernel = setting("Table `[maar.kernel]`.", Kernel())
 
@@ -180,6 +201,7 @@ TABLES = (
     ("[[maar.peers]]", Peer),
     ("[[maar.hostapd]]", AccessPoint),
     ("[maar.retransmission]", Retransmission),
+    ("[maar.liveness]", Liveness),
     ("[maar.multicast]", Multicast),
     ("[maar.kernel]", Kernel),
 )

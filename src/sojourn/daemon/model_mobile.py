@@ -149,6 +149,7 @@ class Mn(Section):
     homes: tuple[MnHome, ...] = setting("Its home addresses, as tables `[[mn.homes]]`.")
     lifetime: DurationField = _mn("lifetime", "Lifetime of a registration; refreshed at four fifths. Multiple of 4 s.")
     several: SwitchField = _mn("several", "Register the care-of addresses of all links at once (RFC 5648).")
+    home_too: SwitchField = _mn("home_too", "With `several`: the home link and foreign ones at once (RFC 5648 5.6).")
     flows: tuple[MnFlow, ...] = setting(
         "With `several`: packets that take certain links, as tables `[[mn.flows]]`, looked at in order.", ()
     )
@@ -228,6 +229,10 @@ class Ha(Section):
         "duplicate_address_detection",
         "Before the first binding of a home address, which takes a second. False where nobody else can have it.",
     )
+    optimistic_duplicate_address_detection: SwitchField = _ha(
+        "optimistic_duplicate_address_detection",
+        "The first binding does not wait for that (as in RFC 4429); should somebody have the address, it is revoked.",
+    )
     preference: PreferenceField = _ha("preference", "Among the home agents of the link: higher is better.")
     lifetime_max: DurationField = _ha("lifetime_max", "Longest lifetime granted. Multiple of 4 s.")
     refresh_advice: DurationField = _ha(
@@ -235,6 +240,7 @@ class Ha(Section):
     )
     mobile_routers: SwitchField = _ha("mobile_routers", "Nodes may be mobile routers (RFC 3963).")
     several: SwitchField = _ha("several", "Nodes may have several care-of addresses (RFC 5648).")
+    home_too: SwitchField = _ha("home_too", "They may be on the home link at the same time (RFC 5648 5.6).")
     flows: SwitchField = _ha("flows", "Nodes may say which packets go to which of these (RFC 6089).")
     vendors: Annotated[tuple[EnterpriseField, ...], Expected("a list of numbers", [32473])] = setting(
         "Vendors whose options (RFC 5094) are kept, shown and returned; others are passed over.", ()
@@ -265,6 +271,10 @@ class Cn(Section):
     lifetime_max: DurationField = _cn("lifetime_max", "Longest lifetime granted: no more than 420 s (RFC 6275 12).")
     tests_per_second: CountField = _cn("tests_per_second", "Answers to test messages, all together.", 5_000)
     refresh: SwitchField = _cn("refresh", "Ask nodes to refresh bindings that are in use.")
+    several: SwitchField = _cn(
+        "several", "Nodes may have several care-of addresses (RFC 5648); not where the kernel does route optimisation."
+    )
+    flows: SwitchField = _cn("flows", "Nodes may say which packets go to which of these (RFC 6089).")
     mtu: MtuField = setting("MTU of the way to mobile nodes.", LinuxSettings.mtu)
     keep_forwarding: SwitchField = setting("An orderly stop leaves direct ways as they are, as a crash does.", False)
 

@@ -8,6 +8,7 @@ from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
     AccessPointsField,
     CountField,
+    FewField,
     HoldField,
     MarkField,
     NexthopField,
@@ -23,6 +24,7 @@ from sojourn.engines.configuration import (
     MulticastConfiguration,
     RetransmissionConstants,
 )
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.files.fields import (
     AddressField,
     DurationField,
@@ -37,6 +39,10 @@ from sojourn.files.sections import Section, setting
 
 def _retransmission(name: str, about: str) -> Any:
     return as_the_engine(RetransmissionConstants, name, about, None)
+
+
+def _liveness(name: str, about: str) -> Any:
+    return as_the_engine(LivenessSettings, name, about, None)
 
 
 def _multicast(name: str, about: str) -> Any:
@@ -86,6 +92,30 @@ class Peer(Section):
     )
     tolerate: ToleranceField = tolerate_this()
     access_points: AccessPointsField = setting("Its access points (BSSID), as `sojourn` may be told of them.", ())
+    partner: AddressField | None = setting(
+        "The router that takes its pool over while it is gone: another peer, or this router. The same in the whole "
+        "domain; see docs/operations.md.",
+        None,
+        example="2001:db8:a3::1",
+    )
+
+
+class Liveness(Section):
+    """Switched on by this table: routers that are gone are missed within a second, and their partners step in.
+
+    The same in the whole domain; docs/operations.md says what it costs.
+    """
+
+    interval: DurationField = _liveness(
+        "interval",
+        "Routers that share state say something to each other that often (Heartbeats, RFC 5847), at most; if they have "
+        "nothing else to say.",
+    )
+    misses: FewField = _liveness("misses", "Who is silent for so many intervals is gone.")
+    rate: CountField = _liveness("rate", "Most heartbeats a second to all neighbours together; the interval follows.")
+    hold: DurationField = _liveness(
+        "hold", "A router that was gone has to be there for so long before its partner gives its pool back."
+    )
 
 
 class Multicast(Section):
@@ -135,7 +165,7 @@ class Kernel(Section):
     transport: InterfaceField = setting(
         "Its interface towards peers that are reached over IPv4, where there are any.", LinuxSettings.transport_device
     )
-    first_table: TableField = setting("Six routing tables from here on.", Tables.decapsulation)
+    first_table: TableField = setting("Seven routing tables from here on.", Tables.decapsulation)
     first_priority: PriorityField = setting(
         "The first of its routing rules; the last is 104 later. The rule for `local` moves in between.",
         Priorities.inner_spoofing,

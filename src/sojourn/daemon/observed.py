@@ -14,6 +14,8 @@ from sojourn.core.events import Event
 from sojourn.wire.units import Instant
 
 Listener: TypeAlias = Callable[[Event | Report], None]
+_TABLES = ("sessions", "entries", "bindings", "cache", "homes")
+"""What the engines call the table of those that they know."""
 
 
 class Observed:
@@ -54,6 +56,10 @@ class Observed:
     def show(self, topic: str, now: Instant) -> list[Row]:
         """See `Engine.show`."""
         return self._engine.show(topic, now)
+
+    def size(self) -> int:
+        """How many nodes the role knows: entries of its own table."""
+        return next((len(found) for name in _TABLES if (found := getattr(self._engine, name, None)) is not None), 0)
 
     def _reported(self, effects: Sequence[Effect]) -> Sequence[Effect]:
         for effect in effects if self._reports else ():

@@ -39,13 +39,14 @@ from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.engines.lma import LocalMobilityAnchor
-from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_direct import access_router
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
 from sojourn.host.mobile import MobileHost, TunnelEnds
-from sojourn.host.recorder import Recorder
+from sojourn.host.recorder import Recorder, kept_key
 from sojourn.stores import MemoryStore, SharedStore, SqliteStore, Store
+from sojourn.telemetry.meter import Meter
 from sojourn.wire.addresses import Address, text
 
 _STRANGERS = 50
@@ -73,6 +74,10 @@ class Role:
     fresh: bool
     """No earlier life left anything in the kernel."""
     lock: Lock
+    meter: Meter | None = None
+    """Measures, where somebody wants to know."""
+    address: Address | None = None
+    """Its own one, of a router."""
 
     def start(self) -> list[str]:
         """Take up what an earlier life left; answers with what was removed from the kernel. Raises `StartError`.
@@ -185,8 +190,9 @@ def _parts(section: Section) -> _Parts:
     forwarding = None if isinstance(section, Cmd) or section.backend == "memory" else linux_settings(section)
     match section:
         case Maar():
-            maar = MobilityAnchorAccessRouter(maar_configuration(section), epoch)
-            peers = frozenset((section.cmd, *section.more_cmds, *(peer.address for peer in section.peers)))
+            maar = access_router(maar_configuration(section), epoch)
+            databases = (section.cmd, *section.more_cmds) if section.cmd else ()
+            peers = frozenset((*databases, *(peer.address for peer in section.peers)))
             return _Parts(maar, peers, forwarding, section.access, _points(section), ipv4=speaks_ipv4(section))
         case Mag():
             mag = MobileAccessGateway(mag_configuration(section), epoch)
@@ -249,11 +255,12 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
                 profiles=tolerated(section),
                 recorder=recorder,
                 told=None if alone else listener,
+                meter=(meter := _meter(file)),
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
         keep = not isinstance(section, Cmd) and section.keep_forwarding
-        return Role(name, observed, host, dataplane, keep, fresh, lock)
+        return Role(name, observed, host, dataplane, keep, fresh, lock, meter, section.address)
 
 
 def _make_mobile(
@@ -269,16 +276,22 @@ def _make_mobile(
         with refusals(f"{name}: open netlink", remedy):
             dataplane = dataplane_of(section)
         try:
-            engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), bool(dataplane.optimised))
+            engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), dataplane.optimised)
         except KeyUnusable as error:
             raise StartError(f"{name}: {error}") from None
         observed = Observed(engine, listener)
         with refusals(f"{name}: open sockets", remedy):
             senses = senses_of(section, file)
             loop = asyncio.get_running_loop()
-            host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=loop, ends=ends)
+            meter = _meter(file)
+            host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=loop, ends=ends, meter=meter)
         opened.pop_all()
-        return Role(name, observed, host, dataplane, section.keep_forwarding, True, lock)
+        address = section.address if isinstance(section, Ha) else None
+        return Role(name, observed, host, dataplane, section.keep_forwarding, True, lock, meter, address)
+
+
+def _meter(file: File) -> Meter | None:
+    return None if file.metrics is None else Meter()
 
 
 def tolerated(section: Section) -> dict[Address, str]:
@@ -300,15 +313,21 @@ def access_interfaces(file: File) -> tuple[str, ...]:
     return tuple(name for section in (file.maar, file.mag) if section is not None for name in section.access)
 
 
+def recordings(file: File) -> dict[str, str]:
+    """Where each role of the file records what happens; none: nothing is recorded."""
+    roles = [name for name in ROLES if getattr(file, name) is not None] if file.events else []
+    return {role: f"{file.events}.{role}" if len(roles) > 1 else file.events for role in roles}
+
+
 def _recorder(file: File, role: str) -> Recorder | None:
     """With two roles in one file, each has a recording of its own: that is what can be replayed."""
-    if not file.events:
+    path = recordings(file).get(role)
+    if path is None:
         return None
-    several = sum(getattr(file, name) is not None for name in ROLES) > 1
-    path = f"{file.events}.{role}" if several else file.events
     with refusals("open the recording", "name a path for events that this user may write to"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Recorder(path, identifiers=file.identifiers)
+        key = kept_key(path, file.identifier_key) if file.identifiers == "hashed" else None
+        return Recorder(path, identifiers=file.identifiers, key=key)
 
 
 def _exists(interface: str) -> bool:

@@ -13,6 +13,7 @@ from sojourn.dataplane.bpf import HASH, Map, Program, Token
 from sojourn.dataplane.classifier import EGRESS, INGRESS, PREFERENCE, Filter
 from sojourn.dataplane.header_programs import HEADER, HOME_ADDRESS, TYPE_2, arriving, leaving
 from sojourn.dataplane.netlink import Netlink
+from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Address
 
 __all__ = ["HEADER", "DirectWays"]
@@ -23,8 +24,11 @@ _ETHERNET, _ETHERNET_HEADER = 1, 14
 class DirectWays:
     """Maps and filters. `correspondent`: those of such a node. Opening raises OSError where eBPF is refused."""
 
-    def __init__(self, netlink: Netlink, correspondent: bool, entries: int) -> None:
+    def __init__(
+        self, netlink: Netlink, correspondent: bool, entries: int, mask: int = LinuxSettings.mark_mask
+    ) -> None:
         self._netlink = netlink
+        self._mask = mask
         self._out, self._in = (TYPE_2, HOME_ADDRESS) if correspondent else (HOME_ADDRESS, TYPE_2)
         self._name = "sojourn-cn" if correspondent else "sojourn-mn"
         # Both roles on one machine: the Home Address option goes in first, then the routing header in front of it.
@@ -35,7 +39,7 @@ class DirectWays:
         self._devices: set[int] = set()
         self._opened: list[Map | Token] = [self._token]
         try:
-            self._ways = Map("sojourn-ways", HASH, 16 if correspondent else 32, 16, entries, self._token)
+            self._ways = Map("sojourn-ways", HASH, 20 if correspondent else 36, 16, entries, self._token)
             self._opened.append(self._ways)
             self._pairs = Map("sojourn-pairs", HASH, 32, 8, entries, self._token)
             self._opened.append(self._pairs)
@@ -70,14 +74,14 @@ class DirectWays:
         there = {one.device for one in self._found() if one not in self._old}
         self._devices &= there
 
-    def send(self, addresses: bytes, care_of: Address) -> None:
+    def send(self, addresses: bytes, care_of: Address, mark: int = 0) -> None:
         """Packets with these addresses (source and destination; of a correspondent node the destination) have a header
-        and go from, or to, `care_of`."""
-        self._ways[addresses] = care_of
+        and go from, or to, `care_of`: those with this mark, or all for which no other is said."""
+        self._ways[addresses + struct.pack("=I", mark)] = care_of
 
-    def send_plainly(self, addresses: bytes) -> None:
+    def send_plainly(self, addresses: bytes, mark: int = 0) -> None:
         """They do not."""
-        self._ways.discard(addresses)
+        self._ways.discard(addresses + struct.pack("=I", mark))
 
     def take(self, care_of: Address, home: Address) -> None:
         """Packets with a header that says `home`, and `care_of` in front, are taken for those of the home address."""
@@ -123,7 +127,7 @@ class DirectWays:
         key = (parent, link_header)
         if key not in self._programs:
             if parent == EGRESS:
-                code = leaving(self._out, self._ways.descriptor, link_header)
+                code = leaving(self._out, self._ways.descriptor, link_header, self._mask)
             else:
                 code = arriving(self._in, self._pairs.descriptor, link_header)
             self._programs[key] = Program(self._name, code, self._token)

@@ -1,7 +1,7 @@
 """Which packets are of which flow (RFC 6089, selectors of RFC 6088): a table of nf_tables that marks them.
 
     prerouting     home agent: packets to a home address or network of a node with flows; mobile router: from one
-    output         mobile node: packets from its home address; what is marked is routed anew
+    output         mobile node: packets from its home address; correspondent node: packets to one; they are routed anew
       Mobility Headers, and what is marked as too big        accept
       by the longest prefix of a node with flows             into the chain of that node: the first flow that fits marks
 
@@ -26,7 +26,6 @@ from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.extensions.rfc6088 import AddressRange, Ipv6TrafficSelector, NumberRange
 
-_TABLE = "sojourn-flows"
 _NODES = "nodes"
 _NEWTABLE, _DELTABLE, _NEWCHAIN, _DELCHAIN, _NEWRULE, _DELRULE, _NEWSET, _NEWELEMENT, _DELELEMENT = (
     0,
@@ -58,12 +57,21 @@ class MarkedFlow(NamedTuple):
 
 
 class FlowFilter:
-    """`outwards`: packets *from* prefixes are marked, those of this machine too; else packets *to* them.
+    """`outwards`: packets *from* prefixes are marked, else packets *to* them; those of this machine too if `local`.
 
     Raises OSError where the kernel has no nf_tables. There is no table as long as nobody has flows.
     """
 
-    def __init__(self, settings: LinuxSettings, lengths: Iterable[int], outwards: bool) -> None:
+    def __init__(
+        self,
+        settings: LinuxSettings,
+        lengths: Iterable[int],
+        outwards: bool,
+        local: bool = False,
+        table: str = "sojourn-flows",
+    ) -> None:
+        self._table = table
+        self._local = local
         self._settings = settings
         self._lengths = tuple(sorted(set(lengths), reverse=True))
         self._outwards = outwards
@@ -91,7 +99,7 @@ class FlowFilter:
     def remove(self) -> None:
         """Nothing of it is left."""
         self._nodes, self._stands = {}, False
-        self._commit([(_DELTABLE, 0, nft_name(1, _TABLE))], harmless=errno.ENOENT)
+        self._commit([(_DELTABLE, 0, nft_name(1, self._table))], harmless=errno.ENOENT)
 
     def put(self, owner: int, prefixes: Sequence[Prefix], flows: Sequence[MarkedFlow]) -> None:
         """The packets of these prefixes are told apart so, all at once; without flows, they are not."""
@@ -107,12 +115,12 @@ class FlowFilter:
 
     def _write_all(self) -> None:
         """In place of a table of an earlier life."""
-        table = nft_name(1, _TABLE)
+        table = nft_name(1, self._table)
         steps = [(_NEWTABLE, _CREATE, table), (_DELTABLE, 0, table), (_NEWTABLE, _CREATE, table)]
         body = table + nft_name(2, _NODES) + _be32(3, _IS_MAP) + _be32(4, 8) + _be32(5, 16) + _be32(6, _VERDICTS)
         steps.append((_NEWSET, _CREATE, body + _be32(10, 1)))
         steps += self._base("prerouting", (nft.HOOK_PREROUTING, -290), "filter")
-        if self._outwards:
+        if self._local:
             steps += self._base("output", (nft.HOOK_OUTPUT, -150), "route")
         for owner in self._nodes:
             steps += self._node(owner)
@@ -120,7 +128,7 @@ class FlowFilter:
         self._stands = True
 
     def _base(self, name: str, hook: tuple[int, int], kind: str) -> Iterator[tuple[int, int, bytes]]:
-        table = nft_name(1, _TABLE)
+        table = nft_name(1, self._table)
         hooked = nested(4, _be32(1, hook[0]) + _be32(2, hook[1]))
         yield _NEWCHAIN, _CREATE, table + nft_name(3, name) + hooked + nft_name(7, kind) + _be32(5, nft.ACCEPT)
         mask = struct.pack("=I", self._settings.mark_mask)
@@ -133,23 +141,23 @@ class FlowFilter:
             yield self._rule(name, (address, nft.mask(mask_of(length)), _verdict_of(_NODES)))
 
     def _rule(self, chain: str, parts: Match) -> tuple[int, int, bytes]:
-        body = nft_name(1, _TABLE) + nft_name(2, chain) + nested(4, b"".join(parts))
+        body = nft_name(1, self._table) + nft_name(2, chain) + nested(4, b"".join(parts))
         return _NEWRULE, _CREATE | _APPEND, body
 
     def _node(self, owner: int) -> Iterator[tuple[int, int, bytes]]:
         prefixes, flows = self._nodes[owner]
         chain = f"f{owner}"
-        yield _NEWCHAIN, _CREATE, nft_name(1, _TABLE) + nft_name(3, chain)
+        yield _NEWCHAIN, _CREATE, nft_name(1, self._table) + nft_name(3, chain)
         for flow in flows:
             mark = change_mark(self._settings, flow.mark)
             for parts in matches(flow.selector, self._outwards):
                 yield self._rule(chain, (*parts, *mark, nft.verdict(nft.ACCEPT)))
-        yield _NEWELEMENT, _CREATE, _elements(prefixes, chain)
+        yield _NEWELEMENT, _CREATE, _elements(self._table, prefixes, chain)
 
     def _without(self, owner: int, prefixes: Sequence[Prefix]) -> Iterator[tuple[int, int, bytes]]:
         if prefixes:
-            table, chain = nft_name(1, _TABLE), f"f{owner}"
-            yield _DELELEMENT, 0, _elements(prefixes, "")
+            table, chain = nft_name(1, self._table), f"f{owner}"
+            yield _DELELEMENT, 0, _elements(self._table, prefixes, "")
             yield _DELRULE, 0, table + nft_name(2, chain)
             yield _DELCHAIN, 0, table + nft_name(3, chain)
 
@@ -231,11 +239,11 @@ def _verdict_of(name: str) -> bytes:
     return nested(1, nft_name(1, "lookup") + nested(2, data))
 
 
-def _elements(prefixes: Sequence[Prefix], chain: str) -> bytes:
+def _elements(table: str, prefixes: Sequence[Prefix], chain: str) -> bytes:
     """Of the map; with a chain to go on in."""
     verdict = nested(2, nested(2, _be32(1, nft.JUMP) + nft_name(2, chain))) if chain else b""
     listed = b"".join(nested(1, nested(1, attribute(1, prefix.address)) + verdict) for prefix in prefixes)
-    return nft_name(1, _TABLE) + nft_name(2, _NODES) + nested(3, listed)
+    return nft_name(1, table) + nft_name(2, _NODES) + nested(3, listed)
 
 
 def _be32(kind: int, value: int) -> bytes:

@@ -3,13 +3,14 @@
     rule    `fwmark n lookup TABLE n`, before all other ways
     table   home agent: for each address and network of a node with such a flow, the tunnel to that care-of address
             mobile node: `default from HOME`, the tunnel from that care-of address
+            correspondent node: the direct way to that care-of address
 
 So there are eight rules at most, however many nodes there are. `flow_filter` sets the marks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sojourn.core.mobile_effects import Flow
@@ -43,8 +44,11 @@ class FlowWays:
         flow_filter: FlowFilter,
         ensure: Callable[..., None],
         withdraw: Callable[..., None],
+        ways: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self._settings = settings
+        self._ways = settings.flow_ways if ways is None else ways
+        """Marks and tables."""
         self._netlink = netlink
         self._filter = flow_filter
         self._ensure = ensure
@@ -76,10 +80,28 @@ class FlowWays:
             if node.routes:
                 self._ensure(*self._rules(node), *node.routes)
 
+    def objects(self) -> Iterator[KernelObject]:
+        """What should hold. May be called in another thread."""
+        for node in list(self._nodes.values()):
+            if node.routes:
+                yield from self._rules(node)
+                yield from node.routes
+
+    def held(self, netlink: Netlink) -> Iterator[KernelObject]:
+        """What of it the kernel holds; rules that no flow needs any more stay, and lead nowhere."""
+        needed = set(self.objects())
+        for _, table in self._settings.flow_ways:
+            yield from reconcile.routes(netlink, table)
+        yield from (rule for rule in reconcile.rules(netlink) if rule in needed)
+
+    def owns(self, thing: KernelObject) -> bool:
+        """Whether it is a rule or route of flows."""
+        return isinstance(thing, Rule | Route) and thing.table in {table for _, table in self._settings.flow_ways}
+
     def remove(self) -> None:
         """Nothing of it is left."""
         self._filter.remove()
-        ours = {table for _, table in self._settings.flow_ways}
+        ours = {table for _, table in self._ways}
         rules: list[KernelObject] = [rule for rule in reconcile.rules(self._netlink) if rule.table in ours]
         self._withdraw(*self._found(), *rules)
         self._nodes = {}
@@ -89,7 +111,7 @@ class FlowWays:
         self._filter.close()
 
     def _found(self) -> list[Route]:
-        tables = [table for _, table in self._settings.flow_ways]
+        tables = [table for _, table in self._ways]
         found = [thing for table in tables for thing in reconcile.routes(self._netlink, table)]
         return [thing for thing in found if isinstance(thing, Route)]
 
@@ -100,18 +122,23 @@ class FlowWays:
         node = self._nodes.get(owner)
         return () if node is None else node.flows
 
+    def ways_of(self, owner: int) -> dict[Address, tuple[int, int]]:
+        """Mark and table of each care-of address that flows go to."""
+        node = self._nodes.get(owner)
+        return {} if node is None else {care_of: self._ways[number] for care_of, number in node.numbers.items()}
+
     def put(self, owner: int, prefixes: Iterable[Prefix], flows: Sequence[Flow], to: RouteTo) -> None:
         """Tunnels first, then the marks that lead into them; and the other way round for what ends."""
         node = self._nodes.setdefault(owner, _Node())
         node.prefixes, node.flows = tuple(sorted(prefixes)), tuple(flows)
         wanted = dict.fromkeys(flow.care_of_address for flow in flows)
         numbers = {care_of: number for care_of, number in node.numbers.items() if care_of in wanted}
-        free = [number for number in range(len(self._settings.flow_ways)) if number not in node.numbers.values()]
+        free = [number for number in range(len(self._ways)) if number not in node.numbers.values()]
         for care_of in wanted:
             if care_of not in numbers:
                 numbers[care_of] = free.pop(0) if free else 0
         node.numbers = numbers
-        ways = self._settings.flow_ways
+        ways = self._ways
         routes = {
             to(ways[number][1], care_of, prefix) for care_of, number in numbers.items() for prefix in node.prefixes
         }
@@ -134,7 +161,7 @@ class FlowWays:
             self.put(owner, prefixes, node.flows, to)
 
     def _rules(self, node: _Node) -> list[Rule]:
-        ways, mask = self._settings.flow_ways, self._settings.mark_mask
+        ways, mask = self._ways, self._settings.mark_mask
         used = sorted(set(node.numbers.values()))
         return [
             Rule(self._settings.priorities.flows, ways[number][1], mark=ways[number][0], mask=mask) for number in used

@@ -1,10 +1,13 @@
 """eBPF for route optimisation (RFC 6275 6.3, 6.4): headers come into packets that leave, and out of those that arrive.
 
     at           program               what it looks up                         what it does
-    mobile node  leaves                source and destination -> care-of        Home Address option in, source = care-of
+    mobile node  leaves                source, destination, mark -> care-of     Home Address option in, source = care-of
     mobile node  arrives               destination and the header's address     type 2 header out, destination = home
-    correspondent leaves               destination -> care-of                   type 2 header in, destination = care-of
+    correspondent leaves               destination and mark -> care-of          type 2 header in, destination = care-of
     correspondent arrives              source and the option's address          Home Address option out, source = home
+
+A packet whose mark says that it is of a flow (`flow_filter`) goes where that flow goes, if it has a way of its own,
+else where all others go.
 
 Both headers have 24 octets and stand right behind the IPv6 header. No checksum changes: RFC 6275 computes them with the
 home address. A packet that carries a Mobility Header is left alone, and so is what is not found: then the kernel, which
@@ -27,13 +30,13 @@ _RECOMPUTE_CHECKSUM = 1
 _BEHIND_IPV6 = 0
 """BPF_ADJ_ROOM_NET."""
 _FIXED_GSO = 1
-_PROTOCOL_AT = 16
+_PROTOCOL_AT, _MARK_AT = 16, 8
 _IPV6_HERE = int.from_bytes(b"\x86\xdd", sys.byteorder)
 """ETH_P_IPV6 in network order, as this machine reads it."""
 _PAYLOAD_LENGTH, _NEXT_HEADER, _SOURCE, _DESTINATION = 4, 6, 8, 24
 _HOP_BY_HOP, _ROUTING, _DESTINATION_OPTIONS, _MOBILITY = 0, 43, 60, 135
-_IPV6, _EXTENSION, _KEY, _CARE_OF = -40, -64, -96, -112
-"""Where on the stack: the IPv6 header, the other header, a key of 32 octets, an address."""
+_IPV6, _EXTENSION, _KEY, _CARE_OF, _WAY = -40, -64, -96, -112, -152
+"""Where on the stack: the IPv6 header, the other header, a key of 32 octets, an address, a key of 36 octets."""
 _ADDRESS = 8
 """Where both headers have their address."""
 
@@ -54,19 +57,26 @@ HOME_ADDRESS = Kind(_DESTINATION_OPTIONS, (2, 1, 2, 0, 0, 0xC9, 16), _SOURCE)
 TYPE_2 = Kind(_ROUTING, (2, 2, 1, 0, 0, 0, 0), _DESTINATION)
 
 
-def leaving(kind: Kind, ways: int, link_header: int) -> bytes:
+def leaving(kind: Kind, ways: int, link_header: int, mask: int) -> bytes:
     """The program for packets that leave through an interface with a link-layer header of that length.
 
     `ways` is a map from addresses to care-of addresses: for the Home Address option from source and destination, for
-    the routing header from the destination. A Home Address option goes behind no other header, and what cannot have one
-    does not leave: it would show the home address on a foreign link.
+    the routing header from the destination, each with a packet mark, of which the bits of `mask` count. A Home Address
+    option goes behind no other header, and what cannot have one does not leave: it would show the home address on a
+    foreign link.
     """
     code = _beginning(link_header)
     code.load(Size.OCTET, R.R8, R.R10, _IPV6 + _NEXT_HEADER)
     code.jump(Jump.EQUAL, R.R8, _MOBILITY, "pass")
-    key = _SOURCE if kind is HOME_ADDRESS else _DESTINATION
-    code.map(R.R1, ways).move(R.R2, R.R10).add(R.R2, _IPV6 + key).call(_LOOKUP)
-    code.jump(Jump.EQUAL, R.R0, 0, "pass")
+    key, octets = (_SOURCE, 32) if kind is HOME_ADDRESS else (_DESTINATION, 16)
+    code.copy(octets, R.R10, _WAY, R.R10, _IPV6 + key, R.R1)
+    code.load(Size.WORD, R.R7, R.R6, _MARK_AT).alu(Alu.AND, R.R7, mask)
+    code.store(Size.WORD, R.R10, _WAY + octets, R.R7)
+    code.map(R.R1, ways).move(R.R2, R.R10).add(R.R2, _WAY).call(_LOOKUP)
+    code.jump(Jump.NOT_EQUAL, R.R0, 0, "found").jump(Jump.EQUAL, R.R7, 0, "pass")
+    code.store(Size.WORD, R.R10, _WAY + octets, 0)
+    code.map(R.R1, ways).move(R.R2, R.R10).add(R.R2, _WAY).call(_LOOKUP)
+    code.jump(Jump.EQUAL, R.R0, 0, "pass").label("found")
     code.copy(16, R.R10, _CARE_OF, R.R0, 0, R.R1)
     for other in (_HOP_BY_HOP, _ROUTING):
         code.jump(Jump.EQUAL, R.R8, other, "drop" if kind is HOME_ADDRESS else "pass")

@@ -5,6 +5,7 @@
                      address and inner source: whoever is not bound sends nothing out of a tunnel
     flows            marks, and a table for each of a node's ways (`flow_ways`)
     proxy neighbour  an entry of the kernel's proxy neighbour cache on the home link
+    at home too      a node that is on the home link as well (RFC 5648 5.6): as a node of an access router in `linux`
 
 A care-of address that a node has left is an end of its tunnel for some seconds more, for packets on their way.
 """
@@ -13,9 +14,11 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from sojourn.core.effects import (
+    EnsureDelivery,
     EnsurePaths,
     EnsurePrefix,
     EnsureTunnel,
@@ -34,12 +37,14 @@ from sojourn.core.mobile_effects import (
     WithdrawTunnelEnd,
 )
 from sojourn.dataplane import reconcile
+from sojourn.dataplane.audit import Finding
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import (
     RTM_GETNEIGH,
+    KernelObject,
     ProxyNeighbour,
     Route,
     parse_proxy_neighbour,
@@ -147,6 +152,36 @@ class HomeAgentDataplane(LinuxDataplane):
         found = [parse_proxy_neighbour(body) for body in self._netlink.dump(RTM_GETNEIGH, proxies_request())]
         return [proxy for proxy in found if proxy is not None]
 
+    # --- what should hold, and what holds -------------------------------------------------------------------------
+
+    def objects(self) -> Iterator[KernelObject]:
+        """See `Audited.objects`. Proxy neighbours are left out."""
+        yield from super().objects()
+        own = Prefix(self._settings.address, 128)
+        ends = {remote for pairs in self._taken.values() for remote, _ in pairs} | set(self._left)
+        for way in self.state.slots.values():
+            ends |= {way.remote} if isinstance(way, EnsureTunnel) else set()
+        yield from (self._installation.tunnels.out_of(own, remote) for remote in ends)
+        if self._flows is not None:
+            yield from self._flows.objects()
+
+    def held(self, netlink: Netlink) -> list[KernelObject]:
+        """See `Audited.held`."""
+        found = super().held(netlink)
+        if self._flows is None:
+            return found
+        return [thing for thing in found if not self._flows.owns(thing)] + list(self._flows.held(netlink))
+
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        return [] if self._tunnel_filter is None else self._tunnel_filter.findings()
+
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`."""
+        if self._tunnel_filter is not None:
+            self._tunnel_filter.remove()
+            self._tunnel_filter.install()
+
     # --- effects --------------------------------------------------------------------------------------------------
 
     def apply(self, effect: ForwardingEffect) -> None:
@@ -178,6 +213,9 @@ class HomeAgentDataplane(LinuxDataplane):
                 super().apply(effect)
                 self._further.pop(slot, None)
                 self._release(prefixes)
+                self._follow(slot)
+            case EnsureDelivery(slot):
+                super().apply(effect)
                 self._follow(slot)
             case EnsurePaths(slot):
                 for remote in effect.remotes:
@@ -228,12 +266,12 @@ class HomeAgentDataplane(LinuxDataplane):
                 rows.append({"prefix": None, "slot": slot, "downlink": None, "uplink": way, "packets": packets})
         return rows
 
-    def carries(self, remote: Address, destination: Address) -> bool:
-        """Whether packets to `destination` go through a tunnel to `remote`."""
+    def carries(self, outer: tuple[Address, Address], inner: tuple[Address, Address]) -> bool:
+        """As `LinuxDataplane.carries`; flows go to other care-of addresses than the slot."""
         for length in self._lengths:
-            slot = self.state.prefixes.get(Prefix.of(destination, length))
+            slot = self.state.prefixes.get(Prefix.of(inner[1], length))
             if slot is not None:
-                return any(remote == known for known, _ in self._taken.get(slot, ()))
+                return any(outer[1] == known for known, _ in self._taken.get(slot, ()))
         return False
 
     def _check_peer(self, remote: Address) -> None:
@@ -266,7 +304,7 @@ class HomeAgentDataplane(LinuxDataplane):
             for remote, prefix in before - wanted:
                 self._tunnel_filter.take_no_more(remote, prefix, lingers=prefix in prefixes)
         if self._flows is not None:
-            self._flows.follow(slot, prefixes, self._through)
+            self._flows.follow(slot, prefixes, partial(self._through, slot))
         used = {remote for pairs in self._taken.values() for remote, _ in pairs}
         now = time.monotonic()
         self._left |= {remote: now for remote, _ in before - wanted if remote not in used}
@@ -275,9 +313,14 @@ class HomeAgentDataplane(LinuxDataplane):
         if self._flows is None:
             raise OSError(errno.EOPNOTSUPP, "flows are told apart by nf_tables, which is not used (counters)")
         prefixes = [prefix for prefix, used in self.state.prefixes.items() if used == slot]
-        self._flows.put(slot, prefixes, flows, self._through)
+        self._flows.put(slot, prefixes, flows, partial(self._through, slot))
 
-    def _through(self, table: int, care_of: Address, prefix: Prefix) -> Route:
+    def _through(self, slot: int, table: int, care_of: Address, prefix: Prefix) -> Route:
+        """A tunnel, or, for the home address itself, the way of the slot on the home link."""
+        home = self.state.slots.get(slot)
+        if isinstance(home, EnsureDelivery) and care_of == prefix.address:
+            nexthop, _ = self._nexthop(home)
+            return Route(table, prefix, device=nexthop.device, gateway=nexthop.gateway)
         way = self._installation.tunnels.to(care_of)
         return Route(table, prefix, device=way.device, gateway=way.gateway, tunnel=way.tunnel)
 

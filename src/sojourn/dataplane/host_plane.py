@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sojourn.dataplane import links, reconcile
+from sojourn.dataplane.audit import ADDRESS, RULES, TUNNEL, Finding
 from sojourn.dataplane.direct_ways import HEADER
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import NextHop
-from sojourn.dataplane.objects import PROTOCOL, KernelObject, Route
+from sojourn.dataplane.objects import PROTOCOL, InterfaceAddress, KernelObject, Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Address, Prefix
 
@@ -37,12 +38,35 @@ class HostPlane:
         """What stands as long as we run."""
         raise NotImplementedError
 
-    def _routes(self, *tables: int) -> Iterator[KernelObject]:
-        for table in tables:
-            yield from reconcile.routes(self._netlink, table)
+    def place_of(self, thing: KernelObject) -> tuple[str, tuple[Prefix, ...]]:
+        """See `Audited.place_of`."""
+        match thing:
+            case Route(source=source) if source.length:
+                return TUNNEL, (source,)
+            case Route(tunnel=tunnel) if tunnel is not None:
+                return TUNNEL, ()
+            case InterfaceAddress(address=address):
+                return ADDRESS, (Prefix(address, 128),)
+            case _:
+                return RULES, ()
 
-    def _rules(self, *tables: int) -> Iterator[KernelObject]:
-        for rule in reconcile.rules(self._netlink):
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        return []
+
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`."""
+
+    def remove(self, things: Iterable[KernelObject]) -> None:
+        """See `Audited.remove`."""
+        self._netlink.request(*(thing.withdraw() for thing in things))
+
+    def _routes(self, *tables: int, netlink: Netlink | None = None) -> Iterator[KernelObject]:
+        for table in tables:
+            yield from reconcile.routes(netlink or self._netlink, table)
+
+    def _rules(self, *tables: int, netlink: Netlink | None = None) -> Iterator[KernelObject]:
+        for rule in reconcile.rules(netlink or self._netlink):
             if rule.protocol == PROTOCOL and rule.table in tables:
                 yield rule
 

@@ -7,6 +7,7 @@
     uplink          `throw default from PREFIX` in table `sources`: may send at all;
                     `default from PREFIX` in table `uplinks`: through a tunnel (a route with a source cannot use a
                     nexthop object)
+    pool            `blackhole` for either half in table `pools`, which a routing daemon exports
     shortcut        `DESTINATION from SOURCE` in table `uplinks`: via the neighbour of a slot, or through a tunnel
     counter         element of the nf_tables sets `away` and `far`
     multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
@@ -25,7 +26,9 @@ from __future__ import annotations
 
 import errno
 import time
-from typing import assert_never
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TypeVar, assert_never
 
 from sojourn.core.effects import (
     EnsureCounter,
@@ -37,6 +40,7 @@ from sojourn.core.effects import (
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
+    EnsurePool,
     EnsurePrefix,
     EnsureQueue,
     EnsureRate,
@@ -51,6 +55,7 @@ from sojourn.core.effects import (
     WithdrawLogicalInterface,
     WithdrawMembership,
     WithdrawMulticastRoute,
+    WithdrawPool,
     WithdrawPrefix,
     WithdrawQueue,
     WithdrawRate,
@@ -62,6 +67,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Row
 from sojourn.dataplane import filters, nftables, reconcile
+from sojourn.dataplane.audit import CHANGED, FILTER, LEFT, MISSING, Finding, place_at_router
 from sojourn.dataplane.installation import station
 from sojourn.dataplane.ipv4_filter import Ipv4Filter
 from sojourn.dataplane.links import forget_station
@@ -70,14 +76,21 @@ from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.nftables import ROUTERS, Nftables
 from sojourn.dataplane.objects import (
+    RTN_BLACKHOLE,
     RTN_THROW,
     InterfaceAddress,
+    KernelObject,
+    Neighbour,
+    Nexthop,
     Route,
+    Rule,
 )
 from sojourn.dataplane.queues import Lane
-from sojourn.dataplane.settings import SLOTS, LinuxSettings
+from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
 from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import ANY, Address, Prefix, text
+
+V = TypeVar("V")
 
 __all__ = ["LinuxDataplane", "LinuxSettings"]
 
@@ -100,6 +113,24 @@ class LinuxDataplane(LinuxSlots):
     def backend(self) -> str:
         """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
         return self._installation.tunnels.name
+
+    @property
+    def ends(self) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
+        """Where tunnels end: our addresses, and those of the far ends that are known beforehand."""
+        return self._settings.addresses, self._settings.peers
+
+    def tunnels(self) -> set[Address]:
+        """The far ends that packets of nodes are sent to now."""
+        found = {anchor for anchor in self.state.uplinks.values() if anchor is not None}
+        for way in (*self.state.slots.values(), *self.state.forwarded.values()):
+            match way:
+                case EnsureTunnel(_, remote) | EnsureFlowToRouter(_, _, remote):
+                    found.add(remote)
+                case EnsurePaths(_, remotes):
+                    found.update(remotes)
+                case _:
+                    pass
+        return found
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -211,6 +242,25 @@ class LinuxDataplane(LinuxSlots):
 
     # --- effects ------------------------------------------------------------------------------------------------
 
+    def carries(self, outer: tuple[Address, Address], inner: tuple[Address, Address]) -> bool:
+        """Whether packets with `inner` addresses, source and destination, leave in a tunnel with `outer` ones."""
+        own, remote = outer
+        if own != self._settings.address:
+            return False
+        slot = _longest(self.state.prefixes, inner[1])
+        match None if slot is None else self.state.slots.get(slot):
+            case EnsureTunnel(_, there) if there == remote:
+                return True
+            case EnsurePaths(_, several) if remote in several:
+                return True
+            case EnsureFlowToRouter(_, _, there) if there == remote:
+                return True
+            case _:
+                return remote in (
+                    _longest(self.state.uplinks, inner[0]),
+                    *(_longest(self.state.spreads, inner[0]) or ()),
+                )
+
     def apply(self, effect: ForwardingEffect) -> None:
         """Make `effect` hold, whatever held before. Raises OSError when the kernel refuses."""
         if not self._started:
@@ -238,6 +288,11 @@ class LinuxDataplane(LinuxSlots):
                 self._withdraw(Route(self._settings.tables.nodes, prefix))
                 if self.state.forwarded.get(self.state.prefixes.get(prefix, -1)) is not None:
                     self._withdraw(Route(self._settings.forwarded_table, prefix))
+            case EnsurePool(pool):
+                self._ensure(*self._announced(pool))
+            case WithdrawPool(pool):
+                for route in self._announced(pool):
+                    self._withdraw(route)
             case EnsureUplink(prefix, anchor):
                 self._ensure_uplink(prefix, anchor)
             case WithdrawUplink(prefix):
@@ -294,6 +349,90 @@ class LinuxDataplane(LinuxSlots):
         """What should hold, with its counters."""
         return self.state.rows(self.count())
 
+    # --- what should hold, and what holds -----------------------------------------------------------------------
+
+    def objects(self) -> Iterator[KernelObject]:
+        """See `Audited.objects`. Queues of fast handovers come and go, and are left out."""
+        state, tables = self.state, self._settings.tables
+        yield from self._installation.objects()
+        yield from (self._way_round(slot) for slot in self._released)
+        for way in state.slots.values():
+            if isinstance(way, EnsurePaths):
+                members = [Nexthop(self._member(remote), *self._installation.way_to(remote)) for remote in way.remotes]
+                yield from members
+                yield Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
+            elif isinstance(way, EnsureDelivery | EnsureTunnel | EnsureHold):
+                yield from (thing for thing in self._nexthop(way) if thing is not None)
+        for prefix, slot in state.prefixes.items():
+            several = isinstance(state.slots.get(slot), EnsurePaths)
+            yield Route(tables.nodes, prefix, nexthop=self._group(slot) if several else self._settings.nexthops + slot)
+        for prefix, anchor in state.uplinks.items():
+            if not prefix.is_ipv4:
+                source, tunnel = self._uplink(prefix, anchor)
+                yield source
+                if anchor is not None:
+                    yield tunnel
+        for pool in state.pools:
+            yield from self._announced(pool)
+        for (source_prefix, destination), remote in state.shortcuts.items():
+            with suppress(OSError):
+                yield from self._shortcut(source_prefix, destination, remote)
+        for interface, link_local in state.logical_interfaces:
+            yield self._identity(interface, link_local)
+
+    def held(self, netlink: Netlink) -> list[KernelObject]:
+        """See `Audited.held`."""
+        settings = self._settings
+        if not settings.handovers:
+            return list(reconcile.ours(netlink, settings))
+        of_queues = {*settings.queue_tables, settings.forwarded_table}
+        known = {self._installation.near, *(self._installation.indices.get(name, 0) for name in settings.access)}
+        last = settings.nexthops + 2 * NEXTHOP_GROUPS + len(settings.peers)
+        return [
+            thing
+            for thing in reconcile.ours(netlink, settings)
+            if not (isinstance(thing, Route | Rule) and thing.table in of_queues)
+            and not (isinstance(thing, Neighbour) and thing.device not in known)
+            and not (isinstance(thing, Nexthop) and (thing.id > last or (thing.device not in known and thing.device)))
+        ]
+
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        if self._filter is None:
+            return []
+        if self._filter.fingerprint() != filters.fingerprint(self._settings):
+            return [Finding(MISSING, FILTER, "nf_tables table ip6 sojourn")]
+        rules = sum(1 for _ in filters.rules(self._settings))
+        if self._filter.rules() != rules:
+            return [
+                Finding(CHANGED, FILTER, f"nf_tables table ip6 sojourn has {self._filter.rules()} of {rules} rules")
+            ]
+        length = self._settings.prefix_length
+        should = {filters.key(prefix): prefix for prefix in self.state.counters if prefix.length == length}
+        found: list[Finding] = []
+        for name in (nftables.COUNTED, nftables.FAR):
+            there = set(self._filter.elements(name))
+            gone = [prefix for key, prefix in should.items() if key not in there]
+            left = [Prefix(key.ljust(16, b"\0"), length) for key in there - set(should)]
+            found += [Finding(MISSING, FILTER, f"{prefix} in nf_tables set {name}", (prefix,)) for prefix in gone]
+            found += [Finding(LEFT, FILTER, f"{prefix} in nf_tables set {name}", (prefix,)) for prefix in left]
+        return found
+
+    def place_of(self, thing: KernelObject) -> tuple[str, tuple[Prefix, ...]]:
+        """See `Audited.place_of`."""
+        tables = self._settings.tables
+        return place_at_router(thing, self.state, self._settings.nexthops, tables.nodes, tables.sources, tables.uplinks)
+
+    def remove(self, things: Iterable[KernelObject]) -> None:
+        """See `Audited.remove`."""
+        self._netlink.request(*(thing.withdraw() for thing in things))
+
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`. What was counted so far is lost."""
+        if self._filter is not None:
+            self._filter.remove()
+            self._restore_filter(self._filter)
+
     # --- prefixes -----------------------------------------------------------------------------------------------
 
     def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
@@ -316,6 +455,11 @@ class LinuxDataplane(LinuxSlots):
             self._netlink.request(route.ensure())
         if Lane(slot, True) in self._queues.used:
             self._queues.divert(slot, [prefix])
+
+    def _announced(self, pool: Prefix) -> list[Route]:
+        """For a routing daemon, which reads that table; no rule leads packets there."""
+        table, length = self._settings.tables.pools, pool.length + 1
+        return [Route(table, pool.subnet(half, length), kind=RTN_BLACKHOLE) for half in (0, 1)]
 
     def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
         tables = self._settings.tables
@@ -425,3 +569,12 @@ class LinuxDataplane(LinuxSlots):
             self._filter_away(prefix, True)
         for prefix, rates in self.state.rates.items():
             self._limit(prefix, *rates)
+
+
+def _longest(known: Mapping[Prefix, V], where: Address) -> V | None:
+    """What is known of the longest prefix of an address."""
+    for length in range(128, 0, -1):
+        prefix = Prefix.of(where, length)
+        if prefix in known:
+            return known[prefix]
+    return None

@@ -5,12 +5,12 @@
                        `CARE-OF from HOME-AGENT`: End.DT6 in table `decapsulation`
     no source yet      `default encap src HOME` in table `sources`, for connections of this host that have no source
                        address: they get the home address and its tunnel at once
-    block              `blackhole default from HOME` in table `uplinks`
+    block              `unreachable default from HOME` in table `uplinks`; for networks a blackhole
     flows              marks, and a table for each care-of address in use (`flow_ways`)
     several links      `default from CARE-OF` in a table for each link
     networks           `default from NETWORK encap` in table `uplinks`; too big packets are answered (`tunnel_filter`)
-    direct ways        headers put in and taken out by eBPF (`direct_ways`); a route of its own past the tunnel, with
-                       the MTU that they leave, in table `nodes`
+    direct ways        headers put in and taken out by eBPF; a route of its own past the tunnel, with the MTU that they
+                       leave, in table `nodes` (`optimising_plane`)
 
 Rules, tables and objects are those of `linux`, protocol 140, and restarts as there: what holds is not touched. Opening,
 starting and closing must run in the network namespace that is meant.
@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
 
 from sojourn.core.effects import (
     EnsureCounter,
@@ -32,73 +30,46 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Row
 from sojourn.core.mobile_effects import (
-    CareOfWay,
     EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
-    Flow,
     MobileEffect,
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
     WithdrawRouteOptimisation,
 )
 from sojourn.dataplane import local_rule, reconcile
-from sojourn.dataplane.direct_choice import ways
-from sojourn.dataplane.direct_ways import DirectWays
+from sojourn.dataplane.audit import Finding
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
-from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn
+from sojourn.dataplane.home_tunnels import HomeTunnels
+from sojourn.dataplane.host_plane import in_turn
 from sojourn.dataplane.installation import Installation, station
-from sojourn.dataplane.kernel_ways import KernelWays
 from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.next_hop import next_hop
 from sojourn.dataplane.objects import (
-    RTN_BLACKHOLE,
     RTN_THROW,
-    InterfaceAddress,
     KernelObject,
     Nexthop,
     Route,
     Rule,
 )
+from sojourn.dataplane.optimising_plane import owner_of
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
-from sojourn.dataplane.tunnel_starts import TunnelStarts, chosen
+from sojourn.dataplane.tunnel_starts import chosen
 from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, Prefix, prefix, text
 
-_IPV6_IN_IPV6 = 41
 _SIGNALLING = (135, 255)
 """Mobility Headers, and whole packets from raw sockets, as signalling is sent: through the tunnel where it is ours."""
 _SOURCES = tuple(map(prefix, ("2000::/3", "4000::/2", "8000::/1")))
 """All addresses that a packet may have, and not the unspecified one."""
-Tunnel = tuple[Address, Address]
-"""Care-of address and home agent."""
 
 
-@dataclass(slots=True)
-class _Home:
-    """A home address."""
-
-    interface: str | None = None
-    """Where it is an address of this host; None: nowhere."""
-    preferred: bool = False
-    tunnel: Tunnel | None = None
-    before: Tunnel | None = None
-    """The tunnel before that one: what is on its way through it is taken."""
-    blocked: bool = False
-    ways: tuple[CareOfWay, ...] = ()
-    """All its care-of addresses, if it has several at once."""
-    agent: Address | None = None
-    """Theirs."""
-    networks: set[Prefix] = field(default_factory=set)
-    """Behind this mobile router, and led through the tunnel."""
-
-
-class MobileNodeDataplane(HostPlane):
+class MobileNodeDataplane(HomeTunnels):
     """Forwarding of a mobile node; of a mobile router, if there are `networks` (by home address) or it `forwards`.
 
     `delegated` are the lengths of prefixes of networks that it may get later.
@@ -118,35 +89,15 @@ class MobileNodeDataplane(HostPlane):
         correspondents: int = 256,
         netlink: Netlink | None = None,
     ) -> None:
-        super().__init__(settings, netlink)
-        self._interfaces = interfaces
+        super().__init__(settings, interfaces, netlink, 8 * max(correspondents, 32) if optimises else 0)
         self._behind = {home: tuple(behind) for home, behind in (networks or {}).items() if behind}
         self._forwards = forwards or bool(self._behind)
-        self._homes: dict[Address, _Home] = {}
-        self._optimised: dict[tuple[Address, Address], Address] = {}
-        self._starts: TunnelStarts
-        """Chosen by `start`."""
         self._installation = Installation(self._netlink, settings)
-        self._filter: TunnelFilter | None = None
         lengths = {*delegated, *(network.length for behind in self._behind.values() for network in behind)}
         if self._forwards and settings.counters:
             self._filter = TunnelFilter(settings, tuple(lengths) or (64,), False)
-        flow_filter = FlowFilter(settings, {128, *lengths}, outwards=True)
+        flow_filter = FlowFilter(settings, {128, *lengths}, outwards=True, local=True)
         self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw)
-        self._care_of_peers: tuple[Prefix, ...] = ()
-        self._links_out: dict[Address, tuple[Rule, Route]] = {}
-        """The way of what is sent from each care-of address, where there are several."""
-        self._kernel: KernelWays | None = None
-        self._direct: DirectWays | None = None
-        self.refusal = ""
-        """Why there is no route optimisation."""
-        if optimises:
-            self._kernel, self._direct, self.refusal = ways(self._netlink, False, 8 * max(correspondents, 32))
-
-    @property
-    def optimised(self) -> str:
-        """How route optimisation is done; empty: not at all."""
-        return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -167,7 +118,7 @@ class MobileNodeDataplane(HostPlane):
 
     def begin(self) -> None:
         """Take stock of what an earlier life left; it keeps forwarding, and is not touched where it is right."""
-        self._homes, self._optimised, self._links_out = {}, {}, {}
+        self._homes, self._optimised, self._links_out, self._direct_flows = {}, {}, {}, {}
         self._begin()
         self._flows.begin()
         for part in self._optimisers():
@@ -201,9 +152,11 @@ class MobileNodeDataplane(HostPlane):
             elif known.blocked:
                 self.apply_mobile(EnsureHomeBlock(home))
             if known.ways and known.agent is not None:
-                self.apply_mobile(EnsureReverseFlows(home, known.agent, known.ways, self._flows.flows_of(_owner(home))))
-        for (home, correspondent), care_of in list(self._optimised.items()):
-            self.apply_mobile(EnsureRouteOptimisation(home, correspondent, care_of))
+                self.apply_mobile(
+                    EnsureReverseFlows(home, known.agent, known.ways, self._flows.flows_of(owner_of(home)))
+                )
+        for optimised in list(self._optimised.values()):
+            self.apply_mobile(optimised)
 
     def close(self) -> None:
         """Nothing of ours is left, and what was there before is there again."""
@@ -239,9 +192,34 @@ class MobileNodeDataplane(HostPlane):
             part.leave()
         self._netlink.close()
 
-    def _optimisers(self) -> list[KernelWays | DirectWays]:
-        """How route optimisation is done, if it is."""
-        return [part for part in (self._kernel, self._direct) if part is not None]
+    @property
+    def backend(self) -> str:
+        """How the kernel tunnels, of `tunnels.BACKENDS`. From `start` on."""
+        return self._starts.name
+
+    def objects(self) -> Iterator[KernelObject]:
+        """See `Audited.objects`. Direct ways are left out."""
+        yield from (*self._static(), *self._starts.addresses(), *self._flows.objects(), *self._ways_of_homes())
+
+    def held(self, netlink: Netlink) -> list[KernelObject]:
+        """See `Audited.held`."""
+        found = [*self._held(netlink), *self._flows.held(netlink)]
+        tables = (self._settings.tables.nodes, *(table for _, table in self._settings.flow_ways))
+        return [
+            thing
+            for thing in found
+            if not (isinstance(thing, Route) and thing.table in tables and thing.destination.length == 128)
+        ]
+
+    def filter_findings(self) -> list[Finding]:
+        """See `Audited.filter_findings`."""
+        return [] if self._filter is None else self._filter.findings()
+
+    def restore_filter(self) -> None:
+        """See `Audited.restore_filter`."""
+        if self._filter is not None:
+            self._filter.remove()
+            self._filter.install()
 
     def count(self) -> dict[Prefix, int]:
         """Nothing is counted here."""
@@ -261,7 +239,8 @@ class MobileNodeDataplane(HostPlane):
                 ends = (Prefix(further.care_of_address, 128), Prefix(known.agent or UNSPECIFIED, 128))
                 link = {"way": "tunnel of flows", "care_of": text(further.care_of_address), "packets": out.get(ends)}
                 rows.append({"prefix": str(Prefix(home, 128)), **link})
-        for (home, correspondent), direct in self._optimised.items():
+        for (home, correspondent), optimised in self._optimised.items():
+            direct = optimised.care_of_address
             packets = None if self._direct is None else self._direct.taken(direct, home)
             between = f"{text(home)} to {text(correspondent)}"
             rows.append({"prefix": between, "way": "direct", "care_of": text(direct), "packets": packets})
@@ -307,257 +286,6 @@ class MobileNodeDataplane(HostPlane):
             case _:
                 raise OSError(errno.EOPNOTSUPP, f"{type(effect).__name__} is not for a mobile node")
 
-    # --- home addresses -------------------------------------------------------------------------------------------
-
-    def _home(self, address: Address) -> _Home:
-        return self._homes.setdefault(address, _Home())
-
-    def _place(self, address: Address, interface: str, preferred: bool) -> None:
-        known = self._home(address)
-        device = LOOPBACK if not interface else self._device(interface)
-        placed = InterfaceAddress(device, address, 128, preferred, home=True)
-        before = known.interface
-        self._ensure(placed)
-        known.interface, known.preferred = interface, preferred
-        if before is not None and before != interface:
-            old = LOOPBACK if not before else self._installation.indices.get(before)
-            if old is not None:
-                self._withdraw(InterfaceAddress(old, address, 128))
-        self._choose_source()
-
-    def _displace(self, address: Address) -> None:
-        known = self._home(address)
-        if known.interface is not None:
-            device = LOOPBACK if not known.interface else self._installation.indices.get(known.interface)
-            if device is not None:
-                self._withdraw(InterfaceAddress(device, address, 128))
-        known.interface = None
-        self._choose_source()
-        if known.tunnel is None and not known.blocked:
-            self._homes.pop(address, None)
-
-    def _device(self, interface: str) -> int:
-        return self._installation.index(interface)
-
-    def _choose_source(self) -> None:
-        """What has no source address yet gets the first home address that is preferred and has a tunnel."""
-        table = self._settings.tables.sources
-        for home, known in self._homes.items():
-            if known.preferred and known.interface is not None and known.tunnel is not None:
-                self._ensure(self._way(Route(table, ANY, preferred_source=home), known.tunnel))
-                return
-        self._withdraw(Route(table, ANY))
-
-    def _choose_care_of(self, peers: tuple[Prefix, ...]) -> None:
-        """What has no source address yet and goes to these is none of the home address's: the kernel chooses."""
-        table = self._settings.tables.sources
-        self._ensure(*(Route(table, peer, kind=RTN_THROW) for peer in peers))
-        self._withdraw(*(Route(table, peer) for peer in self._care_of_peers if peer not in peers))
-        self._care_of_peers = peers
-
-    # --- tunnels --------------------------------------------------------------------------------------------------
-
-    def _way(self, route: Route, tunnel: Tunnel) -> Route:
-        care_of, agent = tunnel
-        return self._starts.into(route, care_of, agent, self._used())
-
-    def _used(self) -> set[Address]:
-        return {care_of for care_of, _ in self._tunnels()}
-
-    def _tunnels(self) -> list[Tunnel]:
-        """All that packets may come out of."""
-        pairs = [pair for known in self._homes.values() for pair in (known.tunnel, known.before) if pair is not None]
-        pairs += [
-            (way.care_of_address, known.agent)
-            for known in self._homes.values()
-            for way in known.ways
-            if known.agent is not None
-        ]
-        return pairs
-
-    def _exit(self, tunnel: Tunnel) -> tuple[Rule, Route]:
-        """Packets come out of it: those of the home agent alone."""
-        care_of, agent = tunnel
-        return self._rule_out(care_of), self._starts.out_of(care_of, agent, self._used())
-
-    def _rule_out(self, care_of: Address) -> Rule:
-        table, priority = self._settings.tables.decapsulation, self._settings.priorities.decapsulation
-        return Rule(priority, table, destination=care_of, ip_protocol=_IPV6_IN_IPV6)
-
-    def _tunnel(self, home: Address, tunnel: Tunnel) -> None:
-        """Packets come out of the new tunnel before any goes into it; of the old one they still come out."""
-        known = self._home(home)
-        doomed = known.before if known.tunnel != tunnel else None
-        if known.tunnel != tunnel:
-            known.before, known.tunnel = known.tunnel, tunnel
-        known.blocked = False
-        rule, out = self._exit(tunnel)
-        self._ensure(out, rule)
-        self._accept_direct(home, tunnel[0])
-        sources = [Prefix(home, 128), *sorted(known.networks)]
-        self._ensure(*(self._way(Route(self._settings.tables.uplinks, ANY, source), tunnel) for source in sources))
-        self._choose_source()
-        if doomed is not None:
-            self._close_exit(home, doomed)
-
-    def _close_exit(self, home: Address, tunnel: Tunnel) -> None:
-        """Unless another home address has the same tunnel."""
-        inside = self._tunnels()
-        if self._direct is not None and all(
-            pair is None or pair[0] != tunnel[0] for pair in (self._home(home).tunnel, self._home(home).before)
-        ):
-            self._direct.take_no_more(tunnel[0], home)
-        if tunnel in inside:
-            return
-        rule, out = self._exit_of_old(tunnel)
-        self._withdraw(out)
-        if all(pair[0] != tunnel[0] for pair in inside):
-            self._withdraw(rule)
-
-    def _exit_of_old(self, tunnel: Tunnel) -> tuple[Rule, Route]:
-        care_of, agent = tunnel
-        table = self._settings.tables.decapsulation
-        return self._rule_out(care_of), Route(table, Prefix(care_of, 128), Prefix(agent, 128))
-
-    def _end_tunnels(self, home: Address, known: _Home) -> None:
-        ended = [pair for pair in (known.tunnel, known.before) if pair is not None]
-        known.tunnel = known.before = None
-        if self._kernel is not None and ended:
-            self._kernel.accept_no_more(home)
-        self._choose_source()
-        for pair in ended:
-            self._close_exit(home, pair)
-
-    def _block(self, home: Address) -> None:
-        known = self._home(home)
-        known.blocked = True
-        sources = [Prefix(home, 128), *sorted({*known.networks, *self._behind.get(home, ())})]
-        uplinks = self._settings.tables.uplinks
-        self._ensure(*(Route(uplinks, ANY, source, RTN_BLACKHOLE) for source in sources))
-        self._end_tunnels(home, known)
-
-    def _untunnel(self, home: Address) -> None:
-        known = self._home(home)
-        uplinks = self._settings.tables.uplinks
-        sources = [Prefix(home, 128)]
-        if known.blocked:  # those that have a tunnel keep it until they are led plainly
-            sources += sorted({*known.networks, *self._behind.get(home, ())})
-        self._withdraw(*(Route(uplinks, ANY, source) for source in sources))
-        known.blocked = False
-        self._end_tunnels(home, known)
-        if known.interface is None and not known.networks:
-            self._homes.pop(home, None)
-
-    # --- several links at once (RFC 5648, 6089) -----------------------------------------------------------------------
-
-    def _steer(self, home: Address, agent: Address, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
-        """Links first, then the ends of tunnels, then what goes into them."""
-        known = self._home(home)
-        ended = [(way.care_of_address, known.agent) for way in known.ways if known.agent is not None]
-        known.ways, known.agent = ways, agent
-        for way in ways:
-            self._lead_out(way)
-            rule, out = self._exit((way.care_of_address, agent))
-            self._ensure(out, rule)
-        sources = [Prefix(home, 128), *sorted(known.networks)]
-        self._flows.put(_owner(home), sources, flows, partial(self._from, home))
-        for pair in ended:
-            if pair not in self._tunnels():
-                self._close_exit(home, pair)
-        used = {way.care_of_address for other in self._homes.values() for way in other.ways}
-        for care_of in [care_of for care_of in self._links_out if care_of not in used]:
-            self._withdraw(*self._links_out.pop(care_of))
-
-    def _from(self, home: Address, table: int, care_of: Address, source: Prefix) -> Route:
-        agent = self._homes[home].agent
-        assert agent is not None
-        return self._way(Route(table, ANY, source), (care_of, agent))
-
-    def _lead_out(self, way: CareOfWay) -> None:
-        """What is sent from a care-of address leaves on its link: nobody else takes it."""
-        table = self._settings.link_tables + self._interfaces.index(way.interface)
-        device = self._device(way.interface)
-        route = Route(table, ANY, Prefix(way.care_of_address, 128), device=device, gateway=way.router)
-        rule = Rule(self._settings.priorities.unbound, table, source=Prefix(way.care_of_address, 128))
-        self._ensure(route, rule)
-        self._links_out[way.care_of_address] = rule, route
-
-    # --- networks behind a mobile router (RFC 3963 5.5) --------------------------------------------------------------
-
-    def _lead(self, network: Prefix, agent: Address) -> None:
-        if not self._forwards:
-            raise OSError(errno.EOPNOTSUPP, f"{network}: this data plane was not set up for a mobile router")
-        home = self._home_of(network, agent)
-        known = self._homes[home]
-        assert known.tunnel is not None
-        if self._filter is not None:
-            self._filter.lead(network)
-        known.networks.add(network)
-        self._flows.follow(_owner(home), [Prefix(home, 128), *known.networks], partial(self._from, home))
-        uplinks = self._settings.tables.uplinks
-        between = Route(uplinks, network, kind=RTN_THROW)  # networks here reach each other
-        self._ensure(between, self._way(Route(uplinks, ANY, network), known.tunnel))
-
-    def _home_of(self, network: Prefix, agent: Address) -> Address:
-        """The home address that the network is registered with."""
-        fitting = [home for home, known in self._homes.items() if known.tunnel is not None and known.tunnel[1] == agent]
-        for home in fitting:
-            if network in self._behind.get(home, ()):
-                return home
-        if not fitting:
-            raise OSError(errno.EHOSTUNREACH, f"{network}: there is no tunnel to {text(agent)}")
-        return fitting[0]
-
-    def _lead_plainly(self, network: Prefix) -> None:
-        for known in self._homes.values():
-            known.networks.discard(network)
-        uplinks = self._settings.tables.uplinks
-        self._withdraw(Route(uplinks, ANY, network), Route(uplinks, network))
-        if self._filter is not None:
-            self._filter.lead_no_more(network)
-
-    # --- route optimisation -----------------------------------------------------------------------------------------
-
-    def _accept_direct(self, home: Address, care_of: Address) -> None:
-        """A correspondent node sends directly before its answer is here (RFC 6275 9.5.4)."""
-        if self._kernel is not None:
-            self._kernel.accept(home, care_of)
-        if self._direct is None:
-            return
-        found = self._links()
-        for name in self._interfaces:
-            for link in found.values():
-                if link.name == name:
-                    self._direct.attach(link)
-        self._direct.take(care_of, home)
-
-    def _optimise(self, effect: EnsureRouteOptimisation) -> None:
-        home, correspondent, care_of = effect.home_address, effect.correspondent, effect.care_of_address
-        if self._kernel is not None:
-            self._kernel.accept(home, care_of)
-            self._kernel.optimise(home, correspondent, care_of)
-            self._optimised[home, correspondent] = care_of
-            return
-        if self._direct is None:
-            raise OSError(errno.EOPNOTSUPP, f"this kernel has no route optimisation ({self.refusal or 'switched off'})")
-        hop = next_hop(self._netlink, correspondent, care_of)
-        link = self._links().get(hop.device)
-        if link is None or link.name not in self._interfaces:
-            raise OSError(errno.ENETUNREACH, f"{text(correspondent)} is not reached through {self._interfaces}")
-        self._accept_direct(home, care_of)
-        self._direct.send(home + correspondent, care_of)
-        table = self._settings.tables.nodes
-        self._ensure(self._direct_route(table, correspondent, Prefix(home, 128), hop))
-        self._optimised[home, correspondent] = care_of
-
-    def _optimise_no_more(self, home: Address, correspondent: Address) -> None:
-        self._withdraw(Route(self._settings.tables.nodes, Prefix(correspondent, 128), Prefix(home, 128)))
-        self._optimised.pop((home, correspondent), None)
-        if self._direct is not None:
-            self._direct.send_plainly(home + correspondent)
-        if self._kernel is not None:
-            self._kernel.optimise_no_more(home, correspondent)
-
     # --- kernel -----------------------------------------------------------------------------------------------------
 
     def _static(self) -> Iterator[KernelObject]:
@@ -580,18 +308,14 @@ class MobileNodeDataplane(HostPlane):
         if local_rule.is_first_or_ours(self._netlink, priorities):
             yield Rule(priorities.local, LOCAL_TABLE)
 
-    def _held(self) -> Iterator[KernelObject]:
+    def _held(self, netlink: Netlink | None = None) -> Iterator[KernelObject]:
         tables = self._settings.tables
         first = self._settings.link_tables
         of_links = range(first, first + len(self._interfaces))
         own = (tables.decapsulation, tables.sources, tables.uplinks, tables.nodes, tables.oversize, *of_links)
-        yield from self._routes(*own)
-        yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE, 0)
-        yield from reconcile.placed(self._netlink)
+        netlink = netlink or self._netlink
+        yield from self._routes(*own, netlink=netlink)
+        yield from self._rules(*own, LOCAL_TABLE, MAIN_TABLE, 0, netlink=netlink)
+        yield from reconcile.placed(netlink)
         if self._forwards:
-            yield from reconcile.ways(self._netlink)
-
-
-def _owner(home: Address) -> int:
-    """A number for a home address, the same in every life."""
-    return int.from_bytes(home, "big")
+            yield from reconcile.ways(netlink)

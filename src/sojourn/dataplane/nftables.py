@@ -41,7 +41,7 @@ RATES = ("downlink", "uplink")
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _NEWTABLE, _GETTABLE, _DELTABLE = 0, 1, 2
-_NEWCHAIN, _NEWRULE, _NEWSET = 3, 6, 9
+_NEWCHAIN, _NEWRULE, _GETRULE, _NEWSET = 3, 6, 7, 9
 _NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
 NFPROTO_IPV4, NFPROTO_IPV6 = 2, 10
 _NLMSG_ERROR = 2
@@ -60,7 +60,7 @@ DROP, ACCEPT, JUMP, GOTO = 0, 1, -3, -4
 EQUAL, NOT_EQUAL, GREATER = 0, 1, 4
 NETWORK, TRANSPORT = 1, 2
 META_LENGTH, META_MARK, META_INPUT, META_OUTPUT, META_PROTOCOL = 0, 3, 6, 7, 16
-HOOK_PREROUTING, HOOK_INPUT, HOOK_FORWARD, HOOK_OUTPUT = 0, 1, 2, 3
+HOOK_PREROUTING, HOOK_INPUT, HOOK_FORWARD, HOOK_OUTPUT, HOOK_POSTROUTING = 0, 1, 2, 3, 4
 
 
 def _be32(kind: int, value: int) -> bytes:
@@ -234,9 +234,13 @@ class Table:
         listed = [(_NEWSETELEM, NLM_F_CREATE, elements_of(name, [key])) for name in put]
         self.commit([*listed, *((_DELSETELEM, 0, elements_of(name, [key])) for name in drop)])
 
+    def rules(self) -> int:
+        """How many rules there are in the kernel: whoever flushes a table leaves what is written on it."""
+        return len(self._reader.dump(_SUBSYSTEM << 8 | _GETRULE, _generic(self._family) + self._table))
+
     def elements(self, name: str) -> dict[bytes, dict[int, bytes]]:
         """The elements of a set, each with what else the kernel says of it."""
-        request = _generic(self._family) + _name(1, TABLE) + _name(2, name)
+        request = _generic(self._family) + self._table + _name(2, name)
         found: dict[bytes, dict[int, bytes]] = {}
         for body in self._reader.dump(_SUBSYSTEM << 8 | _GETSETELEM, request):
             for _, element in each_attribute(attributes(body, 4).get(3, b"")):
@@ -287,10 +291,10 @@ class Nftables(Table):
     ) -> None:
         """Write the table. `peers` and `neighbours` are constant sets; those of prefixes are empty. Only `rates` need a
         kernel that can limit."""
-        counter, rate = nested(17, _name(1, "counter") + nested(2, b"")), nested(17, _over(1))
+        rate = nested(17, _over(1))
         sets = [
             new_set("peers", 1, 16),
-            new_set(COUNTED, 2, key_octets, _SET_EXPR) + counter,
+            new_counting_set(COUNTED, 2, key_octets),
             new_set(FAR, 3, key_octets),
             new_set(ROUTERS, 4, 8),
             new_set(NEIGHBOURS, 5, 16),
@@ -322,10 +326,7 @@ class Nftables(Table):
 
     def counters(self) -> dict[bytes, int]:
         """The packets that every element has counted."""
-        counts = {
-            key: attributes(attributes(parts.get(7, b"")).get(2, b"")) for key, parts in self.elements(COUNTED).items()
-        }
-        return {key: int.from_bytes(counter.get(2, b""), "big") for key, counter in counts.items()}
+        return {key: counted(parts)[0] for key, parts in self.elements(COUNTED).items()}
 
 
 def usable() -> bool:
@@ -350,9 +351,9 @@ def _generic(family: int) -> bytes:
     return struct.pack(">BBH", family, 0, 0)
 
 
-def new_set(name: str, number: int, octets: int, flags: int = 0) -> bytes:
+def new_set(name: str, number: int, octets: int, flags: int = 0, table: str = TABLE) -> bytes:
     """A set whose keys have so many octets."""
-    body = _name(1, TABLE) + _name(2, name) + _be32(3, flags)
+    body = _name(1, table) + _name(2, name) + _be32(3, flags)
     return body + _be32(4, _TYPES.get(octets, _TYPE_INTEGER)) + _be32(5, octets) + _be32(10, number)
 
 
@@ -362,8 +363,22 @@ def _over(octets: int) -> bytes:
     return _name(1, "limit") + nested(2, rate + _be32(3, 0) + _be32(4, 1) + _be32(5, 1))
 
 
-def elements_of(set_name: str, keys: Sequence[bytes], milliseconds: int = 0, more: bytes = b"") -> bytes:
+def new_counting_set(name: str, number: int, octets: int, table: str = TABLE) -> bytes:
+    """A set whose elements count packets and octets whenever they are looked up."""
+    counter = nested(17, _name(1, "counter") + nested(2, b""))
+    return new_set(name, number, octets, _SET_EXPR, table) + counter
+
+
+def elements_of(
+    set_name: str, keys: Sequence[bytes], milliseconds: int = 0, more: bytes = b"", table: str = TABLE
+) -> bytes:
     """Elements that come or go; with a time to live they go by themselves."""
     lifetime = attribute(4, struct.pack(">Q", milliseconds)) if milliseconds else b""
     listed = b"".join(nested(1, nested(1, attribute(1, key)) + lifetime + more) for key in keys)
-    return _name(1, TABLE) + _name(2, set_name) + nested(3, listed)
+    return _name(1, table) + _name(2, set_name) + nested(3, listed)
+
+
+def counted(element: dict[int, bytes]) -> tuple[int, int]:
+    """The packets and octets that an element (`Table.elements`) has counted."""
+    counter = attributes(attributes(element.get(7, b"")).get(2, b""))
+    return int.from_bytes(counter.get(2, b""), "big"), int.from_bytes(counter.get(1, b""), "big")

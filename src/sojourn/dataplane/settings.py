@@ -46,11 +46,13 @@ class Tables:
     """Prefixes of nodes, wherever the nodes are."""
     oversize: int = 55
     """Packets too big for a tunnel."""
+    pools: int = 56
+    """Pools of other anchors that the network is to lead here: for a routing daemon; no packet is looked up in it."""
 
     def all(self) -> tuple[int, ...]:
         """In the order in which their contents are removed."""
         own = (self.decapsulation, self.decapsulation_ipv4)
-        return (self.nodes, self.uplinks, self.sources, self.oversize, *own)
+        return (self.pools, self.nodes, self.uplinks, self.sources, self.oversize, *own)
 
 
 @dataclass(frozen=True)
@@ -184,13 +186,21 @@ class LinuxSettings:
     @property
     def flow_ways(self) -> tuple[tuple[int, int], ...]:
         """Mark and table of the first, second, ... care-of address of nodes that have flows (RFC 6089)."""
-        numbers = zip(range(_FLOW_WAYS), marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
+        return self._flow_ways()[:_FLOW_WAYS]
+
+    @property
+    def direct_flow_ways(self) -> tuple[tuple[int, int], ...]:
+        """The same at a correspondent node, which may be a mobile node too."""
+        return self._flow_ways()[_FLOW_WAYS:]
+
+    def _flow_ways(self) -> tuple[tuple[int, int], ...]:
+        numbers = zip(range(2 * _FLOW_WAYS), marks((self.mark, self.forwarded_mark), self.mark_mask), strict=False)
         return tuple((mark, self.nexthops + _OF_FLOWS + index) for index, mark in numbers)
 
     @property
     def link_tables(self) -> int:
         """The table of the first link of a mobile node with several; those of others behind it."""
-        return self.nexthops + _OF_FLOWS + _FLOW_WAYS
+        return self.nexthops + _OF_FLOWS + 2 * _FLOW_WAYS
 
     @property
     def addresses(self) -> tuple[Address, ...]:

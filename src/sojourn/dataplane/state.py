@@ -20,6 +20,7 @@ from sojourn.core.effects import (
     EnsureMembership,
     EnsureMulticastRoute,
     EnsurePaths,
+    EnsurePool,
     EnsurePrefix,
     EnsureQueue,
     EnsureRate,
@@ -34,6 +35,7 @@ from sojourn.core.effects import (
     WithdrawLogicalInterface,
     WithdrawMembership,
     WithdrawMulticastRoute,
+    WithdrawPool,
     WithdrawPrefix,
     WithdrawQueue,
     WithdrawRate,
@@ -63,6 +65,8 @@ class ForwardingState:
     forwarded: dict[int, Queued] = field(default_factory=dict)
     """Where what other routers forward to a slot goes, if not where everything goes."""
     prefixes: dict[Prefix, int] = field(default_factory=dict)
+    pools: set[Prefix] = field(default_factory=set)
+    """Of other anchors, which the network leads here."""
     uplinks: dict[Prefix, Address | None] = field(default_factory=dict)
     spreads: dict[Prefix, tuple[Address, ...]] = field(default_factory=dict)
     shortcuts: dict[tuple[Prefix, Prefix], Address | None] = field(default_factory=dict)
@@ -99,6 +103,10 @@ class ForwardingState:
                 self.prefixes[prefix] = slot
             case WithdrawPrefix(prefix):
                 self.prefixes.pop(prefix, None)
+            case EnsurePool(pool):
+                self.pools.add(pool)
+            case WithdrawPool(pool):
+                self.pools.discard(pool)
             case EnsureUplink(prefix, anchor):
                 self.uplinks[prefix] = anchor
             case WithdrawUplink(prefix):
@@ -145,6 +153,8 @@ class ForwardingState:
         yield from self.forwarded.values()
         for prefix, slot in self.prefixes.items():
             yield EnsurePrefix(prefix, slot)
+        for pool in sorted(self.pools):
+            yield EnsurePool(pool)
         for prefix, anchor in self.uplinks.items():
             yield EnsureUplink(prefix, anchor)
         for prefix, sources in self.spreads.items():
@@ -161,7 +171,7 @@ class ForwardingState:
 
     def surplus(self, asked: ForwardingState) -> list[ForwardingEffect]:
         """Effects that withdraw what is here and not in `asked`."""
-        withdrawals: list[ForwardingEffect] = []
+        withdrawals: list[ForwardingEffect] = [WithdrawPool(pool) for pool in sorted(self.pools - asked.pools)]
         withdrawals += [WithdrawCounter(prefix) for prefix in sorted(self.counters - asked.counters)]
         withdrawals += [WithdrawRate(prefix) for prefix in self.rates if prefix not in asked.rates]
         withdrawals += [WithdrawSpread(prefix) for prefix in self.spreads if prefix not in asked.spreads]

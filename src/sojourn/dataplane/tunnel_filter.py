@@ -11,6 +11,8 @@
       mobile router: from what is `away`          the same
     forward
       in the other direction                      clamp the TCP segment size
+    output
+      home agent: redirects to a node's slot      drop
 
 The kernel leads a marked packet into a link with the tunnel's MTU, and so answers Packet Too Big with the right number
 (see `filters`). `away` holds home addresses and networks; a rule for each length of prefix looks them up.
@@ -25,7 +27,9 @@ import time
 from collections.abc import Iterator
 
 from sojourn.dataplane import nftables as nft
+from sojourn.dataplane.audit import CHANGED, FILTER, LEFT, MISSING, Finding
 from sojourn.dataplane.filters import Rule, change_mark, interface, mask_of, protocol
+from sojourn.dataplane.installation import station
 from sojourn.dataplane.nftables import NFPROTO_IPV6, Table
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Address, Prefix
@@ -33,6 +37,8 @@ from sojourn.wire.addresses import Address, Prefix
 LINGER = 3000
 """Milliseconds that packets are taken from a care-of address that a node has left: those that were on their way."""
 _ENDS, _AWAY = "ends", "away"
+_TIMEOUT = 4
+"""NFTA_SET_ELEM_TIMEOUT: an element that ends by itself."""
 _TCP, _IPV6 = b"\x06", b"\x29"
 _SOURCE, _DESTINATION = 8, 24
 _INNER = 6, 46, 86
@@ -42,7 +48,9 @@ _CHAINS = (
     ("away", None),
     ("prerouting", (nft.HOOK_PREROUTING, -300)),
     ("forward", (nft.HOOK_FORWARD, 0)),
+    ("output", (nft.HOOK_OUTPUT, 0)),
 )
+_ICMPV6, _REDIRECT = b"\x3a", b"\x89"
 
 
 class TunnelFilter:
@@ -73,8 +81,15 @@ class TunnelFilter:
             self._table.put(key, name)
 
     def begin(self) -> None:
-        """What is there from an earlier life and is not asked for goes with `finish`."""
-        self._left = {(name, key) for name in (_ENDS, _AWAY) for key in self._table.elements(name)}
+        """What is there from an earlier life and is not asked for goes with `finish`, or by itself."""
+        now = time.monotonic()
+        self._left, self._lingering = set(), {}
+        for name in (_ENDS, _AWAY):
+            for key, parts in self._table.elements(name).items():
+                if _TIMEOUT in parts:
+                    self._lingering[key] = now
+                else:
+                    self._left.add((name, key))
 
     def finish(self) -> list[str]:
         """Answers with what was removed, for the log."""
@@ -82,6 +97,24 @@ class TunnelFilter:
         for name, key in sorted(left):
             self._table.drop(key, name)
         return [f"{name} {key.hex()}" for name, key in sorted(left)]
+
+    def findings(self) -> list[Finding]:
+        """Where the table is not what it should be. Elements that linger go by themselves. Raises OSError."""
+        if self._table.fingerprint() is None:
+            return [Finding(MISSING, FILTER, "nf_tables table ip6 sojourn")]
+        found = []
+        rules = sum(1 for _ in self._rules())
+        if self._table.rules() != rules:
+            found.append(
+                Finding(CHANGED, FILTER, f"nf_tables table ip6 sojourn has {self._table.rules()} of {rules} rules")
+            )
+        there = {(name, key) for name in (_ENDS, _AWAY) for key in self._table.elements(name)}
+        for word, keys in ((MISSING, self._wanted - there), (LEFT, there - self._wanted)):
+            for name, key in sorted(keys):
+                if name == _AWAY or key not in self._lingering:
+                    inner = Prefix(key[-16:], 128)
+                    found.append(Finding(word, FILTER, f"{inner} in nf_tables set {name}", (inner,)))
+        return found
 
     def remove(self) -> None:
         """Nothing of it is left."""
@@ -95,7 +128,6 @@ class TunnelFilter:
         """They do not, and what lingers is taken no more."""
         self._drop(_AWAY, prefix.address)
         for key in [key for key in self._lingering if key[16:] == prefix.address]:
-            del self._lingering[key]
             self._drop(_ENDS, key)
 
     def take(self, remote: Address, prefix: Prefix) -> None:
@@ -117,12 +149,13 @@ class TunnelFilter:
 
     def _put(self, name: str, key: bytes) -> None:
         self._wanted.add((name, key))
-        self._lingering.pop(key, None)
         if (name, key) in self._left:
             self._left.discard((name, key))
             return
         try:
-            self._table.drop(key, name)  # a time to live that runs would end it
+            if self._lingers(key):
+                self._table.drop(key, name)  # the time to live that runs would end it
+            self._lingering.pop(key, None)
             self._table.put(key, name)
         except OSError as error:
             if error.errno != errno.ENOENT:
@@ -130,9 +163,17 @@ class TunnelFilter:
             self.install()  # somebody flushed the whole ruleset
 
     def _drop(self, name: str, key: bytes) -> None:
+        """If it is there. To take away what is not makes the kernel wait for all processors, for 10 ms and more."""
+        held = (name, key) in self._wanted or (name, key) in self._left or self._lingers(key)
         self._wanted.discard((name, key))
         self._left.discard((name, key))
-        self._table.drop(key, name)
+        self._lingering.pop(key, None)
+        if held:
+            self._table.drop(key, name)
+
+    def _lingers(self, key: bytes) -> bool:
+        since = self._lingering.get(key)
+        return since is not None and since > time.monotonic() - LINGER / 1000
 
     def _rules(self) -> Iterator[Rule]:
         settings = self._settings
@@ -157,6 +198,10 @@ class TunnelFilter:
         yield "prerouting", (interface(nft.META_INPUT, settings.loop[1]), *clear, nft.verdict(nft.ACCEPT))
         if self._home_agent:
             yield from self._ends()
+            # To nodes that are on the home link: hosts there would be told of the address that stands for a slot.
+            redirect = (nft.load(nft.TRANSPORT, 0, 1), nft.compare(nft.EQUAL, _REDIRECT))
+            target = (nft.load(nft.TRANSPORT, 8, 12), nft.compare(nft.EQUAL, station(0)[:12]))
+            yield "output", (protocol(_ICMPV6), *redirect, *target, nft.verdict(nft.DROP))
         into, back = (_DESTINATION, _SOURCE) if self._home_agent else (_SOURCE, _DESTINATION)
         for length in self._lengths:
             yield "prerouting", (*self._away(into, length), nft.verdict(nft.JUMP, "away"))

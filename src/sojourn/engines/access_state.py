@@ -105,10 +105,15 @@ class AccessState(OutboxEngine, Generic[S]):
 
     def _serve_one(self, session: S, prefix: Prefix, anchor: Address | None) -> None:
         """Packets to and from one prefix; plainly when nobody else anchors it."""
-        self._do(EnsurePrefix(prefix, session.slot))
+        if self._is_led(session, anchor):
+            self._do(EnsurePrefix(prefix, session.slot))
         self._do(EnsureUplink(prefix, anchor))
         if self.leases is not None:
             self._serve_leased(session, prefix)
+
+    def _is_led(self, session: S, anchor: Address | None) -> bool:
+        """Whether what `anchor` anchors goes where the rest of the node's packets go."""
+        return True
 
     def _reassert(self, session: S) -> None:
         """All that should hold for this session, once more."""
@@ -142,9 +147,13 @@ class AccessState(OutboxEngine, Generic[S]):
             return "not a prefix for a node"
         if prefix in self._foreign and self._serves_another(prefix, session):
             return "prefix of another node"
-        if len(session.anchored) >= self.configuration.prefixes_per_node:
+        if len(session.anchored) >= self._most_prefixes(session):
             return "too many prefixes"
         return ""
+
+    def _most_prefixes(self, session: S) -> int:
+        """Of others, for this node, now."""
+        return self.configuration.prefixes_per_node
 
     def _is_for_nodes(self, session: S, prefix: Prefix) -> bool:
         """Whether a node can have such a prefix."""

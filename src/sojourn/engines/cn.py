@@ -1,14 +1,15 @@
 """The correspondent node of Mobile IPv6 with route optimisation (RFC 6275 section 9).
 
 It tests whether a mobile node can be reached at both of its addresses before it believes a Binding Update, and keeps
-nothing of a node until it does (5.2.5). One binding for a node is all that it wants: identifiers of bindings (RFC 5648)
-are passed over, and several in one update refused. Tokens are in `cn_nonces`, cryptography in `return_routability`.
+nothing of a node until it does (5.2.5). A node that has several care-of addresses (RFC 5648) proves and registers each
+by itself. Packets go to the best of them, or where its flow bindings say (RFC 6089, `ha_flows`); all are taken from.
+Tokens are in `cn_nonces`, cryptography in `return_routability`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sojourn.core.effects import CountTraffic, Effect, EnsureCounter, SendMessage, WithdrawCounter
 from sojourn.core.engine import Row
@@ -22,11 +23,22 @@ from sojourn.core.events import (
     TrafficCounted,
 )
 from sojourn.core.mobile_effects import EnsureCareOfRoute, WithdrawCareOfRoute
+from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName, TokenBucket
+from sojourn.engines.care_of_ways import OVERWRITE, WAYS_MAX, Way, Ways, best, copies
 from sojourn.engines.cn_nonces import Nonces
+from sojourn.engines.ha_flows import Flows, flows_after, steered
+from sojourn.engines.ha_flows import refused as refused_flows
 from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import MAX_NONCE_LIFETIME, MAX_RR_BINDING_LIFETIME, CnConfiguration
-from sojourn.engines.mip6_request import HOME_REGISTRATION, BindingRequest, Discarded, unicast
+from sojourn.engines.mip6_request import (
+    HOME_REGISTRATION,
+    BindingRequest,
+    Discarded,
+    routable,
+    unicast,
+    with_options,
+)
 from sojourn.engines.registration import Refused
 from sojourn.engines.return_routability import binding_key, signed, verified
 from sojourn.wire import (
@@ -39,6 +51,7 @@ from sojourn.wire import (
     CareOfTestInit,
     HomeTest,
     HomeTestInit,
+    MobilityOption,
     NonceIndices,
     Status,
     UnknownMessage,
@@ -72,9 +85,11 @@ class CorrespondentEntry:
 
     home: Address
     care_of: Address
+    """The best, if there are several."""
     address: Address
     """Ours, that the node registered with."""
     sequence: int
+    """Of the latest update that said all there is to say."""
     expires: Instant
     forget: Instant
     """From then on its nonces are not valid any more."""
@@ -82,11 +97,43 @@ class CorrespondentEntry:
     unreachable: int = 0
     packets: int = 0
     """That came from the node, when they were counted last."""
+    ways: Ways = field(default_factory=dict)
+    """Its care-of addresses, if they have identifiers (RFC 5648)."""
+    ends: dict[int, Instant] = field(default_factory=dict)
+    """When these expire."""
+    sequences: dict[int, int] = field(default_factory=dict)
+    """Of the latest updates about single ones, also about those that are gone."""
+    flows: Flows = field(default_factory=dict)
+    """Which packets go to which of these (RFC 6089)."""
 
     @property
     def counted(self) -> Prefix:
         """What is counted to know whether it is in use."""
         return Prefix(self.home, 128)
+
+    @property
+    def first_end(self) -> Instant:
+        """When one of them expires."""
+        return min(self.ends.values(), default=self.expires)
+
+    @property
+    def care_of_addresses(self) -> set[Address]:
+        """All that packets go to."""
+        return {self.care_of, *(way.care_of for way in self.ways.values())}
+
+    @property
+    def route(self) -> EnsureCareOfRoute:
+        """What its packets follow."""
+        also = tuple(way.care_of for way in self.ways.values() if way.care_of != self.care_of)
+        return EnsureCareOfRoute(self.home, self.care_of, also, steered(self.flows, self.ways) if self.flows else ())
+
+    def latest(self, identifier: int | None) -> int:
+        """The sequence number that an update has to surpass: one about all of them, or about a single one."""
+        latest = self.sequence
+        for known, sequence in self.sequences.items():
+            if identifier in (None, known) and newer(sequence, latest):
+                latest = sequence
+        return latest
 
 
 class CorrespondentNode(MobilityEngine):
@@ -168,11 +215,10 @@ class CorrespondentNode(MobilityEngine):
         try:
             entry = self.cache.get(request.home)
             self._check_kind(request, entry)
+            identifier = self._identified(request, entry)
             key = self._authenticate(request)
-            if len(update.all(BindingIdentifier)) > 1:
-                raise Refused(Status.MCOA_BULK_REGISTRATION_PROHIBITED, "several care-of addresses at once")
             if entry is not None:
-                request.check_sequence(entry.sequence)
+                request.check_sequence(entry.latest(identifier))
             if request.lifetime:
                 self._register(request, entry, key)
             else:
@@ -181,6 +227,30 @@ class CorrespondentNode(MobilityEngine):
             self._report("update-discarded", source=request.source, home=request.home, reason=str(discarded))
         except Refused as refused:
             self._refuse(request, refused, key)
+
+    def _identified(self, request: BindingRequest, entry: CorrespondentEntry | None) -> int | None:
+        """Which care-of address is meant: its BID, None when it is about all of them. Raises `Refused`.
+
+        The address comes with the identifier, or is known (RFC 5648 6.2); whatever it is, it is what was tested.
+        """
+        options = request.all(BindingIdentifier)
+        if len(options) > 1:
+            raise Refused(Status.MCOA_BULK_REGISTRATION_PROHIBITED, "several care-of addresses at once")
+        if not options or not self.configuration.several:
+            return None
+        (option,) = options
+        known = {} if entry is None else entry.ways
+        if option.identifier == 0 or (option.care_of and not routable(option.care_of.rjust(16, b"\0"))):
+            raise Refused(Status.MCOA_MALFORMED, "not an identifier, or not an address that can be one")
+        if not request.lifetime:
+            return option.identifier
+        if not option.care_of and option.identifier not in known:
+            raise Refused(Status.MCOA_UNKNOWN_COA, "an identifier without care-of address")
+        request.care_of = option.care_of or known[option.identifier].care_of
+        overwrite = bool(request.update.flags & OVERWRITE)
+        if entry is not None and not entry.ended and not known and not overwrite:
+            raise Refused(Status.MCOA_NON_MCOA_BINDING_EXISTS, "a binding without identifier")
+        return None if overwrite else option.identifier
 
     def _check_kind(self, request: BindingRequest, entry: CorrespondentEntry | None) -> None:
         """We are nobody's home agent (RFC 6275 10.3.1, 9.5.1)."""
@@ -221,30 +291,89 @@ class CorrespondentNode(MobilityEngine):
         new = CorrespondentEntry(
             home, request.care_of, request.destination, request.sequence, now + lifetime, now + MAX_NONCE_LIFETIME
         )
+        answers = self._add_way(request, new, entry)
         if entry is not None and not entry.ended:
             new.packets = entry.packets
         elif self.configuration.refresh:
             self._do(EnsureCounter(new.counted))
         self.cache[home] = new
-        self._do(EnsureCareOfRoute(home, request.care_of))
-        self._timers.start(("expiry", home), new.expires)
-        if self.configuration.refresh:
-            self._timers.start(("refresh", home), new.expires - lifetime // _REFRESH_PART)
+        self._do(new.route)
+        self._await_end(new)
         self._report("registered", home=home, care_of=request.care_of)
-        self._accept(request, lifetime, key)
+        self._accept(request, lifetime, key, *answers)
+
+    def _add_way(
+        self, request: BindingRequest, new: CorrespondentEntry, entry: CorrespondentEntry | None
+    ) -> list[MobilityOption]:
+        """Beside the others, or in the place of all (RFC 5648 6.2); its flow bindings, and what is answered to them."""
+        option = request.update.first(BindingIdentifier)
+        if option is None or not self.configuration.several:
+            return []
+        if entry is not None and not request.update.flags & OVERWRITE:
+            new.sequence, new.flows = entry.sequence, entry.flows
+            new.ways, new.ends, new.sequences = dict(entry.ways), dict(entry.ends), dict(entry.sequences)
+        new.ways[option.identifier] = Way(request.care_of, option.priority)
+        new.ends[option.identifier] = new.expires
+        new.sequences[option.identifier] = request.sequence
+        if len(new.sequences) > WAYS_MAX:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many care-of addresses")
+        new.care_of = best(new.ways)
+        return self._flows(request, new)
+
+    def _flows(self, request: BindingRequest, entry: CorrespondentEntry) -> list[MobilityOption]:
+        """RFC 6089 5.3, 6: as a home agent keeps them."""
+        if not self.configuration.flows:
+            return [*refused_flows(request)]
+        entry.flows, answers = flows_after(request, entry.flows, entry.ways)
+        return [*answers]
+
+    def _await_end(self, entry: CorrespondentEntry) -> None:
+        """Of the care-of address that ends first."""
+        entry.expires = max(entry.ends.values(), default=entry.expires)
+        first = entry.first_end
+        self._timers.start(("expiry", entry.home), first)
+        if self.configuration.refresh:
+            self._timers.start(("refresh", entry.home), first - (first - self._now) // _REFRESH_PART)
+
+    def _lessen(self, entry: CorrespondentEntry, gone: set[int]) -> None:
+        """Some care-of addresses are gone; packets go to the best of those that are left, if there are any."""
+        left = {identifier: way for identifier, way in entry.ways.items() if identifier not in gone}
+        if not left:
+            self._end(entry)
+            return
+        entry.ways, entry.care_of, entry.unreachable = left, best(left), 0
+        entry.ends = {identifier: entry.ends[identifier] for identifier in left}
+        self._do(entry.route)
+        self._await_end(entry)
 
     def _deregister(self, request: BindingRequest, entry: CorrespondentEntry | None, key: bytes) -> None:
         """RFC 6275 9.5.3: what is remembered keeps this update, and those before it, from being used again."""
+        option = request.update.first(BindingIdentifier) if self.configuration.several else None
+        if option is not None:
+            if entry is None or option.identifier not in entry.ways:
+                raise Refused(Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, "no binding of that identifier")
+            entry.sequences[option.identifier] = request.sequence
+            entry.forget = self._now + MAX_NONCE_LIFETIME
+            answers = self._flows(request, entry)
+            self._lessen(entry, {option.identifier})
+            self._accept(request, 0, key, *answers)
+            return
         if entry is not None:
             entry.sequence = request.sequence
             entry.forget = self._now + MAX_NONCE_LIFETIME
             self._end(entry)
         self._accept(request, 0, key)
 
-    def _accept(self, request: BindingRequest, lifetime: int, key: bytes) -> None:
+    def _accept(self, request: BindingRequest, lifetime: int, key: bytes, *more: MobilityOption) -> None:
+        """The status of each is that of the answer, and that of the option zero (RFC 5648 6.2)."""
         if request.wants_answer:
             answer = request.acknowledgement(Status.ACCEPTED, lifetime=lifetime)
+            with_options(answer, *self._copies(request), *more)
             self._do(request.answer(signed(answer, key, request.signed_address, request.destination)))
+
+    def _copies(self, request: BindingRequest) -> list[BindingIdentifier]:
+        """Who does not want several care-of addresses passes identifiers over (RFC 5648 6.1)."""
+        return copies(request, {}) if self.configuration.several else []
 
     def _refuse(self, request: BindingRequest, refused: Refused, key: bytes) -> None:
         """Signed, unless the nonces are what is wrong (RFC 6275 9.5.4); to who proved nothing, not too often."""
@@ -257,7 +386,9 @@ class CorrespondentNode(MobilityEngine):
         )
         if not request.wants_answer and refused.status not in _ALWAYS_ANSWERED:
             return
-        answer = request.acknowledgement(refused.status, sequence=refused.sequence)
+        answer = with_options(
+            request.acknowledgement(refused.status, sequence=refused.sequence), *self._copies(request)
+        )
         if key:
             signed(answer, key, request.signed_address, request.destination)
         elif not self._strangers.take(self._now):
@@ -268,6 +399,7 @@ class CorrespondentNode(MobilityEngine):
         """No binding any more; remembered as long as its nonces are valid (RFC 6275 5.2.8)."""
         if not entry.ended:
             entry.ended = True
+            entry.ways, entry.ends, entry.flows = {}, {}, {}
             self._do(WithdrawCareOfRoute(entry.home))
             if self.configuration.refresh:
                 self._do(WithdrawCounter(entry.counted))
@@ -284,7 +416,7 @@ class CorrespondentNode(MobilityEngine):
         if entry is None:
             return
         if kind == "expiry":
-            self._end(entry)
+            self._lessen(entry, {identifier for identifier, end in entry.ends.items() if end <= self._now})
         elif kind == "refresh":
             self._asking.add(home)
             self._do(CountTraffic())
@@ -298,9 +430,11 @@ class CorrespondentNode(MobilityEngine):
             seen, before = packets.get(entry.counted, 0), entry.packets
             entry.packets = seen
             if seen > before:
-                self._do(SendMessage(BindingRefreshRequest(), entry.address, home))
+                due = [identifier for identifier, end in entry.ends.items() if end <= entry.first_end + SECOND]
+                request = BindingRefreshRequest(tuple(map(BindingIdentifier, due)))  # RFC 5648 6.4
+                self._do(SendMessage(request, entry.address, home))
                 self._report("refresh-requested", home=home)
-            left = (entry.expires - self._now) // 2
+            left = (entry.first_end - self._now) // 2
             if left > SECOND:
                 self._after(left, "refresh", home)
         self._asking.clear()
@@ -311,14 +445,15 @@ class CorrespondentNode(MobilityEngine):
         This host's own errors are about the home address: the care-of address was a neighbour, and is there no more.
         Both of two mobile nodes that move at once would wait for each other's updates, which go that way too.
         """
-        met = [known for known in self.cache.values() if known.care_of == destination]
+        met = [known for known in self.cache.values() if destination in known.care_of_addresses]
         if protocol != MOBILITY_HEADER and destination in self.cache:
             met.append(self.cache[destination])
         for entry in [known for known in met if not known.ended]:
             entry.unreachable += 1
             if entry.unreachable >= _PERSISTENT:
                 self._report("care-of-unreachable", home=entry.home, care_of=destination)
-                self._end(entry)
+                where = entry.care_of if destination == entry.home else destination
+                self._lessen(entry, {identifier for identifier, way in entry.ways.items() if way.care_of == where})
 
     # --- for people -----------------------------------------------------------------------------------------------
 
@@ -330,6 +465,7 @@ class CorrespondentNode(MobilityEngine):
             {
                 "home": text(entry.home),
                 "care_of": text(entry.care_of),
+                "also": [text(where) for where in sorted(entry.care_of_addresses - {entry.care_of})],
                 "state": "ended" if entry.ended else "active",
                 "lifetime": max(entry.expires - now, 0) // SECOND,
             }

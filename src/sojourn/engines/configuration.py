@@ -23,6 +23,7 @@ from sojourn.engines.extension_settings import (
     RevocationSettings,
     VendorOption,
 )
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.engines.way_settings import (
     BulkRegistrationOfLma,
     BulkRegistrationOfMag,
@@ -52,15 +53,21 @@ FIXED_LINK_LAYER: LinkLayer = link_layer("00:00:5e:00:52:13")
 
 
 class Mode(Enum):
-    """How the CMD brings previous and serving MAARs together (RFC 8885 3.2 to 3.4)."""
+    """How previous and serving MAARs come together: through the CMD (RFC 8885 3.2 to 3.4), or by themselves."""
 
     PROXY = "proxy"
     RELAY = "relay"
     LOCATOR = "locator"
+    DIRECT = "direct"
+    """MAARs tell each other (`maar_direct`); a CMD, where there is one, is told afterwards."""
 
 
-PROXY, RELAY, LOCATOR = Mode
+PROXY, RELAY, LOCATOR, DIRECT = Mode
 """The same without a look into the class, which takes longer than a comparison (CPython 3.11)."""
+CENTRAL = (PROXY, RELAY, LOCATOR)
+"""The modes of RFC 8885, in which the CMD tells the MAARs."""
+NO_CMD: Address = bytes(16)
+"""The unspecified address: that of a CMD that there is none of."""
 
 
 class Dhcpv6(Enum):
@@ -101,6 +108,8 @@ class Peer:
     """The IPv4 addresses that it may anchor; the first one is the default router of all of them."""
     access_points: tuple[LinkLayer, ...] = ()
     """Access points that are its own ([AP-ID, AR-Info], RFC 5568)."""
+    partner: Address | None = None
+    """The router that takes its pool over while it is gone; ours, if that is we."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +198,10 @@ class AccessConfiguration:
     """Domains that hosts search names in; the first is the one of IPv4."""
 
 
+ASKED_NEIGHBOURS = 32
+"""Most routers that are asked about one node (direct mode)."""
+
+
 @dataclass(frozen=True, slots=True)
 class MaarConfiguration(AccessConfiguration):
     """One MAAR."""
@@ -196,9 +209,15 @@ class MaarConfiguration(AccessConfiguration):
     address: Address
     pool: Prefix
     """Prefixes for nodes are taken from here."""
-    cmd: Address
+    cmd: Address = NO_CMD
+    """Without one (`NO_CMD`) only direct mode works."""
     peers: tuple[Peer, ...] = ()
     mode: Mode = Mode.PROXY
+    neighbours: tuple[Address, ...] = ()
+    """Direct mode: the peers that are asked about a node that comes from nobody knows where; none: the first
+    `ASKED_NEIGHBOURS` of `peers`."""
+    ask_rate: int = 2_000
+    """Direct mode: questions to neighbours a second, about all nodes together."""
     routes: tuple[Prefix, ...] = ()
     """Local networks that can be reached through this router only: told in Local Prefix options, and advertised by
     whoever serves one of our nodes, on our DLIF (RFC 8885 3.7, 4.4)."""
@@ -225,6 +244,10 @@ class MaarConfiguration(AccessConfiguration):
     """Of IPv4 home addresses and of delegated prefixes. Renewed at half of it, wherever the node is by then."""
     more_cmds: tuple[Address, ...] = ()
     """Other CMDs of the domain that use the store of `cmd`: each answers for any node."""
+    partner: Address | None = None
+    """The peer that takes our pool over while we are gone. Needs `liveness`."""
+    liveness: LivenessSettings | None = None
+    """How fast routers that are gone are missed; None: nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, Effect, EnsurePrefix, EnsureTunnel, SendMessage, StoreBinding
+from sojourn.core.effects import (
+    DeleteBinding,
+    Effect,
+    EnsureDelivery,
+    EnsurePrefix,
+    EnsureTunnel,
+    SendMessage,
+    StoreBinding,
+)
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressProbed,
@@ -151,7 +159,13 @@ class HomeAgent(HaRevocation, HaPrefixes, HaSwitch):
         match effect:
             case StoreBinding(key):
                 self._after(_REPAIR_AFTER, "store", key)
-            case EnsureTunnel(slot) | EnsurePrefix(_, slot) | EnsureTunnelEnd(slot) | EnsureFlows(slot):
+            case (
+                EnsureTunnel(slot)
+                | EnsureDelivery(slot)
+                | EnsurePrefix(_, slot)
+                | EnsureTunnelEnd(slot)
+                | EnsureFlows(slot)
+            ):
                 self._mend(next((entry for entry in self.cache.values() if entry.slot == slot), None))
             case EnsureProxyNeighbour(_, home):
                 self._mend(self.cache.get(home))

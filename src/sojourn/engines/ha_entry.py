@@ -8,13 +8,13 @@ from enum import Enum
 import msgspec
 
 from sojourn.core.mobile_effects import Flow
+from sojourn.engines.care_of_ways import Way, Ways, best
 from sojourn.engines.ha_flows import Flows, restored, steered
-from sojourn.engines.ha_multiple import Way, Ways
 from sojourn.engines.mip6_configuration import HomeNode
 from sojourn.engines.mip6_request import ROUTER, BindingRequest, defended
 from sojourn.engines.records import well_formed
 from sojourn.wire import VendorSpecific
-from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import Duration, Instant
 
 
@@ -46,7 +46,9 @@ class BindingCacheEntry:
     prefixes: tuple[Prefix, ...] = ()
     """Mobile network prefixes (RFC 3963)."""
     ways: Ways = field(default_factory=dict)
-    """Its care-of addresses, if it has several (RFC 5648); `care_of` is the best of them."""
+    """Its care-of addresses, if it has several (RFC 5648); `care_of` is the best of them that is abroad."""
+    link_layer: LinkLayer = b""
+    """Where it is on the home link, if it is there too (RFC 5648 5.6)."""
     flows: Flows = field(default_factory=dict)
     """Which packets go to which of these (RFC 6089)."""
     vendors: tuple[VendorSpecific, ...] = ()
@@ -54,7 +56,10 @@ class BindingCacheEntry:
     pending: BindingRequest | None = None
     """What is answered when the home address turned out to be unique."""
     unprobed: set[Address] = field(default_factory=set)
-    """Addresses that were not tested yet."""
+    """Addresses that were not tested yet. An active binding has some only where it did not wait for the test."""
+
+    yielded: bool = False
+    """Nothing is answered for on the link: another home agent asks whether it may (see `ha_switch`)."""
 
     @property
     def is_router(self) -> bool:
@@ -67,21 +72,40 @@ class BindingCacheEntry:
         return defended(self.home, self.flags)
 
     @property
+    def at_home_first(self) -> bool:
+        """Whether packets go to it on the home link."""
+        return bool(self.ways) and best(self.ways) == self.home
+
+    @property
+    def way(self) -> tuple[Address, LinkLayer]:
+        """Where packets go: to a care-of address, or on the home link."""
+        return (self.home, self.link_layer) if self.at_home_first else (self.care_of, b"")
+
+    @property
+    def tunnel_ends(self) -> set[Address]:
+        """Further care-of addresses that packets are taken from."""
+        return {way.care_of for way in self.ways.values() if way.care_of != self.home}
+
+    @property
     def networks(self) -> tuple[Prefix, ...]:
         """What goes through the tunnel."""
         return (Prefix(self.home, 128), *self.prefixes)
 
     @property
     def steered(self) -> tuple[Flow, ...]:
-        """The flow bindings that have a care-of address."""
-        return steered(self.flows, self.ways) if self.flows else ()
+        """The flow bindings that have a care-of address; the home link is one while it is the best."""
+        if not self.flows:
+            return ()
+        ways = self.ways if self.at_home_first else {n: way for n, way in self.ways.items() if way.care_of != self.home}
+        return steered(self.flows, ways)
 
     def record(self) -> bytes:
         """For the store, under the home address."""
         prefixes = [(prefix.address, prefix.length) for prefix in self.prefixes]
         ways = [(identifier, way.care_of, way.priority) for identifier, way in self.ways.items()]
         flows = [(identifier, *binding) for identifier, binding in self.flows.items()]
-        values = self.slot, self.care_of, self.sequence, self.flags, self.lifetime, prefixes, ways, flows
+        fixed = self.slot, self.care_of, self.sequence, self.flags, self.lifetime
+        values = (*fixed, prefixes, ways, flows, self.link_layer)
         return _encoder.encode(_Record(*values))
 
     @classmethod
@@ -95,7 +119,10 @@ class BindingCacheEntry:
         values = kept.care_of, kept.sequence, kept.flags, kept.lifetime, now + kept.lifetime, prefixes
         ways = {identifier: Way(care_of, priority) for identifier, care_of, priority in kept.ways}
         flows = restored(kept.flows)
-        return cls(key, kept.slot, node, BindingState.ACTIVE, *values, ways, flows)
+        link_layer = kept.link_layer if len(kept.link_layer) == 6 else b""
+        if not link_layer:
+            ways = {identifier: way for identifier, way in ways.items() if way.care_of != key}
+        return cls(key, kept.slot, node, BindingState.ACTIVE, *values, ways, link_layer, flows)
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -107,6 +134,7 @@ class _Record(msgspec.Struct, array_like=True):
     prefixes: list[tuple[bytes, int]]
     ways: list[tuple[int, bytes, int]]
     flows: list[tuple[int, int, bytes, int]] = []
+    link_layer: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,7 +2,7 @@
 
 A flow binding lives as long as every Binding Update names it: whole, or by its number in a Flow Summary option. It does
 nothing while the binding that it refers to is not there. Left out: copies of packets to several care-of addresses
-(status 128), selectors of IPv4 packets (133), flow bindings at correspondent nodes.
+(status 128), selectors of IPv4 packets (133). A correspondent node (`cn`) keeps them in the same way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sojourn.core.mobile_effects import Flow
-from sojourn.engines.ha_multiple import Ways
+from sojourn.engines.care_of_ways import Ways
 from sojourn.engines.mip6_request import BindingRequest
 from sojourn.wire import DecodeError
 from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector, TrafficSelectorFormat

@@ -1,48 +1,35 @@
 """Several care-of addresses of one mobile node at a time (RFC 5648 6): how a Binding Update changes them.
 
-Packets to the node go to the one with the best priority; packets from all of them are taken. Left out: home and foreign
-link at once (flag H).
+Packets to the node go to the one with the best priority; packets from all of them are taken. One of them may be the
+home address itself (flag H, 5.6): the node is on the home link too. There it does no Neighbour Discovery for its home
+address, which the home agent goes on to answer for, and packets go to its link-layer address. That is what status 5
+says; RFC 5648 6.3 leaves it to the home agent to let the node answer instead. A home binding alone is none: that is
+returning home.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
+from sojourn.engines.care_of_ways import OVERWRITE, WAYS_MAX, Way, Ways
 from sojourn.engines.mip6_request import BindingRequest, routable
 from sojourn.engines.registration import Refused
-from sojourn.wire import BindingUpdateFlags, Status
-from sojourn.wire.addresses import Address
+from sojourn.wire import Status
+from sojourn.wire.addresses import Address, LinkLayer
+from sojourn.wire.extensions.rfc5568 import LinkLayerCode, MobilityHeaderLinkLayerAddress
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 
-OVERWRITE = int(BindingUpdateFlags.B)
-"""Flag O: without P the same bit means that all bindings that are not named go (RFC 5648 4.2)."""
-WAYS_MAX = 8
-"""Care-of addresses of one home address."""
-_WORST = 128
+
+def link_layer_of(request: BindingRequest) -> LinkLayer:
+    """Where the node is on the home link (5.6.3); empty: it does not say."""
+    option = request.first(MobilityHeaderLinkLayerAddress)
+    known = option is not None and option.code == LinkLayerCode.MN and len(option.link_layer) == 6
+    return option.link_layer if option is not None and known else b""
 
 
-class Way(NamedTuple):
-    """One of the care-of addresses."""
-
-    care_of: Address
-    priority: int
-    """Lower is better; 0: not told (RFC 6089 4.1)."""
-
-
-Ways = dict[int, Way]
-"""By binding identifier (BID); empty: there is one care-of address, without an identifier."""
-
-
-def best(ways: Mapping[int, Way]) -> Address:
-    """Where packets to the node go."""
-    return min(ways.items(), key=lambda known: (known[1].priority or _WORST, known[0]))[1].care_of
-
-
-def changed(request: BindingRequest, known: Ways, plain: bool) -> tuple[Ways, dict[int, Status]]:
+def changed(request: BindingRequest, known: Ways, plain: bool, home_too: bool) -> tuple[Ways, dict[int, Status]]:
     """The care-of addresses after `request`, and what is wrong with which BID (RFC 5648 6.2).
 
-    `plain`: there is a binding without identifier. Raises `Refused` when nothing of it can be done.
+    `plain`: there is a binding without identifier; `home_too`: one may be that of the home link. Raises `Refused` when
+    nothing of it can be done.
     """
     options = request.all(BindingIdentifier)
     if not options:
@@ -51,17 +38,28 @@ def changed(request: BindingRequest, known: Ways, plain: bool) -> tuple[Ways, di
     if plain and not overwrite:
         raise Refused(Status.MCOA_NON_MCOA_BINDING_EXISTS, "a binding without identifier")
     ways: Ways = {} if overwrite else dict(known)
+    if not any(option.home for option in options):  # "stops forwarding the mobile node's packets to the home link"
+        ways = {identifier: way for identifier, way in ways.items() if way.care_of != request.home}
     wrong: dict[int, Status] = {}
     for option in options:
-        if option.home:
+        if option.care_of and option.home != (option.care_of == request.home):
+            wrong[option.identifier] = Status.MCOA_MALFORMED
+            continue
+        if option.home and not (home_too and link_layer_of(request)):
             raise Refused(Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED, "home and foreign link at once")
+        if option.home:  # "only one home binding at a time"
+            ways = {identifier: way for identifier, way in ways.items() if way.care_of != request.home}
         care_of = option.care_of or _without_address(request, known, option.identifier)
+        if option.home != (care_of == request.home):
+            care_of = b""
         if option.identifier == 0 or (option.care_of and not routable(option.care_of.rjust(16, b"\0"))):
             wrong[option.identifier] = Status.MCOA_MALFORMED
         elif not care_of:
             wrong[option.identifier] = Status.MCOA_UNKNOWN_COA
         else:
             ways[option.identifier] = Way(care_of, option.priority)
+    if ways and all(way.care_of == request.home for way in ways.values()):
+        raise Refused(Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED, "a home binding and no other")
     if len(ways) > WAYS_MAX:
         raise Refused(Status.INSUFFICIENT_RESOURCES, "too many care-of addresses")
     if len(wrong) == len({option.identifier for option in options}):
@@ -85,12 +83,5 @@ def ended(request: BindingRequest, known: Ways) -> Ways:
     if any(option.identifier not in known for option in options):
         raise Refused(Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, "no binding of that identifier")
     gone = {option.identifier for option in options}
-    return {identifier: way for identifier, way in known.items() if identifier not in gone}
-
-
-def copies(request: BindingRequest, wrong: Mapping[int, Status]) -> list[BindingIdentifier]:
-    """The options as an acknowledgement returns them, each with its status."""
-    return [
-        BindingIdentifier(option.identifier, int(wrong.get(option.identifier, 0)), priority=option.priority)
-        for option in request.all(BindingIdentifier)
-    ]
+    left = {identifier: way for identifier, way in known.items() if identifier not in gone}
+    return left if any(way.care_of != request.home for way in left.values()) else {}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sojourn.core.effects import EnsureTunnel, SendMessage, WithdrawPrefix
+from sojourn.core.effects import SendMessage, WithdrawPrefix
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import EnsureFlows, Flow, ProbeAddress, WithdrawProxyNeighbour
 from sojourn.engines.authentication import mn_ha_option, signed, verified
+from sojourn.engines.care_of_ways import Ways, best, copies
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_flows import flows_after
 from sojourn.engines.ha_flows import refused as refused_flows
-from sojourn.engines.ha_multiple import Ways, best, changed, copies, ended
+from sojourn.engines.ha_multiple import changed, ended, link_layer_of
 from sojourn.engines.ha_state import HaState
 from sojourn.engines.mip6_configuration import MAX_DELETE_BCE_TIMEOUT, HomeNode
 from sojourn.engines.mip6_request import (
@@ -34,6 +35,7 @@ from sojourn.wire import (
     MobileNodeIdentifier,
     MobilityOption,
     NonceIndices,
+    RevocationTrigger,
     Status,
     VendorSpecific,
 )
@@ -163,7 +165,7 @@ class HaRegistration(HaState):
 
     def _register(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> None:
         asked = self._asked(request, node, entry)
-        for care_of in {way.care_of for way in asked.ways.values()} or {request.care_of}:
+        for care_of in {way.care_of for way in asked.ways.values() if way.care_of != request.home} or {request.care_of}:
             request.check_care_of(care_of, care_of == self._address or self._active(care_of) is not None)
         if entry is None:
             if len(self.cache) >= self.configuration.bindings:
@@ -206,7 +208,9 @@ class HaRegistration(HaState):
             raise Refused(Status.MCOA_PROHIBITED, "one care-of address only")
         active = entry is not None and entry.state is BindingState.ACTIVE
         known = entry.ways if entry is not None and active else {}
-        ways, wrong = changed(request, known, plain=active and not known)
+        home_too = self.configuration.home_too and bool(self.configuration.interface)
+        home_too = home_too and not request.update.flags & ROUTER
+        ways, wrong = changed(request, known, active and not known, home_too)
         for identifier in self._forbidden(request.home) or ():
             if ways.pop(identifier, None) is not None:
                 wrong[identifier] = Status.ADMINISTRATIVELY_PROHIBITED
@@ -218,24 +222,34 @@ class HaRegistration(HaState):
         """What is being revoked: some BIDs, everything when there are none; None: nothing."""
         raise NotImplementedError
 
+    def _take_back(
+        self, entry: BindingCacheEntry, trigger: RevocationTrigger, identifiers: tuple[int, ...] = ()
+    ) -> None:
+        """Revoke a binding, or some care-of addresses."""
+        raise NotImplementedError
+
     def _probe(self, entry: BindingCacheEntry, request: BindingRequest, asked: _Asked) -> None:
-        """Duplicate Address Detection, unless nobody can be on the home link."""
+        """Duplicate Address Detection, unless nobody can be on the home link. An optimist accepts meanwhile, but tells
+        the link nothing before the end of the test: who has the address is not disturbed (RFC 4429 3.3).
+        """
         interface = self.configuration.interface
+        self._timers.stop(("expiry", entry.home))
         if not interface or not self.configuration.duplicate_address_detection:
-            self._timers.stop(("expiry", entry.home))
             self._accept(entry, request, asked)
             return
-        self._timers.stop(("expiry", entry.home))
-        entry.pending = request
         entry.unprobed = set(defended(request.home, request.update.flags))
         self._after(_PROBE_TIME, "probe", entry.home)
         for address in defended(request.home, request.update.flags):
             self._probing[address] = entry.home
             self._do(ProbeAddress(interface, address))
+        if self.configuration.optimistic_duplicate_address_detection and entry.home not in self._contested:
+            self._accept(entry, request, asked)
+        else:
+            entry.pending = request
 
     def _on_probed(self, event: AddressProbed) -> None:
         entry = self.cache.get(self._probing.pop(event.address, b""))
-        if entry is None or event.address not in entry.unprobed or entry.pending is None:
+        if entry is None or event.address not in entry.unprobed:
             return
         if event.duplicate:
             self._fail(entry, Refused(Status.DUPLICATE_ADDRESS_DETECTION_FAILED, "somebody has that address"))
@@ -243,13 +257,24 @@ class HaRegistration(HaState):
         entry.unprobed.discard(event.address)
         if not entry.unprobed:
             self._timers.stop(("probe", entry.home))
+            self._contested.discard(entry.home)
             request, entry.pending = entry.pending, None
-            self._accept(entry, request, self._asked(request, entry.node, entry))
+            if request is not None:
+                self._accept(entry, request, self._asked(request, entry.node, entry))
+            else:
+                self._defend(entry)
 
     def _fail(self, entry: BindingCacheEntry, refused: Refused) -> None:
-        """The home address could not be had."""
+        """The home address could not be had, or not be kept: then the node asks again, and is answered after a test."""
         request = entry.pending
         self._stop_probing(entry)
+        if request is None:
+            self._report("address-contested", home=entry.home, reason=refused.reason)
+            if len(self._contested) < self.configuration.bindings:
+                self._contested.add(entry.home)
+            self._stop_forwarding(entry)
+            self._take_back(entry, RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE)
+            return
         if entry.home in self.cache:
             self._remove(entry)
         if request is not None:
@@ -268,13 +293,17 @@ class HaRegistration(HaState):
     def _accept(self, entry: BindingCacheEntry, request: BindingRequest, asked: _Asked) -> None:
         """Tunnel, route, interception, and only then the acknowledgement."""
         before = entry.care_of, entry.flags, entry.prefixes, entry.state
+        way, ends = entry.way, entry.tunnel_ends
         networks, ways, wrong = asked
         if entry.state is BindingState.ACTIVE:
             self._shrink(entry, request, networks)
-        steered, had, entry.ways = entry.steered, entry.ways, ways
+        steered, entry.ways = entry.steered, ways
+        abroad = {identifier: known for identifier, known in ways.items() if known.care_of != entry.home}
+        at_home = len(abroad) < len(ways)
+        entry.link_layer = (link_layer_of(request) or entry.link_layer) if at_home else b""
         flows = self._flows(entry, request, ways)
         entry.care_of, entry.flags, entry.prefixes = (
-            best(ways) if ways else request.care_of,
+            best(abroad) if abroad else request.care_of,
             request.update.flags,
             networks,
         )
@@ -286,9 +315,9 @@ class HaRegistration(HaState):
         if before[1:] != (entry.flags, entry.prefixes, entry.state):
             self._forward(entry)
             steered = entry.steered
-        elif before[0] != entry.care_of:
-            self._do(EnsureTunnel(entry.slot, entry.care_of))
-        self._accept_from(entry, had)
+        elif way != entry.way:
+            self._lead(entry)
+        self._accept_from(entry, ends)
         self._steer(entry, steered)
         self._keep(entry)
         if before[3] is not BindingState.ACTIVE:
@@ -299,8 +328,12 @@ class HaRegistration(HaState):
             option for option in request.all(VendorSpecific) if option.vendor in self.configuration.vendors
         )[:_VENDOR_OPTIONS]
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
+        told = dict(wrong)
+        if at_home and status is Status.ACCEPTED:
+            status = Status.MCOA_RETURNHOME_WO_NDP
+            told |= {identifier: status for identifier, known in ways.items() if known.care_of == entry.home}
         answer = request.acknowledgement(Status.MCOA_NOTCOMPLETE if wrong else status, flags, entry.lifetime)
-        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, wrong), *flows, *entry.vendors)
+        self._answer(request, entry.node, answer, self._advice(entry), *copies(request, told), *flows, *entry.vendors)
 
     def _flows(self, entry: BindingCacheEntry, request: BindingRequest, ways: Ways) -> list[FlowIdentification]:
         """The flow bindings after this request, and what is answered (RFC 6089 5.3)."""
@@ -369,13 +402,16 @@ class HaRegistration(HaState):
         self, entry: BindingCacheEntry, left: Ways, request: BindingRequest | None = None
     ) -> list[FlowIdentification]:
         """Some of its care-of addresses are gone; packets go to the best of the others (RFC 5648 6.2)."""
-        steered, had, entry.ways = entry.steered, entry.ways, left
+        way, ends, steered = entry.way, entry.tunnel_ends, entry.steered
+        entry.ways = left
+        abroad = {identifier: known for identifier, known in left.items() if known.care_of != entry.home}
+        entry.care_of = best(abroad)
+        entry.link_layer = entry.link_layer if len(abroad) < len(left) else b""
         flows = [] if request is None else self._flows(entry, request, left)
         self._steer(entry, steered)
-        if best(left) != entry.care_of:
-            entry.care_of = best(left)
-            self._do(EnsureTunnel(entry.slot, entry.care_of))
-        self._accept_from(entry, had)
+        if entry.way != way:
+            self._lead(entry)
+        self._accept_from(entry, ends)
         self._keep(entry)
         return flows
 

@@ -63,11 +63,14 @@ class HaRevocation(HaRegistration):
         if entry is None or trigger not in _PER_NODE or not set(identifiers) <= entry.ways.keys():
             self._report("command-malformed", verb="revoke", reason="no such binding, or no such trigger")
             return
-        if set(identifiers) == entry.ways.keys():
-            identifiers = ()
+        self._take_back(entry, trigger, () if set(identifiers) == entry.ways.keys() else identifiers)
+
+    def _take_back(
+        self, entry: BindingCacheEntry, trigger: RevocationTrigger, identifiers: tuple[int, ...] = ()
+    ) -> None:
         self._revocations = following(self._revocations)
-        self._revoking[home] = Revocation(self._revocations, trigger, identifiers)
-        self._report("revocation-begun", home=home, trigger=int(trigger))
+        self._revoking[entry.home] = Revocation(self._revocations, trigger, identifiers)
+        self._report("revocation-begun", home=entry.home, trigger=int(trigger))
         self._send_revocation(entry)
 
     def _send_revocation(self, entry: BindingCacheEntry) -> None:
@@ -108,7 +111,7 @@ class HaRevocation(HaRegistration):
 
     def _revoke(self, entry: BindingCacheEntry, known: Revocation) -> None:
         left = {number: way for number, way in entry.ways.items() if number not in known.identifiers}
-        if known.identifiers and left:
+        if known.identifiers and any(way.care_of != entry.home for way in left.values()):
             self._timers.stop(("revocation", entry.home))
             del self._revoking[entry.home]
             self._lessen(entry, left)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sojourn.core.effects import (
     AdvertisedPrefix,
     DeleteBinding,
+    EnsureDelivery,
     EnsurePrefix,
     EnsureTunnel,
     SendMessage,
@@ -23,7 +24,6 @@ from sojourn.core.mobile_effects import (
 )
 from sojourn.engines.authentication import signed
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
-from sojourn.engines.ha_multiple import Ways
 from sojourn.engines.home_agents import HomeAgentsList
 from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode
@@ -70,6 +70,8 @@ class HaState(MobilityEngine):
         """Bindings that are being taken back, by home address."""
         self._revocations = self._entropy.below(1 << 16)
         """The sequence number used last for one (RFC 5846)."""
+        self._contested: set[Address] = set()
+        """Home addresses that somebody else had when a binding did not wait for their test."""
         self._born = 0
         """Our beginning as a timestamp: what was sent before it may have been accepted in an earlier life."""
 
@@ -97,41 +99,52 @@ class HaState(MobilityEngine):
 
     def _forward(self, entry: BindingCacheEntry) -> None:
         """RFC 6275 10.4.1, 10.4.2: packets are taken from the home link, and go through the tunnel."""
-        self._do(EnsureTunnel(entry.slot, entry.care_of))
-        self._accept_from(entry, {})
+        self._lead(entry)
+        self._accept_from(entry, set())
         for network in entry.networks:
             self._do(EnsurePrefix(network, entry.slot))
         if entry.flows:
             self._do(EnsureFlows(entry.slot, entry.steered))
         self._defend(entry)
 
-    def _accept_from(self, entry: BindingCacheEntry, before: Ways) -> None:
-        """Packets are taken from every care-of address (RFC 5648), and not from those that it had `before`."""
-        if not entry.ways and not before:
-            return
-        here, there = ({way.care_of for way in ways.values()} for ways in (entry.ways, before))
+    def _lead(self, entry: BindingCacheEntry) -> None:
+        """Packets to the node go to its best care-of address; on the home link without Neighbour Discovery (RFC 5648
+        6.3)."""
+        if entry.at_home_first:
+            self._do(EnsureDelivery(entry.slot, self.configuration.interface, entry.link_layer))
+        else:
+            self._do(EnsureTunnel(entry.slot, entry.care_of))
+
+    def _accept_from(self, entry: BindingCacheEntry, there: set[Address]) -> None:
+        """Packets are taken from every care-of address (RFC 5648), and not from those that it had."""
+        here = entry.tunnel_ends
         for care_of in sorted(here - there):
             self._do(EnsureTunnelEnd(entry.slot, care_of))
         for care_of in sorted(there - here):
             self._do(WithdrawTunnelEnd(entry.slot, care_of))
 
     def _defend(self, entry: BindingCacheEntry) -> None:
-        if self.configuration.interface:
+        if self.configuration.interface and not entry.yielded:
             for address in entry.defended:
-                self._do(EnsureProxyNeighbour(self.configuration.interface, address))
+                if address not in entry.unprobed:
+                    self._do(EnsureProxyNeighbour(self.configuration.interface, address))
 
-    def _stop_forwarding(self, entry: BindingCacheEntry) -> None:
-        """Interception ends first: the node may be on the link already, and answers for itself."""
-        ways, entry.ways = entry.ways, {}
-        if entry.flows:
-            entry.flows = {}
-            self._do(EnsureFlows(entry.slot, ()))
+    def _defend_no_more(self, entry: BindingCacheEntry) -> None:
         if self.configuration.interface:
             for address in entry.defended:
                 self._do(WithdrawProxyNeighbour(self.configuration.interface, address))
+
+    def _stop_forwarding(self, entry: BindingCacheEntry) -> None:
+        """Interception ends first: the node may be on the link already, and answers for itself."""
+        ends = entry.tunnel_ends
+        entry.ways, entry.link_layer = {}, b""
+        if entry.flows:
+            entry.flows = {}
+            self._do(EnsureFlows(entry.slot, ()))
+        self._defend_no_more(entry)
         for network in entry.networks:
             self._do(WithdrawPrefix(network))
-        self._accept_from(entry, ways)
+        self._accept_from(entry, ends)
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         if self.configuration.stores:
@@ -158,4 +171,5 @@ class HaState(MobilityEngine):
         self._timers.stop_all((kind, entry.home) for kind in _SERVICE)
         self._delivered.pop(entry.home, None)
         self._switching.pop(entry.home, None)
+        entry.yielded = False
         self._revoking.pop(entry.home, None)

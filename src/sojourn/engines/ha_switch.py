@@ -1,5 +1,11 @@
 """A home agent sends its mobile nodes elsewhere (RFC 5142): for maintenance, or to share load.
 
+What a node is told first has a Binding Refresh Advice: it may keep this home agent until it has the next one (6.1), and
+then nothing is lost. For that one the link is asked whether somebody has the home address (RFC 6275 10.3.1); so we do
+not answer for it on the link any more, while packets that come to us go through the tunnel as before. Neighbours that
+know us as the way to the address go on sending here, and others hear of the next home agent by its advertisement. A
+node that did not go is told as RFC 5142 has it without the advice, and its address is answered for again.
+
 The RFC leaves the protection to IPsec. Where a node shares a key with us, the message has an MN-HA option and a time
 as Binding Acknowledgements have (RFC 4285), which is ours alone: no RFC says so, and none forbids it.
 """
@@ -8,7 +14,8 @@ from __future__ import annotations
 
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.ha_state import HaState
-from sojourn.engines.mip6_configuration import INITIAL_HA_SWITCH_TIMEOUT, MAX_HA_SWITCH_TIMEOUT
+from sojourn.engines.mip6_configuration import HA_SWITCH_ADVICE, INITIAL_HA_SWITCH_TIMEOUT, MAX_HA_SWITCH_TIMEOUT
+from sojourn.wire import BindingRefreshAdvice
 from sojourn.wire.addresses import address
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.units import SECOND
@@ -50,4 +57,10 @@ class HaSwitch(HaState):
         agents, pause = known
         self._switching[entry.home] = agents, min(2 * pause, MAX_HA_SWITCH_TIMEOUT)
         self._after(pause, "switch", entry.home)
-        self._order(entry, HomeAgentSwitch(agents))
+        gently = pause == INITIAL_HA_SWITCH_TIMEOUT and bool(agents)
+        entry.yielded = gently
+        if gently:
+            self._defend_no_more(entry)
+        else:
+            self._defend(entry)
+        self._order(entry, HomeAgentSwitch(agents, (BindingRefreshAdvice(HA_SWITCH_ADVICE),) if gently else ()))

@@ -62,6 +62,7 @@ class Phase(Enum):
 HANDOVER_TIMERS = frozenset({"handover", "handover-look", "initiation"})
 PREVIOUS = frozenset({Phase.WAITING, Phase.ASKED, Phase.FORWARDING, Phase.DRAINING, Phase.MARKED})
 """Phases of the previous router."""
+_SENDING_ON = frozenset({Phase.FORWARDING, Phase.DRAINING, Phase.MARKED})
 
 
 @dataclass(slots=True)
@@ -91,6 +92,11 @@ class Handover:
     def previous(self) -> bool:
         """Whether we are the previous router."""
         return self.phase in PREVIOUS
+
+    @property
+    def sends_on(self) -> bool:
+        """Whether packets go from here to the other router."""
+        return self.phase in _SENDING_ON
 
     def become(self, phase: Phase) -> None:
         """The next phase."""

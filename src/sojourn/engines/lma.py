@@ -81,6 +81,9 @@ class LocalMobilityAnchor(LmaRegistration):
                 if len(key) == _KEY and any(key):
                     self._slots.give_back(int.from_bytes(key, "big"))
                 continue
+            if not self.configuration.mobile_node_generated_timestamp_in_use:
+                # Accepted by a clock that was set back meanwhile: it must not refuse, for as long, what is true now.
+                entry.timestamp = min(entry.timestamp, self._ticks() + self._window)
             self._resume(entry)
         self.cache.recall = self._recall if self._unread.left else None
 

@@ -41,9 +41,12 @@ from sojourn.engines.extension import unrecognized
 from sojourn.engines.handover import HANDOVER_TIMERS
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_dhcp import DhcpProcedures
+from sojourn.engines.maar_drain import DrainProcedures
 from sojourn.engines.maar_handover import MaarHandover
 from sojourn.engines.maar_registration import FORGETFUL, RegistrationProcedures
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
+from sojourn.engines.maar_stand_in import STANDING
+from sojourn.engines.maar_survival import SURVIVAL_TIMERS, SurvivalProcedures
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
@@ -61,7 +64,13 @@ _SEQUENCE_LEAP = 1024
 
 
 class MobilityAnchorAccessRouter(
-    MaarHandover, DhcpProcedures, RegistrationProcedures, AnchorProcedures, MulticastProcedures[Session]
+    SurvivalProcedures,
+    DrainProcedures,
+    MaarHandover,
+    DhcpProcedures,
+    RegistrationProcedures,
+    AnchorProcedures,
+    MulticastProcedures[Session],
 ):
     """The engine of the role ``maar``."""
 
@@ -69,6 +78,7 @@ class MobilityAnchorAccessRouter(
         super().__init__(configuration, epoch)
         self._open_dhcp()
         self._open_handovers(configuration.peers)
+        self._open_survival()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -76,9 +86,13 @@ class MobilityAnchorAccessRouter(
         """See `Engine.restore`. Every node that was served is registered again; every way is asserted."""
         self._now = now
         resumed, forgetful = 0, False
+        held: list[Address] = []
         for node, record in records:
             if node == FORGETFUL:
                 forgetful = True
+                continue
+            if node[:1] == STANDING:
+                held.append(node[1:])
                 continue
             try:
                 session = Session.restored(node, record, now)
@@ -94,6 +108,7 @@ class MobilityAnchorAccessRouter(
         if forgetful or not self.sessions:  # the first life, or one without memory
             self._forget()
         self._begin_multicast()
+        self._begin_survival(held)
         return self._flush()
 
     def _take_up(self, session: Session) -> bool:
@@ -171,17 +186,23 @@ class MobilityAnchorAccessRouter(
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """See `Engine.handle`."""
-        effects = super().handle(event, now)
-        return effects if self.databases is None else self.databases.directed(effects, now)
+        return self._leaving(super().handle(event, now), now)
 
     def expire(self, now: Instant) -> list[Effect]:
         """See `Engine.expire`."""
-        effects = super().expire(now)
+        return self._leaving(super().expire(now), now)
+
+    def _leaving(self, effects: list[Effect], now: Instant) -> list[Effect]:
+        """What becomes of these before they leave."""
+        if self.survival is not None:
+            self.survival.liveness.sent(effects, now)
         return effects if self.databases is None else self.databases.directed(effects, now)
 
     def _on_message(self, message: MobilityMessage, source: Address) -> None:
         if self.databases is not None:
             source = self.databases.received(source, self._now)
+        if self.survival is not None and self._is_about_survival(message, source):
+            return
         if type(message) is BindingUpdate:
             self._on_update(message, source)
             return
@@ -221,8 +242,14 @@ class MobilityAnchorAccessRouter(
         if kind == "multicast":
             self._on_multicast_due(key)
             return
+        if kind == "drain":
+            self._hand_over()
+            return
         if kind == "lease":
             self._on_lease_over(*key)
+            return
+        if kind in SURVIVAL_TIMERS:
+            self._on_survival_timer(kind, key)
             return
         session = self.sessions.get(key)
         if session is None:
@@ -251,9 +278,17 @@ class MobilityAnchorAccessRouter(
                 self._repair(session)
 
     def _on_command(self, event: Commanded) -> None:
-        """``retire`` (a prefix that we anchor for a node elsewhere) and ``refresh`` (all registrations, now)."""
+        """``retire`` (a prefix that we anchor for a node elsewhere), ``refresh`` (all registrations, now), and
+        ``drain`` (`maar_drain`)."""
         if event.verb == "refresh":
             self._on_refresh_request()
+            return
+        if event.verb == "leave":
+            if self.survival is not None:
+                self.survival.liveness.say_goodbye()
+            return
+        if event.verb == "drain":
+            self._on_drain_command(event.arguments)
             return
         session = self._named(event.arguments) if event.verb == "retire" else None
         if session is not None and session.own is not None and session.presence is AWAY:
@@ -347,6 +382,7 @@ class MobilityAnchorAccessRouter(
             "anchors": anchored,
             "serves": sum(1 for s in self.sessions.values() if s.serving == address),
             "heard": _seconds(self.heard.get(address), now),
+            **self._survival_row(address),
         }
 
     def _name(self, address: Address) -> str:

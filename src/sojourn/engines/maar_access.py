@@ -41,8 +41,8 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
         session.serving = None
         self._begin(session, event)
         if session.own is None and not session.legacy:
-            self._give(session, self.pool.allocate(self._now))
-            if session.own is None:
+            self._give(session, self._new_prefix(session))
+            if session.own is None and self.drain is None:
                 self._report("pool-exhausted", interface=event.interface, node=session.node)
         else:
             self._cancel_retirement(session)
@@ -72,7 +72,7 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
         """The pool was exhausted when the node came; now it is not."""
         if session.own is not None or session.legacy:
             return False
-        prefix = self.pool.allocate(self._now)
+        prefix = self._new_prefix(session)
         if prefix is None:
             return False
         self._give(session, prefix)

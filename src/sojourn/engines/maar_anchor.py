@@ -100,10 +100,9 @@ class AnchorProcedures(MaarState):
         leased = [prefix for prefix in others if self._pool_of(prefix) is not None]
         if not request.home_network_prefixes:
             return None
-        for newcomer in self.sessions.values():
-            if ours and newcomer.own == ours[0] and newcomer.presence is SERVED and not newcomer.confirmed:
-                self._exchange_own(newcomer)  # we gave it out again because we had forgotten
-                break
+        newcomer = self.sessions.get(self._anchored_for.get(ours[0], b"")) if ours else None
+        if newcomer is not None and newcomer.own == ours[0] and self._may_exchange(newcomer):
+            self._exchange_own(newcomer)  # we gave it out again because we had forgotten
         claimed = [prefix for prefix in (*ours[:1], *leased) if self._claim(prefix)]
         if not claimed or (ours and ours[0] not in claimed):
             self._release(claimed)
@@ -118,6 +117,10 @@ class AnchorProcedures(MaarState):
         session.presence = AWAY
         self._enter(session)
         return session
+
+    def _may_exchange(self, newcomer: Session) -> bool:
+        """Whether nobody else agreed yet that it has the prefix that we gave it."""
+        return newcomer.presence is SERVED and not newcomer.confirmed
 
     def _claim(self, prefix: Prefix) -> bool:
         pool = self._pool_of(prefix)
@@ -242,7 +245,7 @@ class AnchorProcedures(MaarState):
 
     @property
     def _poll_interval(self) -> Duration:
-        return min(max(self.configuration.idle_hold // 4, SECOND // 2), 15 * SECOND)
+        return min(max(self._idle_hold // 4, SECOND // 2), 15 * SECOND)
 
     def _watch(self) -> None:
         """Counters are read as long as a node with a prefix of ours is elsewhere."""
@@ -262,7 +265,7 @@ class AnchorProcedures(MaarState):
             if packets != session.packets:
                 session.packets = packets
                 session.active = self._now
-            elif self._now - session.active >= self.configuration.idle_hold:
+            elif self._now - session.active >= self._idle_hold:
                 self._ask_to_retire(session, session.own)
 
     def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:

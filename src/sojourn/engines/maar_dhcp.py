@@ -89,7 +89,7 @@ class DhcpProcedures(AccessDhcp[Session], AccessProcedures):
         session = self.sessions[node]
         leases = self.leases
         pool = None if leases is None else leases.ipv4_pool if ipv4 else leases.delegated_pool
-        if leases is None or pool is None or session.legacy:  # an LMA gives what it gives
+        if leases is None or pool is None or session.legacy or self.drain is not None:  # an LMA gives what it gives
             return
         prefix = pool.allocate(self._now) or (self._displace_offer(leases, ipv4) and pool.allocate(self._now)) or None
         if prefix is None:

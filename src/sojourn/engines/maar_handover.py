@@ -6,11 +6,11 @@ anchors change their way once more. The new router's own prefix for the node is 
 
 from __future__ import annotations
 
-from sojourn.core.effects import EnsureTunnel, WithdrawQueue
+from sojourn.core.effects import EnsurePrefix, EnsureTunnel, WithdrawPrefix, WithdrawQueue
 from sojourn.core.events import NodeSeen, Sighting
 from sojourn.engines.access_presence import identifier
 from sojourn.engines.configuration import MaarConfiguration
-from sojourn.engines.handover import Phase
+from sojourn.engines.handover import Handover, Phase
 from sojourn.engines.handover_messages import Subject, context_options
 from sojourn.engines.handover_new import NewRouter
 from sojourn.engines.handover_previous import PreviousRouter
@@ -53,9 +53,41 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
         """What another router told of the node the CMD may have ended: the next answer tells, which lists all."""
         handover, session = self.handovers.get(node), self.sessions.get(node)
         super()._forget_handover(node)
-        told = handover is not None and not handover.previous and bool(handover.prefixes)
-        if told and session is not None and session.presence is SERVED and session.confirmed:
+        if handover is None or session is None:
+            return
+        if handover.sends_on:
+            for prefix in self._would_return(session, handover):
+                self._do(EnsurePrefix(prefix, session.slot))
+        elif (
+            handover.prefixes
+            and session.presence is SERVED
+            and (session.confirmed or ("refresh", node) in self._timers)
+        ):
             self._after(_CHECK, "refresh", node)
+
+    def _postpone(self, session: Session) -> None:
+        """What its old router told the CMD does not know of: the anchors let go of it, and give it to others."""
+        super()._postpone(session)
+        gone = tuple(session.anchored) if session.node not in self.handovers else ()
+        for prefix in gone:
+            self._remove_foreign(session, prefix)
+        if gone:
+            self._advertise(session, gone)
+            self._keep(session)
+
+    def _send_on(self, session: Session, handover: Handover) -> None:
+        """But for what the new router itself anchors: it may not know yet that the node is there, and send it back."""
+        for prefix in self._would_return(session, handover):
+            self._do(WithdrawPrefix(prefix))
+        super()._send_on(session, handover)
+
+    @staticmethod
+    def _would_return(session: Session, handover: Handover) -> list[Prefix]:
+        return [prefix for prefix, anchor in session.anchored.items() if anchor == handover.peer]
+
+    def _is_led(self, session: Session, anchor: Address | None) -> bool:
+        handover = self.handovers.get(session.node)
+        return handover is None or not handover.sends_on or anchor != handover.peer
 
     def _stays_away(self, session: Session) -> None:
         """Where it is, the CMD says; what others anchor for it is no business of ours."""

@@ -172,8 +172,10 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if anchored is not None:
             if self._requests.answered(("retire", session.node, cmd, anchored.prefix), answer.sequence, self._now):
                 self._on_retirement_answered(session, anchored.prefix, answer.status)
-                return
-        elif self._requests.answered(("deregister", session.node, cmd, None), answer.sequence, self._now):
+            else:  # once more; a registration may have the same number by now, as repetitions take the next one
+                self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
+            return
+        if self._requests.answered(("deregister", session.node, cmd, None), answer.sequence, self._now):
             self._on_deregistered(session, answer)
             return
         request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)

@@ -30,6 +30,8 @@ class Session(AccessSession):
     """The other end is an LMA that knows no D flag: we are a MAG for this node (design decision 3)."""
     since: Instant = 0
     """When it attached."""
+    served: int = 0
+    """Direct mode: Timestamp of the last attachment here."""
     packets: int = 0
     active: Instant = 0
     """When a packet of its prefix was last counted."""
@@ -50,6 +52,7 @@ class Session(AccessSession):
                 self.legacy,
                 self.lifetime,
                 [(prefix.address, prefix.length) for prefix in self.leased],
+                self.served,
             )
         )
 
@@ -76,6 +79,7 @@ class Session(AccessSession):
             sequence=kept.sequence,
             legacy=kept.legacy,
             lifetime=kept.lifetime,
+            served=kept.served,
             expires=now + kept.lifetime,
             seen=now,
             left=now,
@@ -96,6 +100,7 @@ class _Record(msgspec.Struct, array_like=True):
     legacy: bool
     lifetime: int
     leased: list[tuple[bytes, int]] = []
+    served: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -6,7 +6,7 @@ The procedures themselves: `maar_access` (nodes come and go), `maar_registration
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sojourn.core.effects import (
     Advertise,
@@ -34,10 +34,23 @@ _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
 
 
+@dataclass(slots=True)
+class Drain:
+    """A MAAR goes out of service (`maar_drain`)."""
+
+    hold: Duration
+    """A prefix whose node is elsewhere retires after this time without a packet."""
+    handed: bool = False
+    """The partner is asked to take the pool over."""
+    done: bool = False
+    """Nobody is here, and nothing is anchored that nobody else would look after; reported already."""
+
+
 class MaarState(AccessState[Session]):
     """State and vocabulary of the MAAR engine."""
 
     configuration: MaarConfiguration
+    drain: Drain | None = None
 
     def __init__(self, configuration: MaarConfiguration, epoch: WallClock) -> None:
         constants = configuration.retransmission
@@ -66,6 +79,14 @@ class MaarState(AccessState[Session]):
         session.own = prefix
         if prefix is not None:
             self._anchored_for[prefix] = session.node
+
+    def _new_prefix(self, session: Session) -> Prefix | None:
+        """One of ours for it, where we still begin anything."""
+        return None if self.drain is not None else self.pool.allocate(self._now, session.node)
+
+    @property
+    def _idle_hold(self) -> Duration:
+        return self.configuration.idle_hold if self.drain is None else self.drain.hold
 
     def _node_of(self, prefix: Prefix) -> bytes | None:
         return super()._node_of(prefix) or self._anchored_for.get(prefix)
@@ -190,7 +211,7 @@ class MaarState(AccessState[Session]):
         self._do(WithdrawUplink(session.own))
         self._do(WithdrawPrefix(session.own))
         self._do(WithdrawCounter(session.own))
-        self.pool.release(session.own, self._now)
+        self.pool.release(session.own, self._now, owner=session.node)
         self._anchored_for.pop(session.own, None)
         session.own = None
 
@@ -264,10 +285,12 @@ class MaarState(AccessState[Session]):
         valid = configuration.valid_lifetime
         prefixes = []
         if session.own is not None and (session.confirmed or not configuration.advertise_confirmed):
-            prefixes.append(AdvertisedPrefix(session.own, configuration.preferred_lifetime, valid))
+            preferred = configuration.preferred_lifetime if self.drain is None else 0
+            prefixes.append(AdvertisedPrefix(session.own, preferred, valid))
         for prefix, anchor in session.anchored.items():
             if anchor not in session.logical and (self.leases is None or self._is_autoconfigured(session, prefix)):
-                preferred = configuration.preferred_lifetime if session.legacy else 0
+                newest = session.legacy or (session.own is None and self.drain is not None)
+                preferred = configuration.preferred_lifetime if newest else 0
                 prefixes.append(AdvertisedPrefix(prefix, preferred, valid))
         return configuration.link_local, configuration.router_lifetime, prefixes
 

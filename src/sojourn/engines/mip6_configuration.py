@@ -30,6 +30,9 @@ INITIAL_HA_SWITCH_TIMEOUT: Duration = 5 * SECOND
 """RFC 5142 8."""
 MAX_HA_SWITCH_TIMEOUT: Duration = 20 * SECOND
 """RFC 5142 8."""
+HA_SWITCH_ADVICE: Duration = 8 * SECOND
+"""How long a node may keep the home agent that it is to leave while it registers with the next one (RFC 5142 6.1); half
+of it is less than INITIAL_HA_SWITCH_TIMEOUT, after which the node is told again (5.2)."""
 BRI_MAX_RETRIES_NUMBER = 1
 """RFC 5846 11, as the next two."""
 INIT_MIN_DELAY_BRIS: Duration = 1 * SECOND
@@ -79,6 +82,9 @@ class HaConfiguration:
     duplicate_address_detection: bool = True
     """Before the first binding of a home address, which takes a second (RFC 6275 10.3.1). False where nobody but the
     node can have it, as with a prefix for each host (RFC 8273)."""
+    optimistic_duplicate_address_detection: bool = False
+    """The first binding is acknowledged while the test goes on, as RFC 4429 lets hosts do: not the letter of RFC 6275.
+    If somebody has the address, the binding is revoked, and the next one waits for the test."""
     preference: int = 0
     """Of this home agent among those of the link (RFC 6275 7.4)."""
     lifetime_max: Duration = 1 * HOUR
@@ -91,6 +97,8 @@ class HaConfiguration:
     """Whether nodes may be mobile routers (RFC 3963)."""
     several: bool = True
     """Whether nodes may have several care-of addresses at a time (RFC 5648)."""
+    home_too: bool = True
+    """With `several`: whether they may be on the home link at the same time (RFC 5648 5.6)."""
     flows: bool = True
     """Whether nodes may say which packets go to which of these (RFC 6089)."""
     bindings: int = 1_000_000
@@ -117,6 +125,10 @@ class CnConfiguration:
     """Answers to test init messages, all together."""
     refresh: bool = True
     """Ask mobile nodes to refresh bindings that are in use (RFC 6275 9.5.5)."""
+    several: bool = True
+    """Whether nodes may have several care-of addresses at a time (RFC 5648)."""
+    flows: bool = True
+    """Whether they may say which packets go to which of these (RFC 6089)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,8 @@ class MnConfiguration:
     """Asked for; refreshed at four fifths of what was granted."""
     several: bool = False
     """Register the care-of addresses of all links at once (RFC 5648), the best one first."""
+    home_too: bool = False
+    """With `several`: the home link and foreign ones are used at the same time (RFC 5648 5.6)."""
     flows: tuple[FlowPolicy, ...] = ()
     """With `several`: looked at in this order; all other packets take the best link."""
     route_optimisation: bool = True

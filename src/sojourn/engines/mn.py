@@ -67,6 +67,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import text
 from sojourn.wire.extensions.rfc5096 import ExperimentalMobilityHeader
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.extensions.rfc6275_discovery import HomeAgentAddressDiscoveryReply, MobilePrefixAdvertisement
 from sojourn.wire.icmpv6 import RouterAdvertisement
 from sojourn.wire.mobility import MOBILITY_HEADER
@@ -163,7 +164,8 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
         if entry is not None and event.source == entry.agent and entry.bound(self._now):
             self._register(entry)
         else:
-            self._on_direct_refresh_request(event.source, home)
+            identifiers = [option.identifier for option in event.message.all(BindingIdentifier)]
+            self._on_direct_refresh_request(event.source, home, identifiers)
 
     def _on_binding_error(self, event: MessageReceived, error: BindingError) -> None:
         """11.3.6: from somebody that an update was sent to, or ignored."""
@@ -198,7 +200,7 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
 
     def _envelope(self, key: Key, update: BindingUpdate) -> SendMessage:
         if key[0] == DIRECT:
-            return self._direct_envelope(self.correspondents[key[1], key[2]], update)
+            return self._direct_envelope(self.correspondents[key[1], key[2]].ways[_number(key)], update)
         return self._home_envelope(self.homes[key[1]], key, update)
 
     def _on_timer(self, name: TimerName) -> None:
@@ -217,9 +219,12 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
             self._check_sessions()
         elif kind == "delegation":
             self._on_delegation_due(self.homes[key])
+        elif kind == "direct-repair":
+            self._use(self.correspondents[key])
         elif isinstance(key, tuple):
-            if key in self.correspondents:
-                self._on_direct_timer(kind, self.correspondents[key])
+            peer = self.correspondents.get(key[:2])
+            if peer is not None and key[2] in peer.ways:
+                self._on_direct_timer(kind, peer.ways[key[2]])
         elif key in self.homes:
             self._on_home_timer(kind, self.homes[key])
             self._on_discovery_timer(kind, self.homes[key])
@@ -228,7 +233,7 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
         if key[0] == DIRECT:
             self._requests.due(key, self._now)
         else:
-            self._on_request_due(self.homes[key[1]], key[0])
+            self._on_request_due(self.homes[key[1]], key)
 
     def _on_effect_failed(self, event: EffectFailed) -> None:
         """The kernel refused. Without a tunnel nothing is sent; what should hold is asked for again after a moment."""
@@ -301,13 +306,15 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
         if topic == "sessions":
             return [
                 {
-                    "home": text(known.home),
-                    "correspondent": text(known.correspondent),
-                    "state": known.progress.value,
-                    "care_of": None if known.care_of is None else text(known.care_of),
-                    "lifetime": max(known.expires - now, 0) // SECOND,
+                    "home": text(peer.home),
+                    "correspondent": text(peer.correspondent),
+                    "state": way.progress.value,
+                    "care_of": None if way.care_of is None else text(way.care_of),
+                    "used": way.care_of is not None and way.care_of == peer.using,
+                    "lifetime": max(way.expires - now, 0) // SECOND,
                 }
-                for known in self.correspondents.values()
+                for peer in self.correspondents.values()
+                for way in peer.ways.values()
             ]
         return []
 
@@ -323,3 +330,9 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
             "stopped": entry.stopped,
             "lifetime": max(entry.expires - now, 0) // SECOND,
         }
+
+
+def _number(key: Key) -> int:
+    """The BID that a request is about."""
+    assert isinstance(key[3], int)
+    return key[3]

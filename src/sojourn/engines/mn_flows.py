@@ -33,6 +33,11 @@ class WantedFlow(NamedTuple):
     selector: Ipv6TrafficSelector
     number: int
 
+    def may_come_from(self, peer: Address) -> bool:
+        """Whether packets of `peer` can be of it."""
+        source = self.selector.source
+        return source is None or source[0] <= peer <= (source[0] if source[1] is None else source[1])
+
 
 Wanted = dict[int, WantedFlow]
 """By flow identifier, which is the priority too (RFC 6089 5.2.2.1: "unique")."""

@@ -40,7 +40,7 @@ class MnMovement(MnState):
             return
         for router in self.links[event.interface].routers:
             self._stop_watching(event.interface, router)
-        self.links[event.interface] = Link(up=event.up)
+        self.links[event.interface] = Link(event.up, event.link_layer)
         if event.up:
             self._do(SendIcmpv6(RouterSolicitation(), UNSPECIFIED, ALL_ROUTERS, event.interface))
         self._reconsider()
@@ -125,12 +125,17 @@ class MnMovement(MnState):
         self._on_place_known(interface, care_of)
         for entry in list(self.homes.values()):
             home = self._home_link(entry, interface)
+            entry.beside = self._beside(entry)
+            if entry.beside:
+                home = ""
             if entry.stopped == TAKEN and interface and not home:
                 entry.stopped = ""
             if entry.stopped:
                 continue
             if home:
                 self._be_home(entry, home)
+            elif entry.beside:
+                self._be_away(entry, next(way for way in self._ways(entry).values() if way != entry.address))
             elif not interface:
                 self._be_nowhere(entry)
             else:
@@ -155,6 +160,16 @@ class MnMovement(MnState):
             return next((name for name, link in links if link.up and _has(link, entry.address)), "")
         return interface if interface and entry.home.prefix in self.links[interface].advertised() else ""
 
+    def _beside(self, entry: HomeEntry) -> int:
+        """The BID of the home link, if it is to be used together with others (RFC 5648 5.6); 0: it is not."""
+        if not self.configuration.home_too or entry.local or entry.home.router or entry.single or entry.apart:
+            return 0
+        prefix, ways = entry.home.prefix, self.ways.items()
+        if not any(way and not prefix.covers(way) and number not in entry.withheld for number, way in ways):
+            return 0
+        known = enumerate(self.links.values(), 1)
+        return next((n for n, link in known if link.up and link.link_layer and prefix in link.advertised()), 0)
+
     def _usable(self, link: Link) -> list[Address]:
         """Addresses that lead to this node, the preferred ones first, and of these the one that is in use."""
         advertised = link.advertised() if link.up else set()
@@ -173,7 +188,10 @@ class MnMovement(MnState):
     def _all_ways(self, primary: Address | None) -> Ways:
         """One care-of address of each link (RFC 5648 5.3)."""
         numbers = {interface: number for number, interface in enumerate(self.links, 1)}
-        found = {numbers[name]: usable[0] for name, link in self._preferred() if (usable := self._usable(link))}
+        usable = {numbers[name]: self._usable(link) for name, link in self._preferred()}
+        found = {number: addresses[0] for number, addresses in usable.items() if addresses}
+        if self.configuration.home_too:  # at home there may be no address but the home address
+            return {number: addresses[0] if addresses else b"" for number, addresses in usable.items()} if found else {}
         return found if primary in found.values() else {}
 
     def _preferred(self) -> list[tuple[str, Link]]:

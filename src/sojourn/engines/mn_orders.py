@@ -9,9 +9,10 @@ from sojourn.core.effects import SendMessage
 from sojourn.core.events import MessageReceived
 from sojourn.engines.authentication import signed
 from sojourn.engines.authentication import verified as authentic
-from sojourn.engines.mn_registration import MnRegistration
-from sojourn.engines.mn_state import HomeEntry
+from sojourn.engines.mn_changeover import MnChangeover
+from sojourn.engines.mn_state import HomeEntry, Place
 from sojourn.wire import (
+    BindingRefreshAdvice,
     BindingRevocationAcknowledgement,
     BindingRevocationFlags,
     BindingRevocationIndication,
@@ -35,7 +36,7 @@ _RETURN = 1 * SECOND
 """Who is told that the home agent lost track registers again when that had time to forget the rest."""
 
 
-class MnOrders(MnRegistration):
+class MnOrders(MnChangeover):
     """The mobile node as the one that obeys."""
 
     def _ordered(self, event: MessageReceived, message: MobilityMessage) -> HomeEntry | None:
@@ -74,7 +75,11 @@ class MnOrders(MnRegistration):
         entry.agents = tuple(agent for agent in message.addresses if agent != entry.agent)
         entry.dismissed = True
         self._report("switched", home=entry.address, agents=len(entry.agents))
-        self._leave(entry)
+        advice = message.first(BindingRefreshAdvice)
+        if advice is not None and advice.interval and entry.agents and entry.place is Place.AWAY:
+            self._change_over(entry, advice.interval)
+        else:
+            self._leave(entry)
 
     # --- the end of a binding (RFC 5846 10) ---------------------------------------------------------------------------
 

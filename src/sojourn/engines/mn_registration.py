@@ -24,6 +24,7 @@ from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
 from sojourn.engines.mip6_request import LINK_LOCAL, defended
 from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, TAKEN, HomeEntry, MnState, Place, Ways
+from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
@@ -66,8 +67,9 @@ class MnRegistration(MnState):
     def _be_away(self, entry: HomeEntry, care_of: Address) -> None:
         """RFC 6275 11.7.1: tell the home agent, and no packet leaves without the tunnel."""
         ways = self._ways(entry)
-        if ways and care_of not in ways.values():
-            care_of = next(iter(ways.values()))
+        abroad = [way for way in ways.values() if way != entry.address]
+        if abroad and care_of not in abroad:
+            care_of = abroad[0]
         same = entry.place is Place.AWAY and entry.care_of == care_of and list(entry.ways.items()) == list(ways.items())
         entry.ways = ways
         if same and entry.flows.sent == self._wanted_flows(entry):
@@ -79,11 +81,16 @@ class MnRegistration(MnState):
         self._register(entry)
 
     def _ways(self, entry: HomeEntry) -> Ways:
-        """Those of foreign links: home and foreign link at once are not done (RFC 5648 5.6)."""
+        """Those of foreign links; and the home address for the home link, if that is used too (RFC 5648 5.6)."""
         if entry.single:
             return {}
-        known = {number: way for number, way in self.ways.items() if number not in entry.withheld}
-        return {number: way for number, way in known.items() if not entry.home.prefix.covers(way)}
+        ways: Ways = {}
+        for number, way in self.ways.items():
+            if number == entry.beside:
+                ways[number] = entry.address
+            elif way and number not in entry.withheld and not entry.home.prefix.covers(way):
+                ways[number] = way
+        return ways
 
     def _be_home(self, entry: HomeEntry, interface: str) -> None:
         """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
@@ -201,12 +208,23 @@ class MnRegistration(MnState):
         patience = 0 if bound else self.configuration.initial_bindack_timeout_first_reg
         self._requests.start(self._key(entry, AGAIN if bound else FIRST), update, self._now, patience=patience)
         if bound:
-            self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+            if not entry.at_home_first:
+                self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
             self._show(entry, True)
             self._steer(entry)
+        elif entry.beside:
+            self._wait_at_home(entry)
         else:
             self._block(entry)
         self._on_moved(entry)
+
+    def _wait_at_home(self, entry: HomeEntry) -> None:
+        """Packets go on by the home link, whose routers know where this node is; but it does not answer for its home
+        address any more (RFC 5648 5.6.3), as the home agent is about to."""
+        self._follow(entry, tuple(way for way in self._ways_out(entry) if way.care_of_address == entry.address), ())
+        self._do(EnsureHomeAddress(entry.address, "", preferred=True))
+        self._do(WithdrawReverseTunnel(entry.address))
+        entry.shown = True
 
     def _leave(self, entry: HomeEntry) -> None:
         """End the binding from abroad: the home agent goes out of service, or the address is not in use any more."""
@@ -214,9 +232,9 @@ class MnRegistration(MnState):
         self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
 
-    def _on_request_due(self, entry: HomeEntry, purpose: str) -> None:
+    def _on_request_due(self, entry: HomeEntry, key: Key) -> None:
         """11.7.1: who does not answer for so long may be dead, and another one of the home link may not."""
-        key = self._key(entry, purpose)
+        purpose = key[0]
         self._requests.due(key, self._now)
         outstanding = self._requests.get(key)
         if outstanding is None:
@@ -350,6 +368,13 @@ class MnRegistration(MnState):
         for identifier, status in wrong.items():
             self._report("flow-refused", home=entry.address, identifier=identifier, status=status)
         self._steer(entry)
+        if entry.at_home_first:
+            self._do(WithdrawReverseTunnel(entry.address))
+        elif entry.beside and entry.care_of is not None and entry.agent is not None:
+            self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+        if entry.beside and entry.beside not in taken:
+            entry.apart = True
+            self._reconsider()
         if FlowStatus.FID_NOT_FOUND in wrong.values():
             self._register(entry)
 
@@ -367,9 +392,10 @@ class MnRegistration(MnState):
         for number, (interface, link) in enumerate(self.links.items(), 1):
             care_of = entry.ways.get(number)
             known = None if care_of is None else link.addresses.get(care_of)
-            if care_of is None or known is None:
+            prefix = entry.home.prefix if care_of == entry.address else None if known is None else known.prefix
+            if care_of is None or prefix is None:
                 continue
-            routers = [address for address, router in link.routers.items() if known.prefix in router.prefixes]
+            routers = [address for address, router in link.routers.items() if prefix in router.prefixes]
             if routers:
                 yield CareOfWay(care_of, interface, routers[0])
 
@@ -420,7 +446,10 @@ class MnRegistration(MnState):
         """No tunnel without a binding, and no hurry to ask the same again."""
         entry.kept_until = 0
         self._report("registration-refused", home=entry.address, status=answer.status, agent=entry.agent)
-        if answer.status in _ONE_ONLY and entry.ways:
+        if answer.status == Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED and entry.beside:
+            entry.apart = True
+            self._reconsider()
+        elif answer.status in _ONE_ONLY and entry.ways:
             entry.ways, entry.single = {}, True
             self._register(entry)
         elif answer.status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED and not entry.local:

@@ -21,9 +21,10 @@ from sojourn.wire import (
     MobileNodeIdentifier,
     MobilityOption,
 )
-from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
 from sojourn.wire.extensions.rfc4285 import MobilityMessageReplayProtection
+from sojourn.wire.extensions.rfc5568 import LinkLayerCode, MobilityHeaderLinkLayerAddress
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.units import Duration, Instant, WallClock
 
@@ -66,6 +67,8 @@ class Link:
     """What one interface is attached to."""
 
     up: bool = False
+    link_layer: LinkLayer = b""
+    """Of this host there, if it is known."""
     routers: dict[Address, Router] = field(default_factory=dict)
     addresses: dict[Address, CareOf] = field(default_factory=dict)
 
@@ -110,12 +113,20 @@ class HomeEntry:
     """All care-of addresses, if several are registered (RFC 5648), the best one first."""
     acknowledged: Ways = field(default_factory=dict)
     """Those that the home agent has."""
+    beside: int = 0
+    """The BID of the home link, while the node is there and abroad at once (RFC 5648 5.6); 0: it is not."""
+    apart: bool = False
+    """The home agent does not want that."""
     flows: FlowList = field(default_factory=FlowList)
     """What it was asked to do with which packets (RFC 6089)."""
     single: bool = False
     """The home agent takes one care-of address only."""
     agents: tuple[Address, ...] = ()
     """Others of the home link that may be asked, in order."""
+    successor: Address | None = None
+    """The one that is asked while the binding of the first one still serves (see `mn_changeover`)."""
+    left: tuple[Address, ...] = ()
+    """Those that may have a binding besides, and are to delete it."""
     taken_at: tuple[Address, ...] = ()
     """Home agents that say that somebody has the home address; another one may have a binding of it."""
     contested: bool = False
@@ -155,6 +166,12 @@ class HomeEntry:
     def address(self) -> Address:
         """The home address."""
         return self.home.address
+
+    @property
+    def at_home_first(self) -> bool:
+        """Whether its packets take the home link, although it is abroad too."""
+        first = next(iter(self.ways.items()), (0, b""))
+        return first[1] == self.address and self.acknowledged.get(first[0]) == self.address
 
     def bound(self, now: Instant) -> bool:
         """Whether the home agent has a binding, as far as this node knows."""
@@ -215,8 +232,8 @@ class MnState(OutboxEngine):
         entry.sequence = following(entry.sequence)
         return entry.sequence
 
-    def _key(self, entry: HomeEntry, purpose: str) -> Key:
-        return purpose, entry.address, entry.agent or b"", None
+    def _key(self, entry: HomeEntry, purpose: str, agent: Address | None = None) -> Key:
+        return purpose, entry.address, agent or entry.agent or b"", None
 
     def _home_update(self, entry: HomeEntry, lifetime: Duration) -> BindingUpdate:
         flags = _FLAGS
@@ -238,9 +255,12 @@ class MnState(OutboxEngine):
         if update.lifetime and entry.ways:  # all at once, in the place of all before; the option above may not be there
             message.flags |= int(BindingUpdateFlags.B)  # flag O (RFC 5648 4.2, 5.3)
             options = [
-                BindingIdentifier(identifier, priority=rank, care_of=way)
+                BindingIdentifier(identifier, home=way == entry.address, priority=rank, care_of=way)
                 for rank, (identifier, way) in enumerate(entry.ways.items(), 1)
             ]
+            if entry.beside:
+                link = list(self.links.values())[entry.beside - 1]
+                options.append(MobilityHeaderLinkLayerAddress(LinkLayerCode.MN, link.link_layer))
             options += entry.flows.asked(self._wanted_flows(entry))
         if update.lifetime and entry.home.router and not entry.home.implicit:
             options += [MobileNetworkPrefix.of(network) for network in entry.home.networks]
@@ -259,6 +279,8 @@ class MnState(OutboxEngine):
     def _wanted_flows(self, entry: HomeEntry) -> Wanted:
         """The flow bindings that follow from the configuration and the care-of addresses that there are."""
         links = {interface: number for number, interface in enumerate(self.links, 1) if number in entry.ways}
+        if entry.beside != next(iter(entry.ways), 0):  # the home agent could not tell such packets apart
+            links = {interface: number for interface, number in links.items() if number != entry.beside}
         return wanted(self.configuration.flows, links, self.avoided)
 
     def _stamp(self, entry: HomeEntry) -> MobilityMessageReplayProtection:
@@ -293,6 +315,10 @@ class MnState(OutboxEngine):
 
     def _on_place_known(self, interface: str, care_of: Address | None) -> None:
         """The node is on this link now, with this care-of address."""
+        raise NotImplementedError
+
+    def _ways(self, entry: HomeEntry) -> Ways:
+        """The care-of addresses that it is to have, if several are to be registered."""
         raise NotImplementedError
 
     def _be_nowhere(self, entry: HomeEntry) -> None:

@@ -7,6 +7,8 @@ earlier prefixes, in one of three ways:
 * relay (3.2): the previous MAARs are told first and their answers are gathered into one (or, after a time, several);
 * locator (3.3): the previous MAARs answer the serving MAAR themselves; the CMD answers when there are none.
 
+In direct mode (`maar_direct`) the MAARs have told each other already: the CMD notes it, and says what it knows besides.
+
 Where the RFC is silent: the attachment with the latest Timestamp wins; a refresh lists what the MAAR serves, so that a
 CMD that lost everything learns it again; an entry that expires is forgotten without a word, because an anchor
 asks by itself, at the end of a lifetime, whether the node is still in the domain (3.5, second solution).
@@ -31,10 +33,12 @@ from sojourn.core.events import (
 )
 from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName
-from sojourn.engines.configuration import LOCATOR, RELAY, CmdConfiguration, Maar
+from sojourn.engines.configuration import DIRECT, LOCATOR, RELAY, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
 from sojourn.engines.database_notices import IDENTITIES
 from sojourn.engines.database_shared import LINGER, SharedDatabase
+from sojourn.engines.liveness import response
+from sojourn.engines.neighbourhood import FAR
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.engines.unread import Stored, Unread
 from sojourn.wire import (
@@ -42,6 +46,8 @@ from sojourn.wire import (
     BindingError,
     BindingRefreshRequest,
     BindingUpdate,
+    Heartbeat,
+    HeartbeatFlags,
     Status,
 )
 from sojourn.wire.addresses import Address, Prefix, text
@@ -60,6 +66,8 @@ class CentralMobilityDatabase(SharedDatabase):
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._settled: Instant = 0
+        self._begun = 0
+        """The restart counter: when this life began, in seconds (RFC 5847 3.2)."""
         self._dropped: set[Prefix] = set()
         """Prefixes that came to their end before that: they are not learnt again."""
         self._forgetful: set[Address] = set()
@@ -70,6 +78,7 @@ class CentralMobilityDatabase(SharedDatabase):
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. A CMD that begins with nothing asks every MAAR to register its nodes again."""
         self._now = now
+        self._begun = (self._epoch + now) // SECOND
         self._unread = Unread(records)
         self._remember(self._unread.some())
         if self._unread.left:
@@ -132,6 +141,9 @@ class CentralMobilityDatabase(SharedDatabase):
                 answer = BindingRefreshRequest(options[:1])
                 self._do(SendMessage(answer, self.configuration.address, source))
                 self._on_refresh_request(source)
+            case Heartbeat(flags) if source in self._maars and not flags & HeartbeatFlags.RESPONSE:
+                self.heard[source] = self._now
+                self._do(SendMessage(response(message.sequence, self._begun), self.configuration.address, source))
             case BindingError(status):
                 self._report("binding-error-received", source=source, status=status)
             case _:
@@ -249,10 +261,15 @@ class CentralMobilityDatabase(SharedDatabase):
         return own
 
     def _check_future(self, request: Registration) -> None:
-        """RFC 5213 5.5: an attachment ahead of our clock would win for ever. A late one is late, not wrong."""
-        window = self.configuration.timestamp_validity_window
+        """RFC 5213 5.5: an attachment ahead of our clock would win for ever. A late one is late, not wrong.
+
+        In direct mode all clocks follow the one that is ahead, and so does ours.
+        """
+        window = FAR if self._follows else self.configuration.timestamp_validity_window
         if request.timestamp > ticks(self._epoch + self._now + window):
             raise Refused(Status.TIMESTAMP_MISMATCH, "timestamp lies in the future")
+        if self._follows:
+            self._epoch = max(self._epoch, wall_clock(request.timestamp) - self._now)
 
     def _open(self, request: Registration, update: BindingUpdate, own: list[Prefix]) -> None:
         """RFC 8885 3.1: initial registration, or what a CMD that forgot everything is told again."""
@@ -275,7 +292,7 @@ class CentralMobilityDatabase(SharedDatabase):
         self._adopt(entry, request.anchored_prefixes)
         self._add_own(entry, own, request.source)
         self._limit(entry)
-        entry.untold = tuple(entry.by_maar())
+        entry.untold = () if self._follows else tuple(entry.by_maar())
         self._keep(entry)
         self._report("registered", node=entry.node, serving=entry.serving)
         self._accept(entry, update)
@@ -294,6 +311,8 @@ class CentralMobilityDatabase(SharedDatabase):
         self._extend(entry, self._granted(request.lifetime))
         before = list(entry.anchors)
         self._add_listed(entry, request, own)
+        if self._follows and request.refreshes:
+            self._drop_unlisted(entry, request)
         self._limit(entry)
         if entry.anchors != before:
             self._keep(entry)
@@ -331,6 +350,12 @@ class CentralMobilityDatabase(SharedDatabase):
             self._accept(entry, update)
             return
         entry.moved = request.timestamp
+        if self._follows:
+            self._stop_telling(entry)
+            self._keep(entry)
+            self._report("handover", node=entry.node, serving=entry.serving, left=left, previous=len(entry.previous()))
+            self._accept(entry, update)
+            return
         targets = entry.by_maar()
         targets.setdefault(left, [])  # it served without anchoring: it has to let go all the same
         self._report(
@@ -344,7 +369,7 @@ class CentralMobilityDatabase(SharedDatabase):
 
     def _limit(self, entry: BindingCacheEntry) -> list[tuple[Prefix, Address]]:
         """A hard cap: the prefix whose MAAR served longest ago retires (RFC 8885 6: limit the P-MAARs of a node)."""
-        if len(entry.anchors) <= self.configuration.prefixes_per_node:
+        if len(entry.anchors) <= self.configuration.prefixes_per_node or self._follows:
             return []
         dropped: list[tuple[Prefix, Address]] = []
         for by_dhcp, surplus in enumerate(self._surplus(prefix for prefix, _ in entry.anchors)):
@@ -389,17 +414,31 @@ class CentralMobilityDatabase(SharedDatabase):
     def _add_listed(self, entry: BindingCacheEntry, request: Registration, own: list[Prefix]) -> None:
         """What the serving MAAR lists: all that it anchors, and, for a CMD that was restarted, what others do.
 
-        To any other CMD a prefix that is listed and not known is one that just retired.
+        To any other CMD a prefix that is listed and not known is one that just retired. In direct mode a CMD knows
+        nothing but what it is told.
         """
-        if self._now < self._settled:
+        if self._now < self._settled or self._follows:
             known = {prefix for prefix, _ in entry.anchors}
             self._adopt(entry, request.anchored_prefixes)
-            news = {anchor for prefix, anchor in entry.previous() if prefix not in known}
-            entry.untold += tuple(sorted(news - set(entry.untold)))  # they may know better
+            if not self._follows:
+                news = {anchor for prefix, anchor in entry.previous() if prefix not in known}
+                entry.untold += tuple(sorted(news - set(entry.untold)))  # they may know better
         for prefix, anchor in entry.anchors:
             if anchor == request.source and prefix not in own:  # it serves, and does not anchor this any more
                 self._drop(entry, prefix)
         self._add_own(entry, own, request.source)
+
+    @property
+    def _follows(self) -> bool:
+        """Direct mode: the MAARs decide, and the CMD is told."""
+        return self.configuration.mode is DIRECT
+
+    def _drop_unlisted(self, entry: BindingCacheEntry, request: Registration) -> None:
+        """Direct mode: who serves the node knows all of its prefixes by now, and these are over."""
+        listed = {*request.anchored_prefixes, *request.home_network_prefixes}
+        for prefix, _ in list(entry.anchors):
+            if prefix not in listed:
+                self._drop(entry, prefix)
 
     def _adopt(self, entry: BindingCacheEntry, listed: Iterable[Prefix]) -> None:
         """Prefixes that a serving MAAR says others anchor; the pools say who."""
@@ -407,6 +446,9 @@ class CentralMobilityDatabase(SharedDatabase):
             anchor = self._owner_of(prefix)
             if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
                 self._report("prefix-unknown", node=entry.node, prefix=prefix)
+            elif self._follows:
+                entry.anchors.insert(0, (prefix, anchor))
+                self._owners[prefix] = entry.node
             elif prefix in self._dropped or self._requests.get(("retire", entry.node, anchor, prefix)) is not None:
                 pass  # its end is being told
             elif not any(self._surplus([prefix, *(known for known, _ in entry.anchors)])):
@@ -500,7 +542,7 @@ class CentralMobilityDatabase(SharedDatabase):
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
         else:
             lifetime = 0
-            for maar, prefixes in entry.by_maar().items():
+            for maar, prefixes in () if self._follows else entry.by_maar().items():
                 for prefix in prefixes:
                     self._tell_retired(entry, prefix, maar)
             self._report("deregistered", node=entry.node, serving=entry.serving)

@@ -8,6 +8,7 @@ from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Duration, Instant
 
 _LEAP_FACTOR = 4
+_FEW = 64
 
 
 class PrefixPool:
@@ -26,6 +27,8 @@ class PrefixPool:
         self._leap = 1
         self._resting: dict[Prefix, Instant] = {}
         """Until when, in the order in which they came back."""
+        self._had: dict[bytes, Prefix] = {}
+        """Who had one of these last: an address of it may still be valid there."""
         self._used: set[Prefix] = set()
         self._room = self._size - sum(1 << (length - part.length) for part in self._kept)
 
@@ -41,8 +44,12 @@ class PrefixPool:
             and not any(part.contains(prefix) for part in self._kept)
         )
 
-    def allocate(self, now: Instant) -> Prefix | None:
-        """A prefix that nobody uses; None when there is none."""
+    def allocate(self, now: Instant, owner: bytes = b"") -> Prefix | None:
+        """A prefix that nobody uses, best of all the one that `owner` had; None when there is none."""
+        former = self._had.pop(owner, None)
+        if former is not None and self._resting.pop(former, None) is not None:
+            self._used.add(former)
+            return former
         for prefix, until in self._resting.items():
             if until > now:
                 break
@@ -81,9 +88,17 @@ class PrefixPool:
         self._used.add(prefix)
         return True
 
-    def release(self, prefix: Prefix, now: Instant, *, rest: bool = True) -> None:
-        """Nobody uses `prefix` any more; one that nobody ever used need not `rest`."""
+    def release(self, prefix: Prefix, now: Instant, *, rest: bool = True, owner: bytes = b"") -> None:
+        """Nobody uses `prefix` any more; one that nobody ever used need not `rest`. `owner` had it and may return."""
         if prefix in self._used:
             self._used.discard(prefix)
             if rest:
                 self._resting[prefix] = now + self._quarantine
+                if owner:
+                    self._remember(owner, prefix)
+
+    def _remember(self, owner: bytes, prefix: Prefix) -> None:
+        """No more than rest: what others have by now is forgotten from time to time."""
+        if len(self._had) > 2 * len(self._resting) + _FEW:
+            self._had = {who: had for who, had in self._had.items() if had in self._resting}
+        self._had[owner] = prefix

@@ -21,8 +21,8 @@ from sojourn.wire import BindingUpdate
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant
 
-Key: TypeAlias = tuple[str, bytes, Address, Prefix | None]
-"""What it is for, the mobile node, the destination, and the one prefix that it is about, if it is about one."""
+Key: TypeAlias = tuple[str, bytes, Address, Prefix | int | None]
+"""What it is for, the mobile node, the destination, and the one prefix or binding that it is about, if it is so."""
 About: TypeAlias = tuple[bytes, Address]
 """A mobile node and a destination: what the rate is limited for."""
 
@@ -91,6 +91,10 @@ class Retransmission:
 
     def __len__(self) -> int:
         return len(self._outstanding)
+
+    def pace(self, bulk_pacer: TokenBucket) -> None:
+        """What is not urgent has this pace from now on."""
+        self._bulk_pacer = bulk_pacer
 
     def get(self, key: Key) -> Outstanding | None:
         """What is outstanding under `key`."""
@@ -161,7 +165,8 @@ class Retransmission:
             self._recent = {}
             self._since = now
         earlier = self._recent.get(about) or self._before.get(about)
-        allowed = now if earlier is None and self._pacer is None else self._allowed(request, earlier or (), now)
+        pacer = self._bulk_pacer if request.bulk else self._pacer
+        allowed = now if earlier is None and pacer is None else self._allowed(request, earlier or (), now)
         if allowed > now:
             self._wake(("request", key), allowed)
             if request.sent >= 0:  # keep the sequence number for the transmission that is still to come

@@ -61,7 +61,7 @@ from sojourn.host.repeats import Repeats
 from sojourn.host.swaps import Answer, Swaps
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import MILLISECOND, SECOND, Instant, WallClock
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
 
 if TYPE_CHECKING:
     from sojourn.wire.mobility import MobilityMessage
@@ -103,6 +103,18 @@ class Record(Protocol):
     def __call__(self, now: Instant, item: Event | Effect | None, /) -> None: ...
 
 
+class Metering(Protocol):
+    """Measures from what happens, as `sojourn.telemetry.meter` does."""
+
+    def take(self, now: Instant, item: Event | Effect) -> None:
+        """An event that is handed over, or an effect that is asked for; reports too, every one."""
+        ...
+
+    def settled(self, now: Instant) -> None:
+        """All that was asked for so far is carried out."""
+        ...
+
+
 class Driver:
     """Runs `engine` against a data plane, a store, a network and a clock.
 
@@ -111,7 +123,8 @@ class Driver:
     clock was set. `probe` asks another router for an echo (`ProbePath`); without it, the answer is there at once.
     `send_udp` sends what travels over UDP and IPv4 (RFC 5844 4); without it, that is lost.
     `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
-    among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away.
+    among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away, `meter`
+    of everything.
     """
 
     def __init__(
@@ -130,6 +143,7 @@ class Driver:
         send_udp: Callable[[SendMessage], None] | None = None,
         mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
         told: Callable[[Report], None] | None = None,
+        meter: Metering | None = None,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -148,6 +162,7 @@ class Driver:
         self._send_udp = send_udp
         self._mobile = mobile or _refuse_mobile
         self._told = told
+        self._meter = meter
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
@@ -155,7 +170,12 @@ class Driver:
         self._repeats = Repeats()
         self._armed: Instant | None = None
         self._busy = False
-        self._shared = store if isinstance(store, SharedStore) else None
+        self._shared: SharedStore | None = None
+        self._own: Store | None = None
+        if isinstance(store, SharedStore):
+            self._shared = store
+        else:
+            self._own = store
         self._swaps = None if self._shared is None else Swaps(self._shared, self._on_settled)
         self._again: list[tuple[Event, int]] = []
         """Events to be handled before all others, and how often they were."""
@@ -231,6 +251,17 @@ class Driver:
         finally:
             self._busy = False
         self._arm()
+
+    def late(self) -> Duration:
+        """For how long the engine waits to be told that a time has come; nobody counts while the store is awaited."""
+        if self._armed is None or self._swaps:
+            return 0
+        return max(self._clock() - self._armed, 0)
+
+    @property
+    def awaits_store(self) -> bool:
+        """Whether a shared store has not answered yet, so that events wait."""
+        return bool(self._swaps)
 
     def close(self, withdraw: bool) -> None:
         """Stop. With `withdraw` nothing of ours stays in the kernel; without, forwarding goes on for a
@@ -316,6 +347,8 @@ class Driver:
         self.recent.append((now, event))
         if self._record is not None:
             self._record(now, event)
+        if self._meter is not None:
+            self._meter.take(now, event)
 
     def _answer(self, effects: Sequence[Effect], now: Instant) -> None:
         """What the engine asks for because time passed, or at its start."""
@@ -338,6 +371,8 @@ class Driver:
                 self._note(effects, now)
                 for effect in effects:
                     self._try(effect)
+            if self._meter is not None:
+                self._meter.settled(self._clock())
 
     def _on_settled(self) -> None:
         """The shared store answered."""
@@ -375,9 +410,11 @@ class Driver:
     # --- effects --------------------------------------------------------------------------------------------
 
     def _note(self, effects: Sequence[Effect], now: Instant) -> None:
-        counters, record = self.counters, self._record
+        counters, record, meter = self.counters, self._record, self._meter
         for effect in effects:
             counters[type(effect).__name__] += 1
+            if meter is not None:
+                meter.take(now, effect)
             if isinstance(effect, Report):
                 counters[f"reports:{effect.name}"] += 1
                 if self._told is not None:
@@ -408,6 +445,8 @@ class Driver:
                 heard_later.append(effect)
             else:
                 self._try(effect)
+        if self._meter is not None:
+            self._meter.settled(self._clock())
         if changes:
             self._commit(changes)
         for effect in heard_later:
@@ -463,9 +502,9 @@ class Driver:
         same, as what was not stored comes back from the other routers after a restart (design decision,
         section 5 number 8).
         """
-        assert not isinstance(self._store, SharedStore)
+        assert self._own is not None
         try:
-            self._store.apply(changes)
+            self._own.apply(changes)
         except OSError as error:
             for change in changes:
                 self._failed(change, error)

@@ -178,12 +178,12 @@ class LinkMonitor:
         known = self._links.get(link.index)
         self._links[link.index] = link
         if known is not None and known.name != link.name:  # renamed
-            return _change(known.name, known.up, False) + _change(link.name, False, link.up)
+            return _change(known.name, known.up, False) + _change(link.name, False, link.up, link.link_layer)
         if known is None:
-            return [LinkChanged(link.name, link.up)]
+            return [LinkChanged(link.name, link.up, link.link_layer)]
         if known.up and link.up and link.downs != known.downs:  # down and up again in one notification
-            return [LinkChanged(link.name, False), LinkChanged(link.name, True)]
-        return _change(link.name, known.up, link.up)
+            return [LinkChanged(link.name, False), LinkChanged(link.name, True, link.link_layer)]
+        return _change(link.name, known.up, link.up, link.link_layer)
 
     def _on_link_gone(self, index: int) -> list[Event]:
         """A bridge takes its forwarding table with it; it says so before, but messages may have been lost."""
@@ -326,8 +326,8 @@ class LinkMonitor:
         return [NodeDetached(link.name, key[1])]
 
 
-def _change(interface: str, before: bool, after: bool) -> list[Event]:
-    return [LinkChanged(interface, after)] if before != after else []
+def _change(interface: str, before: bool, after: bool, link_layer: LinkLayer = b"") -> list[Event]:
+    return [LinkChanged(interface, after, link_layer)] if before != after else []
 
 
 def _netlink() -> socket.socket:

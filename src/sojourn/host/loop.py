@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -19,13 +18,16 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.dhcp_relay import DhcpRelay
-from sojourn.host.driver import Driver
+from sojourn.host.driver import Driver, Metering
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoint, AccessPoints
 from sojourn.host.links import LinkMonitor
 from sojourn.host.presence import Presence
+from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder
+from sojourn.host.signalling import Flow, together
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
+from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.udp import UdpSockets
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address, LinkLayer
@@ -85,10 +87,12 @@ class Host:
         transport: tuple[Address, Collection[Address]] | None = None,
         dhcp_relay: tuple[Address, Address] | None = None,
         told: Callable[[Report], None] | None = None,
+        meter: Metering | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
         self.timer = LoopTimer(self.loop, self._wake)
+        self._readers = Readers(self.loop)
         with ExitStack() as opened:
             self.socket = MobilitySocket(
                 address,
@@ -118,6 +122,10 @@ class Host:
             opened.callback(self.access_points.close)
             self.echoes = Echoes(address)
             opened.callback(self.echoes.close)
+            tunneller = dataplane if isinstance(dataplane, Tunneller) else None
+            self.errors = None if tunneller is None else TunnelErrors(tunneller, lambda own: own == address)
+            if self.errors is not None:
+                opened.callback(self.errors.close)
             self._opened = opened.pop_all()
         self.driver = Driver(
             engine,
@@ -132,6 +140,7 @@ class Host:
             probe=self.echoes.ask,
             send_udp=None if self.udp is None else self.udp.send,
             told=told,
+            meter=meter,
         )
         self._store = store
         self._reread = LoopTimer(self.loop, self._on_links)
@@ -148,28 +157,26 @@ class Host:
         removed = self.driver.start()
         self._dispatch(self.links.start())
         self._reread.arm(self.links.due())
-        self.loop.add_reader(self.socket.fileno(), self._on_messages)
+        listen = self._readers.listen
+        listen(self.socket, self._on_messages)
         if self.relay is not None:
-            self.loop.add_reader(self.relay.fileno(), self._on_relayed, self.relay)
+            listen(self.relay, partial(self._on_relayed, self.relay))
         if self.udp is not None:
-            self.loop.add_reader(self.udp.fileno(), self._on_datagrams, self.udp)
-        self.loop.add_reader(self.links.fileno(), self._on_links)
-        self.loop.add_reader(self.echoes.fileno(), self._on_echoes)
+            listen(self.udp, partial(self._on_datagrams, self.udp))
+        listen(self.links, self._on_links)
+        listen(self.echoes, self._on_echoes)
+        if self.errors is not None:
+            listen(self.errors, self.errors.receive)
         for port in self.access.all_ports():
-            self.loop.add_reader(port.fileno(), self._on_frames, port)
+            listen(port, partial(self._on_frames, port))
         for number, (point, _) in enumerate(self._looks):
-            self.loop.add_reader(point.fileno(), self._on_stations, point)
+            listen(point, partial(self._on_stations, point))
             self._look_at(number)
         return removed
 
     def close(self, withdraw: bool) -> None:
         """Stop listening and stop the driver (`Driver.close`)."""
-        ports = [port.fileno() for port in self.access.all_ports()]
-        points = [point.fileno() for point in self.access_points.points]
-        own = (self.socket.fileno(), self.links.fileno(), self.echoes.fileno())
-        udp = tuple(one.fileno() for one in (self.udp, self.relay) if one is not None)
-        for descriptor in (*own, *udp, *ports, *points):
-            self.loop.remove_reader(descriptor)
+        self._readers.close()
         for _, timer in self._looks:
             timer.arm(None)
         self._presence.close()
@@ -183,26 +190,29 @@ class Host:
 
     def counters(self) -> dict[str, int]:
         """Everything that is counted, with the part that counts it in front."""
-        parts: dict[str, Counter[str]] = {
-            "driver": self.driver.counters,
-            "socket": self.socket.counters,
-            "access": self.access.counters,
-            "links": self.links.counters,
-            "hostapd": self.access_points.counters,
-            "echoes": self.echoes.counters,
-        }
-        if self.relay is not None:
-            parts["relay"] = self.relay.counters
-        if self.udp is not None:
-            parts["udp"] = self.udp.counters
-        if isinstance(self._store, SharedStore):
-            parts["store"] = self._store.counters
-        if self.recorder is not None:
-            parts["recorder"] = self.recorder.counters
-        found = {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
+        found = counted(
+            {
+                "driver": self.driver,
+                "socket": self.socket,
+                "access": self.access,
+                "links": self.links,
+                "hostapd": self.access_points,
+                "echoes": self.echoes,
+                "relay": self.relay,
+                "udp": self.udp,
+                "tunnel-errors": self.errors,
+                "store": self._store if isinstance(self._store, SharedStore) else None,
+                "recorder": self.recorder,
+            }
+        )
         found["socket:overflowed"] = self.socket.overflowed()
         found["socket:overflowed-strange"] = self.socket.overflowed_strange()
         return found
+
+    def signalling(self) -> dict[Flow, tuple[int, int]]:
+        """Messages and octets that crossed our sockets."""
+        tallies = [self.socket.tally] if self.udp is None else [self.socket.tally, self.udp.tally]
+        return together(*tallies)
 
     def _wake(self) -> None:
         self.driver.wake()

@@ -14,8 +14,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,7 +43,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.dhcpv6_relay import Dhcpv6Relay
-from sojourn.host.driver import Driver
+from sojourn.host.driver import Driver, Metering
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
 from sojourn.host.links import LinkMonitor
@@ -58,9 +57,11 @@ from sojourn.host.mobile_sockets import (
     MobileSockets,
 )
 from sojourn.host.neighbours import Neighbours
+from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
 from sojourn.host.route_watch import RouteWatch
+from sojourn.host.signalling import Flow, together
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.tunnel_watch import TunnelWatch
@@ -194,11 +195,13 @@ class MobileHost:
         recorder: Recorder | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         ends: TunnelEnds | None = None,
+        meter: Metering | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
         self.access_points = AccessPoints(())
         self.timer = LoopTimer(self.loop, self._wake)
+        self._readers = Readers(self.loop)
         self._dataplane = dataplane
         self._senses = senses
         self.ends = ends or TunnelEnds()
@@ -256,6 +259,7 @@ class MobileHost:
             wall=time.time_ns,
             mobile=self.apply,
             probe=self.echoes.ask,
+            meter=meter,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -269,15 +273,13 @@ class MobileHost:
             self.sockets.listen_at_anycast(address, interface)
         self._dispatch([event for event in self.links.start() if isinstance(event, LinkChanged)])
         self._dispatch(known)
-        for descriptor, reader in self._readers():
-            self.loop.add_reader(descriptor, reader)
+        self._listen()
         self._tick = self.loop.call_later(_TICK, self._on_tick)
         return removed
 
     def close(self, withdraw: bool) -> None:
         """Stop listening and stop the driver (`Driver.close`)."""
-        for descriptor, _ in self._readers():
-            self.loop.remove_reader(descriptor)
+        self._readers.close()
         if self._tick is not None:
             self._tick.cancel()
         try:
@@ -291,42 +293,38 @@ class MobileHost:
 
     def counters(self) -> dict[str, int]:
         """Everything that is counted, with the part that counts it in front."""
-        parts: dict[str, Counter[str]] = {
-            "driver": self.driver.counters,
-            "sockets": self.sockets.counters,
-            "neighbours": self.neighbours.counters,
-            "addresses": self.addresses.counters,
-            "links": self.links.counters,
-            "echoes": self.echoes.counters,
-            "resolver": self.resolver.counters,
-        }
-        if self.watch is not None:
-            parts["watch"] = self.watch.counters
-        if self.errors is not None:
-            parts["tunnel-errors"] = self.errors.counters
-        if self.relay is not None:
-            parts["relay"] = self.relay.counters
-        if self.recorder is not None:
-            parts["recorder"] = self.recorder.counters
-        return {f"{part}:{name}": count for part, counter in parts.items() for name, count in counter.items()}
+        return counted(
+            {
+                "driver": self.driver,
+                "sockets": self.sockets,
+                "neighbours": self.neighbours,
+                "addresses": self.addresses,
+                "links": self.links,
+                "echoes": self.echoes,
+                "resolver": self.resolver,
+                "watch": self.watch,
+                "tunnel-errors": self.errors,
+                "relay": self.relay,
+                "recorder": self.recorder,
+            }
+        )
 
-    def _readers(self) -> list[tuple[int, Callable[[], None]]]:
-        readers: list[tuple[int, Callable[[], None]]] = [
-            (self.sockets.fileno(), self._on_packets),
-            (self.neighbours.fileno(), self.neighbours.receive),
-            (self.addresses.fileno(), self._on_addresses),
-            (self.links.fileno(), self._on_links),
-            (self.echoes.fileno(), self._on_echoes),
-        ]
-        if self.routes is not None:
-            readers.append((self.routes.fileno(), self._on_routes))
-        if self.watch is not None:
-            readers.append((self.watch.fileno(), self._on_tunnelled))
+    def signalling(self) -> dict[Flow, tuple[int, int]]:
+        """Messages and octets that crossed our sockets."""
+        return together(self.sockets.tally)
+
+    def _listen(self) -> None:
+        listen = self._readers.listen
+        listen(self.sockets, self._on_packets)
+        listen(self.neighbours, self.neighbours.receive)
+        listen(self.addresses, self._on_addresses)
+        listen(self.links, self._on_links)
+        listen(self.echoes, self._on_echoes)
+        listen(self.routes, self._on_routes)
+        listen(self.watch, self._on_tunnelled)
+        listen(self.relay, self._on_relayed)
         if self.errors is not None:
-            readers.append((self.errors.fileno(), self.errors.receive))
-        if self.relay is not None:
-            readers.append((self.relay.fileno(), self._on_relayed))
-        return readers
+            listen(self.errors, self.errors.receive)
 
     # --- effects ------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from sojourn.core.mobile_effects import EnsureCareOfRoute, MobileEffect, SendIcm
 from sojourn.host import packet_filter, signalling_programs
 from sojourn.host.limits import Limiter
 from sojourn.host.mobile_packets import HOP_LIMIT, Packet, built, parsed, quoted
+from sojourn.host.signalling import IPV6_HEADER, Tally
 from sojourn.wire import MOBILITY_HEADER, BindingError, DecodeError, decode, encode, seal, verify
 from sojourn.wire.addresses import UNSPECIFIED, Address, text
 from sojourn.wire.icmpv6 import ICMPV6, decode_icmpv6, encode_icmpv6, seal_icmpv6, verify_icmpv6
@@ -91,6 +92,7 @@ class MobileSockets:
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.counters: Counter[str] = Counter()
+        self.tally = Tally()
         self._is_ours = is_ours
         self._interface_of = interface_of
         self._tunnelled = tunnelled
@@ -249,6 +251,7 @@ class MobileSockets:
         except DecodeError:
             self.counters["decode-errors"] += 1
             return None
+        self.tally.received(octets, packet.source, IPV6_HEADER + _extensions(packet))
         return MessageReceived(
             message, packet.source, packet.destination, packet.home_address, packet.routed_to, octets
         )
@@ -313,10 +316,12 @@ class MobileSockets:
         packet = Packet(effect.source, effect.destination, HOP_LIMIT, MOBILITY_HEADER, octets)
         packet.home_address, packet.routed_to = effect.home_address, effect.routed_to
         if packet.home_address is None and packet.routed_to is None:
-            self._send(self._plain, octets, packet)
+            sent = self._send(self._plain, octets, packet)
         else:
             packet.payload = seal(octets, *packet.checksum_addresses)
-            self._send(self._out, built(packet), packet)
+            sent = self._send(self._out, built(packet), packet)
+        if sent:
+            self.tally.sent(octets, effect.destination, IPV6_HEADER + _extensions(packet))
 
     def send_icmpv6(self, effect: SendIcmpv6) -> None:
         """The same for ICMPv6; what is said on one link only is sent by `neighbours`."""
@@ -329,15 +334,16 @@ class MobileSockets:
             packet.payload = seal_icmpv6(octets, *packet.checksum_addresses)
             self._send(self._out, built(packet), packet)
 
-    def _send(self, raw: socket.socket, octets: bytes, packet: Packet) -> None:
+    def _send(self, raw: socket.socket, octets: bytes, packet: Packet) -> bool:
         control = packet.source + struct.pack("=i", self._interface_of(packet.source))
         try:
             raw.sendmsg([octets], [(socket.IPPROTO_IPV6, _IPV6_PKTINFO, control)], 0, (text(packet.destination), 0))
         except OSError as error:
             self.counters["send-errors"] += 1
             self.counters[f"send-errors:{errno.errorcode.get(error.errno or 0, '?')}"] += 1
-        else:
-            self.counters["sent"] += 1
+            return False
+        self.counters["sent"] += 1
+        return True
 
     def _answer_unknown(self, packet: Packet) -> None:
         """RFC 6275 9.2, 9.3.3: Binding Error, status 2, to where the message came from."""
@@ -354,6 +360,11 @@ class MobileSockets:
         report = struct.pack("!BBHI", PARAMETER_PROBLEM, 0, 0, place) + whole[: 1280 - 48]
         self._send(self._icmpv6, report, Packet(packet.destination, packet.source, HOP_LIMIT, ICMPV6, report))
         self.counters["parameter-problems"] += 1
+
+
+def _extensions(packet: Packet) -> int:
+    """Octets of the Home Address option and the type 2 routing header, 24 each (RFC 6275 6.3, 6.4)."""
+    return 24 * ((packet.home_address is not None) + (packet.routed_to is not None))
 
 
 def _said_on_link(packet: Packet) -> bool:

@@ -1,7 +1,7 @@
 """Names that stand for nodes in a recording, so that it can be shown around.
 
-A pseudonym has the form of what it replaces, is the same throughout one run and cannot be traced without the
-key of that run, which is kept nowhere. Pseudonyms of link-layer addresses are locally administered, so that
+A pseudonym has the form of what it replaces, is the same as long as the key is, and cannot be traced without that
+(`sojourn.host.recorder.kept_key`). Pseudonyms of link-layer addresses are locally administered, so that
 nobody takes one for a real device.
 """
 

@@ -5,7 +5,8 @@ without a word here, and an annotation that nobody taught to `_CODECS` fails at 
 and link-layer addresses are text, messages are the octets that travelled, in hexadecimal.
 
 Identifiers of nodes are replaced by pseudonyms (`sojourn.host.pseudonyms`) unless the operator asks for them.
-Such a file can be read but not replayed.
+Such a file can be read but not replayed. Their key is beside it, in ``PATH.key``: who has both files finds a node that
+he knows (``sojourn show why``); who has the recording alone does not.
 
 Writing goes straight to the file, without buffering, so that a process that is killed leaves a complete file.
 A disk that refuses costs lines, which are counted, and nothing else.
@@ -13,8 +14,10 @@ A disk that refuses costs lines, which are counted, and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -37,6 +40,7 @@ from sojourn.wire.listeners import MulticastAddressRecord
 from sojourn.wire.units import Instant
 
 FORMAT = 1
+KEY_OCTETS = 32
 LIMIT = 64 << 20
 """Octets of one file; the one before it is kept as ``PATH.1``."""
 RETRY = 1000
@@ -46,16 +50,22 @@ RETRY = 1000
 class Recorder:
     """Writes what happens to the file at `path`; its `write` is what a `Driver` takes as `record`.
 
-    `identifiers` is ``hashed`` or ``plain``. Raises OSError only here, when the file cannot be opened at all.
+    `identifiers` is ``hashed`` or ``plain``; `key` is that of the pseudonyms, None: one that is kept nowhere. Raises
+    OSError only here, when the file cannot be opened at all.
     """
 
     def __init__(
-        self, path: str | Path, *, identifiers: Literal["hashed", "plain"] = "hashed", limit: int = LIMIT
+        self,
+        path: str | Path,
+        *,
+        identifiers: Literal["hashed", "plain"] = "hashed",
+        limit: int = LIMIT,
+        key: bytes | None = None,
     ) -> None:
         self.path = str(path)
         self.counters: Counter[str] = Counter()
         self._identifiers = identifiers
-        self._names = Plain() if identifiers == "plain" else Pseudonyms(secrets.token_bytes(32))
+        self._names = Plain() if identifiers == "plain" else Pseudonyms(key or secrets.token_bytes(KEY_OCTETS))
         self._limit = limit
         self._patience = 0
         self._encoder = msgspec.json.Encoder()
@@ -94,7 +104,8 @@ class Recorder:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         self._descriptor = os.open(self.path, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size
-        self._put({"sojourn": FORMAT, "identifiers": self._identifiers})
+        epoch = time.time_ns() - time.monotonic_ns()
+        self._put({"sojourn": FORMAT, "identifiers": self._identifiers, "epoch": epoch})
         return self._descriptor
 
     def _put(self, line: dict[str, object]) -> None:
@@ -129,6 +140,24 @@ class Recorder:
             return False
         os.close(old)
         return True
+
+
+def kept_key(path: str | Path, secret: str = "") -> bytes:
+    """The key of the pseudonyms in the recording at `path`, made at the first time: of `secret`, where there is one, so
+    that recordings of several routers have the same pseudonyms. Raises OSError."""
+    place = f"{path}.key"
+    wanted = hashlib.blake2b(secret.encode(), digest_size=KEY_OCTETS).digest() if secret else None
+    with suppress(FileNotFoundError):
+        key = Path(place).read_bytes()
+        if len(key) == KEY_OCTETS and wanted in (None, key):
+            return key
+    key = wanted or secrets.token_bytes(KEY_OCTETS)
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, key)
+    finally:
+        os.close(descriptor)
+    return key
 
 
 def load_steps(path: str | Path) -> Iterator[tuple[Instant, Event | Effect | None]]:

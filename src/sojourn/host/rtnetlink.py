@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from sojourn.dataplane.netlink import attributes
+from sojourn.wire.addresses import LinkLayer
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
@@ -18,7 +19,7 @@ IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
 NUD_STALE, NUD_PERMANENT = 0x04, 0x80
 NTF_SELF = 0x02
 
-_IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER_DOWN_COUNT = 3, 10, 18, 48
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER_DOWN_COUNT = 1, 3, 10, 18, 48
 _IFLA_INFO_KIND = 1
 _NDA_LLADDR, _NDA_MASTER = 2, 9
 
@@ -40,6 +41,8 @@ class Link:
     """``bridge``, ``veth`` ...; empty for hardware."""
     downs: int
     """How often the carrier went away so far."""
+    link_layer: LinkLayer = b""
+    """Its own address, if it has one like Ethernet's."""
 
     @property
     def up(self) -> bool:
@@ -90,6 +93,7 @@ def link(payload: bytes) -> Link | None:
         _number(found.get(_IFLA_MASTER)),
         information.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace"),
         _number(found.get(_IFLA_CARRIER_DOWN_COUNT)),
+        octets if len(octets := found.get(_IFLA_ADDRESS, b"")) == 6 else b"",
     )
 
 

@@ -30,6 +30,7 @@ from ipaddress import IPv6Address
 from sojourn.core.events import MessageReceived
 from sojourn.host import source_filter
 from sojourn.host.limits import Limiter
+from sojourn.host.signalling import Tally
 from sojourn.wire import BindingError, DecodeError, MobilityMessage, UnknownMessage, decode, encode
 from sojourn.wire.addresses import UNSPECIFIED, Address, text
 from sojourn.wire.tolerance import PROFILES, Profile, Tolerance, decode_from
@@ -91,6 +92,7 @@ class MobilitySocket:
     ) -> None:
         self.address = address
         self.counters: Counter[str] = Counter()
+        self.tally = Tally(peers)
         self._profile = None if profile is None else PROFILES[profile]
         self._profiles = {peer: PROFILES[name] for peer, name in (profiles or {}).items()}
         self._clock = clock
@@ -191,10 +193,12 @@ class MobilitySocket:
             if self._peers is not None and source not in self._peers:
                 counters["unknown-source"] += 1
                 if self._strangers is not None and self._strangers.allow(None, now) and self._sound(octets, source):
+                    self.tally.received(octets, source)
                     found.append((octets, source))
             elif self._limiter is not None and not self._limiter.allow(source, now):
                 counters["rate-limited"] += 1
             elif self._sound(octets, source):
+                self.tally.received(octets, source)
                 found.append((octets, source))
         return found
 
@@ -267,6 +271,7 @@ class MobilitySocket:
             self.counters[f"send-errors:{errno.errorcode.get(error.errno or 0, '?')}"] += 1
         else:
             self.counters["sent"] += 1
+            self.tally.sent(octets, destination)
 
     def _name_of(self, address: Address) -> tuple[str, int]:
         name = self._names.get(address)

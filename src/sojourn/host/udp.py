@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from sojourn.core.effects import SendMessage
 from sojourn.core.events import MessageReceived
 from sojourn.host.limits import Limiter
+from sojourn.host.signalling import Tally
 from sojourn.host.sockets import BURST, DRAIN, LARGEST, PAYLOAD_NONE, RATE, SOURCES
 from sojourn.wire import DecodeError, UnknownMessage, decode, encode
 from sojourn.wire.addresses import Address, from_ipv4, to_ipv4
@@ -32,6 +33,7 @@ _IP_PKTINFO = 8
 _CONTROL = socket.CMSG_SPACE(12)
 _SIOCGIFNAME = 0x8910
 _UDP_HEADER = 8
+_HEADERS = 20 + _UDP_HEADER
 
 
 class UdpSockets:
@@ -52,6 +54,7 @@ class UdpSockets:
     ) -> None:
         self.address = address
         self.counters: Counter[str] = Counter()
+        self.tally = Tally(peers)
         self._peers = frozenset(peers)
         self._access = frozenset(access)
         self._trusted: dict[int, bool] = {}
@@ -112,6 +115,7 @@ class UdpSockets:
                 elif isinstance(message, UnknownMessage):
                     self.counters["unknown-type"] += 1
                 elif port:
+                    self.tally.received(octets, source, _HEADERS)
                     found.append(MessageReceived(message, source, self.address, port=port, own_port=own_port))
         return found
 
@@ -147,13 +151,15 @@ class UdpSockets:
     def send(self, effect: SendMessage) -> None:
         """Send a message, or count that the kernel would not: whoever needs an answer retransmits."""
         name = (socket.inet_ntop(socket.AF_INET, to_ipv4(effect.destination)), effect.port)
+        octets = encode(effect.message)
         try:
-            self._sockets[effect.own_port].sendto(signalling(encode(effect.message)), name)
+            self._sockets[effect.own_port].sendto(signalling(octets), name)
         except OSError as error:
             self.counters["send-errors"] += 1
             self.counters[f"send-errors:{errno.errorcode.get(error.errno or 0, '?')}"] += 1
         else:
             self.counters["sent"] += 1
+            self.tally.sent(octets, effect.destination, _HEADERS)
 
 
 def _only_mobility_headers(one: socket.socket) -> None:

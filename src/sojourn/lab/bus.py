@@ -21,9 +21,9 @@ from itertools import pairwise
 
 from sojourn.lab.kea import Kea, installed
 from sojourn.lab.measure import milliseconds
-from sojourn.lab.mobile_scene import Mobile, Move, interruption, median_delay, slack
+from sojourn.lab.mobile_scene import Mobile, Move, interruption, limit, median_delay, slack
 from sojourn.lab.passengers import Passengers
-from sojourn.lab.programs import Programs
+from sojourn.lab.programs import Programs, conditions, verdicts
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
 from sojourn.lab.scene import Phase, Scene, holds, run
@@ -53,6 +53,8 @@ _TURNS = 4
 _DOWNLOAD = 100_000
 """Octets a second."""
 _PATIENCE = 30.0
+_PRESSED = 0.98
+"""The share of the rate that a sender with nothing in its way keeps."""
 _STAY = 12.0
 """Seconds that all of it takes beside the phases, on a machine with other things to do."""
 
@@ -223,11 +225,13 @@ class _Findings:
             f"A bus with three links has {self.networks[BUS].network} behind it, {self._got()}; a van with one link "
             f"has {self.networks[VAN].network}.",
             verdicts=[*self._prefixes(), *self._sessions(), *self._losses(), *self._breaks(), *self._nested()],
+            limits=self._limits(),
             tables=[self._table()],
             conditions=[
                 ("links", "one way to the home agent: f1 10 ms, f2 15 ms, f3 20 ms, lte 35 ms"),
                 ("passengers", "stock Linux hosts, configured by Router Advertisements of their vehicle"),
                 ("rider's call", f"{RATE} packets a second each way"),
+                *conditions(),
             ],
             data={
                 "topology": self.topology.model_dump(mode="json"),
@@ -263,9 +267,7 @@ class _Findings:
             holds("downloads right", f"{intact} of {len(downloads)}", "all", intact == len(downloads)),
             holds("TCP resets", reset, "0", reset == 0),
         ]
-        for program, right in self.programs.items():
-            found.append(holds(f"rider's {program} over all moves", "right" if right else "failed", "right", right))
-        return found
+        return found + verdicts(self.programs, "all moves of the bus")
 
     # --- what was lost ------------------------------------------------------------------------------------------------
 
@@ -293,15 +295,30 @@ class _Findings:
         return found
 
     def _breaks(self) -> list[Verdict]:
-        agent = self.mobiles[BUS].agent
-        trip = self.topology.delay(agent, "f1") + self.topology.delay(agent, "f2")
-        silence = self._silence(self.records[RIDER].down)
+        trip, silence = self._trip(), self._silence(self.records[RIDER].down)
         found = [self._interrupted("silence when the link in use broke", RIDER, silence, trip, self.broke, "f1")]
         for name, move in self.moves.items():
             waited = interruption(self.records[name].down, move)
             bound = self.mobiles[BUS if name == RIDER else VAN].bound(move)
             said = f"{name}, {move.name}, interrupted"
             found.append(self._interrupted(said, name, waited, bound, move.left, move.source))
+        return found
+
+    def _trip(self) -> int:
+        """What was on its way by the link that broke, and the news of that by the next one."""
+        agent = self.mobiles[BUS].agent
+        return self.topology.delay(agent, "f1") + self.topology.delay(agent, "f2")
+
+    def _limits(self) -> list[Verdict]:
+        found = [limit("silence when the link in use broke", self._silence(self.records[RIDER].down), self._trip())]
+        for name, move in self.moves.items():
+            bound = self.mobiles[BUS if name == RIDER else VAN].bound(move)
+            said = f"{name}, {move.name}: interrupted"
+            found.append(limit(said, interruption(self.records[name].down, move), bound))
+        since, until = self.phases[KILLED].window.end, self.phases[ANNOUNCED].window.end
+        rate = round(self._lost(RIDER, since, until)[1] / 2 / ((until - since) / SECOND))
+        enough = rate >= _PRESSED * RATE
+        found.append(Verdict("packets a second each way, links changed", str(rate), f"{RATE}", enough))
         return found
 
     def _interrupted(self, said: str, flow: str, waited: int, bound: int, at: Instant, link: str) -> Verdict:

@@ -4,6 +4,7 @@ ready."""
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from sojourn.lab.topology import Setting, Topology
 
 _READY_WITHIN = 60.0
 _STOP_WITHIN = 10.0
+METRICS = "[::1]:9478"
+"""Where daemons answer readers of their figures, each in its own node."""
 _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
 
@@ -96,6 +99,13 @@ class Daemon:
             assert self.process is not None
             self.process.terminate()
 
+    def ask_to_leave(self) -> None:
+        """SIGUSR1 and SIGTERM, as our unit does when systemd restarts it; `wait_stopped` follows."""
+        if self.running:
+            assert self.process is not None
+            self.process.send_signal(signal.SIGUSR1)
+            self.process.terminate()
+
     def wait_stopped(self) -> int | None:
         """Its exit status; one that does not stop in time is killed. None: it was not running."""
         process, self.process = self.process, None
@@ -144,7 +154,8 @@ def configuration(topology: Topology, name: str, top: Mapping[str, Setting]) -> 
         table["multicast.upstream"] = f"to-{topology.path(name, topology.multicast)[1]}"
     given: Mapping[str, Setting] = getattr(topology, section)
     text = _toml(top, section, {**table, **given, **topology.nodes[name].settings}, lists)
-    return text + ("\n[cn]\n" if topology.nodes[name].correspondent else "")
+    text += "\n[cn]\n" if topology.nodes[name].correspondent else ""
+    return text + (f'\n[metrics]\nlisten = "{METRICS}"\n' if topology.metrics else "")
 
 
 Tables: TypeAlias = dict[str, list[dict[str, Setting]]]
@@ -157,14 +168,18 @@ def _maar(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Table
         "address": topology.address(name),
         "pool": str(topology.nodes[name].pool),
         "access": ["acc0"],
-        "cmd": topology.address(database[0]),
         "mode": topology.mode,
         "mtu": topology.mtu,
     }
+    if database:  # in direct mode there need not be one
+        table["cmd"] = topology.address(database[0])
     if len(topology.of_kind("cmd")) > 1:
         table["more_cmds"] = [topology.address(other) for other in database[1:]]
+    partner = topology.nodes[name].partner
+    if partner is not None:
+        table["partner"] = topology.address(partner)
     others = [other for other in topology.of_kind("access-router") if other != name]
-    return "maar", table, {"peers": [_with_pool(topology, other) for other in others]}
+    return "maar", table, {"peers": [_with_partner(topology, other) for other in others]}
 
 
 def _cmd(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables]:
@@ -258,6 +273,12 @@ def _with_pool(topology: Topology, name: str) -> dict[str, Setting]:
     row: dict[str, Setting] = {"name": name, "address": topology.address(name), "pool": str(topology.nodes[name].pool)}
     ipv4 = topology.nodes[name].settings.get("ipv4_pool")
     return row if ipv4 is None else {**row, "ipv4_pool": ipv4}
+
+
+def _with_partner(topology: Topology, name: str) -> dict[str, Setting]:
+    partner = topology.nodes[name].partner
+    row = _with_pool(topology, name)
+    return row if partner is None else {**row, "partner": topology.address(partner)}
 
 
 def _toml(top: Mapping[str, Setting], section: str, table: Mapping[str, Setting], lists: Tables) -> str:

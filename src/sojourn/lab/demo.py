@@ -61,8 +61,8 @@ def walk(options: ScenarioOptions) -> int:
     """The demo as a scenario; its own options are ``--mode``, ``--seed`` and ``--buffer``."""
     extra = dict(options.extra)
     mode, seed, buffer = extra.pop("mode", "proxy"), extra.pop("seed", "0"), extra.pop("buffer", "")
-    if extra or mode not in ("proxy", "relay", "locator") or not seed.isdigit():
-        print("sojourn: walk takes --mode proxy|relay|locator, --seed NUMBER and --buffer", file=sys.stderr)
+    if extra or mode not in ("proxy", "relay", "locator", "direct") or not seed.isdigit():
+        print("sojourn: walk takes --mode proxy|relay|locator|direct, --seed NUMBER and --buffer", file=sys.stderr)
         return 2
     return run_demo(
         DemoOptions(options.output, mode, options.json, options.plain, int(seed), buffer not in ("", "false"))

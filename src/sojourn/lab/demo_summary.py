@@ -202,7 +202,7 @@ def print_trimmed(console: Console, printing: Callable[[Console], None]) -> None
 
 
 def _print(console: Console, report: Report, output: Path) -> None:
-    for table in report.tables:
+    for table in (*report.tables, *report.limit_tables()):
         print_table(console, table)
     console.print()
     for verdict in report.verdicts:

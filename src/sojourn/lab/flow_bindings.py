@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from sojourn.lab.measure import milliseconds
-from sojourn.lab.mobile_scene import SLACK, Mobile, median_delay
+from sojourn.lab.mobile_scene import Mobile, limit, median_delay, slack
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
 from sojourn.lab.scene import Phase, Scene, holds, run
@@ -111,6 +111,7 @@ class _Findings:
             "Flow bindings",
             "A phone with Wi-Fi and a mobile network: each kind of traffic takes the link that the configuration says.",
             verdicts=[*self._links(), *self._losses(), *self._page()],
+            limits=self._limits(),
             tables=[self._table()],
             conditions=[
                 ("links", "one way to the home agent: 10 ms by Wi-Fi, 60 ms by the mobile network"),
@@ -160,9 +161,8 @@ class _Findings:
         first, last = self.scene.phases[0].window.start, self.scene.phases[-1].window.end
         planned = self._lost(every, first, self.broke - SECOND // 5)
         found = [holds("lost while links came and went as announced", planned, "0", planned == 0)]
-        agent = self.topology.of_kind("ha")[0]
-        trip = 2 * self.topology.delay(agent, WIFI)
-        allowed = trip + SLACK + SECOND // BULK_RATE + _TURNS * self._lateness(call.down)
+        trip = self._trip()
+        allowed = trip + slack() + SECOND // BULK_RATE + _TURNS * self._lateness(call.down)
         silence = self._silence(bulk.down)
         said = f"{milliseconds(silence):.0f} ms"
         words = f"{milliseconds(trip):.0f} ms + {milliseconds(allowed - trip):.0f} at most on this machine"
@@ -170,6 +170,14 @@ class _Findings:
         others = self._lost([call.up, call.down], self.broke - SECOND // 5, last)
         found.append(holds("lost of the call at the break", others, "0: its link is the other one", others == 0))
         return found
+
+    def _trip(self) -> int:
+        """What the home agent still sends by the link that broke: until it hears of that by the other one."""
+        return 2 * self.topology.delay(self.topology.of_kind("ha")[0], WIFI)
+
+    def _limits(self) -> list[Verdict]:
+        said = "silence of the transfer at the break, a packet each 10 ms"
+        return [limit(said, self._silence(self.records["bulk"].down), self._trip() + SECOND // BULK_RATE)]
 
     def _lateness(self, direction: Direction) -> int:
         """How late this machine was at the break: the call, on the other link, shows it."""

@@ -18,6 +18,7 @@ from sojourn.lab.advertisers import Advertisers, advertisers
 from sojourn.lab.air import Air
 from sojourn.lab.capture import open_tap
 from sojourn.lab.daemons import Daemon, control_directory
+from sojourn.lab.interior_routing import InteriorRouting
 from sojourn.lab.kernel_state import KernelState, host_addresses
 from sojourn.lab.links import Emulation, LinkEmulation, LinkReport
 from sojourn.lab.multicast_router import MulticastRouter, multicast_routers
@@ -72,6 +73,7 @@ class Lab:
         self._air: Air | None = None
         self._multicast: list[MulticastRouter] = []
         self._advertisers: Advertisers | None = None
+        self._routing: InteriorRouting | None = None
         self._capture: subprocess.Popen[bytes] | None = None
         self._temporary: Path | None = None
 
@@ -100,6 +102,8 @@ class Lab:
             self._multicast = multicast_routers(self.topology, self.nodes)
             if self.topology.of_kind("ha"):
                 self._advertisers = advertisers(self.topology, self.nodes)
+            if any(node.partner is not None for node in self.topology.nodes.values()):
+                self._routing = InteriorRouting(self.topology, self.nodes)
             self._start_daemons()
             for name in self.topology.hosts:
                 first = self.topology.nodes[name].at
@@ -122,6 +126,9 @@ class Lab:
         if self._advertisers is not None:
             self._advertisers.close()
             self._advertisers = None
+        if self._routing is not None:
+            self._routing.close()
+            self._routing = None
         for router in self._multicast:
             router.close()
         self._multicast.clear()
@@ -182,6 +189,25 @@ class Lab:
         daemon = self._daemons[node]
         daemon.start()
         daemon.wait_ready()
+
+    def darken(self, node: str) -> None:
+        """A whole router is gone at once, without a word: its links are down, and its daemon is dead."""
+        assert self._network is not None
+        self._network.set_links(node, up=False)
+        self._daemons[node].kill()
+
+    def lighten(self, node: str) -> None:
+        """Its links and routes are there again, as the network would put them back; it has no daemon yet."""
+        assert self._network is not None
+        self._network.set_links(node, up=True)
+
+    def restart_daemon(self, node: str) -> None:
+        """What ``systemctl restart`` does to the daemon of `node`: forwarding stays for the successor. Raises
+        DaemonFailed."""
+        daemon = self._daemons[node]
+        daemon.ask_to_leave()
+        daemon.wait_stopped()
+        self.start_daemon(node)
 
     def daemon(self, node: str) -> Daemon:
         """The daemon of `node`: its process and files. Raises KeyError."""

@@ -161,9 +161,11 @@ def bound(
     """
     if anchor == serving:
         return Bound(0, topology.delay(anchor, previous))
+    p = topology.delay(anchor, serving)
+    if mode == "direct":  # a router that served the node before asks the previous one first, which names the others
+        return Bound(0, 2 * p + (0 if anchor == previous else 2 * topology.delay(serving, previous)))
     a = topology.delay(serving, cmd)
     c = topology.delay(cmd, anchor)
-    p = topology.delay(anchor, serving)
     direct = a + c + p
     if mode == "locator":
         return Bound(0, direct)
@@ -173,8 +175,13 @@ def bound(
     return Bound(0, max(2 * a + 2 * slowest, direct))
 
 
-def expected_messages(mode: str, old_anchors: int) -> int:
-    """Signalling messages of one handover with so many old anchors to tell (RFC 8885 3.2 to 3.4)."""
+def expected_messages(mode: str, old_anchors: int, asked: int = 0, *, told_afterwards: bool = False) -> int:
+    """Signalling messages of one handover with so many old anchors to tell (RFC 8885 3.2 to 3.4).
+
+    In direct mode, at least so many neighbours are `asked`, and a CMD may be told afterwards.
+    """
+    if mode == "direct":
+        return 2 * max(old_anchors, asked) + 2 * told_afterwards
     if old_anchors == 0:
         return 2
     return 1 + 3 * old_anchors if mode == "locator" else 2 + 2 * old_anchors

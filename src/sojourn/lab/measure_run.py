@@ -201,7 +201,9 @@ def _judge_move(
     told, racing = _old_anchors(evidence, anchors, move)
     result = HandoverResult(number + 1, move.host, move.source, move.target, move.disassociated, sorted(told))
     counts = [len(told)] if not racing else range(len(told) - len(racing), len(told) + 1)
-    result.expected = [expected_messages(evidence.mode, count) for count in counts]
+    asked = 0 if _knows(evidence, anchors, move) else len(evidence.topology.access_routers) - 1
+    cmd = bool(evidence.cmd)
+    result.expected = [expected_messages(evidence.mode, count, asked, told_afterwards=cmd) for count in counts]
     heard = _signalling(evidence, messages, move, until)
     result.messages, result.octets = heard.handover.messages, heard.handover.octets
     result.repeated = heard.handover.repeated
@@ -230,7 +232,9 @@ def _signalling(evidence: Evidence, messages: Sequence[Classified], move: RoamTi
 def _old_anchors(evidence: Evidence, anchors: Anchors, move: RoamTimes) -> tuple[set[str], set[str]]:
     """The anchors that the database knows when it learns of `move`, and those that retire at that moment."""
     assert move.target is not None
-    arrives = (move.announced or move.start) + evidence.topology.delay(move.target, evidence.cmd)
+    arrives = move.announced or move.start
+    if evidence.mode != "direct":
+        arrives += evidence.topology.delay(move.target, evidence.cmd)
     visited = {move.source} | {
         name
         for other in evidence.moves
@@ -248,14 +252,23 @@ def _old_anchors(evidence: Evidence, anchors: Anchors, move: RoamTimes) -> tuple
 
 
 def _retirements(evidence: Evidence, anchors: Anchors, host: str) -> Iterable[tuple[str, Instant]]:
-    """Anchor, and when its request to let go of a prefix reached the database."""
-    cmd = address(evidence.topology.address(evidence.cmd))
+    """Anchor, and when its request to let go of a prefix reached the database, or (direct mode) left."""
+    direct = evidence.mode == "direct"
+    cmd = None if direct else address(evidence.topology.address(evidence.cmd))
     for signal in evidence.signals:
-        if signal.retires is None or signal.destination != cmd:
+        if signal.retires is None or cmd not in (None, signal.destination):
             continue
         anchor = anchors.of_prefix(signal.retires)
         if anchor is not None and signal.identifier == evidence.identifiers[host]:
-            yield anchor, signal.at + evidence.topology.delay(signal.node, evidence.cmd)
+            yield anchor, signal.at + (0 if direct else evidence.topology.delay(signal.node, evidence.cmd))
+
+
+def _knows(evidence: Evidence, anchors: Anchors, move: RoamTimes) -> bool:
+    """Direct mode: whether the new router anchors a prefix of the node still, so that it knows who served it."""
+    left = [one.start for one in evidence.moves if one.host == move.host and one.source == move.target]
+    last = max((start for start in left if start < move.start), default=None)
+    retired = [at for name, at in _retirements(evidence, anchors, move.host) if name == move.target]
+    return last is not None and not any(last < at < move.start for at in retired)
 
 
 def _visited_since(evidence: Evidence, move: RoamTimes, name: str, retired: Instant) -> bool:

@@ -90,6 +90,15 @@ class Network:
             self._netlinks[namespace.descriptor] = RouteNetlink(namespace)
         return self._netlinks[namespace.descriptor]
 
+    def set_links(self, name: str, *, up: bool) -> None:
+        """All links of a node go down, and the kernel forgets what was on them; or come up, with all that was."""
+        netlink = self.netlink(self.nodes[name].namespace)
+        for end in self.nodes[name].ends.values():
+            netlink.set_link(end.index, up=up)
+        if up:
+            self._number()
+            self._route()
+
     def close(self) -> None:
         """Let go of everything; the kernel removes it."""
         for netlink in self._netlinks.values():

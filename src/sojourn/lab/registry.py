@@ -29,6 +29,8 @@ class ScenarioOptions:
     extra: dict[str, str] = field(default_factory=dict)
     """Options of this scenario alone, as ``--hosts 10``: ``{"hosts": "10"}``. An unknown one is for the
     scenario to refuse."""
+    strict: bool = False
+    """The limits of a machine with nothing else to do decide too (see `Report.limits`)."""
 
 
 ScenarioFunction: TypeAlias = Callable[[ScenarioOptions], int]
@@ -54,6 +56,7 @@ _MODULES = (
     "sojourn.lab.delegation",
     "sojourn.lab.demo",
     "sojourn.lab.drain",
+    "sojourn.lab.drain_anchor",
     "sojourn.lab.extensions",
     "sojourn.lab.flow_bindings",
     "sojourn.lab.flow_mobility",
@@ -63,9 +66,13 @@ _MODULES = (
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
     "sojourn.lab.multipath",
+    "sojourn.lab.outages",
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
+    "sojourn.lab.soak_faults",
+    "sojourn.lab.takeover",
     "sojourn.lab.transient",
+    "sojourn.lab.upgrade",
     "sojourn.lab.userplane",
 )
 """Modules that register scenarios when imported."""

@@ -57,6 +57,10 @@ class Report:
     title: str
     summary: str
     verdicts: list[Verdict] = field(default_factory=list)
+    limits: list[Verdict] = field(default_factory=list)
+    """Times that a machine with nothing else to do keeps: the figures of the formulas, with nothing added for how late
+    this machine is. They are told; only who asks for that (`strict`) fails by them."""
+    strict: bool = False
     tables: list[Table] = field(default_factory=list)
     conditions: Sequence[tuple[str, str]] = ()
     """What a reader must know of the run to judge it: name and words."""
@@ -68,7 +72,8 @@ class Report:
     @property
     def failures(self) -> list[str]:
         """A sentence for everything that should have held and did not."""
-        return [verdict.sentence() for verdict in self.verdicts if not verdict.holds]
+        binding = [*self.verdicts, *self.limits] if self.strict else self.verdicts
+        return [verdict.sentence() for verdict in binding if not verdict.holds]
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -79,6 +84,7 @@ class Report:
             "passed": not self.failures,
             "failures": self.failures,
             "verdicts": to_json(self.verdicts),
+            "limits": to_json(self.limits),
             "conditions": dict(self.conditions),
             **body,
             "machine": self.machine,
@@ -100,12 +106,18 @@ class Report:
         ]
         return Table("What had to hold", ("", "measured", "required", "holds"), list(rows))
 
+    def limit_tables(self) -> list[Table]:
+        """One with the `limits`, if there are any."""
+        rows = [(one.name, one.measured, one.required, "kept" if one.holds else "missed") for one in self.limits]
+        note = "What was late here, other programs on this machine included, is not deducted."
+        return [Table("Strict limits", ("", "measured", "limit", ""), list(rows), note)] if rows else []
+
     def _machine_table(self) -> Table:
         return Table("Where and with what", ("", ""), [(name, str(v)) for name, v in self.machine.items()])
 
     def _all_tables(self) -> list[Table]:
         conditions = [Table("Conditions", ("", ""), list(self.conditions))] if self.conditions else []
-        return [self._verdict_table(), *self.tables, *conditions, self._machine_table()]
+        return [self._verdict_table(), *self.tables, *self.limit_tables(), *conditions, self._machine_table()]
 
     def _markdown(self) -> str:
         parts = [f"# {self.title}", self.summary]

@@ -23,7 +23,7 @@ from sojourn.lab.namespaces import NetworkNamespace
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR = 20, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_GETRULE = 34
 RTM_NEWQDISC = 36
@@ -122,11 +122,11 @@ class RouteNetlink:
     def add_route(self, prefix: bytes, length: int, gateway: bytes, index: int) -> None:
         """A static route (protocol ``static``) over `gateway` on the interface `index`; replaces an equal
         one."""
-        body = struct.pack("=BBBBBBBBI", socket.AF_INET6, length, 0, 0, 254, 4, 0, 1, 0)
-        if length:
-            body += attribute(_RTA_DST, prefix)
-        body += attribute(_RTA_GATEWAY, gateway) + attribute(_RTA_OIF, struct.pack("=I", index))
-        self.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+        self.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _static(prefix, length, gateway, index))
+
+    def remove_route(self, prefix: bytes, length: int, gateway: bytes, index: int) -> None:
+        """The same route is not there any more."""
+        self.request(RTM_DELROUTE, 0, _static(prefix, length, gateway, index))
 
     def add_neighbour(self, index: int, address: bytes, link_layer: bytes) -> None:
         """A neighbour that needs no discovery."""
@@ -191,3 +191,10 @@ class End:
             + attribute(IFLA_ADDRESS, self.link_layer)
             + attribute(IFLA_MTU, struct.pack("=I", mtu))
         )
+
+
+def _static(prefix: bytes, length: int, gateway: bytes, index: int) -> bytes:
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET6, length, 0, 0, 254, 4, 0, 1, 0)
+    if length:
+        body += attribute(_RTA_DST, prefix)
+    return body + attribute(_RTA_GATEWAY, gateway) + attribute(_RTA_OIF, struct.pack("=I", index))

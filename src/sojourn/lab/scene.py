@@ -28,12 +28,13 @@ from sojourn.lab.report import Report, Verdict
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import Direction, FlowRecord, Traffic, TrafficError
 from sojourn.wire.addresses import text
-from sojourn.wire.units import MILLISECOND, SECOND
+from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
 _PATIENCE = 20.0
 """Seconds for what must happen soon: addresses, registrations."""
 _SETTLING = 0.3
 """Seconds after a change in which nothing is measured."""
+_PATIENT = 10 * SECOND
 STREAM_RATE = 100
 _IPV6_IN_IPV6 = 41
 _OUTGOING = 4
@@ -153,31 +154,48 @@ class Scene:
 Play: TypeAlias = Callable[[Scene], Report]
 
 
-def run(options: ScenarioOptions, topology: str | Topology, play: Play, capture: str = "signalling") -> int:
-    """The exit status of a scenario that has no options of its own."""
+def run(
+    options: ScenarioOptions,
+    topology: str | Topology,
+    play: Play,
+    capture: str = "signalling",
+    patience: Duration = _PATIENT,
+) -> int:
+    """The exit status of a scenario that has no options of its own; see `perform`."""
     built = load(topology) if isinstance(topology, str) else topology
+    options.strict = options.extra.pop("strict", "") == "true" or options.strict
     if options.extra:
         print(f"sojourn: {built.name} takes no options of its own", file=sys.stderr)
         return 2
-    return interruptible(lambda: _run(options, built, play, capture), options.output)
+    return interruptible(lambda: _run(options, built, play, capture, patience), options.output)
 
 
-def _run(options: ScenarioOptions, topology: Topology, play: Play, capture: str) -> int:
+def _run(options: ScenarioOptions, topology: Topology, play: Play, capture: str, patience: Duration) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     try:
-        report = perform(options, topology, play, capture)
+        report = perform(options, topology, play, capture, patience)
+        report.strict = options.strict
     except (SceneFailed, TrafficError, DaemonFailed, OSError) as error:
         print(f"sojourn: {topology.name} broke off: {error}", file=sys.stderr)
         return 1
     return conclude(report, options.output, as_json=options.json)
 
 
-def perform(options: ScenarioOptions, topology: Topology, play: Play, capture: str = "signalling") -> Report:
-    """Build the lab, play, take it down. Raises `SceneFailed`, TrafficError, DaemonFailed, OSError."""
+def perform(
+    options: ScenarioOptions,
+    topology: Topology,
+    play: Play,
+    capture: str = "signalling",
+    patience: Duration = _PATIENT,
+) -> Report:
+    """Build the lab, play, take it down. Raises `SceneFailed`, TrafficError, DaemonFailed, OSError.
+
+    `patience`: whoever waits for an answer over TCP gives up after this time.
+    """
     with Lab(topology, options.output, capture=capture) as lab:
         ends = (*topology.hosts, *topology.of_kind("server", "cn"))
         places = {name: lab.nodes[name].namespace.descriptor for name in ends}
-        with Traffic(places, patience=10 * SECOND, status_every=1000 * MILLISECOND) as traffic:
+        with Traffic(places, patience=patience, status_every=1000 * MILLISECOND) as traffic:
             return play(Scene(lab, traffic, options))
 
 

@@ -20,7 +20,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.daemons import DaemonFailed
@@ -40,7 +40,7 @@ from sojourn.lab.topology import Topology, parse
 from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic, TrafficError
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
-Mode = Literal["proxy", "relay", "locator"]
+Mode = Literal["proxy", "relay", "locator", "direct"]
 
 BURST = 1000.0
 """Packets a second towards the host that moves."""
@@ -305,8 +305,8 @@ class Soak:
 def _parse(options: ScenarioOptions) -> SoakOptions:
     extra = dict(options.extra)
     mode = extra.pop("mode", "proxy")
-    if mode not in ("proxy", "relay", "locator"):
-        raise ValueError(f'--mode: expected proxy, relay or locator, found "{mode}"')
+    if mode not in get_args(Mode):
+        raise ValueError(f'--mode: expected proxy, relay, locator or direct, found "{mode}"')
     result = SoakOptions(
         options.output,
         hosts=_number(extra.pop("hosts", "10"), "--hosts", 1, 200),

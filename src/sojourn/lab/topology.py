@@ -123,6 +123,8 @@ class Node(_Strict):
     """Mobile nodes only: they are correspondent nodes, too."""
     delegated: bool = False
     """Mobile routers only: they are not told their pool, but ask for it (RFC 6276)."""
+    partner: str | None = None
+    """MAARs only: another one, which takes the pool over while this one is gone (``[maar] liveness``)."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
     """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]`` and so on."""
 
@@ -173,11 +175,13 @@ class Topology(_Strict):
 
     name: str
     description: str = ""
-    mode: Literal["proxy", "relay", "locator"] = "proxy"
+    mode: Literal["proxy", "relay", "locator", "direct"] = "proxy"
     mtu: int = Field(default=1500, ge=1280, le=65535)
     """Of every link that does not say otherwise."""
     mobility: bool = True
     """False: access routers advertise nothing of ours; no daemon runs (for comparison)."""
+    metrics: bool = False
+    """Every daemon shows its figures at ``http://[::1]:9478/metrics``, inside its node."""
     multicast: str | None = None
     """A server: routers pass on what it sends to groups, to whoever joins, and access routers are MLD proxies."""
     nodes: Mapping[str, Node]
@@ -464,6 +468,8 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.delegated", "expected on mobile nodes with a pool only"
         if node.link is not None and (node.kind != "ha" or node.pool is not None or not _is_before(topology, name)):
             yield f"{key}.link", 'expected on nodes of kind "ha" without a pool, and another one before'
+        if node.partner is not None and (node.kind, node.partner) not in _partners(topology, name):
+            yield f"{key}.partner", 'expected on nodes of kind "access-router", and another one of these'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
@@ -472,6 +478,10 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
             yield f"{key}.at", _expected_access_router(topology, node.at)
     if topology.mobility:
         yield from _check_anchors(topology)
+
+
+def _partners(topology: Topology, name: str) -> list[tuple[str, str]]:
+    return [("access-router", other) for other in topology.of_kind("access-router") if other != name]
 
 
 def _is_before(topology: Topology, name: str) -> bool:
@@ -484,7 +494,10 @@ def _check_anchors(topology: Topology) -> Iterable[tuple[str, str]]:
     """Whom access routers register with: MAARs with one database, MAGs with the first LMA."""
     databases, anchors = topology.of_kind("cmd"), topology.of_kind("lma")
     alone = "databases" not in topology.cmd
-    if topology.of_kind("access-router") and ((not databases and not anchors) or (len(databases) > 1 and alone)):
+    needed = topology.mode != "direct"
+    if topology.of_kind("access-router") and (
+        (needed and not databases and not anchors) or (len(databases) > 1 and alone)
+    ):
         yield "nodes", f'expected exactly one node of kind "cmd", or "databases" in [cmd], found {len(databases)}'
     if topology.of_kind("mag") and not anchors:
         yield "nodes", 'expected a node of kind "lma", where those of kind "mag" register'

@@ -251,7 +251,10 @@ class Traffic:
             self._tell(do="stop", flow=flow)
 
     def count(self, flow: str) -> Happening:
-        """How many packets of a flow were ``sent`` towards its host and how many ``arrived``, up to now."""
+        """How many packets of a flow were ``sent`` towards its host and how many ``arrived``, up to now.
+
+        Of an exchange it is lines, and how many of them came back.
+        """
         self._tell(do="count", flow=flow)
         return self.wait("count", flow=flow)
 

@@ -127,8 +127,9 @@ class Worker:
             stream.pace(up, down)
 
     async def _do_count(self, flow: str) -> None:
-        down = self._records[flow].down if flow in self._records else Direction()
-        self._say("count", flow=flow, sent=len(down.sent), arrived=down.arrived)
+        record = self._records.get(flow)
+        way = Direction() if record is None else record.up if record.kind == "exchange" else record.down
+        self._say("count", flow=flow, sent=len(way.sent), arrived=way.arrived)
 
     async def _do_stop(self, flow: str) -> None:
         self._greetings = [greeting for greeting in self._greetings if greeting.order["flow"] != flow]

@@ -7,9 +7,9 @@ from typing import Literal
 
 from sojourn.wire.units import HOUR, SECOND, Duration
 
-Mode = Literal["proxy", "relay", "locator", "pmipv6", "mipv6", "none"]
-"""RFC 8885 3.4, 3.2, 3.3, RFC 5213 with one anchor for all, RFC 6275 (hosts help themselves), and no mobility at all
-(sessions break at a move)."""
+Mode = Literal["proxy", "relay", "locator", "direct", "pmipv6", "mipv6", "none"]
+"""RFC 8885 3.4, 3.2, 3.3; routers that tell each other, as each knows where a node comes from; RFC 5213 with one anchor
+for all; RFC 6275 (hosts help themselves); and no mobility at all (sessions break at a move)."""
 
 WireMode = Literal["off", "size", "full"]
 """Messages as objects; with their octets counted; really encoded and decoded. Equal in result."""

@@ -19,6 +19,7 @@ from sojourn.core.effects import Advertise, Effect, EnsureTunnel, EnsureUplink, 
 from sojourn.core.engine import Engine
 from sojourn.core.events import Commanded, Event, MessageReceived, NodeDetached, NodeSeen, Sighting
 from sojourn.engines.access_session import SERVED, AccessSession
+from sojourn.engines.configuration import DIRECT
 from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mag import MobileAccessGateway
@@ -210,7 +211,11 @@ class AccessRouter:
         session = self._sessions.get(identifier(node))
         if session is not None and session.presence is SERVED:  # back before anybody said that it had gone
             self.tell(now, NodeDetached(INTERFACE, address), cause)
-        self.tell(now, NodeSeen(INTERFACE, address, Sighting.STATION), cause)
+        self.tell(now, NodeSeen(INTERFACE, address, Sighting.STATION, previous=self._previous(turn)), cause)
+
+    def _previous(self, turn: int) -> Address | None:
+        """Where the link says that the node comes from."""
+        return None
 
     def detach(self, now: Instant, node: int, turn: int) -> None:
         """The node has left the domain."""
@@ -240,7 +245,11 @@ class AnchorRouter(AccessRouter):
 
     def __init__(self, world: World, engine: MobilityAnchorAccessRouter, address: Address, place: int) -> None:
         super().__init__(world, engine, address, place, _READ)
+        self._direct = engine.configuration.mode is DIRECT
         self.role.notes |= {EnsureTunnel: self._note_tunnel, Report: self._note_report}
+
+    def _previous(self, turn: int) -> Address | None:
+        return self.world.came_from(turn) if self._direct else None
 
     def retire(self, now: Instant, node: int, _: int) -> None:
         """No session has used the prefix of `node`, which is elsewhere, for as long as prefixes are held."""

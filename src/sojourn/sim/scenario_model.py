@@ -34,8 +34,8 @@ NodesField: TypeAlias = Annotated[int, Whole(1, 10_000_000, 10_000)]
 SeedField: TypeAlias = Annotated[int, Whole(0, (1 << 63) - 1, 1)]
 WireField: TypeAlias = Annotated[Literal["off", "size", "full"], word("off", "size", "full")]
 ModeField: TypeAlias = Annotated[
-    Literal["proxy", "relay", "locator", "pmipv6", "mipv6", "none"],
-    word("proxy", "relay", "locator", "pmipv6", "mipv6", "none"),
+    Literal["proxy", "relay", "locator", "direct", "pmipv6", "mipv6", "none"],
+    word("proxy", "relay", "locator", "direct", "pmipv6", "mipv6", "none"),
 ]
 SitesLinksField: TypeAlias = Annotated[Literal["beside", "hub"], word("beside", "hub")]
 DelayUnitField: TypeAlias = Annotated[Literal["", "s", "ms", "us", "ns"], word("ms", "us", "ns", "s")]
@@ -187,7 +187,11 @@ class TopologyTable(Section):
 class Protocol(Section):
     """What is simulated."""
 
-    mode: ModeField = setting("RFC 8885 3.4, 3.2, 3.3; RFC 5213; RFC 6275; or no mobility at all.", _SETTINGS.mode)
+    mode: ModeField = setting(
+        "RFC 8885 3.4, 3.2, 3.3; routers that tell each other, without a database; RFC 5213; RFC 6275; or no "
+        "mobility at all.",
+        _SETTINGS.mode,
+    )
     database: TextField = setting(
         "The place of the central database or anchor; absent: the one with the least mean delay.", "", example="core1"
     )

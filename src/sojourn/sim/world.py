@@ -20,6 +20,8 @@ from random import Random
 import numpy as np
 
 from sojourn.engines.configuration import (
+    DIRECT,
+    NO_CMD,
     CmdConfiguration,
     LmaConfiguration,
     Maar,
@@ -32,7 +34,7 @@ from sojourn.engines.configuration import (
 )
 from sojourn.engines.configuration import Gateway as KnownGateway
 from sojourn.engines.lma import LocalMobilityAnchor
-from sojourn.engines.maar import MobilityAnchorAccessRouter
+from sojourn.engines.maar_direct import DirectAccessRouter, access_router
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.sim.hosts import AccessLink, Hosts
@@ -150,14 +152,14 @@ class World:
         self._enter(Anchor(self, LocalMobilityAnchor(told, EPOCH), anchor, place).role)
 
     def _build_distributed(self, places: list[int], database: Address, repeats: RetransmissionConstants) -> None:
-        """RFC 8885: a MAAR at every place, one CMD."""
+        """RFC 8885: a MAAR at every place, one CMD; in direct mode none, and each knows where a node comes from."""
         settings, mode = self.settings, Mode(self.settings.mode)
         peers = Peers(Peer(_address(place)) for place in places)
         for place in places:
             configuration = MaarConfiguration(
                 _address(place),
                 _pool(place),
-                database,
+                NO_CMD if mode is DIRECT else database,
                 peers,
                 mode,
                 lifetime=settings.lifetime,
@@ -169,9 +171,13 @@ class World:
                 prefixes_per_node=_PREFIXES,
                 retransmission=repeats,
             )
-            engine = MobilityAnchorAccessRouter(configuration, EPOCH)
+            engine = access_router(configuration, EPOCH)
+            if isinstance(engine, DirectAccessRouter):
+                engine.direct.neighbours = engine.direct.remembering = ()
             router = self.routers[place] = AnchorRouter(self, engine, _address(place), place)
             self._enter(router.role)
+        if mode is DIRECT:
+            return
         told = CmdConfiguration(
             database,
             tuple(Maar(_address(place), _pool(place)) for place in places),
@@ -272,6 +278,11 @@ class World:
         """From `place` to an address: the delay, who is there, and the code for the ledger."""
         role = self._roles[destination]
         return int(self._topology.delay[place, role.place]), role.arrive, Ledger.way(place, role.place)
+
+    def came_from(self, turn: int) -> Address | None:
+        """Where the node of this turn was before; None: nowhere in the domain."""
+        place = int(self._itinerary.visits.came_from[turn])
+        return None if place == NOWHERE else _address(place)
 
     def begin(self, node: int, turn: int) -> None:
         """The node is at the place of this turn."""

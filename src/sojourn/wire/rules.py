@@ -45,7 +45,8 @@ ALLOWED: Final[dict[str, frozenset[int] | None]] = {
     "CoTI": frozenset((35,)),
     "HoT": frozenset((18,)),
     "CoT": frozenset((35,)),
-    "BU": frozenset((3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 15, 17, 18, 19, 20, 29, 32, 35, 44, 45)),
+    # 7: RFC 5648 5.6.3, which RFC 5568 6.4.4 could not know.
+    "BU": frozenset((3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 17, 18, 19, 20, 29, 32, 35, 44, 45)),
     "PBU": frozenset(
         (3, 8, 19, 20, 22, 23, 24, 25, 26, 27, 33, 36, 43, 46, 49, 50, 52, 53, 55, 56, 57, 58, 59, 63, 64, 65, 66, 68)
     ),

@@ -1,0 +1,298 @@
+"""A MAAR that stands in for another one that is gone, and one that is stood in for (RFC 7333 REQ6f).
+
+The partner notices that the anchor is gone (`liveness`), makes sure that it is not itself cut off, leads the pool to
+itself (`EnsurePool`), and tells all routers. They register what they serve. When the anchor is there again, and stays
+for a while (`hold`), everything goes back before the network does: the serving routers register with the anchor, then
+the pool is withdrawn, then the tunnels. Words and rules are in `stand_in`; the serving router's side is in
+`maar_survival`.
+"""
+
+from __future__ import annotations
+
+from sojourn.core.effects import (
+    DeleteBinding,
+    EnsureCounter,
+    EnsurePool,
+    EnsurePrefix,
+    EnsureTunnel,
+    SendMessage,
+    StoreBinding,
+    WithdrawCounter,
+    WithdrawPool,
+    WithdrawPrefix,
+    WithdrawSlot,
+)
+from sojourn.engines.configuration import NO_CMD
+from sojourn.engines.maar_anchor import AnchorProcedures
+from sojourn.engines.maar_registration import RegistrationProcedures
+from sojourn.engines.maar_session import SERVED
+from sojourn.engines.registration import Refused, Registration, echo
+from sojourn.engines.stand_in import HOLDING, READY, RETURNING, Held, StandIn, Survival
+from sojourn.wire import BindingRefreshRequest, BindingUpdate, PreviousMaar, Status, Timestamp
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import MILLISECOND, SECOND, Duration
+
+STANDING = b"\0"
+"""A record with a key that begins so, and goes on with the address of an anchor, says that we hold its pool."""
+_AT_ONCE = 50
+_PAUSE = 10 * MILLISECOND
+"""Between as many messages to as many routers."""
+_REPEAT_MAX = 10 * SECOND
+"""Who holds a pool is said again and again, to routers that did not hear it or began anew."""
+_RETURN_MIN = 2 * SECOND
+_REPAIR_AFTER = 1 * SECOND
+_WITNESSES = 3
+
+
+class StandInProcedures(RegistrationProcedures, AnchorProcedures):
+    """The MAAR as a partner."""
+
+    survival: Survival | None
+
+    # --- taking over --------------------------------------------------------------------------------------------------
+
+    def _suspect(self, stand: StandIn, survival: Survival) -> None:
+        """It may be gone, or we may be cut off: others are asked for a sign of life."""
+        for address in self._others(stand)[:_WITNESSES]:
+            survival.liveness.ask(address, self._now)
+
+    def _others(self, stand: StandIn) -> list[Address]:
+        """Who could be a witness."""
+        not_these = (stand.anchor, self.configuration.address, NO_CMD)
+        return [address for address in (self.configuration.cmd, *self._peers) if address not in not_these]
+
+    def _is_cut_off(self, stand: StandIn, survival: Survival) -> bool:
+        """Whether nobody else was heard after the anchor. Without anybody else nobody can tell."""
+        others = self._others(stand)
+        since = survival.liveness.neighbours[stand.anchor].heard + survival.liveness.settings.interval
+        return bool(others) and not any(self.heard.get(address, -1) > since for address in others)
+
+    def _consider_taking(self, stand: StandIn, survival: Survival) -> None:
+        """The anchor is lost."""
+        if stand.phase is HOLDING or not survival.liveness.lost(stand.anchor):
+            return
+        settings = survival.liveness.settings
+        if self._is_cut_off(stand, survival):
+            stand.cut_off = self._now
+        elif stand.cut_off is None or self._now - stand.cut_off >= settings.patience:
+            self._take_over(stand)
+            return
+        self._suspect(stand, survival)  # after that the anchor gets as much time as at first
+        survival.liveness.ask(stand.anchor, self._now)
+        self._after(settings.interval, "takeover", stand.anchor)
+
+    def _take_over(self, stand: StandIn) -> None:
+        """Ways first, then the route to us, then the word."""
+        stand.phase = HOLDING
+        stand.cut_off = None
+        self._timers.stop(("return", stand.anchor))
+        self._timers.stop(("linger", stand.anchor))
+        self._report("pool-taken", anchor=stand.anchor, prefixes=len(stand.entries))
+        if self.stores:
+            self._do(StoreBinding(STANDING + stand.anchor, b""))
+        self._assert_stand_in(stand)
+        self._move_anchor(stand.anchor, self.configuration.address)
+        self._say_who_holds(stand)
+
+    def _assert_stand_in(self, stand: StandIn) -> None:
+        """All that should hold while we hold its pool."""
+        rest = self._slot_to(stand, stand.anchor)
+        for pool in stand.pools:
+            self._do(EnsurePrefix(pool, rest))
+        for prefix, held in stand.entries.items():
+            self._install(stand, prefix, held)
+        if stand.phase is not READY:
+            for pool in stand.pools:
+                self._do(EnsurePool(pool))
+
+    def _slot_to(self, stand: StandIn, router: Address) -> int:
+        if router not in stand.slots:
+            stand.slots[router] = self._slots.take()
+        self._do(EnsureTunnel(stand.slots[router], router))
+        return stand.slots[router]
+
+    def _install(self, stand: StandIn, prefix: Prefix, held: Held) -> None:
+        if not self._serves_here(prefix):
+            self._do(EnsurePrefix(prefix, self._slot_to(stand, held.serving)))
+            self._do(EnsureCounter(prefix))
+
+    def _serves_here(self, prefix: Prefix) -> bool:
+        session = self.sessions.get(self._foreign.get(prefix, b""))
+        return session is not None and session.presence is SERVED
+
+    def _say_who_holds(self, stand: StandIn) -> None:
+        """Tell everybody who holds the pool; again and again, as nobody answers who has nothing to say."""
+        stand.said = max(self._clock(), stand.said + 1)
+        stand.repeats = 0
+        self._tell(stand, 0)
+
+    def _tell(self, stand: StandIn, index: int) -> None:
+        assert self.survival is not None
+        holder = stand.anchor if stand.phase is not HOLDING else self.configuration.address
+        options = [PreviousMaar.of(pool, holder) for pool in stand.pools]
+        message = BindingRefreshRequest((Timestamp(stand.said), *options))
+        peers = list(self._peers)
+        for address in peers[index : index + _AT_ONCE]:
+            if address != self.configuration.address:
+                self._do(SendMessage(message, self.configuration.address, address))
+        if index + _AT_ONCE < len(peers):
+            self._after(_PAUSE, "tell", (stand.anchor, index + _AT_ONCE))
+        else:
+            wait = self.survival.liveness.settings.interval << (2 * min(stand.repeats, 16))
+            stand.repeats += 1
+            self._after(min(wait, _REPEAT_MAX), "tell", (stand.anchor, 0))
+
+    # --- what serving routers register --------------------------------------------------------------------------------
+
+    def _register_held(self, stand: StandIn, request: Registration) -> bool:
+        """Whether it is to be answered: not as long as the anchor seems to be there."""
+        assert self.survival is not None
+        session = self.sessions.get(request.node)
+        if session is not None and session.presence is SERVED and session.attached >= request.timestamp:
+            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "the node is here")
+        if stand.phase is RETURNING:
+            raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the anchor is there again")
+        lifetime: Duration = max(request.lifetime, 4 * SECOND)
+        if stand.phase is READY:
+            lifetime = 4 * self.survival.liveness.settings.patience
+            self.survival.liveness.ask(stand.anchor, self._now)
+        for prefix in request.home_network_prefixes:
+            before = stand.entries.get(prefix)
+            if before is not None and before.attached > request.timestamp:
+                raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+            stand.entries[prefix] = held = Held(request.node, request.source, request.timestamp)
+            self._after(lifetime, "stood", (stand.anchor, prefix))
+            if stand.phase is HOLDING:
+                self._install(stand, prefix, held)
+        return stand.phase is HOLDING
+
+    def _release_held(self, stand: StandIn, request: Registration) -> None:
+        """Lifetime 0: it does not serve this any more, or registered with the anchor."""
+        for prefix in request.home_network_prefixes:
+            held = stand.entries.get(prefix)
+            if held is not None and held.serving == request.source and held.attached <= request.timestamp:
+                self._forget_held(stand, prefix)
+
+    def _forget_held(self, stand: StandIn, prefix: Prefix) -> None:
+        """What comes for it is tunnelled to the anchor again, with all the rest."""
+        if stand.entries.pop(prefix, None) is None:
+            return
+        self._timers.stop(("stood", (stand.anchor, prefix)))
+        if stand.slots:
+            if not self._serves_here(prefix):
+                self._do(WithdrawPrefix(prefix))
+            self._do(WithdrawCounter(prefix))
+
+    def _held_no_more(self, stand: StandIn, prefix: Prefix) -> None:
+        """Its node is here: the way to it is its session's, and nobody counts."""
+        if stand.entries.pop(prefix, None) is not None:
+            self._timers.stop(("stood", (stand.anchor, prefix)))
+            self._do(WithdrawCounter(prefix))
+
+    # --- giving back --------------------------------------------------------------------------------------------------
+
+    def _on_hold_over_of(self, stand: StandIn, survival: Survival) -> None:
+        """The anchor was there for long enough, unless it was lost meanwhile."""
+        neighbour = survival.liveness.neighbours.get(stand.anchor)
+        if stand.phase is not HOLDING or neighbour is None or not neighbour.alive:
+            return
+        rest = neighbour.since + survival.liveness.settings.hold - self._now
+        if rest > 0:
+            self._after(rest, "handback", stand.anchor)
+            return
+        stand.phase = RETURNING
+        stand.until = self._now + max(_RETURN_MIN, 4 * survival.liveness.settings.patience)
+        self._report("pool-returning", anchor=stand.anchor, prefixes=len(stand.entries))
+        self._say_who_holds(stand)
+        self._move_anchor(stand.anchor, stand.anchor)
+        self._after(2 * survival.liveness.settings.interval, "return", stand.anchor)
+
+    def _on_return_due(self, stand: StandIn, survival: Survival) -> None:
+        """Everybody is with the anchor again, or had the time for it: the network follows."""
+        if stand.phase is not RETURNING:
+            return
+        waiting = any(self._requests.get(("hold", node, stand.anchor, None)) for node in self.sessions)
+        if (stand.entries or waiting) and self._now < stand.until:
+            self._after(survival.liveness.settings.interval, "return", stand.anchor)
+            return
+        stand.phase = READY
+        self._timers.stop(("tell", (stand.anchor, 0)))
+        for pool in stand.pools:
+            self._do(WithdrawPool(pool))
+        if self.stores:
+            self._do(DeleteBinding(STANDING + stand.anchor))
+        self._report("pool-returned", anchor=stand.anchor, prefixes=len(stand.entries))
+        self._after(max(self.configuration.forward_grace, SECOND), "linger", stand.anchor)
+
+    def _on_linger_over(self, stand: StandIn) -> None:
+        """No packet comes here any more."""
+        if stand.phase is not READY:
+            return
+        for prefix in list(stand.entries):
+            self._forget_held(stand, prefix)
+        for pool in stand.pools:
+            self._do(WithdrawPrefix(pool))
+        for slot in stand.slots.values():
+            self._do(WithdrawSlot(slot))
+            self._slots.give_back(slot)
+        stand.slots.clear()
+
+    # --- the anchor itself --------------------------------------------------------------------------------------------
+
+    def _on_own_pool(self, *, held: bool) -> None:
+        """Our partner says who holds our pool. While it does we see no packets, which is no idleness."""
+        assert self.survival is not None
+        if held != self.survival.held:
+            self._report("pool-held" if held else "pool-back", partner=self.configuration.partner)
+        self.survival.held = held
+        for session in self.sessions.values():
+            session.active = self._now
+
+    def _register_own(self, request: Registration, update: BindingUpdate) -> bool:
+        """A router that serves a node of ours says so itself, as a CMD would (RFC 8885 3.2 step 3).
+
+        Whether that was for us: in a domain without a CMD it always does, and says more.
+        """
+        session = self.sessions.get(request.node) or self._adopt(request)
+        if session is None or not set(request.home_network_prefixes) & set(self._anchored_here(session)):
+            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not anchored here for this node")
+        if request.timestamp < session.attached or (
+            request.timestamp == session.attached and session.presence is SERVED
+        ):
+            raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+        self._give_up(session, request.source, request.timestamp, request.lifetime)
+        self._answer_serving(request, update)
+        return True
+
+    def _answer_serving(self, request: Registration, update: BindingUpdate) -> None:
+        answer = self._acceptance(update.sequence, request.lifetime, tuple(echo(update)))
+        self._send(answer, request.source)
+
+    # --- timers and troubles ------------------------------------------------------------------------------------------
+
+    def _on_stand_in_timer(self, kind: str, stand: StandIn, survival: Survival, index: int = 0) -> None:
+        match kind:
+            case "takeover":
+                self._consider_taking(stand, survival)
+            case "tell" if stand.phase is not READY:
+                self._tell(stand, index)
+            case "handback":
+                self._on_hold_over_of(stand, survival)
+            case "return":
+                self._on_return_due(stand, survival)
+            case "linger":
+                self._on_linger_over(stand)
+            case "mend":
+                self._assert_stand_in(stand)
+            case _:
+                pass
+
+    def _mend_stand_in(self, slot: int | None, prefix: Prefix | None, survival: Survival) -> None:
+        """The kernel refused something of a pool that we hold."""
+        for stand in survival.standing.values():
+            if slot in stand.slots.values() or (prefix is not None and stand.slots and stand.has(prefix)):
+                self._after(_REPAIR_AFTER, "mend", stand.anchor)
+
+    def _move_anchor(self, anchor: Address, holder: Address) -> None:
+        """Packets from prefixes of `anchor` leave through `holder`, which is told what we serve."""
+        raise NotImplementedError

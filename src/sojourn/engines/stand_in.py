@@ -1,0 +1,112 @@
+"""What a MAAR knows of anchors that may be gone, and of partners that take their pools over.
+
+The partner of an anchor is named in the configuration of every router of the domain. When the anchor is gone, its
+partner *holds* its pool: the network leads packets for the pool to it, it tunnels to the routers that serve the nodes,
+and whatever nobody told it about it tunnels to the anchor itself, which may still forward, although its daemon is dead
+or its way to us is. So a mistake costs a detour, not a session.
+
+Who holds a pool is said by the partner alone, in a Binding Refresh Request with Previous MAAR options: "this pool is
+at that router now". Each such word has a time; the latest counts. The serving routers then register what they serve
+with that router, in the form in which a CMD tells an anchor (RFC 8885 3.2, step 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sojourn.engines.configuration import MaarConfiguration, Peer
+from sojourn.engines.liveness import Liveness
+from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import Instant
+
+
+class Phase(Enum):
+    """What we are to an anchor whose partner we are."""
+
+    READY = "ready"
+    """It holds its pool itself."""
+    HOLDING = "holding"
+    """We do."""
+    RETURNING = "returning"
+    """We do, and everybody is told to go back to it."""
+
+
+READY, HOLDING, RETURNING = Phase
+
+
+@dataclass(slots=True)
+class Held:
+    """A prefix of a pool that we hold, or may soon."""
+
+    node: bytes
+    serving: Address
+    attached: int
+    """Timestamp of the attachment there, in ticks."""
+
+
+@dataclass(slots=True)
+class StandIn:
+    """An anchor whose partner we are."""
+
+    anchor: Address
+    pools: tuple[Prefix, ...]
+    phase: Phase = READY
+    said: int = 0
+    """When it was said last who holds the pool, in ticks."""
+    repeats: int = 0
+    """How often that was repeated."""
+    entries: dict[Prefix, Held] = field(default_factory=dict)
+    """What serving routers registered."""
+    slots: dict[Address, int] = field(default_factory=dict)
+    """Tunnels in use: one for each router, however many nodes it serves."""
+    cut_off: Instant | None = None
+    """When we last heard nobody else either."""
+    until: Instant = 0
+    """RETURNING: the instant at which nobody is waited for any more."""
+
+    def has(self, prefix: Prefix) -> bool:
+        """Whether it anchors `prefix`."""
+        return any(pool.contains(prefix) for pool in self.pools)
+
+
+class Survival:
+    """What outlives routers, as one router knows it."""
+
+    def __init__(self, configuration: MaarConfiguration, peers: Iterable[Peer], liveness: Liveness) -> None:
+        self.liveness = liveness
+        self.address = configuration.address
+        self.partners: dict[Address, Address] = {}
+        """By anchor."""
+        self.pools: dict[Address, tuple[Prefix, ...]] = {}
+        """By anchor, of those that have a partner."""
+        for peer in peers:
+            if peer.partner is not None and peer.address != configuration.address:
+                self.partners[peer.address] = peer.partner
+                self.pools[peer.address] = tuple(pool for pool in (peer.pool, peer.ipv4_pool) if pool is not None)
+        self.standing = {
+            anchor: StandIn(anchor, self.pools[anchor])
+            for anchor, partner in self.partners.items()
+            if partner == configuration.address
+        }
+        """Those whose partner we are."""
+        self.holders: dict[Address, Address] = {}
+        """Who holds the pool of an anchor, where that is not the anchor."""
+        self.words: dict[Address, int] = {}
+        """When that was said, in ticks."""
+        self.accepted: set[Address] = set()
+        """Anchors whose partner accepted something of ours in their place."""
+        self.gone: dict[Address, dict[Prefix, bytes]] = {}
+        """Anchors that are gone with nobody in their place, and what nodes here had from them."""
+        self.held = False
+        """Our own pool is with our partner."""
+
+    def holder(self, anchor: Address) -> Address:
+        """Who holds its pool."""
+        return self.holders.get(anchor, anchor)
+
+    def way_out(self, anchor: Address) -> Address | None:
+        """Where packets from its prefixes leave; None: here."""
+        holder = self.holders.get(anchor, anchor)
+        return None if holder == self.address else holder

@@ -1,0 +1,100 @@
+"""What a soak with faults is worth: verdicts, and tables of what broke and of what the daemons took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sojourn.lab.demo_summary import describe_flow
+from sojourn.lab.faults import Fault
+from sojourn.lab.report import Report, Table, Verdict, to_json
+from sojourn.lab.soak_faults import RATE, FaultSoakResult, topology, unexcused
+from sojourn.lab.topology import Topology
+from sojourn.lab.traffic import resets
+from sojourn.lab.vitals import growth, most
+from sojourn.wire.units import SECOND
+
+GROWTH = 0.02
+"""Of the memory of all daemons in the last quarter of a run over that in the third."""
+JUDGED_FROM = 600
+"""Seconds that a run must last for its memory to be judged: before, caches fill."""
+DESCRIPTORS = 64
+"""That no daemon ever needs."""
+
+
+def make_report(result: FaultSoakResult) -> Report:
+    """Judge a soak with faults."""
+    options, built = result.options, topology(result.options)
+    lasted = (result.ended - result.began) / SECOND
+    return Report(
+        f"Soak with faults, {options.domain}",
+        f"{options.hosts} hosts, {len(result.moves)} moves, {len(result.faults)} faults in {lasted:.0f} s, "
+        f"seed {options.seed}.",
+        verdicts=list(_verdicts(result, built)),
+        tables=[_faults(result.faults, built), _vitals(result, built)],
+        conditions=[
+            ("streams", f"{RATE:g} packets a second each way from the first address of every host"),
+            ("sessions", "a terminal session from the first address, and from each of the latest two stops"),
+            ("bindings last", f"{options.lifetime} s (300 s by default)"),
+        ],
+        data={
+            "options": to_json(options),
+            "faults": to_json(result.faults),
+            "moves": to_json(result.moves),
+            "sessions": [describe_flow(record) for record in result.records],
+            "left_behind": result.left_behind,
+            "unwell": result.unwell,
+            "bugs": result.bugs,
+            "looks": to_json(result.looks),
+        },
+    )
+
+
+def _verdicts(result: FaultSoakResult, built: Topology) -> Iterable[Verdict]:
+    reset = resets(result.records)
+    yield Verdict("TCP resets", str(reset), "0", reset == 0)
+    broken = [one.flow for one in result.records if one.kind == "exchange" and one.outcome not in _ALIVE]
+    yield Verdict("terminal sessions that broke", _some(broken), "0", not broken)
+    lost = unexcused(result)
+    idle, hurt = lost.pop("", 0), sum(lost.values())
+    yield Verdict("lost while nothing moved or was broken", str(idle), "0", idle == 0)
+    yield Verdict("lost by hosts that stayed, while a daemon was dead", str(hurt), "0", hurt == 0)
+    yield Verdict("sessions that heard nothing after a repair", _some(result.unwell), "0", not result.unwell)
+    yield Verdict("bugs that daemons found in themselves", _some(result.bugs), "0", not result.bugs)
+    kept = [f"{name} {line}" for name, lines in result.left_behind.items() for line in lines]
+    yield Verdict("differences in the kernels afterwards", _some(kept), "0", not kept)
+    grown = growth(result.looks, built.daemons, result.began, result.ended)
+    judged = result.ended - result.began >= JUDGED_FROM * SECOND
+    limit = f"at most {100 * GROWTH:.0f} %" if judged else f"not judged below {JUDGED_FROM} s"
+    yield Verdict("memory, last quarter over third", f"{100 * grown:+.1f} %", limit, grown <= GROWTH or not judged)
+    descriptors = max((look.descriptors for look in result.looks), default=0)
+    yield Verdict(
+        "descriptors of a daemon, most", str(descriptors), f"at most {DESCRIPTORS}", descriptors <= DESCRIPTORS
+    )
+
+
+_ALIVE = ("complete", "running")
+
+
+def _some(lines: Sequence[str]) -> str:
+    return str(len(lines)) + (f" ({lines[0][:120]})" if lines else "")
+
+
+def _faults(faults: Sequence[Fault], built: Topology) -> Table:
+    count = Counter((one.kind, built.nodes[one.node].kind) for one in faults)
+    kinds = sorted({kind for kind, _ in count})
+    roles = sorted({role for _, role in count})
+    rows: list[Sequence[str]] = [(kind, *(str(count[kind, role]) for role in roles)) for kind in kinds]
+    return Table("What broke, how often", ("", *roles), rows)
+
+
+def _vitals(result: FaultSoakResult, built: Topology) -> Table:
+    rows: list[Sequence[str]] = []
+    for node in built.daemons:
+        memory, descriptors, store = most(result.looks, node)
+        grown = growth(result.looks, [node], result.began, result.ended)
+        lives = len({look.pid for look in result.looks if look.node == node})
+        cells = (f"{memory / 1e6:.1f} MB", f"{100 * grown:+.1f} %", str(descriptors), f"{store / 1e3:.0f} kB")
+        rows.append((node, str(lives), *cells))
+    columns = ("", "lives seen", "memory, most", "last quarter over third", "descriptors, most", "journal, most")
+    return Table("What the daemons took", columns, rows)

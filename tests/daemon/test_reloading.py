@@ -1,0 +1,90 @@
+"""What of a file can change while the daemon runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.daemon.configuration import parse
+from sojourn.daemon.model import ROLES, File
+from sojourn.daemon.reloading import changes, concerns_roles, refused
+
+FILE = """\
+control = "/run/sojourn/ar1.sock"
+[maar]
+address = "2001:db8:a1::1"
+pool = "2001:db8:a100::/48"
+access = ["acc0"]
+cmd = "2001:db8:c::1"
+[[maar.peers]]
+address = "2001:db8:a2::1"
+"""
+ROUTER = """\
+control = "/run/sojourn/mn.sock"
+[mn]
+interfaces = ["wlan0"]
+[[mn.homes]]
+address = "2001:db8:f::9"
+home_agent = "2001:db8:f::1"
+prefix = "2001:db8:f::/64"
+"""
+DATABASE = """\
+control = "/run/sojourn/cmd.sock"
+[cmd]
+address = "2001:db8:c::1"
+databases = ["postgresql://db1/sojourn"]
+[[cmd.maars]]
+address = "2001:db8:a1::1"
+pool = "2001:db8:a100::/48"
+"""
+
+
+def file(text: str) -> File:
+    return parse(text.encode(), "f.toml").file
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "keys", "fixed"),
+    [
+        ("", "", [], []),
+        ("control =", 'log = "debug"\ncontrol =', ["log"], []),
+        ("[maar]", '[maar]\nidle_hold = "9s"\nlifetime = "40s"', ["maar.lifetime", "maar.idle_hold"], []),
+        ("a2::1", "a3::1", ["maar.peers"], []),
+        ("a1::1", "a9::1", ["maar.address"], ["maar.address"]),
+        ('"acc0"', '"acc0", "acc1"', ["maar.access"], ["maar.access"]),
+        ("ar1.sock", "ar2.sock", ["control"], ["control"]),
+    ],
+)
+def test_keys_that_differ_and_those_that_cannot(old: str, new: str, keys: list[str], fixed: list[str]) -> None:
+    before, after = file(FILE), file(FILE.replace(old, new) if old else FILE)
+    found = changes(before, after)
+    assert sorted(found) == sorted(keys)
+    assert refused(found, before) == fixed
+
+
+def test_a_role_that_comes_is_for_a_restart() -> None:
+    assert changes(file(ROUTER), file(ROUTER + "[cn]\n")) == ["cn"]
+    assert refused(["cn"], file(ROUTER)) == ["cn"]
+
+
+def test_only_what_is_for_people_concerns_no_role() -> None:
+    assert not concerns_roles(["log", "log_format", "identifiers", "identifier_key"])
+    assert concerns_roles(["log", "maar.peers"])
+
+
+def test_a_database_among_several_lets_nothing_go() -> None:
+    """Its connections to the store belong to the role, which would have to wait for them."""
+    before, after = file(DATABASE), file(DATABASE.replace("[cmd]", '[cmd]\nwarm_up = "9s"'))
+    assert refused(changes(before, after), before) == ["cmd.warm_up"]
+
+
+def test_every_key_that_names_a_place_in_the_kernel_is_fixed() -> None:
+    """A role has a few of these; that they still exist under these names is what this is about."""
+    known = {key for role in ROLES for key in _fields(role)}
+    places = {"address", "access", "interface", "interfaces", "backend", "kernel", "prefixes", "databases"}
+    assert places | {"ipv4_transport"} <= known
+
+
+def _fields(role: str) -> set[str]:
+    annotation = File.model_fields[role].annotation
+    [section] = [one for one in annotation.__args__ if one is not type(None)]  # type: ignore[union-attr]
+    return set(section.model_fields)

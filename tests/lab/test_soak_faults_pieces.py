@@ -1,0 +1,89 @@
+"""What a soak with faults takes on its command line, what it excuses, and when it says that memory grows."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from sojourn.lab.air import RoamTimes
+from sojourn.lab.faults import Fault, Kind, Plan
+from sojourn.lab.registry import ScenarioOptions
+from sojourn.lab.soak_faults import Domain, FaultSoakOptions, FaultSoakResult, soak_faults, topology, unexcused
+from sojourn.lab.soak_faults_report import make_report
+from sojourn.lab.traffic import Direction, FlowRecord
+from sojourn.lab.vitals import RIPE, Look, growth
+from sojourn.wire.units import MILLISECOND, SECOND
+
+
+@pytest.mark.parametrize(
+    ("extra", "word"),
+    [
+        ({"domain": "mip6"}, "--domain"),
+        ({"seconds": "0"}, "--seconds"),
+        ({"kinds": "kill,bribe"}, '"bribe"'),
+        ({"speed": "1"}, "--speed"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(
+    extra: dict[str, str], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert soak_faults(ScenarioOptions(tmp_path, extra=extra)) == 2
+    assert word in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("domain", get_args(Domain))
+def test_every_role_is_hit_as_often_as_every_other(domain: Domain, tmp_path: Path) -> None:
+    built = topology(FaultSoakOptions(tmp_path, domain=domain))
+    plan, dice = Plan.of(built, {"kill": 1, "freeze": 0}), random.Random(1)
+    drawn = [plan.draw(dice) for _ in range(2000)]
+    assert {kind for kind, _ in drawn} == {"kill"}
+    hits = Counter(built.nodes[node].kind for _, node in drawn)
+    assert len(hits) == 2
+    assert min(hits.values()) > 900
+    assert {node for _, node in drawn} == set(built.daemons)
+
+
+def result(output: Path, lost_at: int, *, faults: list[Fault] | None = None, moved: int = 0) -> FaultSoakResult:
+    """A minute of one stream, ten packets a second, one of which was lost."""
+    sent = [number * 100 * MILLISECOND for number in range(600)]
+    down = Direction(sent, [at + 1 if at != lost_at else 0 for at in sent])
+    record = FlowRecord("h1/probe", "stream", "h1", "2001:db8::1", 0, outcome="complete", down=down)
+    moves = [RoamTimes("h1", "ar1", "ar2", moved, moved, moved, moved, moved)] if moved else []
+    return FaultSoakResult(FaultSoakOptions(output, hosts=1), [record], moves, faults or [], [], 0, 60 * SECOND)
+
+
+def fault(kind: Kind) -> Fault:
+    return Fault(kind, "ar1", 30 * SECOND, 32 * SECOND)
+
+
+def test_what_has_no_excuse_is_counted(tmp_path: Path) -> None:
+    """A host that stays loses nothing by the death of a daemon; by a link that is down it may."""
+    assert unexcused(result(tmp_path, 31 * SECOND)) == {"": 1}
+    killed = [fault("kill")]
+    assert unexcused(result(tmp_path, 31 * SECOND, faults=killed)) == {"the daemon of ar1 is killed": 1}
+    assert unexcused(result(tmp_path, 31 * SECOND, faults=killed, moved=31 * SECOND)) == {}
+    assert unexcused(result(tmp_path, 31 * SECOND, faults=[fault("cut")])) == {}
+    assert unexcused(result(tmp_path, 50 * SECOND, faults=[fault("cut")])) == {"": 1}
+    assert unexcused(result(tmp_path, 20 * SECOND, moved=20 * SECOND)) == {}
+    assert unexcused(result(tmp_path, -1)) == {}
+
+
+def test_the_report_fails_for_what_was_found(tmp_path: Path) -> None:
+    assert make_report(result(tmp_path, -1)).failures == []
+    found = result(tmp_path, 31 * SECOND, faults=[fault("kill")])
+    found.unwell, found.bugs, found.left_behind = ["h1/probe"], ["ar1: bug"], {"ar1": ["+ route"]}
+    assert len(make_report(found).failures) == 4
+
+
+def test_memory_that_grows_in_the_second_half_is_seen() -> None:
+    def looks(grows: int) -> list[Look]:
+        return [Look("ar1", 7, at * SECOND, RIPE, 10_000_000 + grows * at, 20, 0) for at in range(1000)]
+
+    assert growth(looks(0), ["ar1"], 0, 1000 * SECOND) == 0
+    assert growth(looks(1000), ["ar1"], 0, 1000 * SECOND) > 0.02
+    young = [Look("ar1", 7, at * SECOND, 0, 1000 * at, 20, 0) for at in range(1000)]
+    assert growth(young, ["ar1"], 0, 1000 * SECOND) == 0
