@@ -74,6 +74,7 @@ class Mip6(NoOrders):
     def _plan(self, dice: random.Random) -> Plan:
         mobiles, agents = dice.randint(1, 3), dice.choice((1, 1, 2, 2, 3))
         several = dice.random() < 0.3
+        aside = random.Random(hash(dice.getstate()[1]))  # nothing is drawn: seeds keep their episodes
         return Plan(
             links=dice.randint(1, 3),
             agents=agents,
@@ -89,6 +90,7 @@ class Mip6(NoOrders):
                 "stores": dice.random() < 0.6,
                 "duplicate_address_detection": dice.random() < 0.7,
                 "refresh_advice": dice.choice((0, self.lifetime // 4)),
+                "optimistic_duplicate_address_detection": aside.random() < 0.3,
             },
             cn={"refresh": dice.random() < 0.5},
             mn={

@@ -272,7 +272,7 @@ class HaRegistration(HaState):
             self._report("address-contested", home=entry.home, reason=refused.reason)
             if len(self._contested) < self.configuration.bindings:
                 self._contested.add(entry.home)
-            self._stop_forwarding(entry)
+            entry.yielded = True
             self._take_back(entry, RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE)
             return
         if entry.home in self.cache:

@@ -169,7 +169,7 @@ class LmaRegistration(LmaState):
         if request.ipv4_only:
             prefixes: tuple[Prefix, ...] = ()
         elif request.any_prefix or not request.prefixes:
-            prefixes = self.prefixes.assign(profile, self._now)
+            prefixes = self.prefixes.assign(profile, self._now, request.node + request.link_layer)
             if not prefixes:
                 raise Refused(Status.INSUFFICIENT_RESOURCES, "no prefix is free")
         else:
