@@ -45,7 +45,7 @@ tools:
 demo: $(VENV)/.ready-run
 	@$(BIN)/sojourn demo $(DEMO)
 
-test: $(VENV)/.ready-dev tools deb
+test: $(VENV)/.ready-dev tools
 	@$(BIN)/python -m compileall -q -j $(JOBS) src tests
 	@sh contrib/all-tests "$(MAKE)"
 
