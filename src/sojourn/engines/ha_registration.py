@@ -314,7 +314,7 @@ class HaRegistration(HaState):
         self._timers.start(("refresh", entry.home), entry.expires - entry.lifetime // _REFRESH_PART)
         if before[1:] != (entry.flags, entry.prefixes, entry.state):
             self._forward(entry)
-            steered = entry.steered
+            steered = entry.steered if entry.flows else steered
         elif way != entry.way:
             self._lead(entry)
         self._accept_from(entry, ends)
