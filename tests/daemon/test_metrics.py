@@ -161,15 +161,9 @@ def get(port: int, path: str, host: str = "::1") -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET6) as one:
-        one.bind(("::1", 0))
-        return int(one.getsockname()[1])
-
-
 def test_readers_are_answered_and_those_who_do_not_read_keep_nobody_waiting() -> None:
     async def main() -> None:
-        endpoint = Endpoint(("::1", free_port()), figures)
+        endpoint = Endpoint(("::1", 0), figures)
         endpoint.start()
         idle = [socket.create_connection(("::1", endpoint.port)) for _ in range(READERS - 4)]
         status, text = await asyncio.to_thread(get, endpoint.port, "/metrics")
@@ -187,7 +181,7 @@ def test_readers_are_answered_and_those_who_do_not_read_keep_nobody_waiting() ->
 
 def test_a_daemon_that_is_not_healthy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        endpoint = Endpoint(("::1", free_port()), lambda: figures(problems=("a timer is overdue",)))
+        endpoint = Endpoint(("::1", 0), lambda: figures(problems=("a timer is overdue",)))
         endpoint.start()
         status, text = await asyncio.to_thread(get, endpoint.port, "/health")
         assert (status, json.loads(text)["problems"]) == (503, ["a timer is overdue"])
@@ -203,7 +197,7 @@ def test_a_loop_that_hangs_is_found_by_the_reader(monkeypatch: pytest.MonkeyPatc
     async def main() -> None:
         import threading
 
-        endpoint = Endpoint(("::1", free_port()), figures)
+        endpoint = Endpoint(("::1", 0), figures)
         endpoint.start()
         reader = threading.Thread(target=lambda: answers.append(get(endpoint.port, "/health")))
         reader.start()

@@ -13,6 +13,7 @@ from sojourn.evaluation.inputs import EnginesFailed, Some
 from sojourn.evaluation.replay import replay
 from sojourn.evaluation.survey import worst_place
 from sojourn.evaluation.ways import DATABASE, Way
+from support.marks import first_is_quick
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -66,7 +67,7 @@ def test_the_place_of_the_central_node_follows_its_rule(tmp_path: Path, rule: st
         assert found.topology.places[expected] == place
 
 
-@pytest.mark.parametrize("way", DATABASE)
+@pytest.mark.parametrize("way", first_is_quick(DATABASE))
 def test_the_engines_do_on_the_same_moves_what_the_count_says(way: Way) -> None:
     """The strongest check of both: two programs that share nothing but the moves, equal to the last message."""
     found = adapter.inputs(EXAMPLES / "campus", 40, 1, simulation=True)

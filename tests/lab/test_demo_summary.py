@@ -69,7 +69,8 @@ def test_loss_beyond_formula_allowance_and_one_packet_fails(lost_ms: float, hold
 
 
 def test_piped_tables_have_no_spaces_at_the_end_of_lines() -> None:
-    report = Report("t", "s", [Verdict("v", "1", "at most 2", True)], [Table("T", ("", "n"), [("a", "1")], "Note.")])
+    tables = [Table("T", ("", "n"), [("a", "1")], "Note.")]
+    report = Report("t", "s", [Verdict("v", "1", "at most 2", True)], tables=tables)
     console = Console(file=io.StringIO(), width=80)
     print_tables(console, report, Path("out"))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]

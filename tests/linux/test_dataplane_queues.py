@@ -33,7 +33,8 @@ from support.dataplane_bed import AR1, AR2, HOME, HOST, HOST_B, OTHER, SERVER, B
 pytestmark = [pytest.mark.lab, pytest.mark.nf_tables]
 
 RATE = 2000
-FAST = {"handovers": 4}
+FAST = {"handovers": 4, "handover_packets": 10_000}
+"""Room for five seconds: this process may be as late as that."""
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_without_the_queue_that_keeps_the_order_packets_are_lost_in_a_gap(bed: B
         bed.netlink("ar1").set_link(bed.ends["ar1", "pa"].index, up=False)
         time.sleep(0.06)
         bed.netlink("ar1").set_link(bed.ends["ar1", "pa"].index, up=True)
-    assert stream.lost > 50
+    assert stream.lost > 20
 
 
 def test_what_waits_at_the_old_router_goes_through_the_tunnel_in_order(bed: Bed) -> None:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 
 def test_sessions_outlive_daemons_and_links(tmp_path: Path) -> None:
-    options = FaultSoakOptions(tmp_path, hosts=2, routers=2, faults=4, seconds=120, seed=5, lifetime=8, json=True)
+    options = FaultSoakOptions(tmp_path, hosts=2, routers=2, faults=4, seconds=120, seed=5, lifetime=20, json=True)
     result = FaultSoak(options).run()
     assert result.faults
     assert {one.kind for one in result.faults} <= set(KINDS)

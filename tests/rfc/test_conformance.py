@@ -33,6 +33,7 @@ from support import checkers
 from support.domain import CMD, HOSTS, Domain, node, pool, router
 from support.hostile import mutated
 from support.legacy import LegacyAnchor
+from support.marks import first_is_quick
 from support.messages import answers, pbu, stamp, updates
 
 _MODES = CENTRAL
@@ -291,7 +292,7 @@ def test_C124_return_to_the_first_maar(mode: Mode) -> None:
     assert checkers.routes_equal_bindings(domain) == []
 
 
-@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("store", first_is_quick([True, False]))
 def test_C127_the_cmd_restarts_with_1000_nodes_while_100_move(store: bool) -> None:
     domain = Domain(maars=4, new_nodes_per_second=5000, cmd={"pace_rate": 20_000})
     hosts = [f"mn{number}" for number in range(1, 1001)]

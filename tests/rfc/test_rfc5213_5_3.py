@@ -509,3 +509,20 @@ def test_5_3_5_the_prefix_of_a_session_that_ended_rests_and_is_given_again() -> 
     assert status_of(domain.ask(request(domain, host="mn2"))) == 130
     domain.run(60 * SECOND)
     assert status_of(domain.ask(request(domain, host="mn2"))) == 0
+
+
+def test_a_node_that_was_away_too_long_gets_the_prefix_that_it_still_has_addresses_of() -> None:
+    """Not in the RFC. Found by a soak, where a gateway was dead for longer than MinDelayBeforeBCEDelete."""
+    domain = ProxyDomain()
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    prefixes = domain.entry().prefixes
+    domain.detach("mn1", "mag1")
+    domain.run(15 * SECOND)
+    assert domain.entries() == ()
+    domain.attach("mn2", "mag1")
+    domain.run(SECOND)
+    assert domain.entry("mn2").prefixes != prefixes
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    assert domain.entry().prefixes == prefixes

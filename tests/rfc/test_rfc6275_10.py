@@ -243,9 +243,9 @@ def test_10_3_1_an_optimist_who_was_wrong_takes_the_binding_back_and_then_waits_
         bench.tell(answer)
     (told,) = {sent.message.trigger for sent in bench.sent(BindingRevocationIndication)}  # type: ignore[attr-defined]
     assert told == RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE  # the node is to ask again, and at once
-    assert bench.asked(WithdrawPrefix) == [WithdrawPrefix(Prefix(HOA, 128))]
     assert not bench.asked(EnsureProxyNeighbour)
     bench.run(10 * SECOND)
+    assert bench.asked(WithdrawPrefix) == [WithdrawPrefix(Prefix(HOA, 128))]
     assert not bench.engine.show("bindings", bench.now)
     bench.answers_probes = True
     bench.taken.add(HOA)

@@ -8,6 +8,7 @@ import pytest
 from test_pmip_walk import _HOSTS, Walk
 
 from sojourn.wire.units import SECOND
+from support.marks import first_is_quick
 from support.pmip import ProxyDomain
 from support.pmip_extensions import all_of_lma, all_of_mag, command
 from support.table import node
@@ -46,7 +47,7 @@ class ExtensionWalk(Walk):
         self.domain.run(100 * SECOND)
 
 
-@pytest.mark.parametrize("first", range(0, 40, _TOGETHER))
+@pytest.mark.parametrize("first", first_is_quick(range(0, 40, _TOGETHER)))
 def test_after_a_random_walk_with_extensions_everything_is_right(first: int) -> None:
     found = []
     for seed in range(first, first + _TOGETHER):

@@ -12,6 +12,7 @@ from test_way_walk import WayWalk
 
 from sojourn.core.events import HandoverExpected, Sighting
 from sojourn.wire.units import MILLISECOND, SECOND
+from support.marks import first_is_quick
 from support.pmip import ProxyDomain, gateway
 from support.table import HOSTS
 
@@ -70,7 +71,7 @@ class FastWayWalk(Fast, WayWalk):
     """With all extensions of `test_way_walk` but one."""
 
 
-@pytest.mark.parametrize("kind", [Fast, FastExtensionWalk, FastWayWalk])
+@pytest.mark.parametrize("kind", first_is_quick([Fast, FastExtensionWalk, FastWayWalk]))
 def test_after_a_random_walk_with_fast_handovers_everything_is_right(kind: type[Fast]) -> None:
     found = []
     for seed in _SEEDS:

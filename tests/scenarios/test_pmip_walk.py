@@ -16,6 +16,7 @@ from sojourn.engines.configuration import HomeProfile
 from sojourn.wire.addresses import prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support import pmip_checkers
+from support.marks import first_is_quick
 from support.pmip import ProxyDomain
 from support.table import HOSTS, node
 
@@ -129,7 +130,7 @@ class Walk:
         return found
 
 
-@pytest.mark.parametrize("first", range(0, 60, _TOGETHER))
+@pytest.mark.parametrize("first", first_is_quick(range(0, 60, _TOGETHER)))
 def test_after_a_random_walk_everything_is_right(first: int) -> None:
     """The latest attachment wins, routes equal bindings, and nothing stays behind."""
     found = []

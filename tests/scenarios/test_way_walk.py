@@ -9,6 +9,7 @@ from test_pmip_walk import _HOSTS, Walk
 
 from sojourn.wire.addresses import link_layer_text
 from sojourn.wire.units import SECOND
+from support.marks import first_is_quick
 from support.pmip import ProxyDomain
 from support.pmip_extensions import command
 from support.pmip_ways import faults, left, ways_of_lma, ways_of_mag
@@ -63,7 +64,7 @@ class WayWalk(Walk):
         return super().depart() or left(self.domain)
 
 
-@pytest.mark.parametrize("first", range(0, 30, _TOGETHER))
+@pytest.mark.parametrize("first", first_is_quick(range(0, 30, _TOGETHER)))
 def test_after_a_random_walk_with_ways_everything_is_right(first: int) -> None:
     found = []
     for seed in range(first, first + _TOGETHER):

@@ -15,6 +15,7 @@ from sojourn.sim.protocol import ProtocolSettings
 from sojourn.sim.run import Job, one_shard, simulate
 from sojourn.sim.scenario import load
 from sojourn.wire.units import MINUTE, SECOND, Duration
+from support.marks import first_is_quick
 from support.simulations import Event, Script, star
 from support.workloads import Exponential, line, stream
 
@@ -49,7 +50,7 @@ def test_what_is_counted_is_what_a_walk_through_the_events_counts(seed: int) -> 
     assert retired == counted.retired
 
 
-@pytest.mark.parametrize("mode", ["proxy", "relay", "locator"])
+@pytest.mark.parametrize("mode", first_is_quick(["proxy", "relay", "locator"]))
 def test_the_engines_contact_whom_the_walk_says(mode: str) -> None:
     """Previous routers of a handover: those whose prefix is in use, just left, or not yet idle for long.
 

@@ -25,6 +25,7 @@ from sojourn.wire import (
     VendorSpecific,
 )
 from sojourn.wire.extensions.rfc5844 import Ipv4HomeAddressRequest
+from support.marks import first_is_quick
 from support.simulations import scenario, star, walk, world
 
 SCENARIO = """\
@@ -47,7 +48,7 @@ lasting = "60s"
 """
 
 
-_OTHERS = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("relay", "locator", "pmipv6", "mipv6")]
+_MODES = first_is_quick(["proxy", "relay", "locator", "pmipv6", "mipv6"])
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def run(small: Scenario, output: Path | None = None, **how: Any) -> dict[str, An
     return {**found, "events": [speed[name] for name in ("records", "messages", "holds")]}
 
 
-@pytest.mark.parametrize("mode", ["proxy", *_OTHERS, "none"])
+@pytest.mark.parametrize("mode", [*_MODES, "none"])
 def test_the_result_does_not_depend_on_the_shards(small: Scenario, mode: str) -> None:
     small = small.varied({"protocol.mode": mode})
     whole = run(small, shard_nodes=10_000)
@@ -107,7 +108,7 @@ def test_what_nodes_share_is_not_cut(small: Scenario) -> None:
 # --- wire -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["proxy", *_OTHERS])
+@pytest.mark.parametrize("mode", _MODES)
 def test_messages_as_objects_with_octets_and_encoded_give_the_same(small: Scenario, mode: str) -> None:
     small = small.varied({"protocol.mode": mode, "mobility.nodes": 150})
     off, size, full = (run(small, wire=wire) for wire in ("off", "size", "full"))
@@ -203,7 +204,7 @@ def test_a_directory_with_results_is_taken_up_only_when_asked(small: Scenario, t
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": 2}, {"protocol.mode": "relay"}, {"mobility.nodes": 11}, {"warm_up": "1m"}]
+    "changes", first_is_quick([{"seed": 2}, {"protocol.mode": "relay"}, {"mobility.nodes": 11}, {"warm_up": "1m"}])
 )
 def test_results_of_another_simulation_are_not_mixed_in(small: Scenario, tmp_path: Path, changes: Any) -> None:
     few = small.varied({"mobility.nodes": 10})

@@ -250,6 +250,7 @@ def test_many_processes_that_change_one_key_lose_no_change(shared) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.slow
 def test_a_primary_that_dies_under_load_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     directory = Path(tempfile.mkdtemp(prefix="sojourn-"))
     directory.chmod(0o755)
@@ -315,6 +316,7 @@ def test_a_database_that_does_not_exist_is_named(databases: Databases) -> None:
         asyncio.run(PostgresStore.open([source], patience=0))
 
 
+@pytest.mark.slow
 def test_what_is_over_is_told_to_one_that_is_still_there(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sojourn.stores.postgres.SWEEP", 0.1)
     monkeypatch.setattr("sojourn.stores.postgres.GRACE", 0)

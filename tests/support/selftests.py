@@ -6,7 +6,7 @@ import time
 
 from sojourn.lab.lab import Lab
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def troubles(lab: Lab, *nodes: str) -> list[str]:

@@ -17,6 +17,7 @@ def check(
     *,
     offline: Annotated[bool, Parameter(negative=())] = False,
     schema: Annotated[bool, Parameter(negative=())] = False,
+    yang: Annotated[bool, Parameter(negative=())] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Say what is wrong with a configuration file, without starting anything.
@@ -32,6 +33,8 @@ def check(
         Do not look whether the addresses and interfaces are those of this machine.
     schema:
         Print the JSON Schema of the file instead, for editors that complete and check while typing.
+    yang:
+        Print the YANG module of configuration and state instead; `sojourn show yang` has the data.
     json_output:
         Answer with JSON.
     """
@@ -45,6 +48,11 @@ def check(
 
     if schema:
         print(json.dumps(json_schema(), indent=2))
+        return DONE
+    if yang:
+        from sojourn.daemon.yang import module
+
+        print(module(), end="")
         return DONE
     if file is None:
         raise CommandError("check needs a file, for example: sojourn check /etc/sojourn/ar1.toml", WRONG_USAGE)

@@ -19,7 +19,9 @@ WIDTH = 80
 _TITLES = {"interface": "on", "lifetime": "life (s)", "idle": "idle (s)", "heard": "heard (s)", "expires": "left (s)"}
 """Shorter, and with units: seconds."""
 
-Topic = Literal["sessions", "bindings", "routes", "peers", "groups", "handovers", "events", "counters", "health", "why"]
+Topic = Literal[
+    "sessions", "bindings", "routes", "peers", "groups", "handovers", "events", "counters", "health", "why", "yang"
+]
 
 
 def show(
@@ -49,7 +51,8 @@ def show(
         leads. peers: the other routers. groups: who listens to which multicast groups. handovers: fast ones that
         are under way. events: what happened
         lately. counters: all that is counted. health: whether the daemon does its work; exit code 1 when not.
-        why: the story of one node, from what the daemon recorded (events).
+        why: the story of one node, from what the daemon recorded (events). yang: file and tables as data of the
+        YANG module (JSON of RFC 7951) that `sojourn check --yang` prints; secrets are left out.
     about:
         The configuration file that the daemon runs with (TOML). With why: a node (link-layer address, name, or in
         hexadecimal), a prefix or an address.
@@ -81,6 +84,10 @@ def show(
     if about is not None and file is not None:
         raise CommandError(f"{about} and --file {file} each name a daemon; expected one of them", WRONG_USAGE)
     daemon = file if about is None else Path(about)
+    if topic == "yang":
+        from sojourn.cli.yang import show_yang
+
+        return show_yang(daemon, socket, node, lab, plain)
     path = control_socket(f"show {topic}", daemon, socket, node, lab)
     try:
         with ControlClient(path) as client:

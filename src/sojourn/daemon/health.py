@@ -7,6 +7,7 @@ waits for elsewhere (a shared store, a peer) is no reason to start it again, and
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -34,7 +35,8 @@ class Health:
         self._status = status
         self._feeding = watchdog_interval() if feeding is None else feeding
         self._task: asyncio.Task[None] | None = None
-        self._due = 0.0
+        self._due = math.inf
+        """When the next look is; while nobody looks, none is late."""
         self._worst = 0.0
         self._recent = 0.0
         """The worst lateness of the last ticks, which fades away."""
@@ -48,6 +50,7 @@ class Health:
         """Look no more."""
         if self._task is not None:
             self._task.cancel()
+        self._due = math.inf
 
     def lateness(self) -> float:
         """How late the loop was at worst since this was asked before, in seconds."""

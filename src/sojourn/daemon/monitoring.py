@@ -56,12 +56,12 @@ class Monitoring:
             self._endpoint.start()
 
     def _count(self, addresses: Sequence[Address], peers: Sequence[Address] | None) -> None:
+        wanted = self._file.metrics is not None and self._file.metrics.tunnels
         try:
             traffic = TunnelTraffic(addresses, peers)
         except OSError as error:
-            self.refusal = error.strerror or str(error)
+            self.refusal = (error.strerror or str(error)) if wanted else ""
             return
-        wanted = self._file.metrics is not None and self._file.metrics.tunnels
         try:
             if wanted:
                 traffic.start()

@@ -59,7 +59,8 @@ class BindingCacheEntry:
     """Addresses that were not tested yet. An active binding has some only where it did not wait for the test."""
 
     yielded: bool = False
-    """Nothing is answered for on the link: another home agent asks whether it may (see `ha_switch`)."""
+    """Nothing is answered for on the link: another home agent asks whether it may (see `ha_switch`), or somebody else
+    has the address, and the binding is being taken back."""
 
     @property
     def is_router(self) -> bool:

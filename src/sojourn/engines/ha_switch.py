@@ -51,7 +51,7 @@ class HaSwitch(HaState):
     def _send_switch(self, entry: BindingCacheEntry) -> None:
         """Repeated until the node de-registers, or its binding ends (RFC 5142 5.2)."""
         known = self._switching.get(entry.home)
-        if known is None or entry.state is not BindingState.ACTIVE:
+        if known is None or entry.state is not BindingState.ACTIVE or entry.home in self._revoking:
             self._switching.pop(entry.home, None)
             return
         agents, pause = known

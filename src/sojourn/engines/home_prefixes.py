@@ -31,15 +31,18 @@ class HomePrefixes:
             for pool in self._pools:
                 pool.claim(prefix)
 
-    def assign(self, profile: HomeProfile, now: Instant) -> tuple[Prefix, ...]:
-        """Prefixes for a new session (5.3.2, 1.); none when there are none."""
+    def assign(self, profile: HomeProfile, now: Instant, owner: bytes = b"") -> tuple[Prefix, ...]:
+        """Prefixes for a new session (5.3.2, 1.), those that `owner` had if nobody else does; none when there are none.
+
+        A node that was away for a moment too long has still valid addresses of these.
+        """
         if profile.prefixes and not any(map(self._in_use, profile.prefixes)):
             return profile.prefixes
         if not profile.dynamic:
             return ()
         given: list[Prefix] = []
         while len(given) < profile.count:
-            prefix = self._allocate(now)
+            prefix = self._allocate(now, _of(owner, len(given)))
             if prefix is None:
                 self.release(given, now)
                 return ()
@@ -86,21 +89,26 @@ class HomePrefixes:
             taken.append(prefix)
         return True
 
-    def release(self, prefixes: Iterable[Prefix], now: Instant, *, rest: bool = True) -> None:
-        """Nobody uses these any more; those that nobody ever used need not `rest`."""
-        for prefix in prefixes:
+    def release(self, prefixes: Iterable[Prefix], now: Instant, *, rest: bool = True, owner: bytes = b"") -> None:
+        """Nobody uses these any more; those that nobody ever used need not `rest`. `owner` had them and may return."""
+        for index, prefix in enumerate(prefixes):
             if prefix not in self._reserved:
                 for pool in self._all:
-                    pool.release(prefix, now, rest=rest)
+                    pool.release(prefix, now, rest=rest, owner=_of(owner, index))
 
     def begin_elsewhere(self, number: int) -> None:
         """We gave out some and do not know which: the next ones come from somewhere else, and far away."""
         for pool in self._all:
             pool.skip(number * _SCATTER)
 
-    def _allocate(self, now: Instant) -> Prefix | None:
+    def _allocate(self, now: Instant, owner: bytes = b"") -> Prefix | None:
         for pool in self._pools:
-            prefix = None if pool.pool in self._closed else pool.allocate(now)
+            prefix = None if pool.pool in self._closed else pool.allocate(now, owner)
             if prefix is not None:
                 return prefix
         return None
+
+
+def _of(owner: bytes, index: int) -> bytes:
+    """The name of one of its prefixes."""
+    return owner and bytes((index,)) + owner

@@ -104,7 +104,7 @@ class LmaState(Answering):
         for extension in self.extensions:
             extension.removed(entry)
         self._serves[entry.source] -= 1
-        self.prefixes.release(entry.prefixes, self._now)
+        self.prefixes.release(entry.prefixes, self._now, owner=entry.node + entry.link_layer)
         self._slots.give_back(entry.slot)
         self._do(DeleteBinding(entry.key))
 

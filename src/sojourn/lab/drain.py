@@ -40,7 +40,7 @@ RATE = 50
 """Nodes that are asked in a second."""
 CALL_RATE = 500
 DWELL = 1.5
-WITHIN = 10
+WITHIN = 20
 """Seconds for all of them, on a machine that does other things as well."""
 HOME, SPARE, VISIBLE, CROWD, LINK = "home", "spare", "laptop", "crowd", "f2"
 BEFORE, AFTER, GONE = "all at the first one", "all at the other one", "the first one is out of service"

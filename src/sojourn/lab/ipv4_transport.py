@@ -168,7 +168,8 @@ class _Steps:
             if not until(lambda host=host: host.settled, _PATIENCE):  # type: ignore[misc]
                 self._note(f"{name} gets an address", "none", holds=False)
                 continue
-            talk = self._talks[name] = host.connect(server)
+            # What the NAT forgot is known again with the next keepalive, and the host's kernel waits longer each time.
+            talk = self._talks[name] = host.connect(server, _PATIENCE)
             self._opened.callback(talk.close)
         sources = " and ".join(str(talk.source) for talk in self._talks.values())
         self._note("a host of IPv6 and one of IPv4 connect to the server", f"from {sources}", holds=self._alive())

@@ -15,6 +15,7 @@ stretch of the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +31,11 @@ SETTLED = 1500 * MILLISECOND
 
 INITIAL_HOP_LIMIT = 64
 """What stock hosts send with."""
+
+
+def crowding() -> float:
+    """How many programs want to have a core of this machine at a time; 1 where nobody waits for one."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class Distances(Protocol):

@@ -8,7 +8,6 @@ clocks of a lab are one.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from sojourn.core.events import AddressChanged, Event, Icmpv6Received, LinkChang
 from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureReverseTunnel, EnsureRouteOptimisation
 from sojourn.host.recorder import load_steps
 from sojourn.lab.kernel_state import host_addresses
-from sojourn.lab.measure import milliseconds, percentile
+from sojourn.lab.measure import crowding, milliseconds, percentile
 from sojourn.lab.report import Verdict
 from sojourn.lab.scene import Scene
 from sojourn.lab.traffic import Direction
@@ -39,7 +38,7 @@ DAD: Duration = 1 * SECOND
 
 def slack() -> Duration:
     """`SLACK` for as many programs as want to have a core of this machine at a time."""
-    return int(SLACK * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+    return int(SLACK * crowding())
 
 
 def limit(name: str, measured: Duration, formula: Duration) -> Verdict:

@@ -72,8 +72,8 @@ class FaultSoakOptions:
     """Routers miss each other within a second, and each has a partner that takes its pool over."""
     faults: int = 0
     """End after so many; 0: when the time is over."""
-    lifetime: int = 20
-    """Of bindings, in seconds."""
+    lifetime: int = 40
+    """Of bindings, in seconds: longer than a daemon may be away on a machine that does other things as well."""
     json: bool = False
 
 
@@ -136,10 +136,11 @@ def topology(options: FaultSoakOptions) -> Topology:
     lines += [f'h{number} = {{ kind = "host", dad = "optimistic" }}' for number in range(1, options.hosts + 1)]
     lines += ["[links]", f'core.{anchor} = "5ms"', 'core.server = "2ms"', *(f'core.{name} = "2ms"' for name in routers)]
     if distributed:
-        lines += ["[cmd]", 'warm_up = "1s"', "[maar]", 'idle_hold = "10s"', f'lifetime = "{options.lifetime}s"']
+        lines += ["[cmd]", 'warm_up = "1s"', "[maar]", 'idle_hold = "60s"', f'lifetime = "{options.lifetime}s"']
         lines += ['liveness = { interval = "250ms", misses = 3, hold = "2s" }'] if options.partners else []
     else:
         lines += ["[mag]", f'lifetime = "{options.lifetime}s"']
+        lines += ["[lma]", f'min_delay_before_bce_delete = "{options.lifetime}s"']
     return parse("\n".join(lines), "soak-faults")
 
 

@@ -143,15 +143,15 @@ class StockHost:
         found = host_addresses(self._namespace)
         return any(one.interface == self.interface and not one.tentative and not one.deprecated for one in found)
 
-    def connect(self, server: IpAddress) -> Connection:
+    def connect(self, server: IpAddress, patience: float = 2.0) -> Connection:
         """A connection of a user of this interface, from whatever address the kernel chooses. Raises OSError."""
-        return Connection(self._namespace, server, self.interface)
+        return Connection(self._namespace, server, self.interface, patience)
 
 
 class Connection:
     """A TCP connection to the echo server, given up after `patience` seconds without an acknowledgement."""
 
-    def __init__(self, namespace: NetworkNamespace, server: IpAddress, interface: str, patience: float = 2.0) -> None:
+    def __init__(self, namespace: NetworkNamespace, server: IpAddress, interface: str, patience: float) -> None:
         """Raises OSError."""
         family = socket.AF_INET6 if server.version == 6 else socket.AF_INET
         with namespace.entered():

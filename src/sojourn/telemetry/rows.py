@@ -38,7 +38,7 @@ def row_of(item: Event | Report) -> dict[str, Any]:
 def _details(item: object) -> dict[str, Any]:
     assert is_dataclass(item)
     pairs = ((field.name, _plain(getattr(item, field.name))) for field in fields(item))
-    return {name: value for name, value in pairs if value is not None}
+    return {name: value for name, value in pairs if value not in (None, "")}
 
 
 def _plain(value: object) -> Any:
