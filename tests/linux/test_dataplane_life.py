@@ -15,12 +15,14 @@ from sojourn.core.effects import (
     EnsureDelivery,
     EnsureHold,
     EnsureLogicalInterface,
+    EnsurePool,
     EnsurePrefix,
     EnsureTunnel,
     EnsureUplink,
     ForgetStation,
     WithdrawCounter,
     WithdrawLogicalInterface,
+    WithdrawPool,
 )
 from sojourn.dataplane import nftables
 from sojourn.dataplane.linux import LinuxDataplane
@@ -401,3 +403,23 @@ def test_delivery_replaces_an_older_link_layer_address(bed: Bed) -> None:
         assert not arrives(server, host, HOST, 0.2)
         plane.apply(EnsureDelivery(1, "acc0", bed.mac("a", "ar1")))
         assert arrives(server, host, HOST)
+
+
+def test_a_pool_of_another_router_is_announced_in_halves_and_outlives_a_crash(bed: Bed) -> None:
+    """A routing daemon reads the table; no packet is looked up in it."""
+    taken = prefix("2001:db8:ab00::/48")
+    halves = ["2001:db8:ab00:8000::/49", "2001:db8:ab00::/49"]
+    plane = bed.plane("ar1")
+    before = state(bed)
+    plane.apply(EnsurePool(taken))
+    announced = [line for line in state(bed).difference(before) if "table 56" in line]
+    assert [any(half in line and "type 6" in line for line in announced) for half in halves] == [True, True]
+    assert len(announced) == len(state(bed).difference(before)) == 2
+    held = state(bed)
+    bed.crash(plane)
+    plane = bed.plane("ar1")
+    plane.apply(EnsurePool(taken))
+    assert plane.finish() == []
+    assert state(bed).difference(held) == []
+    plane.apply(WithdrawPool(taken))
+    assert state(bed).difference(before) == []

@@ -72,8 +72,8 @@ class Dmm(NoOrders):
         self.places = tuple(machine.name for machine in self.domain.routers)
         self.centres = tuple(self.domain.databases)
         self.air = self._make_air({host: HOSTS[host] for host in list(HOSTS)[: dice.randint(1, 5)]})
-        paths = Paths(self.world, self.air, self.domain.home, self.places)
-        self.flows = Flows(self.world, self.air, paths, self._excuse)
+        paths = self._make_paths()
+        self.flows = self._make_flows(paths)
         self.truth = self._make_truth(paths)
         self.patience = Patience(
             calm=50 * SECOND + self.granted // 2,  # the longest retransmission, and a refresh
@@ -93,6 +93,12 @@ class Dmm(NoOrders):
         """When a machine last began without what it knew."""
         self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
         """Where every node was, and since when."""
+
+    def _make_paths(self) -> Paths:
+        return Paths(self.world, self.air, self.domain.home, self.places)
+
+    def _make_flows(self, paths: Paths) -> Flows:
+        return Flows(self.world, self.air, paths, self._excuse)
 
     def _make_domain(
         self,

@@ -164,6 +164,14 @@ class DmmDomain:
         number = _owner(network, self.numbers)
         return None if number is None else self.members[f"ar{number}"]
 
+    def leads(self, network: Prefix) -> Machine | None:
+        """The MAAR to which the network leads packets for that prefix: its anchor, or who holds its pool."""
+        for machine in self.routers:
+            pools = machine.plane.state.pools
+            if pools and machine.powered and any(pool.contains(network) for pool in pools):
+                return machine
+        return self.home(network)
+
     def session(self, name: str, host: str) -> Session | None:
         """What `name` knows of `host`."""
         return self.maar(name).sessions.get(node(host))

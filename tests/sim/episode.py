@@ -14,13 +14,16 @@ from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
 from sim.leasing import Leasing
 from sim.mip6 import Mip6
+from sim.partners import Partners
 from sim.pmip import Extended, Pmip
 from sim.script import Script
 from sim.shrink import shrink
 from sim.stage import Stage
 
 MakeCast: TypeAlias = Callable[[int], Cast]
-CASTS: Mapping[str, MakeCast] = {cast.name: cast for cast in (Dmm, Direct, Pmip, Leasing, Mip6, Fast, Extended)}
+CASTS: Mapping[str, MakeCast] = {
+    cast.name: cast for cast in (Dmm, Direct, Pmip, Leasing, Mip6, Fast, Extended, Partners)
+}
 """Everything that can be played, by name. A new role joins here."""
 
 

@@ -23,9 +23,11 @@ from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct import DirectAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
+from sojourn.engines.maar_stand_in import STANDING
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.engines.slots import Slots
+from sojourn.engines.stand_in import READY, RETURNING, StandIn
 from sojourn.wire.addresses import Prefix, text
 
 _SESSION_TIMERS = frozenset(
@@ -59,7 +61,7 @@ def access(
     slots = {session.slot: key for key, session in sessions.items()}
     if slots != engine._by_slot or len(slots) != len(sessions):
         yield f"slots {engine._by_slot} of sessions that have {slots}"
-    yield from numbers(engine._slots, slots)
+    yield from numbers(engine._slots, [*slots, *_of_stand_ins(engine)])
     foreign = {prefix: key for key, session in sessions.items() for prefix in session.anchored}
     if foreign != engine._foreign or len(foreign) != sum(len(session.anchored) for session in sessions.values()):
         yield f"serves {foreign} for others and notes {engine._foreign}"
@@ -86,6 +88,8 @@ def access(
     for purpose, node, destination, _ in engine._requests._outstanding:
         if purpose == "bulk" or (direct and node in sessions):
             continue
+        if purpose in ("hold", "release") and node in sessions:
+            continue  # see `survival`
         if node not in sessions and purpose == "retire" and engine.leases is not None:
             continue  # what it gave back before it left
         if node not in sessions or destination != engine._asked_about(sessions[node]):
@@ -148,6 +152,7 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
         yield "more prefixes rest and are used than the pool has"
     for session in sessions.values():
         yield from _session(session)
+    yield from survival(engine, machines)
     if isinstance(engine, DirectAccessRouter):
         yield from _direct(engine, machines)
     yield from access(engine, machines, _ENDS_IT_DIRECTLY if isinstance(engine, DirectAccessRouter) else _ENDS_IT)
@@ -228,10 +233,23 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
                 anchored = session.anchored.items()  # those it had before have their way when it comes
                 uplinks.update({prefix: anchor for prefix, anchor in anchored if prefix in state.uplinks})
         else:
-            uplinks.update(session.anchored)
+            uplinks.update({prefix: _way_out(engine, anchor) for prefix, anchor in session.anchored.items()})
             uplinks.update(dict.fromkeys(session.leased))
             if session.own is not None:
                 uplinks[session.own] = None
+    pools: set[Prefix] = set()
+    for stand in _stand_ins(engine):
+        if stand.phase is not READY:
+            pools.update(stand.pools)
+        if stand.slots:
+            slots.update({slot: state.slots.get(slot) for slot in stand.slots.values()})
+            prefixes.update(dict.fromkeys(stand.pools, stand.slots[stand.anchor]))
+            for prefix, held in stand.entries.items():
+                if not engine._serves_here(prefix):
+                    prefixes[prefix] = stand.slots[held.serving]
+                    counters.add(prefix)
+    if pools != state.pools:
+        yield f"pools {state.pools} are led here, {pools} wanted"
     yield from handover_queues(state, engine)
     yield from forwarding(state, slots, prefixes, uplinks, counters)
     wanted = {*engine._logical_users, *(() if engine.leases is None else engine.leases.shown)}
@@ -273,9 +291,57 @@ def _passed_on(machine: Machine, node: bytes) -> bool:
     return handover is not None and handover.previous and engine.sessions[node].presence is Presence.DEPARTED
 
 
+def _stand_ins(engine: Any) -> list[StandIn]:
+    survival = getattr(engine, "survival", None)
+    return [] if survival is None else list(survival.standing.values())
+
+
+def _of_stand_ins(engine: Any) -> list[int]:
+    return [slot for stand in _stand_ins(engine) for slot in stand.slots.values()]
+
+
+def _way_out(engine: MobilityAnchorAccessRouter, anchor: bytes) -> bytes | None:
+    return anchor if engine.survival is None else engine.survival.way_out(anchor)
+
+
+def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
+    """What is noted of neighbours, anchors and partners is about peers, and has its timers."""
+    known = engine.survival
+    if known is None:
+        return
+    neighbours = known.liveness.neighbours
+    if len(neighbours) > machines or len(known.words) > machines:
+        yield f"watches {len(neighbours)}, heard words about {len(known.words)}"
+    watched = {key for kind, key in engine._timers._live if kind == "alive"}
+    if watched != neighbours.keys():
+        yield f"watches {set(neighbours)} with timers {watched}"
+    held = {(anchor, prefix) for anchor, stand in known.standing.items() for prefix in stand.entries}
+    if {key for kind, key in engine._timers._live if kind == "stood"} != held:
+        yield f"holds {held} with other timers"
+    for anchor, stand in known.standing.items():
+        if stand.phase is not READY and stand.slots.get(anchor) is None:
+            yield f"holds the pool of {text(anchor)} without a way to it"
+        if stand.phase is RETURNING and ("return", anchor) not in engine._timers:
+            yield f"gives the pool of {text(anchor)} back for ever"
+    for session in engine.sessions.values():
+        for anchor in session.anchored.values() if session.presence is Presence.SERVED else ():
+            partner = known.partners.get(anchor)
+            alone = partner is None or (partner != engine.configuration.address and known.liveness.lost(partner))
+            if alone and known.liveness.lost(anchor):
+                yield f"{session.node.hex()} has a prefix of {text(anchor)}, which is gone"
+    for purpose, node, destination, _ in engine._requests._outstanding:
+        if purpose == "hold" and node in engine.sessions:
+            anchors = set(engine.sessions[node].anchored.values())
+            if destination not in {known.holder(anchor) for anchor in anchors}:
+                yield f"tells {text(destination)} that {node.hex()} is here, which holds nothing of it"
+
+
 def disk_of_maar(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str]:
     """What a MAAR would know after a restart is what it knows, but for numbers that are made good then."""
-    kept = {key: record for key, record in machine.store.items() if key != FORGETFUL}
+    kept = {key: record for key, record in machine.store.items() if key[:1] != FORGETFUL}
+    held = {key[1:] for key in machine.store if key[:1] == STANDING and key != FORGETFUL}
+    if held != {stand.anchor for stand in _stand_ins(engine) if stand.phase is not READY}:
+        yield f"stored is that it holds the pools of {[text(anchor) for anchor in held]}"
     lasting = [node for node in engine.sessions if not on_its_way(engine, node) and not _passed_on(machine, node)]
     if not set(lasting) <= kept.keys() <= engine.sessions.keys():
         yield f"stores {len(kept)} sessions of {len(engine.sessions)}"
@@ -380,7 +446,7 @@ def timers(engine, per_node: frozenset[str], nodes: Container[object]) -> Iterat
 
 def requests(requests: Retransmission, machines: int) -> Iterator[str]:
     """What is remembered of exchanges is bounded."""
-    if len(requests._round_trips) > 3 * machines:
+    if len(requests._round_trips) > 5 * machines:
         yield f"{len(requests._round_trips)} round trips known"
     for key, recent in requests._recent.items():
         if len(recent) > requests._constants.max_update_rate:

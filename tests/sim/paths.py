@@ -40,10 +40,17 @@ class Paths:
     """Follows packets through one world."""
 
     def __init__(
-        self, world: World, air: Air, home: Home, places: Container[str], dead_ends: Container[str] = ()
+        self,
+        world: World,
+        air: Air,
+        home: Home,
+        places: Container[str],
+        dead_ends: Container[str] = (),
+        anchor: Home | None = None,
     ) -> None:
         """`places`: machines with access links; `dead_ends`: those that drop what came out of a tunnel to nobody who
-        is there."""
+        is there. `anchor`: to whom a prefix belongs, where that is not always who its packets are led to."""
+        self._anchor = anchor or home
         self._places, self._dead_ends = places, dead_ends
         self._world = world
         self._air = air
@@ -63,6 +70,7 @@ class Paths:
             if sent and isinstance(way, EnsureQueue | EnsureFlowToNode | EnsureFlowToRouter):
                 at.plane.queue(way)
             forwarded = False
+            tunnels = tunnels and prefix in at.plane.state.prefixes  # else what is unknown went back to its anchor
             match way:
                 case EnsureDelivery(_, interface, link_layer) | EnsureFlowToNode(_, _, interface, link_layer):
                     return self._air.node_at(at.name, interface, link_layer)
@@ -73,7 +81,7 @@ class Paths:
                     return None
                 case _:
                     home = self._home(prefix)
-                    if home is None or home is at or at.name in self._dead_ends:
+                    if home is None or home is at or at.name in self._dead_ends or self._anchor(prefix) is at:
                         return None
                     following, tunnels = home, False
             if not self._world.network.passes(at.name, following.name):
@@ -92,11 +100,11 @@ class Paths:
             return False
         anchor = place.plane.state.uplinks[prefix]
         if anchor is None:
-            return self._home(prefix) is place
+            return place in (self._home(prefix), self._anchor(prefix))
         name = self._world.network.names.get(anchor)
         if name is None or not self._world.network.passes(node.place, name):
             return False
         home = self._world.machines[name]
         if sent:
             home.plane.traffic(prefix)
-        return self._home(prefix) is home
+        return home in (self._home(prefix), self._anchor(prefix))

@@ -9,12 +9,13 @@ from sim.episode import play
 from sim.extra_mutants import EXTRA_MUTANTS
 from sim.mip6_mutants import MIP6_MUTANTS
 from sim.mutants import MUTANTS
+from sim.partner_mutants import PARTNER_MUTANTS
 from sim.pmip_mutants import PMIP_MUTANTS
 
 _SEEDS = 100
 """Within so many seeds. Most are found by the first or second."""
 
-_ALL = {**MUTANTS, **PMIP_MUTANTS, **MIP6_MUTANTS, **EXTRA_MUTANTS, **DIRECT_MUTANTS}
+_ALL = {**MUTANTS, **PMIP_MUTANTS, **MIP6_MUTANTS, **EXTRA_MUTANTS, **DIRECT_MUTANTS, **PARTNER_MUTANTS}
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
 

@@ -20,6 +20,7 @@ from sojourn.core.effects import (
     EnsureFlowToRouter,
     EnsureHold,
     EnsurePaths,
+    EnsurePool,
     EnsureQueue,
     EnsureTunnel,
     ForgetStation,
@@ -148,6 +149,8 @@ class Kernel(MemoryDataplane):
     ) -> None:
         super().__init__(trouble)
         self._forget = forget
+        self.wide: set[Prefix] = set()
+        """Pools of other routers that were led here once: what there is a way for without one of its own."""
         self.dark: set[int] = set()
         """Slots that the kernel lost."""
         self.held: dict[tuple[int, bool], int] = {}
@@ -167,6 +170,8 @@ class Kernel(MemoryDataplane):
                         self._lose(slot, True)
             case EnsureQueue(slot) | EnsureFlowToNode(slot) | EnsureFlowToRouter(slot):
                 self.dark.discard(slot)
+            case EnsurePool(pool):
+                self.wide.add(pool)
             case WithdrawQueue(slot):
                 self._lose(slot, True)
             case _:
@@ -207,6 +212,8 @@ class Kernel(MemoryDataplane):
     def way(self, prefix: Prefix, forwarded: bool = False) -> Way | None:
         """See `MemoryDataplane.way`. `forwarded`: by another router with access links."""
         slot = self.state.prefixes.get(prefix)
+        if slot is None and self.wide:
+            slot = next((self.state.prefixes.get(pool) for pool in self.wide if pool.contains(prefix)), None)
         if slot is None or slot in self.dark:
             return None
         apart = self.state.forwarded.get(slot) if forwarded else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from sojourn.daemon import contradictions_mobile as mobile
 from sojourn.daemon import contradictions_proxy as proxy
+from sojourn.daemon import contradictions_survival as survival
 from sojourn.daemon import contradictions_ways as ways
 from sojourn.dataplane.multicast import INTERFACES
 from sojourn.dataplane.settings import LinuxSettings, forwarded_mark, marks
@@ -53,6 +54,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
     faults += [*_peers(maar), *_neighbours(maar)]
+    faults += survival.partners(maar)
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
     faults += [*ways.gateway(mag), *ways.anchor(lma)]

@@ -25,7 +25,7 @@ from sojourn.core.effects import (
 from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import RegistrationProcedures
-from sojourn.engines.maar_session import SERVED
+from sojourn.engines.maar_session import SERVED, Session
 from sojourn.engines.registration import Refused, Registration, echo
 from sojourn.engines.stand_in import HOLDING, READY, RETURNING, Held, StandIn, Survival
 from sojourn.wire import BindingRefreshRequest, BindingUpdate, PreviousMaar, Status, Timestamp
@@ -148,21 +148,29 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         """Whether it is to be answered: not as long as the anchor seems to be there."""
         assert self.survival is not None
         session = self.sessions.get(request.node)
-        if session is not None and session.presence is SERVED and session.attached >= request.timestamp:
+        here = session is not None and session.presence is SERVED
+        if session is not None and here and session.attached >= request.timestamp:
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "the node is here")
         if stand.phase is RETURNING:
             raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the anchor is there again")
         lifetime: Duration = max(request.lifetime, 4 * SECOND)
         if stand.phase is READY:
+            silence = self.survival.liveness.silent_for(stand.anchor, self._now)
+            if silence is not None and 2 * silence < 3 * self.survival.liveness.settings.interval:
+                raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the anchor is there")
             lifetime = 4 * self.survival.liveness.settings.patience
             self.survival.liveness.ask(stand.anchor, self._now)
+        if session is not None and here:  # it was: whoever serves it may say so, as a CMD would
+            self._give_up(session, request.source, request.timestamp, request.lifetime)
         for prefix in request.home_network_prefixes:
+            if self._serves_here(prefix):
+                return False  # as another node's
             before = stand.entries.get(prefix)
             if before is not None and before.attached > request.timestamp:
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
             stand.entries[prefix] = held = Held(request.node, request.source, request.timestamp)
             self._after(lifetime, "stood", (stand.anchor, prefix))
-            if stand.phase is HOLDING:
+            if stand.slots:
                 self._install(stand, prefix, held)
         return stand.phase is HOLDING
 
@@ -178,16 +186,30 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         if stand.entries.pop(prefix, None) is None:
             return
         self._timers.stop(("stood", (stand.anchor, prefix)))
-        if stand.slots:
-            if not self._serves_here(prefix):
-                self._do(WithdrawPrefix(prefix))
-            self._do(WithdrawCounter(prefix))
+        if not stand.slots:
+            return
+        self._do(WithdrawCounter(prefix))
+        session = self.sessions.get(self._foreign.get(prefix, b""))
+        if session is None:
+            self._do(WithdrawPrefix(prefix))
+        else:  # it is here, or was here and is passed on
+            self._do(EnsurePrefix(prefix, session.slot))
 
-    def _held_no_more(self, stand: StandIn, prefix: Prefix) -> None:
-        """Its node is here: the way to it is its session's, and nobody counts."""
-        if stand.entries.pop(prefix, None) is not None:
-            self._timers.stop(("stood", (stand.anchor, prefix)))
-            self._do(WithdrawCounter(prefix))
+    def _has_come(self, prefix: Prefix) -> None:
+        """It is served here: nobody else's word about it counts."""
+        assert self.survival is not None
+        for stand in self.survival.standing.values():
+            if prefix in stand.entries:
+                self._forget_held(stand, prefix)
+
+    def _install_again(self, session: Session) -> None:
+        """It is not here any more, and who serves it now told us where its prefixes are."""
+        assert self.survival is not None
+        for prefix in session.anchored:
+            for stand in self.survival.standing.values():
+                held = stand.entries.get(prefix)
+                if held is not None and stand.slots:
+                    self._install(stand, prefix, held)
 
     # --- giving back --------------------------------------------------------------------------------------------------
 
@@ -245,6 +267,10 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         if held != self.survival.held:
             self._report("pool-held" if held else "pool-back", partner=self.configuration.partner)
         self.survival.held = held
+        if held:
+            self._after(3 * _REPEAT_MAX, "held", None)
+        else:
+            self._timers.stop(("held", None))
         for session in self.sessions.values():
             session.active = self._now
 

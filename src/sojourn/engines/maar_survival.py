@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, SendMessage, StoreBinding
+from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
 from sojourn.engines.configuration import NO_CMD
@@ -44,19 +44,32 @@ from sojourn.wire import (
     MobilityMessage,
     PreviousMaar,
     ServingMaar,
+    Status,
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, text
 from sojourn.wire.units import MICROSECOND, SECOND, Duration
 
 SURVIVAL_TIMERS = frozenset(
-    ("alive", "sharing", "holder", "withdraw", "takeover", "tell", "handback", "return", "linger", "stood", "mend")
+    (
+        "alive",
+        "sharing",
+        "holder",
+        "withdraw",
+        "takeover",
+        "tell",
+        "handback",
+        "return",
+        "linger",
+        "stood",
+        "mend",
+        "held",
+    )
 )
 _SHARING = 10 * SECOND
 """So long a neighbour is watched at most with whom nothing is shared any more."""
 _APART = 200 * MICROSECOND
 """Between two registrations with a partner: five thousand a second."""
-_UNANSWERED = PROXY_DMM & ~int(BindingUpdateFlags.A)
 
 
 class SurvivalProcedures(StandInProcedures):
@@ -182,6 +195,7 @@ class SurvivalProcedures(StandInProcedures):
                 return request.lifetime > 0 and self._register_own(request, update)
             if not request.lifetime:
                 self._release_held(stand, request)
+                self._answer_serving(request, update)
             elif self._register_held(stand, request):
                 self._answer_serving(request, update)
         except Refused as refused:
@@ -208,6 +222,8 @@ class SurvivalProcedures(StandInProcedures):
             self._consider_taking(stand, survival)
         elif address in self._peers:
             self._without_anchor(address, survival)
+        for session in self.sessions.values():
+            self._requests.cancel(("release", session.node, address, None))
         for anchor in [anchor for anchor, holder in survival.holders.items() if holder == address]:
             if survival.liveness.lost(anchor):
                 self._withdraw_anchor(anchor, survival)
@@ -243,6 +259,8 @@ class SurvivalProcedures(StandInProcedures):
         """It may have lost what it anchors for nodes here: it is told."""
         self._report("peer-restarted", peer=address)
         assert self.survival is not None
+        for anchor in [anchor for anchor, holder in self.survival.holders.items() if holder == address]:
+            self._tell_all(anchor, address)
         if address in self._peers and self.survival.holder(address) == address:
             self._tell_all(address, address)
 
@@ -268,6 +286,7 @@ class SurvivalProcedures(StandInProcedures):
                 self._restore_anchor(anchor, survival)
         out = survival.way_out(anchor)
         for session in self._at(anchor):
+            self._say_no_more(session, anchor, survival.partners.get(anchor))
             for prefix, at in session.anchored.items():
                 if at == anchor:
                     self._do(EnsureUplink(prefix, out))
@@ -294,18 +313,23 @@ class SurvivalProcedures(StandInProcedures):
         prefixes = [prefix for prefix, at in session.anchored.items() if at == anchor]
         if holder == self.configuration.address or not prefixes or session.presence not in (SERVED, DEPARTED):
             return
-        for other in (anchor, survival.partners.get(anchor)):
-            if other is not None and other != holder:
-                self._requests.cancel(("hold", session.node, other, None))
-        update = self._word_of(session, prefixes, PROXY_DMM, self.configuration.lifetime)
+        self._say_no_more(session, anchor, survival.partners.get(anchor))
+        update = self._word_of(session, prefixes, self.configuration.lifetime)
         self._requests.start(("hold", session.node, holder, None), update, self._now)
 
     def _release_at(self, session: Session, prefixes: list[Prefix], holder: Address) -> None:
-        """Nobody waits for an answer: without this word it forgets them with their lifetime."""
-        update = self._word_of(session, prefixes, _UNANSWERED, 0)
-        self._do(SendMessage(update, self.configuration.address, holder))
+        """It may forget them."""
+        update = self._word_of(session, prefixes, 0)
+        self._requests.start(("release", session.node, holder, None), update, self._now)
 
-    def _word_of(self, session: Session, prefixes: list[Prefix], flags: int, lifetime: Duration) -> BindingUpdate:
+    def _say_no_more(self, session: Session, *holders: Address | None) -> None:
+        """These are told nothing about this node any more."""
+        for holder in holders:
+            if holder is not None:
+                self._requests.cancel(("hold", session.node, holder, None))
+                self._requests.cancel(("release", session.node, holder, None))
+
+    def _word_of(self, session: Session, prefixes: list[Prefix], lifetime: Duration) -> BindingUpdate:
         options = (
             identifier_option(session.node),
             *[HomeNetworkPrefix.of(prefix) for prefix in prefixes],
@@ -315,14 +339,16 @@ class SurvivalProcedures(StandInProcedures):
             Timestamp(session.attached),
             ServingMaar(self.configuration.address),
         )
-        return BindingUpdate(self._next_sequence(session), flags, lifetime, options)
+        return BindingUpdate(self._next_sequence(session), PROXY_DMM, lifetime, options)
 
     def _is_of_holder(self, answer: BindingAcknowledgement, source: Address) -> bool:
         identifier = answer.first(MobileNodeIdentifier)
         session = None if identifier is None else self.sessions.get(identifier.key())
-        if session is None or not self._requests.answered(
-            ("hold", session.node, source, None), answer.sequence, self._now
-        ):
+        if session is None:
+            return False
+        if self._requests.answered(("release", session.node, source, None), answer.sequence, self._now):
+            return True
+        if not self._requests.answered(("hold", session.node, source, None), answer.sequence, self._now):
             return False
         survival = self.survival
         assert survival is not None
@@ -331,6 +357,8 @@ class SurvivalProcedures(StandInProcedures):
                 continue
             if answer.status >= REFUSING:
                 self._report("holder-refused", holder=source, node=session.node, status=answer.status)
+                if answer.status == Status.ADMINISTRATIVELY_PROHIBITED and source != anchor:
+                    self._is_not_held(anchor, survival)
             elif source != anchor:
                 survival.accepted.add(anchor)
             elif (partner := survival.partners.get(anchor)) is not None:
@@ -338,10 +366,18 @@ class SurvivalProcedures(StandInProcedures):
                 mine = [prefix for prefix, at in session.anchored.items() if at == anchor]
                 if partner == self.configuration.address:
                     for prefix in mine:
-                        self._held_no_more(survival.standing[anchor], prefix)
+                        self._forget_held(survival.standing[anchor], prefix)
                 else:
                     self._release_at(session, mine, partner)
         return True
+
+    def _is_not_held(self, anchor: Address, survival: Survival) -> None:
+        """Its partner says that it does not miss it."""
+        survival.accepted.discard(anchor)
+        if survival.liveness.lost(anchor):
+            self._withdraw_anchor(anchor, survival)
+        else:
+            self._move_anchor(anchor, anchor)
 
     def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
         """Its prefixes are over: the nodes are told, and nothing leads there any more."""
@@ -353,9 +389,7 @@ class SurvivalProcedures(StandInProcedures):
             for prefix in gone:
                 lost[prefix] = session.node
                 self._remove_foreign(session, prefix)
-            for other in (anchor, survival.partners.get(anchor)):
-                if other is not None:
-                    self._requests.cancel(("hold", session.node, other, None))
+            self._say_no_more(session, anchor, survival.partners.get(anchor))
             if session.presence is SERVED:
                 self._advertise(session, gone)
             self._keep(session)
@@ -384,6 +418,11 @@ class SurvivalProcedures(StandInProcedures):
         if self.survival is not None and anchor is not None:
             anchor = self.survival.way_out(anchor)
         super()._serve_one(session, prefix, anchor)
+        if self.survival is not None and self.survival.standing:
+            if session.presence is not SERVED:
+                self._install_again(session)
+            elif anchor is None or anchor in self.survival.standing:
+                self._has_come(prefix)
 
     def _add_foreign(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
         known = prefix in session.anchored
@@ -393,22 +432,26 @@ class SurvivalProcedures(StandInProcedures):
             return added
         self._watch_neighbour(anchor)
         if survival.holder(anchor) == self.configuration.address:
-            self._held_no_more(survival.standing[anchor], prefix)
+            self._forget_held(survival.standing[anchor], prefix)
         elif survival.holder(anchor) != anchor or survival.liveness.lost(anchor):
             if survival.liveness.lost(anchor):
                 self._without_anchor(anchor, survival)
             self._after(0, "holder", (session.node, anchor))
-        return added
+        return prefix in session.anchored  # nobody may be there for it
 
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         survival, anchor = self.survival, session.anchored.get(prefix)
         super()._remove_foreign(session, prefix)
-        if survival is None or anchor is None or (holder := survival.holder(anchor)) == anchor:
+        if survival is None or anchor is None:
             return
-        if holder != self.configuration.address:
+        holder = survival.holder(anchor)
+        if anchor not in session.anchored.values():
+            self._requests.cancel(("hold", session.node, holder, None))
+        if holder not in (anchor, self.configuration.address):
             self._release_at(session, [prefix], holder)
-        elif (held := survival.standing[anchor].entries.get(prefix)) is not None:
-            self._install(survival.standing[anchor], prefix, held)
+        stand = survival.standing.get(anchor)
+        if stand is not None and stand.slots and prefix in stand.entries:
+            self._install(stand, prefix, stand.entries[prefix])
 
     def _trouble_with(self, session: Session, prefix: Prefix, anchor: Address) -> str:
         if self.survival is not None and anchor in self.survival.gone:
@@ -419,6 +462,10 @@ class SurvivalProcedures(StandInProcedures):
         super()._anchor_for(session, serving)
         if self.survival is not None:
             self._watch_neighbour(serving)
+            for anchor in session.anchored.values():
+                self._requests.cancel(("hold", session.node, self.survival.holder(anchor), None))
+            if self.survival.standing:
+                self._install_again(session)
 
     def _register(self, session: Session, handoff: Handoff) -> None:
         super()._register(session, handoff)
@@ -431,9 +478,10 @@ class SurvivalProcedures(StandInProcedures):
     def _remove(self, session: Session) -> None:
         survival = self.survival
         if survival is not None:
-            for router in {*session.anchored.values(), *survival.partners.values()}:
-                self._requests.cancel(("hold", session.node, router, None))
+            self._say_no_more(session, *{*session.anchored.values(), *survival.partners.values()})
         super()._remove(session)
+        if survival is not None:
+            self._say_no_more(session, *survival.partners.values())
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         survival, partner = self.survival, self.configuration.partner
@@ -472,6 +520,8 @@ class SurvivalProcedures(StandInProcedures):
             case "withdraw", bytes(anchor):
                 if survival.liveness.lost(anchor) and anchor not in survival.accepted:
                     self._withdraw_anchor(anchor, survival)
+            case "held", _:  # it is not said any more: our partner forgot that it did
+                self._on_own_pool(held=False)
             case "stood", (bytes(anchor), Prefix() as prefix):
                 self._forget_held(survival.standing[anchor], prefix)
             case "tell", (bytes(anchor), int(index)):

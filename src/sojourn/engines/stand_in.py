@@ -100,7 +100,7 @@ class Survival:
         self.gone: dict[Address, dict[Prefix, bytes]] = {}
         """Anchors that are gone with nobody in their place, and what nodes here had from them."""
         self.held = False
-        """Our own pool is with our partner."""
+        """Our own pool is with our partner, as that one says again and again."""
 
     def holder(self, anchor: Address) -> Address:
         """Who holds its pool."""

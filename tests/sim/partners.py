@@ -1,0 +1,107 @@
+"""The cast of RFC 8885 where routers miss each other, and partners take pools over (`sojourn.engines.maar_survival`).
+
+What is promised besides: while a router with a partner is dead, and nothing else is wrong, sessions on its prefixes go
+on within seconds (`_Survivors`); when it is there again it has its pool again, and nothing is left at its partner.
+"""
+
+from __future__ import annotations
+
+import random
+
+from sim.dmm import Dmm
+from sim.flows import Flow, Flows
+from sim.paths import Paths
+from sim.weather import Weather
+from sojourn.engines.configuration import Mode
+from sojourn.engines.liveness_settings import LivenessSettings
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
+
+_MISSED = 8 * SECOND
+"""A router that died is missed, and its partner is in its place; with the settings and delays of these episodes."""
+
+
+class Partners(Dmm):
+    """One domain; see `sim.cast.Cast`."""
+
+    name = "partners"
+    share_of_tight = 0.0
+    partners: dict[str, str]
+
+    def _particulars(self, dice: random.Random) -> None:
+        super()._particulars(dice)
+        self.temper = dice.choice(("mortal", "cut", "all", "anchors", "anchors", "anchors"))
+        names = list(self.domain.maar_configurations)
+        self.partners = {name: dice.choice([other for other in names if other != name]) for name in names}
+        for name in names:
+            if dice.random() < 0.3:
+                del self.partners[name]
+        settings = LivenessSettings(dice.choice((500, 1000, 1000)) * MILLISECOND, 3, hold=dice.choice((2, 5)) * SECOND)
+        self.domain.give_partners(self.partners, settings)
+
+    def _make_paths(self) -> Paths:
+        return Paths(self.world, self.air, self.domain.leads, self.places, anchor=self.domain.home)
+
+    def _make_flows(self, paths: Paths) -> Flows:
+        return _Survivors(self, paths)
+
+    def excuse(self, flow: Flow, calm_since: Instant) -> str:
+        """Why it need not go on; see `Dmm`."""
+        return self._excuse(flow, calm_since)
+
+    def _excuse(self, flow: Flow, calm_since: Instant) -> str:
+        home = self.domain.members[flow.home]
+        if flow.home not in self.partners and home.driver is None:
+            return "its anchor is dead, and nobody is in its place"
+        return super()._excuse(flow, calm_since)
+
+
+class _Survivors(Flows):
+    """The sessions, of which those on prefixes of a dead router with a living partner have to go on."""
+
+    def __init__(self, cast: Partners, paths: Paths) -> None:
+        super().__init__(cast.world, cast.air, paths, cast.excuse)
+        self._cast = cast
+        self._else_since: Instant = 0
+        """When anything was wrong last, dead anchors left out."""
+        self._dead: dict[str, Instant] = {}
+        """Since when a router is dead."""
+
+    def tick(self, calm_since: Instant) -> list[str]:
+        """See `Flows`."""
+        now, machines = self._world.now, self._world.machines
+        dead = [name for name, machine in machines.items() if machine.driver is None]
+        self._dead = {name: self._dead.get(name, now) for name in dead}
+        if self._is_anything_else_wrong():
+            self._else_since = now
+        faults = []
+        for flow in self.flows:
+            if self._must_survive(flow) and not self.works(flow) and not self._cast.excuse(flow, calm_since):
+                died = (now - self._dead[flow.home]) / SECOND
+                faults.append(
+                    f"{flow.node.name} at {flow.node.place}: its anchor {flow.home} is dead since {died:.0f} s, "
+                    f"and its session is too, though {self._cast.partners[flow.home]} lives"
+                )
+        return super().tick(calm_since) + faults
+
+    def _is_anything_else_wrong(self) -> bool:
+        cast, network = self._cast, self._world.network
+        weather = getattr(network.fate, "__self__", None)
+        anchors = {name for name in self._dead if cast.partners.get(name) not in (None, *self._dead)}
+        others = [machine for name, machine in self._world.machines.items() if name not in anchors]
+        return bool(
+            network.cut
+            or self._air.down
+            or (isinstance(weather, Weather) and not weather.fine)
+            or any(each.driver is None or each.paused or each.kernel_is_behind or each.refuses for each in others)
+        )
+
+    def _must_survive(self, flow: Flow) -> bool:
+        now, node, died = self._world.now, flow.node, self._dead.get(flow.home)
+        if died is None or node.place is None or node.place in self._dead or flow.home not in self._cast.partners:
+            return False
+        moved: Duration = now - node.arrived
+        if self._cast.domain.mode is not Mode.PROXY and node.arrived > died - 5 * SECOND:
+            return False  # the CMD names no anchor that did not answer
+        if now - died < _MISSED or self._else_since > died - 5 * SECOND or flow.worked < died - 2 * SECOND:
+            return False  # it may have been cut before
+        return moved > 5 * SECOND and flow.begun < died - 5 * SECOND
