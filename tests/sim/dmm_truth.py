@@ -65,6 +65,8 @@ class DmmTruth:
 
     def _examine(self, machine: Machine) -> Iterator[str]:
         machines = len(self._domain.members)
+        if machine.engine.restoring:
+            return  # table, disk and kernel are the same when it has taken up what there is
         if machine.name in self._domain.databases:
             yield from ledgers.database(machine.engine, machines)
             if not machine.disk_is_behind:

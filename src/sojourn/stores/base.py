@@ -53,7 +53,7 @@ class SharedStore(Protocol):
         that are not, and how they are. For such a key nothing was changed, and what is there counts as seen.
 
         What was changed is durable when `done` is called, once, perhaps before `swap` returns. A medium that refuses is
-        asked again until it answers. No second call is made before `done`.
+        asked again until it answers. A key is in no second call before `done`; calls about other keys may overtake.
         """
         ...
 
