@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from sojourn.core.events import EffectFailed
+from sojourn.core.events import AddressChanged, EffectFailed, Icmpv6Received
 from sojourn.core.mobile_effects import (
+    EnsureFlows,
     EnsureHomeAddress,
     EnsureHomeBlock,
     EnsureRouteOptimisation,
@@ -17,10 +18,16 @@ from sojourn.core.mobile_effects import (
     ProbeAddress,
     WithdrawReverseTunnel,
 )
-from sojourn.wire import BindingUpdate
+from sojourn.engines.mip6_configuration import FlowPolicy
+from sojourn.engines.mn_direct import DirectWay, Progress
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, BindingUpdateFlags
+from sojourn.wire.addresses import address
+from sojourn.wire.extensions.rfc5648 import BindingIdentifier
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
+from sojourn.wire.extensions.rfc6089 import BidReference, FlowIdentification, TrafficSelector
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
 from support.mip6 import Roaming
-from support.mip6_messages import CN, COA, COA2, HOA
+from support.mip6_messages import CN, COA, COA2, HOA, A, H, ask, home_agent
 from support.mip6_watch import away, optimised
 
 
@@ -217,3 +224,69 @@ def test_an_address_that_somebody_has_at_home_is_asked_for_again_later_or_abroad
     net.taken.clear()
     net.roam("f1")
     assert net.bound() == COA
+
+
+def test_an_update_without_identifiers_ends_flows_whatever_else_it_changes() -> None:
+    """With another flag the kernel of the home agent kept them: packets went to a care-of address that was left."""
+    bench = home_agent()
+    told = FlowIdentification(1, 1, sub_options=(BidReference((2,)), TrafficSelector.of(Ipv6TrafficSelector())))
+    ways = (BindingIdentifier(1, priority=1, care_of=COA), BindingIdentifier(2, priority=2, care_of=COA2))
+    assert ask(bench, 1, flags=A | H | int(BindingUpdateFlags.B), options=(*ways, told)) == 0
+    assert ask(bench, 2, flags=A | H | int(BindingUpdateFlags.L)) == 0
+    last = bench.asked(EnsureFlows)[-1]
+    assert isinstance(last, EnsureFlows)
+    assert last.flows == ()
+
+
+def test_a_link_with_the_home_prefix_and_another_one_is_no_second_link() -> None:
+    """The node took itself to be at home and abroad at once, by one link, and had no way abroad."""
+    net = Roaming(several=True, home_too=True)
+    net.attach("home", "wlan0")
+    message = net.networks["f1"].advertisement()
+    net.tell("mn", Icmpv6Received(message, net.networks["f1"].router, address("ff02::1"), "wlan0"))
+    net.tell("mn", AddressChanged("wlan0", COA, 64, True, 3600 * SECOND, 7200 * SECOND))
+    net.run(2 * SECOND)
+    assert net.entry.beside == 0
+    assert net.to_home() == "home"
+
+
+def test_a_flow_that_an_unanswered_update_moved_is_told_whole_again() -> None:
+    """The home agent had heard of the move to the other link and back by number only: it went on sending there."""
+    net = Roaming(several=True, flows=(FlowPolicy(Ipv6TrafficSelector(), ("lte0", "wlan0")),))
+    net.attach("f1", "wlan0")
+    net.attach("f2", "lte0")
+    net.lose = lambda source, destination, message: isinstance(message, BindingAcknowledgement)
+    net.command("avoid", interface="lte0")
+    net.run(SECOND)
+    net.lose = lambda source, destination, message: False
+    net.command("use", interface="lte0")
+    net.run(5 * SECOND)
+    assert [flow.care_of_address for flow in net.ha.cache[HOA].steered] == [COA2]
+    assert [flow.care_of_address for flow in net.entry.flows.done[1]] == [COA2]
+
+
+def test_a_binding_that_is_being_deleted_waits_until_there_is_a_link_again() -> None:
+    """The node had left home before the correspondent node answered, and asked for ever, from nowhere."""
+    net = optimised()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate) and destination == "cn"
+    net.roam("home")
+    net.detach()
+    net.run(SECOND)
+    assert not len(net.mn._requests)
+    net.lose = lambda source, destination, message: False
+    net.attach("f2")
+    net.downlink()
+    net.run(2 * SECOND)
+    assert net.uplink() == net.downlink() == "direct"
+
+
+def test_a_correspondent_node_that_refused_the_last_update_still_has_the_one_before() -> None:
+    """It was told nothing at home, and went on sending to where the node had been."""
+    net = optimised()
+    (peer,) = net.mn.correspondents.values()
+    net.mn._drop(peer.ways[0])
+    peer.ways[0] = DirectWay(peer, 0, COA, progress=Progress.REFUSED)
+    net.roam("home")
+    net.run(SECOND)
+    assert net.routes == {}
+    assert net.downlink() == "home"

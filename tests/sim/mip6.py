@@ -19,10 +19,20 @@ from sim.world import Machine
 from sojourn.core.events import Commanded
 from sojourn.engines.cn import CorrespondentNode
 from sojourn.engines.ha import HomeAgent
+from sojourn.engines.ha_entry import BindingState
+from sojourn.engines.mip6_configuration import FlowPolicy
 from sojourn.engines.mn import MobileNode
+from sojourn.wire import RevocationTrigger
 from sojourn.wire.addresses import text
+from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.units import MINUTE, SECOND, Duration
 
+_POLICIES = (
+    FlowPolicy(Ipv6TrafficSelector(next_header=(6, None)), ("lte0", "wlan0")),
+    FlowPolicy(Ipv6TrafficSelector(next_header=(17, None), source_port=(5004, None)), ("wlan0",)),
+    FlowPolicy(Ipv6TrafficSelector(next_header=(17, None)), ("wlan0", "lte0"), shared=True),
+)
+_TRIGGERS = RevocationTrigger.UNSPECIFIED, RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE
 _PAUSE = 10 * MINUTE
 """The longest pause of a mobile node that was refused."""
 
@@ -42,7 +52,7 @@ class Mip6(NoOrders):
         dice = random.Random(f"mip6 {seed}")
         self.temper = dice.choice(("calm", "lossy", "cut", "mortal", "stubborn", "untimely", "all", "all"))
         self.lifetime: Duration = dice.choice((40, 80, 200)) * SECOND
-        self.domain = Mip6Domain(self._plan(dice), ha_engine, mn_engine, cn_engine)
+        self.domain = Mip6Domain(self._plan(dice, random.Random(f"mip6 more {seed}")), ha_engine, mn_engine, cn_engine)
         self.world = self.domain.world
         self.shape = dice.choice(SHAPES)
         places = [*self.domain.links, *self.domain.agents[1:], *self.domain.correspondents]
@@ -64,14 +74,16 @@ class Mip6(NoOrders):
         self.stranger = Attacker(self.domain)
         self.attacks = tuple(self.stranger.deeds) if dice.random() < 0.6 else ()
         self.attack = self.stranger.attack
+        self._revoked = 0
         self.commands: Commands = {
             "switch": self._switch,
             "dismiss": lambda machine: Commanded("switch"),
             "register": lambda machine: Commanded("register"),
             "nonsense": lambda machine: Commanded("nonsense"),
+            "revoke": self._revoke,
         }
 
-    def _plan(self, dice: random.Random) -> Plan:
+    def _plan(self, dice: random.Random, more: random.Random) -> Plan:
         mobiles, agents = dice.randint(1, 3), dice.choice((1, 1, 2, 2, 3))
         several = dice.random() < 0.3
         aside = random.Random(hash(dice.getstate()[1]))  # nothing is drawn: seeds keep their episodes
@@ -90,6 +102,8 @@ class Mip6(NoOrders):
                 "stores": dice.random() < 0.6,
                 "duplicate_address_detection": dice.random() < 0.7,
                 "refresh_advice": dice.choice((0, self.lifetime // 4)),
+                "home_too": more.random() < 0.8,
+                "flows": more.random() < 0.9,
                 "optimistic_duplicate_address_detection": aside.random() < 0.3,
             },
             cn={"refresh": dice.random() < 0.5},
@@ -98,7 +112,10 @@ class Mip6(NoOrders):
                 "several": several,
                 "route_optimisation": dice.random() < 0.8,
                 "retry_correspondent": 1 * MINUTE,
+                "home_too": several and more.random() < 0.4,
+                "flows": _POLICIES if several and more.random() < 0.5 else (),
             },
+            implicit=more.random() < 0.3,
         )
 
     def settings(self) -> str:
@@ -109,6 +126,9 @@ class Mip6(NoOrders):
             f"{plan.links} {'anchors' if plan.anchors else 'links'} in a {self.shape.__name__}",
             f"{plan.mobiles} nodes ({plan.routers} routers) with {plan.radios} radios",
             "several care-of addresses" if plan.mn["several"] else "one care-of address",
+            *(["at home too"] if plan.mn["home_too"] else []),
+            *(["flows"] if plan.mn["flows"] else []),
+            *(["implicit mode"] if plan.implicit and plan.routers else []),
             f"lifetime {self.lifetime // SECOND} s",
             self.temper,
             "a stranger" if self.attacks else "nobody else",
@@ -127,6 +147,20 @@ class Mip6(NoOrders):
 
     def forgot(self, machine: Machine) -> None:
         """See `Cast`. Nobody depends on anybody's memory."""
+
+    def _revoke(self, machine: Machine) -> Commanded:
+        """A binding, or one of its care-of addresses; the node may come back, at once or after a pause (RFC 5846)."""
+        if machine.name not in self.domain.agents or machine.driver is None:  # an anchor's end a session for good
+            return Commanded("nonsense")
+        bound = [entry for entry in machine.engine.cache.values() if entry.state is BindingState.ACTIVE]
+        self._revoked += 1
+        if not bound:
+            return Commanded("nonsense")
+        entry = bound[self._revoked % len(bound)]
+        arguments = {"node": text(entry.home), "trigger": str(_TRIGGERS[self._revoked % len(_TRIGGERS)])}
+        if entry.ways and self._revoked % 2:
+            arguments["identifiers"] = str(min(entry.ways))
+        return Commanded("revoke", arguments)
 
     def _switch(self, machine: Machine) -> Commanded:
         """To the other home agents, if the command makes sense there."""

@@ -75,7 +75,7 @@ class Radios(Air):
             return
         if noticed:
             mobile.held[node.name].clear()
-            self._host(node).tell(LinkChanged(self.interface(node.name), up=True))
+            self._host(node).tell(LinkChanged(self.interface(node.name), True, node.link_layer))
         self._world.later(_FIRST if noticed else SECOND, self._beacon, (node, self._attachments[node.name]))
 
     def _detach(self, node: Node) -> None:

@@ -63,6 +63,10 @@ class Plain:
     def deadline(self) -> Instant | None:
         return None
 
+    @property
+    def restoring(self) -> bool:
+        return False
+
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
         return ()
 
@@ -136,6 +140,8 @@ class Plan:
     ha: Mapping[str, Any]
     cn: Mapping[str, Any]
     mn: Mapping[str, Any]
+    implicit: bool = False
+    """Home agents know the networks of mobile routers, and are not told (RFC 3963 5.2)."""
 
 
 class Mip6Domain:
@@ -194,7 +200,8 @@ class Mip6Domain:
     def _configuration(self, mobile: Mobile) -> MnConfiguration:
         agent = None if self.plan.discovered else _of(HOME_LINK, 1)
         networks = (mobile.network,) if mobile.network else ()
-        home = Home(mobile.home, HOME_LINK, agent, mobile.association, bool(networks), networks)
+        implicit = self.plan.implicit and bool(networks)
+        home = Home(mobile.home, HOME_LINK, agent, mobile.association, bool(networks), networks, implicit=implicit)
         anchors = self._visitor(mobile) if self.plan.anchors else None
         return MnConfiguration((home,), INTERFACES[: self.plan.radios], anchors=anchors, **self.plan.mn)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sim.ledgers import forwarding, numbers, timers
 from sim.mip6_host import HostMachine
-from sojourn.core.effects import EnsureTunnel
+from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.engines.care_of_ways import WAYS_MAX, best
 from sojourn.engines.cn import CorrespondentNode
 from sojourn.engines.ha import HomeAgent
@@ -63,10 +63,12 @@ def kernel_of_ha(machine: HostMachine, engine: HomeAgent) -> Iterator[str]:
     for entry in engine.cache.values():
         if entry.state is BindingState.ACTIVE:
             slots[entry.slot] = EnsureTunnel(entry.slot, entry.care_of)
+            if entry.at_home_first:
+                slots[entry.slot] = EnsureDelivery(entry.slot, engine.configuration.interface, entry.link_layer)
             prefixes.update(dict.fromkeys(entry.networks, entry.slot))
             if not entry.yielded:
                 proxies.update((address,) for address in entry.defended if address not in entry.unprobed)
-            ends.update((entry.slot, way.care_of) for way in entry.ways.values())
+            ends.update((entry.slot, end) for end in entry.tunnel_ends)
             if entry.steered:
                 flows[entry.slot,] = entry.steered
         elif entry.slot in state.slots:  # nothing leads to it
@@ -90,7 +92,7 @@ def disk_of_ha(machine: HostMachine, engine: HomeAgent) -> Iterator[str]:
         return
     for home, entry in active.items():
         stored = BindingCacheEntry.restored(home, machine.store[home], entry.node, 0)
-        for name in ("slot", "care_of", "sequence", "flags", "prefixes", "ways"):
+        for name in ("slot", "care_of", "sequence", "flags", "prefixes", "ways", "link_layer", "flows"):
             if getattr(stored, name) != getattr(entry, name):
                 yield f"{text(home)}: stored {name} {getattr(stored, name)} of {getattr(entry, name)}"
 
@@ -135,6 +137,9 @@ def kernel_of_mn(machine: HostMachine, engine: MobileNode) -> Iterator[str]:
             case Place.AWAY:
                 tunnel = entry.care_of, entry.agent
                 fits = way == tunnel if entry.registered == entry.care_of is not None else way in (None, tunnel)
+                if entry.beside and way == "open":  # by the home link, which it is on as well
+                    _, ways, _ = machine.host.held.get(("ways", home), (b"", (), ()))
+                    fits = home in [known.care_of_address for known in ways]
             case Place.NOWHERE:
                 resumed = isinstance(way, tuple) and entry.bound(engine._now)  # as an earlier life left it
                 fits = way is None or resumed or (entry.local and way == "open")

@@ -9,6 +9,7 @@ from sim.mip6 import Mip6
 from sim.mutants import Omits
 from sojourn.core.effects import Effect, EnsureTunnel, StoreBinding
 from sojourn.core.mobile_effects import (
+    EnsureFlows,
     EnsureHomeBlock,
     EnsureReverseTunnel,
     WithdrawProxyNeighbour,
@@ -100,6 +101,35 @@ class HaForgetsNobody(HomeAgent):
         pass
 
 
+class HaKeepsFlows(Omits, HomeAgent):
+    """Flows go on to where they went when the node had several care-of addresses."""
+
+    def omits(self, effect: Effect) -> bool:
+        return isinstance(effect, EnsureFlows) and not effect.flows
+
+
+class HaDeliversForEver(HomeAgent):
+    """A node that was at home and abroad at once gets its packets at home."""
+
+    def _lead(self, entry: BindingCacheEntry) -> None:
+        if self.configuration.interface and entry.home in self._delivered_at_home and entry.link_layer == b"":
+            return
+        super()._lead(entry)
+        if entry.at_home_first:
+            self._delivered_at_home.add(entry.home)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._delivered_at_home: set[Address] = set()
+
+
+class MnSteersOtherwise(MobileNode):
+    """Only the first flow takes the link that the home agent was told."""
+
+    def _follow(self, entry: HomeEntry, ways: Any, flows: Any) -> None:
+        super()._follow(entry, ways, flows[:1])
+
+
 class MnLetsOut(Omits, MobileNode):
     """Without a tunnel packets take any way."""
 
@@ -175,6 +205,14 @@ class CnTakesAnyKey(CorrespondentNode):
             return binding_key(b"", b"")
 
 
+class CnKeepsLostWays(CorrespondentNode):
+    """One of several care-of addresses does not end before the others."""
+
+    def _lessen(self, entry: Any, gone: set[int]) -> None:
+        if not entry.ways or gone >= entry.ways.keys():
+            super()._lessen(entry, gone)
+
+
 class CnKeepsForEver(CorrespondentNode):
     """A binding does not end by itself."""
 
@@ -192,6 +230,8 @@ _HOME_AGENTS = (
     HaNeverStores,
     HaAnswersForEver,
     HaForgetsNobody,
+    HaKeepsFlows,
+    HaDeliversForEver,
 )
 _MOBILE_NODES = (
     MnLetsOut,
@@ -201,13 +241,14 @@ _MOBILE_NODES = (
     MnStaysDirect,
     MnGivesUpBoundAddresses,
     MnForgetsRefusals,
+    MnSteersOtherwise,
 )
 MIP6_MUTANTS: Mapping[str, Callable[[int], Mip6]] = (
     {mutant.__name__: (lambda seed, mutant=mutant: Mip6(seed, ha_engine=mutant)) for mutant in _HOME_AGENTS}  # type: ignore[misc]
     | {mutant.__name__: (lambda seed, mutant=mutant: Mip6(seed, mn_engine=mutant)) for mutant in _MOBILE_NODES}  # type: ignore[misc]
     | {
         mutant.__name__: (lambda seed, mutant=mutant: Mip6(seed, cn_engine=mutant))  # type: ignore[misc]
-        for mutant in (CnTakesAnyKey, CnKeepsForEver)
+        for mutant in (CnTakesAnyKey, CnKeepsForEver, CnKeepsLostWays)
     }
 )
 """Casts with one mutant among them, by its name."""

@@ -173,7 +173,9 @@ class Mip6Truth:
             yield f"{mobile.name} gave up: {entry.stopped}"
         if not places or entry.stopped:
             return
-        at_home = places[0] == HOME
+        if entry.beside and (HOME not in places or len(places) < 2):
+            yield f"{mobile.name} at {places} takes itself to be at home and abroad"
+        at_home = places[0] == HOME and not entry.beside
         if at_home != (entry.place is Place.HOME):
             yield f"{mobile.name} at {places} takes itself to be {entry.place.value}"
             return
@@ -188,13 +190,29 @@ class Mip6Truth:
                     yield f"{mobile.name} at {places} cannot send from {network} to {name}"
                 elif self._flows.down(network.address, name)[0] != mobile.name:
                     yield f"{mobile.name} at {places} cannot be reached at {network} from {name}"
+        yield from self._agreed(mobile, bound)
         for flow in self._flows.flows:
             if flow.mobile is mobile and flow.address in engine.homes and flow.correspondent != WITHOUT:
                 yield from self._direct(mobile, flow.address, flow.correspondent)
 
+    def _agreed(self, mobile: Mobile, bound: list[str]) -> Iterator[str]:
+        """Both ends know the same care-of addresses, and of the same flows which goes where."""
+        entry = self._domain.mn(mobile.name).homes[mobile.home]
+        if entry.place is not Place.AWAY or not entry.ways or not bound:
+            return
+        known = self._domain.ha(bound[0]).cache[mobile.home]
+        if {number: way.care_of for number, way in known.ways.items()} != entry.acknowledged:
+            yield f"{mobile.name} has care-of addresses {sorted(entry.acknowledged)}, {bound[0]} {sorted(known.ways)}"
+        if known.steered != entry.flows.done[1]:
+            here, there = (
+                [text(flow.care_of_address) for flow in flows] for flows in (entry.flows.done[1], known.steered)
+            )
+            yield f"{mobile.name} steers its flows by {here}, {bound[0]} by {there}"
+
     def _direct(self, mobile: Mobile, home: Address, name: str) -> Iterator[str]:
         engine = self._domain.mn(mobile.name)
-        if engine.homes[home].place is not Place.AWAY or not engine.configuration.route_optimisation:
+        entry = engine.homes[home]
+        if entry.place is not Place.AWAY or entry.at_home_first or not engine.configuration.route_optimisation:
             return
         known = engine.correspondents.get((home, self._domain.correspondents[name]))
         if known is None or known.using is None or self._flows.down(home, name)[1] != "direct":

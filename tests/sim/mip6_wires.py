@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sim.world import Network, World
-from sojourn.core.effects import EnsureTunnel, SendMessage
+from sojourn.core.effects import EnsureDelivery, EnsureTunnel, SendMessage
 from sojourn.core.events import AddressProbed, Event, IcmpErrorReceived, Icmpv6Received, MessageReceived, RouterProbed
 from sojourn.core.mobile_effects import ProbeAddress, ProbeRouter, SendIcmpv6
 from sojourn.engines.home_agents import home_agents_anycast
@@ -140,12 +140,18 @@ class Wires(Network):
             alive = [name for name in self.agents if self.machine(name).driver is not None]
             return None if not alive else (at, packet) if alive[0] == at else (alive[0], packet)
         if machine.plane.state.prefixes:
+            delivery = machine.plane.way(Prefix(packet.destination, 128))
+            if isinstance(delivery, EnsureDelivery):
+                return self._at_home(at, delivery, packet)
             way = self._way(machine, packet.destination)
             if way is not None:
                 return at, Packet(machine.address, way.remote, inner=packet)
         if at in self.agents:
             for other in self.agents:
                 if other != at and self.machine(other).powered and self._takes(other, packet.destination):
+                    delivery = self.machine(other).plane.way(Prefix(packet.destination, 128))
+                    if isinstance(delivery, EnsureDelivery):
+                        return other, packet
                     way = self._way(self.machine(other), packet.destination)
                     return None if way is None else (other, packet)  # taken from the link, and then nowhere to go
         known = self.names.get(packet.destination)
@@ -157,6 +163,15 @@ class Wires(Network):
             name = self._router_at_home(packet.destination)
             return None if name is None else (name, packet)
         return None if following is None or following == at else (following, packet)
+
+    def _at_home(self, at: str, way: EnsureDelivery, packet: Packet) -> tuple[str, Packet] | None:
+        """On the home link, to a link-layer address: whoever has it."""
+        for mobile in self.mobiles.values():
+            for radio in mobile.radios:
+                if self.joined(radio) == self.agents[0] and self.air.nodes[radio].link_layer == way.link_layer:
+                    there = self.machine(mobile.name).powered and (at, mobile.name) not in self.cut
+                    return (mobile.name, packet) if there else None
+        return None
 
     def _router_at_home(self, destination: Address) -> str | None:
         for mobile in self.mobiles.values():
@@ -212,7 +227,7 @@ class Wires(Network):
             source = way[0]
         place = self._link_of(mobile, mobile.home if network is not None and packet.inner is None else source)
         if place is None:
-            if held.get(("address", source), ("?", False))[0] == "" and any(map(self.joined, mobile.radios)):
+            if self._interface(mobile, source) == "" and any(map(self.joined, mobile.radios)):
                 self.faults.append(f"{mobile.name} lets a packet out with its home address, where that is not at home")
             return None
         if (mobile.name, place) in self.cut:
@@ -236,9 +251,16 @@ class Wires(Network):
             return mobile.name, inner
         return None
 
+    def _interface(self, mobile: Mobile, source: Address) -> str:
+        """Where a packet with an address of this host leaves; empty: anywhere."""
+        held = self.machine(mobile.name).host.held
+        _, ways, _ = held.get(("ways", source), (b"", (), ()))
+        on_link = next((way.interface for way in ways if way.care_of_address == source), None)
+        return on_link or str(held.get(("address", source), ("?", False))[0])
+
     def _link_of(self, mobile: Mobile, source: Address) -> str | None:
         """Where a packet with that source leaves."""
-        interface = self.machine(mobile.name).host.held.get(("address", source), ("?", False))[0]
+        interface = self._interface(mobile, source)
         for radio in mobile.radios:
             place = self.joined(radio)
             if place is None:

@@ -164,11 +164,10 @@ class MnMovement(MnState):
         """The BID of the home link, if it is to be used together with others (RFC 5648 5.6); 0: it is not."""
         if not self.configuration.home_too or entry.local or entry.home.router or entry.single or entry.apart:
             return 0
-        prefix, ways = entry.home.prefix, self.ways.items()
-        if not any(way and not prefix.covers(way) and number not in entry.withheld for number, way in ways):
-            return 0
-        known = enumerate(self.links.values(), 1)
-        return next((n for n, link in known if link.up and link.link_layer and prefix in link.advertised()), 0)
+        prefix, known = entry.home.prefix, enumerate(self.links.values(), 1)
+        home = next((n for n, link in known if link.up and link.link_layer and prefix in link.advertised()), 0)
+        others = [way for number, way in self.ways.items() if number not in {home, *entry.withheld}]
+        return home if any(way and not prefix.covers(way) for way in others) else 0
 
     def _usable(self, link: Link) -> list[Address]:
         """Addresses that lead to this node, the preferred ones first, and of these the one that is in use."""
