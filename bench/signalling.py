@@ -92,8 +92,11 @@ Make: TypeAlias = Callable[[], Host | Awaitable[Host]]
 
 
 @contextmanager
-def process(namespace: NetworkNamespace, make: Make, processor: int | None = None) -> Iterator[int]:
-    """A process in `namespace` that runs what `make` makes, from when it is ready until the end of the block."""
+def process(
+    namespace: NetworkNamespace, make: Make, processor: int | None = None, *, wait: bool = True
+) -> Iterator[int]:
+    """A process in `namespace` that runs what `make` makes, from when it is ready (without `wait`: from its beginning)
+    until the end of the block."""
     ready, told = os.pipe()
     child = os.fork()
     if child == 0:
@@ -109,7 +112,7 @@ def process(namespace: NetworkNamespace, make: Make, processor: int | None = Non
             sys.stderr.flush()
             os._exit(status)
     os.close(told)
-    if os.read(ready, 1) != b"!":
+    if wait and os.read(ready, 1) != b"!":
         raise SystemExit("a process did not start")
     os.close(ready)
     try:

@@ -569,7 +569,7 @@ def test_two_roles_in_one_daemon(world: Domain) -> None:
     both.start()
     assert {row["of"] for row in both.show("bindings")} == {"maar", "cmd"}
     recordings = sorted(path.name for path in both.file.parent.glob("ar1.jsonl*"))
-    assert recordings == ["ar1.jsonl.cmd", "ar1.jsonl.maar"]
+    assert recordings == [f"ar1.jsonl.{role}{key}" for role in ("cmd", "maar") for key in ("", ".key")]
     assert [both.stop(), ar2.stop()] == [0, 0]
     assert [machine.kernel() for machine in (router, other)] == before
 

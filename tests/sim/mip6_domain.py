@@ -63,6 +63,10 @@ class Plain:
     def deadline(self) -> Instant | None:
         return None
 
+    @property
+    def restoring(self) -> bool:
+        return False
+
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
         return ()
 

@@ -69,6 +69,8 @@ class PmipTruth:
 
     def _examine(self, machine: Machine) -> Iterator[str]:
         engine, machines = machine.engine, len(self._domain.members)
+        if engine.restoring:
+            return  # table, disk and kernel are the same when it has taken up what there is
         if isinstance(engine, LocalMobilityAnchor):
             yield from ledgers.lma(engine, machines)
             yield from () if machine.disk_is_behind else ledgers.disk_of_lma(machine, engine)

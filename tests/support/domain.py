@@ -40,6 +40,10 @@ class Overheard:
     def deadline(self) -> Instant | None:
         return self.engine.deadline()
 
+    @property
+    def restoring(self) -> bool:
+        return self.engine.restoring
+
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
         return self._tell(self.engine.restore(records, now))
 

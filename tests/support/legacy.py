@@ -64,6 +64,10 @@ class LegacyAnchor:
         """Never."""
         return None
 
+    @property
+    def restoring(self) -> bool:
+        return False
+
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
         """It has no memory."""
         return []

@@ -140,6 +140,10 @@ class Theirs:
     def deadline(self) -> Instant | None:
         return None if self._unanswered is None else self._unanswered[0]
 
+    @property
+    def restoring(self) -> bool:
+        return False
+
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> Sequence[Effect]:
         return []
 

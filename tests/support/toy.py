@@ -60,6 +60,10 @@ class Scripted:
         self.restored = list(records)
         return self.at_restore
 
+    @property
+    def restoring(self) -> bool:
+        return False
+
     def show(self, topic: str, now: Instant) -> list[Row]:
         return []
 
@@ -103,6 +107,10 @@ class Echo:
         for key, _ in records:
             self._timers.start(key, now + 10 * SECOND)
         return []
+
+    @property
+    def restoring(self) -> bool:
+        return False
 
     def show(self, topic: str, now: Instant) -> list[Row]:
         return []

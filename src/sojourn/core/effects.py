@@ -17,6 +17,7 @@ The forwarding model, in the words of the effects:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -482,7 +483,7 @@ class Report:
     """
 
     name: str
-    detail: dict[str, str | int] = field(default_factory=dict)
+    detail: Mapping[str, str | int] = field(default_factory=dict)
 
 
 ForwardingEffect: TypeAlias = (

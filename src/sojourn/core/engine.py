@@ -39,6 +39,11 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def restoring(self) -> bool:
+        """Whether some of these bindings are still to be taken up: until then, what the kernel has beyond is left."""
+        ...
+
     def show(self, topic: str, now: Instant) -> list[Row]:
         """The engine's own tables: ``sessions``, ``bindings``, ``peers``. An unknown topic gives none."""
         ...

@@ -48,6 +48,11 @@ class Observed:
         """See `Engine.restore`."""
         return self._reported(self._engine.restore(records, now))
 
+    @property
+    def restoring(self) -> bool:
+        """See `Engine.restoring`."""
+        return self._engine.restoring
+
     def show(self, topic: str, now: Instant) -> list[Row]:
         """See `Engine.show`."""
         return self._engine.show(topic, now)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from sojourn.core.clock import Timers
+from sojourn.core.detail import Detail, Value
 from sojourn.core.effects import Effect, Report
 from sojourn.core.events import Event, MessageReceived
-from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.engines.unread import Unread
+from sojourn.wire.addresses import Address
 from sojourn.wire.units import Duration, Instant, WallClock, ticks
 
 TimerName = tuple[str, Any]
@@ -28,6 +30,8 @@ class OutboxEngine:
     """What becomes of effects before anybody sees them, where peers are not always where their names say."""
     stores: bool = True
     """Whether anything keeps what is to be stored; if not, the records are not even made."""
+    _unread = Unread()
+    """What a role that takes up its bindings little by little did not take up yet."""
 
     def __init__(self, epoch: WallClock) -> None:
         self._epoch = epoch
@@ -36,6 +40,11 @@ class OutboxEngine:
         self._do: Callable[[Effect], None] = self._outbox.append
         """Ask for an effect."""
         self._timers: Timers[TimerName] = Timers()
+
+    @property
+    def restoring(self) -> bool:
+        """See `Engine.restoring`."""
+        return self._unread.left > 0
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """See `Engine.handle`."""
@@ -72,10 +81,10 @@ class OutboxEngine:
         self._outbox.clear()
         return effects if self.outgoing is None else self.outgoing(effects)
 
-    def _report(self, name: str, **detail: str | int | bytes | Prefix | None) -> None:
-        """A report, if anybody reads it. What is for people is made of octets here, and only then."""
+    def _report(self, name: str, **detail: Value) -> None:
+        """A report, if anybody reads it."""
         if self.reports is None or name in self.reports:
-            self._do(Report(name, {key: _readable(key, value) for key, value in detail.items()}))
+            self._do(Report(name, Detail(detail)))
 
     def _after(self, delay: Duration, kind: str, key: Any) -> None:
         self._timers.start((kind, key), self._now + delay)
@@ -110,10 +119,3 @@ class TokenBucket:
             start = level
         self._level_at = turn = start + self._interval
         return turn if turn > now else now
-
-
-def _readable(key: str, value: str | int | bytes | Prefix | None) -> str | int:
-    """The identifier of a node in hexadecimal, other octets as an address."""
-    if isinstance(value, bytes):
-        return value.hex() if key == "node" else text(value)
-    return value if isinstance(value, str | int) else str(value)

@@ -38,5 +38,5 @@ def copies(request: BindingRequest, wrong: Mapping[int, Status]) -> list[Binding
     """The options as an acknowledgement returns them, each with its status."""
     return [
         BindingIdentifier(option.identifier, int(wrong.get(option.identifier, 0)), priority=option.priority)
-        for option in request.update.all(BindingIdentifier)
+        for option in request.all(BindingIdentifier)
     ]

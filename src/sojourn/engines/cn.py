@@ -233,7 +233,7 @@ class CorrespondentNode(MobilityEngine):
 
         The address comes with the identifier, or is known (RFC 5648 6.2); whatever it is, it is what was tested.
         """
-        options = request.update.all(BindingIdentifier)
+        options = request.all(BindingIdentifier)
         if len(options) > 1:
             raise Refused(Status.MCOA_BULK_REGISTRATION_PROHIBITED, "several care-of addresses at once")
         if not options or not self.configuration.several:

@@ -45,9 +45,9 @@ class _Wrong(Exception):
 
 def flows_after(request: BindingRequest, known: Flows, ways: Ways) -> tuple[Flows, list[FlowIdentification]]:
     """The flow bindings after `request`, whose care-of addresses are `ways`, and what is answered (5.3.2 to 5.3.5)."""
-    asked = request.update.all(FlowIdentification)
+    asked = request.all(FlowIdentification)
     often = Counter(option.identifier for option in asked)
-    named = dict.fromkeys(one for option in request.update.all(FlowSummary) for one in option.identifiers)
+    named = dict.fromkeys(one for option in request.all(FlowSummary) for one in option.identifiers)
     flows: Flows = {identifier: known[identifier] for identifier in named if identifier in known}
     answers: list[FlowIdentification] = []
     for option in asked:
@@ -72,7 +72,7 @@ def flows_after(request: BindingRequest, known: Flows, ways: Ways) -> tuple[Flow
 def refused(request: BindingRequest) -> list[FlowIdentification]:
     """What is answered where no flow bindings are wanted (RFC 6089 5.3.5)."""
     status = int(FlowStatus.ADMINISTRATIVELY_PROHIBITED)
-    options = request.update.all(FlowIdentification)[:FLOWS_MAX]
+    options = request.all(FlowIdentification)[:FLOWS_MAX]
     return [FlowIdentification(option.identifier, option.priority, status, option.sub_options) for option in options]
 
 

@@ -20,7 +20,7 @@ from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 
 def link_layer_of(request: BindingRequest) -> LinkLayer:
     """Where the node is on the home link (5.6.3); empty: it does not say."""
-    option = request.update.first(MobilityHeaderLinkLayerAddress)
+    option = request.first(MobilityHeaderLinkLayerAddress)
     known = option is not None and option.code == LinkLayerCode.MN and len(option.link_layer) == 6
     return option.link_layer if option is not None and known else b""
 
@@ -31,7 +31,7 @@ def changed(request: BindingRequest, known: Ways, plain: bool, home_too: bool) -
     `plain`: there is a binding without identifier; `home_too`: one may be that of the home link. Raises `Refused` when
     nothing of it can be done.
     """
-    options = request.update.all(BindingIdentifier)
+    options = request.all(BindingIdentifier)
     if not options:
         return {}, {}
     overwrite = bool(request.update.flags & OVERWRITE)
@@ -69,7 +69,7 @@ def changed(request: BindingRequest, known: Ways, plain: bool, home_too: bool) -
 
 def _without_address(request: BindingRequest, known: Ways, identifier: int) -> Address:
     """The one that it has; for the only one in a message, that of the message (RFC 5648 5.2)."""
-    if len(request.update.all(BindingIdentifier)) == 1:
+    if len(request.all(BindingIdentifier)) == 1:
         return request.care_of
     way = known.get(identifier)
     return way.care_of if way is not None else b""
@@ -77,7 +77,7 @@ def _without_address(request: BindingRequest, known: Ways, identifier: int) -> A
 
 def ended(request: BindingRequest, known: Ways) -> Ways:
     """The care-of addresses after a de-registration: without identifiers in it, none. Raises `Refused` with 133."""
-    options = request.update.all(BindingIdentifier)
+    options = request.all(BindingIdentifier)
     if not options:
         return {}
     if any(option.identifier not in known for option in options):

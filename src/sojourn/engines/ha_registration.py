@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sojourn.core.effects import SendMessage, WithdrawPrefix
 from sojourn.core.events import AddressProbed, MessageReceived
 from sojourn.core.mobile_effects import EnsureFlows, Flow, ProbeAddress, WithdrawProxyNeighbour
@@ -53,6 +55,14 @@ _VENDOR_OPTIONS = 4
 """Of one node that are kept."""
 
 
+class _Asked(NamedTuple):
+    """What a request asks for, and what of it cannot be had."""
+
+    networks: tuple[Prefix, ...]
+    ways: Ways
+    wrong: dict[int, Status]
+
+
 class HaRegistration(HaState):
     """The home agent as the one that is asked."""
 
@@ -96,7 +106,7 @@ class HaRegistration(HaState):
             if self._active(request.home) is not None:
                 raise Refused(Status.REGISTRATION_TYPE_CHANGE_DISALLOWED, "not a home registration (flag H)")
             raise Discarded("not a home registration (flag H)")
-        if update.first(NonceIndices) is not None:
+        if request.first(NonceIndices) is not None:
             raise Discarded("nonce indices in a home registration")
         if request.lifetime and not request.named:
             raise Discarded("no Home Address option")
@@ -125,7 +135,7 @@ class HaRegistration(HaState):
             raise Discarded("authentication option without association, or none with one")
         if association is None:
             return  # protected by others
-        identifier = update.first(MobileNodeIdentifier)
+        identifier = request.first(MobileNodeIdentifier)
         if association.identifier and (identifier is None or identifier.key() != association.identifier):
             raise Refused(Status.MIPV6_AUTH_FAIL, "not the identifier of the association")
         if not verified(update, request.octets, association, request.care_of, request.home):
@@ -136,7 +146,7 @@ class HaRegistration(HaState):
     def _check_time(self, request: BindingRequest, node: HomeNode) -> None:
         association = node.association
         assert association is not None
-        option = request.update.first(MobilityMessageReplayProtection)
+        option = request.first(MobilityMessageReplayProtection)
         if option is None:
             raise Refused(Status.MIPV6_MESG_ID_REQD, "no replay protection option")
         last = self._accepted.get((association.spi, node.home_address or b""), self._born)
@@ -154,9 +164,8 @@ class HaRegistration(HaState):
     # --- registration (RFC 6275 10.3.1) -----------------------------------------------------------------------------
 
     def _register(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> None:
-        self._networks(request, node, entry)
-        ways, _ = self._ways(request, entry)
-        for care_of in {way.care_of for way in ways.values() if way.care_of != request.home} or {request.care_of}:
+        asked = self._asked(request, node, entry)
+        for care_of in {way.care_of for way in asked.ways.values() if way.care_of != request.home} or {request.care_of}:
             request.check_care_of(care_of, care_of == self._address or self._active(care_of) is not None)
         if entry is None:
             if len(self.cache) >= self.configuration.bindings:
@@ -164,11 +173,15 @@ class HaRegistration(HaState):
             entry = BindingCacheEntry(request.home, self._slots.take(), node, BindingState.TENTATIVE)
             self.cache[request.home] = entry
         if entry.state is BindingState.ACTIVE:
-            self._accept(entry, request)
+            self._accept(entry, request, asked)
         elif entry.unprobed:
             entry.pending = request  # a repetition; the test goes on
         else:
-            self._probe(entry, request)
+            self._probe(entry, request, asked)
+
+    def _asked(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> _Asked:
+        """Raises `Refused`."""
+        return _Asked(self._networks(request, node, entry), *self._ways(request, entry))
 
     def _networks(self, request: BindingRequest, node: HomeNode, entry: BindingCacheEntry | None) -> tuple[Prefix, ...]:
         """The mobile network prefixes that it registers (RFC 3963 6.2). Raises `Refused`."""
@@ -179,7 +192,7 @@ class HaRegistration(HaState):
             return ()
         if not self.configuration.mobile_routers:
             raise Refused(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, "no mobile routers here")
-        named = [option.prefix for option in request.update.all(MobileNetworkPrefix)]
+        named = [option.prefix for option in request.all(MobileNetworkPrefix)]
         for network in named:
             if not 0 < network.length <= 128 or network.overlaps(Prefix(self._address, 128)):
                 raise Refused(Status.INVALID_PREFIX, "not a prefix of a mobile network")
@@ -191,7 +204,7 @@ class HaRegistration(HaState):
 
     def _ways(self, request: BindingRequest, entry: BindingCacheEntry | None) -> tuple[Ways, dict[int, Status]]:
         """All care-of addresses of the node after this request, and what is wrong with which (RFC 5648 6.2)."""
-        if request.update.first(BindingIdentifier) is not None and not self.configuration.several:
+        if request.first(BindingIdentifier) is not None and not self.configuration.several:
             raise Refused(Status.MCOA_PROHIBITED, "one care-of address only")
         active = entry is not None and entry.state is BindingState.ACTIVE
         known = entry.ways if entry is not None and active else {}
@@ -215,14 +228,14 @@ class HaRegistration(HaState):
         """Revoke a binding, or some care-of addresses."""
         raise NotImplementedError
 
-    def _probe(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
+    def _probe(self, entry: BindingCacheEntry, request: BindingRequest, asked: _Asked) -> None:
         """Duplicate Address Detection, unless nobody can be on the home link. An optimist accepts meanwhile, but tells
         the link nothing before the end of the test: who has the address is not disturbed (RFC 4429 3.3).
         """
         interface = self.configuration.interface
         self._timers.stop(("expiry", entry.home))
         if not interface or not self.configuration.duplicate_address_detection:
-            self._accept(entry, request)
+            self._accept(entry, request, asked)
             return
         entry.unprobed = set(defended(request.home, request.update.flags))
         self._after(_PROBE_TIME, "probe", entry.home)
@@ -230,7 +243,7 @@ class HaRegistration(HaState):
             self._probing[address] = entry.home
             self._do(ProbeAddress(interface, address))
         if self.configuration.optimistic_duplicate_address_detection and entry.home not in self._contested:
-            self._accept(entry, request)
+            self._accept(entry, request, asked)
         else:
             entry.pending = request
 
@@ -247,7 +260,7 @@ class HaRegistration(HaState):
             self._contested.discard(entry.home)
             request, entry.pending = entry.pending, None
             if request is not None:
-                self._accept(entry, request)
+                self._accept(entry, request, self._asked(request, entry.node, entry))
             else:
                 self._defend(entry)
 
@@ -277,12 +290,11 @@ class HaRegistration(HaState):
         if entry.state is BindingState.TENTATIVE:
             self._remove(entry)
 
-    def _accept(self, entry: BindingCacheEntry, request: BindingRequest) -> None:
+    def _accept(self, entry: BindingCacheEntry, request: BindingRequest, asked: _Asked) -> None:
         """Tunnel, route, interception, and only then the acknowledgement."""
         before = entry.care_of, entry.flags, entry.prefixes, entry.state
         way, ends = entry.way, entry.tunnel_ends
-        networks = self._networks(request, entry.node, entry)
-        ways, wrong = self._ways(request, entry)
+        networks, ways, wrong = asked
         if entry.state is BindingState.ACTIVE:
             self._shrink(entry, request, networks)
         steered, entry.ways = entry.steered, ways
@@ -313,7 +325,7 @@ class HaRegistration(HaState):
         elif before[0] != entry.care_of:
             self._report("handover", home=entry.home, care_of=entry.care_of, left=before[0])
         entry.vendors = tuple(
-            option for option in request.update.all(VendorSpecific) if option.vendor in self.configuration.vendors
+            option for option in request.all(VendorSpecific) if option.vendor in self.configuration.vendors
         )[:_VENDOR_OPTIONS]
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
         told = dict(wrong)
@@ -436,7 +448,7 @@ class HaRegistration(HaState):
         *more: MobilityOption | None,
     ) -> None:
         association = node.association if node is not None else None
-        identifier = request.update.first(MobileNodeIdentifier)
+        identifier = request.first(MobileNodeIdentifier)
         with_options(answer, *more)
         if association is not None:
             with_options(answer, identifier, self._time(request, answer.status))
@@ -445,7 +457,7 @@ class HaRegistration(HaState):
 
     def _time(self, request: BindingRequest, status: int) -> MobilityOption | None:
         """As it came; if it was wrong, with the seconds of our clock (RFC 4285 6)."""
-        option = request.update.first(MobilityMessageReplayProtection)
+        option = request.first(MobilityMessageReplayProtection)
         if option is None or status != Status.MIPV6_ID_MISMATCH:
             return option
         ours = MobilityMessageReplayProtection.at(self._epoch + self._now).timestamp

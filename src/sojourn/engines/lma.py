@@ -26,16 +26,20 @@ from sojourn.core.events import ClockStepped, Commanded, EffectFailed, Event, Me
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import Gateway, LmaConfiguration
 from sojourn.engines.extension import Extensions, apart, merged, unrecognized
-from sojourn.engines.lma_entry import BindingCacheEntry
+from sojourn.engines.lma_entry import BindingCacheEntry, node_of
 from sojourn.engines.lma_extensions import lma_extensions
 from sojourn.engines.lma_ipv4 import LmaIpv4Transport
 from sojourn.engines.lma_registration import LmaRegistration
 from sojourn.engines.naming import identifier_type
+from sojourn.engines.unread import Stored, Unread
 from sojourn.wire import BindingError, BindingRefreshRequest, BindingUpdate, MobilityMessage
 from sojourn.wire.addresses import Address, text
 from sojourn.wire.units import SECOND, Instant, WallClock
 
 _REPAIR_AFTER = 1 * SECOND
+_RESTORE: TimerName = ("restore", b"")
+_KEY = 4
+"""Octets of the key of a session."""
 
 
 class LocalMobilityAnchor(LmaRegistration):
@@ -55,23 +59,36 @@ class LocalMobilityAnchor(LmaRegistration):
         """
         self._now = now
         sessions, kept = apart(records)
-        for key, record in sessions:
+        self._unread = Unread(sessions, node_of)
+        self._slots.restore(int.from_bytes(key, "big") for key, _ in sessions if len(key) == _KEY and any(key))
+        self._remember(self._unread.rest() if self.extensions else self._unread.some())
+        self.extensions.begin(kept, lost=len(self.cache) < len(sessions))
+        if self._unread.left:
+            self._timers.start(_RESTORE, now)
+        elif not len(self.cache):
+            self.prefixes.begin_elsewhere((self._epoch + now) // SECOND)
+            for gateway in self.configuration.gateways:
+                self._send(BindingRefreshRequest(), gateway.address)
+        return self._flush()
+
+    def _remember(self, records: Iterable[Stored]) -> None:
+        """Sessions of an earlier life. Extensions are to know all of them at once, so these are not kept waiting."""
+        for key, record in records:
             try:
-                entry = BindingCacheEntry.restored(key, record, now)
+                entry = BindingCacheEntry.restored(key, record, self._now)
             except ValueError:
                 self._report("record-unreadable", node=key)
+                if len(key) == _KEY and any(key):
+                    self._slots.give_back(int.from_bytes(key, "big"))
                 continue
             if not self.configuration.mobile_node_generated_timestamp_in_use:
                 # Accepted by a clock that was set back meanwhile: it must not refuse, for as long, what is true now.
                 entry.timestamp = min(entry.timestamp, self._ticks() + self._window)
             self._resume(entry)
-        self._slots.restore(entry.slot for entry in self.cache)
-        self.extensions.begin(kept, lost=len(self.cache) < len(sessions))
-        if not len(self.cache):
-            self.prefixes.begin_elsewhere((self._epoch + now) // SECOND)
-            for gateway in self.configuration.gateways:
-                self._send(BindingRefreshRequest(), gateway.address)
-        return self._flush()
+        self.cache.recall = self._recall if self._unread.left else None
+
+    def _recall(self, node: bytes | None) -> None:
+        self._remember(self._unread.rest() if node is None else self._unread.of(node))
 
     def _resume(self, entry: BindingCacheEntry) -> None:
         """A session of an earlier life, if the configuration still has room for it."""
@@ -81,6 +98,7 @@ class LocalMobilityAnchor(LmaRegistration):
         if known is None or not self.prefixes.reclaim(entry.prefixes, self._now):
             self._report("record-refused", node=entry.node, gateway=entry.gateway)
             self._do(DeleteBinding(entry.key))
+            self._slots.give_back(entry.slot)
             return
         self._enter(entry)
         if entry.waiting:
@@ -119,6 +137,11 @@ class LocalMobilityAnchor(LmaRegistration):
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
+        if kind == "restore":
+            self._remember(self._unread.some())
+            if self._unread.left:
+                self._timers.start(_RESTORE, self._now + 1)  # messages have their turn
+            return
         if kind == "assign":
             self._on_assign_due(key)
             return

@@ -5,7 +5,7 @@ A mobile node may have several sessions, one for each interface that it is attac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -116,10 +116,27 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Record)
 
 
+class _Named(msgspec.Struct, array_like=True):
+    node: bytes
+
+
+_names = msgspec.msgpack.Decoder(_Named)
+
+
+def node_of(_key: bytes, record: bytes) -> bytes:
+    """Whom a record is about; nobody, if it is not one of ours."""
+    try:
+        return _names.decode(record).node
+    except ValueError:
+        return b""
+
+
 class BindingCache:
     """All sessions, by number, by node and by prefix."""
 
     def __init__(self) -> None:
+        self.recall: Callable[[bytes | None], None] | None = None
+        """Brings those sessions of a node (None: of all) that an earlier life left; None when there are none."""
         self._by_slot: dict[int, BindingCacheEntry] = {}
         self._by_node: dict[bytes, tuple[BindingCacheEntry, ...]] = {}
         self._by_prefix: dict[Prefix, BindingCacheEntry] = {}
@@ -128,6 +145,8 @@ class BindingCache:
         return len(self._by_slot)
 
     def __iter__(self) -> Iterator[BindingCacheEntry]:
+        if self.recall is not None:
+            self.recall(None)
         return iter(self._by_slot.values())
 
     def get(self, slot: int) -> BindingCacheEntry | None:
@@ -136,6 +155,8 @@ class BindingCache:
 
     def of(self, node: bytes) -> tuple[BindingCacheEntry, ...]:
         """All sessions of a node."""
+        if self.recall is not None:
+            self.recall(node)
         return self._by_node.get(node, ())
 
     def with_prefix(self, prefix: Prefix) -> BindingCacheEntry | None:
@@ -153,14 +174,14 @@ class BindingCache:
     def add(self, entry: BindingCacheEntry) -> None:
         """One session more."""
         self._by_slot[entry.slot] = entry
-        self._by_node[entry.node] = (*self.of(entry.node), entry)
+        self._by_node[entry.node] = (*self._by_node.get(entry.node, ()), entry)
         for prefix in entry.prefixes:
             self._by_prefix[prefix] = entry
 
     def remove(self, entry: BindingCacheEntry) -> None:
         """One session less."""
         del self._by_slot[entry.slot]
-        others = tuple(other for other in self.of(entry.node) if other is not entry)
+        others = tuple(other for other in self._by_node[entry.node] if other is not entry)
         if others:
             self._by_node[entry.node] = others
         else:
@@ -184,6 +205,8 @@ class BindingCache:
         The second value says that it may be about this session, which only the end of it can tell: wait for that.
         Raises `Refused`.
         """
+        if self.recall is not None:
+            self.recall(request.node)
         if request.prefixes:
             return self._find_by_prefix(request), False
         wanted = ipv4_of(request.ipv4)

@@ -159,7 +159,12 @@ class LmaRegistration(LmaState):
     # --- sessions ---------------------------------------------------------------------------------------------------
 
     def _open(self, request: HomeRequest, profile: HomeProfile) -> None:
-        """RFC 5213 5.3.2: a new session."""
+        """RFC 5213 5.3.2: a new session. As long as not all prefixes are known that are in use, none is given: the MAG
+        asks again.
+        """
+        if self.restoring:
+            self._report("not-yet-restored", node=request.node, gateway=self._name(request.source))
+            return
         self._check_room(request)
         if request.ipv4_only:
             prefixes: tuple[Prefix, ...] = ()

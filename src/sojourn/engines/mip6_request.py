@@ -5,6 +5,8 @@ RFC 6275 9.5.1. A request that fails is refused with a status (`Refused`), or, w
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from msgspec import Struct
 
 from sojourn.core.effects import SendMessage
@@ -24,6 +26,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import UNSPECIFIED, Address
 from sojourn.wire.units import Duration
 
+Kind = TypeVar("Kind", bound=MobilityOption)
 HOME_REGISTRATION = int(BindingUpdateFlags.H)
 ACKNOWLEDGE = int(BindingUpdateFlags.A)
 LINK_LOCAL = int(BindingUpdateFlags.L)
@@ -50,19 +53,30 @@ class BindingRequest(Struct, gc=False):
     named: bool
     """The home address came in a Home Address option."""
     lifetime: Duration
+    firsts: dict[type, Any]
+    """The first of its options of each class."""
 
     @classmethod
     def of(cls, event: MessageReceived, update: BindingUpdate) -> BindingRequest:
         """Raises `Discarded` for addresses that nobody can have (RFC 6275 9.5.1)."""
         home = event.source if event.home_address is None else event.home_address
-        alternate = update.first(AlternateCareOfAddress)
+        firsts = update.firsts()
+        alternate: AlternateCareOfAddress | None = firsts.get(AlternateCareOfAddress)
         care_of = event.source if alternate is None else alternate.address
         if not unicast(event.source) or not routable(home):
             raise Discarded("an address that cannot be one")
         lifetime = 0 if care_of == home else update.lifetime  # "equal to the home address": RFC 6275 6.1.7
         named = event.home_address is not None
         destination = event.routed_to or event.destination
-        return cls(update, event.octets, event.source, destination, home, care_of, named, lifetime)
+        return cls(update, event.octets, event.source, destination, home, care_of, named, lifetime, firsts)
+
+    def first(self, kind: type[Kind]) -> Kind | None:
+        """The first option of this class."""
+        return self.firsts.get(kind)
+
+    def all(self, kind: type[Kind]) -> tuple[Kind, ...]:
+        """All options of this class, in order."""
+        return self.update.all(kind) if kind in self.firsts else ()
 
     @property
     def sequence(self) -> int:

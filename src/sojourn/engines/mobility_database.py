@@ -40,6 +40,7 @@ from sojourn.engines.database_shared import LINGER, SharedDatabase
 from sojourn.engines.liveness import response
 from sojourn.engines.neighbourhood import FAR
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
+from sojourn.engines.unread import Stored, Unread
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
@@ -54,6 +55,7 @@ from sojourn.wire.units import SECOND, Duration, Instant, WallClock, ticks, wall
 
 _REPAIR_AFTER = 1 * SECOND
 _TOLD_ANEW_INTERVAL = 10 * SECOND
+_RESTORE: TimerName = ("restore", b"")
 _RACE = ticks(10 * SECOND)
 """An attachment that is no older than this, and late, is the one before the latest; an older one is the oldest."""
 
@@ -77,16 +79,10 @@ class CentralMobilityDatabase(SharedDatabase):
         """See `Engine.restore`. A CMD that begins with nothing asks every MAAR to register its nodes again."""
         self._now = now
         self._begun = (self._epoch + now) // SECOND
-        for node, record in records:
-            try:
-                entry = BindingCacheEntry.restored(node, record, now)
-            except ValueError:
-                self._report("record-unreadable", node=node)
-                continue
-            self._hold(entry)
-            self._epoch = max(self._epoch, wall_clock(entry.timestamp) - now)
-            for maar_address in entry.untold:
-                self._tell_again(entry, maar_address)
+        self._unread = Unread(records)
+        self._remember(self._unread.some())
+        if self._unread.left:
+            self._timers.start(_RESTORE, now)
         if not self.entries:
             self._settled = now + self.configuration.warm_up
         elif self.configuration.shared:
@@ -95,6 +91,24 @@ class CentralMobilityDatabase(SharedDatabase):
         for maar in self.configuration.maars:
             self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, maar.address))
         return self._flush()
+
+    def _remember(self, records: Iterable[Stored]) -> None:
+        """Bindings of an earlier life: the next ones, those of a node that is asked about, or all that are left."""
+        for node, record in records:
+            try:
+                entry = BindingCacheEntry.restored(node, record, self._now)
+            except ValueError:
+                self._report("record-unreadable", node=node)
+                continue
+            others = [prefix for prefix, _ in entry.anchors if self._owners.get(prefix, node) != node]
+            for prefix in others:  # its MAAR gave it to another node, and said so before we came to this one
+                entry.remove(prefix)
+            self._hold(entry)
+            if others:
+                self._keep(entry)
+            self._epoch = max(self._epoch, wall_clock(entry.timestamp) - self._now)
+            for maar_address in entry.untold:
+                self._tell_again(entry, maar_address)
 
     def _on_event(self, event: Event) -> None:
         if type(event) is MessageReceived:
@@ -144,6 +158,10 @@ class CentralMobilityDatabase(SharedDatabase):
         elif kind == "told-anew" and key in self._forgetful:
             self._forgetful.discard(key)
             self._on_refresh_request(key)
+        elif kind == "restore":
+            self._remember(self._unread.some())
+            if self._unread.left:
+                self._timers.start(_RESTORE, self._now + 1)  # messages have their turn
         elif kind == "store":  # the disk refused this binding: what is true of it now
             entry = self.entries.get(key)
             if entry is None:
@@ -159,7 +177,10 @@ class CentralMobilityDatabase(SharedDatabase):
     def _on_refresh_request(self, source: Address) -> None:
         """A MAAR begins without memory (RFC 6275 6.1.2): it is told what it anchors, for nodes that are elsewhere."""
         self.heard[source] = self._now
-        if ("told-anew", source) in self._timers:
+        if self._unread.left:
+            self._forgetful.add(source)  # and is told when everything is known
+            self._after(SECOND, "told-anew", source)
+        elif ("told-anew", source) in self._timers:
             self._forgetful.add(source)  # whoever repeats this waits
         elif self.configuration.shared:
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
@@ -168,6 +189,7 @@ class CentralMobilityDatabase(SharedDatabase):
             self._tell_anchored(source)
 
     def _tell_anchored(self, source: Address) -> None:
+        self._remember(self._unread.rest())
         anchored = [entry for entry in self.entries.values() if source in entry.by_maar()]
         if anchored:
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
@@ -189,6 +211,8 @@ class CentralMobilityDatabase(SharedDatabase):
                 raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
             self.heard[source] = self._now
+            if self._unread.left:
+                self._remember(self._unread.of(request.node))
             if not request.firsts.keys().isdisjoint(IDENTITIES):
                 self._learn_identity(request.firsts, update, source)
             if request.lifetime > 0:
@@ -249,7 +273,7 @@ class CentralMobilityDatabase(SharedDatabase):
 
     def _open(self, request: Registration, update: BindingUpdate, own: list[Prefix]) -> None:
         """RFC 8885 3.1: initial registration, or what a CMD that forgot everything is told again."""
-        if len(self.entries) >= self.configuration.nodes:
+        if len(self.entries) + self._unread.left >= self.configuration.nodes:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         if self._serves[request.source] >= self.configuration.nodes_per_maar:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes of this MAAR")
@@ -564,6 +588,7 @@ class CentralMobilityDatabase(SharedDatabase):
     def show(self, topic: str, now: Instant) -> list[Row]:
         """See `Engine.show`: ``bindings`` (also ``sessions``) and ``peers``."""
         if topic in ("bindings", "sessions"):
+            self._remember(self._unread.rest())
             return [self._binding_row(entry, now) for entry in self.entries.values()]
         if topic == "peers":
             return [self._peer_row(maar, now) for maar in self.configuration.maars]

@@ -11,7 +11,9 @@ what differs is what it is given.
 
 A store that several engines share (`SharedStore`) may say that somebody else changed what an answer of the engine
 was made of. Such an answer is thrown away, nobody heard of it; the engine is told what is true, and what happened
-is handled again. As that takes a while, events wait meanwhile; what comes next is one batch then.
+is handled again. As that takes a while, a few batches are on their way at a time (`swaps`); what comes after these
+waits, and is one batch then. Time passes for the engine only when nothing is on its way: what it asks for by itself
+is made of what is true.
 """
 
 from __future__ import annotations
@@ -19,8 +21,7 @@ from __future__ import annotations
 import errno
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from sojourn.core.effects import (
     AccessEffect,
@@ -56,7 +57,9 @@ from sojourn.core.events import (
 )
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.base import Dataplane
+from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
+from sojourn.host.swaps import Answer, Swaps
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
@@ -87,10 +90,6 @@ _COUNTING = frozenset({EnsureCounter, WithdrawCounter, CountTraffic})
 _STORED = frozenset(get_args(StoreEffect))
 _FORWARDING = frozenset(get_args(ForwardingEffect))
 """Kinds as sets: a million effects an hour are told apart by their class at once, not by a row of questions."""
-
-
-_Answer: TypeAlias = tuple[Event | None, int, Sequence[Effect]]
-"""What happened (None: time passed), how often it was handled before, and what the engine asks for."""
 
 
 class Send(Protocol):
@@ -178,33 +177,48 @@ class Driver:
             self._shared = store
         else:
             self._own = store
-        self._swapping = False
-        """The store has not answered yet."""
-        self._inside = False
-        """It may answer within our own call."""
+        self._swaps = None if self._shared is None else Swaps(self._shared, self._on_settled)
         self._again: list[tuple[Event, int]] = []
         """Events to be handled before all others, and how often they were."""
+        self._unfinished = False
+        """The engine did not take up all bindings yet."""
+        self._late = False
+        """The timer fired, and the engine does not know it yet."""
         if self._shared is not None:
             self._shared.watch(self.dispatch)
 
     def start(self) -> list[str]:
         """Take up what an earlier life left: its bindings from the store, its forwarding from the kernel.
 
-        Answers with what was removed from the kernel because it should no longer hold. Call it once, first.
+        Answers with what was removed from the kernel because it should no longer hold; if the engine goes on taking up
+        bindings, that is only done when it has all of them. Call it once, first.
         Raises StoreError and OSError: a role that cannot know its bindings must not begin.
         """
         self._busy = True
         try:
             self.dataplane.begin()
-            now = self._clock()
-            effects = self.engine.restore(self._store.load(), now)
-            self._answer(effects, now)
-            self._handle_all()
-            removed = self.dataplane.finish()
+            with garbage.not_searched():
+                now = self._clock()
+                effects = self.engine.restore(self._store.load(), now)
+                self._answer(effects, now)
+                self._handle_all()
+            self._unfinished = self.engine.restoring
+            removed = [] if self._unfinished else self.dataplane.finish()
         finally:
-            self._busy = self._swapping
+            self._busy = False
         self._arm()
         return removed
+
+    def _finish(self) -> None:
+        """The engine has taken up all that an earlier life left."""
+        self._unfinished = False
+        now = self._clock()
+        try:
+            removed = self.dataplane.finish()
+        except OSError as error:
+            removed = []
+            self._tell([Report("removal-failed", {"reason": str(error)})], now)
+        self._tell([Report("removed", {"what": thing}) for thing in removed], now)
 
     def dispatch(self, events: Sequence[Event]) -> None:
         """Let the engine handle a batch, then carry out what it asks for.
@@ -212,17 +226,17 @@ class Driver:
         Called from within itself, as a simulated network may, it leaves the events for the running call.
         """
         self._inbox.extend(events)
+        if self._swaps and len(self._inbox) > MOST_WAITING:
+            self.counters["events-dropped"] += len(self._inbox) - MOST_WAITING
+            del self._inbox[:-MOST_WAITING]
         if self._busy:
-            if self._swapping and len(self._inbox) > MOST_WAITING:
-                self.counters["events-dropped"] += len(self._inbox) - MOST_WAITING
-                del self._inbox[:-MOST_WAITING]
             return
         self._busy = True
         try:
             self._compare_clocks()
             self._handle_all()
         finally:
-            self._busy = self._swapping
+            self._busy = False
         self._arm()
 
     def wake(self) -> None:
@@ -233,27 +247,22 @@ class Driver:
         self._busy = True
         try:
             self._compare_clocks()
-            now = self._clock()
-            effects = self.engine.expire(now)
-            if effects:
-                if self._record is not None:
-                    self._record(now, None)
-                self._answer(effects, now)
+            self._late = True
             self._handle_all()
         finally:
-            self._busy = self._swapping
+            self._busy = False
         self._arm()
 
     def late(self) -> Duration:
         """For how long the engine waits to be told that a time has come; nobody counts while the store is awaited."""
-        if self._armed is None or self._swapping:
+        if self._armed is None or self._swaps:
             return 0
         return max(self._clock() - self._armed, 0)
 
     @property
     def awaits_store(self) -> bool:
         """Whether a shared store has not answered yet, so that events wait."""
-        return self._swapping
+        return bool(self._swaps)
 
     def close(self, withdraw: bool) -> None:
         """Stop. With `withdraw` nothing of ours stays in the kernel; without, forwarding goes on for a
@@ -273,12 +282,20 @@ class Driver:
 
     def _handle_all(self) -> None:
         depth = 0
-        while not self._swapping:
-            batch: Sequence[Event]
+        while True:
+            if self._swaps:
+                self._release(self._swaps)
             if self._again:
                 tried, self._again = self._again, []
                 self._handle(tried)
                 continue
+            if self._late and not self._swaps:
+                self._late = False
+                self._expire()
+                continue
+            if self._swaps and (self._late or not self._swaps.room(len(self._inbox))):
+                break
+            batch: Sequence[Event]
             if self._follow_ups:
                 batch, self._follow_ups = self._follow_ups, []
                 depth += 1
@@ -290,19 +307,44 @@ class Driver:
                 depth = 0
             else:
                 break
-            if self._shared is None:
+            if self._swaps is None:
                 self._handle_alone(batch)
             else:
                 self._handle([(event, 0) for event in batch])
+        if self._unfinished and not self.engine.restoring:
+            self._finish()
+
+    def _expire(self) -> None:
+        now = self._clock()
+        effects = self.engine.expire(now)
+        if effects:
+            if self._record is not None:
+                self._record(now, None)
+            self._answer(effects, now)
 
     def _handle(self, batch: Sequence[tuple[Event, int]]) -> None:
+        assert self._swaps is not None
         now = self._clock()
-        answers: list[_Answer] = []
+        answers: list[Answer] = []
         for event, tried in batch:
+            if type(event) is BindingChanged and not self._is_news(event, answers):
+                continue
             if not tried:
                 self._happened(event, now)
             answers.append((event, tried, self.engine.handle(event, now)))
-        self._answer_together(answers)
+        self._swaps.add(answers)
+
+    def _is_news(self, changed: BindingChanged, answers: Sequence[Answer]) -> bool:
+        """Whether the engine is to hear of it: not if it changed that itself since, as the store answers that then."""
+        if changed.seen < 0:
+            return True
+        key = changed.key
+        for _, _, effects in answers:
+            if any(isinstance(effect, StoreEffect) and effect.key == key for effect in effects):
+                return False
+        assert self._shared is not None
+        assert self._swaps is not None
+        return not self._swaps.mentions(key) and self._shared.take(changed)
 
     def _handle_alone(self, batch: Sequence[Event]) -> None:
         """The same where nobody shares the store: what the engine answers is right."""
@@ -325,46 +367,37 @@ class Driver:
 
     def _answer(self, effects: Sequence[Effect], now: Instant) -> None:
         """What the engine asks for because time passed, or at its start."""
-        if self._shared is None:
+        if self._swaps is None:
             self._note(effects, now)
             self._carry_out(effects)
         else:
-            self._answer_together([(None, 0, effects)])
+            self._swaps.add([(None, 0, effects)])
 
-    def _answer_together(self, answers: Sequence[_Answer]) -> None:
-        assert self._shared is not None
-        changes = [effect for _, _, answer in answers for effect in answer if isinstance(effect, StoreEffect)]
-        self._inside = True
-        if changes:
-            self._swapping = True
-            self._shared.swap(changes, partial(self._swapped, answers))
-        else:
-            self._swapped(answers, ())
-        self._inside = False
-
-    def _swapped(self, answers: Sequence[_Answer], overtaken: Sequence[BindingChanged]) -> None:
-        """What the shared store refused, somebody else had changed before."""
-        self._swapping = False
-        self._again += [(changed, 0) for changed in overtaken]
-        lost = {changed.key for changed in overtaken}
-        now = self._clock()
-        for event, tried, effects in answers:
-            if lost and any(isinstance(effect, StoreEffect) and effect.key in lost for effect in effects):
+    def _release(self, swaps: Swaps) -> None:
+        """What the shared store carried out is heard of; what it refused, somebody else had changed before."""
+        for answers, overtaken, void in swaps.released():
+            self._again += [(changed, 0) for changed in overtaken]
+            for event, tried, _ in void:
                 self.counters["overtaken"] += 1
                 if event is not None and tried < TRIES:
                     self._again.append((event, tried + 1))
-                continue
-            self._note(effects, now)
-            for effect in effects:
-                self._try(effect)
-        if self._meter is not None:
-            self._meter.settled(self._clock())
-        if self._inside:
-            return
+            now = self._clock()
+            for _, _, effects in answers:
+                self._note(effects, now)
+                for effect in effects:
+                    self._try(effect)
+            if self._meter is not None:
+                self._meter.settled(self._clock())
+
+    def _on_settled(self) -> None:
+        """The shared store answered."""
+        if self._busy:
+            return  # within our own call
+        self._busy = True
         try:
             self._handle_all()
         finally:
-            self._busy = self._swapping
+            self._busy = False
         self._arm()
 
     def _compare_clocks(self) -> None:
@@ -382,6 +415,8 @@ class Driver:
             self._inbox.insert(0, ClockStepped(epoch))
 
     def _arm(self) -> None:
+        if self._late:
+            return  # as soon as nothing is on its way
         deadline = self.engine.deadline()
         if deadline != self._armed:
             self._armed = deadline

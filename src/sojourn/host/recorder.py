@@ -339,7 +339,7 @@ _CODECS: dict[str, _Codec] = {
     ),
     "octets": _Codec(lambda value, names: value.hex() if type(names) is Plain else "", bytes.fromhex),
     "dict[str, str]": _Codec(_detail, _as_it_is),
-    "dict[str, str | int]": _Codec(_detail, _as_it_is),
+    "Mapping[str, str | int]": _Codec(_detail, _as_it_is),
     "Sighting": _Codec(lambda value, names: value.value, Sighting),
     "MobilityMessage": _Codec(
         lambda value, names: encode(names.message(value)).hex(), lambda value: decode(bytes.fromhex(value))

@@ -53,7 +53,7 @@ class SharedStore(Protocol):
         that are not, and how they are. For such a key nothing was changed, and what is there counts as seen.
 
         What was changed is durable when `done` is called, once, perhaps before `swap` returns. A medium that refuses is
-        asked again until it answers. No second call is made before `done`.
+        asked again until it answers. A key is in no second call before `done`; calls about other keys may overtake.
         """
         ...
 
@@ -63,6 +63,14 @@ class SharedStore(Protocol):
 
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
         """Call back for keys that this process saw and another one changed, and for those that are over."""
+        ...
+
+    def take(self, changed: BindingChanged) -> bool:
+        """What `find` or `watch` told counts as seen from now on, as the engine is about to hear of it.
+
+        False: this process saw something later meanwhile, and what was told is not to be heeded. (If it counted as seen
+        when it was told, an engine that has not heard of it yet could change what it does not know.)
+        """
         ...
 
     def close(self) -> None:

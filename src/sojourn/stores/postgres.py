@@ -17,8 +17,8 @@ import asyncio
 import secrets
 import zlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, assert_never
 
 import asyncpg
@@ -124,6 +124,10 @@ class PostgresStore:
         for partition in self._partitions:
             self._spawn(partition.attend(changed))
 
+    def take(self, changed: BindingChanged) -> bool:
+        """See `SharedStore.take`."""
+        return self._of(changed.key).take(changed)
+
     def close(self) -> None:
         """Connections end at once; what was not answered is not told any more."""
         for task in self._tasks:
@@ -170,11 +174,15 @@ class _Partition:
         self._counters = counters
         self._serial = 0
         self._seen: dict[bytes, int] = {}
-        self._connection: asyncpg.Connection | None = None
+        self._under_way: set[bytes] = set()
+        """Keys of swaps that were not answered yet: what is true of them is known then."""
+        self._open: set[asyncpg.Connection] = set()
+        self._idle: list[asyncpg.Connection] = []
+        """Connections that make changes, one for each swap at a time; the one used last comes first."""
         self._listener: asyncpg.Connection | None = None
         self._heard: Callable[[object, int, str, object], None] | None = None
         self._turn = asyncio.Lock()
-        """A connection does one thing at a time."""
+        """The listener does one thing at a time."""
 
     async def prepare(self, patience: float) -> list[tuple[bytes, bytes]]:
         """Tables, and a record as a sign that there are any."""
@@ -182,18 +190,19 @@ class _Partition:
         end = loop.time() + patience
         while True:
             try:
-                connection = await self._connected()
-                for statement in (TABLE, INDEX):
-                    with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
-                        await connection.execute(statement, timeout=TIMEOUT)
-                rows = await connection.fetch(SOME, timeout=TIMEOUT)
-                return [(row["key"], row["record"]) for row in rows if self._see(row)]
+                async with self._connected() as connection:
+                    for statement in (TABLE, INDEX):
+                        with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
+                            await connection.execute(statement, timeout=TIMEOUT)
+                    rows = await connection.fetch(SOME, timeout=TIMEOUT)
+                self._seen.update((row["key"], row["version"]) for row in rows)
+                return [(row["key"], row["record"]) for row in rows]
             except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
                 raise StoreError(self.name, str(error), "see to the role and database that the string names") from error
             except asyncpg.InsufficientPrivilegeError as error:
                 raise StoreError(self.name, str(error), "the role needs the right to create a table once") from error
             except _REFUSALS as error:
-                self._lost(error)
+                self._trouble_with(error)
                 if loop.time() > end:
                     raise StoreError(self.name, self.trouble, "start it, or name one that runs") from error
                 await asyncio.sleep(LONGEST_PAUSE)
@@ -205,17 +214,23 @@ class _Partition:
             self._serial += 1
             versions[effect.key] = self._writer | self._serial
         pause = SHORTEST_PAUSE
+        self._under_way.update(versions)
         while True:
             try:
-                return await asyncio.wait_for(self._try_swap(effects, versions), TIMEOUT)
+                async with asyncio.timeout(TIMEOUT), self._connected() as connection:
+                    refused = await self._try_swap(connection, effects, versions)
             except _REFUSALS as error:
-                self._lost(error)
+                self._trouble_with(error)
                 self._counters["retries"] += 1
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self._under_way.difference_update(versions)
+                return refused
 
-    async def _try_swap(self, effects: Sequence[StoreEffect], versions: dict[bytes, int]) -> list[BindingChanged]:
-        connection = await self._connected()
+    async def _try_swap(
+        self, connection: asyncpg.Connection, effects: Sequence[StoreEffect], versions: dict[bytes, int]
+    ) -> list[BindingChanged]:
         seen = self._seen
         updates: list[tuple[bytes, bytes, int, int, float | None]] = []
         inserts: list[tuple[bytes, bytes, int, float | None]] = []
@@ -291,7 +306,8 @@ class _Partition:
         while True:
             rows = await self._aside(FIND, mention)
             if rows is not None:
-                return [_told(row) for row in rows if row["key"] not in self._seen and self._see(row)]
+                news = [row for row in rows if row["key"] not in self._seen and row["key"] not in self._under_way]
+                return [self._news(row) for row in news]
             await asyncio.sleep(LONGEST_PAUSE)
 
     async def attend(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
@@ -301,14 +317,15 @@ class _Partition:
         def heard(_connection: object, _sender: int, _channel: str, payload: object) -> None:
             writer, _, keys = str(payload).partition(" ")
             if int(writer) != self._writer:
-                ours = [key for text in keys.split() if self._seen.pop(key := bytes.fromhex(text), None) is not None]
+                named = {bytes.fromhex(text) for text in keys.split()} - self._under_way
+                ours = [key for key in named if key in self._seen]
                 if ours:
-                    changed([BindingChanged(key, b"", 0) for key in ours])
+                    changed([BindingChanged(key, b"", 0, self._seen[key]) for key in ours])
 
         self._heard = heard
         while True:
             rows = await self._aside(OVER, GRACE / MILLISECOND)
-            told = [_told(row) for row in rows or () if self._see(row)]
+            told = [self._news(row) for row in rows or () if row["key"] not in self._under_way]
             if told:
                 changed(told)
             await asyncio.sleep(
@@ -339,29 +356,53 @@ class _Partition:
 
     def close(self) -> None:
         """Let go of the connections."""
-        for connection in (self._connection, self._listener):
+        for connection in (*self._open, self._listener):
             if connection is not None:
                 connection.terminate()
-        self._connection = self._listener = None
+        self._open.clear()
+        self._idle.clear()
+        self._listener = None
 
-    async def _connected(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connect()
-        return self._connection
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for one swap. After whatever trouble it is given up, with all that are idle: they may lead to
+        what is no primary any more."""
+        while self._idle and self._idle[-1].is_closed():
+            self._open.discard(self._idle.pop())
+        connection = self._idle.pop() if self._idle else await self._connect()
+        self._open.add(connection)
+        try:
+            yield connection
+        except BaseException:
+            for one in (connection, *self._idle):
+                one.terminate()
+                self._open.discard(one)
+            self._idle.clear()
+            raise
+        self._idle.append(connection)
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(self._source, timeout=TIMEOUT, command_timeout=TIMEOUT)
 
-    def _lost(self, error: BaseException) -> None:
-        """Whatever it was, the next attempt has a new connection: this one may lead to what is no primary any more."""
+    def _trouble_with(self, error: BaseException) -> None:
         self.trouble = str(error) or type(error).__name__
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
 
-    def _see(self, row: asyncpg.Record) -> bool:
-        self._seen[row["key"]] = row["version"]
+    def take(self, changed: BindingChanged) -> bool:
+        """See `SharedStore.take`."""
+        if changed.seen < 0:
+            return True
+        if self._seen.get(changed.key, 0) != changed.seen:
+            return False
+        if changed.version:
+            self._seen[changed.key] = changed.version
+        else:
+            self._seen.pop(changed.key, None)
         return True
+
+    def _news(self, row: asyncpg.Record) -> BindingChanged:
+        """What is there, for `take`."""
+        told = _told(row)
+        return BindingChanged(told.key, told.record, told.remaining, self._seen.get(told.key, 0), row["version"])
 
 
 def _told(row: asyncpg.Record) -> BindingChanged:

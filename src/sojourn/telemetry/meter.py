@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from sojourn.core.effects import (
@@ -180,7 +180,7 @@ class Meter:
         elif self._seen is not None and len(self._pending) < PENDING_MAX:
             self._pending.setdefault(option.key(), self._seen)
 
-    def _on_report(self, name: str, detail: dict[str, str | int], now: Instant) -> None:
+    def _on_report(self, name: str, detail: Mapping[str, str | int], now: Instant) -> None:
         if name == "home":
             self._moving = False
         if name != "registered":

@@ -1,0 +1,54 @@
+"""What an earlier life stored and this one did not take up yet.
+
+To take up a million bindings takes seconds, in which everybody would wait. So a role takes up a few at a time while it
+answers, and first of all those that it is asked about. Nothing is changed in the store by that: a role that dies in the
+middle finds everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+SLICE = 500
+"""Records that are taken up at a time: a few milliseconds. So many or fewer are taken up at once."""
+
+Stored = tuple[bytes, bytes]
+"""Key and record."""
+
+
+class Unread:
+    """`records` by the nodes that they are about, which `node` finds in key and record."""
+
+    def __init__(
+        self, records: Iterable[Stored] = (), node: Callable[[bytes, bytes], bytes] = lambda key, _: key
+    ) -> None:
+        self.left = 0
+        """So many records."""
+        self._by_node: dict[bytes, Stored | list[Stored]] = {}
+        """A list where there are several."""
+        known = self._by_node
+        for pair in records:
+            self.left += 1
+            name = node(*pair)
+            first = known.setdefault(name, pair)
+            if first is not pair:
+                known[name] = [*first, pair] if isinstance(first, list) else [first, pair]
+        self._next = iter(list(known))
+
+    def of(self, node: bytes) -> list[Stored]:
+        """Those about `node`, which are taken up now."""
+        found = self._by_node.pop(node, None)
+        if found is None:
+            return []
+        pairs = found if isinstance(found, list) else [found]
+        self.left -= len(pairs)
+        return pairs
+
+    def some(self) -> list[Stored]:
+        """Those about the next few nodes."""
+        return [pair for node in islice(self._next, SLICE) for pair in self.of(node)]
+
+    def rest(self) -> list[Stored]:
+        """All that are left."""
+        return [pair for node in self._next for pair in self.of(node)]

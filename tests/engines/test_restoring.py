@@ -1,0 +1,244 @@
+"""A role with many bindings answers before it took up all of them, and as if it had."""
+
+from __future__ import annotations
+
+import pytest
+
+from sojourn.core.effects import SendMessage
+from sojourn.core.events import MessageReceived
+from sojourn.dataplane.memory import MemoryDataplane
+from sojourn.engines import unread
+from sojourn.engines.configuration import CmdConfiguration, Gateway, LmaConfiguration, Maar
+from sojourn.engines.lma import LocalMobilityAnchor
+from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.engines.registration import PROXY, PROXY_DMM
+from sojourn.host.driver import Driver
+from sojourn.stores import MemoryStore
+from sojourn.wire import (
+    AccessTechnologyType,
+    BindingAcknowledgement,
+    BindingRefreshRequest,
+    BindingUpdate,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    MobileNodeLinkLayerIdentifier,
+    Timestamp,
+)
+from sojourn.wire.addresses import ANY, Address, Prefix, address, prefix
+from sojourn.wire.units import HOUR, SECOND, ticks
+
+ANCHOR = address("2001:db8:c::1")
+ROUTERS = [address(f"2001:db8:a{number}::1") for number in range(4)]
+POOLS = [prefix(f"2001:db8:{number + 1:x}000::/36") for number in range(4)]
+HOME = prefix("2001:db8:8000::/33")
+EPOCH = 1_790_000_000 * SECOND
+NODES = 40
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unread, "SLICE", 3)
+
+
+def update(number: int, wanted: Prefix, handoff: int, when: int, flags: int) -> BindingUpdate:
+    node = b"\x02\x00" + number.to_bytes(4, "big")
+    options = (
+        MobileNodeIdentifier(5, node),
+        HomeNetworkPrefix.of(wanted),
+        HandoffIndicator(handoff),
+        AccessTechnologyType(4),
+        MobileNodeLinkLayerIdentifier(node),
+        Timestamp(ticks(EPOCH + when)),
+    )
+    return BindingUpdate(number, flags, HOUR, options)
+
+
+class Life:
+    """One life of a CMD or LMA on a store."""
+
+    def __init__(self, engine: CentralMobilityDatabase | LocalMobilityAnchor, store: MemoryStore, now: int) -> None:
+        self.engine, self.now = engine, now
+        self.sent: list[SendMessage] = []
+        self.plane = MemoryDataplane()
+        self.driver = Driver(
+            engine,
+            self.plane,
+            send=lambda message, source, destination: self.sent.append(SendMessage(message, source, destination)),
+            access=lambda effect: None,
+            store=store,
+            clock=lambda: self.now,
+            wake_at=lambda deadline: None,
+        )
+        self.driver.start()
+        self.sent.clear()
+
+    def ask(self, message: BindingUpdate | BindingRefreshRequest, source: Address) -> list[BindingAcknowledgement]:
+        """The answers to whoever asked."""
+        before = len(self.sent)
+        self.driver.dispatch([MessageReceived(message, source, ANCHOR)])
+        told = [one.message for one in self.sent[before:] if one.destination == source]
+        return [message for message in told if isinstance(message, BindingAcknowledgement)]
+
+    def slice(self) -> None:
+        """The timer fires once."""
+        self.now += 1
+        self.driver.wake()
+
+    def complete(self) -> None:
+        for _ in range(NODES):
+            self.slice()
+        assert not self.engine.restoring
+
+
+def cmd(store: MemoryStore, now: int) -> Life:
+    maars = tuple(Maar(router, pool) for router, pool in zip(ROUTERS, POOLS, strict=True))
+    return Life(CentralMobilityDatabase(CmdConfiguration(ANCHOR, maars, nodes=NODES), EPOCH), store, now)
+
+
+def lma(store: MemoryStore, now: int) -> Life:
+    gateways = tuple(map(Gateway, ROUTERS))
+    return Life(LocalMobilityAnchor(LmaConfiguration(ANCHOR, gateways, (HOME,), nodes=NODES + 1), EPOCH), store, now)
+
+
+def own(number: int, router: int) -> Prefix:
+    return POOLS[router].subnet(number, 64)
+
+
+def registered_at_cmd() -> MemoryStore:
+    store = MemoryStore()
+    life = cmd(store, SECOND)
+    for number in range(NODES):
+        assert life.ask(update(number, own(number, 0), 4, SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+    return store
+
+
+def given_by_lma() -> tuple[MemoryStore, list[Prefix]]:
+    store, given = MemoryStore(), []
+    life = lma(store, SECOND)
+    for number in range(NODES):
+        home = life.ask(update(number, ANY, 4, SECOND, PROXY), ROUTERS[0])[0].first(HomeNetworkPrefix)
+        assert home is not None
+        given.append(home.prefix)
+    return store, given
+
+
+def test_a_database_knows_whoever_it_is_asked_about_before_it_took_up_all() -> None:
+    store = registered_at_cmd()
+    life = cmd(store, 2 * SECOND)
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    assert life.engine.restoring
+    assert len(life.engine.entries) == 3
+    answer = life.ask(update(NODES - 1, own(NODES - 1, 1), 3, 2 * SECOND, PROXY_DMM), ROUTERS[1])[0]
+    assert answer.status == 0
+    told = [one.destination for one in life.sent if isinstance(one.message, BindingUpdate)]
+    assert told == [ROUTERS[0]], "who anchors its prefix learns where it is"
+    stale = life.ask(update(NODES - 2, own(NODES - 2, 1), 3, 0, PROXY_DMM), ROUTERS[1])[0]
+    assert stale.status >= 128, "an older attachment loses, as ever"
+    life.complete()
+    assert len(life.engine.entries) == NODES
+    serving = [entry.serving for entry in life.engine.entries.values()]
+    assert serving.count(ROUTERS[1]) == 1
+
+
+def test_a_database_that_dies_in_the_middle_finds_everything_again() -> None:
+    store = registered_at_cmd()
+    records = dict(store.records)
+    for _ in range(3):
+        life = cmd(store, 2 * SECOND)
+        life.slice()
+        assert life.engine.restoring
+    assert store.records == records
+    life = cmd(store, 3 * SECOND)
+    life.ask(update(0, own(0, 1), 3, 3 * SECOND, PROXY_DMM), ROUTERS[1])
+    life = cmd(store, 4 * SECOND)
+    life.complete()
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    assert len(life.engine.entries) == NODES
+    assert sum(entry.serving == ROUTERS[1] for entry in life.engine.entries.values()) == 1
+
+
+def test_a_database_has_room_for_no_more_nodes_than_ever() -> None:
+    life = cmd(registered_at_cmd(), 2 * SECOND)
+    assert life.ask(update(NODES, own(NODES, 1), 4, 2 * SECOND, PROXY_DMM), ROUTERS[1])[0].status >= 128
+
+
+def test_a_prefix_that_another_node_got_meanwhile_is_not_given_back() -> None:
+    """Its router said so; what the store has is older."""
+    store = registered_at_cmd()
+    life = cmd(store, 2 * SECOND)
+    newcomer, last = NODES - 2, NODES - 1
+    assert life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+    life.complete()
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    having = [entry.node[1:] for entry in life.engine.entries.values() if entry.anchor_of(own(last, 0))]
+    assert having == [b"\x02\x00" + newcomer.to_bytes(4, "big")]
+
+
+def test_a_router_without_memory_is_told_of_all_that_it_anchors_in_the_end() -> None:
+    store = registered_at_cmd()
+    life = cmd(store, 2 * SECOND)
+    for number in range(NODES):
+        life.ask(update(number, own(number, 1), 3, 2 * SECOND, PROXY_DMM), ROUTERS[1])
+    life = cmd(store, 3 * SECOND)
+    life.ask(BindingRefreshRequest(), ROUTERS[0])
+    life.complete()
+    life.sent.clear()
+    for _ in range(10):
+        life.now += SECOND
+        life.driver.wake()
+    told = {one.message.options[0].key() for one in life.sent if isinstance(one.message, BindingUpdate)}
+    assert len(told) == NODES
+
+
+def test_an_anchor_answers_for_a_session_that_it_did_not_take_up() -> None:
+    store, given = given_by_lma()
+    life = lma(store, 2 * SECOND)
+    assert life.engine.restoring
+    last = NODES - 1
+    answer = life.ask(update(last, given[last], 5, 2 * SECOND, PROXY), ROUTERS[0])[0]
+    assert answer.status == 0
+    assert answer.first(HomeNetworkPrefix) == HomeNetworkPrefix.of(given[last])
+    moved = life.ask(update(last - 1, ANY, 3, 2 * SECOND, PROXY), ROUTERS[1])[0]
+    assert moved.first(HomeNetworkPrefix) == HomeNetworkPrefix.of(given[last - 1])
+    refused = life.ask(update(0, given[last - 2], 5, 2 * SECOND, PROXY), ROUTERS[0])
+    assert not [answer for answer in refused if answer.status == 0], "the prefix of another node"
+
+
+def test_an_anchor_gives_no_prefix_before_it_knows_all_that_are_in_use() -> None:
+    store, given = given_by_lma()
+    life = lma(store, 2 * SECOND)
+    assert life.ask(update(NODES, ANY, 4, 2 * SECOND, PROXY), ROUTERS[0]) == [], "its router will ask again"
+    life.complete()
+    life.now = 3 * SECOND
+    home = life.ask(update(NODES, ANY, 4, 3 * SECOND, PROXY), ROUTERS[0])[0].first(HomeNetworkPrefix)
+    assert home is not None
+    assert home.prefix not in (*given, ANY)
+
+
+def test_whoever_asks_for_all_sessions_gets_all() -> None:
+    store, _ = given_by_lma()
+    assert len(lma(store, 2 * SECOND).engine.show("sessions", 2 * SECOND)) == NODES
+    assert len(cmd(registered_at_cmd(), 2 * SECOND).engine.show("sessions", 2 * SECOND)) == NODES
+
+
+def test_what_the_kernel_has_beyond_is_removed_when_all_sessions_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = given_by_lma()
+    finished: list[int] = []
+    monkeypatch.setattr(MemoryDataplane, "finish", lambda plane: finished.append(len(plane.state.slots)) or [])
+    life = lma(store, 2 * SECOND)
+    life.slice()
+    assert finished == []
+    life.complete()
+    assert finished == [NODES]
+
+
+def test_a_record_that_is_not_ours_is_passed_over() -> None:
+    store, given = given_by_lma()
+    store.records[(NODES // 2).to_bytes(4, "big")] = b"?"
+    life = lma(store, 2 * SECOND)
+    life.complete()
+    life.now = 3 * SECOND
+    home = life.ask(update(NODES, ANY, 4, 3 * SECOND, PROXY), ROUTERS[0])[0].first(HomeNetworkPrefix)
+    assert home is not None
+    assert home.prefix not in given or home.prefix == given[NODES // 2 - 1]
