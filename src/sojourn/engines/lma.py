@@ -55,8 +55,8 @@ class LocalMobilityAnchor(LmaRegistration):
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Every MAG is asked to register its nodes again.
 
-        Until they did, and if we begin with nothing, others get prefixes from elsewhere in the pools: those that we gave
-        out are in use.
+        Until they did, and if we begin with nothing, others get prefixes from elsewhere in the pools: those that we
+        gave out are in use.
         """
         self._now = now
         sessions, kept = apart(records)
