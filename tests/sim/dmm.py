@@ -177,7 +177,7 @@ class Dmm(NoOrders):
             f"{domain.mode.value} mode, {len(self.places)} MAARs in a {self.shape.__name__}, "
             f"{len(self.air.nodes)} nodes, "
             f"lifetime {self.lifetime // SECOND} s, idle hold {self.idle_hold // SECOND} s, cap {self.cap}, "
-            f"{self.temper}{', tight limits' if self.tight else ''}{', fast handovers' if self.besides else ''}"
+            f"{self.temper}{', tight limits' if self.tight else ''}{', fast handovers' if self.handed_over else ''}"
         )
 
     # --- what happens ---------------------------------------------------------------------------------------------
