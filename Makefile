@@ -51,13 +51,11 @@ test: $(VENV)/.ready-dev tools
 
 # With what nobody else wants of the processors, as none of these measures time.
 test-fast: $(VENV)/.ready-dev
-	$(SPARE) $(PYTEST) -n $$(($(JOBS) + 1)) --dist worksteal -m "not lab" --seeds $(SEEDS) --timeout 600
-
-SPREAD ?= -n $$((2 * $(JOBS))) --dist loadfile --no-loadscope-reorder
-LAB_TESTS ?=
+	$(SPARE) $(PYTEST) $(or $(AGAIN),-n $$(($(JOBS) + 1)) --dist worksteal) -m "not lab" --seeds $(SEEDS) --timeout 600 $(TESTS)
 
 test-lab: $(VENV)/.ready-dev
-	$(SANDBOX) $(PYTEST) $(SPREAD) -m "lab and not ip6tnl and not mip6" $(LAB_TESTS)
+	$(SANDBOX) $(PYTEST) $(or $(AGAIN),-n $$((2 * $(JOBS))) --dist loadfile --no-loadscope-reorder) \
+	  -m "lab and not ip6tnl and not mip6" $(TESTS)
 
 # One boot of a stock kernel without SRv6 code, and in it what tests/kernels/targets.txt names: one pytest target a line.
 # UML=/path/to/linux takes another kernel, SOJOURN_BACKENDS="seg6 ip6tnl" other tunnels at the two routers.

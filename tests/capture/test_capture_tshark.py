@@ -45,7 +45,7 @@ def tshark(file: Path) -> list[tuple[str, ...]]:
         pytest.fail("tshark is missing: `make test` installs it")
     wanted = [word for field in FIELDS for word in ("-e", field)]
     command = [program, "-n", "-r", str(file), "-d", "udp.port==4191,ipv6", "-Y", "mipv6 && !(icmpv6.type < 128)"]
-    done = subprocess.run([*command, "-T", "fields", *wanted], check=True, capture_output=True, text=True, timeout=100)
+    done = subprocess.run([*command, "-T", "fields", *wanted], check=True, capture_output=True, text=True, timeout=500)
     return [tuple(line.split("\t")) for line in done.stdout.splitlines()]
 
 

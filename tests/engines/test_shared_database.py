@@ -7,7 +7,7 @@ import random
 import pytest
 
 from sojourn.core.effects import ProbeNode
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import BindingChanged, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.wire import BindingAcknowledgement, PreviousMaar
@@ -226,3 +226,21 @@ def test_nodes_roam_while_cmds_die_and_everything_is_right_in_the_end(seed: int)
             assert prefix in session.anchored
             other = each.maar(each.names[anchor]).sessions[node(host)]
             assert other.serving == entry.serving
+
+
+def test_a_notice_that_waited_while_its_cmd_changed_the_same_node_makes_it_forget_nothing() -> None:
+    """Found by the simulation: the CMD took the node for new then, and its anchors were lost."""
+    each = domain()
+    only(each, "cmd")
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    view = each.members["cmd"]._view
+    assert view is not None
+    stale = BindingChanged(node("mn1"), b"", 0, seen=view._seen[node("mn1")] - 1)
+    each.event("cmd", stale)
+    own = each.own("ar1", "mn1")
+    each.roam("mn1", "ar1", "ar2")
+    entry = kept(each, "mn1")
+    assert entry is not None
+    assert {maar for _, maar in entry.anchors} == {router(1), router(2)}
+    assert own in each.maar("ar2").sessions[node("mn1")].anchored

@@ -18,7 +18,9 @@ from sojourn.core.mobile_effects import (
     ProbeAddress,
     WithdrawReverseTunnel,
 )
-from sojourn.wire import BindingUpdate, BindingUpdateFlags
+from sojourn.engines.mip6_configuration import FlowPolicy
+from sojourn.engines.mn_direct import DirectWay, Progress
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, BindingUpdateFlags
 from sojourn.wire.addresses import address
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
@@ -246,3 +248,45 @@ def test_a_link_with_the_home_prefix_and_another_one_is_no_second_link() -> None
     net.run(2 * SECOND)
     assert net.entry.beside == 0
     assert net.to_home() == "home"
+
+
+def test_a_flow_that_an_unanswered_update_moved_is_told_whole_again() -> None:
+    """The home agent had heard of the move to the other link and back by number only: it went on sending there."""
+    net = Roaming(several=True, flows=(FlowPolicy(Ipv6TrafficSelector(), ("lte0", "wlan0")),))
+    net.attach("f1", "wlan0")
+    net.attach("f2", "lte0")
+    net.lose = lambda source, destination, message: isinstance(message, BindingAcknowledgement)
+    net.command("avoid", interface="lte0")
+    net.run(SECOND)
+    net.lose = lambda source, destination, message: False
+    net.command("use", interface="lte0")
+    net.run(5 * SECOND)
+    assert [flow.care_of_address for flow in net.ha.cache[HOA].steered] == [COA2]
+    assert [flow.care_of_address for flow in net.entry.flows.done[1]] == [COA2]
+
+
+def test_a_binding_that_is_being_deleted_waits_until_there_is_a_link_again() -> None:
+    """The node had left home before the correspondent node answered, and asked for ever, from nowhere."""
+    net = optimised()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate) and destination == "cn"
+    net.roam("home")
+    net.detach()
+    net.run(SECOND)
+    assert not len(net.mn._requests)
+    net.lose = lambda source, destination, message: False
+    net.attach("f2")
+    net.downlink()
+    net.run(2 * SECOND)
+    assert net.uplink() == net.downlink() == "direct"
+
+
+def test_a_correspondent_node_that_refused_the_last_update_still_has_the_one_before() -> None:
+    """It was told nothing at home, and went on sending to where the node had been."""
+    net = optimised()
+    (peer,) = net.mn.correspondents.values()
+    net.mn._drop(peer.ways[0])
+    peer.ways[0] = DirectWay(peer, 0, COA, progress=Progress.REFUSED)
+    net.roam("home")
+    net.run(SECOND)
+    assert net.routes == {}
+    assert net.downlink() == "home"

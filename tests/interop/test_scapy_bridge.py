@@ -47,7 +47,7 @@ def rebuilt(packet):
 def run(text: str) -> str:
     """What a program prints; it must end well."""
     program = PRELUDE.format(tests=str(Path(__file__).parent.parent)) + text
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from sojourn.lab.namespaces import SandboxUnavailable, sandbox
 
 MEMORY = "512M"
-PATIENCE = 900
+PATIENCE = 1800
 """Seconds after which a guest that does not end is stopped."""
 GUEST = Path(__file__).resolve().with_name("guest.py")
 EXCHANGE = "/dev/shm"

@@ -25,8 +25,11 @@ from sojourn.core.effects import (
     WithdrawPool,
 )
 from sojourn.dataplane import nftables
+from sojourn.dataplane.audit import ANCHOR, LEFT, MISSING, compare
 from sojourn.dataplane.linux import LinuxDataplane
-from sojourn.dataplane.objects import Rule
+from sojourn.dataplane.local_rule import LOCAL_TABLE
+from sojourn.dataplane.netlink import Netlink
+from sojourn.dataplane.objects import InterfaceAddress, Neighbour, Route, Rule
 from sojourn.dataplane.tunnels import BACKENDS
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.rtnetlink import RTM_GETNEIGH
@@ -91,6 +94,46 @@ def test_an_orderly_stop_leaves_the_kernel_as_it_was(bed: Bed) -> None:
     assert state(bed).difference(before) != []
     bed.stop("ar1", plane)
     assert state(bed).difference(before) == []
+
+
+def differences(bed: Bed, plane: LinuxDataplane, router: str = "ar1") -> set[tuple[str, str]]:
+    """What an audit finds, and where."""
+    with bed.namespaces[router].entered():
+        netlink = Netlink()
+    try:
+        held = plane.held(netlink)
+    finally:
+        netlink.close()
+    return {
+        (one.what, one.place) for one in [*compare(plane.objects(), held, plane.place_of), *plane.filter_findings()]
+    }
+
+
+def test_an_audit_finds_what_the_kernel_lost_and_what_nobody_asked_for(bed: Bed) -> None:
+    """With whatever tunnels this kernel has: an audit knows every object, and each that is missing."""
+    plane = bed.plane("ar1")
+    everything(bed, plane)
+    plane.apply(EnsurePool(prefix("2001:db8:a900::/48")))
+    plane.finish()
+    assert differences(bed, plane) == set()
+    with bed.namespaces["ar1"].entered():
+        netlink = Netlink()
+    for thing in plane.held(netlink):
+        if isinstance(thing, Neighbour | InterfaceAddress) or (isinstance(thing, Rule) and thing.table == LOCAL_TABLE):
+            continue  # the kernel takes routes and nexthops along with these
+        netlink.request(thing.withdraw())
+        found = differences(bed, plane)
+        assert (MISSING, plane.place_of(thing)[0]) in found, thing
+        assert {what for what, _ in found} == {MISSING}, thing
+        with bed.namespaces["ar1"].entered():
+            plane.reassert()
+        assert differences(bed, plane) == set(), thing
+    left = Route(54, prefix("2001:db8:a177::/64"), device=1)
+    netlink.request(left.ensure())
+    assert differences(bed, plane) == {(LEFT, ANCHOR)}
+    plane.remove([left])
+    assert differences(bed, plane) == set()
+    netlink.close()
 
 
 def test_settings_of_the_system_are_restored(bed: Bed) -> None:

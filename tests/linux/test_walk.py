@@ -14,7 +14,7 @@ from sojourn.lab.demo import demo_topology, handover_row, verdicts
 from sojourn.lab.demo_walk import Walk, WalkPlan, WalkResult
 from sojourn.lab.lab import Lab
 from sojourn.lab.live import SilentView, Stage
-from sojourn.lab.measure import control_loss
+from sojourn.lab.measure import control_loss, crowding
 from sojourn.lab.measure_run import judge
 from sojourn.lab.plain import PlainRouters
 from sojourn.lab.topology import Topology
@@ -56,7 +56,7 @@ def test_sessions_live_through_a_walk(mode: str, tmp_path: Path) -> None:
     for move in moves:
         assert move.exact, handover_row(move)
         for one in move.losses:
-            allowed = max(2.0, _GENEROUS * one.bound_ms * one.rate / 1000)
+            allowed = max(2.0, _GENEROUS * crowding() * one.bound_ms * one.rate / 1000)
             assert one.lost <= allowed, (move.number, one)
     assert [move.old_stretch for move in moves] == [2.0, 2.0, 1.0]
     assert [move.old_stretch_formula for move in moves] == [2.0, 2.0, 1.0]

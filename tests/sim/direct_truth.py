@@ -75,7 +75,7 @@ class DirectTruth(DmmTruth):
         """What the CMD was told afterwards is what the MAARs know."""
         known = {
             (entry.node, prefix, maar, entry.serving)
-            for entry in self._domain.cmd.entries.values()
+            for entry in checkers.entries(self._domain).values()
             for prefix, maar in entry.anchors
         }
         true = set(checkers.bindings(self._domain))

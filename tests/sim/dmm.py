@@ -177,7 +177,7 @@ class Dmm(NoOrders):
             f"{domain.mode.value} mode, {len(self.places)} MAARs in a {self.shape.__name__}, "
             f"{len(self.air.nodes)} nodes, "
             f"lifetime {self.lifetime // SECOND} s, idle hold {self.idle_hold // SECOND} s, cap {self.cap}, "
-            f"{self.temper}{', tight limits' if self.tight else ''}{', fast handovers' if self.besides else ''}"
+            f"{self.temper}{', tight limits' if self.tight else ''}{', fast handovers' if self.handed_over else ''}"
         )
 
     # --- what happens ---------------------------------------------------------------------------------------------
@@ -206,11 +206,11 @@ class Dmm(NoOrders):
         option = message.first(MobileNodeIdentifier)
         if option is None or self.world.machines[receiver].driver is None:
             return
-        if receiver == "cmd" and isinstance(message, BindingUpdate) and message.lifetime:
+        if receiver in self.domain.databases and isinstance(message, BindingUpdate) and message.lifetime:
             key = sender, option.identifier.hex()
             self._registered[key] = self.world.now
             self._introduced.setdefault(key, self.world.now)
-        elif sender == "cmd":
+        elif sender in self.domain.databases:
             self._reminded[receiver, option.identifier.hex()] = self.world.now
 
     def attack(self, verb: str, luck: int) -> None:

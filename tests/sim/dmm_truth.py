@@ -28,7 +28,8 @@ class DmmTruth:
         self._domain, self._air, self._paths, self._claims = domain, air, paths, claims
         self._holders: dict[Prefix, list[Node]] = defaultdict(list)
         """Nodes that were given a prefix by its anchor and not told its end."""
-        self._examiner = Examiner(domain.world, self._examine)
+        several = domain.databases if len(domain.databases) > 1 else ()  # what waits for their store leaves together
+        self._examiner = Examiner(domain.world, self._examine, passing_on=several)
         self._found: list[tuple[Prefix, Node | Loop | None]] | None = None
         self._entries: list[BindingCacheEntry] = []
         """Those of the CMD at the last look, and what they said then of the time of the attachment."""
@@ -69,7 +70,7 @@ class DmmTruth:
             return  # table, disk and kernel are the same when it has taken up what there is
         if machine.name in self._domain.databases:
             yield from ledgers.database(machine.engine, machines)
-            if not machine.disk_is_behind:
+            if not machine.disk_is_behind and machine.shared is None:
                 yield from ledgers.disk_of_database(machine, machine.engine)
             return
         yield from ledgers.maar(machine.engine, machines)
@@ -208,7 +209,7 @@ class DmmTruth:
     def idle(self) -> list[str]:
         """What nobody uses is over: every node is left with the prefix of its place."""
         faults = self.quiet()
-        for entry in self._domain.cmd.entries.values():
+        for entry in checkers.entries(self._domain).values():
             if entry.previous():
                 faults.append(f"{entry.node.hex()} keeps {len(entry.previous())} idle prefixes")
         for each in self._air.nodes.values():

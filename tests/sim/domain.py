@@ -91,9 +91,12 @@ class DmmDomain:
         for name, where in [*self.databases.items(), *((f"ar{n}", router(n)) for n in self.numbers)]:
             self._member(name, where)
         if cmds > 1:
-            self.store = SharedMemory(lambda: self.world.now)
+            self.store = self._make_store()
             for name in self.databases:
                 self.members[name].shared = self.store
+
+    def _make_store(self) -> SharedMemory:
+        return SharedMemory(lambda: self.world.now)
 
     def _maar(self, number: int) -> MaarConfiguration:
         others = tuple(Peer(router(m), f"ar{m}") for m in self.numbers if m != number)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from unittest import mock
 
 from sim.cast import Cast
+from sim.cluster import Cluster
 from sim.direct import Direct
 from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
@@ -27,7 +28,7 @@ from sojourn.host import swaps
 
 MakeCast: TypeAlias = Callable[[int], Cast]
 CASTS: Mapping[str, MakeCast] = {
-    cast.name: cast for cast in (Dmm, Direct, Pmip, Leasing, Mip6, Fast, Extended, Partners)
+    cast.name: cast for cast in (Dmm, Direct, Cluster, Pmip, Leasing, Mip6, Fast, Extended, Partners)
 }
 """Everything that can be played, by name. A new role joins here."""
 

@@ -150,7 +150,7 @@ class Mip6(NoOrders):
 
     def _revoke(self, machine: Machine) -> Commanded:
         """A binding, or one of its care-of addresses; the node may come back, at once or after a pause (RFC 5846)."""
-        if machine.name not in self.domain.serving or machine.driver is None:
+        if machine.name not in self.domain.agents or machine.driver is None:  # an anchor's end a session for good
             return Commanded("nonsense")
         bound = [entry for entry in machine.engine.cache.values() if entry.state is BindingState.ACTIVE]
         self._revoked += 1

@@ -23,7 +23,6 @@ from sojourn.engines.mn import MobileNode
 from sojourn.engines.mn_state import HomeEntry
 from sojourn.engines.registration import Refused
 from sojourn.engines.return_routability import binding_key
-from sojourn.wire import BindingRevocationIndication
 from sojourn.wire.addresses import Address
 from sojourn.wire.extensions.rfc3963 import MobileNetworkPrefix
 
@@ -122,14 +121,6 @@ class HaDeliversForEver(HomeAgent):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._delivered_at_home: set[Address] = set()
-
-
-class HaRevokesInSilence(HomeAgent):
-    """A binding is taken back, and its node does not hear of it."""
-
-    def _order(self, entry: BindingCacheEntry, message: Any) -> None:
-        if not isinstance(message, BindingRevocationIndication):
-            super()._order(entry, message)
 
 
 class MnSteersOtherwise(MobileNode):
@@ -241,7 +232,6 @@ _HOME_AGENTS = (
     HaForgetsNobody,
     HaKeepsFlows,
     HaDeliversForEver,
-    HaRevokesInSilence,
 )
 _MOBILE_NODES = (
     MnLetsOut,

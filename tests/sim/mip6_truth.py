@@ -204,11 +204,15 @@ class Mip6Truth:
         if {number: way.care_of for number, way in known.ways.items()} != entry.acknowledged:
             yield f"{mobile.name} has care-of addresses {sorted(entry.acknowledged)}, {bound[0]} {sorted(known.ways)}"
         if known.steered != entry.flows.done[1]:
-            yield f"{mobile.name} steers {entry.flows.done[1]}, {bound[0]} {known.steered}"
+            here, there = (
+                [text(flow.care_of_address) for flow in flows] for flows in (entry.flows.done[1], known.steered)
+            )
+            yield f"{mobile.name} steers its flows by {here}, {bound[0]} by {there}"
 
     def _direct(self, mobile: Mobile, home: Address, name: str) -> Iterator[str]:
         engine = self._domain.mn(mobile.name)
-        if engine.homes[home].place is not Place.AWAY or not engine.configuration.route_optimisation:
+        entry = engine.homes[home]
+        if entry.place is not Place.AWAY or entry.at_home_first or not engine.configuration.route_optimisation:
             return
         known = engine.correspondents.get((home, self._domain.correspondents[name]))
         if known is None or known.using is None or self._flows.down(home, name)[1] != "direct":

@@ -29,7 +29,8 @@ class Partners(Dmm):
 
     def _particulars(self, dice: random.Random) -> None:
         super()._particulars(dice)
-        self.temper = dice.choice(("mortal", "cut", "all", "anchors", "anchors", "anchors"))
+        if dice.random() < 0.5:
+            self.temper = "calm"
         names = list(self.domain.maar_configurations)
         self.partners = {name: dice.choice([other for other in names if other != name]) for name in names}
         for name in names:
@@ -37,6 +38,10 @@ class Partners(Dmm):
                 del self.partners[name]
         settings = LivenessSettings(dice.choice((500, 1000, 1000)) * MILLISECOND, 3, hold=dice.choice((2, 5)) * SECOND)
         self.domain.give_partners(self.partners, settings)
+
+    def _fast_handovers(self, dice: random.Random) -> dict[str, int]:
+        """None; in the calm episodes routers die and come back, and nothing else goes wrong."""
+        return {"die": 1, "boot": 12} if self.temper == "calm" else {}
 
     def _make_paths(self) -> Paths:
         return Paths(self.world, self.air, self.domain.leads, self.places, anchor=self.domain.home)

@@ -48,7 +48,6 @@ TEMPERS: dict[str, dict[str, int]] = {
     "lossy": {"storm": 3},
     "cut": {"cut": 3, "storm": 1},
     "mortal": {"die": 2, "boot": 2, "pause": 1, "storm": 1},
-    "anchors": {"die": 1, "boot": 3},
     "stubborn": {"refuse": 2, "link": 1, "storm": 1, "die": 1, "boot": 1},
     "untimely": {"step": 2, "drift": 1, "late": 1, "storm": 1, "die": 1, "boot": 2},
     "all": {

@@ -106,6 +106,28 @@ def test_who_was_too_late_learns_what_is_true_and_may_change_that(shared) -> Non
     asyncio.run(play())
 
 
+def test_what_was_told_counts_as_seen_when_it_is_taken_and_not_before(shared) -> None:
+    """An engine that has not heard of it yet would change what it does not know."""
+
+    async def play() -> None:
+        async with shared() as make:
+            one, two = await make(), await make()
+            await swap(one, keep(b"a", b"1 here"))
+            found: asyncio.Future[Sequence[BindingChanged]] = asyncio.get_running_loop().create_future()
+            two.find(b"here", found.set_result)
+            (told,) = await found
+            assert words(await swap(two, keep(b"a", b"x"))) == {b"a": b"1 here"}, "it was not taken"
+            assert not two.take(told), "something was seen since, even if it is the same"
+            await swap(two, keep(b"b", b"2 there"))
+            again: asyncio.Future[Sequence[BindingChanged]] = asyncio.get_running_loop().create_future()
+            one.find(b"there", again.set_result)
+            (told,) = await again
+            assert one.take(told)
+            assert await swap(one, keep(b"b", b"3")) == []
+
+    asyncio.run(play())
+
+
 def test_what_is_deleted_and_made_anew_is_another_one(shared) -> None:
     """Versions never come back: one who slept through both changes is refused."""
 
@@ -187,6 +209,9 @@ def test_whoever_held_what_another_one_changed_is_told(shared) -> None:
                 await asyncio.sleep(0.02)
             assert words(told) == {b"a": b""}, "it need not know more before it is asked"
             assert words(await swap(one, keep(b"a", b"3"))) == {b"a": b"2"}
+            assert await swap(one, keep(b"a", b"3")) == []
+            assert not one.take(told[0]), "heeded now, it would make the engine forget what is its own"
+            assert await swap(one, keep(b"a", b"4")) == []
 
     asyncio.run(play())
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence
@@ -50,11 +51,20 @@ def owners(domain: Domain) -> list[str]:
     return faults
 
 
+def entries(domain: Domain) -> dict[bytes, BindingCacheEntry]:
+    """What the CMD knows, or, if there are several, what is in their store."""
+    if len(domain.databases) < 2:
+        return domain.cmd.entries
+    kept = domain.store.kept.items()
+    return {key: BindingCacheEntry.restored(key, one.record, domain.now) for key, one in kept}
+
+
 def latest_wins(domain: Domain, places: dict[str, str | None]) -> list[str]:
     """The CMD knows every node where it really is."""
     faults = []
+    known_to_cmd = entries(domain)
     for host, place in places.items():
-        entry = domain.cmd.entries.get(node(host))
+        entry = known_to_cmd.get(node(host))
         if place is not None and (entry is None or domain.names[entry.serving] != place):
             known = "nowhere" if entry is None else domain.names[entry.serving]
             faults.append(f"{host} is at {place}, and to the CMD {known}")
@@ -69,7 +79,7 @@ def routes_equal_bindings(domain: Domain) -> list[str]:
     """What every MAAR forwards is exactly what the bindings of the CMD say, and nobody waits for an answer."""
     known = [
         (entry.node, prefix, anchor, entry.serving)
-        for entry in domain.cmd.entries.values()
+        for entry in entries(domain).values()
         for prefix, anchor in entry.anchors
     ]
     return routes_equal(domain, known)

@@ -196,6 +196,10 @@ class BindingChanged:
     """What is kept there now; empty: nothing, or nothing that we have to know before it is needed."""
     remaining: Duration
     """Of its lifetime; not above 0: it is over, and nobody else ended it."""
+    seen: int = field(default=-1, compare=False)
+    """For the store: the version that this process had seen when this was found out; -1: it answers a change."""
+    version: int = field(default=0, compare=False)
+    """For the store: the version that this is; 0: none."""
 
 
 @dataclass(slots=True)

@@ -204,6 +204,8 @@ class Notices(Answering):
         refused = acknowledgement.status >= REFUSING
         if request is None:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
+        if anchored is not None and self.configuration.shared and not refused:
+            self._on_let_go(node, anchored.prefix, source)
         if entry is None or purpose == "retire":
             return
         anchored_there = [] if refused else prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
@@ -239,6 +241,13 @@ class Notices(Answering):
         if late and not refused and self.configuration.mode is RELAY:
             # It was given up when the answers were gathered, so that the serving MAAR does not know of it.
             self._inform(entry, [pair for pair in entry.previous() if pair[1] == source])
+
+    def _on_let_go(self, node: bytes, prefix: Prefix, maar: Address) -> None:
+        """A prefix is over there because we said so; another CMD may have taken it up again meanwhile."""
+        self._check(node)
+        entry = self.entries.get(node)
+        if entry is not None and maar != entry.serving:
+            self._not_anchored(entry, [prefix], maar)
 
     def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
         """The MAAR does not anchor for this node (any more); one that saw it come back since speaks for itself."""
@@ -370,6 +379,9 @@ class Notices(Answering):
         raise NotImplementedError
 
     def _keep(self, entry: BindingCacheEntry) -> None:
+        raise NotImplementedError
+
+    def _check(self, node: bytes) -> None:
         raise NotImplementedError
 
     def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:

@@ -105,7 +105,11 @@ class MnCorrespondent(MnState):
         else the next update is in the place of all that it knows.
         """
         wanted = self._wanted(peer)
-        gone = [way for identifier, way in peer.ways.items() if identifier not in wanted and way.care_of is not None]
+        gone = [
+            way
+            for identifier, way in peer.ways.items()
+            if identifier not in wanted and (way.care_of is not None or way.progress is Progress.WAITING)
+        ]
         stays = any(way.optimised for way in peer.ways.values() if way.identifier in wanted)
         for way in gone:
             self._pause(way)
@@ -148,8 +152,12 @@ class MnCorrespondent(MnState):
             ready = fresh and entry.bound(self._now) and entry.place is Place.AWAY
             ranks = _ranks(wanted)
             for way in [way for way in peer.ways.values() if way.progress is not Progress.REFUSED]:
-                if way.care_of is None and wanted:
+                if way.care_of is None and wanted and way.progress is not Progress.WAITING:
                     continue  # it is being deleted
+                if way.care_of is None and not wanted and entry.place is Place.NOWHERE:
+                    self._pause(way)  # nobody can be asked now
+                    way.progress = Progress.WAITING
+                    continue
                 care_of = wanted.get(way.identifier)
                 anew = way.care_of != care_of
                 if anew:
@@ -186,7 +194,6 @@ class MnCorrespondent(MnState):
         flows = self._flows_of(peer)
         options: list[MobilityOption] = [NonceIndices(token.index, 0), BindingIdentifier(way.identifier)]
         options += peer.flows.asked(flows)
-        peer.flows.known = {number: flow for number, flow in flows.items() if peer.flows.known.get(number) == flow}
         message = BindingUpdate(peer.sequence, 0, 0, tuple(options))
         signed(message, key, peer.home, peer.correspondent)
         self._do(SendMessage(message, others[0] or peer.home, peer.correspondent, peer.home))
@@ -206,7 +213,7 @@ class MnCorrespondent(MnState):
 
     def _end_all(self, entry: HomeEntry) -> None:
         for peer in self._of(entry):
-            bound = any(way.expires > self._now for way in peer.ways.values())
+            bound = peer.bound_until > self._now
             for way in list(peer.ways.values()):
                 self._pause(way)
                 self._drop(way)
@@ -333,6 +340,7 @@ class MnCorrespondent(MnState):
             until = min(entry.expires, entry.valid_until, self._now + MAX_RR_BINDING_LIFETIME)
             way.asked = max((until - self._now) // LIFETIME_UNIT * LIFETIME_UNIT, LIFETIME_UNIT)
             way.key = binding_key(home.octets, care_of.octets)
+            peer.bound_until = max(peer.bound_until, self._now + way.asked)
             if way.identifier and not any(other.optimised for other in peer.ways.values() if other is not way):
                 flags |= OVERWRITE  # whatever it had from an earlier life (RFC 5648 5.9)
                 peer.flows.known = {}
@@ -409,6 +417,7 @@ class MnCorrespondent(MnState):
             self._renew_tokens(way, answer.status)
         elif way.care_of is None:  # whatever it says: there is none any more (133)
             self._on_flows_answered(way, answer)
+            peer.bound_until = peer.bound_until if way.identifier else 0
             self._drop(way)
             self._pursue(peer)
             self._tidy(peer)

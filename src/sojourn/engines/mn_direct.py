@@ -58,6 +58,8 @@ class CorrespondentEntry:
     """It takes one care-of address only."""
     unwilling: bool = False
     """It said that it cannot, or does not want."""
+    bound_until: Instant = 0
+    """Until then it may have a binding, also one of a care-of address that nothing is known of here any more."""
     using: Address | None = None
     """The care-of address that packets go directly from; None: they go through the tunnel."""
     also: tuple[Address, ...] = ()

@@ -80,13 +80,20 @@ class FlowList:
     """What the latest update said."""
     refused: Wanted = field(default_factory=dict)
     """Those that it does not want; they are not asked for again as they are."""
+    unsure: set[int] = field(default_factory=set)
+    """Those that an update changed which was not answered: they may be as before, or not."""
     done: tuple[tuple[CareOfWay, ...], tuple[Flow, ...]] = ((), ())
     """What packets from here follow, and where they may come to."""
 
     def asked(self, flows: Wanted) -> list[MobilityOption]:
         """What an update says of them: those that are known by number, others whole. Who is not named ends."""
         self.sent = flows
-        kept = [identifier for identifier, flow in flows.items() if self.known.get(identifier) == flow]
+        kept = [
+            identifier
+            for identifier, flow in flows.items()
+            if self.known.get(identifier) == flow and identifier not in self.unsure
+        ]
+        self.unsure |= {*flows, *self.known} - set(kept)
         options: list[MobilityOption] = [
             FlowIdentification(
                 identifier,
@@ -113,7 +120,7 @@ class FlowList:
                 wrong[identifier] = int(found)
                 if found not in (FlowStatus.FID_NOT_FOUND, FlowStatus.BID_NOT_FOUND):
                     self.refused[identifier] = flow
-        self.known = known
+        self.known, self.unsure = known, set()
         self.refused = {number: flow for number, flow in self.refused.items() if number in flows}
         return wrong
 
@@ -127,4 +134,4 @@ class FlowList:
 
     def forget(self) -> None:
         """The home agent has no binding any more."""
-        self.known, self.sent, self.refused, self.done = {}, {}, {}, ((), ())
+        self.known, self.sent, self.refused, self.done, self.unsure = {}, {}, {}, ((), ()), set()

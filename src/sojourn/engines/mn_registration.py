@@ -526,3 +526,5 @@ class MnRegistration(MnState):
             if entry.place is Place.AWAY:
                 self._report("binding-expired", home=entry.address)
                 self._register(entry)
+            elif entry.place is Place.NOWHERE:
+                self._block(entry)  # an earlier life's tunnel may still be there

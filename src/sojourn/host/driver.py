@@ -46,6 +46,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.engine import Engine
 from sojourn.core.events import (
+    BindingChanged,
     BindingsFound,
     ClockStepped,
     EffectFailed,
@@ -326,10 +327,24 @@ class Driver:
         now = self._clock()
         answers: list[Answer] = []
         for event, tried in batch:
+            if type(event) is BindingChanged and not self._is_news(event, answers):
+                continue
             if not tried:
                 self._happened(event, now)
             answers.append((event, tried, self.engine.handle(event, now)))
         self._swaps.add(answers)
+
+    def _is_news(self, changed: BindingChanged, answers: Sequence[Answer]) -> bool:
+        """Whether the engine is to hear of it: not if it changed that itself since, as the store answers that then."""
+        if changed.seen < 0:
+            return True
+        key = changed.key
+        for _, _, effects in answers:
+            if any(isinstance(effect, StoreEffect) and effect.key == key for effect in effects):
+                return False
+        assert self._shared is not None
+        assert self._swaps is not None
+        return not self._swaps.mentions(key) and self._shared.take(changed)
 
     def _handle_alone(self, batch: Sequence[Event]) -> None:
         """The same where nobody shares the store: what the engine answers is right."""

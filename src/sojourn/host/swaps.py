@@ -61,6 +61,10 @@ class Swaps:
         under_way = len(self._batches)
         return not under_way or (under_way < MOST and waiting >= WORTH)
 
+    def mentions(self, key: bytes) -> bool:
+        """Whether a change of `key` is under way, or waits for its turn."""
+        return any(key in batch.keys for batch in self._batches)
+
     def add(self, answers: Sequence[Answer]) -> None:
         """To be released when the store carried out what they change."""
         batch = _Batch(answers)

@@ -21,7 +21,7 @@ from sojourn.lab.air import RoamTimes
 from sojourn.lab.daemons import DaemonFailed
 from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
-from sojourn.lab.measure import Window, loss, lost_time
+from sojourn.lab.measure import Window, crowding, loss, lost_time
 from sojourn.lab.postgres import DatabaseFailed, Server
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, to_json
@@ -209,12 +209,13 @@ def _report(
         for host in topology.hosts
         for way in (records[f"{host}-stream"].up, records[f"{host}-stream"].down)
     )
+    bounds = [limit * crowding() for limit in (_ALLOWED_MS, _DIES_MS, _DIES_MS)]
     verdicts = [
         holds("TCP connections that ended", broken, "0", broken == 0),
         holds("bindings in the store", len(kept), f"{len(right)}, each where its host is", kept == right),
         *[
             holds(f"{name}: lost at a move", f"{max(found):.0f} ms", f"{bound:.0f} ms at most", max(found) <= bound)
-            for (name, found), bound in zip(lost.items(), (_ALLOWED_MS, _DIES_MS, _DIES_MS), strict=True)
+            for (name, found), bound in zip(lost.items(), bounds, strict=True)
         ],
         *[
             holds(f"{name}: last host known", f"{after:.1f} s", f"{_SERVED:g} s at most", after <= _SERVED)

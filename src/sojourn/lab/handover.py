@@ -31,7 +31,7 @@ from sojourn.lab.demo_summary import conclude
 from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
-from sojourn.lab.measure import milliseconds
+from sojourn.lab.measure import crowding, milliseconds
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
 from sojourn.lab.topology import Setting, Topology, load
@@ -235,12 +235,13 @@ class _Domain:
     def _bound(self, left: Instant, gap: Duration, kind: str, one: str, other: str) -> int:
         """Lost at most: predictive nothing; reactive what came during the gap, or until the old router heard of it, if
         the machine let it wait; unnoticed until the new one asked."""
+        slack = int(SLACK * crowding())
         if kind == PREDICTIVE:
             return 0
         if kind == UNNOTICED:
-            return RATE * (gap + self._lab.topology.delay(other, one) + SLACK) // SECOND
+            return RATE * (gap + self._lab.topology.delay(other, one) + slack) // SECOND
         if kind == REACTIVE:
-            return RATE * max(gap, self._heard(one, left) - left + SLACK) // SECOND
+            return RATE * max(gap, self._heard(one, left) - left + slack) // SECOND
         return RATE * gap // SECOND  # an ordinary one is not judged by this
 
     def _heard(self, router: str, left: Instant) -> Instant:

@@ -21,12 +21,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def make_prompt(process: int = 0) -> bool:
-    """Short slices for `process` (0: the calling thread) and what it starts later; False when that is not to be had."""
+    """Short slices for `process` (0: the calling thread) and what it starts later; False when that is not to be had.
+
+    Nor is it where somebody gave the process another policy, as chrt(1) does.
+    """
     number = _SCHED_SETATTR.get(os.uname().machine)
     if number is None:
         return False
     try:
         nice = os.getpriority(os.PRIO_PROCESS, process)
+        if os.sched_getscheduler(process) != os.SCHED_OTHER:
+            return False
     except ProcessLookupError:  # it ended already
         return False
     attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, nice, 0, SLICE, 0, 0)

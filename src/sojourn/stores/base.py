@@ -65,6 +65,14 @@ class SharedStore(Protocol):
         """Call back for keys that this process saw and another one changed, and for those that are over."""
         ...
 
+    def take(self, changed: BindingChanged) -> bool:
+        """What `find` or `watch` told counts as seen from now on, as the engine is about to hear of it.
+
+        False: this process saw something later meanwhile, and what was told is not to be heeded. (If it counted as seen
+        when it was told, an engine that has not heard of it yet could change what it does not know.)
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the medium; nothing is called afterwards."""
         ...

@@ -124,6 +124,10 @@ class PostgresStore:
         for partition in self._partitions:
             self._spawn(partition.attend(changed))
 
+    def take(self, changed: BindingChanged) -> bool:
+        """See `SharedStore.take`."""
+        return self._of(changed.key).take(changed)
+
     def close(self) -> None:
         """Connections end at once; what was not answered is not told any more."""
         for task in self._tasks:
@@ -191,7 +195,8 @@ class _Partition:
                         with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
                             await connection.execute(statement, timeout=TIMEOUT)
                     rows = await connection.fetch(SOME, timeout=TIMEOUT)
-                return [(row["key"], row["record"]) for row in rows if self._see(row)]
+                self._seen.update((row["key"], row["version"]) for row in rows)
+                return [(row["key"], row["record"]) for row in rows]
             except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
                 raise StoreError(self.name, str(error), "see to the role and database that the string names") from error
             except asyncpg.InsufficientPrivilegeError as error:
@@ -302,7 +307,7 @@ class _Partition:
             rows = await self._aside(FIND, mention)
             if rows is not None:
                 news = [row for row in rows if row["key"] not in self._seen and row["key"] not in self._under_way]
-                return [_told(row) for row in news if self._see(row)]
+                return [self._news(row) for row in news]
             await asyncio.sleep(LONGEST_PAUSE)
 
     async def attend(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
@@ -313,14 +318,14 @@ class _Partition:
             writer, _, keys = str(payload).partition(" ")
             if int(writer) != self._writer:
                 named = {bytes.fromhex(text) for text in keys.split()} - self._under_way
-                ours = [key for key in named if self._seen.pop(key, None) is not None]
+                ours = [key for key in named if key in self._seen]
                 if ours:
-                    changed([BindingChanged(key, b"", 0) for key in ours])
+                    changed([BindingChanged(key, b"", 0, self._seen[key]) for key in ours])
 
         self._heard = heard
         while True:
             rows = await self._aside(OVER, GRACE / MILLISECOND)
-            told = [_told(row) for row in rows or () if row["key"] not in self._under_way and self._see(row)]
+            told = [self._news(row) for row in rows or () if row["key"] not in self._under_way]
             if told:
                 changed(told)
             await asyncio.sleep(
@@ -382,9 +387,22 @@ class _Partition:
     def _trouble_with(self, error: BaseException) -> None:
         self.trouble = str(error) or type(error).__name__
 
-    def _see(self, row: asyncpg.Record) -> bool:
-        self._seen[row["key"]] = row["version"]
+    def take(self, changed: BindingChanged) -> bool:
+        """See `SharedStore.take`."""
+        if changed.seen < 0:
+            return True
+        if self._seen.get(changed.key, 0) != changed.seen:
+            return False
+        if changed.version:
+            self._seen[changed.key] = changed.version
+        else:
+            self._seen.pop(changed.key, None)
         return True
+
+    def _news(self, row: asyncpg.Record) -> BindingChanged:
+        """What is there, for `take`."""
+        told = _told(row)
+        return BindingChanged(told.key, told.record, told.remaining, self._seen.get(told.key, 0), row["version"])
 
 
 def _told(row: asyncpg.Record) -> BindingChanged:

@@ -79,7 +79,7 @@ class SharedMemoryView:
     def find(self, mention: bytes, done: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.find`."""
         found = [key for key, kept in self.shared.kept.items() if mention in kept.record and key not in self._seen]
-        self._later(lambda: None if self._closed else done([self._look(key) for key in found]))
+        self._later(lambda: None if self._closed else done([self._news(key) for key in found]))
 
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.watch`."""
@@ -87,7 +87,19 @@ class SharedMemoryView:
 
     def told(self, keys: Sequence[bytes]) -> None:
         """These are over."""
-        self._changed([self._look(key) for key in keys])
+        self._changed([self._news(key) for key in keys])
+
+    def take(self, changed: BindingChanged) -> bool:
+        """See `SharedStore.take`."""
+        if changed.seen < 0:
+            return True
+        if self._seen.get(changed.key, 0) != changed.seen:
+            return False
+        if changed.version:
+            self._seen[changed.key] = changed.version
+        else:
+            self._seen.pop(changed.key, None)
+        return True
 
     def close(self) -> None:
         """This process is gone; what is under way is carried out all the same."""
@@ -106,8 +118,8 @@ class SharedMemoryView:
                 shared.kept[key] = _Kept(record, shared.versions, shared.clock() + lifetime if lifetime else 0)
                 self._seen[key] = shared.versions
                 for view in shared.views:
-                    if view is not self and view._seen.pop(key, None) is not None:
-                        view._changed([BindingChanged(key, b"", 0)])
+                    if view is not self and key in view._seen:
+                        view._changed([BindingChanged(key, b"", 0, view._seen[key])])
             case DeleteBinding():
                 shared.kept.pop(key, None)
                 self._seen.pop(key, None)
@@ -116,6 +128,13 @@ class SharedMemoryView:
             case _:
                 assert_never(effect)
         return None
+
+    def _news(self, key: bytes) -> BindingChanged:
+        """What is there, for `take`."""
+        kept, seen = self.shared.kept.get(key), self._seen.get(key, 0)
+        if kept is None:
+            return BindingChanged(key, b"", 0, seen)
+        return BindingChanged(key, kept.record, kept.expires - self.shared.clock(), seen, kept.version)
 
     def _look(self, key: bytes) -> BindingChanged:
         kept = self.shared.kept.get(key)
