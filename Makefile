@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 SANDBOX := $(BIN)/python -m sojourn.lab.sandbox
 PYTEST := $(BIN)/python -m pytest -q
 JOBS ?= 2
-SPARE ?= $(shell command -v chrt >/dev/null && echo chrt --idle 0 || echo nice)
+SPARE ?= $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0 || echo nice)
 # Episodes of the fault simulation in `make test`; `make check` plays a few only.
 SEEDS ?= 2000
 # Whatever the environment says: else each of some hundred processes, daemons among them, compiles everything again.

@@ -526,3 +526,17 @@ def test_a_node_that_was_away_too_long_gets_the_prefix_that_it_still_has_address
     domain.attach("mn1", "mag2")
     domain.run(SECOND)
     assert domain.entry().prefixes == prefixes
+
+
+def test_after_a_restart_with_its_store_who_moved_meanwhile_is_registered_at_once() -> None:
+    """Not in the RFC. Found by a soak: its gateway would have repeated its request only when that was due."""
+    domain = ProxyDomain()
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    domain.crash("lma")
+    domain.detach("mn1", "mag1")
+    domain.attach("mn1", "mag2")
+    domain.run(8 * SECOND)  # repetitions at 1, 3 and 7; the next one would be at 15
+    domain.restart("lma", store=True)
+    domain.run(SECOND)
+    assert domain.entry().gateway == gateway(2)

@@ -11,6 +11,7 @@ from sojourn.engines.registration import PROXY, identifier_option
 from sojourn.engines.way_settings import BulkRegistrationOfLma, BulkRegistrationOfMag
 from sojourn.wire import (
     BindingAcknowledgement,
+    BindingRefreshRequest,
     BindingUpdate,
     HomeNetworkPrefix,
     MobileNodeIdentifier,
@@ -259,6 +260,7 @@ def test_5_2_3_without_a_timestamp_sequence_numbers_order_them() -> None:
 
 def test_5_1_3_an_lma_that_lost_its_memory_gets_every_session_by_itself() -> None:
     domain = bulk()
+    domain.lose = lambda source, destination, message: isinstance(message, BindingRefreshRequest)  # it asks for that
     domain.restart("lma", store=True)
     domain.run(170 * SECOND)
     assert domain.reported("mag1", "group-refused") == 1

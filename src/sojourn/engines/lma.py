@@ -53,9 +53,10 @@ class LocalMobilityAnchor(LmaRegistration):
     # --- life -----------------------------------------------------------------------------------------------------
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
-        """See `Engine.restore`. An LMA that begins with nothing asks every MAG to register its nodes again.
+        """See `Engine.restore`. Every MAG is asked to register its nodes again.
 
-        Until they did, others get prefixes from elsewhere in the pools: those that we gave out are in use.
+        Until they did, and if we begin with nothing, others get prefixes from elsewhere in the pools: those that we
+        gave out are in use.
         """
         self._now = now
         sessions, kept = apart(records)
@@ -63,12 +64,14 @@ class LocalMobilityAnchor(LmaRegistration):
         self._slots.restore(int.from_bytes(key, "big") for key, _ in sessions if len(key) == _KEY and any(key))
         self._remember(self._unread.rest() if self.extensions else self._unread.some())
         self.extensions.begin(kept, lost=len(self.cache) < len(sessions))
-        if self._unread.left:
+        if self._unread.left:  # more than all MAGs should register at once
             self._timers.start(_RESTORE, now)
-        elif not len(self.cache):
+            return self._flush()
+        if not len(self.cache):
             self.prefixes.begin_elsewhere((self._epoch + now) // SECOND)
-            for gateway in self.configuration.gateways:
-                self._send(BindingRefreshRequest(), gateway.address)
+        # Also after a restart with the store: who moved meanwhile is registered at once, not at the next repetition.
+        for gateway in self.configuration.gateways:
+            self._send(BindingRefreshRequest(), gateway.address)
         return self._flush()
 
     def _remember(self, records: Iterable[Stored]) -> None:
@@ -83,7 +86,7 @@ class LocalMobilityAnchor(LmaRegistration):
                 continue
             if not self.configuration.mobile_node_generated_timestamp_in_use:
                 # Accepted by a clock that was set back meanwhile: it must not refuse, for as long, what is true now.
-                entry.timestamp = min(entry.timestamp, self._ticks() + self._window)
+                entry.timestamp = min(entry.timestamp, self._ticks())
             self._resume(entry)
         self.cache.recall = self._recall if self._unread.left else None
 

@@ -37,6 +37,7 @@ from sojourn.core.mobile_effects import (
     EnsureCareOfPeers,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureReverseFlows,
     EnsureReverseTunnel,
     EnsureRouteOptimisation,
     ProbeAddress,
@@ -245,6 +246,12 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
                 entry.registered = None
                 self._block(entry)
                 self._after(_REPAIR_AFTER, "again", entry.address)
+            case EnsureReverseFlows(home) if home in self.homes:
+                entry = self.homes[home]
+                entry.flows.done = (), ()
+                if entry.beside:
+                    self._do(EnsureHomeBlock(home))  # there may be no way by the home link alone
+                self._after(_REPAIR_AFTER, "again", home)
             case EnsureHomeBlock(home) if home in self.homes:
                 self._do(WithdrawHomeAddress(home))  # what cannot be kept from leaving is not to be had
                 self._after(_REPAIR_AFTER, "repair", home)

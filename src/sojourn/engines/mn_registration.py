@@ -115,8 +115,8 @@ class MnRegistration(MnState):
         """Tell the home agent, from the home address itself."""
         entry.place = Place.RETURNING
         self._doubt(entry)
-        self._unsteer(entry)
         self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
+        self._unsteer(entry)
         self._do(WithdrawReverseTunnel(entry.address))
         self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
 
@@ -408,9 +408,9 @@ class MnRegistration(MnState):
         self._follow(entry, (), ())
 
     def _block(self, entry: HomeEntry) -> None:
-        """Nothing leaves."""
-        self._unsteer(entry)
+        """Nothing leaves. First of all: what the home link was to take must not take another one."""
         self._do(EnsureHomeBlock(entry.address))
+        self._unsteer(entry)
         self._show(entry, False)
 
     def _show(self, entry: HomeEntry, reachable: bool) -> None:
