@@ -38,6 +38,9 @@ class Elsewhere:
 
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None: ...
 
+    def take(self, changed: BindingChanged) -> bool:
+        return True
+
     def close(self) -> None: ...
 
 

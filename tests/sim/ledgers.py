@@ -321,6 +321,8 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
     for anchor, stand in known.standing.items():
         if stand.phase is not READY and stand.slots.get(anchor) is None:
             yield f"holds the pool of {text(anchor)} without a way to it"
+        if stand.phase is READY and known.liveness.lost(anchor) and ("takeover", anchor) not in engine._timers:
+            yield f"misses {text(anchor)}, and does not step in"
         if stand.phase is RETURNING and ("return", anchor) not in engine._timers:
             yield f"gives the pool of {text(anchor)} back for ever"
     for session in engine.sessions.values():

@@ -8,7 +8,6 @@ from sim.mutants import Omits
 from sim.partners import Partners
 from sojourn.core.effects import Effect, EnsurePool, WithdrawPool
 from sojourn.engines.maar import MobilityAnchorAccessRouter
-from sojourn.engines.maar_session import Session
 from sojourn.engines.stand_in import StandIn, Survival
 from sojourn.wire.addresses import Address, Prefix
 
@@ -17,13 +16,6 @@ class NeverStepsIn(MobilityAnchorAccessRouter):
     """Its anchor is missed, and nothing follows."""
 
     def _take_over(self, stand: StandIn) -> None:
-        pass
-
-
-class TellsNoPartner(MobilityAnchorAccessRouter):
-    """Whoever holds the pool does not hear where the nodes are."""
-
-    def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
         pass
 
 
@@ -73,7 +65,6 @@ PARTNER_MUTANTS: Mapping[str, Callable[[int], Partners]] = {
     mutant.__name__: (lambda seed, mutant=mutant: Partners(seed, maar_engine=mutant))  # type: ignore[misc]
     for mutant in (
         NeverStepsIn,
-        TellsNoPartner,
         LeadsNothingHere,
         KeepsThePool,
         NeverGivesBack,
