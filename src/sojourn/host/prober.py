@@ -132,7 +132,7 @@ class Prober:
         waiting = self._waiting.get(number)
         if identifier != self._identifier or waiting is None or waiting[0].done():
             return
-        if not error and echo[_ECHO.size : _ECHO.size + 8] != self._token:
+        if echo[_ECHO.size : _ECHO.size + 8] != self._token:  # errors quote it too: nobody guesses what we sent
             return
         future, since = waiting
         future.set_result(Heard(sender, time.monotonic() - since, error, code))
