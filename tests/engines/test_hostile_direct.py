@@ -272,6 +272,42 @@ def test_what_is_no_distributed_proxy_registration_is_refused_by_a_partner_too()
     assert answer.status == Status.PROXY_REG_NOT_ENABLED
 
 
+def words_of(each: Domain, stamp: int, holder: Address) -> BindingRefreshRequest:
+    """The partner of ar1 says who holds its pool."""
+    return BindingRefreshRequest((Timestamp(stamp), PreviousMaar.of(pool(1), holder)))
+
+
+def test_a_word_from_the_end_of_time_does_not_silence_all_later_ones() -> None:
+    each = Domain(maars=4, partners={"ar1": "ar3"})
+    each.inject(router(3), "ar2", words_of(each, _STAMPS - 1, router(3)))
+    assert each.reported("ar2", "word-refused") == 1
+    each.inject(router(3), "ar2", words_of(each, ticks(EPOCH), router(3)))
+    assert each.maar("ar2").survival.holder(router(1)) == router(3)
+
+
+@pytest.mark.parametrize("name", ["ar1", "ar2"])
+def test_an_old_word_that_is_said_again_counts_for_nothing(name: str) -> None:
+    """An anchor took a replayed word about its own pool; idle prefixes did not retire as long as it came again."""
+    each = Domain(maars=4, partners={"ar1": "ar3"})
+    old = words_of(each, ticks(EPOCH), router(3))
+    each.inject(router(3), name, old)
+    each.inject(router(3), name, words_of(each, ticks(EPOCH) + 9, router(1)))
+    each.inject(router(3), name, old)
+    survival = each.maar(name).survival
+    assert not survival.held
+    assert survival.holder(router(1)) == router(1)
+
+
+@pytest.mark.parametrize("source", [2, 4])
+def test_who_is_nobodys_partner_moves_no_pool(source: int) -> None:
+    each = Domain(maars=4, partners={"ar1": "ar3"})
+    for name in ("ar1", "ar3"):
+        each.inject(router(source), name, words_of(each, ticks(EPOCH + HOUR), router(source)))
+        survival = each.maar(name).survival
+        assert not survival.held
+        assert survival.holder(router(1)) == router(1)
+
+
 # --- what one message may cause ---------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ from support.mip6_watch import updates
 
 HERE = MobilityHeaderLinkLayerAddress(LinkLayerCode.MN, MN_LINK_LAYER)
 HOME = bid(1, HOA, 1, home=True)
+GROUP = MobilityHeaderLinkLayerAddress(LinkLayerCode.MN, b"\x33\x33\x00\x00\x00\x01")
 
 
 def together(bench: Bench, sequence: int = 1, home: BindingIdentifier = HOME, **more: object) -> int | None:
@@ -91,6 +92,7 @@ def test_5_4_the_home_binding_ends_by_its_identifier_and_with_the_last_one_abroa
     [
         ((HOME, bid(2, COA2, 2)), 169),  # nobody knows where it is on the link
         ((HOME, HERE), 169),
+        ((HOME, bid(2, COA2, 2), GROUP), 169),  # the home agent would flood the link
         ((bid(1, COA, 1, home=True), HERE), 164),
         ((bid(1, HOA, 1), HERE), 164),
         ((bid(1, home=True), HERE), 167),

@@ -21,8 +21,9 @@ from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 def link_layer_of(request: BindingRequest) -> LinkLayer:
     """Where the node is on the home link (5.6.3); empty: it does not say."""
     option = request.first(MobilityHeaderLinkLayerAddress)
-    known = option is not None and option.code == LinkLayerCode.MN and len(option.link_layer) == 6
-    return option.link_layer if option is not None and known else b""
+    if option is None or option.code != LinkLayerCode.MN or len(option.link_layer) != 6 or not any(option.link_layer):
+        return b""
+    return b"" if option.link_layer[0] & 1 else option.link_layer  # a group: the link would flood what is for one node
 
 
 def changed(request: BindingRequest, known: Ways, plain: bool, home_too: bool) -> tuple[Ways, dict[int, Status]]:

@@ -395,7 +395,8 @@ class DirectAccessRouter(AsksDirectly):
         for prefix in prefixes:
             if self._is_ending(session, prefix, anchor) or self._add_foreign(session, prefix, anchor):
                 continue
-            if len(self.direct.requests.get(session.node, ())) < LISTED_PREFIXES:  # else it lists it again
+            endings = [key for key in self.direct.requests.get(session.node, ()) if key[0] == "retire"]
+            if len(endings) < LISTED_PREFIXES:  # else it lists it again
                 self._say_over(session, prefix, anchor)  # what is not served here would come back to it, to and fro
 
     def _unask(self, session: Session, maar: Address) -> None:

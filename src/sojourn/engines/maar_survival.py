@@ -24,6 +24,7 @@ from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_stand_in import STANDING, StandInProcedures
 from sojourn.engines.registration import (
     HANDOFFS,
+    NO_TIME,
     PROXY_DMM,
     REFUSING,
     Refused,
@@ -152,14 +153,18 @@ class SurvivalProcedures(StandInProcedures):
     def _on_word(self, message: BindingRefreshRequest, source: Address, survival: Survival) -> None:
         """A partner says who holds a pool."""
         stamp = message.first(Timestamp)
-        if stamp is None:
+        if stamp is None or stamp.ticks >= NO_TIME:  # after such a word no later one could ever count
+            self._report("word-refused", source=source)
             return
+        own = self.configuration.address
         for option in message.all(PreviousMaar):
             if source == self.configuration.partner and option.prefix in (
                 self.configuration.pool,
                 self.configuration.ipv4_pool,
             ):
-                self._on_own_pool(held=option.maar == source)
+                if stamp.ticks >= survival.words.get(own, 0):  # the same is said again and again
+                    survival.words[own] = stamp.ticks
+                    self._on_own_pool(held=option.maar == source)
                 continue
             for anchor, partner in survival.partners.items():
                 if partner != source or option.maar not in (anchor, partner):
