@@ -17,7 +17,7 @@ from sojourn.lab.soak_report import air_words
 @pytest.mark.parametrize(
     ("extra", "word"),
     [
-        ({"mode": "direct"}, "--mode"),
+        ({"mode": "sideways"}, "--mode"),
         ({"hosts": "0"}, "--hosts"),
         ({"hosts": "many"}, "--hosts"),
         ({"roams": "-1"}, "--roams"),
