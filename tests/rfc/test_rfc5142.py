@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from sojourn.core.effects import EnsureTunnel
 from sojourn.core.events import Commanded, MessageReceived
 from sojourn.core.mobile_effects import EnsureHomeBlock, EnsureProxyNeighbour, WithdrawProxyNeighbour
 from sojourn.engines.mip6_configuration import HomeNode
-from sojourn.wire import BindingAcknowledgement, BindingRefreshAdvice, BindingUpdate, MobilityMessage
+from sojourn.wire import BindingAcknowledgement, BindingRefreshAdvice, BindingUpdate, MobilityMessage, Status
 from sojourn.wire.addresses import text
 from sojourn.wire.extensions.rfc5142 import HomeAgentSwitch
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
@@ -81,6 +82,27 @@ def test_5_1_without_another_home_agent_there_is_no_time_to_spare() -> None:
     (sent,) = bench.sent(HomeAgentSwitch)
     assert sent.message.first(BindingRefreshAdvice) is None
     assert not bench.asked(WithdrawProxyNeighbour)
+
+
+def test_5_3_who_stays_keeps_its_binding_and_gets_no_longer_one() -> None:
+    bench = home_agent()
+    ask(bench)
+    ends = bench.now + 400 * SECOND
+    bench.tell(Commanded("switch", {"to": OTHER}))
+    bench.run(14 * SECOND)
+    assert ask(bench, 2) == Status.ACCEPTED  # it is asked again, with shorter pauses
+    ends = bench.now + 400 * SECOND
+    bench.run(2 * SECOND)
+    bench.forget()
+    assert ask(bench, 3) == Status.ADMINISTRATIVELY_PROHIBITED
+    assert bench.reported("update-refused") == 1
+    assert ask(bench, 4, COA2) == Status.ACCEPTED  # served where it is, as long as before
+    assert bench.asked(EnsureTunnel)[-1].remote == COA2
+    (answer,) = [sent.message for sent in bench.sent(BindingAcknowledgement) if sent.message.status == 0]  # type: ignore[attr-defined]
+    assert ends - 4 * SECOND < bench.now + answer.lifetime <= ends  # type: ignore[attr-defined]
+    bench.run(400 * SECOND)
+    assert bench.engine.show("bindings", bench.now) == []
+    assert ask(bench, 5) == Status.ACCEPTED
 
 
 def lost_to(name: str, source: str, destination: str, message: MobilityMessage) -> bool:

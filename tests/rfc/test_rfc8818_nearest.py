@@ -1,4 +1,4 @@
-"""RFC 8818 3, 5: new sessions use the nearest anchor, measured; home agents from DNS (RFC 5026 4.1.1)."""
+"""RFC 8818 3, 5: new sessions use the nearest anchor, measured; home agents from DNS (RFC 5026 5.1.1)."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_rfc5014_some_peers_are_reached_from_the_care_of_address() -> None:
     assert net.asked(EnsureCareOfPeers, "mn") == [EnsureCareOfPeers(peers)]
 
 
-def test_rfc5026_4_1_1_the_home_agent_from_dns() -> None:
+def test_rfc5026_5_1_1_the_home_agent_from_dns() -> None:
     net = Roaming(home={"home_agent": None, "agent_name": "ha.example.net"})
     net.names["ha.example.net"] = (HA,)
     net.attach("f1")
@@ -162,7 +162,7 @@ def test_rfc5026_4_1_1_the_home_agent_from_dns() -> None:
     assert not icmp(net, HomeAgentAddressDiscoveryRequest)
 
 
-def test_rfc5026_4_1_1_without_an_answer_the_home_link_is_asked() -> None:
+def test_rfc5026_5_1_1_without_an_answer_the_home_link_is_asked() -> None:
     net = Roaming(home={"home_agent": None, "agent_name": "ha.example.net"})
     net.attach("f1", settle=8 * SECOND)
     assert net.bound() == COA

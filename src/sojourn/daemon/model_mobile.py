@@ -116,7 +116,9 @@ class MnHome(Section):
         "The home agent; absent: it is looked for (RFC 6275 11.4.1).", None, example="2001:db8:1::1"
     )
     home_agent_name: Annotated[TextField, Expected("the name of a host", "ha.example.net")] = setting(
-        "DNS is asked for the home agent under this name, before the home link is (RFC 5026).", ""
+        "DNS is asked for the home agent under this name, before the home link is (RFC 5026): that of a host, or of a "
+        "service, `_mip6._ipv6.example.net`.",
+        "",
     )
     association: Association | None = setting("Table `[mn.homes.association]`; absent: IPsec protects messages.", None)
     router: SwitchField = setting("This node is a mobile router for what is behind it (RFC 3963).", False)

@@ -173,6 +173,7 @@ class HaRegistration(HaState):
             entry = BindingCacheEntry(request.home, self._slots.take(), node, BindingState.TENTATIVE)
             self.cache[request.home] = entry
         if entry.state is BindingState.ACTIVE:
+            self._check_stay(entry, request, asked)
             self._accept(entry, request, asked)
         elif entry.unprobed:
             entry.pending = request  # a repetition; the test goes on
@@ -217,6 +218,14 @@ class HaRegistration(HaState):
         if wrong and not ways:
             raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "these care-of addresses are being revoked")
         return ways, wrong
+
+    def _check_stay(self, entry: BindingCacheEntry, request: BindingRequest, asked: _Asked) -> None:
+        """RFC 5142 5.3: who was told for long to use another home agent keeps its binding until that ends, wherever it
+        goes meanwhile; it is not made longer.
+        """
+        moved = asked.ways != entry.ways or (not asked.ways and request.care_of != entry.care_of)
+        if self._was_told(entry) and not moved and asked.networks == entry.prefixes:
+            raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the node is to use another home agent")
 
     def _forbidden(self, home: Address) -> tuple[int, ...] | None:
         """What is being revoked: some BIDs, everything when there are none; None: nothing."""
@@ -308,7 +317,9 @@ class HaRegistration(HaState):
             networks,
         )
         entry.sequence, entry.state = request.sequence, BindingState.ACTIVE
-        entry.lifetime, status = self._granted(request, entry.node)
+        granted, status = self._granted(request, entry.node)
+        left = max((entry.expires - self._now) // LIFETIME_UNIT * LIFETIME_UNIT, LIFETIME_UNIT)
+        entry.lifetime = min(granted, left) if self._was_told(entry) else granted
         entry.expires = self._now + entry.lifetime
         self._timers.start(("expiry", entry.home), entry.expires)
         self._timers.start(("refresh", entry.home), entry.expires - entry.lifetime // _REFRESH_PART)

@@ -26,7 +26,7 @@ from sojourn.engines.authentication import signed
 from sojourn.engines.ha_entry import BindingCacheEntry, BindingState
 from sojourn.engines.home_agents import HomeAgentsList
 from sojourn.engines.mip6_base import MobilityEngine
-from sojourn.engines.mip6_configuration import HaConfiguration, HomeNode
+from sojourn.engines.mip6_configuration import MAX_HA_SWITCH_TIMEOUT, HaConfiguration, HomeNode
 from sojourn.engines.slots import Slots
 from sojourn.wire import MobilityMessage
 from sojourn.wire.addresses import Address, Prefix
@@ -65,7 +65,8 @@ class HaState(MobilityEngine):
         self._delivered: dict[Address, int] = {}
         """Prefix advertisements that nobody asked for and nobody answered yet, by home address."""
         self._switching: dict[Address, tuple[tuple[Address, ...], Duration]] = {}
-        """Where nodes are sent to, by home address, and the pause before each is told again."""
+        """Where nodes are sent to, by home address, and how long after the next message the one behind it is sent; more
+        than MAX_HA_SWITCH_TIMEOUT when that was waited for."""
         self._revoking: dict[Address, Revocation] = {}
         """Bindings that are being taken back, by home address."""
         self._revocations = self._entropy.below(1 << 16)
@@ -145,6 +146,10 @@ class HaState(MobilityEngine):
         for network in entry.networks:
             self._do(WithdrawPrefix(network))
         self._accept_from(entry, ends)
+
+    def _was_told(self, entry: BindingCacheEntry) -> bool:
+        """RFC 5142 5.3: it was asked to leave until the pauses were as long as they get, or for longer."""
+        return self._switching.get(entry.home, ((), 0))[1] > MAX_HA_SWITCH_TIMEOUT
 
     def _keep(self, entry: BindingCacheEntry) -> None:
         if self.configuration.stores:

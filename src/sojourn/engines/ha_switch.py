@@ -55,8 +55,8 @@ class HaSwitch(HaState):
             self._switching.pop(entry.home, None)
             return
         agents, pause = known
-        self._switching[entry.home] = agents, min(2 * pause, MAX_HA_SWITCH_TIMEOUT)
-        self._after(pause, "switch", entry.home)
+        self._switching[entry.home] = agents, min(2 * pause, 2 * MAX_HA_SWITCH_TIMEOUT)
+        self._after(min(pause, MAX_HA_SWITCH_TIMEOUT), "switch", entry.home)
         gently = pause == INITIAL_HA_SWITCH_TIMEOUT and bool(agents)
         entry.yielded = gently
         if gently:

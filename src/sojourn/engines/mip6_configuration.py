@@ -148,7 +148,7 @@ class Home:
     link_local: bool = False
     """The link-local address has the same interface identifier (flag L)."""
     agent_name: str = ""
-    """DNS is asked for the home agent's address under this name before the home link is (RFC 5026 4.1.1)."""
+    """DNS is asked for the home agent's address under this name before the home link is (RFC 5026 5.1.1)."""
     implicit: bool = False
     """The home agent knows the networks, and they are not told (RFC 3963 5.2)."""
     delegated_length: int = 0

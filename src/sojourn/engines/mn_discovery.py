@@ -75,7 +75,7 @@ class MnDiscovery(MnState):
             self._take_agents(entry, reply.addresses)
 
     def _on_name_resolved(self, name: str, addresses: tuple[Address, ...]) -> None:
-        """RFC 5026 4.1.1. When DNS knows none, the home link is asked at once."""
+        """RFC 5026 5.1.1. When DNS knows none, the home link is asked at once."""
         for entry in self.homes.values():
             if entry.home.agent_name != name or ("dhaad", entry.address) not in self._timers:
                 continue
