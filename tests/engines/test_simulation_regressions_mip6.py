@@ -13,6 +13,7 @@ from sojourn.core.mobile_effects import (
     EnsureFlows,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureReverseFlows,
     EnsureRouteOptimisation,
     EnsureTunnelEnd,
     ProbeAddress,
@@ -86,6 +87,32 @@ def test_an_address_that_could_not_be_moved_home_is_blocked_until_it_is() -> Non
     assert net.from_home() == net.to_home() == "home"
 
 
+def _home_and_abroad() -> Roaming:
+    net = Roaming(several=True, home_too=True)
+    net.attach("home", "wlan0")
+    net.attach("f1", "lte0", settle=5 * SECOND)
+    assert net.entry.beside
+    assert net.host.ways[HOA]
+    return net
+
+
+def test_packets_that_a_link_took_are_blocked_before_their_way_goes() -> None:
+    """Between the two they took any way."""
+    net = _home_and_abroad()
+    net.detach("wlan0")
+    net.run(5 * SECOND)
+    net.clear()
+    net.detach("lte0")
+    assert _order(net, EnsureHomeBlock, EnsureReverseFlows)[:2] == [EnsureHomeBlock, EnsureReverseFlows]
+
+
+def test_at_home_alone_the_address_is_on_its_link_before_the_way_by_it_goes() -> None:
+    net = _home_and_abroad()
+    net.clear()
+    net.detach("lte0")
+    assert _order(net, EnsureHomeAddress, EnsureReverseFlows)[:2] == [EnsureHomeAddress, EnsureReverseFlows]
+
+
 # --- what the kernel refused ----------------------------------------------------------------------------------------
 
 
@@ -96,6 +123,18 @@ def test_a_direct_way_that_the_kernel_refused_is_asked_for_again() -> None:
     _fails(net, "mn", EnsureRouteOptimisation(HOA, CN, COA))
     net.run(2 * SECOND)
     assert net.uplink() == net.downlink() == "direct"
+
+
+def test_a_way_by_a_link_that_the_kernel_refused_is_asked_for_again() -> None:
+    """Nothing kept packets from other links, and nobody asked again."""
+    net = _home_and_abroad()
+    refused = next(e for e in reversed(net.asked(EnsureReverseFlows, "mn")) if isinstance(e, EnsureReverseFlows))
+    net.host.ways.clear()
+    _fails(net, "mn", refused)
+    assert HOA in net.host.blocked
+    net.run(3 * SECOND)
+    assert net.host.ways[HOA]
+    assert net.to_home() == net.from_home() == "home"
 
 
 def test_the_end_of_a_tunnel_that_the_kernel_refused_is_asked_for_again() -> None:
