@@ -406,13 +406,13 @@ class MnCorrespondent(MnState):
             self._report("acknowledgement-discarded", source=event.source)
             return
         sent = outstanding.sent if outstanding.sent >= 0 else self._now
-        key = self._direct_key(way)
-        if answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
+        key, refused = self._direct_key(way), answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+        if refused and not newer(outstanding.update.sequence, answer.sequence):
             self._requests.cancel(key)
-            peer.sequence = answer.sequence
+            peer.sequence = answer.sequence if newer(answer.sequence, peer.sequence) else peer.sequence
             self._proceed(way)
-        elif self._requests.answered(key, answer.sequence, self._now) is None:
-            self._report("acknowledgement-discarded", source=event.source)
+        elif refused or self._requests.answered(key, answer.sequence, self._now) is None:
+            self._report("acknowledgement-discarded", source=event.source)  # late: no number is used twice
         elif answer.status in _NONCES:
             self._renew_tokens(way, answer.status)
         elif way.care_of is None:  # whatever it says: there is none any more (133)

@@ -181,6 +181,8 @@ class MnMovement(MnState):
 
     def _is_away(self, address: Address) -> bool:
         """A local home address whose anchor did not let go of it yet: as a care-of address it would lead in circles."""
+        if address in self.abandoned:
+            return self.abandoned[address].perhaps_bound(self._now)
         entry = self.homes.get(address)
         return entry is not None and entry.local and not entry.settled and not entry.stopped
 

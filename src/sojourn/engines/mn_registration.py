@@ -19,6 +19,7 @@ from sojourn.core.mobile_effects import (
     WithdrawHomeAddress,
     WithdrawReverseTunnel,
 )
+from sojourn.core.sequence import newer
 from sojourn.engines.authentication import verified as authentic
 from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
@@ -279,12 +280,13 @@ class MnRegistration(MnState):
         outstanding = self._requests.get(key)
         assert outstanding is not None
         sent = outstanding.sent if outstanding.sent >= 0 else self._now
-        if answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
+        refused = answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+        if refused and not newer(outstanding.update.sequence, answer.sequence):
             self._requests.cancel(key)
             entry.sequence = answer.sequence
             self._repeat(entry, purpose)
-        elif self._requests.answered(key, answer.sequence, self._now) is None:
-            self._report("acknowledgement-discarded", source=event.source)
+        elif refused or self._requests.answered(key, answer.sequence, self._now) is None:
+            self._report("acknowledgement-discarded", source=event.source)  # late: no number is used twice
         elif answer.status == Status.MIPV6_ID_MISMATCH:
             self._adjust_clock(entry, answer)
             self._repeat(entry, purpose)
