@@ -74,6 +74,17 @@ def test_a_record_that_is_too_old_is_none() -> None:
     assert records(world) == []
 
 
+def test_the_tunnel_of_an_earlier_life_ends_with_its_binding_where_there_is_no_link() -> None:
+    world = away()
+    kept = records(world)
+    world.detach()
+    world.start("mn", kept)
+    assert HOA in world.host.tunnels
+    world.run(1 * HOUR)
+    assert HOA not in world.host.tunnels
+    assert HOA in world.host.blocked
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_what_a_disk_changed_is_not_believed(seed: int) -> None:
     source = random.Random(seed)

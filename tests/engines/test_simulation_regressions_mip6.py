@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from sojourn.core.events import AddressChanged, EffectFailed, Icmpv6Received
+from sojourn.core.effects import DeleteBinding
+from sojourn.core.events import AddressChanged, EffectFailed, Icmpv6Received, MessageReceived, RouterProbed
 from sojourn.core.mobile_effects import (
     EnsureFlows,
     EnsureHomeAddress,
     EnsureHomeBlock,
+    EnsureReverseFlows,
     EnsureRouteOptimisation,
     EnsureTunnelEnd,
     ProbeAddress,
@@ -20,15 +22,16 @@ from sojourn.core.mobile_effects import (
 )
 from sojourn.engines.mip6_configuration import FlowPolicy
 from sojourn.engines.mn_direct import DirectWay, Progress
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, BindingUpdateFlags
-from sojourn.wire.addresses import address
+from sojourn.engines.return_routability import signed
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, BindingUpdateFlags, NonceIndices, Status, encode
+from sojourn.wire.addresses import Address, address
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
 from sojourn.wire.extensions.rfc6089 import BidReference, FlowIdentification, TrafficSelector
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
 from support.mip6 import Roaming
-from support.mip6_messages import CN, COA, COA2, HOA, A, H, ask, home_agent
-from support.mip6_watch import away, optimised
+from support.mip6_messages import CN, COA, COA2, HA, HOA, A, H, ask, home_agent
+from support.mip6_watch import acknowledge, away, optimised, reported, stamp_of, update_of, updates
 
 
 def _fails(net: Roaming, name: str, effect: object) -> None:
@@ -85,6 +88,32 @@ def test_an_address_that_could_not_be_moved_home_is_blocked_until_it_is() -> Non
     assert net.from_home() == net.to_home() == "home"
 
 
+def _home_and_abroad() -> Roaming:
+    net = Roaming(several=True, home_too=True)
+    net.attach("home", "wlan0")
+    net.attach("f1", "lte0", settle=5 * SECOND)
+    assert net.entry.beside
+    assert net.host.ways[HOA]
+    return net
+
+
+def test_packets_that_a_link_took_are_blocked_before_their_way_goes() -> None:
+    """Between the two they took any way."""
+    net = _home_and_abroad()
+    net.detach("wlan0")
+    net.run(5 * SECOND)
+    net.clear()
+    net.detach("lte0")
+    assert _order(net, EnsureHomeBlock, EnsureReverseFlows)[:2] == [EnsureHomeBlock, EnsureReverseFlows]
+
+
+def test_at_home_alone_the_address_is_on_its_link_before_the_way_by_it_goes() -> None:
+    net = _home_and_abroad()
+    net.clear()
+    net.detach("lte0")
+    assert _order(net, EnsureHomeAddress, EnsureReverseFlows)[:2] == [EnsureHomeAddress, EnsureReverseFlows]
+
+
 # --- what the kernel refused ----------------------------------------------------------------------------------------
 
 
@@ -95,6 +124,18 @@ def test_a_direct_way_that_the_kernel_refused_is_asked_for_again() -> None:
     _fails(net, "mn", EnsureRouteOptimisation(HOA, CN, COA))
     net.run(2 * SECOND)
     assert net.uplink() == net.downlink() == "direct"
+
+
+def test_a_way_by_a_link_that_the_kernel_refused_is_asked_for_again() -> None:
+    """Nothing kept packets from other links, and nobody asked again."""
+    net = _home_and_abroad()
+    refused = next(e for e in reversed(net.asked(EnsureReverseFlows, "mn")) if isinstance(e, EnsureReverseFlows))
+    net.host.ways.clear()
+    _fails(net, "mn", refused)
+    assert HOA in net.host.blocked
+    net.run(3 * SECOND)
+    assert net.host.ways[HOA]
+    assert net.to_home() == net.from_home() == "home"
 
 
 def test_the_end_of_a_tunnel_that_the_kernel_refused_is_asked_for_again() -> None:
@@ -173,6 +214,43 @@ def test_an_anchor_that_was_silent_is_told_when_its_address_is_used_again() -> N
     net.roam("f1")
     assert net.bound("a1", COA) is None
     assert net.to_home() == "tunnel"
+
+
+def test_an_address_that_was_given_up_is_no_care_of_address_before_its_anchor_let_go_of_it() -> None:
+    """The anchor had not heard that the node left its home link: it sent packets there, and the home agent back."""
+    net = Roaming(anchors=True)
+    net.sessions = {COA: 1}
+    net.attach("f1")
+    net.roam("home")
+    assert net.bound("a1", COA) == HOA
+    net.lose = lambda source, destination, message: "a1" in (source, destination)
+    net.roam("f2")
+    net.sessions = {}
+    net.run(2 * MINUTE)
+    assert (COA in net.mn.homes, net.bound("a1", COA)) == (False, HOA)
+    net.roam("f1", settle=0)
+    for _ in range(300):
+        net.run(10 * MILLISECOND)
+        assert (net.bound(), net.bound("a1", COA)) != (COA, HOA)
+    net.lose = lambda source, destination, message: False
+    net.run(10 * SECOND)
+    assert (net.bound(), net.bound("a1", COA)) == (COA, None)
+    assert (net.to_home(), net.from_home()) == ("tunnel", "tunnel")
+
+
+def test_a_session_that_begins_before_a_lost_router_is_heard_again_goes_on_elsewhere() -> None:
+    """The address had been given up when the router was lost; it was still on the link, and there the session began."""
+    net = Roaming(anchors=True)
+    net.attach("f1")
+    net.tell("mn", RouterProbed("wlan0", net.networks["f1"].router, False))
+    net.run(SECOND)
+    net.sessions = {COA: 1}
+    net.roam("f2")
+    assert net.bound("a1", COA) == COA2
+    assert net.to_home(COA) == "tunnel"
+    net.sessions = {}
+    net.run(MINUTE)
+    assert COA not in net.mn.homes
 
 
 def test_an_address_of_another_link_of_the_node_is_at_home_there() -> None:
@@ -290,3 +368,108 @@ def test_a_correspondent_node_that_refused_the_last_update_still_has_the_one_bef
     net.run(SECOND)
     assert net.routes == {}
     assert net.downlink() == "home"
+
+
+def _numbers(net: Roaming, destination: Address) -> list[int]:
+    return [update_of(sent).sequence for sent in updates(net, destination)]
+
+
+def test_a_late_refusal_by_the_home_agent_makes_no_number_be_used_twice() -> None:
+    """An update on its way had the number of a later one: where it came first, the later one was refused."""
+    net = away()
+    accepted = net.ha.cache[HOA].sequence
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate)
+    net.roam("f2", settle=6 * SECOND)
+    acknowledge(net, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, sequence=accepted, options=stamp_of(net))
+    net.lose = lambda source, destination, message: False
+    net.run(20 * SECOND)
+    numbers = _numbers(net, HA)
+    assert len(numbers) > 3
+    assert len(numbers) == len(set(numbers))
+    assert net.bound() == COA2
+
+
+def test_a_late_refusal_by_a_correspondent_node_makes_no_number_be_used_twice() -> None:
+    net = optimised()
+    accepted = _numbers(net, CN)[-1]
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate) and destination == "cn"
+    net.roam("f2", settle=6 * SECOND)
+    (way,) = next(iter(net.mn.correspondents.values())).ways.values()
+    refusal = BindingAcknowledgement(Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, 0, accepted, 0)
+    signed(refusal, way.key, COA2, CN)
+    net.tell("mn", MessageReceived(refusal, CN, COA2, None, HOA, encode(refusal)))
+    net.lose = lambda source, destination, message: False
+    net.run(20 * SECOND)
+    numbers = _numbers(net, CN)
+    assert len(numbers) > 3
+    assert len(numbers) == len(set(numbers))
+    assert net.uplink() == net.downlink() == "direct"
+
+
+def test_the_refusal_of_a_copy_does_not_put_the_clock_back() -> None:
+    """It came a second late: the next update said an earlier time than the one before, and that one was believed."""
+    net = away()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate)
+    net.roam("f2", settle=100 * MILLISECOND)
+    (stamp,) = stamp_of(net)
+    net.run(1200 * MILLISECOND)
+    acknowledge(net, Status.MIPV6_ID_MISMATCH, options=(stamp,))
+    assert reported(net, "clock-adjusted") == 0
+    assert stamp_of(net)[0].timestamp > stamp.timestamp
+
+
+def test_a_block_that_was_refused_is_asked_for_alone() -> None:
+    """The address was back beside it, and open until the second refusal was heard of."""
+    net = Roaming()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate)
+    net.attach("f1", settle=100 * MILLISECOND)
+    _fails(net, "mn", EnsureHomeBlock(HOA))
+    net.clear()
+    net.run(1100 * MILLISECOND)
+    assert _order(net, EnsureHomeBlock, EnsureHomeAddress) == [EnsureHomeBlock]
+    net.lose = lambda source, destination, message: False
+    net.run(20 * SECOND)
+    assert HOA in net.host.addresses
+    assert (net.to_home(), net.from_home()) == ("tunnel", "tunnel")
+
+
+def test_a_record_that_the_disk_kept_is_deleted_later_unless_there_is_a_new_one() -> None:
+    """The next life of the home agent had a binding that its node had ended."""
+    net = away(ha={"stores": True})
+    net.roam("home")
+    net.clear()
+    _fails(net, "ha", DeleteBinding(HOA))
+    net.run(2 * SECOND)
+    assert net.asked(DeleteBinding, "ha") == [DeleteBinding(HOA)]
+    net.roam("f1")
+    assert net.bound() == COA
+    net.clear()
+    _fails(net, "ha", DeleteBinding(HOA))
+    net.run(2 * SECOND)
+    assert net.asked(DeleteBinding, "ha") == []
+
+
+def test_a_local_home_address_has_a_way_while_the_node_is_at_home_and_abroad() -> None:
+    """The home link was the one in use, where there is no care-of address: the address of the anchor was nowhere."""
+    net = Roaming(anchors=True, several=True, home_too=True)
+    net.sessions = {COA: 1}
+    net.attach("f1", "wlan0")
+    net.attach("f2", "lte0")
+    net.roam("home", "wlan0", settle=5 * SECOND)
+    assert net.entry.beside
+    assert net.bound("a1", COA) == COA2
+    assert net.to_home(COA) == net.from_home(COA) == "tunnel"
+
+
+def test_an_update_is_repeated_with_the_nonces_it_was_signed_with() -> None:
+    """Another care-of address had begun to test the home address again: the engine ended, or mixed the two up."""
+    net = optimised()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate) and destination == "cn"
+    net.roam("f2")
+    (peer,) = net.mn.correspondents.values()
+    assert peer.home_token is not None
+    peer.home_token = None
+    net.run(5 * SECOND)
+    nonces = [update_of(sent).first(NonceIndices) for sent in updates(net, CN) if sent.source == COA2]
+    assert len(nonces) > 2
+    assert all(nonce == nonces[0] for nonce in nonces)

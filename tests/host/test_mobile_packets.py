@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,19 @@ def test_rfc6275_6_1_1_the_checksum_is_computed_with_home_addresses() -> None:
     sealed = seal(UPDATE, *made.checksum_addresses)
     assert verify(sealed, HOME, AGENT)
     assert not verify(sealed, CARE_OF, OTHER)
+
+
+def test_b_the_checksum_is_that_of_protocol_135() -> None:
+    """RFC 6275 Appendix B, issue 5: not 2, in the pseudo-header."""
+    sealed = seal(UPDATE, HOME, AGENT)
+
+    def total(protocol: int) -> int:
+        octets = HOME + AGENT + struct.pack("!II", len(sealed), protocol) + sealed
+        found = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
+        return (found & 0xFFFF) + (found >> 16)
+
+    assert total(135) == 0xFFFF
+    assert total(2) != 0xFFFF
 
 
 def test_rfc6275_6_4_1_a_routing_header_that_has_no_stop_left_is_not_ours() -> None:

@@ -121,20 +121,22 @@ def test_a_router_that_answers_is_there_and_one_that_does_not_is_not(pair: Pair,
         neighbours.close()
 
 
-def test_rfc6275_11_5_5_an_announcement_is_believed(pair: Pair, monitor: AddressMonitor) -> None:
+@pytest.mark.parametrize("proxied", [False, True], ids=["11_5_5", "10_4_1"])
+def test_rfc6275_11_5_5_an_announcement_is_believed(pair: Pair, monitor: AddressMonitor, proxied: bool) -> None:
+    """That of a home agent for a node that is away comes from the home agent's own address (10.4.1)."""
     clock = Clockwork()
     with pair.theirs.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86DD))
     tap.settimeout(2)
     with pair.ours.entered():
         neighbours = Neighbours(lambda event: None, clock.later, monitor.link_local)
-        neighbours.announce("link0", HOME)
+        neighbours.announce("link0", HOME, proxied=proxied)
         neighbours.close()
     octets = tap.recv(2048)
     while octets[6] != 58 or octets[40] != 136:
         octets = tap.recv(2048)
     tap.close()
-    assert octets[8:24] == HOME
+    assert octets[8:24] == (monitor.link_local("link0") if proxied else HOME)
     assert octets[44] == 0x20  # override, not solicited, no router
     assert octets[48:64] == HOME
     assert NeighbourAdvertisement.number == 136

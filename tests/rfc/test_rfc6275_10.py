@@ -23,15 +23,7 @@ from sojourn.wire import (
     UnknownMessage,
 )
 from sojourn.wire.addresses import UNSPECIFIED, Prefix, address, text
-from sojourn.wire.extensions.rfc6275_discovery import (
-    HomeAgentAddressDiscoveryReply,
-    HomeAgentAddressDiscoveryRequest,
-    HomeAgentInformation,
-    MobilePrefixAdvertisement,
-    MobilePrefixSolicitation,
-)
-from sojourn.wire.icmpv6 import PrefixInformation, RouterAdvertisement
-from sojourn.wire.units import HOUR, SECOND
+from sojourn.wire.units import SECOND
 from support.mip6_messages import (
     ASSOCIATION,
     COA,
@@ -47,7 +39,6 @@ from support.mip6_messages import (
     L,
     ask,
     deliver,
-    heard,
     home_agent,
     update,
 )
@@ -330,6 +321,10 @@ def test_10_3_1_a_care_of_address_that_leads_nowhere_or_to_us_gets_174(care_of: 
     assert not bench.asked(EnsureTunnel)
 
 
+def test_b_site_local_addresses_are_nothing_special() -> None:
+    assert ask(home_agent(), alternate=address("fec0::9")) == 0
+
+
 def test_10_3_1_two_bindings_do_not_point_at_each_other() -> None:
     bench = home_agent(HomeNode(HOA), HomeNode(HOA2))
     assert plain(bench, 1, alternate=HOA2) == 0  # as far as we know, a host that is at home
@@ -453,100 +448,6 @@ def test_9_3_1_a_home_address_option_without_binding_gets_a_binding_error() -> N
     bench = home_agent()
     bench.tell(HomeAddressRefused(HOA, COA, HA))
     assert bench.sent(BindingError)[0].message == BindingError(1, HOA)
-
-
-# --- 10.5 and 10.6 ----------------------------------------------------------------------------------------------------
-
-
-def advertisement(*addresses: str, preference: int = 0, lifetime: int = 1800, flags: int = 0x20) -> RouterAdvertisement:
-    options = [HomeAgentInformation(preference & 0xFFFF, lifetime * SECOND)]
-    prefixes = [PrefixInformation(64, 0xE0, HOUR, HOUR, address(known)) for known in addresses]
-    return RouterAdvertisement(64, flags, 1800 * SECOND, options=(*options, *prefixes))
-
-
-def discovered(bench: Bench) -> tuple[bytes, ...]:
-    heard(bench, HomeAgentAddressDiscoveryRequest(7), COA)
-    sent = bench.icmp(HomeAgentAddressDiscoveryReply)[-1]
-    assert isinstance(sent.message, HomeAgentAddressDiscoveryReply)
-    assert (sent.source, sent.destination, sent.message.identifier) == (HA, COA, 7)
-    return sent.message.addresses
-
-
-def test_10_5_1_the_reply_lists_all_home_agents_the_preferred_first() -> None:
-    bench = home_agent(preference=5)
-    heard(bench, advertisement("2001:db8:4000::b", preference=9), address("fe80::b"))
-    heard(bench, advertisement("2001:db8:4000::c", preference=-1), address("fe80::c"))
-    assert discovered(bench) == (address("2001:db8:4000::b"), HA, address("2001:db8:4000::c"))
-
-
-def test_10_5_1_equal_ones_come_in_an_order_that_varies() -> None:
-    bench = home_agent()
-    heard(bench, advertisement("2001:db8:4000::b"), address("fe80::b"))
-    assert {discovered(bench) for _ in range(20)} == {
-        (HA, address("2001:db8:4000::b")),
-        (address("2001:db8:4000::b"), HA),
-    }
-
-
-@pytest.mark.parametrize("change", [{"lifetime": 0}, {"flags": 0}])
-def test_10_5_1_who_says_that_it_is_none_any_more_is_dropped(change: dict[str, int]) -> None:
-    bench = home_agent()
-    heard(bench, advertisement("2001:db8:4000::b"), address("fe80::b"))
-    heard(bench, advertisement("2001:db8:4000::b", **change), address("fe80::b"))
-    assert discovered(bench) == (HA,)
-
-
-def test_10_5_1_an_entry_ends_with_its_lifetime() -> None:
-    bench = home_agent()
-    heard(bench, advertisement("2001:db8:4000::b", lifetime=10), address("fe80::b"))
-    assert len(discovered(bench)) == 2
-    bench.run(10 * SECOND)
-    assert discovered(bench) == (HA,)
-
-
-def test_10_5_1_the_reply_fits_into_the_least_mtu() -> None:
-    bench = home_agent()
-    for number in range(1, 4):
-        many = [f"2001:db8:4000::{number}:{last:x}" for last in range(1, 65)]
-        heard(bench, advertisement(*many), address(f"fe80::{number}:1"))
-    assert len(discovered(bench)) == (1280 - 48) // 16
-
-
-def test_10_5_1_advertisements_of_other_links_do_not_count() -> None:
-    bench = home_agent()
-    heard(bench, advertisement("2001:db8:4000::b"), address("fe80::b"), interface="core0")
-    assert discovered(bench) == (HA,)
-
-
-def test_10_6_2_a_solicitation_is_answered_at_once_to_its_source() -> None:
-    bench = home_agent()
-    ask(bench)
-    heard(bench, MobilePrefixSolicitation(99), COA, home_address=HOA)
-    (sent,) = bench.icmp(MobilePrefixAdvertisement)
-    assert isinstance(sent.message, MobilePrefixAdvertisement)
-    assert (sent.destination, sent.routed_to, sent.message.identifier) == (COA, HOA, 99)
-    (option,) = sent.message.options
-    assert isinstance(option, PrefixInformation)
-    assert (option.prefix, option.valid, option.preferred) == (HOME_LINK, 24 * HOUR, 12 * HOUR)
-
-
-def test_10_6_2_who_has_no_binding_gets_no_answer() -> None:
-    bench = home_agent()
-    heard(bench, MobilePrefixSolicitation(99), COA, home_address=HOA)
-    ask(bench)
-    heard(bench, MobilePrefixSolicitation(99), COA2, home_address=HOA)
-    assert not bench.icmp(MobilePrefixAdvertisement)
-
-
-def test_10_6_2_a_change_is_told_later_and_repeated_until_somebody_solicits() -> None:
-    bench = home_agent(lifetime_max=24 * HOUR, min_mobile_prefix_interval=60 * SECOND)
-    ask(bench, lifetime=20 * HOUR)
-    bench.tell(Commanded("prefix", {"prefix": str(HOME_LINK), "preferred": "7200", "valid": "80000"}))
-    bench.run(59 * SECOND)
-    assert not bench.icmp(MobilePrefixAdvertisement)
-    bench.run(3 * HOUR)
-    assert len(bench.icmp(MobilePrefixAdvertisement)) == 4  # and PREFIX_ADV_RETRIES
-    assert bench.icmp(MobilePrefixAdvertisement)[0].destination == HOA
 
 
 # --- life -------------------------------------------------------------------------------------------------------------

@@ -158,6 +158,16 @@ def test_11_3_5_who_does_not_know_mobility_is_not_asked_again(event: IcmpErrorRe
     assert net.uplink() == "tunnel"
 
 
+def test_11_3_5_who_does_not_know_mobility_is_asked_again_after_a_while() -> None:
+    net = away(correspondent=False)
+    net.downlink()
+    net.tell("mn", IcmpErrorReceived(4, 1, CN, 135))
+    net.run(11 * MINUTE)
+    assert states(net) == []
+    net.downlink()
+    assert len(net.sent(HomeTestInit)) == 2
+
+
 def test_11_3_5_an_error_makes_no_entry() -> None:
     net = away()
     net.tell("mn", IcmpErrorReceived(4, 1, CN, 135))

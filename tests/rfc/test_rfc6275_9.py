@@ -415,6 +415,14 @@ def test_9_3_1_a_home_address_option_that_has_no_binding_gets_binding_error_1() 
     assert states(bench) == ["active"]
 
 
+@pytest.mark.parametrize("where", ["ff02::1", "::"])
+def test_9_3_3_nobody_is_told_of_an_error_at_an_address_that_is_none(where: str) -> None:
+    bench = correspondent()
+    bench.tell(HomeAddressRefused(HOA, address(where), CN))
+    bench.tell(MessageReceived(UnknownMessage(99, b""), address(where), CN))
+    assert not bench.asked(SendMessage)
+
+
 def test_9_2_an_unknown_type_gets_binding_error_2() -> None:
     bench = correspondent()
     bench.tell(MessageReceived(UnknownMessage(77, bytes(2)), COA, CN, HOA))

@@ -96,7 +96,7 @@ class Table:
 
     def check_tests(self) -> None:
         """Every row names tests that there are, or says why none."""
-        known = _tests()
+        known = known_tests()
         for row in self.rows():
             names = row["tests"].split()
             assert names or row["remark"], row["sentence"]
@@ -110,7 +110,7 @@ class Table:
         assert words in " ".join((_TESTS / "rfc" / "README.md").read_text().split()), words
 
 
-def _tests() -> set[str]:
+def known_tests() -> set[str]:
     """The names of all tests."""
     pattern = re.compile(r"^def (test_\w+)\(", re.MULTILINE)
     return {name for path in _TESTS.rglob("test_*.py") for name in pattern.findall(path.read_text())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sojourn.core.events import MessageReceived
 from sojourn.engines.base import OutboxEngine, TokenBucket
 from sojourn.engines.entropy import Entropy
-from sojourn.engines.mip6_request import binding_error
+from sojourn.engines.mip6_request import binding_error, unicast
 from sojourn.wire import BindingErrorStatus
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import WallClock
@@ -39,7 +39,9 @@ class MobilityEngine(OutboxEngine):
     def _complain(
         self, status: BindingErrorStatus, source: Address, destination: Address, home: Address | None
     ) -> None:
-        """RFC 6275 9.3.3: a Binding Error to `source`, who wrote to `destination`; not too often."""
+        """RFC 6275 9.3.3: a Binding Error to `source`, who wrote to `destination`; not too often, and never to many."""
+        if not unicast(source):
+            return
         self._report("binding-error-sent", source=source, status=int(status))
         if self._strangers.take(self._now):
             self._do(binding_error(status, destination, source, home))

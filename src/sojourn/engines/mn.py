@@ -91,7 +91,6 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
         self.correspondents = {}
         self.delegations = {}
         self._tests_sent = {}
-        self.abandoned = {}
         self.candidates = {}
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:

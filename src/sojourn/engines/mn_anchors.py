@@ -19,9 +19,6 @@ from sojourn.wire.addresses import Address, Prefix
 class MnAnchors(MnState):
     """The mobile node as the one with several homes."""
 
-    abandoned: dict[Address, HomeEntry]
-    """Given up though the anchor, which did not answer, may still send their packets away."""
-
     def _on_place_known(self, interface: str, care_of: Address | None) -> None:
         """What was made at an anchor and is not of the current link any more goes on as a local home address."""
         if self.configuration.anchors is None:
@@ -80,9 +77,15 @@ class MnAnchors(MnState):
             elif entry.place is Place.AWAY and entry.perhaps_bound(self._now):
                 if self._requests.get(self._key(entry, LEAVE)) is None:
                     self._leave(entry)
-            elif not entry.perhaps_bound(self._now) and not entry.settled:
+            elif not entry.perhaps_bound(self._now) and not entry.settled and not self._may_begin(entry):
                 self._drop_local(entry)
                 self._reconsider()
+
+    def _may_begin(self, entry: HomeEntry) -> bool:
+        """Whether a session may begin with it unseen: its router was lost, but the address is still on the link, and
+        works if the router is back before it is heard."""
+        lost = entry.place is Place.NOWHERE and not entry.stopped
+        return lost and any(link.up and entry.address in link.addresses for link in self.links.values())
 
     def _is_unwanted(self, entry: HomeEntry) -> bool:
         """Nothing but sessions is a reason to keep it."""

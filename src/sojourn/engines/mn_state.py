@@ -197,6 +197,8 @@ class MnState(OutboxEngine):
         """Care-of addresses of all links, the primary one first; empty unless several are to be registered."""
         self.anchored: dict[Address, Home] = {}
         """Addresses of the link where the node is, with their anchors (see `mn_anchors`)."""
+        self.abandoned: dict[Address, HomeEntry] = {}
+        """Local home addresses given up though the anchor, which did not answer, may still send their packets away."""
         self.nearest: Address | None = None
         """The local home address that new sessions use, if any (see `mn_nearest`)."""
         self.measured_from: Address | None = None

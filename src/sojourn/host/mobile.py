@@ -345,7 +345,7 @@ class MobileHost:
                 self.neighbours.announce(interface, address, self._senses.router)
             case EnsureProxyNeighbour(interface, address):
                 self._dataplane.apply_mobile(effect)
-                self.neighbours.announce(interface, address)  # RFC 6275 10.4.1: not as a router
+                self.neighbours.announce(interface, address, proxied=True)  # RFC 6275 10.4.1: not as a router
             case ResolveName(name):
                 self.resolver.ask(name)
             case SendDhcpv6():

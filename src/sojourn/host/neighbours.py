@@ -150,11 +150,13 @@ class Neighbours:
         question = self._open.routers[key] = _Question()
         question.handle = self._later(PROBE_WAIT, partial(self._router_silent, key))
 
-    def announce(self, interface: str, target: Address, router: bool = False) -> None:
-        """Tell all nodes there that `target` is here (RFC 6275 11.5.5), and once more later. Raises OSError."""
-        self._say(interface, target, router)
+    def announce(self, interface: str, target: Address, router: bool = False, proxied: bool = False) -> None:
+        """Tell all nodes there that `target` is here (RFC 6275 11.5.5), and once more later; `proxied`: for somebody
+        else, so that it comes from our own address (10.4.1). Raises OSError.
+        """
+        self._say(interface, target, router, proxied)
         for number in range(1, ANNOUNCEMENTS):
-            self._later(number * ANNOUNCE_PAUSE, partial(self._say_again, interface, target, router))
+            self._later(number * ANNOUNCE_PAUSE, partial(self._say_again, interface, target, router, proxied))
 
     def solicit_routers(self, interface: str) -> None:
         """Ask for routers, again until one is heard (`router_heard`). Raises OSError."""
@@ -251,14 +253,15 @@ class Neighbours:
             again = partial(self._solicit_again, interface, number + 1)
             self._open.links[interface] = self._later(SOLICITATION_PAUSES[number + 1], again)
 
-    def _say(self, interface: str, target: Address, router: bool) -> None:
+    def _say(self, interface: str, target: Address, router: bool, proxied: bool) -> None:
         link_layer = self._link_layer(interface)
         options = (TargetLinkLayerAddress(link_layer),) if link_layer else ()
         flags = NeighbourAdvertisementFlags.OVERRIDE | (NeighbourAdvertisementFlags.ROUTER if router else 0)
-        self._send(interface, NeighbourAdvertisement(int(flags), target, options), target, ALL_NODES)
+        source = (self._link_local(interface) if proxied else None) or target
+        self._send(interface, NeighbourAdvertisement(int(flags), target, options), source, ALL_NODES)
 
-    def _say_again(self, interface: str, target: Address, router: bool) -> None:
-        self._quietly(partial(self._say, interface, target, router))
+    def _say_again(self, interface: str, target: Address, router: bool, proxied: bool) -> None:
+        self._quietly(partial(self._say, interface, target, router, proxied))
 
     def _quietly(self, act: Callable[[], None]) -> None:
         """A link that is gone meanwhile needs no answer."""
