@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from sojourn.core.effects import DeleteBinding
 from sojourn.core.events import AddressChanged, EffectFailed, Icmpv6Received, MessageReceived, RouterProbed
 from sojourn.core.mobile_effects import (
     EnsureFlows,
@@ -22,7 +23,7 @@ from sojourn.core.mobile_effects import (
 from sojourn.engines.mip6_configuration import FlowPolicy
 from sojourn.engines.mn_direct import DirectWay, Progress
 from sojourn.engines.return_routability import signed
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, BindingUpdateFlags, Status, encode
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, BindingUpdateFlags, NonceIndices, Status, encode
 from sojourn.wire.addresses import Address, address
 from sojourn.wire.extensions.rfc5648 import BindingIdentifier
 from sojourn.wire.extensions.rfc6088 import Ipv6TrafficSelector
@@ -30,7 +31,7 @@ from sojourn.wire.extensions.rfc6089 import BidReference, FlowIdentification, Tr
 from sojourn.wire.units import MILLISECOND, MINUTE, SECOND
 from support.mip6 import Roaming
 from support.mip6_messages import CN, COA, COA2, HA, HOA, A, H, ask, home_agent
-from support.mip6_watch import acknowledge, away, optimised, stamp_of, update_of, updates
+from support.mip6_watch import acknowledge, away, optimised, reported, stamp_of, update_of, updates
 
 
 def _fails(net: Roaming, name: str, effect: object) -> None:
@@ -403,3 +404,72 @@ def test_a_late_refusal_by_a_correspondent_node_makes_no_number_be_used_twice() 
     assert len(numbers) > 3
     assert len(numbers) == len(set(numbers))
     assert net.uplink() == net.downlink() == "direct"
+
+
+def test_the_refusal_of_a_copy_does_not_put_the_clock_back() -> None:
+    """It came a second late: the next update said an earlier time than the one before, and that one was believed."""
+    net = away()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate)
+    net.roam("f2", settle=100 * MILLISECOND)
+    (stamp,) = stamp_of(net)
+    net.run(1200 * MILLISECOND)
+    acknowledge(net, Status.MIPV6_ID_MISMATCH, options=(stamp,))
+    assert reported(net, "clock-adjusted") == 0
+    assert stamp_of(net)[0].timestamp > stamp.timestamp
+
+
+def test_a_block_that_was_refused_is_asked_for_alone() -> None:
+    """The address was back beside it, and open until the second refusal was heard of."""
+    net = Roaming()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate)
+    net.attach("f1", settle=100 * MILLISECOND)
+    _fails(net, "mn", EnsureHomeBlock(HOA))
+    net.clear()
+    net.run(1100 * MILLISECOND)
+    assert _order(net, EnsureHomeBlock, EnsureHomeAddress) == [EnsureHomeBlock]
+    net.lose = lambda source, destination, message: False
+    net.run(20 * SECOND)
+    assert HOA in net.host.addresses
+    assert (net.to_home(), net.from_home()) == ("tunnel", "tunnel")
+
+
+def test_a_record_that_the_disk_kept_is_deleted_later_unless_there_is_a_new_one() -> None:
+    """The next life of the home agent had a binding that its node had ended."""
+    net = away(ha={"stores": True})
+    net.roam("home")
+    net.clear()
+    _fails(net, "ha", DeleteBinding(HOA))
+    net.run(2 * SECOND)
+    assert net.asked(DeleteBinding, "ha") == [DeleteBinding(HOA)]
+    net.roam("f1")
+    assert net.bound() == COA
+    net.clear()
+    _fails(net, "ha", DeleteBinding(HOA))
+    net.run(2 * SECOND)
+    assert net.asked(DeleteBinding, "ha") == []
+
+
+def test_a_local_home_address_has_a_way_while_the_node_is_at_home_and_abroad() -> None:
+    """The home link was the one in use, where there is no care-of address: the address of the anchor was nowhere."""
+    net = Roaming(anchors=True, several=True, home_too=True)
+    net.sessions = {COA: 1}
+    net.attach("f1", "wlan0")
+    net.attach("f2", "lte0")
+    net.roam("home", "wlan0", settle=5 * SECOND)
+    assert net.entry.beside
+    assert net.bound("a1", COA) == COA2
+    assert net.to_home(COA) == net.from_home(COA) == "tunnel"
+
+
+def test_an_update_is_repeated_with_the_nonces_it_was_signed_with() -> None:
+    """Another care-of address had begun to test the home address again: the engine ended, or mixed the two up."""
+    net = optimised()
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate) and destination == "cn"
+    net.roam("f2")
+    (peer,) = net.mn.correspondents.values()
+    assert peer.home_token is not None
+    peer.home_token = None
+    net.run(5 * SECOND)
+    nonces = [update_of(sent).first(NonceIndices) for sent in updates(net, CN) if sent.source == COA2]
+    assert len(nonces) > 2
+    assert all(nonce == nonces[0] for nonce in nonces)

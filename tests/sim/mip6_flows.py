@@ -67,7 +67,8 @@ class MobileFlows:
         mine = [flow for flow in self.flows if flow.mobile is mobile]
         now = self._world.now
         addresses = [mobile.home, *([_host(mobile.network)] if mobile.network else [])]
-        local = [made for held in mobile.held.values() for made, place in held.items() if place == node.place]
+        here = [held for radio, held in mobile.held.items() if self._air.nodes[radio].place == node.place]
+        local = [made for held in here for made, place in held.items() if place == node.place]
         if self._domain.plan.anchors:
             addresses += local
         which = addresses[self.begun % len(addresses)]

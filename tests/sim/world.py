@@ -288,6 +288,11 @@ class Machine:
         return self.world.now - self._kernel_refused < _REPAIRED
 
     @property
+    def kernel_refused_now(self) -> bool:
+        """Whether it did so at this moment."""
+        return self.world.now == self._kernel_refused
+
+    @property
     def disk_is_behind(self) -> bool:
         """Whether the disk refused something that may not have been written since."""
         return self.world.now - self._disk_refused < _REPAIRED

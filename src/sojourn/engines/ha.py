@@ -127,6 +127,8 @@ class HomeAgent(HaRevocation, HaPrefixes, HaSwitch):
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
         entry = self.cache.get(key)
+        if kind == "forget" and self._active(key) is None:
+            self._do(DeleteBinding(key))
         if entry is None:
             return
         active = entry.state is BindingState.ACTIVE
@@ -159,6 +161,8 @@ class HomeAgent(HaRevocation, HaPrefixes, HaSwitch):
         match effect:
             case StoreBinding(key):
                 self._after(_REPAIR_AFTER, "store", key)
+            case DeleteBinding(key):
+                self._after(_REPAIR_AFTER, "forget", key)
             case (
                 EnsureTunnel(slot)
                 | EnsureDelivery(slot)

@@ -335,11 +335,11 @@ class MnCorrespondent(MnState):
         way.progress = Progress.UPDATING
         flags = _ACKNOWLEDGE
         if way.care_of is None or care_of is None:
-            way.asked, way.key = 0, binding_key(home.octets, b"")
+            way.asked, way.key, way.indices = 0, binding_key(home.octets, b""), (home.index, 0)
         else:
             until = min(entry.expires, entry.valid_until, self._now + MAX_RR_BINDING_LIFETIME)
             way.asked = max((until - self._now) // LIFETIME_UNIT * LIFETIME_UNIT, LIFETIME_UNIT)
-            way.key = binding_key(home.octets, care_of.octets)
+            way.key, way.indices = binding_key(home.octets, care_of.octets), (home.index, care_of.index)
             peer.bound_until = max(peer.bound_until, self._now + way.asked)
             if way.identifier and not any(other.optimised for other in peer.ways.values() if other is not way):
                 flags |= OVERWRITE  # whatever it had from an earlier life (RFC 5648 5.9)
@@ -365,9 +365,7 @@ class MnCorrespondent(MnState):
         peer = way.peer
         if newer(update.sequence, peer.sequence):
             peer.sequence = update.sequence
-        assert peer.home_token is not None
-        care_of_index = way.care_of_token.index if update.lifetime and way.care_of_token else 0
-        options: list[MobilityOption] = [NonceIndices(peer.home_token.index, care_of_index)]
+        options: list[MobilityOption] = [NonceIndices(*way.indices)]
         if way.identifier:
             care_of = way.care_of or b""
             options.append(BindingIdentifier(way.identifier, priority=way.rank if care_of else 0, care_of=care_of))

@@ -105,6 +105,8 @@ class DirectWay:
     failures: int = 0
     key: bytes = b""
     """Kbm of the update that is under way."""
+    indices: tuple[int, int] = (0, 0)
+    """Of the nonces that it was made with; there may be other tokens when the update is repeated."""
     said: Wanted = field(default_factory=dict)
     """The flow bindings in it."""
 

@@ -139,7 +139,7 @@ class MnMovement(MnState):
             elif not interface:
                 self._be_nowhere(entry)
             else:
-                way = care_of or self._home_on(interface)
+                way = care_of or self._home_on(interface) or self._other_way(entry)
                 if way is None or way == entry.address:
                     self._be_nowhere(entry)
                 else:
@@ -150,6 +150,11 @@ class MnMovement(MnState):
         return next(
             (entry.address for entry in self.homes.values() if entry.settled and entry.interface == interface), None
         )
+
+    def _other_way(self, entry: HomeEntry) -> Address | None:
+        """By another link than the home link, where that one is used together with others (RFC 5648 5.6)."""
+        others = (way for way in self.ways.values() if way and way != entry.address)
+        return next((way for way in others if entry.local or not entry.home.prefix.covers(way)), None)
 
     def _home_link(self, entry: HomeEntry, interface: str) -> str:
         """11.5.2: the home prefix is advertised on the link in use; a local home address is at home wherever its link

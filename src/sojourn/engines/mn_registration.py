@@ -170,12 +170,12 @@ class MnRegistration(MnState):
         if entry.stopped:
             self._do(EnsureHomeBlock(entry.address))
         elif entry.place in (Place.AWAY, Place.NOWHERE):
+            entry.shown = None
             if entry.bound(self._now) and entry.care_of is not None and entry.agent is not None:
                 self._do(EnsureReverseTunnel(entry.address, entry.care_of, entry.agent))
+                self._show_again(entry)
             else:
-                self._do(EnsureHomeBlock(entry.address))
-            entry.shown = None
-            self._show_again(entry)
+                self._do(EnsureHomeBlock(entry.address))  # should it fail again: the address is not there meanwhile
             if entry.registered is not None and entry.agent is not None:
                 for network in entry.home.networks:
                     self._do(EnsureUplink(network, entry.agent))
@@ -315,11 +315,21 @@ class MnRegistration(MnState):
         return stamp is not None and stamp.timestamp in entry.stamps
 
     def _adjust_clock(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
-        """RFC 4285 6: the home agent's seconds count."""
+        """RFC 4285 6: the home agent's seconds count. But what was refused as a copy left at the right time, as far as
+        can be seen, and after a step back earlier updates would pass for later ones.
+        """
         told = answer.first(MobilityMessageReplayProtection)
-        if told is not None:
-            entry.clock = told.wall_clock - self._epoch - self._now
-            self._report("clock-adjusted", home=entry.address, seconds=entry.clock // SECOND)
+        association = entry.home.association
+        if told is None or association is None:
+            return
+        now = self._epoch + self._now + entry.clock
+        left = [stamp for stamp in entry.stamps if (stamp ^ told.timestamp) & _LOW == 0]
+        for stamp in left:
+            ahead = told.wall_clock - MobilityMessageReplayProtection(stamp).wall_clock
+            if -SECOND <= ahead <= association.close_enough and told.wall_clock <= now:
+                return
+        entry.clock = told.wall_clock - self._epoch - self._now
+        self._report("clock-adjusted", home=entry.address, seconds=entry.clock // SECOND)
 
     def _repeat(self, entry: HomeEntry, purpose: str) -> None:
         if purpose == LEAVE:
