@@ -40,13 +40,14 @@ SLOW_RATE = 200
 DWELL = 1.5
 """Seconds of each phase."""
 BUS, VAN, PHONE, RIDER, GUEST = "bus", "van", "phone", "rider", "guest"
-CONTROL, KILLED, ANNOUNCED, BROKEN, ALONE, NESTED = (
+CONTROL, KILLED, ANNOUNCED, BROKEN, ALONE, NESTED, ABOARD = (
     "three links, nobody moves",
     "the bus's daemon was killed",
     "two links changed, announced",
     "the link in use broke",
     "one link, which moved",
     "the phone is on the bus",
+    "the van is on it too",
 )
 _TURNS = 4
 """Whose turn it is between the break and the first packet by the other link: bus, link, home agent, link."""
@@ -130,7 +131,11 @@ def _play(scene: Scene, dwell: float, opened: ExitStack) -> Report:
     inside = networks[BUS].prefix
     scene.until("the phone is known on the bus", lambda: _within(scene, mobiles[PHONE], inside))
     scene.phase(NESTED, dwell)
-    care_of = str(mobiles[PHONE].row()["care_of"])
+    boards = time.monotonic_ns()
+    Mobile(scene, VAN).go(BUS, wait=False)
+    scene.until("the van is known on the bus", lambda: _within(scene, mobiles[VAN], inside))
+    scene.phase(ABOARD, dwell)
+    care_of = {name: str(mobiles[name].row()["care_of"]) for name in (PHONE, VAN)}
     ran = programs.finish()
     for name in (RIDER, GUEST):
         traffic.wait("ended", _PATIENCE, flow=f"{name}-download")
@@ -138,7 +143,7 @@ def _play(scene: Scene, dwell: float, opened: ExitStack) -> Report:
     traffic.stop(*(f"{name}{what}" for name in ("rider", "guest") for what in ("", "-terminal")), "phone")
     told = {row["home"]: row["prefixes"] for row in scene.rows(agent, "bindings")}
     records = dict(scene.finish())
-    moves = {RIDER: last.look_back(ended)[0], GUEST: mobiles[VAN].look_back(ended)[0]}
+    moves = {RIDER: last.look_back(ended)[0], GUEST: mobiles[VAN].look_back(boards)[0]}
     return _Findings(scene, mobiles, networks, records, moves, ran, broke, care_of, told).report()
 
 
@@ -209,7 +214,7 @@ class _Findings:
         moves: dict[str, Move],
         programs: dict[str, bool],
         broke: Instant,
-        care_of: str,
+        care_of: dict[str, str],
         told: dict[str, list[str]],
     ) -> None:
         self.scene, self.topology, self.mobiles, self.networks = scene, scene.topology, mobiles, networks
@@ -287,7 +292,7 @@ class _Findings:
         ):
             lost, sent = self._lost("rider", since, until)
             found.append(holds(what, f"{lost} of {sent}", "0", lost == 0 and sent > 0))
-        for phase in (BROKEN, ALONE, NESTED):
+        for phase in (BROKEN, ALONE, NESTED, ABOARD):
             window = self.phases[phase].window
             gone = [self._lost(name, window.start, window.end) for name in ("rider", "guest", "phone")]
             lost, sent = (sum(column) for column in zip(*gone, strict=True))
@@ -345,14 +350,15 @@ class _Findings:
         return self.topology.delay("server", agent) + self.topology.delay(agent, link)
 
     def _nested(self) -> list[Verdict]:
-        within = self.networks[BUS].prefix
-        inside = within.covers(address(self.care_of))
-        window = self.phases[NESTED].window
-        arrived = [at for at in self.records["phone"].down.received if window.start <= at < window.end]
-        return [
-            holds("the phone on the bus is at", self.care_of, f"an address of {within}", inside),
-            holds("packets to the phone there, in two tunnels", len(arrived), "some", len(arrived) > 0),
-        ]
+        """A mobile node and a mobile router on the bus: what is for them, and for who is behind, has two tunnels."""
+        within, found = self.networks[BUS].prefix, list[Verdict]()
+        for node, flow, phase in ((PHONE, "phone", NESTED), (VAN, "guest", ABOARD)):
+            care_of, window = self.care_of[node], self.phases[phase].window
+            arrived = sum(window.start <= at < window.end for at in self.records[flow].down.received)
+            inside = within.covers(address(care_of))
+            found.append(holds(f"the {node} on the bus is at", care_of, f"an address of {within}", inside))
+            found.append(holds(f"packets to the {flow} there, in two tunnels", arrived, "some", arrived > 0))
+        return found
 
     # --- the table ----------------------------------------------------------------------------------------------------
 
