@@ -97,14 +97,14 @@ def opened(pair: Pair, monitor: AddressMonitor) -> Iterator[Open]:
     quiet.close()
 
 
-def heard(sockets: MobileSockets, wanted: int = 1) -> list[Event]:
+def heard(sockets: MobileSockets, wanted: int = 1, but: type | tuple[type, ...] = ()) -> list[Event]:
     found: list[Event] = []
     deadline = time.monotonic() + 5
     while len(found) < wanted and time.monotonic() < deadline:
-        found += sockets.events()
+        found += [event for event in sockets.events() if not isinstance(event, but)]
         time.sleep(0.005)
     time.sleep(0.05)
-    return found + sockets.events()
+    return found + [event for event in sockets.events() if not isinstance(event, but)]
 
 
 def sealed(message: object, home: Address | None = None, routed: Address | None = None) -> Packet:
@@ -177,11 +177,12 @@ def test_rfc6275_9_3_1_data_with_a_binding_is_the_kernels(pair: Pair, opened: Op
     assert [event.home_address for event in found[2:] if isinstance(event, MessageReceived)] == [last]
     sockets.follow(WithdrawCareOfRoute(last))
     pair.send(Packet(THEIRS, OURS, 64, 17, bytes(8), last))
-    assert heard(sockets) == [HomeAddressRefused(last, THEIRS, OURS)]
+    # The kernel's own answers to data of before come back as errors, sooner or later.
+    assert heard(sockets, but=IcmpErrorReceived) == [HomeAddressRefused(last, THEIRS, OURS)]
     sockets.follow(EnsureCareOfRoute(last, THEIRS))
     sockets.follow(EnsureCareOfRoute(other, THEIRS))
     pair.send(Packet(THEIRS, OURS, 64, 17, bytes(8), HOME))
-    assert heard(sockets, 0) == []
+    assert heard(sockets, 0, but=IcmpErrorReceived) == []
 
 
 def test_what_is_for_others_is_not_ours(pair: Pair, opened: Open) -> None:

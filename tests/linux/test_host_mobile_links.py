@@ -136,7 +136,7 @@ def test_rfc6275_11_5_5_an_announcement_is_believed(pair: Pair, monitor: Address
     while octets[6] != 58 or octets[40] != 136:
         octets = tap.recv(2048)
     tap.close()
-    assert octets[8:24] == (monitor.link_local("link0") if proxied else HOME)
+    assert octets[8:24] == (address("fe80::ff:fe00:1") if proxied else HOME)
     assert octets[44] == 0x20  # override, not solicited, no router
     assert octets[48:64] == HOME
     assert NeighbourAdvertisement.number == 136

@@ -59,7 +59,7 @@ class LmaGivesTwice(LocalMobilityAnchor):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         pool = self.configuration.pools[0]
-        self.prefixes._allocate = lambda now: pool.subnet(7, 64)  # type: ignore[method-assign]
+        self.prefixes._allocate = lambda now, owner=b"": pool.subnet(7, 64)  # type: ignore[method-assign]
 
 
 class LmaLeaksPrefixes(LocalMobilityAnchor):
@@ -67,7 +67,7 @@ class LmaLeaksPrefixes(LocalMobilityAnchor):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.prefixes.release = lambda prefixes, now: None  # type: ignore[method-assign]
+        self.prefixes.release = lambda prefixes, now, **how: None  # type: ignore[method-assign]
 
 
 class LmaNeverStores(Omits, LocalMobilityAnchor):
@@ -92,6 +92,8 @@ class LmaChangesPrefixes(LocalMobilityAnchor):
             super()._extend(entry, request, profile)
             return
         self._remove(entry)
+        for pool in self.prefixes._all:
+            pool._had.clear()
         request.any_prefix = True
         self._open(request, profile)
 

@@ -293,7 +293,10 @@ class TunnelHops:
 
 
 def watch_tunnel(serving: NetworkNamespace, address: Address, timeout: float) -> TunnelHops | None:
-    """The next tunnelled packet that reaches `serving` for `address`; None when none comes in time."""
+    """The next tunnelled UDP packet that reaches `serving` for `address`; None when none comes in time.
+
+    Others start with other hop limits: a solicitation of a router that still looks for its host, for example.
+    """
     packets = serving.call(lambda: packet_socket(_IPV6_IN_IPV6))
     deadline = time.monotonic() + timeout
     try:
@@ -304,7 +307,7 @@ def watch_tunnel(serving: NetworkNamespace, address: Address, timeout: float) ->
             except TimeoutError:
                 return None
             inner = frame[_ETHERNET + _IPV6_HEADER :]
-            if direction != _OUTGOING and inner[24:40] == address:
+            if direction != _OUTGOING and inner[6] == socket.IPPROTO_UDP and inner[24:40] == address:
                 return TunnelHops(outer=frame[_ETHERNET + 7], inner=inner[7])
         return None
     finally:
