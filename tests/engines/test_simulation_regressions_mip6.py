@@ -253,6 +253,19 @@ def test_a_session_that_begins_before_a_lost_router_is_heard_again_goes_on_elsew
     assert COA not in net.mn.homes
 
 
+def test_a_home_address_whose_agent_was_silent_is_no_care_of_address_before_its_binding_ended() -> None:
+    net = Roaming(anchors=True)
+    net.sessions = {COA: 1}
+    net.attach("f1")
+    net.lose = lambda source, destination, message: "ha" in (source, destination)
+    net.roam("home", settle=2 * MINUTE)
+    assert net.bound() == COA
+    assert net.bound("a1", COA) != HOA
+    net.lose = lambda source, destination, message: False
+    net.run(10 * MINUTE)
+    assert (net.bound(), net.bound("a1", COA)) == (None, HOA)
+
+
 def test_an_address_of_another_link_of_the_node_is_at_home_there() -> None:
     """The anchor was asked for a binding, found the address in use (by the node itself), and it was given up."""
     net = Roaming(anchors=True)

@@ -80,6 +80,8 @@ class MnAnchors(MnState):
             elif not entry.perhaps_bound(self._now) and not entry.settled and not self._may_begin(entry):
                 self._drop_local(entry)
                 self._reconsider()
+        if any(entry.local and entry.place is Place.NOWHERE for entry in self.homes.values()):
+            self._reconsider()  # what was not to be a care-of address may be one now
 
     def _may_begin(self, entry: HomeEntry) -> bool:
         """Whether a session may begin with it unseen: its router was lost, but the address is still on the link, and

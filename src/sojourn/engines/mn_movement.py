@@ -146,10 +146,10 @@ class MnMovement(MnState):
                     self._be_away(entry, way)
 
     def _home_on(self, interface: str) -> Address | None:
-        """A home address that is at home there; it leads to this node as a care-of address does."""
-        return next(
-            (entry.address for entry in self.homes.values() if entry.settled and entry.interface == interface), None
-        )
+        """A home address that is at home there; it leads to this node as a care-of address does, unless its home agent,
+        which did not answer, may still send its packets away."""
+        there = (entry for entry in self.homes.values() if entry.settled and entry.interface == interface)
+        return next((entry.address for entry in there if not entry.perhaps_bound(self._now)), None)
 
     def _other_way(self, entry: HomeEntry) -> Address | None:
         """By another link than the home link, where that one is used together with others (RFC 5648 5.6)."""
