@@ -72,8 +72,16 @@ def test_C095_two_mobile_nodes_meet_directly_and_outlive_their_daemons(tmp_path:
         scene.phase("both directly", 0.5)
         homes = [address(one.home) for one in (ann, bob)]
         assert both_headers(scene) == {homes[0] + homes[1], homes[1] + homes[0]}
+        stale = {one.node: one.row()["care_of"] for one in (ann, bob)}
         ann.go("f2", wait=False)
         bob.go("f1", wait=False)
+        scene.until(
+            "both registered from there",
+            lambda: all(
+                (row := one.row())["registered"] and row["place"] == "away" and row["care_of"] != stale[one.node]
+                for one in (ann, bob)
+            ),
+        )
         scene.until("and after both moved at once", lambda: direct(scene, "ann", bob) and direct(scene, "bob", ann))
         scene.phase("both moved at once", 0.5)
         bob.go("f2")
