@@ -54,7 +54,7 @@ test-fast: $(VENV)/.ready-dev
 	$(SPARE) $(PYTEST) $(or $(AGAIN),-n $$(($(JOBS) + 1)) --dist worksteal) -m "not lab" --seeds $(SEEDS) --timeout 600 $(TESTS)
 
 test-lab: $(VENV)/.ready-dev
-	$(SANDBOX) $(PYTEST) $(or $(AGAIN),-n $$((2 * $(JOBS))) --dist loadfile --no-loadscope-reorder) \
+	$(SANDBOX) $(PYTEST) $(or $(AGAIN),-n $$(($(JOBS) + 1)) --dist loadfile --no-loadscope-reorder) \
 	  -m "lab and not ip6tnl and not mip6" $(TESTS)
 
 # One boot of a stock kernel without SRv6 code, and in it what tests/kernels/targets.txt names: one pytest target a line.
