@@ -310,4 +310,5 @@ def test_an_orderly_stop_leaves_nothing_of_a_handover(bed: Bed) -> None:
 
 def standing(bed: Bed) -> set[str]:
     """What there is, without the hosts that the kernel happens to have met."""
-    return {line for line in KernelState.of(bed.namespaces["ar1"]).lines if not line.startswith("neighbour fe80::ff:")}
+    met = ("neighbour fe80::ff:", "station ")
+    return {line for line in KernelState.of(bed.namespaces["ar1"]).lines if not line.startswith(met)}

@@ -150,10 +150,10 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         if entry.name.isdigit():
             try:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == process.pid:
+                    os.kill(int(entry.name), number)
             except OSError:
-                continue
-            if parent == process.pid:
-                os.kill(int(entry.name), number)
+                continue  # it ended by itself meanwhile
     process.send_signal(number)
     if number is signal.SIGKILL:
         process.wait()
