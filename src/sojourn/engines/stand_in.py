@@ -59,6 +59,8 @@ class StandIn:
     """How often that was repeated."""
     entries: dict[Prefix, Held] = field(default_factory=dict)
     """What serving routers registered."""
+    nodes: dict[bytes, set[Prefix]] = field(default_factory=dict)
+    """The same by node."""
     slots: dict[Address, int] = field(default_factory=dict)
     """Tunnels in use: one for each router, however many nodes it serves."""
     cut_off: Instant | None = None
@@ -69,6 +71,26 @@ class StandIn:
     def has(self, prefix: Prefix) -> bool:
         """Whether it anchors `prefix`."""
         return any(pool.contains(prefix) for pool in self.pools)
+
+    def enter(self, prefix: Prefix, held: Held) -> None:
+        """A router registered it. What another node has is never entered for this one (`_check_held`)."""
+        self.entries[prefix] = held
+        self.nodes.setdefault(held.node, set()).add(prefix)
+
+    def forget(self, prefix: Prefix) -> bool:
+        """Nobody serves it any more; whether anybody did."""
+        held = self.entries.pop(prefix, None)
+        if held is None:
+            return False
+        prefixes = self.nodes[held.node]
+        prefixes.discard(prefix)
+        if not prefixes:
+            del self.nodes[held.node]
+        return True
+
+    def of(self, node: bytes) -> list[Prefix]:
+        """What the node has of it."""
+        return sorted(self.nodes.get(node, ()))
 
 
 class Survival:
