@@ -329,6 +329,11 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
         nodes = {(prefix, entry.node) for prefix, entry in stand.entries.items()}
         if nodes != {(prefix, node) for node, prefixes in stand.nodes.items() for prefix in prefixes}:
             yield f"holds {stand.entries}, by node {stand.nodes}"
+        given = {(prefix, node) for prefix, (node, _) in stand.given.prefixes.items()}
+        if given != {(prefix, node) for node, prefixes in stand.given.nodes.items() for prefix in prefixes}:
+            yield f"{text(anchor)} gave {stand.given.prefixes}, by node {stand.given.nodes}"
+        if bool(given) != (("given", anchor) in engine._timers):
+            yield f"never forgets what {text(anchor)} gave" if given else "forgets what nobody gave"
         if stand.phase is not READY and stand.slots.get(anchor) is None:
             yield f"holds the pool of {text(anchor)} without a way to it"
         if stand.phase is READY and known.liveness.lost(anchor) and ("takeover", anchor) not in engine._timers:

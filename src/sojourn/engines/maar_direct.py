@@ -146,6 +146,8 @@ class DirectAccessRouter(PartnersDirectly):
             self._forget_all_named(session)
         for anchor in anchors:
             self._tell_peer(session, anchor, Handoff.NOT_CHANGED)
+        if session.presence is SERVED:
+            self._tell_partner(session, Handoff.NOT_CHANGED)
         if self._has_cmd:
             self.direct.announced.pop(session.node, None)
         self._plan_settling(session)
@@ -167,6 +169,7 @@ class DirectAccessRouter(PartnersDirectly):
         else:
             self._tell_once(session, previous)
             self._after(_ALONE, "seek", node)
+        self._tell_partner(session)
         self._after(_SETTLED_AFTER, "settle", node)
         self._settle_early(session)
 

@@ -46,11 +46,13 @@ class AsksDirectly(ToldDirectly):
         options = self._options(session, session.node, networks, handoff, self._technology, *more)
         return BindingUpdate(self._next_sequence(session), PROXY_DMM, self.configuration.lifetime, options)
 
-    def _tell_once(self, session: Session, maar: Address, *, bulk: bool = False) -> None:
+    def _tell_once(
+        self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False
+    ) -> None:
         told = self.direct.told.get(session.node)
         under_way = ("register", session.node, maar, None) in self.direct.requests.get(session.node, ())
         if not under_way and (told is None or maar not in told):
-            self._tell_peer(session, maar, bulk=bulk)
+            self._tell_peer(session, maar, handoff, bulk=bulk)
 
     def _ask(self, key: Key, update: BindingUpdate, *, bulk: bool = False) -> None:
         self.direct.requests.setdefault(key[1], set()).add(key)

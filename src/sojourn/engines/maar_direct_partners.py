@@ -5,6 +5,9 @@ that others name (who served the node before, the CMD) is registered there, and 
 named while nobody knows yet that the anchor is gone waits for the word of its partner. To a router where a node is new,
 who holds a pool names what others registered of it for that node.
 
+A node that is with its anchor when that dies has its prefix from nobody else. So an anchor tells its partner of such
+nodes, as it tells all that may know them, and again with every refresh; the partner keeps this in mind.
+
 The anchor itself is told as always, "I serve this node", as soon as it is there again: that teaches it what it forgot.
 """
 
@@ -13,11 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sojourn.engines.base import TimerName
 from sojourn.engines.maar_direct_answers import AnsweredDirectly
+from sojourn.engines.maar_direct_told import SHORTLY
 from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.registration import LISTED_PREFIXES, REFUSING, Registration
 from sojourn.engines.retransmission import Key
-from sojourn.engines.stand_in import HOLDING, Survival
+from sojourn.engines.stand_in import HOLDING, StandIn, Survival
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingUpdate,
@@ -99,7 +104,7 @@ class PartnersDirectly(AnsweredDirectly):
         super()._on_told(session, answer, source)
 
     def _is_returned(self, session: Session, anchor: Address) -> None:
-        """It knows where the node is; whoever stood in for it may forget that, also what it does not anchor any more."""
+        """It knows where the node is; whoever stood in for it may forget that, and what it does not anchor any more."""
         returning = self.direct.returning.get(session.node)
         if self.survival is None or returning is None or anchor not in returning:
             return
@@ -163,6 +168,40 @@ class PartnersDirectly(AnsweredDirectly):
             if prefix not in known
         ]
         return tuple(found[:LISTED_PREFIXES])
+
+    # --- what an anchor has itself ------------------------------------------------------------------------------------
+
+    def _tell_partner(self, session: Session, handoff: Handoff = Handoff.UNKNOWN) -> None:
+        """Of a node that is here: what we anchor for it."""
+        partner = self.configuration.partner
+        if self.survival is not None and partner is not None and self._anchored_here(session):
+            self._tell_once(session, partner, handoff, bulk=True)
+
+    def _on_served_elsewhere(self, request: Registration, update: BindingUpdate) -> None:
+        stand = None if self.survival is None else self.survival.standing.get(request.source)
+        if stand is not None and request.serving == request.source:
+            self._note_given(stand, request)
+        super()._on_served_elsewhere(request, update)
+
+    def _note_given(self, stand: StandIn, request: Registration) -> None:
+        most = self.configuration.nodes * self.configuration.prefixes_per_node
+        until = self._now + max(request.lifetime, SHORTLY)
+        for prefix in request.home_network_prefixes:
+            if stand.has(prefix) and self._may_be_held(prefix):
+                stand.given.note(prefix, request.node, until, most)
+        if stand.given.prefixes and ("given", stand.anchor) not in self._timers:
+            self._after(self.configuration.lifetime, "given", stand.anchor)
+
+    def _on_timer(self, name: TimerName) -> None:
+        kind, key = name
+        if kind != "given":
+            super()._on_timer(name)
+            return
+        assert self.survival is not None
+        stand = self.survival.standing[key]
+        stand.given.expire(self._now)
+        if stand.given.prefixes:
+            self._after(self.configuration.lifetime, "given", key)
 
     # --- answers that are meant for the one or the other --------------------------------------------------------------
 

@@ -286,7 +286,9 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         """Say that we serve it."""
         raise NotImplementedError
 
-    def _tell_once(self, session: Session, maar: Address, *, bulk: bool = False) -> None:
+    def _tell_once(
+        self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False
+    ) -> None:
         """The same, if `maar` was not told since we look for the node's previous MAARs."""
         raise NotImplementedError
 
