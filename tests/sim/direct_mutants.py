@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.direct import Direct
+from sim.partners import DirectPartners
 from sojourn.engines.maar_direct import DirectAccessRouter
 from sojourn.engines.maar_session import Session
 from sojourn.wire import BindingUpdate, PreviousMaar
@@ -69,6 +70,27 @@ class RemembersRequests(DirectAccessRouter):
         pass
 
 
+class WaitsForTheDead(DirectAccessRouter):
+    """What is named of an anchor that is gone is asked of nobody else."""
+
+    def _ask_in_its_place(self, session: Session, anchor: Address) -> None:
+        pass
+
+
+class TellsNoPartner(DirectAccessRouter):
+    """Who dies takes along what only it knew."""
+
+    def _tell_partner(self, session: Session, *_: Any) -> None:
+        pass
+
+
+class HoldsInSilence(DirectAccessRouter):
+    """Who holds a pool does not say what nodes have of it."""
+
+    def _held_for(self, request: Any, update: BindingUpdate) -> tuple[MobilityOption, ...]:
+        return ()
+
+
 DIRECT_MUTANTS: Mapping[str, Callable[[int], Direct]] = {
     f"Direct{mutant.__name__}": (lambda seed, mutant=mutant: Direct(seed, maar_engine=mutant))  # type: ignore[misc]
     for mutant in (
@@ -80,5 +102,8 @@ DIRECT_MUTANTS: Mapping[str, Callable[[int], Direct]] = {
         KeepsAllPrefixes,
         RemembersRequests,
     )
+} | {
+    f"Direct{mutant.__name__}": (lambda seed, mutant=mutant: DirectPartners(seed, maar_engine=mutant))  # type: ignore[misc]
+    for mutant in (WaitsForTheDead, TellsNoPartner, HoldsInSilence)
 }
 """Casts with one mutant among them, by its name."""
