@@ -73,22 +73,8 @@ class RemembersRequests(DirectAccessRouter):
 class WaitsForTheDead(DirectAccessRouter):
     """What is named of an anchor that is gone is asked of nobody else."""
 
-    def _ask_in_its_place(self, session: Session, anchor: Address) -> None:
-        pass
-
-
-class TellsNoPartner(DirectAccessRouter):
-    """Who dies takes along what only it knew."""
-
-    def _tell_partner(self, session: Session, *_: Any) -> None:
-        pass
-
-
-class HoldsInSilence(DirectAccessRouter):
-    """Who holds a pool does not say what nodes have of it."""
-
-    def _held_for(self, request: Any, update: BindingUpdate) -> tuple[MobilityOption, ...]:
-        return ()
+    def _is_named(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
+        return False
 
 
 DIRECT_MUTANTS: Mapping[str, Callable[[int], Direct]] = {
@@ -102,8 +88,5 @@ DIRECT_MUTANTS: Mapping[str, Callable[[int], Direct]] = {
         KeepsAllPrefixes,
         RemembersRequests,
     )
-} | {
-    f"Direct{mutant.__name__}": (lambda seed, mutant=mutant: DirectPartners(seed, maar_engine=mutant))  # type: ignore[misc]
-    for mutant in (WaitsForTheDead, TellsNoPartner, HoldsInSilence)
-}
+} | {"DirectWaitsForTheDead": lambda seed: DirectPartners(seed, maar_engine=WaitsForTheDead)}
 """Casts with one mutant among them, by its name."""
