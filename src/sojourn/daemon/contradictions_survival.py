@@ -64,8 +64,8 @@ def pair(lma: Mapping[str, Any]) -> Iterator[Fault]:
     for index, gateway in enumerate(tables(lma.get("gateways"))):
         address = readable(parse_address, gateway.get("address"))
         if address is not None and address in (here, there):
-            key = ("lma", "gateways", index, "address")
-            yield Fault(key, f"{text(address)} is an anchor (lma.pair)", "expected a gateway's own address")
+            place: Key = ("lma", "gateways", index, "address")
+            yield Fault(place, f"{text(address)} is an anchor (lma.pair)", "expected a gateway's own address")
     if not lma.get("databases"):
         wrong = "has a partner, and lma.databases is missing: nobody says which of both is the anchor"
         yield Fault(("lma", "pair"), wrong, "expected the same databases on both machines")

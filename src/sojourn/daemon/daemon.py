@@ -229,6 +229,7 @@ class Daemon:
         assert self._service is not None
         await self.control.serve(self._service)
         self._serving = True
+        self.control.answer_by(self._service)  # it may be another one by now
         looking = asyncio.create_task(self._look_at_refusals())
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)

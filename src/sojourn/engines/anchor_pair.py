@@ -229,7 +229,10 @@ class AnchorPair:
 
     def _on_lost(self) -> None:
         self._report("partner-lost", partner=self._partner)
-        if self.standing is STANDBY and self._heard:
+        assert self._partner is not None
+        silence = self.liveness.silent_for(self._partner, self._now) or 0
+        gone = self.liveness.neighbours[self._partner].left is not None or silence >= self._settings.patience
+        if self.standing is STANDBY and self._heard and gone:  # and not one that does not hear us
             self._missed = True
             self._consider()
 
@@ -283,9 +286,13 @@ class AnchorPair:
         self._tell()
 
     def _tell(self) -> None:
-        """The other one is told who is the anchor: its way to the store may be longer than that to us."""
+        """The other one is told who is the anchor: its way to the store may be longer than that to us.
+
+        One that we do not hear may hear us, and is not to miss us: beats are too seldom then.
+        """
         if self._partner is not None:
-            self._timers.start("tell", self._now + LOOK)
+            beaten = not self.liveness.lost(self._partner)
+            self._timers.start("tell", self._now + (LOOK if beaten else self._settings.interval))
             word = BindingRefreshRequest(options=(RestartCounter(self.epoch),))
             self._do(SendMessage(word, self._own, self._partner))
 

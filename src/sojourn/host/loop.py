@@ -61,8 +61,8 @@ class Host:
     of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. `transport`
     is our IPv4 address, and those of peers that are spoken with over IPv4 (RFC 5844 4); `dhcp_relay` our IPv4 address
     and the DHCP server that questions of nodes are passed on to (3.4.2). The data plane and the store
-    belong to the driver from now on. `arriving`: the data plane brings `address` to this machine. Raises OSError when a socket cannot be had; then nothing is
-    left open.
+    belong to the driver from now on. `arriving`: the data plane brings `address` to this
+    machine. Raises OSError when a socket cannot be had; then nothing is left open.
     """
 
     def __init__(
