@@ -109,7 +109,7 @@ class _Routers:
 
     def __init__(self, options: FaultSoakOptions) -> None:
         self.topology = self._built(options)
-        self.watched = [*self.topology.daemons, "core", "server"]
+        self.watched: Sequence[str] = [*self.topology.daemons, "core", "server"]
         self._stops: dict[str, list[str]] = {host: [] for host in self.topology.hosts}
 
     def _built(self, options: FaultSoakOptions) -> Topology:

@@ -40,8 +40,8 @@ class Mobile:
 
     def __init__(self, options: FaultSoakOptions) -> None:
         self.topology = _network(options)
-        self.servers = ("server", *CORRESPONDENTS)
-        self.watched = ("core", "server", *CORRESPONDENTS, *AGENTS)
+        self.servers: Sequence[str] = ("server", *CORRESPONDENTS)
+        self.watched: Sequence[str] = ("core", "server", *CORRESPONDENTS, *AGENTS)
 
     def correspondent(self, host: str) -> str:
         """Whom it speaks with directly."""
