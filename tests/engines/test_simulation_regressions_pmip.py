@@ -179,8 +179,8 @@ def test_a_clock_is_corrected_however_long_the_way_of_the_answer_was(way: int, b
 
 
 def test_a_gateway_that_restarted_claims_nobody_whom_it_has_not_seen_since() -> None:
-    """The anchor restarts and asks for all registrations, which the gateway answered for a node that had left meanwhile:
-    the session went back to where nobody was, until the node's real gateway registered it again.
+    """The anchor asked for all registrations, and the gateway told of a node that had left meanwhile: the session went
+    back to where nobody was, until the node's real gateway registered it again.
     """
     domain = ProxyDomain()
     domain.attach("mn1", "mag2")
