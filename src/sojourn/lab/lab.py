@@ -51,12 +51,14 @@ class Lab:
         emulation: Emulation = "auto",
         verify: bool = True,
         prepare: Callable[[Lab], None] | None = None,
+        clocks: bool = False,
     ) -> None:
         """`output` is the directory for logs, event records, stores and captures. Nothing is built yet.
 
         `daemons`: whether access routers and database run theirs; by default as the topology says
         (``mobility``). `capture`: "" for none, ``signalling``, or ``all``. `seed` is that of loss and jitter.
-        `prepare` is called when the network stands, before the first daemon starts.
+        `prepare` is called when the network stands, before the first daemon starts. `clocks`: the wall clocks of
+        daemons can be set.
         """
         self.topology = topology
         self.output = output
@@ -69,6 +71,7 @@ class Lab:
         self._emulation_kind: Emulation = emulation
         self._verify = verify
         self._prepare = prepare
+        self._clocks = clocks
         self._daemons: dict[str, Daemon] = {}
         self._network: Network | None = None
         self._emulation: LinkEmulation | None = None
@@ -301,9 +304,12 @@ class Lab:
             self._temporary = directory
         for name in names:
             control = directory / f"{name}.sock"
-            self._daemons[name] = Daemon(self.nodes[name], self.topology, self.output, control)
+            self._daemons[name] = daemon = Daemon(self.nodes[name], self.topology, self.output, control)
+            if self._clocks:
+                daemon.clock = self.output / f"{name}.clock"
+                daemon.set_clock(0)
             self.nodes[name].environment["SOJOURN_SOCKET"] = str(control)
-            self._daemons[name].start()
+            daemon.start()
         for daemon in self._daemons.values():
             daemon.wait_ready()
 
