@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from sojourn.lab.demo_summary import describe_flow
 from sojourn.lab.faults import Fault
 from sojourn.lab.report import Report, Table, Verdict, to_json
-from sojourn.lab.soak_faults import RATE, FaultSoakResult, topology, unexcused
+from sojourn.lab.soak_casts import RATE
+from sojourn.lab.soak_faults import FaultSoakResult, cast_of
 from sojourn.lab.topology import Topology
 from sojourn.lab.traffic import resets
 from sojourn.lab.vitals import growth, most
@@ -24,7 +25,8 @@ DESCRIPTORS = 64
 
 def make_report(result: FaultSoakResult) -> Report:
     """Judge a soak with faults."""
-    options, built = result.options, topology(result.options)
+    options, cast = result.options, cast_of(result.options)
+    built = cast.topology
     lasted = (result.ended - result.began) / SECOND
     return Report(
         f"Soak with faults, {options.domain}",
@@ -34,7 +36,7 @@ def make_report(result: FaultSoakResult) -> Report:
         tables=[_faults(result.faults, built), _vitals(result, built)],
         conditions=[
             ("streams", f"{RATE:g} packets a second each way from the first address of every host"),
-            ("sessions", "a terminal session from the first address, and from each of the latest two stops"),
+            ("sessions", cast.words),
             ("bindings last", f"{options.lifetime} s (300 s by default)"),
         ],
         data={
@@ -45,6 +47,7 @@ def make_report(result: FaultSoakResult) -> Report:
             "left_behind": result.left_behind,
             "unwell": result.unwell,
             "bugs": result.bugs,
+            "troubles": result.troubles,
             "looks": to_json(result.looks),
         },
     )
@@ -55,12 +58,14 @@ def _verdicts(result: FaultSoakResult, built: Topology) -> Iterable[Verdict]:
     yield Verdict("TCP resets", str(reset), "0", reset == 0)
     broken = [one.flow for one in result.records if one.kind == "exchange" and one.outcome not in _ALIVE]
     yield Verdict("terminal sessions that broke", _some(broken), "0", not broken)
-    lost = unexcused(result)
+    lost = result.unexcused()
     idle, hurt = lost.pop("", 0), sum(lost.values())
     yield Verdict("lost while nothing moved or was broken", str(idle), "0", idle == 0)
     yield Verdict("lost by hosts that stayed, while a daemon was dead", str(hurt), "0", hurt == 0)
     yield Verdict("sessions that heard nothing after a repair", _some(result.unwell), "0", not result.unwell)
     yield Verdict("bugs that daemons found in themselves", _some(result.bugs), "0", not result.bugs)
+    found = result.troubles
+    yield Verdict("out of place in the end, by selftest", _some(found), "0", not found)
     kept = [f"{name} {line}" for name, lines in result.left_behind.items() for line in lines]
     yield Verdict("differences in the kernels afterwards", _some(kept), "0", not kept)
     grown = growth(result.looks, built.daemons, result.began, result.ended)
