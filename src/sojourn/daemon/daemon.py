@@ -39,6 +39,7 @@ from sojourn.daemon.roles import (
     open_shared,
     open_store,
     refusals,
+    start_all,
 )
 from sojourn.daemon.service import Service
 from sojourn.daemon.watched_store import WatchedStore
@@ -148,7 +149,6 @@ class Daemon:
         except StartError:
             self._monitoring.close(withdraw=False)
             raise
-        started: list[Role] = []
         self._health = Health(self.roles, self._status)
         orders = {"reload": self.reload, "leave": self._leave}
         routers = {} if self.file.cmd is None else {"cmd": [maar.address for maar in self.file.cmd.maars]}
@@ -157,24 +157,8 @@ class Daemon:
             self.name, self.roles, key, orders, health=self._health, routers=routers, told=self._tell
         )
         try:
-            for role in self.roles:
-                removed = role.start()
-                started.append(role)
-                for thing in removed:
-                    self.log.say("info", "removed", role=role.name, what=thing)
-                if isinstance(role.dataplane, LinuxDataplane):
-                    self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
-                elif isinstance(role.dataplane, MobileNodeDataplane | CorrespondentDataplane):
-                    how = (
-                        {"by": role.dataplane.optimised}
-                        if role.dataplane.optimised
-                        else {"refusal": role.dataplane.refusal}
-                    )
-                    self.log.say("info", "route-optimisation", role=role.name, **how)
+            start_all(self.roles, self._say_started)
         except StartError:
-            for role in self.roles:
-                if role in started:
-                    role.close(withdraw=role.fresh)
             self._monitoring.close(withdraw=False)
             raise
         self._monitoring.start(self.roles, self._health)
@@ -183,6 +167,15 @@ class Daemon:
         if self._monitoring.refusal:
             remedy = "sojourn doctor says what this kernel can do"
             self.log.say("warning", "tunnels-not-counted", reason=self._monitoring.refusal, remedy=remedy)
+
+    def _say_started(self, role: Role, removed: list[str]) -> None:
+        for thing in removed:
+            self.log.say("info", "removed", role=role.name, what=thing)
+        if isinstance(role.dataplane, LinuxDataplane):
+            self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
+        elif isinstance(role.dataplane, MobileNodeDataplane | CorrespondentDataplane):
+            by, refusal = role.dataplane.optimised, role.dataplane.refusal
+            self.log.say("info", "route-optimisation", role=role.name, **({"by": by} if by else {"refusal": refusal}))
 
     def _listener(self, role: str) -> Listener:
         """Who is told of what happens to a role."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,6 +36,7 @@ from sojourn.daemon.model_mobile import Cn, Ha, Mn
 from sojourn.daemon.model_parts import Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
+from sojourn.dataplane.host_plane import HostPlane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar_direct import access_router
@@ -88,7 +88,8 @@ class Role:
             with refusals(f"{self.name}: start", "sojourn doctor says what this kernel can do"):
                 return self.host.start()
         except StartError:
-            self.close(withdraw=self.fresh)
+            with suppress(OSError):
+                self.close(withdraw=self.fresh)
             raise
 
     def close(self, withdraw: bool) -> None:
@@ -97,6 +98,28 @@ class Role:
             self.host.close(withdraw)
         finally:
             self.lock.close()
+
+
+def start_all(roles: Sequence[Role], started: Callable[[Role, list[str]], None]) -> None:
+    """Start one after the other; `started` is told of each, with what was removed from the kernel.
+
+    Raises `StartError`; then nothing is left open, and the kernel is as it was: what an earlier life left stays, and of
+    a role that found nothing nothing is left.
+    """
+    waiting, running = list(roles), list[Role]()
+    try:
+        while waiting:
+            role = waiting.pop(0)
+            started(role, role.start())
+            running.append(role)
+    except StartError:
+        for role in reversed(running):
+            with suppress(OSError):
+                role.close(withdraw=role.fresh)
+        for role in waiting:
+            with suppress(OSError):
+                role.close(withdraw=False)
+        raise
 
 
 class RoleStore:
@@ -230,9 +253,9 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
         dataplane: Dataplane = MemoryDataplane()
         fresh = True
         if parts.forwarding is not None:
-            fresh = not _exists(parts.forwarding.loop[0])
             with refusals("open netlink", "sojourn doctor says what this kernel can do"):
                 dataplane = LinuxDataplane(parts.forwarding)
+                fresh = dataplane.untouched()
         alone = not isinstance(store, SharedStore)
         observed = Observed(parts.engine, listener, reports=alone)
         with refusals(
@@ -275,6 +298,7 @@ def _make_mobile(
         remedy = "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
         with refusals(f"{name}: open netlink", remedy):
             dataplane = dataplane_of(section)
+            fresh = not isinstance(dataplane, LinuxDataplane | HostPlane) or dataplane.untouched()
         try:
             engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), dataplane.optimised)
         except KeyUnusable as error:
@@ -287,7 +311,7 @@ def _make_mobile(
             host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=loop, ends=ends, meter=meter)
         opened.pop_all()
         address = section.address if isinstance(section, Ha) else None
-        return Role(name, observed, host, dataplane, section.keep_forwarding, True, lock, meter, address)
+        return Role(name, observed, host, dataplane, section.keep_forwarding, fresh, lock, meter, address)
 
 
 def _meter(file: File) -> Meter | None:
@@ -328,10 +352,6 @@ def _recorder(file: File, role: str) -> Recorder | None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         key = kept_key(path, file.identifier_key) if file.identifiers == "hashed" else None
         return Recorder(path, identifiers=file.identifiers, key=key)
-
-
-def _exists(interface: str) -> bool:
-    return any(name == interface for _, name in socket.if_nameindex())
 
 
 def _lock_of_host(role: str, section: MobileSection, file: File) -> Lock:

@@ -212,9 +212,9 @@ def parse_route(body: bytes) -> Route | None:
     found = attributes(body, _ROUTE.size)
     nexthop = _number(found.get(_RTA_NH_ID))
     own = kind == RTN_UNICAST and not nexthop
-    paths = list(_paths(found.get(_RTA_MULTIPATH, b"")))
-    if paths:  # all of them have the same way
-        found |= attributes(paths[0][1])
+    several = list(paths(found.get(_RTA_MULTIPATH, b"")))
+    if several:  # all of them have the same way
+        found |= attributes(several[0][1])
     kind_of_tunnel = found.get(_RTA_ENCAP_TYPE) if own else None
     local = _number(kind_of_tunnel) == encapsulation.SEGMENTS_LOCAL
     action = _number(attributes(found.get(_RTA_ENCAP, b"")).get(_ACTION)) if local else 0
@@ -230,7 +230,7 @@ def parse_route(body: bytes) -> Route | None:
         encapsulation.decode(kind_of_tunnel, found.get(_RTA_ENCAP)),
         action == _END_DT6,
         action == _END_DX4,
-        tuple(device for device, _ in paths),
+        tuple(device for device, _ in several),
         found.get(_RTA_PREFERRED_SOURCE),
         _number(attributes(found.get(_RTA_METRICS, b"")).get(_RTAX_MTU)),
     )
@@ -243,7 +243,7 @@ def taken_out(body: bytes) -> int | None:
     return _number(counters[_COUNTED_PACKETS]) if _COUNTED_PACKETS in counters else None
 
 
-def _paths(octets: bytes) -> Iterator[tuple[int, bytes]]:
+def paths(octets: bytes) -> Iterator[tuple[int, bytes]]:
     """The interfaces of a multipath route, each with its attributes."""
     while len(octets) >= _PATH.size:
         length, _, _, device = _PATH.unpack_from(octets)
@@ -344,6 +344,10 @@ class ProxyNeighbour(NamedTuple):
 
     device: int
     address: Address
+
+    @property
+    def key(self) -> Key:
+        return ("proxy", self.device, self.address)
 
     def ensure(self) -> Message:
         body = _NEIGHBOUR.pack(AF_INET6, self.device, _NUD_PERMANENT, _NTF_PROXY, 0) + attribute(_NDA_DST, self.address)
@@ -512,7 +516,7 @@ def parse_address(body: bytes) -> InterfaceAddress | None:
     return InterfaceAddress(device, address, length if family == AF_INET6 else length + 96)
 
 
-KernelObject: TypeAlias = Route | Nexthop | Neighbour | Rule | InterfaceAddress
+KernelObject: TypeAlias = Route | Nexthop | Neighbour | ProxyNeighbour | Rule | InterfaceAddress
 
 
 def _number(value: bytes | None) -> int:

@@ -275,6 +275,8 @@ class Driver:
         try:
             if withdraw:
                 self.dataplane.close()
+            else:
+                self.dataplane.leave()
         finally:
             self._store.close()
 
