@@ -19,6 +19,8 @@ from support.domain import Domain, node, pool, router
 FAST = LivenessSettings()
 GONE = FAST.patience + 2 * FAST.interval
 """After this a router that died is missed, and everything is told."""
+FORGOTTEN = GONE + FAST.hold
+"""After this nothing leads to it any more, if nobody is in its place."""
 PARTNER = {"ar1": "ar3"}
 
 
@@ -106,7 +108,7 @@ def test_messages_that_are_lost_now_and_then_are_no_death() -> None:
 def test_a_link_that_is_dead_in_one_direction_is_dead_to_both(silent: tuple[str, str]) -> None:
     each, own = away({})
     each.world.network.cut.add(silent)
-    each.run(3 * SECOND)
+    each.run(FORGOTTEN + SECOND)
     assert each.reported("ar1", "peer-lost") == each.reported("ar2", "peer-lost") == 1
     assert own not in each.maar("ar2").sessions[node("mn1")].anchored
     each.world.network.cut.clear()
@@ -135,6 +137,7 @@ def test_the_nodes_of_a_dead_anchor_are_told_and_nothing_leads_there() -> None:
     each.run(GONE)
     told = [one for _, effect in each.members["ar2"].advertised for one in effect.prefixes if one.prefix == own]
     assert [(one.preferred, one.valid) for one in told[:1]] == [(0, 0)]
+    each.run(FAST.hold)
     state = each.plane("ar2").state
     assert own not in state.prefixes
     assert own not in state.uplinks
@@ -148,12 +151,53 @@ def test_the_nodes_of_a_dead_anchor_are_told_and_nothing_leads_there() -> None:
 def test_an_anchor_that_was_only_cut_off_is_the_anchor_again() -> None:
     each, own = away({})
     each.world.network.cut |= {("ar1", "ar2"), ("ar2", "ar1")}
-    each.run(GONE)
+    each.run(FORGOTTEN)
     assert own not in each.plane("ar2").state.prefixes
     each.world.network.cut.clear()
     each.run(2 * SECOND)
     assert leads(each, own) == ["ar1", "ar2"]
     assert each.plane("ar2").state.uplinks[own] == router(1)
+
+
+def lifetimes(each: Domain, name: str, own: Prefix) -> list[int]:
+    """The valid lifetimes of `own` that a host heard of, as they changed."""
+    told = [one.valid for _, effect in each.members[name].advertised for one in effect.prefixes if one.prefix == own]
+    return [valid for valid, before in zip(told, [None, *told], strict=False) if valid != before]
+
+
+@pytest.mark.parametrize("partners", [{}, PARTNER], ids=["no partner", "partner"])
+@pytest.mark.parametrize("slow", ["ar1", "ar3"])
+def test_a_router_that_was_only_slow_loses_no_packet_of_anybody(partners: dict[str, str], slow: str) -> None:
+    """Found by a crowded machine: a daemon stood still for a moment, its kernel forwarded, and others cut the way."""
+    each, own = away(partners)
+    each.roam("mn1", "ar2", "ar3")
+    each.roam("mn1", "ar3", "ar4", settle=2 * SECOND)
+    other = next(prefix for prefix, at in each.session("ar4", "mn1").anchored.items() if at == router(3))
+    each.clear()
+    for length in (1, 2, 4):
+        each.members[slow].pause()
+        for moment in range(length * 10 + 100):
+            if moment == length * 10:
+                each.members[slow].resume()
+            each.run(100 * MILLISECOND)
+            for prefix, anchor in ((own, 1), (other, 3)):
+                assert leads(each, prefix)[-1] == "ar4"
+                assert each.plane("ar4").state.uplinks[prefix] in (router(anchor), router(3))
+    assert each.reported("ar4", "peer-lost") == 3, "it was missed all the same"
+    assert leads(each, own) == ["ar1", "ar4"]
+    if not partners:
+        heard = lifetimes(each, "ar4", own if slow == "ar1" else other)
+        assert heard[:2] == [0, each.maar("ar4").configuration.valid_lifetime]
+
+
+def test_a_host_that_comes_while_its_anchor_is_missed_is_told_too() -> None:
+    each, own = away({})
+    dark(each, "ar1")
+    each.run(GONE)
+    each.roam("mn1", "ar2", "ar4", settle=GONE)
+    assert lifetimes(each, "ar4", own)[-1] == 0
+    each.run(FAST.hold)
+    assert own not in each.plane("ar4").state.prefixes
 
 
 # --- a partner --------------------------------------------------------------------------------------------------------
@@ -293,7 +337,7 @@ def test_anchor_and_partner_are_both_gone() -> None:
     dark(each, "ar1")
     each.run(GONE)
     dark(each, "ar3")
-    each.run(GONE)
+    each.run(FORGOTTEN)
     assert own not in each.plane("ar2").state.prefixes
     assert any(one.prefix == own and not one.valid for _, a in each.members["ar2"].advertised for one in a.prefixes)
 

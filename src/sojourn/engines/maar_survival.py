@@ -5,8 +5,9 @@ its own, its partner and those whose partner it is, and the CMD. When an anchor 
 
 * If it has a partner, packets from its prefixes leave through that one at once, and the nodes' prefixes are registered
   with it. If the partner does not accept them in time, it is as if there were none.
-* If it has none, its prefixes end: the nodes are told (lifetimes of zero), and nothing leads to the anchor any more.
-  Should it be there again, the prefixes are too, for nodes that are still here.
+* If it has none, its prefixes end: the nodes are told (lifetimes of zero). After `hold` nothing leads to the anchor any
+  more; until then everything stays as it was, so that no packet is lost of an anchor that was only slow. Should it be
+  there again, the prefixes are too, for nodes that are still here.
 
 A partner's side, and the anchor's own, are in `maar_stand_in`. Nothing of this needs a CMD.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
+from sojourn.core.effects import AdvertisedPrefix, EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
 from sojourn.engines.configuration import NO_CMD
@@ -57,6 +58,7 @@ SURVIVAL_TIMERS = frozenset(
         "sharing",
         "holder",
         "withdraw",
+        "forget",
         "takeover",
         "tell",
         "handback",
@@ -257,7 +259,7 @@ class SurvivalProcedures(StandInProcedures):
         if stand is not None and stand.phase is HOLDING:
             self._say_who_holds(stand)  # it learns that it is held
             self._after(survival.liveness.settings.hold, "handback", address)
-        if address in survival.gone:
+        if address in survival.gone or address in survival.missed:
             self._restore_anchor(address, survival)
         elif survival.holder(address) != address and address not in survival.accepted and stand is None:
             self._move_anchor(address, address)  # its partner did not miss it
@@ -289,8 +291,8 @@ class SurvivalProcedures(StandInProcedures):
             survival.holders.pop(anchor, None)
         else:
             survival.holders[anchor] = holder
-            if anchor in survival.gone:
-                self._restore_anchor(anchor, survival)
+        if anchor in survival.gone or anchor in survival.missed:
+            self._restore_anchor(anchor, survival)
         out = survival.way_out(anchor)
         for session in self._at(anchor):
             self._say_no_more(session, anchor, survival.partners.get(anchor))
@@ -387,28 +389,43 @@ class SurvivalProcedures(StandInProcedures):
             self._move_anchor(anchor, anchor)
 
     def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
-        """Its prefixes are over: the nodes are told, and nothing leads there any more."""
-        survival.holders.pop(anchor, None)
-        lost = survival.gone.setdefault(anchor, {})
+        """Its prefixes are over: the nodes are told. It may have been slow only, so the ways stay for a while."""
+        held = survival.holders.pop(anchor, None)
+        if anchor in survival.missed and held is None:
+            return
         sessions = self._at(anchor)
+        self._report("anchor-gone", anchor=anchor, nodes=len(sessions))
+        if not sessions:
+            return
+        survival.missed.add(anchor)
+        self._after(survival.liveness.settings.hold, "forget", anchor)
         for session in sessions:
-            gone = tuple([prefix for prefix, at in session.anchored.items() if at == anchor])
-            for prefix in gone:
+            self._say_no_more(session, anchor, survival.partners.get(anchor))
+            if held is not None:
+                for prefix, at in session.anchored.items():
+                    if at == anchor:
+                        self._do(EnsureUplink(prefix, anchor))
+            if session.presence is SERVED:
+                self._advertise(session)
+
+    def _forget_anchor(self, anchor: Address, survival: Survival) -> None:
+        """Nothing leads to an anchor any more that is gone for good."""
+        survival.missed.discard(anchor)
+        lost = survival.gone.setdefault(anchor, {})
+        for session in self._at(anchor):
+            for prefix in [prefix for prefix, at in session.anchored.items() if at == anchor]:
                 lost[prefix] = session.node
                 self._remove_foreign(session, prefix)
-            self._say_no_more(session, anchor, survival.partners.get(anchor))
-            if session.presence is SERVED:
-                self._advertise(session, gone)
             self._keep(session)
         if not lost:
             del survival.gone[anchor]
-        self._report("anchor-gone", anchor=anchor, nodes=len(sessions))
 
     def _restore_anchor(self, anchor: Address, survival: Survival) -> None:
         """It, or somebody in its place, is there again: so are its prefixes, and the CMD says if they are not."""
-        lost = survival.gone.pop(anchor)
-        sessions: dict[bytes, Session] = {}
-        for prefix, node in lost.items():
+        survival.missed.discard(anchor)
+        self._timers.stop(("forget", anchor))
+        sessions = {session.node: session for session in self._at(anchor) if session.presence is SERVED}
+        for prefix, node in survival.gone.pop(anchor, {}).items():
             session = self.sessions.get(node)
             if session is not None and session.presence is SERVED and self._add_foreign(session, prefix, anchor):
                 sessions[node] = session
@@ -418,6 +435,23 @@ class SurvivalProcedures(StandInProcedures):
             self._after(index * _APART, "refresh", session.node)
             self._after(index * _APART, "holder", (session.node, anchor))
         self._report("anchor-back", anchor=anchor, nodes=len(sessions))
+
+    def _advertised(self, session: Session) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
+        router, lifetime, prefixes = super()._advertised(session)
+        return router, lifetime, self._but_missed(session, prefixes)
+
+    def _advertised_logical(self, session: Session, anchor: Address) -> list[AdvertisedPrefix]:
+        return self._but_missed(session, super()._advertised_logical(session, anchor))
+
+    def _but_missed(self, session: Session, prefixes: list[AdvertisedPrefix]) -> list[AdvertisedPrefix]:
+        """Those of anchors that are missed are over."""
+        survival = self.survival
+        if survival is None or not survival.missed:
+            return prefixes
+        return [
+            AdvertisedPrefix(one.prefix, 0, 0) if session.anchored.get(one.prefix) in survival.missed else one
+            for one in prefixes
+        ]
 
     # --- what else changes --------------------------------------------------------------------------------------------
 
@@ -527,6 +561,8 @@ class SurvivalProcedures(StandInProcedures):
             case "withdraw", bytes(anchor):
                 if survival.liveness.lost(anchor) and anchor not in survival.accepted:
                     self._withdraw_anchor(anchor, survival)
+            case "forget", bytes(anchor):
+                self._forget_anchor(anchor, survival)
             case "held", _:  # it is not said any more: our partner forgot that it did
                 self._on_own_pool(held=False)
             case "stood", (bytes(anchor), Prefix() as prefix):

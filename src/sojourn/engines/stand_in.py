@@ -97,8 +97,10 @@ class Survival:
         """When that was said, in ticks."""
         self.accepted: set[Address] = set()
         """Anchors whose partner accepted something of ours in their place."""
+        self.missed: set[Address] = set()
+        """Anchors that are gone with nobody in their place, since a moment only: nodes are told, and nothing else."""
         self.gone: dict[Address, dict[Prefix, bytes]] = {}
-        """Anchors that are gone with nobody in their place, and what nodes here had from them."""
+        """Those that are gone for good, and what nodes here had from them."""
         self.held = False
         """Our own pool is with our partner, as that one says again and again."""
 
