@@ -8,13 +8,24 @@ import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import Commanded
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.liveness import SUCCESSION
 from sojourn.engines.liveness_settings import LivenessSettings
-from sojourn.wire import BindingRefreshRequest, Heartbeat
+from sojourn.engines.registration import PROXY_DMM
+from sojourn.wire import (
+    AccessTechnologyType,
+    AnchoredPrefix,
+    BindingRefreshRequest,
+    BindingUpdate,
+    HandoffIndicator,
+    Heartbeat,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    Timestamp,
+)
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import MILLISECOND, SECOND
-from support.domain import Domain, node, pool, router
+from support.domain import HOSTS, Domain, node, pool, router
 
 FAST = LivenessSettings()
 GONE = FAST.patience + 2 * FAST.interval
@@ -299,11 +310,13 @@ def test_an_anchor_that_only_its_partner_does_not_hear_loses_no_session_and_no_p
     for _ in range(150):
         each.run(100 * MILLISECOND)
         assert leads(each, own)[-1] == "ar2"
+        each.plane(leads(each, own)[0]).traffic(own)
     assert leads(each, own) == ["ar3", "ar2"]
     each.world.network.cut.clear()
     for _ in range(100):
         each.run(100 * MILLISECOND)
         assert leads(each, own)[-1] == "ar2"
+        each.plane(leads(each, own)[0]).traffic(own)
     assert leads(each, own) == ["ar1", "ar2"]
     assert each.reported("ar3", "pool-taken") == 1
 
@@ -361,6 +374,16 @@ def test_in_every_mode(mode: Mode) -> None:
     assert leads(each, own) == ["ar1", "ar2"]
 
 
+@pytest.mark.parametrize(("mode", "patience"), [(Mode.PROXY, 0.2), (Mode.RELAY, 1.6), (Mode.LOCATOR, 3.2)])
+def test_who_moves_while_its_anchor_is_dead_soon_has_its_prefix_again(mode: Mode, patience: float) -> None:
+    each, own = away(mode=mode)
+    dark(each, "ar1")
+    each.run(GONE)
+    each.roam("mn1", "ar2", "ar4", settle=int(patience * SECOND))
+    assert leads(each, own) == ["ar3", "ar4"]
+    assert each.plane("ar4").state.uplinks[own] == router(3)
+
+
 def test_without_the_table_nobody_says_anything() -> None:
     each = Domain(maars=3)
     each.attach("mn1", "ar1")
@@ -369,6 +392,74 @@ def test_without_the_table_nobody_says_anything() -> None:
     each.run(60 * SECOND)
     assert not each.sent(Heartbeat)
     assert pool(1)
+
+
+# --- what nobody uses any more ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", CENTRAL)
+def test_what_nobody_uses_retires_at_the_partner_as_it_would_at_its_anchor(mode: Mode) -> None:
+    each, own = away(mode=mode, idle_hold=20 * SECOND)
+    dark(each, "ar1")
+    each.run(GONE)
+    for _ in range(60):
+        each.run(1 * SECOND)
+        each.plane("ar3").traffic(own)
+    assert leads(each, own) == ["ar3", "ar2"], "it is used"
+    each.run(30 * SECOND)
+    for name in ("ar2", "ar3"):
+        assert own not in each.plane(name).state.prefixes
+        assert own not in each.plane(name).state.counters
+    assert own not in each.session("ar2", "mn1").anchored
+    assert lifetimes(each, "ar2", own)[-1] == 0
+    assert not any(own in (prefix for prefix, _ in entry.anchors) for entry in each.cmd.entries.values())
+    each.restart("ar1", store=True)
+    each.run(20 * SECOND)
+    assert each.session("ar1", "mn1") is None, "its anchor hears of it"
+    assert own not in each.session("ar2", "mn1").anchored
+
+
+def test_what_nobody_uses_retires_also_when_its_node_is_at_the_partner() -> None:
+    each, own = away(idle_hold=20 * SECOND)
+    dark(each, "ar1")
+    each.run(GONE)
+    each.roam("mn1", "ar2", "ar3", settle=2 * SECOND)
+    for _ in range(60):
+        each.run(1 * SECOND)
+        each.plane("ar3").traffic(own)
+    assert own in each.session("ar3", "mn1").anchored
+    each.run(30 * SECOND)
+    assert own not in each.session("ar3", "mn1").anchored
+    assert own not in each.plane("ar3").state.counters
+    assert lifetimes(each, "ar3", own)[-1] == 0
+
+
+def test_only_who_holds_the_pool_says_that_nobody_uses_a_prefix() -> None:
+    """Neither another router, nor the partner while the anchor is there."""
+    each, own = away()
+    session = each.session("ar2", "mn1")
+    update = BindingUpdate(
+        1,
+        PROXY_DMM,
+        0,
+        (
+            MobileNodeIdentifier(5, HOSTS["mn1"]),
+            HomeNetworkPrefix.of(own),
+            HandoffIndicator(4),
+            AccessTechnologyType(4),
+            Timestamp(session.attached),
+            AnchoredPrefix.of(own),
+        ),
+    )
+    for number in (1, 3, 4):
+        each.inject(router(number), "ar2", update)
+    assert own in session.anchored
+    dark(each, "ar1")
+    each.run(GONE)
+    each.inject(router(4), "ar2", update)
+    assert own in session.anchored
+    each.inject(router(3), "ar2", update)
+    assert own not in session.anchored
 
 
 # --- a process that is succeeded --------------------------------------------------------------------------------------

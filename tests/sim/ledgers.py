@@ -318,6 +318,8 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
     held = {(anchor, prefix) for anchor, stand in known.standing.items() for prefix in stand.entries}
     if {key for kind, key in engine._timers._live if kind == "stood"} != held:
         yield f"holds {held} with other timers"
+    if known.missed != {key for kind, key in engine._timers._live if kind == "forget"}:
+        yield f"misses {known.missed} with other timers"
     for anchor, stand in known.standing.items():
         if stand.phase is not READY and stand.slots.get(anchor) is None:
             yield f"holds the pool of {text(anchor)} without a way to it"
@@ -329,7 +331,7 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
         for anchor in session.anchored.values() if session.presence is Presence.SERVED else ():
             partner = known.partners.get(anchor)
             alone = partner is None or (partner != engine.configuration.address and known.liveness.lost(partner))
-            if alone and known.liveness.lost(anchor):
+            if alone and known.liveness.lost(anchor) and anchor not in known.missed:
                 yield f"{session.node.hex()} has a prefix of {text(anchor)}, which is gone"
     for purpose, node, destination, _ in engine._requests._outstanding:
         if purpose == "hold" and node in engine.sessions:

@@ -12,7 +12,6 @@ from sim.dmm import Dmm
 from sim.flows import Flow, Flows
 from sim.paths import Paths
 from sim.weather import Weather
-from sojourn.engines.configuration import Mode
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
@@ -105,8 +104,6 @@ class _Survivors(Flows):
         if died is None or node.place is None or node.place in self._dead or flow.home not in self._cast.partners:
             return False
         moved: Duration = now - node.arrived
-        if self._cast.domain.mode is not Mode.PROXY and node.arrived > died - 5 * SECOND:
-            return False  # the CMD names no anchor that did not answer
         if now - died < _MISSED or self._else_since > died - 5 * SECOND or flow.worked < died - 2 * SECOND:
             return False  # it may have been cut before
         return moved > 5 * SECOND and flow.begun < died - 5 * SECOND

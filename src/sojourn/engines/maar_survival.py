@@ -9,20 +9,23 @@ its own, its partner and those whose partner it is, and the CMD. When an anchor 
   more; until then everything stays as it was, so that no packet is lost of an anchor that was only slow. Should it be
   there again, the prefixes are too, for nodes that are still here.
 
-A partner's side, and the anchor's own, are in `maar_stand_in`. Nothing of this needs a CMD.
+What becomes of these is in `maar_missed`. A partner's side, and the anchor's own, are in `maar_stand_in`; how prefixes
+retire there in `maar_held`. Nothing of this needs a CMD.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import AdvertisedPrefix, EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
+from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
 from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.liveness import Liveness
+from sojourn.engines.maar_held import HeldProcedures
+from sojourn.engines.maar_missed import APART
 from sojourn.engines.maar_session import AWAY, SERVED, Session
-from sojourn.engines.maar_stand_in import STANDING, StandInProcedures
+from sojourn.engines.maar_stand_in import STANDING
 from sojourn.engines.registration import (
     HANDOFFS,
     NO_TIME,
@@ -50,7 +53,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, text
-from sojourn.wire.units import MICROSECOND, SECOND, Duration
+from sojourn.wire.units import SECOND, Duration
 
 SURVIVAL_TIMERS = frozenset(
     (
@@ -71,11 +74,9 @@ SURVIVAL_TIMERS = frozenset(
 )
 _SHARING = 10 * SECOND
 """So long a neighbour is watched at most with whom nothing is shared any more."""
-_APART = 200 * MICROSECOND
-"""Between two registrations with a partner: five thousand a second."""
 
 
-class SurvivalProcedures(StandInProcedures):
+class SurvivalProcedures(HeldProcedures):
     """The MAAR as one whose neighbours die."""
 
     def _open_survival(self) -> None:
@@ -148,7 +149,7 @@ class SurvivalProcedures(StandInProcedures):
             case BindingUpdate() if known:
                 return self._is_update_of_serving(message, source, survival)
             case BindingAcknowledgement() if known:
-                return self._is_of_holder(message, source)
+                return self._is_about_idle(message, source, survival) or self._is_of_holder(message, source)
             case _:
                 return False
 
@@ -188,15 +189,20 @@ class SurvivalProcedures(StandInProcedures):
             self._move_anchor(anchor, anchor)
 
     def _is_update_of_serving(self, update: BindingUpdate, source: Address, survival: Survival) -> bool:
-        """A router says that it serves a node with a prefix of ours, or of a pool that we stand in for."""
+        """A router says that it serves a node with a prefix of ours, or of a pool that we stand in for.
+
+        Or who holds the pool of a prefix that is used here says that nobody uses it.
+        """
         option = update.first(ServingMaar)
         prefixes = [one.prefix for one in update.all(HomeNetworkPrefix)]
-        if option is None or option.address != source or not prefixes:
-            return False
         stand = next((one for one in survival.standing.values() if all(map(one.has, prefixes))), None)
-        if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
-            return False
         try:
+            if option is None:
+                return self._on_idle(update, source, survival)
+            if option.address != source or not prefixes:
+                return False
+            if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
+                return False
             if update.flags & PROXY_DMM != PROXY_DMM:
                 raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
@@ -275,14 +281,6 @@ class SurvivalProcedures(StandInProcedures):
 
     # --- anchors of nodes that are here -------------------------------------------------------------------------------
 
-    def _at(self, anchor: Address) -> list[Session]:
-        """Those with prefixes of this anchor that are here."""
-        return [
-            session
-            for session in self.sessions.values()
-            if session.presence in (SERVED, DEPARTED) and anchor in session.anchored.values()
-        ]
-
     def _move_anchor(self, anchor: Address, holder: Address) -> None:
         """Packets from its prefixes leave through `holder`, which is told what we serve."""
         survival = self.survival
@@ -308,7 +306,7 @@ class SurvivalProcedures(StandInProcedures):
         if sessions:
             self._watch_neighbour(holder)
         for index, session in enumerate(sessions):
-            self._after(index * _APART, "holder", (session.node, anchor))
+            self._after(index * APART, "holder", (session.node, anchor))
 
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
@@ -330,13 +328,6 @@ class SurvivalProcedures(StandInProcedures):
         """It may forget them."""
         update = self._word_of(session, prefixes, 0)
         self._requests.start(("release", session.node, holder, None), update, self._now)
-
-    def _say_no_more(self, session: Session, *holders: Address | None) -> None:
-        """These are told nothing about this node any more."""
-        for holder in holders:
-            if holder is not None:
-                self._requests.cancel(("hold", session.node, holder, None))
-                self._requests.cancel(("release", session.node, holder, None))
 
     def _word_of(self, session: Session, prefixes: list[Prefix], lifetime: Duration) -> BindingUpdate:
         options = (
@@ -388,71 +379,6 @@ class SurvivalProcedures(StandInProcedures):
         else:
             self._move_anchor(anchor, anchor)
 
-    def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
-        """Its prefixes are over: the nodes are told. It may have been slow only, so the ways stay for a while."""
-        held = survival.holders.pop(anchor, None)
-        if anchor in survival.missed and held is None:
-            return
-        sessions = self._at(anchor)
-        self._report("anchor-gone", anchor=anchor, nodes=len(sessions))
-        if not sessions:
-            return
-        survival.missed.add(anchor)
-        self._after(survival.liveness.settings.hold, "forget", anchor)
-        for session in sessions:
-            self._say_no_more(session, anchor, survival.partners.get(anchor))
-            if held is not None:
-                for prefix, at in session.anchored.items():
-                    if at == anchor:
-                        self._do(EnsureUplink(prefix, anchor))
-            if session.presence is SERVED:
-                self._advertise(session)
-
-    def _forget_anchor(self, anchor: Address, survival: Survival) -> None:
-        """Nothing leads to an anchor any more that is gone for good."""
-        survival.missed.discard(anchor)
-        lost = survival.gone.setdefault(anchor, {})
-        for session in self._at(anchor):
-            for prefix in [prefix for prefix, at in session.anchored.items() if at == anchor]:
-                lost[prefix] = session.node
-                self._remove_foreign(session, prefix)
-            self._keep(session)
-        if not lost:
-            del survival.gone[anchor]
-
-    def _restore_anchor(self, anchor: Address, survival: Survival) -> None:
-        """It, or somebody in its place, is there again: so are its prefixes, and the CMD says if they are not."""
-        survival.missed.discard(anchor)
-        self._timers.stop(("forget", anchor))
-        sessions = {session.node: session for session in self._at(anchor) if session.presence is SERVED}
-        for prefix, node in survival.gone.pop(anchor, {}).items():
-            session = self.sessions.get(node)
-            if session is not None and session.presence is SERVED and self._add_foreign(session, prefix, anchor):
-                sessions[node] = session
-        for index, session in enumerate(sessions.values()):
-            self._advertise(session)
-            self._keep(session)
-            self._after(index * _APART, "refresh", session.node)
-            self._after(index * _APART, "holder", (session.node, anchor))
-        self._report("anchor-back", anchor=anchor, nodes=len(sessions))
-
-    def _advertised(self, session: Session) -> tuple[Address, Duration, list[AdvertisedPrefix]]:
-        router, lifetime, prefixes = super()._advertised(session)
-        return router, lifetime, self._but_missed(session, prefixes)
-
-    def _advertised_logical(self, session: Session, anchor: Address) -> list[AdvertisedPrefix]:
-        return self._but_missed(session, super()._advertised_logical(session, anchor))
-
-    def _but_missed(self, session: Session, prefixes: list[AdvertisedPrefix]) -> list[AdvertisedPrefix]:
-        """Those of anchors that are missed are over."""
-        survival = self.survival
-        if survival is None or not survival.missed:
-            return prefixes
-        return [
-            AdvertisedPrefix(one.prefix, 0, 0) if session.anchored.get(one.prefix) in survival.missed else one
-            for one in prefixes
-        ]
-
     # --- what else changes --------------------------------------------------------------------------------------------
 
     def _serve_one(self, session: Session, prefix: Prefix, anchor: Address | None) -> None:
@@ -464,6 +390,8 @@ class SurvivalProcedures(StandInProcedures):
                 self._install_again(session)
             elif anchor is None or anchor in self.survival.standing:
                 self._has_come(prefix)
+                for stand in self.survival.standing.values():
+                    self._count_here(session, prefix, stand)
 
     def _add_foreign(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
         known = prefix in session.anchored
@@ -494,11 +422,6 @@ class SurvivalProcedures(StandInProcedures):
         if stand is not None and stand.slots and prefix in stand.entries:
             self._install(stand, prefix, stand.entries[prefix])
 
-    def _trouble_with(self, session: Session, prefix: Prefix, anchor: Address) -> str:
-        if self.survival is not None and anchor in self.survival.gone:
-            return "its anchor is gone"
-        return super()._trouble_with(session, prefix, anchor)
-
     def _anchor_for(self, session: Session, serving: Address) -> None:
         super()._anchor_for(session, serving)
         if self.survival is not None:
@@ -526,6 +449,8 @@ class SurvivalProcedures(StandInProcedures):
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         survival, partner = self.survival, self.configuration.partner
+        if survival is not None:
+            self._look_at_held(event, survival)
         if survival is not None and partner is not None and (survival.held or survival.liveness.lost(partner)):
             return  # our packets may be with our partner: that we see none does not say that there are none
         super()._on_traffic_counted(event)

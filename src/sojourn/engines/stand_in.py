@@ -59,6 +59,10 @@ class StandIn:
     """How often that was repeated."""
     entries: dict[Prefix, Held] = field(default_factory=dict)
     """What serving routers registered."""
+    used: dict[Prefix, tuple[int, Instant]] = field(default_factory=dict)
+    """HOLDING: packets from each prefix at the last look, and when they became so many."""
+    sequence: int = 0
+    """Of what we said last about prefixes that nobody uses."""
     slots: dict[Address, int] = field(default_factory=dict)
     """Tunnels in use: one for each router, however many nodes it serves."""
     cut_off: Instant | None = None
