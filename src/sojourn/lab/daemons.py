@@ -16,6 +16,7 @@ from typing import TypeAlias
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.dataplane import nftables
 from sojourn.files.sections import written
+from sojourn.lab.interruption import BrokeOff
 from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
@@ -28,7 +29,7 @@ _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
 
 
-class DaemonFailed(RuntimeError):
+class DaemonFailed(BrokeOff):
     """A daemon did not start, did not become ready, or ended by itself; the text holds its last words."""
 
 

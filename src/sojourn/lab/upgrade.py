@@ -11,22 +11,19 @@ once more, which the restarted daemons must know how to serve.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, loss
 from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
-from sojourn.lab.scene import Scene, SceneFailed, holds, perform
+from sojourn.lab.scene import Scene, holds, perform
 from sojourn.lab.topology import parse
-from sojourn.lab.traffic import FlowRecord, TrafficError, resets
+from sojourn.lab.traffic import FlowRecord, resets
 from sojourn.wire.units import MILLISECOND, SECOND
 
 RATE = 500
@@ -101,20 +98,7 @@ class Restart:
 @scenario("upgrade", "every role is restarted under 1000 packets a second, and nothing is lost")
 def upgrade(options: ScenarioOptions) -> int:
     """The scenario."""
-    if options.extra:
-        print("sojourn: upgrade takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        report = play(options)
-    except (SceneFailed, TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: upgrade broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(report, options.output, as_json=options.json)
+    return conduct("upgrade", options, lambda: play(options))
 
 
 def play(
