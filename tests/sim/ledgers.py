@@ -85,13 +85,20 @@ def access(
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     direct = isinstance(engine, DirectAccessRouter)
-    for purpose, node, destination, _ in engine._requests._outstanding:
+    held = {
+        (entry.node, entry.serving, prefix)
+        for stand in (() if engine.survival is None else engine.survival.standing.values())
+        for prefix, entry in stand.entries.items()
+    }
+    for purpose, node, destination, about in engine._requests._outstanding:
         if purpose == "bulk" or (direct and node in sessions):
             continue
+        if purpose == "retire" and (node, destination, about) in held:
+            continue  # nobody uses what we hold for its anchor
         if purpose in ("hold", "release") and node in sessions:
             continue  # see `survival`
-        if node not in sessions and purpose == "retire" and engine.leases is not None:
-            continue  # what it gave back before it left
+        if node not in sessions and purpose == "retire" and (engine.leases, engine.survival) != (None, None):
+            continue  # what it gave back before it left, or a partner of an anchor found idle
         if node not in sessions or destination != engine._asked_about(sessions[node]):
             yield f"asks {text(destination)} to {purpose} {node.hex()}, whom it does not know"
 
@@ -241,6 +248,7 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
     for stand in _stand_ins(engine):
         if stand.phase is not READY:
             pools.update(stand.pools)
+        counters.update(stand.used)
         if stand.slots:
             slots.update({slot: state.slots.get(slot) for slot in stand.slots.values()})
             prefixes.update(dict.fromkeys(stand.pools, stand.slots[stand.anchor]))

@@ -8,6 +8,8 @@ IPv4 addresses and delegated prefixes do not end by silence.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sojourn.core.effects import CountTraffic, EnsureCounter, WithdrawCounter
 from sojourn.core.events import TrafficCounted
 from sojourn.engines.maar_missed import MissedProcedures
@@ -20,7 +22,7 @@ from sojourn.engines.registration import (
     Registration,
     identifier_option,
 )
-from sojourn.engines.stand_in import HOLDING, StandIn, Survival
+from sojourn.engines.stand_in import HOLDING, READY, StandIn, Survival
 from sojourn.wire import (
     AnchoredPrefix,
     BindingAcknowledgement,
@@ -80,10 +82,16 @@ class HeldProcedures(MissedProcedures):
                 self._look_for_idle(stand, event)
 
     def _look_for_idle(self, stand: StandIn, event: TrafficCounted) -> None:
-        here = {prefix: session for session in self._at(stand.anchor) for prefix in self._retiring(session, stand)}
+        here = {
+            prefix: session
+            for session in self._at(stand.anchor)
+            for prefix in self._retiring(session, stand)
+            if prefix in stand.used
+        }
         length = self.configuration.prefix_length
         elsewhere = [prefix for prefix in stand.entries if not prefix.is_ipv4 and prefix.length == length]
         used, stand.used = stand.used, {}
+        self._count_no_more(stand, used.keys() - {*here, *elsewhere})
         for prefix in (*here, *elsewhere):
             packets = event.packets.get(prefix, 0)
             before, since = used.get(prefix, (packets, self._now))
@@ -121,13 +129,14 @@ class HeldProcedures(MissedProcedures):
 
     def _on_linger_over(self, stand: StandIn) -> None:
         super()._on_linger_over(stand)
-        if stand.phase is HOLDING:
-            return
-        for session in self._at(stand.anchor):
-            for prefix, anchor in session.anchored.items():
-                if anchor == stand.anchor and prefix in stand.used:
-                    self._do(WithdrawCounter(prefix))
-        stand.used.clear()
+        if stand.phase is READY:
+            self._count_no_more(stand, stand.used)
+            stand.used.clear()
+
+    def _count_no_more(self, stand: StandIn, prefixes: Iterable[Prefix]) -> None:
+        for prefix in prefixes:
+            if prefix not in stand.entries:
+                self._do(WithdrawCounter(prefix))
 
     def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
         survival = self.survival
