@@ -138,6 +138,52 @@ def test_a_machine_that_was_late_itself_misses_nobody() -> None:
     assert own in each.maar("ar2").sessions[node("mn1")].anchored
 
 
+# --- several databases ------------------------------------------------------------------------------------------------
+
+
+def asked(each: Domain, host: str, name: str) -> str:
+    """The first database that a router asks about a host that comes to it."""
+    each.clear()
+    each.attach(host, name)
+    each.run(500 * MILLISECOND)
+    return next(to for source, to, _ in each.sent(BindingUpdate) if source == name and to in each.databases)
+
+
+def test_each_database_is_watched_and_a_dead_one_is_left_for_the_next_before_anything_is_said_to_it() -> None:
+    each = Domain(maars=2, cmds=3, partners={})
+    assert set(each.maar("ar1").survival.liveness.neighbours) == set(each.databases.values())
+    hosts = [f"mn{number}" for number in range(1, 30)]
+    usual = {host: asked(each, host, "ar1") for host in hosts}
+    assert set(usual.values()) == set(each.databases), "each has its share"
+    each.crash("cmd2")
+    each.run(GONE)
+    assert each.reported("ar2", "peer-lost") == 1
+    assert [row["alive"] for row in each.maar("ar2").show("peers", each.now)[:3]] == [True, False, True]
+    for host in hosts:
+        each.detach(host, "ar1")
+        first = asked(each, host, "ar2")
+        assert first == (usual[host] if usual[host] != "cmd2" else "cmd3")
+        assert each.session("ar2", host).confirmed
+    each.restart("cmd2", store=True)
+    each.run(GONE + SECOND)
+    for host in [host for host in hosts if usual[host] == "cmd2"][:3]:
+        each.detach(host, "ar2")
+        assert asked(each, host, "ar1") == "cmd2", "it is back"
+
+
+def test_when_all_databases_are_dead_they_are_asked_in_turn_and_the_first_that_is_back_answers() -> None:
+    each = Domain(maars=2, cmds=2, partners={})
+    for name in each.databases:
+        each.crash(name)
+    each.run(GONE)
+    each.attach("mn1", "ar1")
+    each.run(10 * SECOND)
+    assert not each.session("ar1", "mn1").confirmed
+    each.restart("cmd2", store=True)
+    each.run(20 * SECOND)
+    assert each.session("ar1", "mn1").confirmed
+
+
 # --- no partner -------------------------------------------------------------------------------------------------------
 
 

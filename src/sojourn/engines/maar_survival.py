@@ -115,7 +115,8 @@ class SurvivalProcedures(HeldProcedures):
 
     def _sharing(self, survival: Survival) -> set[Address]:
         """Whom we share state with."""
-        found: set[Address] = {self.configuration.cmd, *survival.standing, *survival.gone}
+        databases = self._databases()
+        found: set[Address] = {*databases, *survival.standing, *survival.gone}
         if self.configuration.partner is not None:
             found.add(self.configuration.partner)
         for session in self.sessions.values():
@@ -126,22 +127,32 @@ class SurvivalProcedures(HeldProcedures):
                 found.update(session.anchored.values())
         found.update([survival.holders[anchor] for anchor in found & survival.holders.keys()])
         found.discard(self.configuration.address)
-        return (found & {self.configuration.cmd, *self._peers}) - {NO_CMD}
+        return found & {*databases, *self._peers}
+
+    def _databases(self) -> tuple[Address, ...]:
+        """Each of them: one of several that is dead is left for the others."""
+        cmd = self.configuration.cmd
+        if self.databases is not None:
+            return self.databases.addresses
+        return () if cmd == NO_CMD else (cmd,)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def _is_about_survival(self, message: MobilityMessage, source: Address) -> bool:
-        """A sign of life of whoever sent it, whatever it says; whether it says nothing else but what is for us."""
+    def _is_about_survival(self, message: MobilityMessage, source: Address, sender: Address) -> bool:
+        """A sign of life of whoever sent it, whatever it says; whether it says nothing else but what is for us.
+
+        `source`: the CMD, whichever of several is the `sender`.
+        """
         survival = self.survival
         assert survival is not None
         known = source in self._peers
         if not known and source != self.configuration.cmd:
             return False
         self.heard[source] = self._now
-        survival.liveness.heard(source, message, self._now)
+        survival.liveness.heard(sender, message, self._now)
         match message:
             case Heartbeat():
-                survival.liveness.on_heartbeat(message, source, self._now)
+                survival.liveness.on_heartbeat(message, sender, self._now)
                 return True
             case BindingRefreshRequest() if known and message.first(PreviousMaar) is not None:
                 self._on_word(message, source, survival)
@@ -231,6 +242,8 @@ class SurvivalProcedures(HeldProcedures):
         survival = self.survival
         assert survival is not None
         self._report("peer-lost", peer=address)
+        if self.databases is not None and address in self.databases.addresses:
+            self.databases.lost.add(address)
         stand = survival.standing.get(address)
         if stand is not None:
             self._timers.stop(("handback", address))
@@ -261,6 +274,8 @@ class SurvivalProcedures(HeldProcedures):
         survival = self.survival
         assert survival is not None
         self._report("peer-back", peer=address)
+        if self.databases is not None:
+            self.databases.lost.discard(address)
         stand = survival.standing.get(address)
         if stand is not None and stand.phase is HOLDING:
             self._say_who_holds(stand)  # it learns that it is held
@@ -310,9 +325,12 @@ class SurvivalProcedures(HeldProcedures):
 
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
-        known = address in self._peers or address == self.configuration.cmd != NO_CMD
-        if survival is not None and known:
-            survival.liveness.watch(address, self._now, beats_back=address != self.configuration.cmd)
+        if survival is None:
+            return
+        if address in self._peers:
+            survival.liveness.watch(address, self._now)
+        elif address in self._databases():
+            survival.liveness.watch(address, self._now, beats_back=False)
 
     def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
         """Whoever holds the pool of `anchor` learns that the node is here."""
