@@ -25,6 +25,7 @@ from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_stand_in import STANDING
 from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.engines.registration import LISTED_PREFIXES
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.engines.slots import Slots
 from sojourn.engines.stand_in import READY, RETURNING, StandIn
@@ -85,11 +86,7 @@ def access(
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     direct = isinstance(engine, DirectAccessRouter)
-    held = {
-        (entry.node, entry.serving, prefix)
-        for stand in (() if engine.survival is None else engine.survival.standing.values())
-        for prefix, entry in stand.entries.items()
-    }
+    held = _held(engine)
     for purpose, node, destination, about in engine._requests._outstanding:
         if purpose == "bulk" or (direct and node in sessions):
             continue
@@ -165,18 +162,34 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
     yield from access(engine, machines, _ENDS_IT_DIRECTLY if isinstance(engine, DirectAccessRouter) else _ENDS_IT)
 
 
+def _held(engine: MobilityAnchorAccessRouter) -> set[tuple[bytes, bytes, Prefix]]:
+    """Node, serving router and prefix of all that is held for others."""
+    return {
+        (entry.node, entry.serving, prefix)
+        for stand in (() if engine.survival is None else engine.survival.standing.values())
+        for prefix, entry in stand.entries.items()
+    }
+
+
 def _direct(engine: DirectAccessRouter, machines: int) -> Iterator[str]:
     """What direct mode notes is about nodes that are known, or about peers."""
     direct = engine.direct
     asked: dict[bytes, set[Key]] = {}
+    held = _held(engine)
     for key in engine._requests._outstanding:
-        asked.setdefault(key[1], set()).add(key)
+        if key[0] not in ("hold", "release") and (key[0] != "retire" or key[1:] not in held):  # see `survival`
+            asked.setdefault(key[1], set()).add(key)
     if asked != direct.requests:
         yield f"asks {asked}, notes {direct.requests}"
     about = (direct.told, direct.came_from, direct.ranks, direct.handed, direct.announced)
-    for table in (*about, dict.fromkeys(direct.unsettled)):
+    survived = (direct.named, direct.returning)
+    for table in (*about, *survived, dict.fromkeys(direct.unsettled)):
         if not table.keys() <= engine.sessions.keys():
             yield f"notes {table} of {list(engine.sessions)}"
+    if any(not named or len(named) > LISTED_PREFIXES for named in direct.named.values()):
+        yield f"of nodes others name {direct.named}"
+    if any(not anchors or len(anchors) > machines for anchors in direct.returning.values()):
+        yield f"returns to {direct.returning}"
     if max(len(direct.reminding), len(direct.reminded)) > machines:
         yield f"reminds {direct.reminded}, is reminded by {direct.reminding}"
 
@@ -329,6 +342,14 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
     if known.missed != {key for kind, key in engine._timers._live if kind == "forget"}:
         yield f"misses {known.missed} with other timers"
     for anchor, stand in known.standing.items():
+        nodes = {(prefix, entry.node) for prefix, entry in stand.entries.items()}
+        if nodes != {(prefix, node) for node, prefixes in stand.nodes.items() for prefix in prefixes}:
+            yield f"holds {stand.entries}, by node {stand.nodes}"
+        given = {(prefix, node) for prefix, (node, _) in stand.given.prefixes.items()}
+        if given != {(prefix, node) for node, prefixes in stand.given.nodes.items() for prefix in prefixes}:
+            yield f"{text(anchor)} gave {stand.given.prefixes}, by node {stand.given.nodes}"
+        if bool(given) != (("given", anchor) in engine._timers):
+            yield f"never forgets what {text(anchor)} gave" if given else "forgets what nobody gave"
         if stand.phase is not READY and stand.slots.get(anchor) is None:
             yield f"holds the pool of {text(anchor)} without a way to it"
         if stand.phase is READY and known.liveness.lost(anchor) and ("takeover", anchor) not in engine._timers:
@@ -343,7 +364,7 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
                 yield f"{session.node.hex()} has a prefix of {text(anchor)}, which is gone"
     for purpose, node, destination, _ in engine._requests._outstanding:
         if purpose == "hold" and node in engine.sessions:
-            anchors = set(engine.sessions[node].anchored.values())
+            anchors = set(engine._anchored_by(engine.sessions[node]))
             if destination not in {known.holder(anchor) for anchor in anchors}:
                 yield f"tells {text(destination)} that {node.hex()} is here, which holds nothing of it"
 

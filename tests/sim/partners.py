@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 
+from sim.direct import Direct
 from sim.dmm import Dmm
 from sim.flows import Flow, Flows
 from sim.paths import Paths
@@ -57,6 +58,12 @@ class Partners(Dmm):
         if flow.home not in self.partners and home.driver is None:
             return "its anchor is dead, and nobody is in its place"
         return super()._excuse(flow, calm_since)
+
+
+class DirectPartners(Partners, Direct):
+    """The same in direct mode."""
+
+    name = "stand-in"
 
 
 class _Survivors(Flows):
