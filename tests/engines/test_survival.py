@@ -391,6 +391,22 @@ def test_a_partner_that_restarts_while_it_holds_a_pool_goes_on_holding_it() -> N
     assert leads(each, own) == ["ar3", "ar2"]
 
 
+def test_a_disk_that_refuses_does_not_make_a_partner_hold_a_pool_again_that_it_gave_back() -> None:
+    """Found by the simulation: the record stayed, and the next life took the pool of a living anchor over."""
+    each, own = away()
+    dark(each, "ar1")
+    each.run(GONE)
+    each.restart("ar1", store=True)
+    each.members["ar3"].refuses = lambda effect: effect is None
+    each.run(15 * SECOND)
+    assert each.reported("ar3", "pool-returned") == 1
+    each.members["ar3"].refuses = None
+    each.run(2 * SECOND)
+    each.restart("ar3", store=True)
+    each.run(1 * SECOND)
+    assert leads(each, own) == ["ar1", "ar2"]
+
+
 def test_anchor_and_partner_are_both_gone() -> None:
     each, own = away()
     dark(each, "ar1")

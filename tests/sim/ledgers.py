@@ -86,11 +86,15 @@ def access(
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     direct = isinstance(engine, DirectAccessRouter)
-    held = _held(engine)
+    held = {
+        (entry.node, entry.serving, prefix)
+        for stand in (() if engine.survival is None else engine.survival.standing.values())
+        for prefix, entry in stand.entries.items()
+    }
     for purpose, node, destination, about in engine._requests._outstanding:
         if purpose == "bulk" or (direct and node in sessions):
             continue
-        if purpose == "retire" and (node, destination, about) in held:
+        if purpose == "idle" and (node, destination, about) in held:
             continue  # nobody uses what we hold for its anchor
         if purpose in ("hold", "release") and node in sessions:
             continue  # see `survival`
@@ -162,22 +166,12 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
     yield from access(engine, machines, _ENDS_IT_DIRECTLY if isinstance(engine, DirectAccessRouter) else _ENDS_IT)
 
 
-def _held(engine: MobilityAnchorAccessRouter) -> set[tuple[bytes, bytes, Prefix]]:
-    """Node, serving router and prefix of all that is held for others."""
-    return {
-        (entry.node, entry.serving, prefix)
-        for stand in (() if engine.survival is None else engine.survival.standing.values())
-        for prefix, entry in stand.entries.items()
-    }
-
-
 def _direct(engine: DirectAccessRouter, machines: int) -> Iterator[str]:
     """What direct mode notes is about nodes that are known, or about peers."""
     direct = engine.direct
     asked: dict[bytes, set[Key]] = {}
-    held = _held(engine)
     for key in engine._requests._outstanding:
-        if key[0] not in ("hold", "release") and (key[0] != "retire" or key[1:] not in held):  # see `survival`
+        if key[0] not in ("hold", "release", "idle"):  # see `survival`
             asked.setdefault(key[1], set()).add(key)
     if asked != direct.requests:
         yield f"asks {asked}, notes {direct.requests}"

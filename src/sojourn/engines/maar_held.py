@@ -106,7 +106,7 @@ class HeldProcedures(MissedProcedures):
     def _say_idle(self, stand: StandIn, prefix: Prefix) -> None:
         """To the router that serves its node, which lets go of it, here too."""
         held = stand.entries[prefix]
-        key = ("retire", held.node, held.serving, prefix)
+        key = ("idle", held.node, held.serving, prefix)
         if self._requests.get(key) is not None:
             return
         stand.sequence = (stand.sequence + 1) % 65536
@@ -125,7 +125,7 @@ class HeldProcedures(MissedProcedures):
         super()._forget_held(stand, prefix)
         if held is not None:
             stand.used.pop(prefix, None)
-            self._requests.cancel(("retire", held.node, held.serving, prefix))
+            self._requests.cancel(("idle", held.node, held.serving, prefix))
 
     def _on_linger_over(self, stand: StandIn) -> None:
         super()._on_linger_over(stand)
@@ -150,8 +150,8 @@ class HeldProcedures(MissedProcedures):
         identifier, option = answer.first(MobileNodeIdentifier), answer.first(AnchoredPrefix)
         if identifier is None or option is None:
             return False
-        key = ("retire", identifier.key(), source, option.prefix)
-        if source == self.configuration.cmd or self._requests.answered(key, answer.sequence, self._now) is None:
+        key = ("idle", identifier.key(), source, option.prefix)
+        if self._requests.answered(key, answer.sequence, self._now) is None:
             return False
         for stand in survival.standing.values():
             held = stand.entries.get(option.prefix)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
+from sojourn.core.effects import DeleteBinding, EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
 from sojourn.engines.configuration import NO_CMD
@@ -556,8 +556,8 @@ class SurvivalProcedures(HeldProcedures):
     def _store_again(self, node: bytes) -> None:
         if node[:1] == STANDING and len(node) > 1:
             stand = None if self.survival is None else self.survival.standing.get(node[1:])
-            if stand is not None and stand.phase in (HOLDING, RETURNING):
-                self._do(StoreBinding(node, b""))
+            held = stand is not None and stand.phase in (HOLDING, RETURNING)
+            self._do(StoreBinding(node, b"") if held else DeleteBinding(node))
             return
         super()._store_again(node)
 
