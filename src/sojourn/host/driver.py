@@ -59,7 +59,7 @@ from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.base import Dataplane
 from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
-from sojourn.host.swaps import Answer, Swaps
+from sojourn.host.swaps import Answer, Swaps, mentioned
 from sojourn.stores.base import SharedStore, Store
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
@@ -180,6 +180,8 @@ class Driver:
         self._swaps = None if self._shared is None else Swaps(self._shared, self._on_settled)
         self._again: list[tuple[Event, int]] = []
         """Events to be handled before all others, and how often they were."""
+        self._early: dict[bytes, BindingChanged] = {}
+        """What the store told unasked of keys that are on their way to it: whether it is news is known afterwards."""
         self._unfinished = False
         """The engine did not take up all bindings yet."""
         self._late = False
@@ -327,24 +329,22 @@ class Driver:
         now = self._clock()
         answers: list[Answer] = []
         for event, tried in batch:
-            if type(event) is BindingChanged and not self._is_news(event, answers):
+            if type(event) is BindingChanged and event.seen >= 0 and not self._is_news(event, answers):
                 continue
             if not tried:
                 self._happened(event, now)
             answers.append((event, tried, self.engine.handle(event, now)))
-        self._swaps.add(answers)
+        if answers:
+            self._swaps.add(answers)
 
     def _is_news(self, changed: BindingChanged, answers: Sequence[Answer]) -> bool:
-        """Whether the engine is to hear of it: not if it changed that itself since, as the store answers that then."""
-        if changed.seen < 0:
-            return True
-        key = changed.key
-        for _, _, effects in answers:
-            if any(isinstance(effect, StoreEffect) and effect.key == key for effect in effects):
-                return False
+        """Whether the engine is to hear of what the store told unasked; perhaps later."""
         assert self._shared is not None
         assert self._swaps is not None
-        return not self._swaps.mentions(key) and self._shared.take(changed)
+        if mentioned(changed.key, answers) or self._swaps.mentions(changed.key):
+            self._early[changed.key] = changed
+            return False
+        return self._shared.take(changed)
 
     def _handle_alone(self, batch: Sequence[Event]) -> None:
         """The same where nobody shares the store: what the engine answers is right."""
@@ -376,6 +376,9 @@ class Driver:
     def _release(self, swaps: Swaps) -> None:
         """What the shared store carried out is heard of; what it refused, somebody else had changed before."""
         for answers, overtaken, void in swaps.released():
+            if self._early:
+                self._inbox[:0] = self._early.values()
+                self._early.clear()
             self._again += [(changed, 0) for changed in overtaken]
             for event, tried, _ in void:
                 self.counters["overtaken"] += 1

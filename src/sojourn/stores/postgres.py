@@ -174,8 +174,6 @@ class _Partition:
         self._counters = counters
         self._serial = 0
         self._seen: dict[bytes, int] = {}
-        self._under_way: set[bytes] = set()
-        """Keys of swaps that were not answered yet: what is true of them is known then."""
         self._open: set[asyncpg.Connection] = set()
         self._idle: list[asyncpg.Connection] = []
         """Connections that make changes, one for each swap at a time; the one used last comes first."""
@@ -214,7 +212,6 @@ class _Partition:
             self._serial += 1
             versions[effect.key] = self._writer | self._serial
         pause = SHORTEST_PAUSE
-        self._under_way.update(versions)
         while True:
             try:
                 async with asyncio.timeout(TIMEOUT), self._connected() as connection:
@@ -225,7 +222,6 @@ class _Partition:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self._under_way.difference_update(versions)
                 return refused
 
     async def _try_swap(
@@ -306,8 +302,7 @@ class _Partition:
         while True:
             rows = await self._aside(FIND, mention)
             if rows is not None:
-                news = [row for row in rows if row["key"] not in self._seen and row["key"] not in self._under_way]
-                return [self._news(row) for row in news]
+                return [self._news(row) for row in rows if row["key"] not in self._seen]
             await asyncio.sleep(LONGEST_PAUSE)
 
     async def attend(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
@@ -317,17 +312,15 @@ class _Partition:
         def heard(_connection: object, _sender: int, _channel: str, payload: object) -> None:
             writer, _, keys = str(payload).partition(" ")
             if int(writer) != self._writer:
-                named = {bytes.fromhex(text) for text in keys.split()} - self._under_way
-                ours = [key for key in named if key in self._seen]
+                ours = [key for key in map(bytes.fromhex, keys.split()) if key in self._seen]
                 if ours:
                     changed([BindingChanged(key, b"", 0, self._seen[key]) for key in ours])
 
         self._heard = heard
         while True:
             rows = await self._aside(OVER, GRACE / MILLISECOND)
-            told = [self._news(row) for row in rows or () if row["key"] not in self._under_way]
-            if told:
-                changed(told)
+            if rows:
+                changed([self._news(row) for row in rows])
             await asyncio.sleep(
                 (SWEEP if rows is not None else LONGEST_PAUSE) * (0.75 + secrets.randbelow(1000) / 2000)
             )
