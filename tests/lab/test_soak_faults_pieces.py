@@ -12,7 +12,8 @@ import pytest
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.faults import Fault, Kind, Plan
 from sojourn.lab.registry import ScenarioOptions
-from sojourn.lab.soak_faults import Domain, FaultSoakOptions, FaultSoakResult, soak_faults, topology, unexcused
+from sojourn.lab.soak_faults import FaultSoakResult, cast_of, soak_faults
+from sojourn.lab.soak_faults_options import Domain, FaultSoakOptions
 from sojourn.lab.soak_faults_report import make_report
 from sojourn.lab.traffic import Direction, FlowRecord
 from sojourn.lab.vitals import RIPE, Look, growth
@@ -22,7 +23,7 @@ from sojourn.wire.units import MILLISECOND, SECOND
 @pytest.mark.parametrize(
     ("extra", "word"),
     [
-        ({"domain": "mip6"}, "--domain"),
+        ({"domain": "mip4"}, "--domain"),
         ({"seconds": "0"}, "--seconds"),
         ({"kinds": "kill,bribe"}, '"bribe"'),
         ({"speed": "1"}, "--speed"),
@@ -37,13 +38,13 @@ def test_wrong_options_are_refused_by_name(
 
 @pytest.mark.parametrize("domain", get_args(Domain))
 def test_every_role_is_hit_as_often_as_every_other(domain: Domain, tmp_path: Path) -> None:
-    built = topology(FaultSoakOptions(tmp_path, domain=domain))
+    built = cast_of(FaultSoakOptions(tmp_path, domain=domain)).topology
     plan, dice = Plan.of(built, {"kill": 1, "freeze": 0}), random.Random(1)
     drawn = [plan.draw(dice) for _ in range(2000)]
     assert {kind for kind, _ in drawn} == {"kill"}
     hits = Counter(built.nodes[node].kind for _, node in drawn)
-    assert len(hits) == 2
-    assert min(hits.values()) > 900
+    assert len(hits) == (3 if domain == "mip6" else 2)
+    assert min(hits.values()) > 0.9 * len(drawn) / len(hits)
     assert {node for _, node in drawn} == set(built.daemons)
 
 
@@ -60,16 +61,20 @@ def fault(kind: Kind) -> Fault:
     return Fault(kind, "ar1", 30 * SECOND, 32 * SECOND)
 
 
+def lost(found: FaultSoakResult) -> list[tuple[str, int, str]]:
+    return [(one.way, one.packets, one.blamed) for one in found.unexcused()]
+
+
 def test_what_has_no_excuse_is_counted(tmp_path: Path) -> None:
     """A host that stays loses nothing by the death of a daemon; by a link that is down it may."""
-    assert unexcused(result(tmp_path, 31 * SECOND)) == {"": 1}
+    assert lost(result(tmp_path, 31 * SECOND)) == [("down", 1, "")]
     killed = [fault("kill")]
-    assert unexcused(result(tmp_path, 31 * SECOND, faults=killed)) == {"the daemon of ar1 is killed": 1}
-    assert unexcused(result(tmp_path, 31 * SECOND, faults=killed, moved=31 * SECOND)) == {}
-    assert unexcused(result(tmp_path, 31 * SECOND, faults=[fault("cut")])) == {}
-    assert unexcused(result(tmp_path, 50 * SECOND, faults=[fault("cut")])) == {"": 1}
-    assert unexcused(result(tmp_path, 20 * SECOND, moved=20 * SECOND)) == {}
-    assert unexcused(result(tmp_path, -1)) == {}
+    assert lost(result(tmp_path, 31 * SECOND, faults=killed)) == [("down", 1, "the daemon of ar1 is killed")]
+    assert lost(result(tmp_path, 31 * SECOND, faults=killed, moved=31 * SECOND)) == []
+    assert lost(result(tmp_path, 31 * SECOND, faults=[fault("cut")])) == []
+    assert lost(result(tmp_path, 50 * SECOND, faults=[fault("cut")])) == [("down", 1, "")]
+    assert lost(result(tmp_path, 20 * SECOND, moved=20 * SECOND)) == []
+    assert lost(result(tmp_path, -1)) == []
 
 
 def test_the_report_fails_for_what_was_found(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
     faults += [*_peers(maar), *_neighbours(maar)]
-    faults += survival.partners(maar)
+    faults += [*survival.partners(maar), *survival.pair(lma)]
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
     faults += [*ways.gateway(mag), *ways.anchor(lma)]

@@ -35,6 +35,7 @@ from sojourn.core.events import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.access_multicast import MulticastProcedures
+from sojourn.engines.access_session import NEVER
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MaarConfiguration
 from sojourn.engines.extension import unrecognized
@@ -142,6 +143,7 @@ class MobilityAnchorAccessRouter(
         soon = order * SECOND // 1000
         match session.presence:
             case Presence.SERVED:
+                session.seen = NEVER if session.legacy else session.seen  # an LMA goes by who spoke last
                 self._after(soon, "refresh", session.node)
                 self._after(soon, "advertise", session.node)
             case Presence.DEPARTED:
