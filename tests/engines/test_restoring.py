@@ -9,6 +9,7 @@ from sojourn.core.events import MessageReceived
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.engines import unread
 from sojourn.engines.configuration import CmdConfiguration, Gateway, LmaConfiguration, Maar
+from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import PROXY, PROXY_DMM
@@ -23,6 +24,7 @@ from sojourn.wire import (
     HomeNetworkPrefix,
     MobileNodeIdentifier,
     MobileNodeLinkLayerIdentifier,
+    Status,
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, address, prefix
@@ -163,16 +165,32 @@ def test_a_database_has_room_for_no_more_nodes_than_ever() -> None:
     assert life.ask(update(NODES, own(NODES, 1), 4, 2 * SECOND, PROXY_DMM), ROUTERS[1])[0].status >= 128
 
 
-def test_a_prefix_that_another_node_got_meanwhile_is_not_given_back() -> None:
-    """Its router said so; what the store has is older."""
+def test_a_database_gives_nobody_a_prefix_of_a_node_that_it_did_not_take_up() -> None:
+    """Its router lost its memory, and gives it again."""
     store = registered_at_cmd()
     life = cmd(store, 2 * SECOND)
     newcomer, last = NODES - 2, NODES - 1
-    assert life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+    refused = life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0]
+    assert refused.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    assert len(life.engine.entries) < NODES, "and it did not take up all for that"
+    life.complete()
+    having = [entry.node[1:] for entry in life.engine.entries.values() if entry.anchor_of(own(last, 0))]
+    assert having == [b"\x02\x00" + last.to_bytes(4, "big")]
+    assert life.ask(update(newcomer, own(newcomer, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+
+
+def test_of_two_nodes_that_the_store_gives_one_prefix_one_has_it() -> None:
+    """It changed hands, and the disk refused one half of that before the end of the earlier life."""
+    store = registered_at_cmd()
+    key = next(key for key in store.records if key.endswith((7).to_bytes(4, "big")))
+    other = BindingCacheEntry.restored(key, store.records[key], 0)
+    other.add(own(5, 0), ROUTERS[0])
+    store.records[key] = other.record()
+    life = cmd(store, 2 * SECOND)
     life.complete()
     assert isinstance(life.engine, CentralMobilityDatabase)
-    having = [entry.node[1:] for entry in life.engine.entries.values() if entry.anchor_of(own(last, 0))]
-    assert having == [b"\x02\x00" + newcomer.to_bytes(4, "big")]
+    assert len([entry for entry in life.engine.entries.values() if entry.anchor_of(own(5, 0))]) == 1
 
 
 def test_a_router_without_memory_is_told_of_all_that_it_anchors_in_the_end() -> None:

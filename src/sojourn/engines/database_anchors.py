@@ -53,7 +53,7 @@ class Anchorage(SharedDatabase):
                 raise Refused(
                     Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR"
                 )
-            if self._owners.get(prefix, request.node) != request.node:
+            if self._is_of_another(prefix, request.node):
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} belongs to another node")
         if len(own) > self.configuration.prefixes_per_node and any(self._surplus(own)):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
@@ -113,7 +113,7 @@ class Anchorage(SharedDatabase):
         """Prefixes that a serving MAAR says others anchor; the pools say who."""
         for prefix in merged((prefix for prefix, _ in entry.anchors), listed):
             anchor = self._owner_of(prefix)
-            if anchor is None or self._owners.get(prefix, entry.node) != entry.node:
+            if anchor is None or self._is_of_another(prefix, entry.node):
                 self._report("prefix-unknown", node=entry.node, prefix=prefix)
             elif self._follows:
                 entry.anchors.insert(0, (prefix, anchor))
@@ -155,7 +155,7 @@ class Anchorage(SharedDatabase):
             prefix
             for prefix in prefixes
             if self._maars[maar].owns(prefix)
-            and self._owners.get(prefix, entry.node) == entry.node
+            and not self._is_of_another(prefix, entry.node)
             and self._requests.get(("retire", entry.node, maar, prefix)) is None
         ]
         for prefix in news:

@@ -32,12 +32,12 @@ from sojourn.core.events import (
 )
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import CmdConfiguration, Maar
-from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.database_entry import BindingCacheEntry, anchored
 from sojourn.engines.database_notices import IDENTITIES
 from sojourn.engines.database_registration import Registrations
 from sojourn.engines.liveness import response
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
-from sojourn.engines.unread import Stored, Unread
+from sojourn.engines.unread import Unread
 from sojourn.wire import (
     BindingAcknowledgement,
     BindingError,
@@ -48,7 +48,7 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import Address, text
-from sojourn.wire.units import SECOND, Instant, WallClock, wall_clock
+from sojourn.wire.units import SECOND, Instant, WallClock
 
 _REPAIR_AFTER = 1 * SECOND
 _TOLD_ANEW_INTERVAL = 10 * SECOND
@@ -69,7 +69,7 @@ class CentralMobilityDatabase(Registrations):
         """See `Engine.restore`. A CMD that begins with nothing asks every MAAR to register its nodes again."""
         self._now = now
         self._begun = (self._epoch + now) // SECOND
-        self._unread = Unread(records)
+        self._unread = Unread(records, names=anchored)
         self._remember(self._unread.some())
         if self._unread.left:
             self._timers.start(_RESTORE, now)
@@ -81,24 +81,6 @@ class CentralMobilityDatabase(Registrations):
         for maar in self.configuration.maars:
             self._do(SendMessage(BindingRefreshRequest(), self.configuration.address, maar.address))
         return self._flush()
-
-    def _remember(self, records: Iterable[Stored]) -> None:
-        """Bindings of an earlier life: the next ones, those of a node that is asked about, or all that are left."""
-        for node, record in records:
-            try:
-                entry = BindingCacheEntry.restored(node, record, self._now)
-            except ValueError:
-                self._report("record-unreadable", node=node)
-                continue
-            others = [prefix for prefix, _ in entry.anchors if self._owners.get(prefix, node) != node]
-            for prefix in others:  # its MAAR gave it to another node, and said so before we came to this one
-                entry.remove(prefix)
-            self._hold(entry)
-            if others:
-                self._keep(entry)
-            self._epoch = max(self._epoch, wall_clock(entry.timestamp) - self._now)
-            for maar_address in entry.untold:
-                self._tell_again(entry, maar_address)
 
     def _on_event(self, event: Event) -> None:
         if type(event) is MessageReceived:
@@ -180,12 +162,12 @@ class CentralMobilityDatabase(Registrations):
 
     def _tell_anchored(self, source: Address) -> None:
         self._remember(self._unread.rest())
-        anchored = [entry for entry in self.entries.values() if source in entry.by_maar()]
-        if anchored:
+        theirs = [entry for entry in self.entries.values() if source in entry.by_maar()]
+        if theirs:
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
-        for entry in anchored:
+        for entry in theirs:
             self._tell_again(entry, source)
-        self._report("refresh-requested", maar=source, entries=len(anchored))
+        self._report("refresh-requested", maar=source, entries=len(theirs))
 
     def _on_update(self, update: BindingUpdate, source: Address) -> None:
         """RFC 5213 5.3.1, RFC 8885 3.1: refuse, register, hand over, refresh, retire or de-register."""

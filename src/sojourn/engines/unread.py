@@ -18,22 +18,33 @@ Stored = tuple[bytes, bytes]
 
 
 class Unread:
-    """`records` by the nodes that they are about, which `node` finds in key and record."""
+    """`records` by the nodes that they are about, which `node` finds in key and record.
+
+    `names` finds in a record what else it is asked for by; if two have one name, the later record is found.
+    """
 
     def __init__(
-        self, records: Iterable[Stored] = (), node: Callable[[bytes, bytes], bytes] = lambda key, _: key
+        self,
+        records: Iterable[Stored] = (),
+        node: Callable[[bytes, bytes], bytes] = lambda key, _: key,
+        names: Callable[[bytes], Iterable[bytes]] | None = None,
     ) -> None:
         self.left = 0
         """So many records."""
         self._by_node: dict[bytes, Stored | list[Stored]] = {}
         """A list where there are several."""
-        known = self._by_node
+        self._named: dict[bytes, bytes] = {}
+        """Nodes by these names."""
+        known, named = self._by_node, self._named
         for pair in records:
             self.left += 1
-            name = node(*pair)
-            first = known.setdefault(name, pair)
+            about = node(*pair)
+            first = known.setdefault(about, pair)
             if first is not pair:
-                known[name] = [*first, pair] if isinstance(first, list) else [first, pair]
+                known[about] = [*first, pair] if isinstance(first, list) else [first, pair]
+            if names is not None:
+                for name in names(pair[1]):
+                    named[name] = about
         self._next = iter(list(known))
 
     def of(self, node: bytes) -> list[Stored]:
@@ -43,7 +54,14 @@ class Unread:
             return []
         pairs = found if isinstance(found, list) else [found]
         self.left -= len(pairs)
+        if not self.left:
+            self._named.clear()
         return pairs
+
+    def named(self, name: bytes) -> list[Stored]:
+        """Those about the node that a record with `name` is about, which are taken up now."""
+        about = self._named.pop(name, None)
+        return [] if about is None else self.of(about)
 
     def some(self) -> list[Stored]:
         """Those about the next few nodes."""
