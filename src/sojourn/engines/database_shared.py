@@ -105,11 +105,23 @@ class SharedDatabase(Notices):
         """Nothing changed but the time that it has: the others must know that, a disk of our own need not."""
         if self.configuration.shared:
             self._keep(entry)
+        else:
+            self._check(entry.node)
 
     def _check(self, node: bytes) -> None:
-        """What is answered about `node` is to be true, although nothing is changed."""
+        """What is answered about `node` is to be true, and stored, although nothing is changed."""
         if self.configuration.shared:
             self._do(CheckBinding(node))
+        elif ("store", node) in self._timers:
+            self._store_again(node)
+
+    def _store_again(self, node: bytes) -> None:
+        """The disk refused this binding: what is true of it now."""
+        entry = self.entries.get(node)
+        if entry is None:
+            self._do(DeleteBinding(node))
+        else:
+            self._keep(entry)
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         self._stop_telling(entry)

@@ -131,15 +131,14 @@ class CentralMobilityDatabase(Registrations):
             self._forgetful.discard(key)
             self._on_refresh_request(key)
         elif kind == "restore":
-            self._remember(self._unread.some())
+            if self._unread.nameless:
+                self._unread.index()
+            else:
+                self._remember(self._unread.some())
             if self._unread.left:
                 self._timers.start(_RESTORE, self._now + 1)  # messages have their turn
-        elif kind == "store":  # the disk refused this binding: what is true of it now
-            entry = self.entries.get(key)
-            if entry is None:
-                self._do(DeleteBinding(key))
-            else:
-                self._keep(entry)
+        elif kind == "store":
+            self._store_again(key)
         elif kind == "expiry":
             entry = self.entries.get(key)
             if entry is not None:
@@ -183,6 +182,10 @@ class CentralMobilityDatabase(Registrations):
             self.heard[source] = self._now
             if self._unread.left:
                 self._remember(self._unread.of(request.node))
+                listed = (*request.home_network_prefixes, *request.anchored_prefixes)
+                if self._unread.nameless and any(prefix not in self._owners for prefix in listed):
+                    self._report("update-too-early", node=request.node, source=source)
+                    return  # whose these are is known in a moment, and it will be repeated
             if not request.firsts.keys().isdisjoint(IDENTITIES):
                 self._learn_identity(request.firsts, update, source)
             if request.lifetime > 0:

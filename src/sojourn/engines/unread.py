@@ -12,6 +12,8 @@ from itertools import islice
 
 SLICE = 500
 """Records that are taken up at a time: a few milliseconds. So many or fewer are taken up at once."""
+NAMED = 5_000
+"""Nodes whose names are looked for at a time: the same."""
 
 Stored = tuple[bytes, bytes]
 """Key and record."""
@@ -20,7 +22,8 @@ Stored = tuple[bytes, bytes]
 class Unread:
     """`records` by the nodes that they are about, which `node` finds in key and record.
 
-    `names` finds in a record what else it is asked for by; if two have one name, the later record is found.
+    `names` finds in a record what else it is asked for by, once `index` was called until nothing is `nameless`; if two
+    have one name, the later record is found.
     """
 
     def __init__(
@@ -35,17 +38,18 @@ class Unread:
         """A list where there are several."""
         self._named: dict[bytes, bytes] = {}
         """Nodes by these names."""
-        known, named = self._by_node, self._named
+        self._names = names
+        known = self._by_node
         for pair in records:
             self.left += 1
             about = node(*pair)
             first = known.setdefault(about, pair)
             if first is not pair:
                 known[about] = [*first, pair] if isinstance(first, list) else [first, pair]
-            if names is not None:
-                for name in names(pair[1]):
-                    named[name] = about
-        self._next = iter(list(known))
+        nodes = list(known)
+        self._next, self._nameless = iter(nodes), iter(nodes)
+        self.nameless = names is not None and bool(nodes)
+        """Some records are not found by their names yet."""
 
     def of(self, node: bytes) -> list[Stored]:
         """Those about `node`, which are taken up now."""
@@ -55,6 +59,7 @@ class Unread:
         pairs = found if isinstance(found, list) else [found]
         self.left -= len(pairs)
         if not self.left:
+            self.nameless = False
             self._named.clear()
         return pairs
 
@@ -62,6 +67,16 @@ class Unread:
         """Those about the node that a record with `name` is about, which are taken up now."""
         about = self._named.pop(name, None)
         return [] if about is None else self.of(about)
+
+    def index(self) -> None:
+        """The next few nodes are found by their names from now on."""
+        assert self._names is not None
+        nodes = list(islice(self._nameless, NAMED))
+        for node in nodes:
+            found = self._by_node.get(node, ())
+            for _, record in found if isinstance(found, list) else [found] if found else ():
+                self._named.update(dict.fromkeys(self._names(record), node))
+        self.nameless = bool(nodes)
 
     def some(self) -> list[Stored]:
         """Those about the next few nodes."""
