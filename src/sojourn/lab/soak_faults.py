@@ -53,6 +53,7 @@ _LONGEST: dict[Kind, float] = {
 _WELL_WITHIN = 60.0
 """Seconds after a repair, on a machine that does other things as well."""
 _LOOK_EVERY = 2.0
+_DRAWS = 20
 _GIVEN_UP_AFTER: Duration = 60 * SECOND
 _CASTS: dict[Domain, Callable[[FaultSoakOptions], Cast]] = {"dmm": Distributed, "pmip": Proxy, "mip6": Mobile}
 
@@ -222,7 +223,7 @@ class FaultSoak:
         number = self._dice.randint(1, self._options.at_once) if self._options.at_once > 1 else 1
         drawn: dict[str, Kind] = {}
         while len(drawn) < number:
-            kind, node = self._plan.draw(self._dice)
+            kind, node = self._draw()
             drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
         lasting = sorted((share * _LONGEST[kind], self._faults.begin(kind, node)) for node, kind in drawn.items())
@@ -240,6 +241,15 @@ class FaultSoak:
         if self._dice.random() < 0.5:
             self._roam()
         self._await_well(" and ".join(fault.words for _, fault in lasting))
+
+    def _draw(self) -> tuple[Kind, str]:
+        """What breaks next: rather something else than a role that was killed often enough."""
+        for _ in range(_DRAWS):
+            kind, node = self._plan.draw(self._dice)
+            wanted = self._options.kills
+            if kind != "kill" or not wanted or self._killed()[self.topology.nodes[node].kind] < wanted:
+                break
+        return kind, node
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
