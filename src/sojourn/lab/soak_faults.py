@@ -129,7 +129,7 @@ class FaultSoak:
         self._plan = Plan.of(self.topology, {kind: weights[kind] for kind in options.kinds or weights})
         self._moves: list[RoamTimes] = []
         self._unwell: list[str] = []
-        self._looked = 0.0
+        self._looked = self._began = 0.0
         self._broken = 0
         make_prompt()
 
