@@ -13,10 +13,8 @@ from sojourn.lab.traffic import FlowRecord
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 _BEFORE: Duration = 300 * MILLISECOND
-_AFTER: Duration = 8 * SECOND
-"""Around a move or a fault, what is lost has an excuse."""
-
-
+_AFTER_LINK: Duration = 8 * SECOND
+"""Nobody is told that a link is whole again: a repetition may come as long after the repair as the fault lasted."""
 _APART: Duration = SECOND
 """What is lost later than this after the packet before was lost by something else."""
 
@@ -42,18 +40,19 @@ def unexcused(
     faults: Sequence[Fault],
     concerns: Callable[[Fault, FlowRecord], bool],
     window: Window,
+    settled: Duration,
 ) -> list[Lost]:
     """Packets of streams, sent in `window`, that were lost with nothing to blame, in the order of time.
 
-    A move of the host itself excuses, and a broken link whom it `concerns`. A daemon that is dead or stands still
-    excuses only hosts that moved while it was.
+    A move of the host itself excuses until it has `settled`, and a broken link whom it `concerns`. A daemon that is
+    dead or stands still excuses only hosts that moved while it was, until they have settled after that.
     """
     links = [one for one in faults if not one.of_daemon]
     daemons = [one for one in faults if one.of_daemon]
-    moved = _around_moves(moves, daemons)
+    moved = _around_moves(moves, daemons, settled)
     found: list[Lost] = []
     for record in records:
-        broken = [(one.began - _BEFORE, one.healed + _AFTER) for one in links if concerns(one, record)]
+        broken = [(one.began - _BEFORE, one.healed + _AFTER_LINK) for one in links if concerns(one, record)]
         excuses = _merged([*broken, *moved.get(record.host, [])])
         for name, way in (("up", record.up), ("down", record.down)):
             latest: Lost | None = None
@@ -69,14 +68,16 @@ def unexcused(
     return sorted(found, key=lambda one: one.first)
 
 
-def _around_moves(moves: Sequence[RoamTimes], daemons: Sequence[Fault]) -> dict[str, list[tuple[Instant, Instant]]]:
+def _around_moves(
+    moves: Sequence[RoamTimes], daemons: Sequence[Fault], settled: Duration
+) -> dict[str, list[tuple[Instant, Instant]]]:
     """By host."""
     found: dict[str, list[tuple[Instant, Instant]]] = {}
     for move in moves:
-        until = move.start + _AFTER
+        until = move.start + settled
         for one in daemons:
             if one.began - _BEFORE <= move.start + SECOND and move.start <= one.healed + _BEFORE:
-                until = max(until, one.healed + _AFTER)
+                until = max(until, one.healed + settled)
         found.setdefault(move.host, []).append((move.start - _BEFORE, until))
     return found
 

@@ -85,8 +85,8 @@ class FaultSoakResult:
     def unexcused(self) -> list[Lost]:
         """See `soak_excuses`: of the streams that are judged, while things broke."""
         judged = [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
-        window = Window(self.began, self.ended)
-        return unexcused(judged, self.moves, self.faults, cast_of(self.options).concerns, window)
+        window, cast = Window(self.began, self.ended), cast_of(self.options)
+        return unexcused(judged, self.moves, self.faults, cast.concerns, window, cast.settled)
 
 
 @scenario(
