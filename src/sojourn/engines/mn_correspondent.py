@@ -145,7 +145,8 @@ class MnCorrespondent(MnDirectRegistration):
     def _on_unknown_binding(self, correspondent: Address, home: Address) -> None:
         """It has no binding: through the tunnel, and begin again with the best."""
         peer = self.correspondents.get((home, correspondent))
-        bound = [] if peer is None else [way for way in peer.ways.values() if way.progress is Progress.BOUND]
+        ways = [] if peer is None else peer.ways.values()
+        bound = [way for way in ways if way.progress is Progress.BOUND or way.optimised]
         if peer is None or not bound:
             return
         for way in bound:

@@ -60,6 +60,8 @@ class MnDirectRegistration(MnReturnRoutability):
                 flags |= OVERWRITE  # whatever it had from an earlier life (RFC 5648 5.9)
                 peer.flows.known = {}
         peer.sequence = following(self._last_sequence(peer))
+        if way.asked:
+            self._keep_doubt(peer)
         self._requests.start(self._direct_key(way), BindingUpdate(peer.sequence, flags, way.asked), self._now)
 
     def _direct_envelope(self, way: DirectWay, update: BindingUpdate) -> SendMessage:
@@ -204,5 +206,6 @@ class MnDirectRegistration(MnReturnRoutability):
         self._timers.start(("direct-refresh", way.name), sent + after)
         self._timers.start(("direct-expiry", way.name), way.expires)
         self._use(peer)
+        self._keep_direct(peer)
         self._report("optimised", home=peer.home, correspondent=peer.correspondent)
         self._pursue(peer)
