@@ -135,8 +135,10 @@ class MnCorrespondent(MnDirectRegistration):
             self._tidy(peer)
 
     def _on_unsupported(self, correspondent: Address, why: str) -> None:
-        """A correspondent node does not know the Mobility Header, or not these messages."""
-        for peer in [known for known in self.correspondents.values() if known.correspondent == correspondent]:
+        """A correspondent node does not know the Mobility Header, or not these messages. One that may have a binding did
+        know them: its daemon is away for a moment, and it goes on sending to where this node was."""
+        met = [known for known in self.correspondents.values() if known.correspondent == correspondent]
+        for peer in [known for known in met if known.bound_until <= self._now]:
             for way in list(peer.ways.values()):
                 if way.progress in (Progress.TESTING, Progress.UPDATING):
                     peer.unwilling = True
