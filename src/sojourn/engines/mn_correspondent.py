@@ -72,7 +72,7 @@ class MnCorrespondent(MnDirectRegistration):
                 anew = anew or way.rank != rank_by.get(way.identifier, way.rank)
                 way.rank = rank_by.get(way.identifier, way.rank)
                 if care_of is not None and ready and (way.progress is Progress.WAITING or anew):
-                    way.care_of, way.failures = care_of, 0
+                    way.care_of, way.failures, way.stale = care_of, 0, 0
                     self._begin_tests(way)
             self._choose_way(peer)
             self._pursue(peer)  # if none is left: it sends to where the node was until it hears more
@@ -135,8 +135,8 @@ class MnCorrespondent(MnDirectRegistration):
             self._tidy(peer)
 
     def _on_unsupported(self, correspondent: Address, why: str) -> None:
-        """A correspondent node does not know the Mobility Header, or not these messages. One that may have a binding did
-        know them: its daemon is away for a moment, and it goes on sending to where this node was."""
+        """A correspondent node does not know the Mobility Header, or not these messages. One that may have a binding
+        did know them: its daemon is away for a moment, and it goes on sending to where this node was."""
         met = [known for known in self.correspondents.values() if known.correspondent == correspondent]
         for peer in [known for known in met if known.bound_until <= self._now]:
             for way in list(peer.ways.values()):

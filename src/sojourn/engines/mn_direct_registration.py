@@ -186,8 +186,8 @@ class MnDirectRegistration(MnReturnRoutability):
             self._report("flow-refused", home=peer.home, identifier=identifier, status=status)
 
     def _renew_tokens(self, way: DirectWay, status: int) -> None:
-        way.failures += 1
-        if way.failures > MAX_RO_FAILURE:
+        way.stale += 1
+        if way.stale > MAX_RO_FAILURE:
             self._refuse(way, f"status {status}")
             return
         if status != Status.EXPIRED_CARE_OF_NONCE_INDEX:
@@ -201,6 +201,7 @@ class MnDirectRegistration(MnReturnRoutability):
         peer = way.peer
         granted = min(answer.lifetime, way.asked)
         way.progress, way.failures, way.expires = Progress.BOUND, 0, sent + granted
+        way.stale = 0
         way.optimised, peer.unwilling = True, False
         after = granted * _REFRESH_AFTER[0] // _REFRESH_AFTER[1]
         self._timers.start(("direct-refresh", way.name), sent + after)

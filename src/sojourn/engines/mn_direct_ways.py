@@ -80,7 +80,7 @@ class MnDirectWays(MnState):
         for way in gone:
             self._pause(way)
             if stays and way.expires > self._now:
-                way.care_of, way.failures = None, 0
+                way.care_of, way.failures, way.stale = None, 0, 0
                 self._begin_tests(way)
             else:
                 self._drop(way)

@@ -39,7 +39,7 @@ class MnReturnRoutability(MnDirectWays):
         if entry is None or care_of is None or not self._is_acknowledged(entry, way.identifier, care_of):
             way.progress = Progress.WAITING
             return
-        way.care_of, way.failures = care_of, 0
+        way.care_of, way.failures, way.stale = care_of, 0, 0
         self._begin_tests(way)
 
     @staticmethod

@@ -203,7 +203,8 @@ class FaultSoak:
             kind, node = self._plan.draw(self._dice)
             drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
-        lasting = sorted((share * _LONGEST[kind], self._faults.begin(kind, node)) for node, kind in drawn.items())
+        soonest = sorted(drawn, key=lambda node: _LONGEST[drawn[node]])
+        lasting = [(share * _LONGEST[drawn[node]], self._faults.begin(drawn[node], node)) for node in soonest]
         longest = lasting[-1][0]
         for _ in range(self._dice.randrange(3)):
             self._pause(longest / 3)
