@@ -13,7 +13,8 @@ from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 _BEFORE: Duration = 300 * MILLISECOND
 _AFTER: Duration = 8 * SECOND
-"""Around a move or a fault, what is lost has an excuse."""
+"""Around a move or a fault, what is lost has an excuse; after a long one for as long again, as who heard no answer asks
+again after pauses that double."""
 
 
 def unexcused(
@@ -33,7 +34,7 @@ def unexcused(
     moved = _around_moves(moves, daemons)
     found: dict[str, int] = {}
     for record in records:
-        broken = [(one.began - _BEFORE, one.healed + _AFTER) for one in links if concerns(one, record)]
+        broken = [(one.began - _BEFORE, _over(one)) for one in links if concerns(one, record)]
         excuses = _merged([*broken, *moved.get(record.host, [])])
         for way in (record.up, record.down):
             for sent, received in zip(way.sent, way.received, strict=True):
@@ -50,9 +51,13 @@ def _around_moves(moves: Sequence[RoamTimes], daemons: Sequence[Fault]) -> dict[
         until = move.start + _AFTER
         for one in daemons:
             if one.began - _BEFORE <= move.start + SECOND and move.start <= one.healed + _BEFORE:
-                until = max(until, one.healed + _AFTER)
+                until = max(until, _over(one))
         found.setdefault(move.host, []).append((move.start - _BEFORE, until))
     return found
+
+
+def _over(fault: Fault) -> Instant:
+    return fault.healed + max(_AFTER, fault.healed - fault.began)
 
 
 def _merged(windows: list[tuple[Instant, Instant]]) -> list[tuple[Instant, Instant]]:
