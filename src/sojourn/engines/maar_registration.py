@@ -99,6 +99,10 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         """A node that departed may be at a MAAR that does not know of us: nobody could tell it, so we speak up."""
         return session.presence in (SERVED, DEPARTED)
 
+    def _is_in_doubt(self, session: Session) -> bool:
+        """A CMD goes by the time of the attachment, whenever it is told."""
+        return session.legacy and super()._is_in_doubt(session)
+
     def _ask_for_memory(self) -> None:
         """The CMD may know what we anchor: it tells us again, if we ask (Binding Refresh Request, RFC 6275 6.1.2).
 

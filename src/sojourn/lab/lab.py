@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.control.protocol import ANSWER_MAX
+from sojourn.dataplane.multicast import end_multicast
 from sojourn.lab.advertisers import Advertisers, advertisers
 from sojourn.lab.air import Air
 from sojourn.lab.capture import open_tap
@@ -122,6 +124,9 @@ class Lab:
             daemon.ask_to_stop()
         for daemon in self._daemons.values():
             daemon.wait_stopped()
+        for name in self._daemons:  # of a daemon that was killed, this goes on
+            with suppress(OSError):
+                self.nodes[name].namespace.call(end_multicast)
         self._daemons.clear()
         for node in self.nodes.values():
             node.end_processes(_GRACE)
