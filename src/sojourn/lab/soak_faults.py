@@ -218,29 +218,26 @@ class FaultSoak:
         self._progress.advance(done, f"{words} ({by_role}), {len(self._moves)} moves, {self._broken} broken")
 
     def _break_something(self) -> None:
-        """One thing, or several at once, each at another node; those that take longest are mended last."""
+        """One thing, or several at once, each at another node."""
         number = self._dice.randint(1, self._options.at_once) if self._options.at_once > 1 else 1
         drawn: dict[str, Kind] = {}
         while len(drawn) < number:
             kind, node = self._plan.draw(self._dice)
             drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
-        soonest = sorted(drawn, key=lambda node: _LONGEST[drawn[node]])
-        lasting = [(share * _LONGEST[drawn[node]], self._faults.begin(drawn[node], node)) for node in soonest]
-        longest = lasting[-1][0]
+        longest = share * max(_LONGEST[kind] for kind in drawn.values())
+        begun = [self._faults.begin(kind, node) for node, kind in drawn.items()]
         for _ in range(self._dice.randrange(3)):
             self._pause(longest / 3)
             self._roam()
         self._pause(longest / 3)
-        for _, fault in lasting:
-            self._faults.heal(fault)
-            self._progress.say(
-                f"{len(self._faults.done)}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s"
-            )
+        self._faults.heal(*begun)
+        for number, fault in enumerate(begun, 1 + len(self._faults.done) - len(begun)):
+            self._progress.say(f"{number}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s")
         self._lab.check()
         if self._dice.random() < 0.5:
             self._roam()
-        self._await_well(" and ".join(fault.words for _, fault in lasting))
+        self._await_well(" and ".join(fault.words for fault in begun))
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
