@@ -79,6 +79,11 @@ def test_what_has_no_excuse_is_counted(tmp_path: Path) -> None:
     assert lost(result(tmp_path, 31 * SECOND, faults=[fault("cut")])) == []
     assert lost(result(tmp_path, 50 * SECOND, faults=[fault("cut")])) == [("down", 1, "")]
     assert lost(result(tmp_path, 20 * SECOND, moved=20 * SECOND)) == []
+    assert lost(result(tmp_path, 24 * SECOND, moved=20 * SECOND)) == [("down", 1, "")]
+    assert lost(result(tmp_path, 36 * SECOND, faults=killed, moved=31 * SECOND)) == [("down", 1, "")]
+    mobile = result(tmp_path, 36 * SECOND, faults=killed, moved=31 * SECOND)
+    mobile.options = FaultSoakOptions(tmp_path, domain="mip6", hosts=1)
+    assert lost(mobile) == []  # nobody told it that its home agent is back
     assert lost(result(tmp_path, -1)) == []
 
 

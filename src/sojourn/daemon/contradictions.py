@@ -54,7 +54,7 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
     faults += [*_peers(maar), *_neighbours(maar)]
-    faults += survival.partners(maar)
+    faults += [*survival.partners(maar), *survival.pair(lma)]
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
     faults += [*ways.gateway(mag), *ways.anchor(lma)]
@@ -185,12 +185,6 @@ def _neighbours(maar: Mapping[str, Any]) -> Iterator[Fault]:
             ("maar", "peers"),
             "is empty, so that nobody is told of a node that moves",
             "expected the other routers of the domain",
-        )
-    if maar.get("mode") == "direct" and "partner" in maar:
-        yield Fault(
-            ("maar", "partner"),
-            "takes the pool over with the help of the database only, and maar.mode is 'direct'",
-            "expected one of the other modes, or no partner",
         )
 
 

@@ -14,6 +14,9 @@ was made of. Such an answer is thrown away, nobody heard of it; the engine is to
 is handled again. As that takes a while, a few batches are on their way at a time (`swaps`); what comes after these
 waits, and is one batch then. Time passes for the engine only when nothing is on its way: what it asks for by itself
 is made of what is true.
+
+A store elsewhere that is ours alone (`LeasedStore`) is like a disk, but for that it takes longer: whatever other
+machines notice waits for it (`commits`), and nothing else does.
 """
 
 from __future__ import annotations
@@ -58,9 +61,10 @@ from sojourn.core.events import (
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.base import Dataplane
 from sojourn.host import garbage
+from sojourn.host.commits import Commits
 from sojourn.host.repeats import Repeats
 from sojourn.host.swaps import Answer, Swaps
-from sojourn.stores.base import SharedStore, Store
+from sojourn.stores.base import LeasedStore, SharedStore, Store
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
 
@@ -135,7 +139,7 @@ class Driver:
         *,
         send: Send,
         access: Callable[[AccessEffect], None],
-        store: Store | SharedStore,
+        store: Store | SharedStore | LeasedStore,
         clock: Callable[[], Instant],
         wake_at: Callable[[Instant | None], None],
         record: Record | None = None,
@@ -173,8 +177,11 @@ class Driver:
         self._busy = False
         self._shared: SharedStore | None = None
         self._own: Store | None = None
+        self._commits: Commits | None = None
         if isinstance(store, SharedStore):
             self._shared = store
+        elif isinstance(store, LeasedStore):
+            self._commits = Commits(store, self._try, self.counters)
         else:
             self._own = store
         self._swaps = None if self._shared is None else Swaps(self._shared, self._on_settled)
@@ -261,8 +268,8 @@ class Driver:
 
     @property
     def awaits_store(self) -> bool:
-        """Whether a shared store has not answered yet, so that events wait."""
-        return bool(self._swaps)
+        """Whether a store elsewhere has not answered yet, so that answers wait."""
+        return bool(self._swaps or self._commits)
 
     def close(self, withdraw: bool) -> None:
         """Stop. With `withdraw` nothing of ours stays in the kernel; without, forwarding goes on for a
@@ -456,7 +463,7 @@ class Driver:
                 changes.append(effect)  # type: ignore[arg-type]
             elif kind in _COUNTING:
                 counting.append(effect)
-            elif changes and kind in _HEARD_ELSEWHERE:
+            elif kind in _HEARD_ELSEWHERE and (changes or self._commits is not None):
                 # A disk takes milliseconds, in which packets of a node that moves would be lost: what changes only
                 # this machine is not kept waiting for it.
                 heard_later.append(effect)
@@ -464,10 +471,13 @@ class Driver:
                 self._try(effect)
         if self._meter is not None:
             self._meter.settled(self._clock())
-        if changes:
-            self._commit(changes)
-        for effect in heard_later:
-            self._try(effect)
+        if self._commits is not None:
+            self._commits.add(changes, heard_later)
+        else:
+            if changes:
+                self._commit(changes)
+            for effect in heard_later:
+                self._try(effect)
         for effect in counting:
             self._try(effect)
 

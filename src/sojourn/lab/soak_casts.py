@@ -21,7 +21,7 @@ from sojourn.lab.lab import Lab
 from sojourn.lab.soak_faults_options import FaultSoakOptions
 from sojourn.lab.topology import Topology, parse
 from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Traffic
-from sojourn.wire.units import MILLISECOND, SECOND, Duration
+from sojourn.wire.units import MILLISECOND, Duration
 
 RATE = 20.0
 """Packets a second each way of every stream that is judged."""
@@ -62,8 +62,8 @@ class Cast(Protocol):
     """Whose kernels hold in the end, with daemons that go on, what they held before the first host came."""
     words: str
     """Its sessions, for people."""
-    settled: Duration
-    """Within this time after a move nothing is lost any more; or after whoever was needed for it is back."""
+    told: bool
+    """Whether a daemon that is back tells those who need it; else they find out when they repeat what they asked."""
 
     def cells(self, host: str) -> Sequence[str]:
         """Where a host may be."""
@@ -108,7 +108,7 @@ class _Routers:
     weights: Mapping[Kind, float] = {"kill": 20, "freeze": 1, "cut": 1, "deaf": 1, "mute": 1, "loss": 1}
     servers: Sequence[str] = ("server",)
     words = "a terminal session from the first address, and from each of the latest two stops"
-    settled = 3 * SECOND  # milliseconds, on a machine that does nothing else
+    told = True
 
     def __init__(self, options: FaultSoakOptions) -> None:
         self.topology = self._built(options)

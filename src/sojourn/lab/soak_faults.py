@@ -86,7 +86,7 @@ class FaultSoakResult:
         """See `soak_excuses`: of the streams that are judged, while things broke."""
         judged = [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
         window, cast = Window(self.began, self.ended), cast_of(self.options)
-        return unexcused(judged, self.moves, self.faults, cast.concerns, window, cast.settled)
+        return unexcused(judged, self.moves, self.faults, cast.concerns, window, told=cast.told)
 
 
 @scenario(
@@ -219,28 +219,26 @@ class FaultSoak:
         self._progress.advance(done, f"{words} ({by_role}), {len(self._moves)} moves, {self._broken} broken")
 
     def _break_something(self) -> None:
-        """One thing, or several at once, each at another node; those that take longest are mended last."""
+        """One thing, or several at once, each at another node."""
         number = self._dice.randint(1, self._options.at_once) if self._options.at_once > 1 else 1
         drawn: dict[str, Kind] = {}
         while len(drawn) < number:
             kind, node = self._draw()
             drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
-        lasting = sorted((share * _LONGEST[kind], self._faults.begin(kind, node)) for node, kind in drawn.items())
-        longest = lasting[-1][0]
+        longest = share * max(_LONGEST[kind] for kind in drawn.values())
+        begun = [self._faults.begin(kind, node) for node, kind in drawn.items()]
         for _ in range(self._dice.randrange(3)):
             self._pause(longest / 3)
             self._roam()
         self._pause(longest / 3)
-        for _, fault in lasting:
-            self._faults.heal(fault)
-            self._progress.say(
-                f"{len(self._faults.done)}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s"
-            )
+        self._faults.heal(*begun)
+        for number, fault in enumerate(begun, 1 + len(self._faults.done) - len(begun)):
+            self._progress.say(f"{number}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s")
         self._lab.check()
         if self._dice.random() < 0.5:
             self._roam()
-        self._await_well(" and ".join(fault.words for _, fault in lasting))
+        self._await_well(" and ".join(fault.words for fault in begun))
 
     def _draw(self) -> tuple[Kind, str]:
         """What breaks next: rather something else than a role that was killed often enough."""

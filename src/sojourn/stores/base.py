@@ -78,6 +78,31 @@ class SharedStore(Protocol):
         ...
 
 
+@runtime_checkable
+class LeasedStore(Protocol):
+    """Records under keys elsewhere, of which one process at a time is the owner: whoever holds a lease on them."""
+
+    counters: Counter[str]
+    """What it did, and what went wrong, for people."""
+
+    def load(self) -> Iterable[tuple[bytes, bytes]]:
+        """All (key, record) pairs as they were when the lease was taken, in the order of the keys."""
+        ...
+
+    def commit(self, effects: Sequence[StoreEffect], done: Callable[[], None]) -> None:
+        """Carry out all of `effects` in order, or none of them; they are durable when `done` is called, once.
+
+        With none this asks whether the lease is still ours. If it is not, nothing is changed and `done` is never
+        called: whoever opened the store is told. A medium that does not answer is asked again until it does.
+        There is no second call before `done`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the medium; nothing is called afterwards."""
+        ...
+
+
 class StoreError(OSError):
     """The medium refuses. The text names the file, what is wrong with it and what to do about it."""
 

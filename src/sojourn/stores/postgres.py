@@ -167,7 +167,7 @@ class _Partition:
     """One database, its standby included."""
 
     def __init__(self, source: str, writer: int, counters: Counter[str]) -> None:
-        self.name = _without_password(source)
+        self.name = without_password(source)
         self.trouble = ""
         self._source = source
         self._writer = writer
@@ -410,7 +410,8 @@ def _told(row: asyncpg.Record) -> BindingChanged:
     return BindingChanged(row["key"], row["record"], remaining)
 
 
-def _without_password(source: str) -> str:
+def without_password(source: str) -> str:
+    """A connection string as people may see it."""
     head, at, rest = source.rpartition("@")
     scheme, slashes, user = head.partition("://")
     return f"{scheme}{slashes}{user.partition(':')[0]}{at}{rest}" if at else source
