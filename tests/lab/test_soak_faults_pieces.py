@@ -94,8 +94,9 @@ def test_what_was_lost_is_told_in_bursts_that_fit_a_terminal(tmp_path: Path) -> 
         down.received[lost_at] = 0
     told = [(one.packets, one.last - one.first, one.blamed) for one in found.unexcused()]
     assert told == [(3, 600 * MILLISECOND, ""), (1, 0, "the daemon of ar1 is killed")]
-    page = io.StringIO()
-    for table in make_report(found).tables:
+    page, report = io.StringIO(), make_report(found)
+    assert [picture.read_bytes()[1:4] for picture in report.pictures] == [b"PNG"]
+    for table in report.tables:
         print_table(Console(file=page, width=80), table)
     assert "h1/probe" in page.getvalue()
     assert "the daemon of ar1 is killed" in page.getvalue()

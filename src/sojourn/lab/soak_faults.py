@@ -82,11 +82,15 @@ class FaultSoakResult:
     """What daemons found out of place in the end."""
     left_behind: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def judged(self) -> list[FlowRecord]:
+        """The streams whose losses need an excuse."""
+        return [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
+
     def unexcused(self) -> list[Lost]:
         """See `soak_excuses`: of the streams that are judged, while things broke."""
-        judged = [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
         window, cast = Window(self.began, self.ended), cast_of(self.options)
-        return unexcused(judged, self.moves, self.faults, cast.concerns, window, told=cast.told)
+        return unexcused(self.judged, self.moves, self.faults, cast.concerns, window, told=cast.told)
 
 
 @scenario(
