@@ -193,3 +193,21 @@ def test_a_gateway_that_restarted_claims_nobody_whom_it_has_not_seen_since() -> 
     for _ in range(50):
         domain.run(100 * MILLISECOND)
         assert domain.entry().gateway == gateway(1)
+
+
+# --- an anchor that comes back ----------------------------------------------------------------------------------------
+
+
+def test_nodes_that_came_while_the_anchor_was_dead_are_registered_as_soon_as_it_asks() -> None:
+    """They were asked for a sign of life first, and then the request that was being repeated kept its own pace, with up
+    to 32 s between two: 10 s of silence after a death of 8 s.
+    """
+    domain = ProxyDomain()
+    domain.run(SECOND)
+    domain.crash("lma")
+    for host in ("mn1", "mn2", "mn3"):
+        domain.attach(host, "mag1")
+    domain.run(8 * SECOND)
+    domain.restart("lma", store=True)
+    domain.run(100 * MILLISECOND)
+    assert [domain.at("mag1", host).confirmed for host in ("mn1", "mn2", "mn3")] == [True, True, True]

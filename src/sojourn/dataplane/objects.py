@@ -61,7 +61,9 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_THROW = 1, 6, 7, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_UNREACHABLE: "unreachable ", RTN_THROW: "throw "}
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 2, 4, 5, 9, 15
-_RTA_PREFERRED_SOURCE, _RTA_METRICS, _RTAX_MTU = 7, 8, 2
+_RTA_PRIORITY, _RTA_PREFERRED_SOURCE, _RTA_METRICS, _RTAX_MTU = 6, 7, 8, 2
+_USUAL_METRIC = 1024
+"""What the kernel gives a route of IPv6 that names none."""
 _RTA_VIA, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 18, 21, 22, 30
 _PATH = struct.Struct("=HBBi")
 """struct rtnexthop: its length, flags, weight - 1, interface."""
@@ -134,10 +136,12 @@ class Route(NamedTuple):
     """Of packets of this machine that have no source address yet."""
     mtu: int = 0
     """Of packets of this machine that take this way; 0: that of the device."""
+    metric: int = 0
+    """Routes that differ in this stand beside each other, the lowest is taken; 0: the kernel's usual one."""
 
     @property
     def key(self) -> Key:
-        return ("route", self.table, self.destination, self.source)
+        return ("route", self.table, self.destination, self.source, self.metric)
 
     def _identity(self, scope: int = 0) -> bytes:
         destination, source = self.destination, self.source
@@ -149,6 +153,8 @@ class Route(NamedTuple):
             body += attribute(_RTA_DST, _bare(destination.address) if family == AF_INET else destination.address)
         if source.length:
             body += attribute(_RTA_SRC, source.address)
+        if self.metric:
+            body += u32(_RTA_PRIORITY, self.metric)
         return body
 
     def ensure(self) -> Message:
@@ -235,6 +241,7 @@ def parse_route(body: bytes) -> Route | None:
         tuple(device for device, _ in several),
         found.get(_RTA_PREFERRED_SOURCE),
         _number(attributes(found.get(_RTA_METRICS, b"")).get(_RTAX_MTU)),
+        0 if (metric := _number(found.get(_RTA_PRIORITY))) == _USUAL_METRIC else metric,
     )
 
 

@@ -141,8 +141,12 @@ class GatewayRegistration(PresenceProcedures[S]):
         return session.presence is SERVED
 
     def _is_in_doubt(self, session: S) -> bool:
-        """Whether nothing may be said of a node before it answered: it was asked, or gave no sign in this life."""
-        return session.probes > 0 or session.seen == NEVER
+        """Whether nothing may be said of a node before it answered: it was asked, or gave no sign in this life.
+
+        Where something is being said already, it may as well be said now.
+        """
+        unseen = session.probes > 0 or session.seen == NEVER
+        return unseen and self._requests.get(("register", session.node, self._asked_about(session), None)) is None
 
     # --- answers --------------------------------------------------------------------------------------------------
 

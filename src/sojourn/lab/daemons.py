@@ -216,6 +216,9 @@ def _lma(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables
         "pools": [str(topology.nodes[name].pool)],
         "mtu": topology.mtu,
     }
+    partner = topology.nodes[name].partner
+    if partner is not None:
+        table["pair"] = {"own": topology.address(name), "partner": topology.address(partner)}
     gateways: list[dict[str, Setting]] = [
         {"name": gateway, "address": topology.address(gateway)} for gateway in topology.access_routers
     ]

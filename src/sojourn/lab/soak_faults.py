@@ -38,10 +38,11 @@ from sojourn.lab.measure import Window
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.soak_casts import PROBE, Cast, Distributed, Proxy, Stage
-from sojourn.lab.soak_excuses import unexcused
+from sojourn.lab.soak_excuses import Lost, unexcused
 from sojourn.lab.soak_faults_options import Domain, FaultSoakOptions, parsed
 from sojourn.lab.soak_mobile import Mobile
-from sojourn.lab.traffic import FlowRecord, Traffic, TrafficError
+from sojourn.lab.soak_progress import Progress, SilentProgress, make_progress
+from sojourn.lab.traffic import FlowRecord, Happening, Traffic, TrafficError
 from sojourn.lab.vitals import Look, Vitals
 from sojourn.wire.units import SECOND, Duration, Instant
 
@@ -52,6 +53,7 @@ _LONGEST: dict[Kind, float] = {
 _WELL_WITHIN = 60.0
 """Seconds after a repair, on a machine that does other things as well."""
 _LOOK_EVERY = 2.0
+_DRAWS = 20
 _GIVEN_UP_AFTER: Duration = 60 * SECOND
 _CASTS: dict[Domain, Callable[[FaultSoakOptions], Cast]] = {"dmm": Distributed, "pmip": Proxy, "mip6": Mobile}
 
@@ -80,11 +82,15 @@ class FaultSoakResult:
     """What daemons found out of place in the end."""
     left_behind: dict[str, list[str]] = field(default_factory=dict)
 
-    def unexcused(self) -> dict[str, int]:
+    @property
+    def judged(self) -> list[FlowRecord]:
+        """The streams whose losses need an excuse."""
+        return [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
+
+    def unexcused(self) -> list[Lost]:
         """See `soak_excuses`: of the streams that are judged, while things broke."""
-        judged = [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
-        window = Window(self.began, self.ended)
-        return unexcused(judged, self.moves, self.faults, cast_of(self.options).concerns, window)
+        window, cast = Window(self.began, self.ended), cast_of(self.options)
+        return unexcused(self.judged, self.moves, self.faults, cast.concerns, window, told=cast.told)
 
 
 @scenario(
@@ -106,7 +112,8 @@ def _run(options: FaultSoakOptions) -> int:
 
     options.output.mkdir(parents=True, exist_ok=True)
     try:
-        result = FaultSoak(options).run()
+        with make_progress(plain=options.plain, quiet=options.json) as progress:
+            result = FaultSoak(options, progress).run()
     except (TrafficError, DaemonFailed, OSError) as error:
         print(f"sojourn: the soak broke off: {error}", file=sys.stderr)
         return 1
@@ -116,8 +123,9 @@ def _run(options: FaultSoakOptions) -> int:
 class FaultSoak:
     """One run. `run` once."""
 
-    def __init__(self, options: FaultSoakOptions) -> None:
+    def __init__(self, options: FaultSoakOptions, progress: Progress | None = None) -> None:
         self._options = options
+        self._progress = progress or SilentProgress()
         self._cast = cast_of(options)
         self.topology = self._cast.topology
         self._dice = random.Random(options.seed)
@@ -125,7 +133,8 @@ class FaultSoak:
         self._plan = Plan.of(self.topology, {kind: weights[kind] for kind in options.kinds or weights})
         self._moves: list[RoamTimes] = []
         self._unwell: list[str] = []
-        self._looked = 0.0
+        self._looked = self._began = 0.0
+        self._broken = 0
         make_prompt()
 
     def run(self) -> FaultSoakResult:
@@ -141,7 +150,7 @@ class FaultSoak:
             before = {name: lab.state(name) for name in self._cast.watched}
             ends = (*self.topology.hosts, *self._cast.servers)
             places = {name: lab.nodes[name].namespace.descriptor for name in ends}
-            with Traffic(places, status_every=0, patience=_GIVEN_UP_AFTER) as traffic:
+            with Traffic(places, status_every=0, patience=_GIVEN_UP_AFTER, on_event=self._happened) as traffic:
                 self._lab, self._traffic = lab, traffic
                 self._stage = Stage(lab, traffic, self._dice)
                 self._faults, self._vitals = Faults(lab), Vitals(lab)
@@ -166,9 +175,10 @@ class FaultSoak:
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def _say(self, words: str) -> None:
-        if not self._options.json:
-            print(words, flush=True)
+    def _happened(self, happening: Happening) -> None:
+        """In the reader's thread."""
+        if happening["event"] == "ended" and happening["kind"] == "exchange" and happening["outcome"] != "complete":
+            self._broken += 1
 
     def _attach(self) -> None:
         """Every host comes somewhere, with its first sessions."""
@@ -176,46 +186,72 @@ class FaultSoak:
             self._traffic.serve(name, self.topology.address(name))
         for host in self.topology.hosts:
             self._cast.attach(self._stage, host)
-        self._say(f"{len(self.topology.hosts)} hosts are there; seed {self._options.seed}")
+        total, every = self._options.seconds, 60
+        if self._options.kills:
+            total, every = self._options.kills * len(self._killed()), 20
+        self._progress.begin(f"{len(self.topology.hosts)} hosts are there; seed {self._options.seed}", total, every)
         self._await_well("the start")
 
     def _soak(self) -> None:
-        until = time.monotonic() + self._options.seconds
-        while time.monotonic() < until and not self._enough():
+        self._began = time.monotonic()
+        while time.monotonic() - self._began < self._options.seconds and not self._enough():
+            self._show_progress()
             self._pause(self._dice.uniform(0.2, 1.0))
             if self._dice.random() < 0.5:
                 self._roam()
             self._break_something()
 
     def _enough(self) -> bool:
-        done, options = self._faults.done, self._options
+        options = self._options
         if options.kills:
-            kinds = {self.topology.nodes[name].kind for name in self.topology.daemons}
-            killed = Counter(self.topology.nodes[one.node].kind for one in done if one.kind == "kill")
-            return min(killed[kind] for kind in kinds) >= options.kills
-        return bool(options.faults) and len(done) >= options.faults
+            return min(self._killed().values()) >= options.kills
+        return bool(options.faults) and len(self._faults.done) >= options.faults
+
+    def _killed(self) -> dict[str, int]:
+        """How often each role was."""
+        roles = {name: self.topology.nodes[name].kind for name in self.topology.daemons}
+        killed = Counter(roles[one.node] for one in self._faults.done if one.kind == "kill")
+        return {role: killed[role] for role in dict.fromkeys(roles.values())}
+
+    def _show_progress(self) -> None:
+        killed = self._killed()
+        words = "kills" if self._options.kills else "s"
+        done = int(time.monotonic() - self._began)
+        if self._options.kills:
+            done = sum(min(number, self._options.kills) for number in killed.values())
+        by_role = ", ".join(f"{role} {number}" for role, number in killed.items())
+        self._progress.advance(done, f"{words} ({by_role}), {len(self._moves)} moves, {self._broken} broken")
 
     def _break_something(self) -> None:
-        """One thing, or several at once, each at another node; those that take longest are mended last."""
+        """One thing, or several at once, each at another node."""
         number = self._dice.randint(1, self._options.at_once) if self._options.at_once > 1 else 1
         drawn: dict[str, Kind] = {}
         while len(drawn) < number:
-            kind, node = self._plan.draw(self._dice)
+            kind, node = self._draw()
             drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
-        lasting = sorted((share * _LONGEST[kind], self._faults.begin(kind, node)) for node, kind in drawn.items())
-        longest = lasting[-1][0]
+        longest = share * max(_LONGEST[kind] for kind in drawn.values())
+        begun = [self._faults.begin(kind, node) for node, kind in drawn.items()]
         for _ in range(self._dice.randrange(3)):
             self._pause(longest / 3)
             self._roam()
         self._pause(longest / 3)
-        for _, fault in lasting:
-            self._faults.heal(fault)
-            self._say(f"{len(self._faults.done)}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s")
+        self._faults.heal(*begun)
+        for number, fault in enumerate(begun, 1 + len(self._faults.done) - len(begun)):
+            self._progress.say(f"{number}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s")
         self._lab.check()
         if self._dice.random() < 0.5:
             self._roam()
-        self._await_well(" and ".join(fault.words for _, fault in lasting))
+        self._await_well(" and ".join(fault.words for fault in begun))
+
+    def _draw(self) -> tuple[Kind, str]:
+        """What breaks next: rather something else than a role that was killed often enough."""
+        for _ in range(_DRAWS):
+            kind, node = self._plan.draw(self._dice)
+            wanted = self._options.kills
+            if kind != "kill" or not wanted or self._killed()[self.topology.nodes[node].kind] < wanted:
+                break
+        return kind, node
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -245,7 +281,7 @@ class FaultSoak:
             if time.monotonic() > deadline:
                 words = [*waiting, *(f"{host} without {what}" for host, what in lacking.items())]
                 self._unwell.append(f"{', '.join(words)}, {after}")
-                self._say(f"unwell: {self._unwell[-1]}")
+                self._progress.say(f"unwell: {self._unwell[-1]}")
                 self._note_state([*waiting, *lacking])
                 return
 

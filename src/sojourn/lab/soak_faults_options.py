@@ -35,6 +35,7 @@ class FaultSoakOptions:
     lifetime: int = 40
     """Of bindings, in seconds: longer than a daemon may be away on a machine that does other things as well."""
     json: bool = False
+    plain: bool = False
 
 
 def parsed(options: ScenarioOptions) -> FaultSoakOptions:
@@ -58,6 +59,7 @@ def parsed(options: ScenarioOptions) -> FaultSoakOptions:
         kills=_number(extra.pop("kills", "0"), "--kills", 0, 1_000_000),
         at_once=_number(extra.pop("at-once", "1"), "--at-once", 1, 5),
         json=options.json,
+        plain=options.plain,
     )
     if extra:
         unknown_words = ", ".join(f"--{name}" for name in extra)

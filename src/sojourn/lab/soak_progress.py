@@ -81,7 +81,7 @@ class BarProgress(SilentProgress):
 
     def __init__(self, console: Console) -> None:
         columns = (
-            BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
+            BarColumn(14), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
             TimeRemainingColumn(compact=True),
         )  # fmt: skip
         self._bar = Bar(*columns, console=console, transient=True)
