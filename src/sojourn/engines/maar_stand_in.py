@@ -317,6 +317,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         return True
 
     def _answer_serving(self, request: Registration, update: BindingUpdate) -> None:
+        self._insist(request.node)
         answer = self._acceptance(update.sequence, request.lifetime, tuple(echo(update)))
         self._send(answer, request.source)
 
