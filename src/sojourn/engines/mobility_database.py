@@ -456,14 +456,19 @@ class CentralMobilityDatabase(SharedDatabase):
                 self._owners[prefix] = entry.node
 
     def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
-        """A previous MAAR says that it leased these too: the node moved before we heard of them."""
-        news = [
+        """A previous MAAR says that it leased these too: the node moved before we heard of them.
+
+        Or it was away when it was told that they are over, and is to hear that now, not with the last repetition.
+        """
+        theirs = [
             prefix
             for prefix in prefixes
-            if self._maars[maar].owns(prefix)
-            and self._owners.get(prefix, entry.node) == entry.node
-            and self._requests.get(("retire", entry.node, maar, prefix)) is None
+            if self._maars[maar].owns(prefix) and self._owners.get(prefix, entry.node) == entry.node
         ]
+        ending = [one for one in theirs if self._requests.get(("retire", entry.node, maar, one)) is not None]
+        for prefix in ending:
+            self._tell_retired(entry, prefix, maar)
+        news = [prefix for prefix in theirs if prefix not in ending]
         for prefix in news:
             entry.anchors.insert(0, (prefix, maar))
             self._owners[prefix] = entry.node
