@@ -115,6 +115,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if not self._forgetful:
             self._forgetful = True
             self._do(StoreBinding(FORGETFUL, b""))
+            if self.databases is not None:
+                self.databases.wait()
             self._ask_for_memory()
 
     def _remember(self) -> None:
@@ -127,6 +129,9 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._ask_again = SECOND
         self._timers.stop(("memory", None))
         self._do(DeleteBinding(FORGETFUL))
+        if self.databases is not None:  # by the end of a lifetime we were told of all that we anchor
+            self.databases.remembered(self._now + self.configuration.lifetime)
+            self._requests.hasten(self.configuration.cmd, self._now)
 
     def _on_refresh_message(self, request: BindingRefreshRequest) -> None:
         """From the CMD: the answer to ours, or because it lost its own memory."""

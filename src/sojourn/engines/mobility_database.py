@@ -48,6 +48,7 @@ from sojourn.wire import (
     BindingUpdate,
     Heartbeat,
     HeartbeatFlags,
+    MobilityOption,
     Status,
 )
 from sojourn.wire.addresses import Address, Prefix, text
@@ -70,6 +71,8 @@ class CentralMobilityDatabase(SharedDatabase):
         """The restart counter: when this life began, in seconds (RFC 5847 3.2)."""
         self._dropped: set[Prefix] = set()
         """Prefixes that came to their end before that: they are not learnt again."""
+        self._asking: dict[Address, tuple[MobilityOption, ...]] = {}
+        """What MAARs sent that begin without memory, and did not get back yet."""
         self._forgetful: set[Address] = set()
         """MAARs that asked again, too soon, what they anchor."""
 
@@ -138,8 +141,9 @@ class CentralMobilityDatabase(SharedDatabase):
             return
         match message:
             case BindingRefreshRequest(options) if source in self._maars:
-                answer = BindingRefreshRequest(options[:1])
-                self._do(SendMessage(answer, self.configuration.address, source))
+                self._asking[source] = options[:1]
+                if not self.configuration.shared or source in self._reserved:
+                    self._return_request(source)  # else when it is known what is in use there
                 self._on_refresh_request(source)
             case Heartbeat(flags) if source in self._maars and not flags & HeartbeatFlags.RESPONSE:
                 self.heard[source] = self._now
@@ -162,6 +166,8 @@ class CentralMobilityDatabase(SharedDatabase):
             self._remember(self._unread.some())
             if self._unread.left:
                 self._timers.start(_RESTORE, self._now + 1)  # messages have their turn
+        elif kind == "reserved":
+            del self._reserved[key]
         elif kind == "store":  # the disk refused this binding: what is true of it now
             entry = self.entries.get(key)
             if entry is None:
@@ -193,9 +199,18 @@ class CentralMobilityDatabase(SharedDatabase):
         anchored = [entry for entry in self.entries.values() if source in entry.by_maar()]
         if anchored:
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
+        if self.configuration.shared:
+            self._reserve(source)
+        self._return_request(source)
         for entry in anchored:
             self._tell_again(entry, source)
         self._report("refresh-requested", maar=source, entries=len(anchored))
+
+    def _return_request(self, source: Address) -> None:
+        """It was heard that the MAAR asked; with several CMDs, also that this one knows what it anchors."""
+        options = self._asking.pop(source, None)
+        if options is not None:
+            self._do(SendMessage(BindingRefreshRequest(options), self.configuration.address, source))
 
     # --- proxy binding updates ------------------------------------------------------------------------------------
 
@@ -254,7 +269,10 @@ class CentralMobilityDatabase(SharedDatabase):
                 raise Refused(
                     Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR"
                 )
-            if self._owners.get(prefix, request.node) != request.node:
+            owner = self._owner(prefix, request.source)
+            if owner not in (None, request.node):
+                assert owner is not None
+                self._check(owner)  # or what we know of that one is old
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} belongs to another node")
         if len(own) > self.configuration.prefixes_per_node and any(self._surplus(own)):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
@@ -582,7 +600,7 @@ class CentralMobilityDatabase(SharedDatabase):
 
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)
-        self._owners.pop(prefix, None)
+        self._disown(prefix, entry.node)
         if self._now < self._settled:
             self._dropped.add(prefix)
         else:
