@@ -13,7 +13,7 @@ from sojourn.engines.registration import Refused, refusal
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, Handoff, HandoffIndicator, Status
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 from support.messages import stamp
-from support.pmip import LMA, ProxyDomain
+from support.pmip import LMA, ProxyDomain, gateway
 from support.table import HOSTS, node
 
 
@@ -173,3 +173,41 @@ def test_a_clock_is_corrected_however_long_the_way_of_the_answer_was(way: int, b
     domain.run(5 * SECOND)
     assert domain.at("mag1").confirmed
     assert HOSTS["mn1"] == domain.entry().link_layer
+
+
+# --- nobody is claimed to be here without a sign of life --------------------------------------------------------------
+
+
+def test_a_gateway_that_restarted_claims_nobody_whom_it_has_not_seen_since() -> None:
+    """The anchor asked for all registrations, and the gateway told of a node that had left meanwhile: the session went
+    back to where nobody was, until the node's real gateway registered it again.
+    """
+    domain = ProxyDomain()
+    domain.attach("mn1", "mag2")
+    domain.run(SECOND)
+    domain.crash("mag2")
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    domain.restart("mag2", store=True)
+    domain.restart("lma", store=True)
+    for _ in range(50):
+        domain.run(100 * MILLISECOND)
+        assert domain.entry().gateway == gateway(1)
+
+
+# --- an anchor that comes back ----------------------------------------------------------------------------------------
+
+
+def test_nodes_that_came_while_the_anchor_was_dead_are_registered_as_soon_as_it_asks() -> None:
+    """They were asked for a sign of life first, and then the request that was being repeated kept its own pace, with up
+    to 32 s between two: 10 s of silence after a death of 8 s.
+    """
+    domain = ProxyDomain()
+    domain.run(SECOND)
+    domain.crash("lma")
+    for host in ("mn1", "mn2", "mn3"):
+        domain.attach(host, "mag1")
+    domain.run(8 * SECOND)
+    domain.restart("lma", store=True)
+    domain.run(100 * MILLISECOND)
+    assert [domain.at("mag1", host).confirmed for host in ("mn1", "mn2", "mn3")] == [True, True, True]

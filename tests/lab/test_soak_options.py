@@ -50,7 +50,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
     with make_progress(plain=False, quiet=False, console=terminal) as bar:
         assert isinstance(bar, BarProgress)
         bar.begin("soak, proxy mode", 12)
-        bar.moved(10, 41)
+        bar.advance(10, "moves, 41 probe packets lost")
     written = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert "soak, proxy mode" in written
     assert "10/12" in written
@@ -62,7 +62,7 @@ def test_lines_tell_every_ten_moves_and_the_last() -> None:
     with PlainProgress(stream) as lines:
         lines.begin("soak, proxy mode", 12)
         for number in range(1, 13):
-            lines.moved(number, 40 * number)
+            lines.advance(number, f"moves, {40 * number} probe packets lost in them")
     assert stream.getvalue().splitlines() == [
         "soak, proxy mode",
         "10 of 12 moves, 400 probe packets lost in them",

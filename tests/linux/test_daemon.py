@@ -269,6 +269,75 @@ def test_a_kernel_that_refuses_at_the_start(world: Domain) -> None:
     assert router.kernel() == before
 
 
+def _refusing(daemon: Daemon, which: int) -> list[str]:
+    """A daemon of which the role that is started as number `which` is refused by the kernel."""
+    program = (
+        "import sys, sojourn.host.loop as loop\n"
+        "start, started = loop.Host.start, []\n"
+        "def refuse(self):\n"
+        "    started.append(self)\n"
+        f"    if len(started) == {which}: raise OSError(12, 'Cannot allocate memory')\n"
+        "    return start(self)\n"
+        "loop.Host.start = refuse\n"
+        "from sojourn.cli.main import main\n"
+        f"sys.exit(main(['run', {str(daemon.file)!r}]))\n"
+    )
+    return [sys.executable, "-c", program]
+
+
+def _with_a_database(world: Domain) -> Daemon:
+    """ar1 has a database beside it: two roles."""
+    world.routers[0].run("ip -6 address add 2001:db8:a1::c/128 dev core nodad")
+    until("the kernel took it up", lambda: "local 2001:db8:a1::c" in world.routers[0].kernel()["routes"])
+    both = world.daemons["ar1"]
+    both.edit('cmd = "2001:db8:c::1"', 'cmd = "2001:db8:a1::c"')
+    database = world.daemons["cmd"].file.read_text().split("[cmd]")[1].replace("2001:db8:c::1", "2001:db8:a1::c")
+    both.file.write_text(both.file.read_text() + "[cmd]" + database)
+    return both
+
+
+def test_a_second_role_that_does_not_start_leaves_the_kernel_as_it_was(world: Domain) -> None:
+    """As before the very first start; or as an earlier life left it, which forwards all along."""
+    router, both = world.routers[0], _with_a_database(world)
+    before = router.kernel()
+    assert both.launch(_refusing(both, 2)).wait(45) == 1
+    assert "cmd: start: Cannot allocate memory" in both.log.read_text()
+    assert router.kernel() == before
+
+    both.start()
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    assert both.stop(signal.SIGKILL) == -signal.SIGKILL
+    left = router.kernel()
+    with ping_all_along(world, first) as lost:
+        assert both.launch(_refusing(both, 2)).wait(45) == 1
+    assert lost() == 0
+    assert [router.kernel()[what] for what in ("rules", "routes", "nexthops")] == [
+        left[what] for what in ("rules", "routes", "nexthops")
+    ]
+    both.start()
+    assert both.stop() == 0
+    assert router.kernel() == before
+
+
+def test_a_reload_whose_second_role_does_not_start_leaves_the_old_ones_at_work(world: Domain) -> None:
+    both = _with_a_database(world)
+    both.launch(_refusing(both, 4))
+    until("ready", both._ready)
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    both.edit("[maar]\n", '[maar]\nidle_hold = "9s"\n')
+    with ping_all_along(world, first) as lost, ControlClient(both.socket) as client:
+        with pytest.raises(ControlError, match="nothing was changed: cmd: start: Cannot allocate memory"):
+            client.command("reload")
+        assert both.show("sessions")[0]["node"] == HOST
+        assert client.command("reload")[0]["event"] == "reloaded"
+    assert lost() == 0
+    world.roam(1)
+    assert world.answers(first) == 3
+    assert both.stop() == 0
+
+
 def test_a_bug_ends_the_process_and_not_the_forwarding(world: Domain) -> None:
     """The event that could not be handled is in the log, the exit code is 1, and the supervisor's restart heals."""
     world.start()
@@ -549,14 +618,9 @@ def test_two_roles_in_one_daemon(world: Domain) -> None:
     """The database lives beside an access router, at an address of its own; each has its recording and its share
     of the store."""
     router, other = world.routers
-    router.run("ip -6 address add 2001:db8:a1::c/128 dev core nodad")
-    until("the kernel took it up", lambda: "local 2001:db8:a1::c" in router.kernel()["routes"])
+    both, ar2 = _with_a_database(world), world.daemons["ar2"]
     before = [machine.kernel() for machine in world.routers]
-    both, ar2 = world.daemons["ar1"], world.daemons["ar2"]
-    for daemon in (both, ar2):
-        daemon.edit('cmd = "2001:db8:c::1"', 'cmd = "2001:db8:a1::c"')
-    database = world.daemons["cmd"].file.read_text().split("[cmd]")[1].replace("2001:db8:c::1", "2001:db8:a1::c")
-    both.file.write_text(both.file.read_text() + "[cmd]" + database)
+    ar2.edit('cmd = "2001:db8:c::1"', 'cmd = "2001:db8:a1::c"')
     both.start()
     ar2.start()
     world.roam(1)

@@ -104,9 +104,7 @@ def differences(bed: Bed, plane: LinuxDataplane, router: str = "ar1") -> set[tup
         held = plane.held(netlink)
     finally:
         netlink.close()
-    return {
-        (one.what, one.place) for one in [*compare(plane.objects(), held, plane.place_of), *plane.filter_findings()]
-    }
+    return {(one.what, one.place) for one in [*compare(plane.objects(), held, plane.place_of), *plane.other_findings()]}
 
 
 def test_an_audit_finds_what_the_kernel_lost_and_what_nobody_asked_for(bed: Bed) -> None:

@@ -15,6 +15,7 @@ from sojourn.core.effects import (
     EnsureMulticastRoute,
     EnsurePrefix,
     EnsureUplink,
+    ForgetMulticast,
     QueryListeners,
     WithdrawMembership,
     WithdrawMulticastRoute,
@@ -241,22 +242,91 @@ def test_an_orderly_stop_leaves_nothing_of_it(bed: MulticastBed) -> None:
     assert not left
 
 
-def test_a_crash_ends_it_and_a_later_life_takes_it_up(bed: MulticastBed) -> None:
-    """It hangs on sockets: the one thing that does not survive the process."""
+def test_a_crash_does_not_end_it_and_a_later_life_takes_it_up(bed: MulticastBed) -> None:
+    """It hangs on sockets, which another process keeps: not a packet is lost, before, between and after."""
     plane = bed.plane()
     listener = bed.listen("a", G)
     _node_a(bed, plane)
     _pull(bed, plane)
     bed.crash(plane)
-    until("the core knows that we left", lambda: not bed.joined(G))
-    plane = bed.plane()
-    _node_a_again = [EnsureDelivery(1, "acc0", HOSTS["a"]), EnsurePrefix(OWN, 1), EnsureUplink(OWN, None)]
-    for effect in _node_a_again:
-        plane.apply(effect)  # type: ignore[arg-type]
-    _pull(bed, plane)
-    assert plane.finish() == []
     bed.send(G)
     assert listener.heard() == EVERYBODY
+    plane = bed.plane()
+    again = [EnsureDelivery(1, "acc0", HOSTS["a"]), EnsurePrefix(OWN, 1), EnsureUplink(OWN, None)]
+    for effect in again:
+        plane.apply(effect)  # type: ignore[arg-type]
+    assert plane.finish() == []
+    bed.send(G)
+    assert listener.heard() == EVERYBODY, "who listens had no time yet to say so again"
+    _pull(bed, plane)
+    plane.apply(ForgetMulticast())
+    bed.send(G)
+    assert listener.heard() == EVERYBODY
+    assert bed.joined(G)
+    assert plane.other_findings() == []
+
+
+def test_what_nobody_asks_for_in_a_later_life_is_over_when_all_had_time_to(bed: MulticastBed) -> None:
+    plane = bed.plane()
+    _node_a(bed, plane)
+    _pull(bed, plane)
+    plane.apply(EnsureMulticastRoute(H, None, ("acc1",)))
+    bed.crash(plane)
+    plane = bed.plane()
+    plane.finish()
+    plane.apply(EnsureMulticastRoute(H, None, ("acc1",)))
+    assert plane.other_findings() == [], "what may still be asked for is no fault"
+    plane.apply(ForgetMulticast())
+    until("the core knows that we left", lambda: not bed.joined(G))
+    assert G.hex(":", 2) not in mroutes(bed)
+    assert H.hex(":", 2) in mroutes(bed)
+
+
+def test_a_second_crash_before_all_could_answer_loses_nothing(bed: MulticastBed) -> None:
+    plane = bed.plane()
+    listener = bed.listen("a", G)
+    _node_a(bed, plane)
+    _pull(bed, plane)
+    for _ in range(2):
+        bed.crash(plane)
+        plane = bed.plane()
+        plane.finish()
+    bed.send(G)
+    assert listener.heard() == EVERYBODY
+
+
+def test_other_interfaces_begin_anew(bed: MulticastBed) -> None:
+    """What an earlier life routed between them has other numbers."""
+    plane = bed.plane()
+    _node_a(bed, plane)
+    _pull(bed, plane)
+    bed.crash(plane)
+    plane = bed.plane(access=("acc1", "acc0"))
+    until("the core knows that we left", lambda: not bed.joined(G))
+    listener = bed.listen("a", G)
+    _pull(bed, plane)
+    bed.send(G)
+    assert listener.heard() == EVERYBODY
+
+
+def test_entries_that_others_changed_are_found_and_put_right(bed: MulticastBed) -> None:
+    plane = bed.plane()
+    _node_a(bed, plane)
+    _pull(bed, plane)
+    assert plane._multicast is not None
+    plane._multicast.withdraw_route(G, None)
+    plane._multicast.ensure_route(H, None, ("acc1",))
+    found = {(one.what, one.place, one.thing) for one in plane.other_findings()}
+    assert found == {
+        ("missing", "multicast", "multicast entry ff0e::1234"),
+        ("left behind", "multicast", "multicast entry ff0e::5678"),
+    }
+    plane._multicast.ensure_route(G, None, ("acc1",))
+    assert ("changed", "multicast entry ff0e::1234") in {(one.what, one.thing) for one in plane.other_findings()}
+    with bed.namespaces["ar1"].entered():
+        plane.restore_others({"multicast"})
+        plane.reassert()
+    assert plane.other_findings() == []
 
 
 def test_what_a_later_life_finds_right_is_left_alone_and_without_multicast_removed(bed: MulticastBed) -> None:

@@ -10,7 +10,8 @@ from sojourn.lab.faults import Faults
 from sojourn.lab.lab import Lab
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Scene
-from sojourn.lab.soak_faults import FaultSoakOptions, topology
+from sojourn.lab.soak_faults import cast_of
+from sojourn.lab.soak_faults_options import FaultSoakOptions
 from sojourn.lab.traffic import Traffic
 from sojourn.wire.addresses import link_layer_text
 from sojourn.wire.units import SECOND
@@ -32,7 +33,7 @@ def hears(scene: Scene, flow: str) -> None:
 
 
 def test_routers_links_and_hosts_that_fail_without_a_word(tmp_path: Path) -> None:
-    built = topology(FaultSoakOptions(tmp_path, hosts=2, routers=3, lifetime=8))
+    built = cast_of(FaultSoakOptions(tmp_path, hosts=2, routers=3, lifetime=8)).topology
     with Lab(built, tmp_path, verify=False) as lab:
         places = {name: lab.nodes[name].namespace.descriptor for name in ("h1", "h2", "server")}
         with Traffic(places, patience=60 * SECOND, status_every=0) as traffic:

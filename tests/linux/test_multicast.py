@@ -189,6 +189,7 @@ def test_a_router_that_is_killed_asks_its_listeners_when_it_is_back(lab: Lab) ->
         traffic.listen(lab.nodes["mn1"])
         _heard(traffic, "mn1")
         lab.stop_daemon("ar1", kill=True)
+        _heard(traffic, "mn1")
         lab.start_daemon("ar1")
         _heard(traffic, "mn1")
         assert lab.stop_daemon("ar1") == 0

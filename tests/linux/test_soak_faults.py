@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sojourn.lab.faults import KINDS
-from sojourn.lab.soak_faults import FaultSoak, FaultSoakOptions
+from sojourn.lab.soak_faults import FaultSoak
+from sojourn.lab.soak_faults_options import FaultSoakOptions
 from sojourn.lab.soak_faults_report import make_report
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]

@@ -233,6 +233,21 @@ def test_C122_maars_go_on_as_mags_with_a_real_lma() -> None:
     assert domain.plane("ar2").state.uplinks[before] == CMD
 
 
+def test_C122_a_maar_that_restarted_tells_an_lma_of_nobody_whom_it_has_not_seen_since() -> None:
+    """To an LMA the last word counts: the node, which had gone on to ar1, would be sent back by it."""
+    domain, lma = _maars_with_an_lma()
+    domain.attach("mn1", "ar2")
+    domain.run(2 * SECOND)
+    domain.crash("ar2")
+    domain.attach("mn1", "ar1")
+    domain.run(2 * SECOND)
+    domain.restart("ar2", store=True)
+    for _ in range(50):
+        domain.run(100 * MILLISECOND)
+        (entry,) = lma.cache.of(node("mn1"))
+        assert entry.source == router(1)
+
+
 def _maars_with_an_lma() -> tuple[Domain, LocalMobilityAnchor]:
     domain = Domain(maars=2)
     lma = LocalMobilityAnchor(LmaConfiguration(CMD, (Gateway(router(1)), Gateway(router(2))), (HOME,)), EPOCH)

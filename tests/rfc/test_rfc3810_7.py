@@ -11,7 +11,13 @@ from itertools import pairwise
 
 import pytest
 
-from sojourn.core.effects import EnsureMembership, EnsureMulticastRoute, QueryListeners, WithdrawMembership
+from sojourn.core.effects import (
+    EnsureMembership,
+    EnsureMulticastRoute,
+    ForgetMulticast,
+    QueryListeners,
+    WithdrawMembership,
+)
 from sojourn.engines.multicast_proxy import AT_ONCE
 from sojourn.wire.addresses import Address, address
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
@@ -52,6 +58,19 @@ def _wants(table: Table) -> tuple[bool, frozenset[Address]]:
 
 
 # --- 7.1, 7.6: queries --------------------------------------------------------------------------------------------
+
+
+def test_7_1_what_an_earlier_life_forwarded_is_over_when_all_had_time_to_answer_the_second_query() -> None:
+    """Not before: who did not hear the first query answers the second one."""
+    table = Table()
+    table.proxy.started(0)
+    second = CONFIGURATION.query_interval // 4
+    table.run(second + CONFIGURATION.query_response_interval - 1)
+    assert not any(isinstance(effect, ForgetMulticast) for effect in table.effects)
+    assert [at for at, _ in table.queries if at] == [second, second]
+    table.run(1)
+    table.run(10 * MINUTE)
+    assert sum(isinstance(effect, ForgetMulticast) for effect in table.effects) == 1
 
 
 def test_7_1_general_queries_at_once_then_a_quarter_apart_then_in_each_interval() -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sojourn.dataplane.linux import LinuxDataplane
+from sojourn.dataplane.multicast import end_multicast
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.wire.addresses import Address, address, link_layer, prefix, text
@@ -112,6 +113,8 @@ class MulticastBed:
     def close(self) -> None:
         for plane in self.planes:
             plane.leave()
+        with self.namespaces["ar1"].entered():
+            end_multicast()
         for opened in self._opened:
             opened.close()
         for namespace in self.namespaces.values():

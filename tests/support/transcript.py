@@ -45,6 +45,7 @@ from sojourn.core.effects import (
     EnsureSpread,
     EnsureTunnel,
     EnsureUplink,
+    ForgetMulticast,
     ForgetStation,
     ProbeNode,
     ProbePath,
@@ -427,6 +428,8 @@ def describe(effect: Effect) -> str:
             return f"be {_identity(identity)} on {interface} no more"
         case ProbeNode(interface, link_layer, _):
             return f"probe {_host(link_layer)} on {interface}"
+        case ForgetMulticast():
+            return "forget multicast of an earlier life"
         case ForgetStation(interface, link_layer):
             return f"forget {_host(link_layer)} on {interface}"
         case QueryListeners(interface, link_layer, group):

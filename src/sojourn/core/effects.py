@@ -270,6 +270,14 @@ class WithdrawMembership:
     group: Address
 
 
+@dataclass(slots=True)
+class ForgetMulticast:
+    """What an earlier life forwarded of multicast, or joined, and nobody has asked for since, is over.
+
+    Whoever listens had time to say so.
+    """
+
+
 # --- fast handover (RFC 5949) -------------------------------------------------------------------------------------
 
 
@@ -515,6 +523,7 @@ ForwardingEffect: TypeAlias = (
     | WithdrawMulticastRoute
     | EnsureMembership
     | WithdrawMembership
+    | ForgetMulticast
     | EnsureQueue
     | EnsureFlowToNode
     | EnsureFlowToRouter

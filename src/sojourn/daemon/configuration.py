@@ -45,7 +45,7 @@ from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.files import toml
 from sojourn.files.sections import Key
 from sojourn.files.toml import Document, Fault, Problem
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 
 _REPEATING = frozenset({"oai-pmipv6"})
 """Implementations that send a request again as it was."""
@@ -224,8 +224,8 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
             ends = tuple(end for gateway in section.gateways for end in (gateway.address, *gateway.care_of))
             owned = (*section.pools, *(prefix for known in section.profiles for prefix in known.prefixes))
             if section.delegation is not None:
-                own = (prefix for prefixes in section.delegation.nodes.values() for prefix in prefixes)
-                owned = (*owned, *section.delegation.pools, *own)
+                delegated = (prefix for prefixes in section.delegation.nodes.values() for prefix in prefixes)
+                owned = (*owned, *section.delegation.pools, *delegated)
             settings = LinuxSettings(
                 section.address,
                 None,
@@ -237,6 +237,9 @@ def linux_settings(section: Maar | Mag | Lma) -> LinuxSettings:
                 ipv4=section.ipv4_pool is not None,
                 ipv4_pool=section.ipv4_pool,
             )
+            if section.pair is not None:
+                own = (Prefix(section.address, 128), *owned, *filter(None, [section.ipv4_pool]))
+                settings = replace(settings, announced=own)
             if section.ipv4_transport is not None:
                 over_ipv4 = tuple(gateway.address for gateway in section.ipv4_transport.gateways)
                 settings = replace(settings, transport=section.ipv4_transport.address, transport_peers=over_ipv4)

@@ -50,11 +50,13 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     if not {*_ROLES} & data.keys():
         named = ", ".join(f"[{role}]" for role in _ROLES)
         faults.append(Fault((), f"has none of the tables {named}", "name at least one role"))
+    if data.get("store_required") is True and not data.get("store"):
+        faults.append(Fault(("store_required",), "needs a store", "name a file for store, or leave this out"))
     faults += _forwarding(data)
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)
     faults += [*_peers(maar), *_neighbours(maar)]
-    faults += survival.partners(maar)
+    faults += [*survival.partners(maar), *survival.pair(lma)]
     faults += proxy.gateway(mag)
     faults += proxy.anchor(lma)
     faults += [*ways.gateway(mag), *ways.anchor(lma)]
@@ -185,12 +187,6 @@ def _neighbours(maar: Mapping[str, Any]) -> Iterator[Fault]:
             ("maar", "peers"),
             "is empty, so that nobody is told of a node that moves",
             "expected the other routers of the domain",
-        )
-    if maar.get("mode") == "direct" and "partner" in maar:
-        yield Fault(
-            ("maar", "partner"),
-            "takes the pool over with the help of the database only, and maar.mode is 'direct'",
-            "expected one of the other modes, or no partner",
         )
 
 

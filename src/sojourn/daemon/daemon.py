@@ -24,13 +24,15 @@ from sojourn.control.server import ControlServer, SocketTaken
 from sojourn.core.effects import Report
 from sojourn.core.events import Commanded, Event, LinkChanged
 from sojourn.daemon import machine
-from sojourn.daemon.configuration import Configuration, load
+from sojourn.daemon.anchor_seat import Seat
+from sojourn.daemon.configuration import Configuration, linux_settings, load
 from sojourn.daemon.health import Health, notify
 from sojourn.daemon.model import File
 from sojourn.daemon.monitoring import Monitoring
 from sojourn.daemon.observed import Listener
 from sojourn.daemon.reloading import changes, concerns_roles, refused
 from sojourn.daemon.roles import (
+    Elsewhere,
     Role,
     StartError,
     access_interfaces,
@@ -39,6 +41,7 @@ from sojourn.daemon.roles import (
     open_shared,
     open_store,
     refusals,
+    start_all,
 )
 from sojourn.daemon.service import Service
 from sojourn.daemon.watched_store import WatchedStore
@@ -49,7 +52,7 @@ from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.files.toml import ConfigurationError
 from sojourn.host import garbage
 from sojourn.host.repeats import Repeats
-from sojourn.stores import SharedStore, Store
+from sojourn.stores import LeasedStore, SharedStore, Store
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.log import REFUSALS, Log
 
@@ -89,7 +92,8 @@ class Daemon:
         self._health: Health
         self._monitoring: Monitoring
         self._store: Store | None = None
-        self._shared: SharedStore | None = None
+        self._elsewhere = Elsewhere()
+        self._seat: Seat | None = None
         self._stop = asyncio.Event()
         self._leaves = False
         """Forwarding stays for a successor."""
@@ -110,8 +114,9 @@ class Daemon:
         with ExitStack() as opened:
             try:
                 self._store = self._prepare(opened)
-                self._shared = await self._prepare_shared(opened)
+                self._elsewhere = Elsewhere(await self._prepare_shared(opened))
                 self._start()
+                await self._prepare_seat()
             except (StartError, SocketTaken) as error:
                 self.log.say("error", "not-started", reason=str(error))
                 await self.control.close()
@@ -139,17 +144,27 @@ class Daemon:
         opened.callback(shared.close)
         return shared
 
+    async def _prepare_seat(self) -> None:
+        """Who is the LMA, if that may be another machine. Raises `StartError`."""
+        if self.file.lma is None or not self.file.lma.databases:
+            return
+        self._seat = Seat(self.file.lma, self.name, self)
+        try:
+            await self._seat.start()
+        except StartError:
+            self._close_roles()
+            raise
+
     def _start(self) -> None:
         assert self._store is not None
         self._monitoring = Monitoring(self.file)
         self._monitoring.open()
         try:
-            self.roles = make_roles(self.file, self._store, self._listener, self._shared)
+            self.roles = make_roles(self.file, self._store, self._listener, self._elsewhere)
         except StartError:
             self._monitoring.close(withdraw=False)
             raise
-        started: list[Role] = []
-        self._health = Health(self.roles, self._status)
+        self._health = Health(self.roles, self._status, also=lambda: self._seat.waits() if self._seat else ())
         orders = {"reload": self.reload, "leave": self._leave}
         routers = {} if self.file.cmd is None else {"cmd": [maar.address for maar in self.file.cmd.maars]}
         key = self.file.identifier_key
@@ -157,32 +172,26 @@ class Daemon:
             self.name, self.roles, key, orders, health=self._health, routers=routers, told=self._tell
         )
         try:
-            for role in self.roles:
-                removed = role.start()
-                started.append(role)
-                for thing in removed:
-                    self.log.say("info", "removed", role=role.name, what=thing)
-                if isinstance(role.dataplane, LinuxDataplane):
-                    self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
-                elif isinstance(role.dataplane, MobileNodeDataplane | CorrespondentDataplane):
-                    how = (
-                        {"by": role.dataplane.optimised}
-                        if role.dataplane.optimised
-                        else {"refusal": role.dataplane.refusal}
-                    )
-                    self.log.say("info", "route-optimisation", role=role.name, **how)
+            start_all(self.roles, self._say_started)
         except StartError:
-            for role in self.roles:
-                if role in started:
-                    role.close(withdraw=role.fresh)
             self._monitoring.close(withdraw=False)
             raise
         self._monitoring.start(self.roles, self._health)
         if self._serving:
             self._health.start()
+            self.control.answer_by(self._service)
         if self._monitoring.refusal:
             remedy = "sojourn doctor says what this kernel can do"
             self.log.say("warning", "tunnels-not-counted", reason=self._monitoring.refusal, remedy=remedy)
+
+    def _say_started(self, role: Role, removed: list[str]) -> None:
+        for thing in removed:
+            self.log.say("info", "removed", role=role.name, what=thing)
+        if isinstance(role.dataplane, LinuxDataplane):
+            self.log.say("info", "forwarding", role=role.name, backend=role.dataplane.backend)
+        elif isinstance(role.dataplane, MobileNodeDataplane | CorrespondentDataplane):
+            by, refusal = role.dataplane.optimised, role.dataplane.refusal
+            self.log.say("info", "route-optimisation", role=role.name, **({"by": by} if by else {"refusal": refusal}))
 
     def _listener(self, role: str) -> Listener:
         """Who is told of what happens to a role."""
@@ -213,6 +222,7 @@ class Daemon:
         assert self._service is not None
         await self.control.serve(self._service)
         self._serving = True
+        self.control.answer_by(self._service)  # it may be another one by now
         looking = asyncio.create_task(self._look_at_refusals())
         roles = [role.name for role in self.roles]
         self.log.say("info", "ready", roles=roles, control=self.file.control, pid=os.getpid(), version=__version__)
@@ -230,10 +240,64 @@ class Daemon:
             kept = self._failed or self._leaves or any(role.keep_forwarding for role in self.roles)
             self._monitoring.close(withdraw=not kept)
             self._close_roles()
+            if self._seat is not None:
+                await self._leave_seat(self._seat)
+
+    # --- an LMA whose address may be at another machine ---------------------------------------------------------------
+
+    def take_office(self, store: LeasedStore, epoch: int) -> None:
+        """See `Office.take_office`: as a start, with what the one before stored."""
+        self._change_office(Elsewhere(self._elsewhere.shared, store, epoch))
+
+    def leave_office(self) -> None:
+        """See `Office.leave_office`."""
+        self._change_office(Elsewhere(self._elsewhere.shared))
+
+    def _change_office(self, elsewhere: Elsewhere) -> None:
+        if self._stop.is_set():
+            return
+        self._health.stop()
+        self._monitoring.close(withdraw=elsewhere.leased is None)
+        for role in reversed(self.roles):
+            try:
+                role.close(withdraw=role.name == "lma")
+            except OSError as error:
+                self.log.say("error", "not-withdrawn", role=role.name, reason=error.strerror or str(error))
+        self.roles = []
+        self._elsewhere = elsewhere
+        try:
+            self._start()
+        except StartError as error:
+            self.log.say("error", "not-started", reason=str(error))
+            self.roles = []
+            self._failed = True
+            self._stop.set()
+        notify(f"STATUS={self._status()}")
+
+    def tidy(self) -> None:
+        """See `Office.tidy`: also who was killed leaves nothing when another one is the anchor."""
+        assert self.file.lma is not None
+        if self.file.lma.backend == "memory":
+            return
+        try:
+            LinuxDataplane(linux_settings(self.file.lma)).close()
+        except OSError as error:
+            self.log.say("error", "not-withdrawn", role="lma", reason=error.strerror or str(error))
+
+    def tell(self, report: Report) -> None:
+        """See `Office.tell`."""
+        self._tell("lma", report)
+
+    async def _leave_seat(self, seat: Seat) -> None:
+        """The other machine need not wait for our silence; but after a failure of ours, nothing is said."""
+        if self._failed:
+            seat.discard()
+        else:
+            await seat.close(leaving=self._leaves)
 
     def _status(self) -> str:
         """A few words for ``systemctl status``."""
-        words = [f"running {' and '.join(role.name for role in self.roles)}"]
+        words = [f"running {' and '.join(role.name for role in self.roles)}"] if self.roles else []
         words += [f"{role.engine.size()} in {role.name}" for role in self.roles]
         return "; ".join([*words, *self._health.problems(), *(f"waits for {what}" for what in self._health.waits())])
 
@@ -254,7 +318,8 @@ class Daemon:
 
     def _on_store(self, refusal: str) -> None:
         if refusal:
-            self.log.say("error", "store-refuses", reason=refusal, meanwhile="a crash loses what is new")
+            waits = "what is new is not acknowledged" if self.file.store_required else "a crash loses what is new"
+            self.log.say("error", "store-refuses", reason=refusal, meanwhile=waits)
         else:
             self.log.say("info", "store-accepts", then="what was refused follows within a second")
 
@@ -334,9 +399,6 @@ class Daemon:
                 self._stop.set()
                 raise ValueError(f"neither the new file nor the old one can be started now: {worse}") from None
             raise ValueError(f"nothing was changed: {error}") from None
-        finally:
-            if self._service is not None:
-                self.control.answer_by(self._service)
 
     def _reassert(self, role_name: str, interface: str) -> None:
         """An access interface, or the home link of a home agent, came back: perhaps it is another one now, without our

@@ -27,11 +27,20 @@ STATUS_EVERY = 10.0
 class Health:
     """Of one daemon: looks after its event loop from `start` on, and feeds the watchdog of systemd, if there is one.
 
-    `status` says in a few words what there is to tell; `feeding`: every so many seconds the watchdog wants to hear.
+    `status` says in a few words what there is to tell, `also` what else is waited for; `feeding`: every so many seconds
+    the watchdog wants to hear.
     """
 
-    def __init__(self, roles: Sequence[Role], status: Callable[[], str], feeding: float | None = None) -> None:
+    def __init__(
+        self,
+        roles: Sequence[Role],
+        status: Callable[[], str],
+        feeding: float | None = None,
+        *,
+        also: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._roles = roles
+        self._also = also
         self._status = status
         self._feeding = watchdog_interval() if feeding is None else feeding
         self._task: asyncio.Task[None] | None = None
@@ -71,7 +80,8 @@ class Health:
 
     def waits(self) -> tuple[str, ...]:
         """What the daemon waits for, and need not be started again for."""
-        return tuple(f"{role.name}: the store" for role in self._roles if role.host.driver.awaits_store)
+        stores = (f"{role.name}: the store" for role in self._roles if role.host.driver.awaits_store)
+        return (*stores, *self._also())
 
     async def _run(self) -> None:
         fed = told = float("-inf")

@@ -36,7 +36,9 @@ def look(configuration: Configuration) -> list[Problem]:
     for role in ROLES:
         section = getattr(file, role)
         if section is not None:
-            if hasattr(section, "address"):
+            if isinstance(section, Lma) and section.pair is not None:
+                problems += _pair(configuration, section, addresses)
+            elif hasattr(section, "address"):
                 problems += _address(configuration, (role, "address"), section.address, addresses)
             for index, interface in enumerate(getattr(section, "access", ())):
                 problems += _interface(configuration, (role, "access", index), interface)
@@ -121,6 +123,18 @@ def _address(
     known = f"this machine has {', '.join(sorted(others))}" if others else "this machine has no global address"
     remedy = f"assign it (ip -6 address add {text(address)}/128 dev lo) or name one that is here; {known}"
     return [configuration.problem(key, f"{text(address)} is not an address of this machine", remedy)]
+
+
+def _pair(configuration: Configuration, section: Lma, here: dict[Address, tuple[str, bool]]) -> list[Problem]:
+    """Its own address is here; that of the anchor comes and goes with the daemon."""
+    assert section.pair is not None
+    problems = _address(configuration, ("lma", "pair", "own"), section.pair.own, here)
+    interface, _ = here.get(section.address, ("", True))
+    if interface not in ("", section.kernel.loop[0]):
+        wrong = f"{text(section.address)} is on {interface}, and the partner may be the anchor (lma.pair)"
+        remedy = f"remove it (ip -6 address del {text(section.address)}/128 dev {interface}); the daemon assigns it"
+        problems.append(configuration.problem(("lma", "address"), wrong, remedy))
+    return problems
 
 
 def _ipv4_address(configuration: Configuration, key: Key, section: Mag | Lma) -> list[Problem]:

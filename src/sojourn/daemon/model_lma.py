@@ -10,6 +10,7 @@ from sojourn.daemon.engine_keys import as_the_engine
 from sojourn.daemon.kinds import (
     BackendField,
     CountField,
+    DatabasesField,
     FewField,
     LengthField,
     MtuField,
@@ -17,6 +18,7 @@ from sojourn.daemon.kinds import (
 )
 from sojourn.daemon.model_parts import (
     Kernel,
+    Pair,
     tolerate,
     tolerate_this,
 )
@@ -122,6 +124,12 @@ class Lma(Section):
     prefixes_per_session: FewField = _lma("prefixes_per_session", "Most prefixes that a session may ask for by name.")
     prefix_length: LengthField = _lma("prefix_length", "Length of the prefixes taken from pools.")
     quarantine: DurationField = _lma("quarantine", "A prefix that came back is given to nobody else for this long.")
+    databases: DatabasesField = setting(
+        "Bindings are kept in one of these (which one, the address decides) instead of the journal: another machine "
+        "with the same table has them too.",
+        (),
+    )
+    pair: Pair | None = setting("Table `[lma.pair]`; absent: this machine alone is the anchor.", None)
     heartbeat: extensions.Heartbeat | None = setting("Table `[lma.heartbeat]`; absent: none are sent.", None)
     revocation: extensions.LmaRevocation | None = setting("Table `[lma.revocation]`; absent: there is none.", None)
     update_notification: extensions.Notification | None = setting(
@@ -178,6 +186,7 @@ TABLES = (
     ("[lma.user_plane]", ways.LmaUserPlane),
     ("[lma.flow_mobility]", ways.LmaFlowMobility),
     ("[lma.multipath]", ways.LmaMultipath),
+    ("[lma.pair]", Pair),
     ("[lma.kernel]", Kernel),
     ("[lma.heartbeat]", extensions.Heartbeat),
     ("[lma.revocation]", extensions.LmaRevocation),

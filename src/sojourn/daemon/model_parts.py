@@ -118,6 +118,20 @@ class Liveness(Section):
     )
 
 
+class Pair(Section):
+    """Switched on by this table: two machines have the same `[lma]` but for this table, and one of them is it.
+
+    See docs/operations.md. The network is told by a routing daemon, which exports the table `kernel.first_table` + 1.
+    """
+
+    own: AddressField = setting("This machine's own address, from which the other one hears.", example="2001:db8:f1::1")
+    partner: AddressField = setting("That of the other machine.", example="2001:db8:f2::1")
+    interval: DurationField = _liveness(
+        "interval", "They say something to each other, and the active one renews its lease, that often (RFC 5847)."
+    )
+    misses: FewField = _liveness("misses", "The one that stands by takes over after a silence of so many intervals.")
+
+
 class Multicast(Section):
     """Multicast to the nodes (RFC 4605), switched on by this table. Times and robustness as in RFC 3810 9."""
 

@@ -13,7 +13,18 @@ from sojourn.daemon.model import ROLES, File
 
 _AT_THE_TOP = frozenset({"control", "store"})
 _OF_A_ROLE = frozenset(
-    {"address", "access", "interface", "interfaces", "backend", "kernel", "prefixes", "databases", "ipv4_transport"}
+    {
+        "address",
+        "access",
+        "interface",
+        "interfaces",
+        "backend",
+        "kernel",
+        "prefixes",
+        "databases",
+        "ipv4_transport",
+        "pair",
+    }
 )
 _FREE = frozenset({"log", "log_format", "log_levels", "identifiers", "identifier_key"})
 """What no role is told."""
@@ -41,7 +52,7 @@ def concerns_roles(keys: Iterable[str]) -> bool:
 
 def refused(keys: Iterable[str], file: File) -> list[str]:
     """Of the keys of `changes`, those that a running daemon cannot change."""
-    shared = file.cmd is not None and bool(file.cmd.databases)
+    shared = any(section is not None and section.databases for section in (file.cmd, file.lma))
     return [key for key in keys if _is_fixed(key) or (shared and key not in _FREE)]
 
 

@@ -11,7 +11,9 @@ from sojourn.daemon.model import ROLES, File
 from sojourn.daemon.model_lma import Lma
 from sojourn.daemon.model_maar import Maar
 from sojourn.daemon.model_mag import Mag
-from sojourn.dataplane import nftables, reconcile, tunnel_traffic
+from sojourn.dataplane import direct_ways, flow_filter, kernel_ways, nftables, reconcile, tunnel_traffic
+from sojourn.dataplane.home_agent import proxies
+from sojourn.dataplane.multicast import is_kept
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.objects import KernelObject
 from sojourn.dataplane.settings import LinuxSettings
@@ -29,9 +31,12 @@ def remains(file: File) -> list[dict[str, Any]]:
         things = [str(thing) for settings in _settings(file) for thing in _ours(netlink, settings)]
     finally:
         netlink.close()
+    things += _beside(file)
     names = {name for settings in _settings(file) for name in (*settings.loop, *settings.tunnels)}
     interfaces = [
-        name for _, name in socket.if_nameindex() if any(name == own or name.startswith(f"{own}-") for own in names)
+        name
+        for _, name in socket.if_nameindex()
+        if any(name == own or name.startswith((f"{own}-", f"{own[:10]}q", f"{own[:10]}r")) for own in names)
     ]
     things += [f"interface {name}" for name in interfaces] + _tables()
     result, remedy = (KEPT, "keep_forwarding = true asks for it") if kept else (LEFT, _REMEDY)
@@ -54,11 +59,26 @@ def _ours(netlink: Netlink, settings: LinuxSettings) -> list[KernelObject]:
     return list(reconcile.ours(netlink, settings))
 
 
+def _beside(file: File) -> list[str]:
+    """What is no route: answers for others on a home link, filters and policies of direct ways, multicast."""
+    netlink = Netlink()
+    try:
+        found = [str(proxy) for proxy in proxies(netlink)] if file.ha is not None else []
+        if file.mn is not None or file.cn is not None:
+            found += [str(one) for one in direct_ways.filters_left(netlink)]
+            found += [str(one) for one in kernel_ways.left()]
+    finally:
+        netlink.close()
+    if is_kept():
+        found.append("multicast routing, which a process of sojourn keeps")
+    return found
+
+
 def _tables() -> list[str]:
     """Tables of nf_tables with our names."""
     found = []
     for family, word in ((nftables.NFPROTO_IPV6, "ip6"), (nftables.NFPROTO_IPV4, "ip")):
-        for name in (nftables.TABLE, tunnel_traffic.TABLE):
+        for name in (nftables.TABLE, tunnel_traffic.TABLE, *flow_filter.TABLES):
             try:
                 table = nftables.Table(family, name)
             except OSError:

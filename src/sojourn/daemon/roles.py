@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,6 +36,7 @@ from sojourn.daemon.model_mobile import Cn, Ha, Mn
 from sojourn.daemon.model_parts import Peer
 from sojourn.daemon.observed import Listener, Observed
 from sojourn.dataplane import Dataplane, MemoryDataplane
+from sojourn.dataplane.host_plane import HostPlane
 from sojourn.dataplane.linux import LinuxDataplane, LinuxSettings
 from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.maar_direct import access_router
@@ -45,10 +45,12 @@ from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
 from sojourn.host.mobile import MobileHost, TunnelEnds
 from sojourn.host.recorder import Recorder, kept_key
-from sojourn.stores import MemoryStore, SharedStore, SqliteStore, Store
+from sojourn.stores import LeasedStore, MemoryStore, SharedStore, SqliteStore, Store
 from sojourn.telemetry.meter import Meter
 from sojourn.wire.addresses import Address, text
 
+_METRIC = 1_000_000
+"""Of what the first holder of an LMA's address announces; of later ones lower, so that the network follows these."""
 _STRANGERS = 50
 """Messages a second of routers that are not configured, which a database answers with status 154 (RFC 5213 5.3.1)."""
 
@@ -88,7 +90,8 @@ class Role:
             with refusals(f"{self.name}: start", "sojourn doctor says what this kernel can do"):
                 return self.host.start()
         except StartError:
-            self.close(withdraw=self.fresh)
+            with suppress(OSError):
+                self.close(withdraw=self.fresh)
             raise
 
     def close(self, withdraw: bool) -> None:
@@ -97,6 +100,28 @@ class Role:
             self.host.close(withdraw)
         finally:
             self.lock.close()
+
+
+def start_all(roles: Sequence[Role], started: Callable[[Role, list[str]], None]) -> None:
+    """Start one after the other; `started` is told of each, with what was removed from the kernel.
+
+    Raises `StartError`; then nothing is left open, and the kernel is as it was: what an earlier life left stays, and of
+    a role that found nothing nothing is left.
+    """
+    waiting, running = list(roles), list[Role]()
+    try:
+        while waiting:
+            role = waiting.pop(0)
+            started(role, role.start())
+            running.append(role)
+    except StartError:
+        for role in reversed(running):
+            with suppress(OSError):
+                role.close(withdraw=role.fresh)
+        for role in waiting:
+            with suppress(OSError):
+                role.close(withdraw=False)
+        raise
 
 
 class RoleStore:
@@ -138,25 +163,44 @@ async def open_shared(databases: Sequence[str]) -> SharedStore:
         return await PostgresStore.open(databases)
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What roles have with other machines."""
+
+    shared: SharedStore | None = None
+    """The store of a ``cmd``, if it has one with others."""
+    leased: LeasedStore | None = None
+    """That of an ``lma`` with ``databases``, while it holds the lease; without, that role is not there."""
+    epoch: int = 0
+    """Of that lease."""
+
+    def store_of(self, role: str) -> SharedStore | LeasedStore | None:
+        """None: the journal."""
+        return {"cmd": self.shared, "lma": self.leased}.get(role)
+
+    def lacks(self, role: str, section: object) -> bool:
+        """Whether that role is another machine's now."""
+        return isinstance(section, Lma) and bool(section.databases) and self.leased is None
+
+
 def make_roles(
-    file: File, store: Store, listener: Callable[[str], Listener], shared: SharedStore | None = None
+    file: File, store: Store, listener: Callable[[str], Listener], elsewhere: Elsewhere = Elsewhere()
 ) -> list[Role]:
     """The roles of `file`, not started yet. Raises `StartError`; nothing is left open then.
 
-    `listener` makes the one who is told of a role's events and reports; `shared` is the store of a ``cmd``, if it
-    has one with others.
+    `listener` makes the one who is told of a role's events and reports.
     """
     roles: list[Role] = []
     ends = TunnelEnds()
     with ExitStack() as opened:
         for name in ROLES:
             section: Section | MobileSection | None = getattr(file, name)
-            if section is not None:
+            if section is not None and not elsewhere.lacks(name, section):
                 kept, told = RoleStore(store, name), listener(name)
                 if isinstance(section, Mn | Ha | Cn):
                     role = _make_mobile(name, section, file, kept, told, ends)
                 else:
-                    role = _make(name, section, file, shared if name == "cmd" and shared else kept, told)
+                    role = _make(name, section, file, elsewhere.store_of(name) or kept, told, elsewhere.epoch)
                 opened.callback(role.close, False)
                 roles.append(role)
         opened.pop_all()
@@ -219,7 +263,9 @@ def _points(section: Maar | Mag) -> tuple[tuple[str, str], ...]:
     return tuple((point.interface, point.control) for point in section.hostapd)
 
 
-def _make(name: str, section: Section, file: File, store: Store | SharedStore, listener: Listener) -> Role:
+def _make(
+    name: str, section: Section, file: File, store: Store | SharedStore | LeasedStore, listener: Listener, epoch: int
+) -> Role:
     lock = _lock(name, section, Path(file.control).parent)
     with ExitStack() as opened:
         opened.callback(lock.close)
@@ -230,9 +276,10 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
         dataplane: Dataplane = MemoryDataplane()
         fresh = True
         if parts.forwarding is not None:
-            fresh = not _exists(parts.forwarding.loop[0])
             with refusals("open netlink", "sojourn doctor says what this kernel can do"):
-                dataplane = LinuxDataplane(parts.forwarding)
+                metric = max(_METRIC - epoch, 1)
+                dataplane = LinuxDataplane(replace(parts.forwarding, announced_metric=metric))
+                fresh = dataplane.untouched()
         alone = not isinstance(store, SharedStore)
         observed = Observed(parts.engine, listener, reports=alone)
         with refusals(
@@ -256,6 +303,8 @@ def _make(name: str, section: Section, file: File, store: Store | SharedStore, l
                 recorder=recorder,
                 told=None if alone else listener,
                 meter=(meter := _meter(file)),
+                arriving=isinstance(section, Lma) and section.pair is not None,
+                store_required=file.store_required,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
@@ -275,6 +324,7 @@ def _make_mobile(
         remedy = "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"
         with refusals(f"{name}: open netlink", remedy):
             dataplane = dataplane_of(section)
+            fresh = not isinstance(dataplane, LinuxDataplane | HostPlane) or dataplane.untouched()
         try:
             engine = engine_of(section, file, time.time_ns() - time.monotonic_ns(), dataplane.optimised)
         except KeyUnusable as error:
@@ -284,10 +334,20 @@ def _make_mobile(
             senses = senses_of(section, file)
             loop = asyncio.get_running_loop()
             meter = _meter(file)
-            host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=loop, ends=ends, meter=meter)
+            host = MobileHost(
+                observed,
+                dataplane,
+                store,
+                senses,
+                recorder=recorder,
+                loop=loop,
+                ends=ends,
+                meter=meter,
+                store_required=file.store_required,
+            )
         opened.pop_all()
         address = section.address if isinstance(section, Ha) else None
-        return Role(name, observed, host, dataplane, section.keep_forwarding, True, lock, meter, address)
+        return Role(name, observed, host, dataplane, section.keep_forwarding, fresh, lock, meter, address)
 
 
 def _meter(file: File) -> Meter | None:
@@ -328,10 +388,6 @@ def _recorder(file: File, role: str) -> Recorder | None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         key = kept_key(path, file.identifier_key) if file.identifiers == "hashed" else None
         return Recorder(path, identifiers=file.identifiers, key=key)
-
-
-def _exists(interface: str) -> bool:
-    return any(name == interface for _, name in socket.if_nameindex())
 
 
 def _lock_of_host(role: str, section: MobileSection, file: File) -> Lock:

@@ -25,14 +25,30 @@ from sojourn.core.engine import Row
 from sojourn.daemon.acquaintances import Acquaintances, made_of, within
 from sojourn.daemon.roles import Role
 from sojourn.dataplane import objects
-from sojourn.dataplane.audit import ADDRESS, ANCHOR, FILTER, LEFT, RULES, SERVING, TUNNEL, Audited, Finding, compare
+from sojourn.dataplane.audit import (
+    ADDRESS,
+    ANCHOR,
+    DIRECT,
+    FILTER,
+    HOME_LINK,
+    LEFT,
+    MULTICAST,
+    QUEUE,
+    RULES,
+    SERVING,
+    TUNNEL,
+    Audited,
+    Finding,
+    compare,
+)
+from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.dataplane.netlink import Netlink, attributes
 from sojourn.host.prober import TIME_EXCEEDED, Heard, Prober
 from sojourn.telemetry.identifiers import Identifiers, node_text
-from sojourn.wire.addresses import Address, Prefix, link_layer_text, text
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, link_layer_text, text
 from sojourn.wire.addresses import prefix as parse_prefix
 
 OK, LOST, SKIPPED, REPAIRED = "ok", "lost", "skipped", "repaired"
@@ -52,7 +68,15 @@ _REMEDIES = {
     FILTER: "put it back: sojourn selftest --repair; look who else changes nf_tables (nft monitor)",
     RULES: "put it back: sojourn selftest --repair; look who else changes rules (ip monitor rule)",
     ADDRESS: "put it back: sojourn selftest --repair at this host",
+    QUEUE: "put it back: sojourn selftest --repair at this router; a handover ends by itself within seconds",
+    MULTICAST: "put it back: sojourn selftest --repair at this router",
+    HOME_LINK: "put it back: sojourn selftest --repair at this home agent",
+    DIRECT: "put it back: sojourn selftest --repair at this host; look who else changes tc or ip xfrm",
 }
+_OTHERS = (FILTER, MULTICAST, DIRECT)
+"""Places of things that are put right as a whole."""
+_NOT_BY_CORRESPONDENT = "is that host up? sojourn selftest there; without it packets go by way of the home agent"
+_NOT_BY_MOBILE_NODE = "is that host up, and does it answer to echo requests? sojourn selftest there"
 _LEFT = "remove it: sojourn selftest --repair at this router"
 
 
@@ -94,12 +118,19 @@ class Selftest:
         plane = self.role.dataplane
         if isinstance(plane, Audited):
             await self._compare(plane, repair)
+        else:
+            self._add("kernel", SKIPPED, detail=f"{self.role.name} forwards nothing in this kernel")
         if isinstance(plane, MobileNodeDataplane):
             await self._probe_homes(plane)
+            await self._probe_directly(plane.correspondents(), _NOT_BY_CORRESPONDENT)
+        elif isinstance(plane, CorrespondentDataplane):
+            await self._probe_directly([(UNSPECIFIED, home) for home in plane.homes()], _NOT_BY_MOBILE_NODE)
         elif isinstance(plane, LinuxDataplane):
             await self._probe_sessions(plane)
-        elif self.role.address is not None and self.routers:
+        elif self.role.address is not None:
             await self._probe_routers(self.role.address)
+        if not any(row["check"] != "kernel" for row in self.rows):
+            self._add("way", SKIPPED, detail="there is no session whose way could be tested")
         return self.rows
 
     # --- the kernel ---------------------------------------------------------------------------------------------------
@@ -140,7 +171,7 @@ class Selftest:
 
         try:
             held, self._neighbours = await asyncio.to_thread(read)
-            return [*compare(plane.objects(), held, plane.place_of), *plane.filter_findings()]
+            return [*compare(plane.objects(), held, plane.place_of), *plane.other_findings()]
         except (OSError, KeyError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             return [Finding("unreadable", RULES, f"the kernel's state: {reason}")]
@@ -148,9 +179,10 @@ class Selftest:
     def _repair(self, plane: Audited, findings: Iterable[Finding]) -> None:
         with suppress(OSError):  # what could not be done is found once more
             plane.remove(one.held for one in findings if one.held is not None and one.what == LEFT)
-        if any(one.place == FILTER and one.held is None for one in findings):
+        places = {one.place for one in findings if one.held is None and one.place in _OTHERS}
+        if places:
             with suppress(OSError):
-                plane.restore_filter()
+                plane.restore_others(places)
         with suppress(OSError):
             plane.reassert()
 
@@ -312,6 +344,19 @@ class Selftest:
             else:
                 detail = f"{text(agent)} answers, but not through the tunnel from {text(care_of)}"
                 self._add("way", LOST, prefix, place=TUNNEL, detail=detail, remedy="sojourn selftest at the home agent")
+
+    async def _probe_directly(self, pairs: Iterable[tuple[Address, Address]], remedy: str) -> None:
+        """Between a home address and a correspondent node; whose own address is unspecified, it is this host's."""
+        for own, other in pairs:
+            home = Prefix(other if own == UNSPECIFIED else own, 128)
+            if not self.wanted(home):
+                continue
+            between = f"directly to {text(other)}"
+            heard = await _ask_from(own, other)
+            if heard is not None and not heard.error:
+                self._add("direct way", OK, home, heard=heard, detail=between)
+            else:
+                self._add("direct way", LOST, home, place=DIRECT, detail=f"{between}: no answer", remedy=remedy)
 
     async def _probe_routers(self, own: Address) -> None:
         prober = Prober(own)

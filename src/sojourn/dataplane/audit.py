@@ -9,12 +9,16 @@ from the kernel (`Audited.held`); where the two differ is a `Finding`. Each name
     serving router's route  a prefix is led to the node itself, on a link of this router
     filter                  who may send, and the packet filter
     rules                   which tables the kernel looks into
+    handover queue          what holds packets in a fast handover
+    multicast               an entry of multicast forwarding
+    home link               where a home agent answers for a node
+    direct way              past the tunnel, between a mobile node and a correspondent node
     home address            of a mobile node, on this machine
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -41,6 +45,7 @@ ANCHOR, TUNNEL, SERVING, FILTER, RULES, ADDRESS = (
     "rules",
     "home address",
 )
+QUEUE, MULTICAST, HOME_LINK, DIRECT = "handover queue", "multicast", "home link", "direct way"
 MISSING, CHANGED, LEFT = "missing", "changed", "left behind"
 
 
@@ -71,8 +76,8 @@ class Audited(Protocol):
         """What of ours the kernel holds. May be called in another thread, with a socket of its own. Raises OSError."""
         ...
 
-    def filter_findings(self) -> list[Finding]:
-        """Differences in the packet filter. Raises OSError."""
+    def other_findings(self) -> list[Finding]:
+        """Differences in what is no `KernelObject`: packet filter, multicast, direct ways. Raises OSError."""
         ...
 
     def place_of(self, thing: KernelObject) -> tuple[str, tuple[Prefix, ...]]:
@@ -83,8 +88,9 @@ class Audited(Protocol):
         """Put everything into the kernel again. Raises OSError."""
         ...
 
-    def restore_filter(self) -> None:
-        """Make the packet filter anew, with all that should be in it. Raises OSError."""
+    def restore_others(self, places: Collection[str]) -> None:
+        """Make anew what is no `KernelObject`, where it is of these places; nothing else is in it until `reassert`.
+        Raises OSError."""
         ...
 
     def remove(self, things: Iterable[KernelObject]) -> None:

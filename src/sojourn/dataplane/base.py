@@ -47,3 +47,7 @@ class Dataplane(Protocol):
     def close(self) -> None:
         """Orderly stop: everything is as it was before the start."""
         ...
+
+    def leave(self) -> None:
+        """Let go without a trace of having left: forwarding goes on, a later life takes it up (`begin`)."""
+        ...

@@ -20,7 +20,7 @@ from sojourn.core.engine import Row
 from sojourn.core.mobile_effects import EnsureCareOfRoute, MobileEffect, WithdrawCareOfRoute
 from sojourn.dataplane.direct_choice import ways
 from sojourn.dataplane.direct_ways import DirectWays
-from sojourn.dataplane.flow_filter import FlowFilter
+from sojourn.dataplane.flow_filter import TABLES, FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn, link_name
 from sojourn.dataplane.kernel_ways import KernelWays, own_addresses
@@ -43,7 +43,7 @@ class CorrespondentDataplane(HostPlane):
         """With the packets under care-of addresses that the node has left."""
         self._starts = SegmentStarts(self._netlink, settings)
         self._kernel, self._direct, self.refusal = ways(self._netlink, True, 2 * bindings, settings.mark_mask)
-        flow_filter = FlowFilter(settings, (128,), outwards=False, local=True, table="sojourn-cn-flows")
+        flow_filter = FlowFilter(settings, (128,), outwards=False, local=True, table=TABLES[1])
         of_flows = settings.direct_flow_ways
         self._flows = FlowWays(settings, self._netlink, flow_filter, self._ensure, self._withdraw, of_flows)
 
@@ -70,7 +70,7 @@ class CorrespondentDataplane(HostPlane):
 
     def begin(self) -> None:
         """Take stock of what an earlier life left; it goes on meanwhile."""
-        self._routes_to, self._counted = {}, {}
+        self._routes_to, self._counted, self._direct_routes = {}, {}, {}
         self._begin()
         self._flows.begin()
         for part in self._optimisers():
@@ -158,11 +158,29 @@ class CorrespondentDataplane(HostPlane):
                     self._kernel.go_no_more(home)
                     return
                 self._steer(EnsureCareOfRoute(home, home))
-                self._withdraw(Route(self._table, Prefix(home, 128)))
+                self._lead_directly_no_more(Route(self._table, Prefix(home, 128)))
                 self._ways().send_plainly(home)
                 self._leave(home, before, ())
             case _:
                 raise OSError(errno.EOPNOTSUPP, f"{type(effect).__name__} is not for a correspondent node")
+
+    # --- what should hold, and what holds ---------------------------------------------------------------------------
+
+    def homes(self) -> list[Address]:
+        """Home addresses with a direct way."""
+        return list(self._routes_to)
+
+    def objects(self) -> Iterator[KernelObject]:
+        """See `Audited.objects`."""
+        yield from () if self._direct is None else self._static()
+        yield from self._direct_routes.values()
+        yield from self._flows.objects()
+
+    def held(self, netlink: Netlink) -> list[KernelObject]:
+        """See `Audited.held`."""
+        return [*self._held(netlink), *self._flows.held(netlink)]
+
+    # --- kernel -----------------------------------------------------------------------------------------------------
 
     def _ways(self) -> DirectWays:
         if self._direct is None:
@@ -184,7 +202,7 @@ class CorrespondentDataplane(HostPlane):
         for one in _all(route):
             direct.take(one, home)
         direct.send(home, care_of)
-        self._ensure(way)
+        self._lead_directly(way)
         self._routes_to[home] = route
         self._steer(route)
         self._leave(home, before, _all(route))
@@ -234,9 +252,9 @@ class CorrespondentDataplane(HostPlane):
     def _static(self) -> Iterator[KernelObject]:
         yield Rule(self._settings.priorities.nodes, self._table)
 
-    def _held(self) -> Iterator[KernelObject]:
-        yield from self._routes(self._table)
-        yield from self._rules(self._table)
+    def _held(self, netlink: Netlink | None = None) -> Iterator[KernelObject]:
+        yield from self._routes(self._table, netlink=netlink)
+        yield from self._rules(self._table, netlink=netlink)
 
 
 def _all(route: EnsureCareOfRoute) -> list[Address]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from sojourn.dataplane import classifier, links
+from sojourn.dataplane.audit import DIRECT, LEFT, MISSING, Finding
 from sojourn.dataplane.bpf import HASH, Map, Program, Token
 from sojourn.dataplane.classifier import EGRESS, INGRESS, PREFERENCE, Filter
 from sojourn.dataplane.header_programs import HEADER, HOME_ADDRESS, TYPE_2, arriving, leaving
@@ -18,6 +19,8 @@ from sojourn.wire.addresses import Address
 
 __all__ = ["HEADER", "DirectWays"]
 
+NAMES = ("sojourn-mn", "sojourn-cn")
+"""Of the filters of a mobile node, and of a correspondent node."""
 _ETHERNET, _ETHERNET_HEADER = 1, 14
 
 
@@ -30,7 +33,7 @@ class DirectWays:
         self._netlink = netlink
         self._mask = mask
         self._out, self._in = (TYPE_2, HOME_ADDRESS) if correspondent else (HOME_ADDRESS, TYPE_2)
-        self._name = "sojourn-cn" if correspondent else "sojourn-mn"
+        self._name = NAMES[correspondent]
         # Both roles on one machine: the Home Address option goes in first, then the routing header in front of it.
         self._preference = PREFERENCE + correspondent
         self._token = Token()
@@ -50,7 +53,7 @@ class DirectWays:
 
     def begin(self) -> None:
         """Filters of an earlier life stay until `finish`."""
-        self._old = self._found()
+        self._old = self.found()
 
     def finish(self) -> list[str]:
         """They are gone; answers with their names."""
@@ -71,7 +74,7 @@ class DirectWays:
 
     def reassert(self) -> None:
         """Interfaces may have come back without their filters."""
-        there = {one.device for one in self._found() if one not in self._old}
+        there = {one.device for one in self.found() if one not in self._old}
         self._devices &= there
 
     def send(self, addresses: bytes, care_of: Address, mark: int = 0) -> None:
@@ -104,9 +107,30 @@ class DirectWays:
         except KeyError:
             return 0
 
+    def findings(self) -> list[Finding]:
+        """Interfaces that lack a filter, or have one that nobody asked for. Raises OSError."""
+        names = {link.index: link.name for link in links.links(self._netlink).values()}
+        there = {(one.device, one.parent) for one in self.found()}
+        should = {(device, parent) for device in self._devices & names.keys() for parent in (INGRESS, EGRESS)}
+        found = []
+        for word, places in ((MISSING, should - there), (LEFT, there - should)):
+            for device, parent in sorted(places):
+                side = "in" if parent == INGRESS else "out"
+                found.append(Finding(word, DIRECT, f"filter {self._name} on the way {side} at {names[device]}"))
+        return found
+
+    def restore(self) -> None:
+        """Interfaces that lack one have none, until what follows `reassert` attaches both; nor have others any."""
+        found = self.found()
+        there = {(one.device, one.parent) for one in found}
+        self._devices = {one for one in self._devices if {(one, INGRESS), (one, EGRESS)} <= there}
+        for one in found:
+            if one.device not in self._devices:
+                classifier.detach(self._netlink, one)
+
     def remove(self) -> None:
         """No filter of ours is left, and no qdisc that stands empty."""
-        for one in self._found():
+        for one in self.found():
             classifier.detach(self._netlink, one)
             classifier.tidy(self._netlink, one.device)
 
@@ -115,13 +139,9 @@ class DirectWays:
         for one in (*self._programs.values(), *self._opened):
             one.close()
 
-    def _found(self) -> list[Filter]:
-        devices = [link.index for link in links.links(self._netlink).values()]
-        found = [one for device in devices for parent in (INGRESS, EGRESS) for one in self._at(device, parent)]
-        return [one for one in found if one.name == self._name]
-
-    def _at(self, device: int, parent: int) -> list[Filter]:
-        return classifier.filters(self._netlink, device, parent)
+    def found(self) -> list[Filter]:
+        """Filters of ours that the kernel has. Raises OSError."""
+        return [one for one in filters_left(self._netlink) if one.name == self._name]
 
     def _program(self, parent: int, link_header: int) -> Program:
         key = (parent, link_header)
@@ -132,3 +152,10 @@ class DirectWays:
                 code = arriving(self._in, self._pairs.descriptor, link_header)
             self._programs[key] = Program(self._name, code, self._token)
         return self._programs[key]
+
+
+def filters_left(netlink: Netlink) -> list[Filter]:
+    """All filters with our names in this namespace. Raises OSError."""
+    devices = [link.index for link in links.links(netlink).values()]
+    sides = [(device, parent) for device in devices for parent in (INGRESS, EGRESS)]
+    return [one for side in sides for one in classifier.filters(netlink, *side) if one.name in NAMES]

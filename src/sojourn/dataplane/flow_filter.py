@@ -47,6 +47,8 @@ _WITH_PORTS = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, 132, 33)
 """And SCTP, DCCP."""
 Key = bytes
 Match = tuple[bytes, ...]
+TABLES = ("sojourn-flows", "sojourn-cn-flows")
+"""Of home agents and mobile nodes, and of correspondent nodes."""
 
 
 class MarkedFlow(NamedTuple):
@@ -68,7 +70,7 @@ class FlowFilter:
         lengths: Iterable[int],
         outwards: bool,
         local: bool = False,
-        table: str = "sojourn-flows",
+        table: str = TABLES[0],
     ) -> None:
         self._table = table
         self._local = local

@@ -90,13 +90,13 @@ class FlowWays:
     def held(self, netlink: Netlink) -> Iterator[KernelObject]:
         """What of it the kernel holds; rules that no flow needs any more stay, and lead nowhere."""
         needed = set(self.objects())
-        for _, table in self._settings.flow_ways:
+        for _, table in self._ways:
             yield from reconcile.routes(netlink, table)
         yield from (rule for rule in reconcile.rules(netlink) if rule in needed)
 
     def owns(self, thing: KernelObject) -> bool:
         """Whether it is a rule or route of flows."""
-        return isinstance(thing, Rule | Route) and thing.table in {table for _, table in self._settings.flow_ways}
+        return isinstance(thing, Rule | Route) and thing.table in {table for _, table in self._ways}
 
     def remove(self) -> None:
         """Nothing of it is left."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 
 from sojourn.core.effects import (
@@ -37,11 +37,12 @@ from sojourn.core.mobile_effects import (
     WithdrawTunnelEnd,
 )
 from sojourn.dataplane import reconcile
-from sojourn.dataplane.audit import Finding
+from sojourn.dataplane.audit import FILTER, HOME_LINK, Finding
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
+from sojourn.dataplane.nftables import NFPROTO_IPV6
 from sojourn.dataplane.objects import (
     RTM_GETNEIGH,
     KernelObject,
@@ -109,7 +110,7 @@ class HomeAgentDataplane(LinuxDataplane):
             self._flows.begin()
         if self._tunnel_filter is not None:
             self._tunnel_filter.begin()
-        self._held = set(self._proxies())
+        self._held = set(proxies(self._netlink))
 
     def finish(self) -> list[str]:
         removed = super().finish()
@@ -119,6 +120,9 @@ class HomeAgentDataplane(LinuxDataplane):
         if self._flows is not None:
             removed += self._flows.finish()
         return removed if self._tunnel_filter is None else removed + self._tunnel_filter.finish()
+
+    def _families(self) -> set[int]:
+        return super()._families() if self._tunnel_filter is None else {NFPROTO_IPV6}
 
     def reassert(self) -> None:
         super().reassert()
@@ -133,7 +137,7 @@ class HomeAgentDataplane(LinuxDataplane):
 
     def close(self) -> None:
         try:
-            self._netlink.request(*(proxy.withdraw() for proxy in self._proxies()))
+            self._netlink.request(*(proxy.withdraw() for proxy in proxies(self._netlink)))
             if self._tunnel_filter is not None:
                 self._tunnel_filter.remove()
             if self._flows is not None:
@@ -148,14 +152,10 @@ class HomeAgentDataplane(LinuxDataplane):
         if self._tunnel_filter is not None:
             self._tunnel_filter.close()
 
-    def _proxies(self) -> list[ProxyNeighbour]:
-        found = [parse_proxy_neighbour(body) for body in self._netlink.dump(RTM_GETNEIGH, proxies_request())]
-        return [proxy for proxy in found if proxy is not None]
-
     # --- what should hold, and what holds -------------------------------------------------------------------------
 
     def objects(self) -> Iterator[KernelObject]:
-        """See `Audited.objects`. Proxy neighbours are left out."""
+        """See `Audited.objects`."""
         yield from super().objects()
         own = Prefix(self._settings.address, 128)
         ends = {remote for pairs in self._taken.values() for remote, _ in pairs} | set(self._left)
@@ -164,21 +164,29 @@ class HomeAgentDataplane(LinuxDataplane):
         yield from (self._installation.tunnels.out_of(own, remote) for remote in ends)
         if self._flows is not None:
             yield from self._flows.objects()
+        for interface, address in self._proxied:
+            yield ProxyNeighbour(self._installation.index(interface), address)
 
     def held(self, netlink: Netlink) -> list[KernelObject]:
         """See `Audited.held`."""
-        found = super().held(netlink)
+        found = [*super().held(netlink), *proxies(netlink)]
         if self._flows is None:
             return found
         return [thing for thing in found if not self._flows.owns(thing)] + list(self._flows.held(netlink))
 
-    def filter_findings(self) -> list[Finding]:
-        """See `Audited.filter_findings`."""
+    def other_findings(self) -> list[Finding]:
+        """See `Audited.other_findings`."""
         return [] if self._tunnel_filter is None else self._tunnel_filter.findings()
 
-    def restore_filter(self) -> None:
-        """See `Audited.restore_filter`."""
-        if self._tunnel_filter is not None:
+    def place_of(self, thing: KernelObject) -> tuple[str, tuple[Prefix, ...]]:
+        """See `Audited.place_of`."""
+        if isinstance(thing, ProxyNeighbour):
+            return HOME_LINK, (Prefix(thing.address, 128),)
+        return super().place_of(thing)
+
+    def restore_others(self, places: Collection[str]) -> None:
+        """See `Audited.restore_others`."""
+        if self._tunnel_filter is not None and FILTER in places:
             self._tunnel_filter.remove()
             self._tunnel_filter.install()
 
@@ -337,3 +345,9 @@ class HomeAgentDataplane(LinuxDataplane):
         for remote in [remote for remote, since in self._left.items() if since <= before]:
             del self._left[remote]
             self._withdraw(self._installation.tunnels.out_of(Prefix(self._settings.address, 128), remote))
+
+
+def proxies(netlink: Netlink) -> list[ProxyNeighbour]:
+    """The addresses that this kernel answers for because we said so. Raises OSError."""
+    found = [parse_proxy_neighbour(body) for body in netlink.dump(RTM_GETNEIGH, proxies_request())]
+    return [proxy for proxy in found if proxy is not None]

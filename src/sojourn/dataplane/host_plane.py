@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from sojourn.dataplane import links, reconcile
-from sojourn.dataplane.audit import ADDRESS, RULES, TUNNEL, Finding
-from sojourn.dataplane.direct_ways import HEADER
+from sojourn.dataplane import links, objects, reconcile
+from sojourn.dataplane.audit import ADDRESS, DIRECT, RULES, TUNNEL, Finding
+from sojourn.dataplane.direct_ways import HEADER, DirectWays
+from sojourn.dataplane.kernel_ways import KernelWays
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import NextHop
 from sojourn.dataplane.objects import PROTOCOL, InterfaceAddress, KernelObject, Route
@@ -25,12 +26,22 @@ class HostPlane:
         self._netlink = netlink or Netlink()
         self._snapshot: reconcile.Snapshot | None = None
         self._started = False
+        self._direct_routes: dict[objects.Key, Route] = {}
+        """Past the tunnel."""
+
+    def untouched(self) -> bool:
+        """Whether no earlier life left anything in the kernel. Raises OSError."""
+        return not any(True for _ in self._held()) and not any(part.found() for part in self._optimisers())
+
+    def _optimisers(self) -> list[KernelWays | DirectWays]:
+        """How route optimisation is done, if it is."""
+        raise NotImplementedError
 
     def waiting(self, slot: int) -> tuple[int, int, int]:
         """Nothing waits."""
         return 0, 0, 0
 
-    def _held(self) -> Iterator[KernelObject]:
+    def _held(self, netlink: Netlink | None = None) -> Iterator[KernelObject]:
         """Everything in the kernel that is ours."""
         raise NotImplementedError
 
@@ -41,6 +52,8 @@ class HostPlane:
     def place_of(self, thing: KernelObject) -> tuple[str, tuple[Prefix, ...]]:
         """See `Audited.place_of`."""
         match thing:
+            case Route() if thing.key in self._direct_routes or thing.mtu:
+                return DIRECT, (thing.source if thing.source.length else thing.destination,)
             case Route(source=source) if source.length:
                 return TUNNEL, (source,)
             case Route(tunnel=tunnel) if tunnel is not None:
@@ -50,12 +63,15 @@ class HostPlane:
             case _:
                 return RULES, ()
 
-    def filter_findings(self) -> list[Finding]:
-        """See `Audited.filter_findings`."""
-        return []
+    def other_findings(self) -> list[Finding]:
+        """See `Audited.other_findings`."""
+        return [finding for part in self._optimisers() for finding in part.findings()]
 
-    def restore_filter(self) -> None:
-        """See `Audited.restore_filter`."""
+    def restore_others(self, places: Collection[str]) -> None:
+        """See `Audited.restore_others`."""
+        if DIRECT in places:
+            for part in self._optimisers():
+                part.restore()
 
     def remove(self, things: Iterable[KernelObject]) -> None:
         """See `Audited.remove`."""
@@ -93,6 +109,14 @@ class HostPlane:
     def _withdraw_all(self) -> None:
         left = reconcile.Snapshot(self._held(), set()).left()
         self._netlink.request(*(thing.withdraw() for thing in left))
+
+    def _lead_directly(self, route: Route) -> None:
+        self._ensure(route)
+        self._direct_routes[route.key] = route
+
+    def _lead_directly_no_more(self, route: Route) -> None:
+        self._direct_routes.pop(route.key, None)
+        self._withdraw(route)
 
     def _direct_route(self, table: int, destination: Address, source: Prefix, hop: NextHop) -> Route:
         mtu = self._settings.mtu - HEADER

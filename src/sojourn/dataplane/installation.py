@@ -229,6 +229,8 @@ class Installation:
             yield Rule(priorities.local, LOCAL_TABLE)
         for own in settings.addresses:
             yield Rule(priorities.decapsulation, tables.decapsulation, destination=own, ip_protocol=_IPV6_IN_IPV6)
+        for own_prefix in settings.announced:
+            yield Route(tables.pools, own_prefix, kind=RTN_BLACKHOLE, metric=settings.announced_metric)
 
     def _multicast_objects(self) -> Iterator[KernelObject]:
         """Who may send to groups: nodes, with an address of our pool; at a MAG nobody. No route can say so, as the
@@ -282,10 +284,19 @@ class Installation:
     def remove_leftovers(self) -> None:
         """Devices for tunnels that an earlier life used, and this one does not, are gone."""
         self._remove(leftovers(self._netlink, self._settings, self.tunnels))
+        self._remove_paths()
         if self.transport is not None:
             self.transport.finish()
         else:
             end_transport(self._settings)
+
+    def _remove_paths(self) -> None:
+        """Pairs for addresses that tunnels began at in an earlier life are gone."""
+        stem, known = f"{self._settings.loop[0]}-", {near for near, _ in self._path_pairs()}
+        found = self._look()
+        for name in found:
+            if name.startswith(stem) and name.removeprefix(stem).isdigit() and name not in known:
+                links.delete_link(self._netlink, found[name].index)
 
     def remove_tunnels(self) -> None:
         """No device for tunnels is left."""

@@ -28,12 +28,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from sojourn.dataplane import nftables as nft
+from sojourn.dataplane.audit import CHANGED, FILTER, LEFT, MISSING, Finding
 from sojourn.dataplane.filters import change_mark, interface, protocol
 from sojourn.dataplane.settings import LinuxSettings
-from sojourn.wire.addresses import Address, Prefix, to_ipv4
+from sojourn.wire.addresses import Address, Prefix, from_ipv4, to_ipv4
 
 Rule = tuple[str, tuple[bytes, ...]]
 KNOWN = "known"
@@ -82,6 +83,28 @@ class Ipv4Filter(nft.Table):
             self._stop(key)
             self._set_far(key, False)
         return [f"IPv4 source {'.'.join(map(str, key))}" for key in sorted(left)]
+
+    def findings(self, sources: Mapping[Prefix, Address | None], far: Collection[Prefix]) -> list[Finding]:
+        """Where the table is not what it should be for these sources, each with its anchor if that is elsewhere, and
+        for addresses that are `far`. Raises OSError."""
+        if self.fingerprint() is None:
+            return [Finding(MISSING, FILTER, "nf_tables table ip sojourn")]
+        rules = sum(1 for _ in _rules(self._settings))
+        if self.rules() != rules:
+            return [Finding(CHANGED, FILTER, f"nf_tables table ip sojourn has {self.rules()} of {rules} rules")]
+        sets: dict[str, set[bytes]] = {nft.FAR: {to_ipv4(prefix.address) for prefix in far}}
+        sets[KNOWN] = {to_ipv4(prefix.address) for prefix in sources}
+        for bit in _bits(self._settings.mark_mask):
+            led = [prefix for prefix, anchor in sources.items() if anchor and self._settings.ipv4_ways[anchor][0] & bit]
+            sets[_set_of(bit)] = {to_ipv4(prefix.address) for prefix in led}
+        found = []
+        for name, should in sets.items():
+            there = set(self.elements(name))
+            for word, keys in ((MISSING, should - there), (LEFT, there - should)):
+                for key in sorted(keys):
+                    prefix = Prefix(from_ipv4(key), 128)
+                    found.append(Finding(word, FILTER, f"{prefix} in nf_tables set {name}", (prefix,)))
+        return found
 
     def lead_source(self, prefix: Prefix, anchor: Address | None) -> None:
         """Packets from there are let through, plainly or through the tunnel to `anchor`. No packet sees half of it."""

@@ -17,6 +17,7 @@ import struct
 from typing import NamedTuple, TypeAlias
 
 from sojourn.dataplane import objects
+from sojourn.dataplane.audit import CHANGED, DIRECT, LEFT, MISSING, Finding
 from sojourn.dataplane.netlink import NLM_F_CREATE, NLM_F_EXCL, Message, Netlink, attribute, attributes, each_attribute
 from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, Prefix, address, text
 
@@ -152,7 +153,7 @@ class KernelWays:
 
     def begin(self) -> None:
         """What an earlier life left stays until `finish`."""
-        self._held = {thing.key: thing for thing in self._found()}
+        self._held = {thing.key: thing for thing in self.found()}
 
     def finish(self) -> list[str]:
         """Remove what was not asked for; answers with its names."""
@@ -164,9 +165,24 @@ class KernelWays:
         """Everything is put into the kernel again."""
         self._ensure(*list(self._wanted.values()))
 
+    def findings(self) -> list[Finding]:
+        """Where the kernel has others than were asked for. Raises OSError."""
+        there = {thing.key: thing for thing in self.found()}
+        found = []
+        for key, thing in self._wanted.items():
+            if key not in there:
+                found.append(Finding(MISSING, DIRECT, str(thing)))
+            elif there[key] != thing:
+                found.append(Finding(CHANGED, DIRECT, f"{there[key]}, instead of {thing}"))
+        return found + [Finding(LEFT, DIRECT, str(thing)) for key, thing in there.items() if key not in self._wanted]
+
+    def restore(self) -> None:
+        """What nobody asked for goes; the rest follows with `reassert`."""
+        self._netlink.request(*(thing.withdraw() for thing in self.found() if thing.key not in self._wanted))
+
     def remove(self) -> None:
         """Nothing of ours is left."""
-        self._netlink.request(*(thing.withdraw() for thing in self._found()))
+        self._netlink.request(*(thing.withdraw() for thing in self.found()))
 
     def leave(self) -> None:
         """Let go; what there is stays."""
@@ -250,10 +266,23 @@ class KernelWays:
             self._wanted.pop(thing.key, None)
         self._netlink.request(*(thing.withdraw() for thing in things))
 
-    def _found(self) -> list[Thing]:
+    def found(self) -> list[Thing]:
+        """States and policies of ours that the kernel has. Raises OSError."""
         states = [parse_state(body) for body in self._netlink.dump(_GET_STATE, b"")]
         policies = [parse_policy(body) for body in self._netlink.dump(_GET_POLICY, b"")]
         return [thing for thing in (*policies, *states) if thing is not None]
+
+
+def left() -> list[Thing]:
+    """All states and policies of ours in this namespace; a kernel without them has none. Raises OSError."""
+    try:
+        ways = KernelWays()
+    except OSError:
+        return []
+    try:
+        return ways.found()
+    finally:
+        ways.leave()
 
 
 def usable() -> bool:

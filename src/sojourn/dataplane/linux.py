@@ -13,10 +13,10 @@
     multicast       entries of multicast routing, and sockets that join upstream (`multicast`)
     IPv4            routes to the same nexthop objects; sources in the nf_tables sets of `ipv4_filter`
 
-Slots and shortcuts are in `linux_slots`, rules, loop and access interfaces in `installation`, the two ways to tunnel in
-`tunnels`, the packet filter in `filters`, restarts in `reconcile`. All changes replace; nothing is deleted and added.
-What the kernel forgot (an interface that went down takes its nexthops along, those their routes) is put back when an
-effect meets the gap, and by `reassert`.
+Slots and shortcuts are in `linux_slots`, what should hold in `linux_audit`, rules, loop and access interfaces in
+`installation`, the two ways to tunnel in `tunnels`, the packet filter in `filters`, restarts in `reconcile`. All
+changes replace; nothing is deleted and added. What the kernel forgot (an interface that went down takes its nexthops
+along, those their routes) is put back when an effect meets the gap, and by `reassert`.
 
 Opening, starting and closing must run in the network namespace that is meant; with fast handovers `apply` as well, else
 it may run anywhere.
@@ -26,8 +26,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import TypeVar, assert_never
 
 from sojourn.core.effects import (
@@ -49,6 +48,7 @@ from sojourn.core.effects import (
     EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
+    ForgetMulticast,
     ForgetStation,
     ForwardingEffect,
     WithdrawCounter,
@@ -66,29 +66,19 @@ from sojourn.core.effects import (
     WithdrawUplink,
 )
 from sojourn.core.engine import Row
-from sojourn.dataplane import filters, nftables, reconcile
-from sojourn.dataplane.audit import CHANGED, FILTER, LEFT, MISSING, Finding, place_at_router
-from sojourn.dataplane.installation import station
+from sojourn.dataplane import filters, links, nftables, reconcile
 from sojourn.dataplane.ipv4_filter import Ipv4Filter
-from sojourn.dataplane.links import forget_station
-from sojourn.dataplane.linux_slots import LinuxSlots
-from sojourn.dataplane.multicast import MulticastRouting
+from sojourn.dataplane.linux_audit import LinuxAudit
+from sojourn.dataplane.multicast import MulticastRouting, end_multicast
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.nftables import ROUTERS, Nftables
 from sojourn.dataplane.objects import (
-    RTN_BLACKHOLE,
-    RTN_THROW,
-    InterfaceAddress,
-    KernelObject,
-    Neighbour,
-    Nexthop,
     Route,
-    Rule,
 )
 from sojourn.dataplane.queues import Lane
-from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
+from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.state import ForwardingState
-from sojourn.wire.addresses import ANY, Address, Prefix, text
+from sojourn.wire.addresses import Address, Prefix, text
 
 V = TypeVar("V")
 
@@ -98,14 +88,16 @@ _LINGER = 0.2
 """Seconds that the way round the loop stays open after a release, for packets that another processor still holds."""
 
 
-class LinuxDataplane(LinuxSlots):
+class LinuxDataplane(LinuxAudit):
     """Makes effects hold in the kernel of this namespace. Every refusal is an OSError with the kernel's words."""
 
     def __init__(self, settings: LinuxSettings, netlink: Netlink | None = None) -> None:
         """Opens sockets; the kernel is first touched by `start`, which `begin` and `apply` call when needed."""
         super().__init__(settings, netlink or Netlink())
         self._filter = Nftables() if settings.counters else None
-        self._multicast = MulticastRouting(settings.upstream, settings.access) if settings.upstream else None
+        self._multicast = None
+        if settings.upstream:
+            self._multicast = MulticastRouting(settings.upstream, settings.access, survives=True)
         self._ipv4 = Ipv4Filter(settings) if settings.ipv4 else None
         self._started = False
 
@@ -133,6 +125,10 @@ class LinuxDataplane(LinuxSlots):
         return found
 
     # --- life ---------------------------------------------------------------------------------------------------
+
+    def untouched(self) -> bool:
+        """Whether no earlier life left anything in the kernel. Raises OSError."""
+        return self._settings.loop[0] not in links.links(self._netlink)
 
     def start(self) -> None:
         """Rules, loop, access interfaces and packet filter stand, whatever stood before; twice is harmless."""
@@ -170,6 +166,8 @@ class LinuxDataplane(LinuxSlots):
         self._snapshot = snapshot = reconcile.Snapshot(reconcile.ours(self._netlink, self._settings), counted)
         self._queues.take_stock()
         self.start()
+        if self._multicast is not None:
+            self._multicast.begin(self._netlink)
         if self._ipv4 is not None:
             self._ipv4.begin()
         round_trip = self._installation.round_trip
@@ -190,8 +188,17 @@ class LinuxDataplane(LinuxSlots):
             self._filter_away(prefix, False)
         self._queues.forget_left()
         self._queues.prepare()
+        if self._multicast is None:
+            end_multicast()
+        for family in {nftables.NFPROTO_IPV6, nftables.NFPROTO_IPV4} - self._families():
+            nftables.remove_left(family)
         sources = [] if self._ipv4 is None else self._ipv4.finish()
         return [*map(str, left), *(f"counter {prefix}" for prefix in prefixes), *sources]
+
+    def _families(self) -> set[int]:
+        """Of the tables of nf_tables that this life uses."""
+        found = set() if self._filter is None else {nftables.NFPROTO_IPV6}
+        return found if self._ipv4 is None else {*found, nftables.NFPROTO_IPV4}
 
     def reassert(self) -> None:
         """Everything is put into the kernel again: for an interface that came back. Raises the first refusal."""
@@ -213,7 +220,7 @@ class LinuxDataplane(LinuxSlots):
         """
         installation = self._installation
         steps = [installation.remove_tunnels, installation.restore_local, self._withdraw_all]
-        steps += [self._queues.close, installation.restore]
+        steps += [self._queues.close, installation.restore, end_multicast]
         if self._filter is not None:
             steps.insert(3, self._filter.remove)
         if self._ipv4 is not None:
@@ -322,7 +329,10 @@ class LinuxDataplane(LinuxSlots):
             case ForgetStation(interface, link_layer):
                 device = self._installation.index(interface)
                 if interface in self._installation.bridges:  # nothing else remembers stations
-                    forget_station(self._netlink, device, link_layer)
+                    links.forget_station(self._netlink, device, link_layer)
+            case ForgetMulticast():
+                if self._multicast is not None:
+                    self._multicast.forget_left()
             case EnsureMulticastRoute() | WithdrawMulticastRoute() | EnsureMembership() | WithdrawMembership():
                 if self._multicast is None:
                     raise OSError(errno.EOPNOTSUPP, "no interface is named that leads to multicast sources")
@@ -349,90 +359,6 @@ class LinuxDataplane(LinuxSlots):
         """What should hold, with its counters."""
         return self.state.rows(self.count())
 
-    # --- what should hold, and what holds -----------------------------------------------------------------------
-
-    def objects(self) -> Iterator[KernelObject]:
-        """See `Audited.objects`. Queues of fast handovers come and go, and are left out."""
-        state, tables = self.state, self._settings.tables
-        yield from self._installation.objects()
-        yield from (self._way_round(slot) for slot in self._released)
-        for way in state.slots.values():
-            if isinstance(way, EnsurePaths):
-                members = [Nexthop(self._member(remote), *self._installation.way_to(remote)) for remote in way.remotes]
-                yield from members
-                yield Nexthop(self._group(way.slot), 0, members=tuple(member.id for member in members))
-            elif isinstance(way, EnsureDelivery | EnsureTunnel | EnsureHold):
-                yield from (thing for thing in self._nexthop(way) if thing is not None)
-        for prefix, slot in state.prefixes.items():
-            several = isinstance(state.slots.get(slot), EnsurePaths)
-            yield Route(tables.nodes, prefix, nexthop=self._group(slot) if several else self._settings.nexthops + slot)
-        for prefix, anchor in state.uplinks.items():
-            if not prefix.is_ipv4:
-                source, tunnel = self._uplink(prefix, anchor)
-                yield source
-                if anchor is not None:
-                    yield tunnel
-        for pool in state.pools:
-            yield from self._announced(pool)
-        for (source_prefix, destination), remote in state.shortcuts.items():
-            with suppress(OSError):
-                yield from self._shortcut(source_prefix, destination, remote)
-        for interface, link_local in state.logical_interfaces:
-            yield self._identity(interface, link_local)
-
-    def held(self, netlink: Netlink) -> list[KernelObject]:
-        """See `Audited.held`."""
-        settings = self._settings
-        if not settings.handovers:
-            return list(reconcile.ours(netlink, settings))
-        of_queues = {*settings.queue_tables, settings.forwarded_table}
-        known = {self._installation.near, *(self._installation.indices.get(name, 0) for name in settings.access)}
-        last = settings.nexthops + 2 * NEXTHOP_GROUPS + len(settings.peers)
-        return [
-            thing
-            for thing in reconcile.ours(netlink, settings)
-            if not (isinstance(thing, Route | Rule) and thing.table in of_queues)
-            and not (isinstance(thing, Neighbour) and thing.device not in known)
-            and not (isinstance(thing, Nexthop) and (thing.id > last or (thing.device not in known and thing.device)))
-        ]
-
-    def filter_findings(self) -> list[Finding]:
-        """See `Audited.filter_findings`."""
-        if self._filter is None:
-            return []
-        if self._filter.fingerprint() != filters.fingerprint(self._settings):
-            return [Finding(MISSING, FILTER, "nf_tables table ip6 sojourn")]
-        rules = sum(1 for _ in filters.rules(self._settings))
-        if self._filter.rules() != rules:
-            return [
-                Finding(CHANGED, FILTER, f"nf_tables table ip6 sojourn has {self._filter.rules()} of {rules} rules")
-            ]
-        length = self._settings.prefix_length
-        should = {filters.key(prefix): prefix for prefix in self.state.counters if prefix.length == length}
-        found: list[Finding] = []
-        for name in (nftables.COUNTED, nftables.FAR):
-            there = set(self._filter.elements(name))
-            gone = [prefix for key, prefix in should.items() if key not in there]
-            left = [Prefix(key.ljust(16, b"\0"), length) for key in there - set(should)]
-            found += [Finding(MISSING, FILTER, f"{prefix} in nf_tables set {name}", (prefix,)) for prefix in gone]
-            found += [Finding(LEFT, FILTER, f"{prefix} in nf_tables set {name}", (prefix,)) for prefix in left]
-        return found
-
-    def place_of(self, thing: KernelObject) -> tuple[str, tuple[Prefix, ...]]:
-        """See `Audited.place_of`."""
-        tables = self._settings.tables
-        return place_at_router(thing, self.state, self._settings.nexthops, tables.nodes, tables.sources, tables.uplinks)
-
-    def remove(self, things: Iterable[KernelObject]) -> None:
-        """See `Audited.remove`."""
-        self._netlink.request(*(thing.withdraw() for thing in things))
-
-    def restore_filter(self) -> None:
-        """See `Audited.restore_filter`. What was counted so far is lost."""
-        if self._filter is not None:
-            self._filter.remove()
-            self._restore_filter(self._filter)
-
     # --- prefixes -----------------------------------------------------------------------------------------------
 
     def _ensure_prefix(self, prefix: Prefix, slot: int) -> None:
@@ -455,22 +381,6 @@ class LinuxDataplane(LinuxSlots):
             self._netlink.request(route.ensure())
         if Lane(slot, True) in self._queues.used:
             self._queues.divert(slot, [prefix])
-
-    def _announced(self, pool: Prefix) -> list[Route]:
-        """For a routing daemon, which reads that table; no rule leads packets there."""
-        table, length = self._settings.tables.pools, pool.length + 1
-        return [Route(table, pool.subnet(half, length), kind=RTN_BLACKHOLE) for half in (0, 1)]
-
-    def _uplink(self, prefix: Prefix, anchor: Address | None) -> tuple[Route, Route]:
-        tables = self._settings.tables
-        tunnel = Route(tables.uplinks, ANY, prefix)
-        if anchor is not None:
-            tunnel = self._tunnelled(tunnel, anchor)
-            sources = self.state.spreads.get(prefix, ())
-            if len(sources) > 1:
-                devices = tuple(self._installation.sources[source] for source in sources)
-                tunnel = tunnel._replace(device=0, gateway=station(SLOTS), devices=devices)
-        return Route(tables.sources, ANY, prefix, RTN_THROW), tunnel
 
     def _ensure_uplink(self, prefix: Prefix, anchor: Address | None) -> None:
         if prefix.is_ipv4:
@@ -506,10 +416,6 @@ class LinuxDataplane(LinuxSlots):
         self.state.spreads[prefix] = sources
         if prefix in self.state.uplinks and before != sources:
             self._ensure_uplink(prefix, self.state.uplinks[prefix])
-
-    def _identity(self, interface: str, link_local: Address) -> InterfaceAddress:
-        """Of 128 bits: one of 64 that goes before the kernel has finished adding it takes fe80:: of others along."""
-        return InterfaceAddress(self._installation.index(interface), link_local, 128)
 
     def _over_ipv4(self, effect: EnsureTransport | WithdrawTransport) -> None:
         transport = self._installation.transport

@@ -90,6 +90,9 @@ class MemoryDataplane:
         self.state = ForwardingState()
         self.packets.clear()
 
+    def leave(self) -> None:
+        """What holds stays."""
+
     # for tests and the simulator
 
     def way(self, prefix: Prefix) -> Way | None:

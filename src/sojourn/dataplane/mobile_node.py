@@ -19,7 +19,7 @@ starting and closing must run in the network namespace that is meant.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from sojourn.core.effects import (
     EnsureCounter,
@@ -42,7 +42,7 @@ from sojourn.core.mobile_effects import (
     WithdrawRouteOptimisation,
 )
 from sojourn.dataplane import local_rule, reconcile
-from sojourn.dataplane.audit import Finding
+from sojourn.dataplane.audit import FILTER, Finding
 from sojourn.dataplane.flow_filter import FlowFilter
 from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.home_tunnels import HomeTunnels
@@ -119,6 +119,7 @@ class MobileNodeDataplane(HomeTunnels):
     def begin(self) -> None:
         """Take stock of what an earlier life left; it keeps forwarding, and is not touched where it is right."""
         self._homes, self._optimised, self._links_out, self._direct_flows = {}, {}, {}, {}
+        self._direct_routes = {}
         self._begin()
         self._flows.begin()
         for part in self._optimisers():
@@ -198,26 +199,22 @@ class MobileNodeDataplane(HomeTunnels):
         return self._starts.name
 
     def objects(self) -> Iterator[KernelObject]:
-        """See `Audited.objects`. Direct ways are left out."""
+        """See `Audited.objects`."""
         yield from (*self._static(), *self._starts.addresses(), *self._flows.objects(), *self._ways_of_homes())
+        yield from self._direct_routes.values()
 
     def held(self, netlink: Netlink) -> list[KernelObject]:
         """See `Audited.held`."""
-        found = [*self._held(netlink), *self._flows.held(netlink)]
-        tables = (self._settings.tables.nodes, *(table for _, table in self._settings.flow_ways))
-        return [
-            thing
-            for thing in found
-            if not (isinstance(thing, Route) and thing.table in tables and thing.destination.length == 128)
-        ]
+        return [*self._held(netlink), *self._flows.held(netlink)]
 
-    def filter_findings(self) -> list[Finding]:
-        """See `Audited.filter_findings`."""
-        return [] if self._filter is None else self._filter.findings()
+    def other_findings(self) -> list[Finding]:
+        """See `Audited.other_findings`."""
+        return super().other_findings() + ([] if self._filter is None else self._filter.findings())
 
-    def restore_filter(self) -> None:
-        """See `Audited.restore_filter`."""
-        if self._filter is not None:
+    def restore_others(self, places: Collection[str]) -> None:
+        """See `Audited.restore_others`."""
+        super().restore_others(places)
+        if self._filter is not None and FILTER in places:
             self._filter.remove()
             self._filter.install()
 

@@ -9,7 +9,9 @@ Joining upstream is left to the kernel's own listener: sockets of ours join, and
 version and repeats what may have got lost. Only its first report comes two or three ticks late (12 ms at 250 Hz), while
 a node that roams hears nothing; so the same is said at once, and its report is the repetition.
 
-All of this hangs on sockets: when the process ends, however it ends, the kernel forgets it.
+All of this hangs on sockets, and would end with the process. So another process has them open too
+(`multicast_keeper`): a later life takes the one of multicast routing from it, with all entries, joins by sockets of its
+own, and closes the old ones when whoever listens had time to say so.
 """
 
 from __future__ import annotations
@@ -19,12 +21,17 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from sojourn.core.effects import EnsureMembership, EnsureMulticastRoute, WithdrawMembership, WithdrawMulticastRoute
+from sojourn.dataplane import multicast_keeper
+from sojourn.dataplane.netlink import Netlink, attributes
+from sojourn.dataplane.objects import RTM_GETROUTE, paths
 from sojourn.wire.addresses import UNSPECIFIED, Address
 from sojourn.wire.icmpv6 import MulticastListenerReport2, encode_icmpv6
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
@@ -48,8 +55,13 @@ _SIOCGIFINDEX = 0x8933
 _THRESHOLD = 1
 """Hop limits above this are forwarded."""
 _FULL = (errno.ENOMEM, errno.ENOBUFS)
+_FAMILY_OF_ENTRIES = 129
+"""RTNL_FAMILY_IP6MR."""
+_RTA_DST, _RTA_SRC, _RTA_MULTIPATH = 1, 2, 9
 
 _Sources: TypeAlias = tuple[Address, ...]
+Entry: TypeAlias = tuple[Address, Address | None]
+"""Group and source; None: every source."""
 
 
 @dataclass(slots=True)
@@ -64,33 +76,92 @@ class _Joined:
 class MulticastRouting:
     """Multicast of this namespace, between `upstream` and the links `access`.
 
-    Opened in the namespace that is meant; used from anywhere. All methods raise OSError when the kernel refuses.
+    Opened in the namespace that is meant; used from anywhere. What `survives` this process is started there too. All
+    methods raise OSError when the kernel refuses.
     """
 
-    def __init__(self, upstream: str, access: Sequence[str]) -> None:
+    def __init__(self, upstream: str, access: Sequence[str], *, survives: bool = False) -> None:
+        self._survives = survives
         self._upstream = upstream
         self._numbers = {name: number for number, name in enumerate((upstream, *access))}
         """Of the interfaces, in multicast routing."""
         self._indices: dict[str, int] = {}
         self._joined: dict[Address, _Joined] = {}
-        with ExitStack() as opened:
-            kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-            self._router = opened.enter_context(socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6))
-            # Nothing is read from it: neither ICMPv6 nor what the kernel would tell a routing daemon.
-            self._router.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, b"\xff" * 32)
-            self._listeners = [
-                opened.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
-                for _ in range(LISTENERS)
-            ]
-            self._opened = opened.pop_all()
+        self._old: list[socket.socket] = []
+        """With which an earlier life listens."""
+        self._left: set[Entry] = set()
+        """What an earlier life forwards and nobody has asked for since."""
+        self._line: socket.socket | None = None
+        """To the process that keeps our sockets."""
+        self._kept = False
+        self._router = _router()
+        self._listeners: list[socket.socket] = []
+        try:
+            for _ in range(LISTENERS):
+                self._listeners.append(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
+        except OSError:
+            self.close()
+            raise
 
     def start(self) -> None:
-        """This namespace routes multicast; nothing is forwarded down yet. Twice is harmless."""
-        if not self._indices:
+        """This namespace routes multicast; nothing is forwarded down yet, but what an earlier life forwards. Twice is
+        harmless."""
+        if not self._indices and not (self._survives and self._take_over()):
             self._become_router()
+        if self._survives and self._line is None and _start_keeper():
+            self._line = multicast_keeper.call()
         for name in self._numbers:
             self._look_at(name)
         self._set_entry(UNSPECIFIED, UNSPECIFIED, (*self._numbers,))
+        self._keep()
+
+    def _take_over(self) -> bool:
+        """What an earlier life had between the same interfaces is ours. Anything else of one ends."""
+        self._line = multicast_keeper.call()
+        if self._line is None:
+            return False
+        answer, descriptors = multicast_keeper.ask(self._line, {"take": True})
+        told, received = (answer or {}).get("memo"), [socket.socket(fileno=one) for one in descriptors]
+        if not isinstance(told, dict) or told.get("interfaces") != [*self._numbers] or not received:
+            for one in received:
+                one.close()
+            self._hang_up()
+            end_multicast()
+            return False
+        self._router.close()
+        self._router, *self._old = received
+        self._indices = {str(name): int(index) for name, index in told["indices"].items()}
+        return True
+
+    def begin(self, netlink: Netlink) -> None:
+        """From now on it is known what an earlier life forwards."""
+        self._left = set(self.held(netlink)) - {(UNSPECIFIED, None)} if self._old else set()
+
+    def forget_left(self) -> None:
+        """What an earlier life forwarded or joined, and this one did not, is over."""
+        left, self._left = self._left, set()
+        for group, source in left:
+            self.withdraw_route(group, source)
+        for one in self._old:
+            one.close()
+        self._old = []
+        self._keep()
+
+    def _keep(self) -> None:
+        """Another process has our sockets too. Without one all goes on, but does not survive us."""
+        self._kept = True
+        sockets = [one.fileno() for one in (self._router, *self._listeners, *self._old)]
+        memo = {"interfaces": [*self._numbers], "indices": self._indices}
+        try:
+            if self._line is not None:
+                multicast_keeper.ask(self._line, {"keep": memo}, sockets)
+        except OSError:
+            self._hang_up()  # the next start begins another one
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
     def _become_router(self) -> None:
         if len(self._numbers) > INTERFACES:
@@ -105,8 +176,10 @@ class MulticastRouting:
             raise OSError(error.errno, f"multicast: {hint}, or leave the table [maar.multicast] out") from None
 
     def close(self) -> None:
-        """Let go of the sockets: no multicast is forwarded or joined any more."""
-        self._opened.close()
+        """Let go of the sockets. Forwarding goes on, for a later life; `end_multicast` ends it."""
+        self._hang_up()
+        for one in (self._router, *self._listeners, *self._old):
+            one.close()
 
     def apply(self, effect: MulticastEffect) -> None:
         """Make `effect` hold. Raises OSError when the kernel refuses."""
@@ -128,11 +201,15 @@ class MulticastRouting:
         """Packets to `group` go to `interfaces`; those that nodes send also upstream, unless `source` is named."""
         for name in interfaces:
             self._look_at(name)
-        ways = (*interfaces, self._upstream) if source is None else interfaces
-        self._set_entry(group, source or UNSPECIFIED, ways)
+        self._left.discard((group, source))
+        self._set_entry(group, source or UNSPECIFIED, self._ways(source, interfaces))
+
+    def _ways(self, source: Address | None, interfaces: Sequence[str]) -> Sequence[str]:
+        return (*interfaces, self._upstream) if source is None else interfaces
 
     def withdraw_route(self, group: Address, source: Address | None) -> None:
         """No such entry; none there is fine."""
+        self._left.discard((group, source))
         entry = self._entry(group, source or UNSPECIFIED, ())
         try:
             self._router.setsockopt(socket.IPPROTO_IPV6, _MRT6_DEL_MFC, entry)
@@ -162,6 +239,8 @@ class MulticastRouting:
         request = struct.pack("=HBBHxxI", number, 0, _THRESHOLD, index, 0)
         self._router.setsockopt(socket.IPPROTO_IPV6, _MRT6_ADD_MIF, request)
         self._indices[name] = index
+        if self._kept:
+            self._keep()
 
     def _index(self, name: str) -> int:
         try:
@@ -169,6 +248,27 @@ class MulticastRouting:
         except OSError as error:
             raise OSError(error.errno, f"no interface {name}") from None
         return int(struct.unpack_from("=i", found, 16)[0])
+
+    # --- what should hold, and what holds -------------------------------------------------------------------------
+
+    def wanted(self, routes: Mapping[Entry, tuple[str, ...]]) -> dict[Entry, frozenset[int]]:
+        """The entries that the kernel should have for these routes, each with the interfaces that it leads to."""
+        ways = {(group, source): self._ways(source, names) for (group, source), names in routes.items()}
+        ways[UNSPECIFIED, None] = (*self._numbers,)
+        return {entry: frozenset(self._indices.get(name, 0) for name in names) for entry, names in ways.items()}
+
+    def held(self, netlink: Netlink) -> dict[Entry, frozenset[int]]:
+        """Those that it has, but for what an earlier life left and may still be asked for. Raises OSError."""
+        found: dict[Entry, frozenset[int]] = {}
+        for body in netlink.dump(RTM_GETROUTE, struct.pack("=B11x", _FAMILY_OF_ENTRIES)):
+            if body[0] != _FAMILY_OF_ENTRIES:
+                continue
+            has = attributes(body, 12)
+            source = has.get(_RTA_SRC, UNSPECIFIED)
+            entry = has.get(_RTA_DST, UNSPECIFIED), None if source == UNSPECIFIED else source
+            if entry not in self._left:
+                found[entry] = frozenset(device for device, _ in paths(has.get(_RTA_MULTIPATH, b"")))
+        return found
 
     # --- up -------------------------------------------------------------------------------------------------------
 
@@ -230,6 +330,43 @@ class MulticastRouting:
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
                 raise
+
+
+def end_multicast() -> None:
+    """No process keeps multicast forwarding of an earlier life in this namespace. Raises OSError."""
+    line = multicast_keeper.call()
+    if line is not None:
+        with line:
+            multicast_keeper.ask(line, {"end": True})
+
+
+def is_kept() -> bool:
+    """Whether one does. Raises OSError."""
+    line = multicast_keeper.call()
+    if line is not None:
+        line.close()
+    return line is not None
+
+
+def _router() -> socket.socket:
+    """Nothing is read from it: neither ICMPv6 nor what the kernel would tell a routing daemon."""
+    router = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMPV6)
+    router.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, b"\xff" * 32)
+    return router
+
+
+def _start_keeper() -> bool:
+    """Of a session of its own, and nobody's child: what ends us does not end it."""
+    command = [sys.executable, "-I", "-S", multicast_keeper.__file__]
+    quiet = subprocess.DEVNULL
+    keeper = subprocess.Popen(
+        command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, start_new_session=True, cwd="/"
+    )
+    assert keeper.stdout is not None
+    with keeper.stdout:
+        said = keeper.stdout.readline()
+    keeper.wait()
+    return said == b"ready\n"
 
 
 def _socket_address(address: Address) -> bytes:

@@ -33,8 +33,9 @@ from sojourn.dataplane.netlink import (
 TABLE = "sojourn"
 _OF_OURS = b"\x7f"
 """What is written on a table has a type and a length, or nft(8) dies of it; this type is nobody else's."""
-COUNTED, FAR, ROUTERS, NEIGHBOURS = "away", "far", "routers", "neighbours"
-"""The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes."""
+COUNTED, FAR, ROUTERS, NEIGHBOURS, PEERS = "away", "far", "routers", "neighbours", "peers"
+"""The sets of prefixes: looked up to count, and looked up without counting; that of networks behind nodes; and
+those of routers."""
 RATES = ("downlink", "uplink")
 """Sets of prefixes with a rate each: a packet that is within it is none of theirs."""
 
@@ -293,7 +294,7 @@ class Nftables(Table):
         kernel that can limit."""
         rate = nested(17, _over(1))
         sets = [
-            new_set("peers", 1, 16),
+            new_set(PEERS, 1, 16),
             new_counting_set(COUNTED, 2, key_octets),
             new_set(FAR, 3, key_octets),
             new_set(ROUTERS, 4, 8),
@@ -301,7 +302,7 @@ class Nftables(Table):
         ]
         if rates:
             sets += [new_set(name, 6 + number, key_octets, _SET_EXPR) + rate for number, name in enumerate(RATES)]
-        named = (("peers", peers), (NEIGHBOURS, neighbours))
+        named = ((PEERS, peers), (NEIGHBOURS, neighbours))
         elements = [elements_of(name, addresses) for name, addresses in named if addresses]
         self.write(fingerprint, sets, elements, chains, rules)
 
@@ -327,6 +328,22 @@ class Nftables(Table):
     def counters(self) -> dict[bytes, int]:
         """The packets that every element has counted."""
         return {key: counted(parts)[0] for key, parts in self.elements(COUNTED).items()}
+
+
+def remove_left(family: int, name: str = TABLE) -> None:
+    """No such table of an earlier life is there. Raises OSError, but not where the kernel has no nf_tables."""
+    try:
+        table = Table(family, name)
+    except OSError:
+        return
+    try:
+        if table.fingerprint() is not None:
+            table.remove()
+    except OSError as error:
+        if error.errno not in (errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM):
+            raise
+    finally:
+        table.close()
 
 
 def usable() -> bool:

@@ -61,7 +61,9 @@ REPLACE_OR_CREATE = NLM_F_REPLACE | NLM_F_CREATE
 RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_THROW = 1, 6, 7, 9
 _KINDS = {RTN_UNICAST: "", RTN_BLACKHOLE: "blackhole ", RTN_UNREACHABLE: "unreachable ", RTN_THROW: "throw "}
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 2, 4, 5, 9, 15
-_RTA_PREFERRED_SOURCE, _RTA_METRICS, _RTAX_MTU = 7, 8, 2
+_RTA_PRIORITY, _RTA_PREFERRED_SOURCE, _RTA_METRICS, _RTAX_MTU = 6, 7, 8, 2
+_USUAL_METRIC = 1024
+"""What the kernel gives a route of IPv6 that names none."""
 _RTA_VIA, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 18, 21, 22, 30
 _PATH = struct.Struct("=HBBi")
 """struct rtnexthop: its length, flags, weight - 1, interface."""
@@ -133,10 +135,12 @@ class Route(NamedTuple):
     """Of packets of this machine that have no source address yet."""
     mtu: int = 0
     """Of packets of this machine that take this way; 0: that of the device."""
+    metric: int = 0
+    """Routes that differ in this stand beside each other, the lowest is taken; 0: the kernel's usual one."""
 
     @property
     def key(self) -> Key:
-        return ("route", self.table, self.destination, self.source)
+        return ("route", self.table, self.destination, self.source, self.metric)
 
     def _identity(self) -> bytes:
         destination, source = self.destination, self.source
@@ -148,6 +152,8 @@ class Route(NamedTuple):
             body += attribute(_RTA_DST, _bare(destination.address) if family == AF_INET else destination.address)
         if source.length:
             body += attribute(_RTA_SRC, source.address)
+        if self.metric:
+            body += u32(_RTA_PRIORITY, self.metric)
         return body
 
     def ensure(self) -> Message:
@@ -212,9 +218,9 @@ def parse_route(body: bytes) -> Route | None:
     found = attributes(body, _ROUTE.size)
     nexthop = _number(found.get(_RTA_NH_ID))
     own = kind == RTN_UNICAST and not nexthop
-    paths = list(_paths(found.get(_RTA_MULTIPATH, b"")))
-    if paths:  # all of them have the same way
-        found |= attributes(paths[0][1])
+    several = list(paths(found.get(_RTA_MULTIPATH, b"")))
+    if several:  # all of them have the same way
+        found |= attributes(several[0][1])
     kind_of_tunnel = found.get(_RTA_ENCAP_TYPE) if own else None
     local = _number(kind_of_tunnel) == encapsulation.SEGMENTS_LOCAL
     action = _number(attributes(found.get(_RTA_ENCAP, b"")).get(_ACTION)) if local else 0
@@ -230,9 +236,10 @@ def parse_route(body: bytes) -> Route | None:
         encapsulation.decode(kind_of_tunnel, found.get(_RTA_ENCAP)),
         action == _END_DT6,
         action == _END_DX4,
-        tuple(device for device, _ in paths),
+        tuple(device for device, _ in several),
         found.get(_RTA_PREFERRED_SOURCE),
         _number(attributes(found.get(_RTA_METRICS, b"")).get(_RTAX_MTU)),
+        0 if (metric := _number(found.get(_RTA_PRIORITY))) == _USUAL_METRIC else metric,
     )
 
 
@@ -243,7 +250,7 @@ def taken_out(body: bytes) -> int | None:
     return _number(counters[_COUNTED_PACKETS]) if _COUNTED_PACKETS in counters else None
 
 
-def _paths(octets: bytes) -> Iterator[tuple[int, bytes]]:
+def paths(octets: bytes) -> Iterator[tuple[int, bytes]]:
     """The interfaces of a multipath route, each with its attributes."""
     while len(octets) >= _PATH.size:
         length, _, _, device = _PATH.unpack_from(octets)
@@ -344,6 +351,10 @@ class ProxyNeighbour(NamedTuple):
 
     device: int
     address: Address
+
+    @property
+    def key(self) -> Key:
+        return ("proxy", self.device, self.address)
 
     def ensure(self) -> Message:
         body = _NEIGHBOUR.pack(AF_INET6, self.device, _NUD_PERMANENT, _NTF_PROXY, 0) + attribute(_NDA_DST, self.address)
@@ -512,7 +523,7 @@ def parse_address(body: bytes) -> InterfaceAddress | None:
     return InterfaceAddress(device, address, length if family == AF_INET6 else length + 96)
 
 
-KernelObject: TypeAlias = Route | Nexthop | Neighbour | Rule | InterfaceAddress
+KernelObject: TypeAlias = Route | Nexthop | Neighbour | ProxyNeighbour | Rule | InterfaceAddress
 
 
 def _number(value: bytes | None) -> int:

@@ -50,6 +50,10 @@ class OptimisingPlane(HostPlane):
         """How route optimisation is done; empty: not at all."""
         return "xfrm" if self._kernel is not None else "ebpf" if self._direct is not None else ""
 
+    def correspondents(self) -> list[tuple[Address, Address]]:
+        """Home addresses, each with a correspondent node that is reached directly."""
+        return list(self._optimised)
+
     def _optimisers(self) -> list[KernelWays | DirectWays]:
         """How it is done, if it is."""
         return [part for part in (self._kernel, self._direct) if part is not None]
@@ -84,7 +88,7 @@ class OptimisingPlane(HostPlane):
         self._accept_direct(home, care_of)
         self._direct.send(home + correspondent, care_of)
         table = self._settings.tables.nodes
-        self._ensure(self._direct_route(table, correspondent, Prefix(home, 128), hop))
+        self._lead_directly(self._direct_route(table, correspondent, Prefix(home, 128), hop))
         self._optimised[home, correspondent] = effect
         self._optimise_flows(effect)
 
@@ -98,7 +102,7 @@ class OptimisingPlane(HostPlane):
         for care_of, (mark, table) in sorted(ways):
             hop = next_hop(self._netlink, correspondent, care_of)
             self._direct.send(home + correspondent, care_of, mark)
-            self._ensure(self._direct_route(table, correspondent, Prefix(home, 128), hop))
+            self._lead_directly(self._direct_route(table, correspondent, Prefix(home, 128), hop))
         self._optimise_flows_no_more(home, correspondent, {way for _, way in ways})
 
     def _optimise_flows_no_more(
@@ -107,7 +111,7 @@ class OptimisingPlane(HostPlane):
         now = set(but)
         before = self._direct_flows.pop((home, correspondent), set())
         for mark, table in before - now:
-            self._withdraw(Route(table, Prefix(correspondent, 128), Prefix(home, 128)))
+            self._lead_directly_no_more(Route(table, Prefix(correspondent, 128), Prefix(home, 128)))
             if self._direct is not None:
                 self._direct.send_plainly(home + correspondent, mark)
         if now:
@@ -115,7 +119,7 @@ class OptimisingPlane(HostPlane):
 
     def _optimise_no_more(self, home: Address, correspondent: Address) -> None:
         self._optimise_flows_no_more(home, correspondent)
-        self._withdraw(Route(self._settings.tables.nodes, Prefix(correspondent, 128), Prefix(home, 128)))
+        self._lead_directly_no_more(Route(self._settings.tables.nodes, Prefix(correspondent, 128), Prefix(home, 128)))
         self._optimised.pop((home, correspondent), None)
         if self._direct is not None:
             self._direct.send_plainly(home + correspondent)

@@ -122,25 +122,28 @@ class Queues:
         """See `take_stock`; what waited in them is lost."""
         found = links.links(self._netlink)
         for name in self._left:
-            if name in found and name not in [queue.near_name for queue in self._all()]:
+            if name in found and name not in [queue.near_name for queue in self.every()]:
                 links.delete_link(self._netlink, found[name].index)
         self._left = []
 
     def close(self) -> None:
         """No pair is left."""
-        for queue in self._all():
+        for queue in self.every():
             links.delete_link(self._netlink, queue.near)
         self.leave()
 
     def leave(self) -> None:
         """Let go of the sockets; the pairs stay."""
-        for queue in self._all():
+        for queue in self.every():
             queue.ear.close()
 
-    def _all(self) -> Iterator[Queue]:
-        yield from self.used.values()
-        yield from self._free
-        yield from (queue for _, _, queue in self._closing)
+    def every(self) -> list[Queue]:
+        """All that were made."""
+        return [*self.used.values(), *self.idle()]
+
+    def idle(self) -> list[Queue]:
+        """Those that no slot uses now."""
+        return [*self._free, *(queue for _, _, queue in self._closing)]
 
     # --- queues -----------------------------------------------------------------------------------------------------
 

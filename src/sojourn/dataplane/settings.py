@@ -173,6 +173,11 @@ class LinuxSettings:
     neighbours: tuple[Address, ...] = ()
     """The peers that forward packets in a handover."""
 
+    announced: tuple[Prefix, ...] = ()
+    """What the network is told to lead here, whoever had it before: in the table `pools`, with `announced_metric`."""
+    announced_metric: int = 0
+    """Lower for whoever has it later."""
+
     @property
     def ipv4_ways(self) -> dict[Address, tuple[int, int]]:
         """Mark and table of the packets of IPv4 that leave through the tunnel to each peer.

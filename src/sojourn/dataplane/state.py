@@ -29,6 +29,7 @@ from sojourn.core.effects import (
     EnsureTransport,
     EnsureTunnel,
     EnsureUplink,
+    ForgetMulticast,
     ForgetStation,
     ForwardingEffect,
     WithdrawCounter,
@@ -139,7 +140,7 @@ class ForwardingState:
                 self.memberships[effect.group] = effect
             case WithdrawMembership(group):
                 self.memberships.pop(group, None)
-            case ForgetStation():
+            case ForgetStation() | ForgetMulticast():
                 pass  # an order, not a state
             case _:
                 assert_never(effect)

@@ -176,8 +176,8 @@ class PresenceProcedures(AccessState[S]):
             self._probe(session)
 
     def _trust_in_sight(self, session: S) -> Duration:
-        """How long after its last sign a node is taken to be here."""
-        return session.lifetime // 2
+        """How long after its last sign a node is taken to be here; one that is not registered yet as well."""
+        return (session.lifetime or self.configuration.lifetime) // 2
 
     def _probe(self, session: S) -> None:
         if session.presence is not SERVED:

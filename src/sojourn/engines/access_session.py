@@ -36,6 +36,9 @@ TRANSITIONS: dict[Presence, frozenset[Presence]] = {
 }
 """Every way from one presence to another; anything else is a mistake of ours."""
 
+NEVER: Instant = -(1 << 62)
+"""Longer ago than anything that is trusted."""
+
 
 @dataclass(slots=True)
 class AccessSession:
@@ -63,6 +66,7 @@ class AccessSession:
     address: Address | None = None
     """One that it was seen with."""
     seen: Instant = 0
+    """When it last gave a sign of life; `NEVER`: not in this life of ours."""
     probes: int = 0
     """Probes without an answer."""
     contested: bool = False

@@ -9,12 +9,15 @@ refreshed, one of those that are still there is told of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sojourn.core.effects import CheckBinding, DeleteBinding, FindBindings, StoreBinding
 from sojourn.engines.configuration import CmdConfiguration
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.database_notices import Notices
+from sojourn.engines.unread import Stored
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import SECOND, Duration, WallClock
+from sojourn.wire.units import SECOND, Duration, WallClock, wall_clock
 
 LINGER = 2 * SECOND
 """A binding is forgotten so long after its end: the MAAR ends it in time, and a message needs some.
@@ -33,6 +36,30 @@ class SharedDatabase(Notices):
         """Other nodes that have the prefix as well, says the store, or said it when we looked."""
         self._reserved: dict[Address, dict[Prefix, bytes]] = {}
         """What a MAAR that began without memory anchors, and for whom, whether we know these nodes or not."""
+
+    def _remember(self, records: Iterable[Stored]) -> None:
+        """Bindings of an earlier life: the next ones, those that are asked about, or all that are left."""
+        for node, record in records:
+            try:
+                entry = BindingCacheEntry.restored(node, record, self._now)
+            except ValueError:
+                self._report("record-unreadable", node=node)
+                continue
+            others = [prefix for prefix, _ in entry.anchors if self._owners.get(prefix, node) != node]
+            for prefix in others:  # it changed hands, and the disk refused one half of that
+                entry.remove(prefix)
+            self._hold(entry)
+            if others:
+                self._keep(entry)
+            self._epoch = max(self._epoch, wall_clock(entry.timestamp) - self._now)
+            for maar in entry.untold:
+                self._tell_again(entry, maar)
+
+    def _is_of_another(self, prefix: Prefix, node: bytes) -> bool:
+        """Whether `prefix` belongs to a node that is not `node`, as far as that is known here."""
+        if self._unread.left:
+            self._remember(self._unread.named(prefix.address))
+        return self._owners.get(prefix, node) != node
 
     def _on_changed(self, node: bytes, record: bytes, remaining: Duration) -> None:
         """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat."""
@@ -67,6 +94,8 @@ class SharedDatabase(Notices):
 
     def _owner(self, prefix: Prefix, maar: Address) -> bytes | None:
         """Who has `prefix`, as far as we know. What is reserved is looked up once: then we know that node."""
+        if self._unread.left:
+            self._remember(self._unread.named(prefix.address))
         reserved = self._reserved.get(maar)
         noted = reserved.pop(prefix, None) if reserved else None
         return self._owners.get(prefix, noted)
@@ -122,11 +151,23 @@ class SharedDatabase(Notices):
         """Nothing changed but the time that it has: the others must know that, a disk of our own need not."""
         if self.configuration.shared:
             self._keep(entry)
+        else:
+            self._check(entry.node)
 
     def _check(self, node: bytes) -> None:
-        """What is answered about `node` is to be true, although nothing is changed."""
+        """What is answered about `node` is to be true, and stored, although nothing is changed."""
         if self.configuration.shared:
             self._do(CheckBinding(node))
+        elif ("store", node) in self._timers:
+            self._store_again(node)
+
+    def _store_again(self, node: bytes) -> None:
+        """The disk refused this binding: what is true of it now."""
+        entry = self.entries.get(node)
+        if entry is None:
+            self._do(DeleteBinding(node))
+        else:
+            self._keep(entry)
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         self._stop_telling(entry)

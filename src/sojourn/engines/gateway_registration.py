@@ -14,7 +14,7 @@ from typing import Any
 
 from sojourn.core.effects import ProbeNode
 from sojourn.engines.access_presence import PresenceProcedures
-from sojourn.engines.access_session import REFUSED, SERVED
+from sojourn.engines.access_session import NEVER, REFUSED, SERVED
 from sojourn.engines.access_state import S
 from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.home_ipv4 import home_in, ipv4_request, is_about_ipv4
@@ -126,8 +126,12 @@ class GatewayRegistration(PresenceProcedures[S]):
             self._report("retransmitted", purpose=key[0], node=key[1], attempt=request.attempts)
 
     def _on_refresh_request(self) -> None:
-        """Whom we ask lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart."""
-        sessions = [session for session in self.sessions.values() if self._is_told_anew(session)]
+        """Whom we ask lost its memory (Binding Refresh Request, RFC 6275 6.1.2): tell it all, a little apart.
+
+        But not of nodes that are being asked for a sign of life: what is said of these now would count as the latest
+        word on where they are. Their answer registers them.
+        """
+        sessions = [one for one in self.sessions.values() if self._is_told_anew(one) and not self._is_in_doubt(one)]
         for index, session in enumerate(sessions):
             session.seen = self._now
             self._after(index * SECOND // 1000, "refresh", session.node)
@@ -135,6 +139,14 @@ class GatewayRegistration(PresenceProcedures[S]):
 
     def _is_told_anew(self, session: S) -> bool:
         return session.presence is SERVED
+
+    def _is_in_doubt(self, session: S) -> bool:
+        """Whether nothing may be said of a node before it answered: it was asked, or gave no sign in this life.
+
+        Where something is being said already, it may as well be said now.
+        """
+        unseen = session.probes > 0 or session.seen == NEVER
+        return unseen and self._requests.get(("register", session.node, self._asked_about(session), None)) is None
 
     # --- answers --------------------------------------------------------------------------------------------------
 

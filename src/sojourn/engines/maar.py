@@ -35,6 +35,7 @@ from sojourn.core.events import (
 )
 from sojourn.core.sequence import following
 from sojourn.engines.access_multicast import MulticastProcedures
+from sojourn.engines.access_session import NEVER
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MaarConfiguration
 from sojourn.engines.extension import unrecognized
@@ -142,6 +143,7 @@ class MobilityAnchorAccessRouter(
         soon = order * SECOND // 1000
         match session.presence:
             case Presence.SERVED:
+                session.seen = NEVER if session.legacy else session.seen  # an LMA goes by who spoke last
                 self._after(soon, "refresh", session.node)
                 self._after(soon, "advertise", session.node)
             case Presence.DEPARTED:
@@ -219,6 +221,8 @@ class MobilityAnchorAccessRouter(
         match message:
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
+            case BindingRefreshRequest() if source in self._peers and self._is_question_of_peer(message, source):
+                pass
             case HandoverInitiate() | HandoverAcknowledge():
                 self._on_handover_message(message, source)
             case BindingError(status):
@@ -228,6 +232,10 @@ class MobilityAnchorAccessRouter(
                 answer = unrecognized(message, self.configuration.address, source)
                 if answer is not None and source == self.configuration.cmd:  # which may be an LMA with extensions
                     self._do(answer)
+
+    def _is_question_of_peer(self, request: BindingRefreshRequest, source: Address) -> bool:
+        """Whether other routers ask us what they forgot."""
+        return False
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name

@@ -99,6 +99,10 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         """A node that departed may be at a MAAR that does not know of us: nobody could tell it, so we speak up."""
         return session.presence in (SERVED, DEPARTED)
 
+    def _is_in_doubt(self, session: Session) -> bool:
+        """A CMD goes by the time of the attachment, whenever it is told."""
+        return session.legacy and super()._is_in_doubt(session)
+
     def _ask_for_memory(self) -> None:
         """The CMD may know what we anchor: it tells us again, if we ask (Binding Refresh Request, RFC 6275 6.1.2).
 
@@ -131,7 +135,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._do(DeleteBinding(FORGETFUL))
         if self.databases is not None:  # by the end of a lifetime we were told of all that we anchor
             self.databases.remembered(self._now + self.configuration.lifetime)
-            self._requests.hasten(self.configuration.cmd, self._now)
+            self._requests.begin_anew(self.configuration.cmd, self._now)
 
     def _on_refresh_message(self, request: BindingRefreshRequest) -> None:
         """From the CMD: the answer to ours, or because it lost its own memory."""

@@ -32,7 +32,7 @@ from sojourn.core.events import (
 from sojourn.core.sequence import following
 from sojourn.engines.access_multicast import MulticastProcedures
 from sojourn.engines.access_presence import identifier
-from sojourn.engines.access_session import DEPARTED, REFUSED, SERVED
+from sojourn.engines.access_session import DEPARTED, NEVER, REFUSED, SERVED
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import MagConfiguration
 from sojourn.engines.extension import Extensions, apart, merged, unrecognized
@@ -123,7 +123,7 @@ class MobileAccessGateway(MagHandover, MagDhcp, MulticastProcedures[BindingUpdat
             return
         session.confirmed = bool(session.anchored)
         self._timers.start(("expiry", session.node), session.expires)
-        session.seen = self._now - self.configuration.presence_trust - 1  # it is asked whether it is still here
+        session.seen = NEVER  # it is asked whether it is still here
         self._after(len(self.sessions) * SECOND // 1000, "refresh", session.node)
 
     def _on_event(self, event: Event) -> None:

@@ -247,7 +247,7 @@ class MagAccess(GatewayRegistration[BindingUpdateListEntry], MagState):
 
     def _trust_in_sight(self, session: BindingUpdateListEntry) -> Duration:
         """RFC 5213 6.13: "MUST make sure the mobile node is still attached", so it is asked unless it just spoke."""
-        return min(session.lifetime // 2, self.configuration.presence_trust)
+        return min(super()._trust_in_sight(session), self.configuration.presence_trust)
 
     def _noticed(self, session: BindingUpdateListEntry, event: NodeSeen) -> None:
         super()._noticed(session, event)

@@ -144,8 +144,8 @@ class MagNotification(MagExtension):
         return UpdateAcknowledgementStatus.REASON_UNSPECIFIED, ()
 
     def _register(self, sessions: Sequence[BindingUpdateListEntry]) -> None:
-        """Now for one; for many a little apart."""
-        for index, session in enumerate(sessions):
+        """Now for one; for many a little apart. Of whom we are in doubt its answer, if there is one, says it."""
+        for index, session in enumerate([one for one in sessions if not self._role._is_in_doubt(one)]):
             session.seen = self.now  # the LMA wants to hear of it, whether or not it was silent lately
             if index == 0:
                 self._role._register(session, Handoff.NOT_CHANGED)

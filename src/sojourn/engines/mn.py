@@ -2,9 +2,10 @@
 
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
 agents in `mn_registration`, what these tell it to do in `mn_orders`, how it finds them in `mn_discovery`, the direct
-way to correspondent nodes in `mn_correspondent`, local home addresses at anchors in `mn_anchors`, which anchor is the
-nearest in `mn_nearest`, and how a mobile router gets a prefix for what is behind it in `mn_delegation`. With `several`
-it registers the care-of addresses of all links (RFC 5648), and says which packets take which (`mn_flows`).
+way to correspondent nodes in `mn_correspondent`, `mn_direct_ways`, `mn_return_routability` and
+`mn_direct_registration`, local home addresses at anchors in `mn_anchors`, which anchor is the nearest in `mn_nearest`,
+and how a mobile router gets a prefix for what is behind it in `mn_delegation`. With `several` it registers the care-of
+addresses of all links (RFC 5648), and says which packets take which (`mn_flows`).
 
 Left out: IPsec (the operator's), CGA (RFC 4866).
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import Effect, EnsureUplink, SendMessage
+from sojourn.core.effects import DeleteBinding, Effect, EnsureUplink, SendMessage, StoreBinding
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressChanged,
@@ -87,7 +88,7 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
         super().__init__(configuration, epoch, seed)
-        self._kept = set()
+        self._kept, self._kept_direct, self._resumed = set(), set(), {}
         self.correspondents = {}
         self.delegations = {}
         self._tests_sent = {}
@@ -130,6 +131,7 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
                 self._on_icmp_error(event)
             case ClockStepped(epoch):
                 self._epoch = epoch
+                self._keep_all()
             case EffectFailed():
                 self._on_effect_failed(event)
             case Commanded(verb, arguments):
@@ -217,6 +219,8 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
             self._measure()
         elif kind == "sessions":
             self._check_sessions()
+        elif kind == "store":
+            self._store_again(key)
         elif kind == "delegation":
             self._on_delegation_due(self.homes[key])
         elif kind == "direct-repair":
@@ -267,6 +271,8 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
                 self._after(_REPAIR_AFTER, "direct-repair", (home, correspondent))
             case ProbeAddress(_, home) if home in self.homes:
                 self._after(_REPAIR_AFTER, "repair", home)
+            case StoreBinding() | DeleteBinding():
+                self._after(_REPAIR_AFTER, "store", effect.key)
             case _:
                 pass
 

@@ -22,6 +22,7 @@ from sojourn.core.effects import (
     Effect,
     EnsureMembership,
     EnsureMulticastRoute,
+    ForgetMulticast,
     QueryListeners,
     Report,
     WithdrawMembership,
@@ -58,7 +59,8 @@ _REPAIR_AFTER = 1 * SECOND
 _LATER = 1 * SECOND
 
 Key: TypeAlias = tuple[str, object]
-"""A timer: ``query`` an interface, ``ask`` a node; ``member``, ``linger``, ``mend`` and ``settle`` of a group."""
+"""A timer: ``query`` an interface, ``ask`` a node; ``heard``: all had time to answer after a start; ``member``,
+``linger``, ``mend`` and ``settle`` of a group."""
 
 
 @dataclass(slots=True)
@@ -131,6 +133,9 @@ class MulticastProxy:
         """The router begins: the first queries follow each other quickly (RFC 3810 7.6.2, 9.6)."""
         for interface in self.configuration.access:
             self.link_up(interface, now)
+        # Two general queries, a quarter of the interval apart, and the time to answer the second one.
+        between = self.configuration.query_interval // 4
+        self._wake(("heard", None), now + between + self.configuration.query_response_interval)
 
     def link_up(self, interface: str, now: Instant) -> None:
         """A link came up, and perhaps the kernel forgot what leads over it."""
@@ -372,6 +377,8 @@ class MulticastProxy:
         match key:
             case ("query", str(interface)):
                 self._query(interface, now)
+            case ("heard", None):
+                self._do(ForgetMulticast())
             case ("ask", bytes(node)):
                 self._ask(node, now)
             case ("member", (bytes(group), bytes(node))):

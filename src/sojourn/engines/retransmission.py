@@ -130,7 +130,7 @@ class Retransmission:
         self._forget(key, request)
         return update
 
-    def hasten(self, destination: Address, now: Instant) -> None:
+    def begin_anew(self, destination: Address, now: Instant) -> None:
         """All that is outstanding there is sent again, as if it had just begun: what was sent so far was in vain."""
         for key, request in list(self._outstanding.items()):
             if key[2] == destination:
@@ -162,6 +162,15 @@ class Retransmission:
             request.timeout = min(2 * request.timeout, limits[1] if limits else self._constants.max_bindack_timeout)
         self._transmit(request, now)
         return None
+
+    def hasten(self, key: Key, now: Instant) -> None:
+        """Whoever did not answer is heard of again: what it was told in vain goes out now, and waits begin anew."""
+        request = self._outstanding.get(key)
+        if request is not None and request.attempts > 1 and request.sent >= 0:
+            half = 2 * self._round_trips.get((key[0], key[2]), self._longest)
+            request.timeout = max(min(half, self._longest // 2), self._shortest // 2)  # `due` doubles it
+            request.attempts = 0
+            self.due(key, now)
 
     def _transmit(self, request: Outstanding, now: Instant) -> None:
         key = request.key

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sojourn.core.events import PathProbed
+from sojourn.host.sockets import IPV6_FREEBIND
 from sojourn.wire.addresses import UNSPECIFIED, Address, text
 
 _REQUEST, _REPLY = 128, 129
@@ -21,9 +22,9 @@ _DRAIN = 64
 
 
 class Echoes:
-    """From `address`, an address of this machine. Raises OSError where there are no raw sockets."""
+    """From `address`, an address of this machine (`arriving`: soon). Raises OSError where there are no raw sockets."""
 
-    def __init__(self, address: Address = UNSPECIFIED) -> None:
+    def __init__(self, address: Address = UNSPECIFIED, *, arriving: bool = False) -> None:
         self.counters: Counter[str] = Counter()
         self._identifier = secrets.randbits(16)
         self._token = secrets.token_bytes(8)
@@ -31,6 +32,8 @@ class Echoes:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6)
         try:
+            if arriving:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
             self._socket.bind((text(address), 0))
             passed = bytearray(b"\xff" * 32)
             word = _REPLY // 32 * 4

@@ -29,7 +29,7 @@ from sojourn.host.signalling import Flow, together
 from sojourn.host.sockets import BURST, RATE, MobilitySocket
 from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.udp import UdpSockets
-from sojourn.stores.base import SharedStore, Store
+from sojourn.stores.base import LeasedStore, SharedStore, Store
 from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.units import SECOND, Instant
 
@@ -61,15 +61,15 @@ class Host:
     of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. `transport`
     is our IPv4 address, and those of peers that are spoken with over IPv4 (RFC 5844 4); `dhcp_relay` our IPv4 address
     and the DHCP server that questions of nodes are passed on to (3.4.2). The data plane and the store
-    belong to the driver from now on. Raises OSError when a socket cannot be had; then nothing is
-    left open.
+    belong to the driver from now on. `arriving`: the data plane brings `address` to this
+    machine. Raises OSError when a socket cannot be had; then nothing is left open.
     """
 
     def __init__(
         self,
         engine: Engine,
         dataplane: Dataplane,
-        store: Store | SharedStore,
+        store: Store | SharedStore | LeasedStore,
         *,
         address: Address,
         peers: Collection[Address] | None,
@@ -88,6 +88,8 @@ class Host:
         dhcp_relay: tuple[Address, Address] | None = None,
         told: Callable[[Report], None] | None = None,
         meter: Metering | None = None,
+        arriving: bool = False,
+        store_required: bool = False,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -103,6 +105,7 @@ class Host:
                 access={*access, *untrusted},
                 profile=profile,
                 profiles=profiles,
+                arriving=arriving,
             )
             opened.callback(self.socket.close)
             self.udp: UdpSockets | None = None
@@ -120,7 +123,7 @@ class Host:
             opened.callback(self.links.close)
             self.access_points = AccessPoints(access_points)
             opened.callback(self.access_points.close)
-            self.echoes = Echoes(address)
+            self.echoes = Echoes(address, arriving=arriving)
             opened.callback(self.echoes.close)
             tunneller = dataplane if isinstance(dataplane, Tunneller) else None
             self.errors = None if tunneller is None else TunnelErrors(tunneller, lambda own: own == address)
@@ -141,6 +144,7 @@ class Host:
             send_udp=None if self.udp is None else self.udp.send,
             told=told,
             meter=meter,
+            store_required=store_required,
         )
         self._store = store
         self._reread = LoopTimer(self.loop, self._on_links)
@@ -201,7 +205,7 @@ class Host:
                 "relay": self.relay,
                 "udp": self.udp,
                 "tunnel-errors": self.errors,
-                "store": self._store if isinstance(self._store, SharedStore) else None,
+                "store": self._store if isinstance(self._store, SharedStore | LeasedStore) else None,
                 "recorder": self.recorder,
             }
         )

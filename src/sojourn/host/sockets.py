@@ -60,6 +60,7 @@ _SHORTEST = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 6: 1, 7: 2}
 _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 49, 50
+IPV6_FREEBIND = 78
 _CONTROL = socket.CMSG_SPACE(20)
 _SIOCGIFNAME = 0x8910
 _ICMP6_FILTER = 1
@@ -74,7 +75,7 @@ class MobilitySocket:
     same: to a role that refuses them with a status (RFC 5213 5.3.1). Nothing is taken that came in on one of the
     interfaces `access`. `profiles` names the way of writing messages in which a peer is understood (`wire.tolerance`),
     by its address; `profile` is that of all others, None: the RFCs' only. Raises OSError when `address` is not of this
-    machine or the right to raw sockets is missing.
+    machine (`arriving`: it will be, sockets are there first) or the right to raw sockets is missing.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class MobilitySocket:
         access: Collection[str] = (),
         profile: str | None = None,
         profiles: Mapping[Address, str] | None = None,
+        arriving: bool = False,
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.address = address
@@ -105,9 +107,9 @@ class MobilitySocket:
         self._trusted: dict[int, bool] = {}
         """Whether what came in on the interface of that index may be taken, as far as it was asked."""
         with ExitStack() as opened:
-            self._socket = opened.enter_context(_bound(IPPROTO_MOBILITY, address))
-            self._strange = opened.enter_context(_bound(IPPROTO_MOBILITY, address))
-            self._icmp = opened.enter_context(_bound(socket.IPPROTO_ICMPV6, address))
+            self._socket = opened.enter_context(_bound(IPPROTO_MOBILITY, address, arriving))
+            self._strange = opened.enter_context(_bound(IPPROTO_MOBILITY, address, arriving))
+            self._icmp = opened.enter_context(_bound(socket.IPPROTO_ICMPV6, address, arriving))
             self._ready = opened.enter_context(select.epoll())
             _enlarge(self._socket)
             self._strange.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STRANGERS_BUFFER)
@@ -311,9 +313,11 @@ class MobilitySocket:
             self.counters["parameter-problems"] += 1
 
 
-def _bound(protocol: int, address: Address) -> socket.socket:
+def _bound(protocol: int, address: Address, arriving: bool) -> socket.socket:
     raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
     try:
+        if arriving:
+            raw.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         raw.bind((str(IPv6Address(address)), 0))
     except OSError:
         raw.close()

@@ -134,6 +134,10 @@ class Air:
         """The MAC address of the host's link; of its second one, if `host` is ``HOST/2``."""
         return self._network.radios[host].link_layer
 
+    def port(self, host: str) -> End:
+        """The end of the host's link that is in the air."""
+        return self._network.host_ports[host]
+
     def _leave(self, host: str, source: str | None, notice: bool, carrier: bool) -> tuple[Instant, Instant | None]:
         port = self._network.host_ports[host]
         self._netlink.set_link(port.index, master=0, up=False if carrier else None)

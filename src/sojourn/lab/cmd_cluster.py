@@ -7,7 +7,6 @@ killed, and while a PostgreSQL server is killed and its standby promoted, which 
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,16 +17,13 @@ from statistics import median
 
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.lab.air import RoamTimes
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, crowding, loss, lost_time
-from sojourn.lab.postgres import DatabaseFailed, Server
+from sojourn.lab.postgres import Server
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, to_json
-from sojourn.lab.scene import Scene, SceneFailed, holds, perform
+from sojourn.lab.scene import Scene, holds, perform
 from sojourn.lab.topology import Topology, load
-from sojourn.lab.traffic import TrafficError
 from sojourn.wire.addresses import link_layer_text, text
 from sojourn.wire.units import MILLISECOND
 
@@ -46,20 +42,7 @@ _CALM, _CMD, _PRIMARY = "all is well", "a CMD is killed", "a PostgreSQL server i
 @scenario("cmd-cluster", "three databases share a store; one of them dies, then a server of the store, hosts roam on")
 def cmd_cluster(options: ScenarioOptions) -> int:
     """The scenario."""
-    if options.extra:
-        print("sojourn: cmd-cluster takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        report = play(options)
-    except (DatabaseFailed, SceneFailed, TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: cmd-cluster broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(report, options.output, as_json=options.json)
+    return conduct("cmd-cluster", options, lambda: play(options))
 
 
 @dataclass

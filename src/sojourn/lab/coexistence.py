@@ -22,12 +22,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct_before
 from sojourn.lab.ipv4 import add_address, route_ipv4
 from sojourn.lab.lab import Lab
-from sojourn.lab.live import Stage, View, make_view
+from sojourn.lab.live import Stage, View
 from sojourn.lab.plain_services import PlainServices
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
@@ -93,27 +91,12 @@ class Visit:
 @scenario("coexistence", "hosts of four kinds in plain, PMIPv6, DMM and mixed networks: nothing breaks (RFC 7333 REQ5)")
 def coexistence(options: ScenarioOptions) -> int:
     """The matrix as a scenario."""
-    if options.extra:
-        print("sojourn: coexistence takes no options of its own", file=sys.stderr)
-        return 2
     if packages := missing():
         print(f"sojourn: coexistence needs real DHCP clients: apt install {' '.join(packages)}", file=sys.stderr)
         return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    view = make_view(plain=True, quiet=options.json)
-    try:
-        visits = play(load("coexistence"), options.output, view)
-    except (DaemonFailed, OSError) as error:
-        print(f"sojourn: the run broke off: {error}", file=sys.stderr)
-        return 1
-    finally:
-        view.close()
-    report = make_report(visits)
-    return conclude(report, options.output, as_json=options.json)
+    return conduct_before(
+        "coexistence", options, lambda view: make_report(play(load("coexistence"), options.output, view))
+    )
 
 
 def play(topology: Topology, output: Path, view: View, stops: Sequence[str] = VISITS) -> list[Visit]:

@@ -16,9 +16,12 @@ from typing import TypeAlias
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.dataplane import nftables
 from sojourn.files.sections import written
+from sojourn.lab.interruption import BrokeOff
 from sojourn.lab.node import Node
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.topology import Setting, Topology
+from sojourn.lab.wall_clock import set_wrong
+from sojourn.wire.units import Duration
 
 _READY_WITHIN = 60.0
 _STOP_WITHIN = 10.0
@@ -28,7 +31,7 @@ _SOCKET_PATH_MAX = 100
 """Octets; the kernel's limit for the path of a Unix socket is 107."""
 
 
-class DaemonFailed(RuntimeError):
+class DaemonFailed(BrokeOff):
     """A daemon did not start, did not become ready, or ended by itself; the text holds its last words."""
 
 
@@ -42,6 +45,8 @@ class Daemon:
         self.events = output / "events" / f"{node.name}.jsonl"
         self.store = output / "store" / f"{node.name}.sqlite"
         self.file = output / "config" / f"{node.name}.toml"
+        self.clock: Path | None = None
+        """The file that says by how much its wall clock is wrong; None: it is right."""
         self.process: subprocess.Popen[bytes] | None = None
         for path in (self.log, self.events, self.store, self.file):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,11 +69,17 @@ class Daemon:
 
     def start(self) -> None:
         """Start it; `wait_ready` says when it serves."""
+        wrong = [] if self.clock is None else ["sojourn.lab.wall_clock", str(self.clock)]
+        command = [sys.executable, "-m", *wrong, "sojourn.cli.main", "run", str(self.file)]
         with self.log.open("ab") as log:
-            self.process = self.node.spawn(
-                [sys.executable, "-m", "sojourn.cli.main", "run", str(self.file)], stdout=log, stderr=log
-            )
+            self.process = self.node.spawn(command, stdout=log, stderr=log)
         make_prompt(self.process.pid)
+
+    def set_clock(self, wrong: Duration) -> None:
+        """Its wall clock is wrong by so much from now on. It must have been in the hands of the lab from its start."""
+        if self.clock is None:
+            raise RuntimeError(f"nobody may set the clock of {self.node.name}")
+        set_wrong(self.clock, wrong)
 
     def wait_ready(self) -> None:
         """Back when it answers on its control socket. Raises DaemonFailed."""
@@ -205,6 +216,9 @@ def _lma(topology: Topology, name: str) -> tuple[str, dict[str, Setting], Tables
         "pools": [str(topology.nodes[name].pool)],
         "mtu": topology.mtu,
     }
+    partner = topology.nodes[name].partner
+    if partner is not None:
+        table["pair"] = {"own": topology.address(name), "partner": topology.address(partner)}
     gateways: list[dict[str, Setting]] = [
         {"name": gateway, "address": topology.address(gateway)} for gateway in topology.access_routers
     ]

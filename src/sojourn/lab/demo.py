@@ -13,21 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude, describe_flow, move_table, session_table
+from sojourn.lab.conduct import conduct_before
+from sojourn.lab.demo_summary import describe_flow, move_table, session_table
 from sojourn.lab.demo_walk import Walk, WalkPlan, WalkResult
-from sojourn.lab.interruption import interruptible
 from sojourn.lab.lab import Lab
-from sojourn.lab.live import LiveView, Stage, View, make_view
+from sojourn.lab.live import Stage, View
 from sojourn.lab.measure_run import Anchors, HandoverResult, judge
 from sojourn.lab.plain import PlainRouters
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Verdict, draw, to_json
 from sojourn.lab.report_timeline import Lane, Stay, draw_timeline
 from sojourn.lab.topology import Topology, load
-from sojourn.lab.traffic import VOICE_RATE, FlowRecord, TrafficError, resets
+from sojourn.lab.traffic import VOICE_RATE, FlowRecord, resets
 from sojourn.wire.units import MILLISECOND, SECOND
 
 IDLE_HOLD = "4s"
@@ -78,25 +75,12 @@ def demo_topology(mode: str, *, mobility: bool = True, buffer: bool = False) -> 
 
 def run_demo(options: DemoOptions) -> int:
     """Walk with and without mobility, print what came of it, leave the report. The exit status."""
-    return interruptible(lambda: _run_demo(options), options.output)
 
-
-def _run_demo(options: DemoOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    console = Console()
-    view = make_view(plain=options.plain, quiet=options.json, console=console)
-    try:
+    def play(view: View) -> Report:
         with_us = _walk_with(options, view)
-        without = _walk_without(options, view)
-    except (TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: the walk broke off: {error}", file=sys.stderr)
-        return 1
-    finally:
-        view.close()
-    report = make_report(options, with_us, without)
-    return conclude(
-        report, options.output, as_json=options.json, console=console if isinstance(view, LiveView) else None
-    )
+        return make_report(options, with_us, _walk_without(options, view))
+
+    return conduct_before("walk", ScenarioOptions(options.output, options.json, options.plain), play)
 
 
 def _walk_with(options: DemoOptions, view: View) -> WalkResult:

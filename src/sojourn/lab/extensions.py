@@ -7,23 +7,19 @@ looks at what LMA, gateways and the host have then.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sojourn.control.client import ControlError
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.topology import Topology, load
-from sojourn.lab.traffic import FlowRecord, Traffic, TrafficError
+from sojourn.lab.traffic import FlowRecord, Traffic
 from sojourn.wire.units import MILLISECOND, SECOND
 
 _PATIENCE = 10.0
@@ -52,22 +48,8 @@ class Outcome:
 @scenario("extensions", "an LMA assigns another one, which revokes, renumbers, notifies and watches its gateways")
 def extensions(options: ScenarioOptions) -> int:
     """The steps as a scenario."""
-    if options.extra:
-        print("sojourn: extensions takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    topology = load("extensions")
-    try:
-        outcome = play(topology, options.output, (lambda line: None) if options.json else print)
-    except (TrafficError, DaemonFailed, ControlError, OSError) as error:
-        print(f"sojourn: the run broke off: {error}", file=sys.stderr)
-        return 1
-    report = make_report(outcome)
-    return conclude(report, options.output, as_json=options.json)
+    say = (lambda line: None) if options.json else print
+    return conduct("extensions", options, lambda: make_report(play(load("extensions"), options.output, say)))
 
 
 def play(topology: Topology, output: Path, say: Callable[[str], None]) -> Outcome:

@@ -17,18 +17,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 from pathlib import Path
 
-from rich.console import Console
-
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure import crowding, milliseconds
@@ -78,33 +73,21 @@ class Change:
 @scenario("handover", "fast handover without loss between MAGs and between MAARs, beside an ordinary one (RFC 5949)")
 def handover(options: ScenarioOptions) -> int:
     """All kinds of change in both kinds of domain."""
-    if options.extra:
-        print("sojourn: handover takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
+    return conduct("handover", options, lambda: make_report(_all_domains(options)))
 
 
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    console = Console(width=80, highlight=False)
+def _all_domains(options: ScenarioOptions) -> list[Change]:
+    say: Callable[[str], object] = (lambda line: None) if options.json else print
     changes: list[Change] = []
-    try:
-        for name, topology, section in _DOMAINS:
-            for fast in (False, True):
-                if not options.json:
-                    console.print(f"{name}: {'fast' if fast else 'ordinary'} handovers ...")
-                place = options.output / f"{section}-{'fast' if fast else 'ordinary'}"
-                kinds = FAST if fast else (ORDINARY,)
-                changes += run_domain(name, load(topology), section, kinds, place)
-        if not options.json:
-            console.print(f"{NETWORK}: fast handovers ...")
-        known = (PREDICTIVE, REACTIVE)
-        changes += run_domain(NETWORK, load("delegation"), "mag", known, options.output / "network", passenger)
-    except (TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: the run broke off: {error}", file=sys.stderr)
-        return 1
-    report = make_report(changes)
-    return conclude(report, options.output, as_json=options.json, console=console)
+    for name, topology, section in _DOMAINS:
+        for fast in (False, True):
+            say(f"{name}: {'fast' if fast else 'ordinary'} handovers ...")
+            place = options.output / f"{section}-{'fast' if fast else 'ordinary'}"
+            kinds = FAST if fast else (ORDINARY,)
+            changes += run_domain(name, load(topology), section, kinds, place)
+    say(f"{NETWORK}: fast handovers ...")
+    known = (PREDICTIVE, REACTIVE)
+    return changes + run_domain(NETWORK, load("delegation"), "mag", known, options.output / "network", passenger)
 
 
 # --- the run ------------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""What a routing protocol would do in a lab whose routes are static: pools that a router announces lead to it.
+"""What a routing protocol would do in a lab whose routes are static: what a router announces leads to it.
 
-A MAAR that holds the pool of another one says so in a routing table (`sojourn.dataplane.settings.Tables.pools`), which
-bird or FRR would export. Here one thread hears of that table's routes and puts them into all other nodes, along the
-shortest paths. It is as fast as a kernel tells it; a link-state protocol needs some tens of milliseconds more.
+A MAAR that holds the pool of another one, and an LMA that took an address over, says so in a routing table
+(`sojourn.dataplane.settings.Tables.pools`), which bird or FRR would export. Here one thread hears of that table's
+routes and puts them into all other nodes, along the shortest paths; where several announce the same, the lowest metric
+wins. It is as fast as a kernel tells it; a link-state protocol needs some tens of milliseconds more. What a router
+announced whose links are down stays, as nobody here notices that; a link-state protocol would.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from sojourn.dataplane.netlink import split
-from sojourn.dataplane.objects import parse_route
+from sojourn.dataplane.objects import Route, parse_route
 from sojourn.dataplane.settings import Tables
 from sojourn.lab.node import Node
 from sojourn.lab.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, RouteNetlink
@@ -37,7 +39,10 @@ class InteriorRouting:
     def __init__(self, topology: Topology, nodes: Mapping[str, Node]) -> None:
         self._topology, self._nodes = topology, nodes
         self._graph = topology.graph()
-        self._heard = {name: nodes[name].namespace.call(_socket) for name in topology.of_kind("access-router")}
+        announcing = topology.of_kind("access-router", "lma")
+        self._heard = {name: nodes[name].namespace.call(_socket) for name in announcing}
+        self._announced: dict[Prefix, set[tuple[int, str]]] = {}
+        """Who announces it, with which metric."""
         self._netlinks = {name: RouteNetlink(nodes[name].namespace) for name in self._graph}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="interior-routing", daemon=True)
@@ -66,9 +71,19 @@ class InteriorRouting:
                     if kind in (RTM_NEWROUTE, RTM_DELROUTE):
                         route = parse_route(body)
                         if route is not None and route.table == Tables.pools:
-                            self._spread(origin, route.destination, kind == RTM_NEWROUTE)
+                            self._take(origin, route, announced=kind == RTM_NEWROUTE)
 
-    def _spread(self, origin: str, prefix: Prefix, announced: bool) -> None:
+    def _take(self, origin: str, route: Route, *, announced: bool) -> None:
+        known = self._announced.setdefault(route.destination, set())
+        before = min(known, default=None)
+        (known.add if announced else known.discard)((route.metric, origin))
+        best = min(known, default=None)
+        if best is not None and (before is None or before[1] != best[1] or announced):
+            self._spread(best[1], route.destination, announced=True)
+        elif best is None and before is not None:
+            self._spread(before[1], route.destination, announced=False)
+
+    def _spread(self, origin: str, prefix: Prefix, *, announced: bool) -> None:
         for name in self._graph:
             hop = next_hops(self._graph, name).get(origin)
             if hop is None:

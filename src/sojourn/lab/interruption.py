@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: take everything down undisturbed, say so in one sentence."""
+"""How a run ends before its time: by itself, or by Ctrl-C and SIGTERM, when everything is taken down undisturbed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from types import FrameType
 
 _SIGNALLED = 128
 """An exit status above this says which signal ended a program."""
+
+
+class BrokeOff(RuntimeError):
+    """A run cannot go on; the text says why."""
 
 
 def interruptible(run: Callable[[], int], output: Path) -> int:

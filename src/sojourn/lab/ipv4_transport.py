@@ -12,7 +12,6 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,11 +19,9 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from sojourn.control.client import ControlError
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
+from sojourn.lab.conduct import conduct
 from sojourn.lab.extensions import Step
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.interruption import BrokeOff
 from sojourn.lab.lab import Lab
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.registry import ScenarioOptions, scenario
@@ -65,35 +62,22 @@ _CONNTRACK_DELETE = 1 << 8 | 2
 _REQUEST_AND_ACK = 5
 
 
-class NoNat(Exception):
+class NoNat(BrokeOff):
     """This machine cannot play the NAT; the text says what is missing."""
 
 
 @scenario("ipv4transport", "gateways reach the LMA over IPv4 alone, one through a NAT, which then forgets everything")
 def ipv4transport(options: ScenarioOptions) -> int:
     """The steps as a scenario."""
-    if options.extra:
-        print("sojourn: ipv4transport takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    lacking = [*missing_programs(), *(["nftables"] if shutil.which("nft") is None else [])]
-    if lacking:
-        print(f"sojourn: not installed: {' '.join(lacking)}; apt install {' '.join(lacking)}", file=sys.stderr)
-        return 1
-    try:
-        steps = play(load("ipv4transport"), options.output, (lambda line: None) if options.json else print)
-    except (DaemonFailed, ControlError, NoNat, OSError) as error:
-        print(f"sojourn: the run broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(make_report(steps), options.output, as_json=options.json)
+    say = (lambda line: None) if options.json else print
+    return conduct("ipv4transport", options, lambda: make_report(play(load("ipv4transport"), options.output, say)))
 
 
 def play(topology: Topology, output: Path, say: Callable[[str], None]) -> list[Step]:
     """Build the lab, take the steps, take it down. Raises DaemonFailed, ControlError, NoNat, OSError."""
+    lacking = [*missing_programs(), *(["nftables"] if shutil.which("nft") is None else [])]
+    if lacking:
+        raise NoNat(f"not installed: {' '.join(lacking)}; apt install {' '.join(lacking)}")
     with Lab(topology, output, capture="all", prepare=only_ipv4) as lab, ExitStack() as opened:
         servers: list[IpAddress] = [IPv6Address(topology.address("server")), _SERVER]
         opened.enter_context(EchoServer(lab.nodes["server"].namespace, servers))

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.control.protocol import ANSWER_MAX
+from sojourn.dataplane.multicast import end_multicast
 from sojourn.lab.advertisers import Advertisers, advertisers
 from sojourn.lab.air import Air
 from sojourn.lab.capture import open_tap
@@ -49,12 +51,14 @@ class Lab:
         emulation: Emulation = "auto",
         verify: bool = True,
         prepare: Callable[[Lab], None] | None = None,
+        clocks: bool = False,
     ) -> None:
         """`output` is the directory for logs, event records, stores and captures. Nothing is built yet.
 
         `daemons`: whether access routers and database run theirs; by default as the topology says
         (``mobility``). `capture`: "" for none, ``signalling``, or ``all``. `seed` is that of loss and jitter.
-        `prepare` is called when the network stands, before the first daemon starts.
+        `prepare` is called when the network stands, before the first daemon starts. `clocks`: the wall clocks of
+        daemons can be set.
         """
         self.topology = topology
         self.output = output
@@ -67,6 +71,7 @@ class Lab:
         self._emulation_kind: Emulation = emulation
         self._verify = verify
         self._prepare = prepare
+        self._clocks = clocks
         self._daemons: dict[str, Daemon] = {}
         self._network: Network | None = None
         self._emulation: LinkEmulation | None = None
@@ -119,6 +124,9 @@ class Lab:
             daemon.ask_to_stop()
         for daemon in self._daemons.values():
             daemon.wait_stopped()
+        for name in self._daemons:  # of a daemon that was killed, this goes on
+            with suppress(OSError):
+                self.nodes[name].namespace.call(end_multicast)
         self._daemons.clear()
         for node in self.nodes.values():
             node.end_processes(_GRACE)
@@ -296,9 +304,12 @@ class Lab:
             self._temporary = directory
         for name in names:
             control = directory / f"{name}.sock"
-            self._daemons[name] = Daemon(self.nodes[name], self.topology, self.output, control)
+            self._daemons[name] = daemon = Daemon(self.nodes[name], self.topology, self.output, control)
+            if self._clocks:
+                daemon.clock = self.output / f"{name}.clock"
+                daemon.set_clock(0)
             self.nodes[name].environment["SOJOURN_SOCKET"] = str(control)
-            self._daemons[name].start()
+            daemon.start()
         for daemon in self._daemons.values():
             daemon.wait_ready()
 

@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.lab import Lab
 from sojourn.lab.multicast_traffic import MulticastTraffic, missing, repeated
 from sojourn.lab.registry import ScenarioOptions, scenario
@@ -91,24 +89,18 @@ class Result:
 @scenario("multicast", "two listeners of one group roam: one copy on each wire, and it follows them (--moves)")
 def multicast(options: ScenarioOptions) -> int:
     """Exit status 0 when everything that had to hold did."""
-    extra = dict(options.extra)
-    moves = extra.pop("moves", str(_MOVES))
-    if extra or not moves.isdigit() or int(moves) < 1:
+    moves = options.extra.pop("moves", str(_MOVES))
+    if not moves.isdigit() or int(moves) < 1:
         print("sojourn: multicast takes --moves NUMBER", file=sys.stderr)
         return 2
-    return interruptible(lambda: _run(options, int(moves)), options.output)
+    return conduct("multicast", options, lambda: make_report(_lab(options, int(moves))))
 
 
-def _run(options: ScenarioOptions, moves: int) -> int:
-    try:
-        with Lab(load("multicast"), options.output, capture="signalling") as lab:
-            result = roam(lab, moves)
-            lab.check()
-    except (DaemonFailed, OSError, TimeoutError) as error:
-        print(f"sojourn: the run broke off: {error}", file=sys.stderr)
-        return 1
-    report = make_report(result)
-    return conclude(report, options.output, as_json=options.json)
+def _lab(options: ScenarioOptions, moves: int) -> Result:
+    with Lab(load("multicast"), options.output, capture="signalling") as lab:
+        result = roam(lab, moves)
+        lab.check()
+    return result
 
 
 # --- the run ------------------------------------------------------------------------------------------------------

@@ -11,23 +11,20 @@ Limits for how long something takes are longer by what this machine is late by i
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, loss, milliseconds
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.scene import Scene, SceneFailed, holds, perform, run
 from sojourn.lab.standstill import lateness, silence, spare
 from sojourn.lab.topology import Topology, load
-from sojourn.lab.traffic import FlowRecord, TrafficError
+from sojourn.lab.traffic import FlowRecord
 from sojourn.wire.addresses import link_layer_text
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
@@ -53,10 +50,7 @@ does."""
 )
 def no_cmd(options: ScenarioOptions) -> int:
     """The scenario."""
-    if options.extra:
-        print("sojourn: no-cmd takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run_no_cmd(options), options.output)
+    return conduct("no-cmd", options, lambda: play_no_cmd(options))
 
 
 @scenario("cmd-dies", "the database is killed under roaming hosts; it comes back with its store, then without")
@@ -69,16 +63,6 @@ def cmd_dies(options: ScenarioOptions) -> int:
 def partition(options: ScenarioOptions) -> int:
     """The scenario."""
     return run(options, "partition", play_partition, patience=PATIENCE)
-
-
-def _run_no_cmd(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        report = play_no_cmd(options)
-    except (SceneFailed, TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: no-cmd broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(report, options.output, as_json=options.json)
 
 
 # --- what happens ----------------------------------------------------------------------------------------------------

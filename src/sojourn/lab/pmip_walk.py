@@ -14,7 +14,6 @@ standard implies on these links:
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
@@ -22,23 +21,20 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from rich.console import Console
-
 from sojourn.lab.air import RoamTimes
-from sojourn.lab.daemons import DaemonFailed
+from sojourn.lab.conduct import conduct_before
 from sojourn.lab.demo import ALLOWANCE_MS, PACKET_MS
-from sojourn.lab.demo_summary import conclude, describe_flow
+from sojourn.lab.demo_summary import describe_flow
 from sojourn.lab.demo_walk import Journey, WalkPlan
-from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
-from sojourn.lab.live import LiveView, Stage, View, make_view
+from sojourn.lab.live import Stage, View
 from sojourn.lab.measure import IN_FLIGHT, Window, handover_window, loss, lost_time, milliseconds
 from sojourn.lab.measure_signalling import Signal, classify, tally
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict, to_json
 from sojourn.lab.topology import Topology, load
-from sojourn.lab.traffic import VOICE_RATE, Direction, FlowRecord, TrafficError, resets
+from sojourn.lab.traffic import VOICE_RATE, Direction, FlowRecord, resets
 from sojourn.wire.units import MILLISECOND, Duration, Instant
 
 PLAN = WalkPlan(stops=("mag2", "mag3", "mag1"), dwell=5.0, outage=20 * MILLISECOND)
@@ -89,27 +85,7 @@ class ProxyWalk:
 @scenario("pmipv6", "one host walks over three gateways of Proxy Mobile IPv6 and keeps its address (RFC 5213)")
 def pmipv6(options: ScenarioOptions) -> int:
     """The walk as a scenario."""
-    if options.extra:
-        print("sojourn: pmipv6 takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    console = Console()
-    view = make_view(plain=options.plain, quiet=options.json, console=console)
-    try:
-        result = walk(load("pmipv6"), PLAN, options.output, view)
-    except (TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: the walk broke off: {error}", file=sys.stderr)
-        return 1
-    finally:
-        view.close()
-    report = make_report(result)
-    return conclude(
-        report, options.output, as_json=options.json, console=console if isinstance(view, LiveView) else None
-    )
+    return conduct_before("pmipv6", options, lambda view: make_report(walk(load("pmipv6"), PLAN, options.output, view)))
 
 
 def walk(topology: Topology, plan: WalkPlan, output: Path, view: View) -> ProxyWalk:

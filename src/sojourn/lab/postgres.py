@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sojourn.lab.interruption import BrokeOff
+
 USER = "postgres"
 """The role that owns everything in them."""
 
@@ -24,7 +26,7 @@ def binaries() -> Path | None:
     return found[-1].parent if found else None
 
 
-class DatabaseFailed(RuntimeError):
+class DatabaseFailed(BrokeOff):
     """A server or one of its programs did not do what it should; the text says what."""
 
 

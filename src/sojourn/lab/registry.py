@@ -70,6 +70,7 @@ _MODULES = (
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
     "sojourn.lab.soak_faults",
+    "sojourn.lab.lma_dies",
     "sojourn.lab.takeover",
     "sojourn.lab.transient",
     "sojourn.lab.upgrade",

@@ -6,7 +6,6 @@ A scene is a function of a `Scene`; it does and measures what its extension is f
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
+from sojourn.lab.interruption import BrokeOff
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab, Node
 from sojourn.lab.measure import Window, loss, milliseconds
@@ -26,7 +24,7 @@ from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report, Verdict
 from sojourn.lab.topology import Topology, load
-from sojourn.lab.traffic import Direction, FlowRecord, Traffic, TrafficError
+from sojourn.lab.traffic import Direction, FlowRecord, Traffic
 from sojourn.wire.addresses import text
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
@@ -44,7 +42,7 @@ _FRAME = 128
 """Octets of a frame that are looked at."""
 
 
-class SceneFailed(RuntimeError):
+class SceneFailed(BrokeOff):
     """Something that had to happen did not; the text says what."""
 
 
@@ -163,22 +161,7 @@ def run(
 ) -> int:
     """The exit status of a scenario that has no options of its own; see `perform`."""
     built = load(topology) if isinstance(topology, str) else topology
-    options.strict = options.extra.pop("strict", "") == "true" or options.strict
-    if options.extra:
-        print(f"sojourn: {built.name} takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options, built, play, capture, patience), options.output)
-
-
-def _run(options: ScenarioOptions, topology: Topology, play: Play, capture: str, patience: Duration) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        report = perform(options, topology, play, capture, patience)
-        report.strict = options.strict
-    except (SceneFailed, TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: {topology.name} broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(report, options.output, as_json=options.json)
+    return conduct(built.name, options, lambda: perform(options, built, play, capture, patience))
 
 
 def perform(

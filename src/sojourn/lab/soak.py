@@ -233,7 +233,7 @@ class Soak:
         self._end_old_stop(traffic, host)
         time.sleep(self._options.pause)
         self._lost += self._lost_of(traffic, probed) - before
-        self._progress.moved(number + 1, self._lost)
+        self._progress.advance(number + 1, f"moves, {self._lost} probe packets lost in them")
         if (number + 1) % 10 == 0:
             lab.check()
 

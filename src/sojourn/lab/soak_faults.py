@@ -1,9 +1,9 @@
 """Hosts roam at random while at random something breaks: ``sojourn lab run soak-faults``, ``make soak``.
 
-A seed says who moves where, what breaks and for how long: daemons are killed with SIGKILL or stand still, links go
-down, are dead in one direction, or lose packets (`faults`). Hosts go on roaming meanwhile, to routers whose daemon is
-dead as well. After every repair all must be well again before the next thing breaks: every session of every host hears
-its server.
+A seed says who moves where, what breaks and for how long: daemons are killed with SIGKILL or stand still, their clocks
+are wrong or their disks full, links go down, are dead in one direction, or lose packets (`faults`). Hosts go on roaming
+meanwhile, to routers whose daemon is dead as well. After every repair all must be well again before the next thing
+breaks: every session of every host hears its server. Who plays is the cast's business (`soak_casts`).
 
 What is looked at:
 
@@ -12,7 +12,9 @@ What is looked at:
 * while nothing is broken and nobody moves, nothing is lost;
 * daemons that nobody killed live on, and none says that it found a bug in itself;
 * memory and descriptors of the daemons do not grow (`vitals`);
-* when all hosts are gone, the kernels of all routers hold what they held before the first one came.
+* in the end every daemon finds all in its place (`sojourn selftest`);
+* when all hosts are gone, the kernels of all routers hold what they held before the first one came; and when the
+  daemons have stopped, what they held before these began.
 """
 
 from __future__ import annotations
@@ -20,61 +22,45 @@ from __future__ import annotations
 import random
 import sys
 import time
-from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
-from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
 
+from sojourn.control.client import ControlError
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.daemons import DaemonFailed
 from sojourn.lab.demo_summary import conclude
-from sojourn.lab.faults import KINDS, Fault, Faults, Kind, Plan
+from sojourn.lab.faults import Fault, Faults, Kind, Plan
 from sojourn.lab.interruption import interruptible
-from sojourn.lab.kernel_state import KernelState, configured, host_addresses
+from sojourn.lab.kernel_state import KernelState, host_addresses
 from sojourn.lab.lab import Lab
+from sojourn.lab.measure import Window
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.registry import ScenarioOptions, scenario
-from sojourn.lab.topology import Topology, parse
-from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic, TrafficError
+from sojourn.lab.soak_casts import PROBE, Cast, Distributed, Proxy, Stage
+from sojourn.lab.soak_excuses import Lost, unexcused
+from sojourn.lab.soak_faults_options import Domain, FaultSoakOptions, parsed
+from sojourn.lab.soak_mobile import Mobile
+from sojourn.lab.soak_progress import Progress, SilentProgress, make_progress
+from sojourn.lab.traffic import FlowRecord, Happening, Traffic, TrafficError
 from sojourn.lab.vitals import Look, Vitals
-from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
+from sojourn.wire.units import SECOND, Duration, Instant
 
-Domain: TypeAlias = Literal["dmm", "pmip"]
-
-WEIGHTS: dict[Kind, float] = {"kill": 6, "freeze": 1, "cut": 1, "deaf": 1, "mute": 1, "loss": 1}
-RATE = 20.0
-"""Packets a second each way of the one stream that every host has from its first address."""
-_LONGEST: dict[Kind, float] = {"kill": 1.0, "freeze": 3.0, "cut": 4.0, "deaf": 4.0, "mute": 4.0, "loss": 5.0}
+_LONGEST: dict[Kind, float] = {
+    "kill": 1.0, "freeze": 3.0, "cut": 4.0, "deaf": 4.0, "mute": 4.0, "loss": 5.0, "clock": 3.0, "refuse": 3.0,
+}  # fmt: skip
 """Seconds; the shortest is a tenth of it."""
-_KEPT_STOPS = 2
 _WELL_WITHIN = 60.0
 """Seconds after a repair, on a machine that does other things as well."""
-_BEFORE: Duration = 300 * MILLISECOND
-_AFTER: Duration = 8 * SECOND
-"""Around a move or a fault, what is lost has an excuse."""
 _LOOK_EVERY = 2.0
+_DRAWS = 20
 _GIVEN_UP_AFTER: Duration = 60 * SECOND
+_CASTS: dict[Domain, Callable[[FaultSoakOptions], Cast]] = {"dmm": Distributed, "pmip": Proxy, "mip6": Mobile}
 
 
-@dataclass(frozen=True, slots=True)
-class FaultSoakOptions:
-    """What the command line says."""
-
-    output: Path
-    domain: Domain = "dmm"
-    seconds: int = 120
-    seed: int = 1
-    hosts: int = 10
-    routers: int = 4
-    kinds: tuple[Kind, ...] = KINDS
-    partners: bool = False
-    """Routers miss each other within a second, and each has a partner that takes its pool over."""
-    faults: int = 0
-    """End after so many; 0: when the time is over."""
-    lifetime: int = 40
-    """Of bindings, in seconds: longer than a daemon may be away on a machine that does other things as well."""
-    json: bool = False
+def cast_of(options: FaultSoakOptions) -> Cast:
+    """Who plays."""
+    return _CASTS[options.domain](options)
 
 
 @dataclass(slots=True)
@@ -92,7 +78,19 @@ class FaultSoakResult:
     """Sessions that heard nothing long after a repair."""
     bugs: list[str] = field(default_factory=list)
     """What daemons said of themselves."""
+    troubles: list[str] = field(default_factory=list)
+    """What daemons found out of place in the end."""
     left_behind: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> list[FlowRecord]:
+        """The streams whose losses need an excuse."""
+        return [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
+
+    def unexcused(self) -> list[Lost]:
+        """See `soak_excuses`: of the streams that are judged, while things broke."""
+        window, cast = Window(self.began, self.ended), cast_of(self.options)
+        return unexcused(self.judged, self.moves, self.faults, cast.concerns, window, told=cast.told)
 
 
 @scenario(
@@ -114,60 +112,47 @@ def _run(options: FaultSoakOptions) -> int:
 
     options.output.mkdir(parents=True, exist_ok=True)
     try:
-        result = FaultSoak(options).run()
+        with make_progress(plain=options.plain, quiet=options.json) as progress:
+            result = FaultSoak(options, progress).run()
     except (TrafficError, DaemonFailed, OSError) as error:
         print(f"sojourn: the soak broke off: {error}", file=sys.stderr)
         return 1
     return conclude(make_report(result), options.output, as_json=options.json)
 
 
-def topology(options: FaultSoakOptions) -> Topology:
-    """Access routers around a core, and hosts that are nowhere yet."""
-    distributed = options.domain == "dmm"
-    prefix, kind = ("ar", "access-router") if distributed else ("mag", "mag")
-    anchor = "cmd" if distributed else "lma"
-    routers = [f"{prefix}{number}" for number in range(1, options.routers + 1)]
-    lines = ['name = "soak-faults"', "[nodes]", 'core = "router"', f'{anchor} = "{anchor}"', 'server = "server"']
-    following = [*routers[1:], routers[0]]
-    for name, partner in zip(routers, following, strict=True):
-        lines.append(
-            f'{name} = {{ kind = "{kind}", partner = "{partner}" }}' if options.partners else f'{name} = "{kind}"'
-        )
-    lines += [f'h{number} = {{ kind = "host", dad = "optimistic" }}' for number in range(1, options.hosts + 1)]
-    lines += ["[links]", f'core.{anchor} = "5ms"', 'core.server = "2ms"', *(f'core.{name} = "2ms"' for name in routers)]
-    if distributed:
-        lines += ["[cmd]", 'warm_up = "1s"', "[maar]", 'idle_hold = "60s"', f'lifetime = "{options.lifetime}s"']
-        lines += ['liveness = { interval = "250ms", misses = 3, hold = "2s" }'] if options.partners else []
-    else:
-        lines += ["[mag]", f'lifetime = "{options.lifetime}s"']
-        lines += ["[lma]", f'min_delay_before_bce_delete = "{options.lifetime}s"']
-    return parse("\n".join(lines), "soak-faults")
-
-
 class FaultSoak:
     """One run. `run` once."""
 
-    def __init__(self, options: FaultSoakOptions) -> None:
+    def __init__(self, options: FaultSoakOptions, progress: Progress | None = None) -> None:
         self._options = options
-        self.topology = topology(options)
+        self._progress = progress or SilentProgress()
+        self._cast = cast_of(options)
+        self.topology = self._cast.topology
         self._dice = random.Random(options.seed)
-        self._plan = Plan.of(self.topology, {kind: WEIGHTS[kind] for kind in options.kinds})
-        self._server = self.topology.address("server")
+        weights = self._cast.weights
+        self._plan = Plan.of(self.topology, {kind: weights[kind] for kind in options.kinds or weights})
         self._moves: list[RoamTimes] = []
-        self._stops: dict[str, list[str]] = {host: [] for host in self.topology.hosts}
-        self._count = 0
         self._unwell: list[str] = []
-        self._looked = 0.0
+        self._looked = self._began = 0.0
+        self._broken = 0
         make_prompt()
 
     def run(self) -> FaultSoakResult:
         """The whole of it. Raises TrafficError, DaemonFailed, OSError."""
-        with Lab(self.topology, self._options.output, seed=self._options.seed) as lab:
-            routers = [*self.topology.daemons, "core", "server"]
-            before = {name: lab.state(name) for name in routers}
-            places = {name: lab.nodes[name].namespace.descriptor for name in (*self.topology.hosts, "server")}
+        bare: dict[str, KernelState] = {}
+
+        def look(lab: Lab) -> None:
+            bare.update({name: lab.state(name) for name in self.topology.daemons})
+
+        options = self._options
+        clocks = any(kind == "clock" for kind, _ in self._plan.choices)
+        with Lab(self.topology, options.output, seed=options.seed, prepare=look, clocks=clocks) as lab:
+            before = {name: lab.state(name) for name in self._cast.watched}
+            ends = (*self.topology.hosts, *self._cast.servers)
+            places = {name: lab.nodes[name].namespace.descriptor for name in ends}
             with Traffic(places, status_every=0, patience=_GIVEN_UP_AFTER, on_event=self._happened) as traffic:
                 self._lab, self._traffic = lab, traffic
+                self._stage = Stage(lab, traffic, self._dice)
                 self._faults, self._vitals = Faults(lab), Vitals(lab)
                 self._attach()
                 began = time.monotonic_ns()
@@ -177,59 +162,96 @@ class FaultSoak:
                     self._faults.heal_all()
                 ended = time.monotonic_ns()
                 lab.check()
-                records = traffic.finish(self._options.output / "traffic.jsonl", 120)
-                for host in self.topology.hosts:
-                    lab.air.detach(host)
+                troubles = self._troubles()
+                records = traffic.finish(options.output / "traffic.jsonl", 120)
+                self._cast.leave(self._stage)
                 left = self._await_clean(before)
+                left |= self._stopped(bare)
             bugs = self._bugs()
         return FaultSoakResult(
-            self._options, records, self._moves, self._faults.done, self._vitals.looks, began, ended,
-            self._unwell, bugs, left,
+            options, records, self._moves, self._faults.done, self._vitals.looks, began, ended,
+            self._unwell, bugs, troubles, left,
         )  # fmt: skip
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def _say(self, words: str) -> None:
-        if not self._options.json:
-            print(words, flush=True)
+    def _happened(self, happening: Happening) -> None:
+        """In the reader's thread."""
+        if happening["event"] == "ended" and happening["kind"] == "exchange" and happening["outcome"] != "complete":
+            self._broken += 1
 
     def _attach(self) -> None:
-        """Every host comes somewhere, with a stream and a terminal session from its first address."""
-        self._traffic.serve("server", self._server)
+        """Every host comes somewhere, with its first sessions."""
+        for name in self._cast.servers:
+            self._traffic.serve(name, self.topology.address(name))
         for host in self.topology.hosts:
-            self._traffic.watch(host)
-            self._lab.air.roam(host, self._dice.choice(self.topology.access_routers))
-            found = self._traffic.wait("address", 60, host=host, present=True, usable=True, preferred=True)
-            common = (host, found["address"], self._server)
-            self._traffic.stream(f"{host}/probe", *common, up=RATE, down=RATE, size=PROBE_SIZE)
-            self._traffic.exchange(f"{host}/terminal", *common, interval=200 * MILLISECOND)
-        self._say(f"{len(self.topology.hosts)} hosts are there; seed {self._options.seed}")
+            self._cast.attach(self._stage, host)
+        total, every = self._options.seconds, 60
+        if self._options.kills:
+            total, every = self._options.kills * len(self._killed()), 20
+        self._progress.begin(f"{len(self.topology.hosts)} hosts are there; seed {self._options.seed}", total, every)
         self._await_well("the start")
 
     def _soak(self) -> None:
-        until = time.monotonic() + self._options.seconds
-        while time.monotonic() < until:
-            if self._options.faults and len(self._faults.done) >= self._options.faults:
-                return
+        self._began = time.monotonic()
+        while time.monotonic() - self._began < self._options.seconds and not self._enough():
+            self._show_progress()
             self._pause(self._dice.uniform(0.2, 1.0))
             if self._dice.random() < 0.5:
                 self._roam()
             self._break_something()
 
+    def _enough(self) -> bool:
+        options = self._options
+        if options.kills:
+            return min(self._killed().values()) >= options.kills
+        return bool(options.faults) and len(self._faults.done) >= options.faults
+
+    def _killed(self) -> dict[str, int]:
+        """How often each role was."""
+        roles = {name: self.topology.nodes[name].kind for name in self.topology.daemons}
+        killed = Counter(roles[one.node] for one in self._faults.done if one.kind == "kill")
+        return {role: killed[role] for role in dict.fromkeys(roles.values())}
+
+    def _show_progress(self) -> None:
+        killed = self._killed()
+        words = "kills" if self._options.kills else "s"
+        done = int(time.monotonic() - self._began)
+        if self._options.kills:
+            done = sum(min(number, self._options.kills) for number in killed.values())
+        by_role = ", ".join(f"{role} {number}" for role, number in killed.items())
+        self._progress.advance(done, f"{words} ({by_role}), {len(self._moves)} moves, {self._broken} broken")
+
     def _break_something(self) -> None:
-        kind, node = self._plan.draw(self._dice)
-        lasting = self._dice.uniform(0.1, 1.0) * _LONGEST[kind]
-        fault = self._faults.begin(kind, node)
+        """One thing, or several at once, each at another node."""
+        number = self._dice.randint(1, self._options.at_once) if self._options.at_once > 1 else 1
+        drawn: dict[str, Kind] = {}
+        while len(drawn) < number:
+            kind, node = self._draw()
+            drawn.setdefault(node, kind)
+        share = self._dice.uniform(0.1, 1.0)
+        longest = share * max(_LONGEST[kind] for kind in drawn.values())
+        begun = [self._faults.begin(kind, node) for node, kind in drawn.items()]
         for _ in range(self._dice.randrange(3)):
-            self._pause(lasting / 3)
+            self._pause(longest / 3)
             self._roam()
-        self._pause(lasting / 3)
-        self._faults.heal(fault)
-        self._say(f"{len(self._faults.done)}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s")
+        self._pause(longest / 3)
+        self._faults.heal(*begun)
+        for number, fault in enumerate(begun, 1 + len(self._faults.done) - len(begun)):
+            self._progress.say(f"{number}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s")
         self._lab.check()
         if self._dice.random() < 0.5:
             self._roam()
-        self._await_well(fault.words)
+        self._await_well(" and ".join(fault.words for fault in begun))
+
+    def _draw(self) -> tuple[Kind, str]:
+        """What breaks next: rather something else than a role that was killed often enough."""
+        for _ in range(_DRAWS):
+            kind, node = self._plan.draw(self._dice)
+            wanted = self._options.kills
+            if kind != "kill" or not wanted or self._killed()[self.topology.nodes[node].kind] < wanted:
+                break
+        return kind, node
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -240,55 +262,31 @@ class FaultSoak:
     def _roam(self) -> None:
         host = self._dice.choice(self.topology.hosts)
         here = self._lab.air.where(host)
-        target = self._dice.choice([name for name in self.topology.access_routers if name != here])
+        target = self._dice.choice([name for name in self._cast.cells(host) if name != here])
         self._lab.mark(f"{host} roams to {target}")
-        if self._options.domain == "dmm":
-            self._greet(host, target)
-        self._moves.append(self._lab.air.roam(host, target))
-
-    def _greet(self, host: str, target: str) -> None:
-        """A terminal session and a stream from the new address as soon as it is there."""
-        self._count += 1
-        flow = f"{host}/stop-{self._count}"
-        within = str(self.topology.nodes[target].pool)
-        self._traffic.greet(flow, host, self._server, within=within, interval=200 * MILLISECOND, rate=RATE / 4)
-        self._stops[host].append(flow)
-        while len(self._stops[host]) > _KEPT_STOPS:
-            old = self._stops[host].pop(0)
-            self._traffic.stop(old, f"{old}/hops")
+        self._moves.append(self._cast.roam(self._stage, host, target))
 
     def _await_well(self, after: str) -> None:
         """Every stream of every host hears its server. What does not in a long time is noted, once."""
-        waiting = [f"{host}/probe" for host in self.topology.hosts]
-        waiting += [f"{flow}/hops" for flows in self._stops.values() for flow in flows]
+        waiting = self._cast.streams()
         heard = {flow: self._traffic.count(flow)["arrived"] for flow in waiting}
         deadline = time.monotonic() + _WELL_WITHIN
         while True:
             self._pause(0.5)
             counts = {flow: self._traffic.count(flow) for flow in waiting}
             waiting = [flow for flow in waiting if counts[flow]["sent"] and counts[flow]["arrived"] <= heard[flow]]
-            homeless = [host for host in self.topology.hosts if not self._has_address(host)]
-            if not waiting and not homeless:
+            lacking = {host: lacks for host in self.topology.hosts if (lacks := self._cast.lacks(self._stage, host))}
+            if not waiting and not lacking:
                 return
             if time.monotonic() > deadline:
-                self._unwell.append(
-                    f"{', '.join([*waiting, *(f'{host} without address' for host in homeless)])}, {after}"
-                )
-                self._say(f"unwell: {self._unwell[-1]}")
-                self._note_state([*waiting, *homeless])
+                words = [*waiting, *(f"{host} without {what}" for host, what in lacking.items())]
+                self._unwell.append(f"{', '.join(words)}, {after}")
+                self._progress.say(f"unwell: {self._unwell[-1]}")
+                self._note_state([*waiting, *lacking])
                 return
 
-    def _has_address(self, host: str) -> bool:
-        """That of the router where it is, to begin new sessions from."""
-        if self._options.domain != "dmm":
-            return True
-        pool = self.topology.nodes[self._lab.air.where(host) or ""].pool
-        assert pool is not None
-        found = host_addresses(self._lab.nodes[host].namespace)
-        return any(IPv6Address(one.address) in pool for one in found if not one.deprecated and not one.tentative)
-
-    def _note_state(self, who: list[str]) -> None:
-        """What all routers hold, for whoever looks for the reason."""
+    def _note_state(self, who: Sequence[str]) -> None:
+        """What all nodes with a daemon hold, for whoever looks for the reason."""
         lines = []
         for host in dict.fromkeys(one.partition("/")[0] for one in who):
             at = self._lab.air.where(host)
@@ -296,20 +294,52 @@ class FaultSoak:
             lines.append(f"{host}, {self._lab.air.link_layer(host).hex(':')}, at {at}: {addresses}")
         for name in self.topology.daemons:
             lines += [f"--- {name}", *sorted(self._lab.state(name).lines)]
-            topic = "sessions" if name in self.topology.access_routers else "bindings"
             with self._lab.client(name) as client:
-                lines += [str(row) for row in client.show(topic, plain=True)]
+                lines += [str(row) for row in client.show(self._cast.topic(name), plain=True)]
         (self._options.output / f"unwell-{len(self._unwell)}.txt").write_text("\n".join(lines) + "\n")
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _troubles(self) -> list[str]:
+        """What is not in its place, when nothing has changed for a while."""
+        found: list[str] = []
+
+        def none() -> bool:
+            found[:] = [line for name in self.topology.daemons for line in self._selftest(name)]
+            return not found
+
+        self._stage.until(none, _WELL_WITHIN)
+        return found
+
+    def _selftest(self, name: str) -> list[str]:
+        try:
+            with self._lab.client(name) as client:
+                rows = client.selftest()
+        except ControlError as error:
+            return [f"{name}: {error}"]
+        return [f"{name}: {row}" for row in rows if row["result"] not in ("ok", "skipped")]
 
     def _await_clean(self, before: dict[str, KernelState]) -> dict[str, list[str]]:
         """What is still different when bindings and prefixes had all the time they may take."""
-        deadline = time.monotonic() + 4 * self._options.lifetime
-        while True:
-            left = {name: configured(self._lab.state(name).difference(state)) for name, state in before.items()}
-            left = {name: lines for name, lines in left.items() if lines}
-            if not left or time.monotonic() > deadline:
-                return left
-            time.sleep(0.5)
+        left: dict[str, list[str]] = {}
+
+        def clean() -> bool:
+            left.clear()
+            left.update(self._different(before))
+            return not left
+
+        self._stage.until(clean, 4 * self._options.lifetime)
+        return left
+
+    def _stopped(self, bare: dict[str, KernelState]) -> dict[str, list[str]]:
+        """What is different from before their first start when all daemons have stopped in order."""
+        for name in bare:
+            self._lab.stop_daemon(name)
+        return {f"{name} without daemon:": lines for name, lines in self._different(bare).items()}
+
+    def _different(self, before: dict[str, KernelState]) -> dict[str, list[str]]:
+        found = {name: self._cast.ours(name, self._lab.state(name).difference(one)) for name, one in before.items()}
+        return {name: lines for name, lines in found.items() if lines}
 
     def _bugs(self) -> list[str]:
         found = []
@@ -317,89 +347,3 @@ class FaultSoak:
             lines = self._lab.daemon(name).log.read_text(errors="replace").splitlines()
             found += [f"{name}: {line}" for line in lines if " bug " in line or "Traceback" in line]
         return found
-
-    def _happened(self, happening: Happening) -> None:
-        """In the reader's thread. Nothing to do: whoever waits for something asks."""
-
-
-def unexcused(result: FaultSoakResult) -> dict[str, int]:
-    """Packets of the hosts' streams that were lost with nothing to blame, by the fault that lasted, or ``""``.
-
-    A move of the host itself excuses, and a link that is broken excuses all hosts. A daemon that is dead or stands
-    still excuses only hosts that moved while it was.
-    """
-    links = [(one.began - _BEFORE, one.healed + _AFTER) for one in result.faults if not one.of_daemon]
-    daemons = [one for one in result.faults if one.of_daemon]
-    moves: dict[str, list[tuple[Instant, Instant]]] = {}
-    for move in result.moves:
-        until = move.start + _AFTER
-        for one in daemons:
-            if one.began - _BEFORE <= move.start + SECOND and move.start <= one.healed + _BEFORE:
-                until = max(until, one.healed + _AFTER)
-        moves.setdefault(move.host, []).append((move.start - _BEFORE, until))
-    found: dict[str, int] = {}
-    for record in result.records:
-        if record.kind != "stream" or not record.flow.endswith("/probe"):
-            continue
-        excuses = _merged([*links, *moves.get(record.host, [])])
-        for way in (record.up, record.down):
-            for sent, received in zip(way.sent, way.received, strict=True):
-                if not received and result.began <= sent < result.ended and not _within(excuses, sent):
-                    blamed = next((one.words for one in daemons if one.began <= sent < one.healed + SECOND), "")
-                    found[blamed] = found.get(blamed, 0) + 1
-    return found
-
-
-def _merged(windows: list[tuple[Instant, Instant]]) -> list[tuple[Instant, Instant]]:
-    merged: list[tuple[Instant, Instant]] = []
-    for start, end in sorted(windows):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def _within(windows: list[tuple[Instant, Instant]], instant: Instant) -> bool:
-    index = bisect_right(windows, (instant, 1 << 63)) - 1
-    return index >= 0 and windows[index][0] <= instant < windows[index][1]
-
-
-def parsed(options: ScenarioOptions) -> FaultSoakOptions:
-    """The options of the command line. Raises ValueError, which names what is wrong."""
-    extra = dict(options.extra)
-    domain = extra.pop("domain", "dmm")
-    if domain not in get_args(Domain):
-        raise ValueError(f'--domain: expected dmm or pmip, found "{domain}"')
-    kinds = tuple(extra.pop("kinds", ",".join(KINDS)).split(","))
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise ValueError(f'--kinds: expected some of {", ".join(KINDS)}, with commas between, found "{unknown[0]}"')
-    result = FaultSoakOptions(
-        options.output,
-        domain=cast(Domain, domain),
-        seconds=_number(extra.pop("seconds", "120"), "--seconds", 1, 1_000_000),
-        seed=_number(extra.pop("seed", "1"), "--seed", 0, 1 << 31),
-        hosts=_number(extra.pop("hosts", "10"), "--hosts", 1, 100),
-        kinds=cast("tuple[Kind, ...]", kinds),
-        partners=_switch(extra.pop("partners", "no"), domain),
-        faults=_number(extra.pop("faults", "0"), "--faults", 0, 1_000_000),
-        json=options.json,
-    )
-    if extra:
-        unknown_words = ", ".join(f"--{name}" for name in extra)
-        known = "--seconds, --seed, --domain, --hosts, --kinds, --partners, --faults"
-        raise ValueError(f"there is no {unknown_words}; there are {known}")
-    return result
-
-
-def _switch(text: str, domain: str) -> bool:
-    on = text.lower() not in ("", "no", "false", "0")
-    if on and domain != "dmm":
-        raise ValueError("--partners: anchors have partners in the domain dmm only")
-    return on
-
-
-def _number(text: str, name: str, least: int, most: int) -> int:
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise ValueError(f'{name}: expected a number from {least} to {most}, found "{text}"')
-    return int(text)

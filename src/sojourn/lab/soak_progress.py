@@ -10,22 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-_EVERY = 10
-
 
 class Progress(Protocol):
     """What a run tells of itself while it lasts; a context that gives the terminal back."""
 
-    def begin(self, heading: str, moves: int) -> None:
-        """The run starts and will make so many moves."""
+    def begin(self, heading: str, total: int, every: int = 10) -> None:
+        """The run starts; it is over when `total` is reached. Where there is no bar, a line for `every` so many."""
         ...
 
     def say(self, line: str) -> None:
         """Something happened."""
         ...
 
-    def moved(self, number: int, lost: int) -> None:
-        """So many moves are done, in which the probes lost so many packets."""
+    def advance(self, done: int, words: str) -> None:
+        """So much is done; `words` follow the numbers: what is counted, and what there is to say."""
         ...
 
     def __enter__(self) -> Progress: ...
@@ -38,13 +36,13 @@ class Progress(Protocol):
 class SilentProgress:
     """Shows nothing."""
 
-    def begin(self, heading: str, moves: int) -> None:
+    def begin(self, heading: str, total: int, every: int = 10) -> None:
         """Nothing to show."""
 
     def say(self, line: str) -> None:
         """Nothing to say."""
 
-    def moved(self, number: int, lost: int) -> None:
+    def advance(self, done: int, words: str) -> None:
         """Nothing to count."""
 
     def __enter__(self) -> SilentProgress:
@@ -55,15 +53,15 @@ class SilentProgress:
 
 
 class PlainProgress(SilentProgress):
-    """A line for each thing, and one for every ten moves."""
+    """A line for each thing, and now and then one that says how far it is."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
-        self._moves = 0
+        self._total = self._every = self._told = 0
 
-    def begin(self, heading: str, moves: int) -> None:
+    def begin(self, heading: str, total: int, every: int = 10) -> None:
         """The heading."""
-        self._moves = moves
+        self._total, self._every, self._told = total, every, 0
         self.say(heading)
 
     def say(self, line: str) -> None:
@@ -71,10 +69,11 @@ class PlainProgress(SilentProgress):
         self._stream.write(line + "\n")
         self._stream.flush()
 
-    def moved(self, number: int, lost: int) -> None:
+    def advance(self, done: int, words: str) -> None:
         """Now and then."""
-        if number % _EVERY == 0 or number == self._moves:
-            self.say(f"{number} of {self._moves} moves, {lost} probe packets lost in them")
+        if done - self._told >= self._every or (done >= self._total > self._told):
+            self._told = done
+            self.say(f"{done} of {self._total} {words}")
 
 
 class BarProgress(SilentProgress):
@@ -82,26 +81,26 @@ class BarProgress(SilentProgress):
 
     def __init__(self, console: Console) -> None:
         columns = (
-            BarColumn(20), MofNCompleteColumn(), TextColumn("moves, {task.fields[lost]} probe packets lost"),
+            BarColumn(14), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
             TimeRemainingColumn(compact=True),
         )  # fmt: skip
         self._bar = Bar(*columns, console=console, transient=True)
         self._task: TaskID | None = None
 
-    def begin(self, heading: str, moves: int) -> None:
+    def begin(self, heading: str, total: int, every: int = 10) -> None:
         """The heading, and an empty bar."""
         self._bar.start()
         self.say(heading)
-        self._task = self._bar.add_task("", total=moves, lost=0)
+        self._task = self._bar.add_task("", total=total, words="")
 
     def say(self, line: str) -> None:
         """The line, above the bar."""
         self._bar.console.print(line, highlight=False)
 
-    def moved(self, number: int, lost: int) -> None:
+    def advance(self, done: int, words: str) -> None:
         """The bar grows."""
         if self._task is not None:
-            self._bar.update(self._task, completed=number, lost=lost)
+            self._bar.update(self._task, completed=done, words=words)
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

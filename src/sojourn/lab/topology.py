@@ -58,6 +58,7 @@ _NICE_INDEXES = 15
 _ACCESS: tuple[Kind, ...] = ("access-router", "mag")
 _CELLS: tuple[Kind, ...] = (*_ACCESS, "plain", "ha")
 _HOSTS: tuple[Kind, ...] = ("host", "mn")
+_WITH_PARTNER: tuple[Kind, ...] = ("access-router", "lma")
 _WITH_POOL: tuple[Kind, ...] = (*_CELLS, "lma", "mn")
 _WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma", "ha", "cn", "mn")
 
@@ -124,7 +125,8 @@ class Node(_Strict):
     delegated: bool = False
     """Mobile routers only: they are not told their pool, but ask for it (RFC 6276)."""
     partner: str | None = None
-    """MAARs only: another one, which takes the pool over while this one is gone (``[maar] liveness``)."""
+    """MAARs: another one, which takes the pool over while this one is gone (``[maar] liveness``). LMAs: another one,
+    for the same address and pools, those of ``[lma]`` (``[lma.pair]``)."""
     settings: Mapping[str, Setting] = Field(default_factory=dict)
     """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]`` and so on."""
 
@@ -469,7 +471,7 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
         if node.link is not None and (node.kind != "ha" or node.pool is not None or not _is_before(topology, name)):
             yield f"{key}.link", 'expected on nodes of kind "ha" without a pool, and another one before'
         if node.partner is not None and (node.kind, node.partner) not in _partners(topology, name):
-            yield f"{key}.partner", 'expected on nodes of kind "access-router", and another one of these'
+            yield f"{key}.partner", 'expected on nodes of kind "access-router" or "lma", and another one of these'
         if node.kind not in _WITH_POOL and node.pool is not None:
             yield f"{key}.pool", "expected on access routers and LMAs only"
         if node.kind not in _WITH_DAEMON and node.settings:
@@ -481,7 +483,8 @@ def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
 
 
 def _partners(topology: Topology, name: str) -> list[tuple[str, str]]:
-    return [("access-router", other) for other in topology.of_kind("access-router") if other != name]
+    kind = topology.nodes[name].kind
+    return [(kind, other) for other in topology.of_kind(kind) if other != name] if kind in _WITH_PARTNER else []
 
 
 def _is_before(topology: Topology, name: str) -> bool:

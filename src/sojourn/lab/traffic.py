@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sojourn.lab.interruption import BrokeOff
 from sojourn.wire.units import Duration, Instant
 
 VOICE_RATE = 50
@@ -34,7 +35,7 @@ Happening: TypeAlias = dict[str, Any]
 """What the traffic process says: ``event`` names it, the rest depends on that."""
 
 
-class TrafficError(RuntimeError):
+class TrafficError(BrokeOff):
     """The traffic process could not do what it was told, or ended."""
 
 

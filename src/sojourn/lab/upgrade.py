@@ -5,28 +5,28 @@ and a new process with the same file, which may be another version. Traffic runs
 second in each domain: distributed (RFC 8885), where the session's prefix is anchored at one router and served by
 another; Proxy Mobile IPv6 (RFC 5213); and Mobile IPv6 (RFC 6275), with a direct way to the correspondent node that has
 one. Routers of the distributed domain miss each other within a second (`liveness`), which a restart takes: who is
-succeeded says so before. A control phase in which nothing is restarted stands beside; and at the end the host moves
-once more, which the restarted daemons must know how to serve.
+succeeded says so before. Hosts of access routers listen to a multicast group meanwhile. A control phase in which
+nothing is restarted stands beside; and at the end the host moves once more, which the restarted daemons must know how
+to serve.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, loss
 from sojourn.lab.mobile_scene import Mobile
+from sojourn.lab.multicast import GROUP
+from sojourn.lab.multicast_traffic import MulticastTraffic, missing
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
-from sojourn.lab.scene import Scene, SceneFailed, holds, perform
+from sojourn.lab.scene import Scene, holds, perform
 from sojourn.lab.topology import parse
-from sojourn.lab.traffic import FlowRecord, TrafficError, resets
+from sojourn.lab.traffic import FlowRecord, resets
 from sojourn.wire.units import MILLISECOND, SECOND
 
 RATE = 500
@@ -38,6 +38,7 @@ _ARRIVES = 0.3
 """Seconds until what was sent has arrived, if it ever does."""
 _DMM = """
 name = "upgrade-dmm"
+multicast = "server"
 [nodes]
 core = "router"
 cmd = "cmd"
@@ -55,6 +56,7 @@ liveness = { interval = "250ms", misses = 3, hold = "3s" }
 """
 _PMIP = """
 name = "upgrade-pmip"
+multicast = "server"
 [nodes]
 core = "router"
 lma = "lma"
@@ -96,25 +98,16 @@ class Restart:
     window: Window
     lost: int = 0
     sent: int = 0
+    numbers: range = range(0)
+    """Of packets to a group that were sent meanwhile."""
+    missed: int = 0
+    """Of these, by the host, which listens."""
 
 
 @scenario("upgrade", "every role is restarted under 1000 packets a second, and nothing is lost")
 def upgrade(options: ScenarioOptions) -> int:
     """The scenario."""
-    if options.extra:
-        print("sojourn: upgrade takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        report = play(options)
-    except (SceneFailed, TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: upgrade broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(report, options.output, as_json=options.json)
+    return conduct("upgrade", options, lambda: play(options))
 
 
 def play(
@@ -155,12 +148,14 @@ def _distributed(scene: Scene, settles: float) -> Report:
         return len(row["prefixes"]) == 2 and bool(row["confirmed"])
 
     scene.until("the old prefix follows", known)
-    return _act(scene, settles, "host", source, ("cmd", "ar1", "ar2"), lambda: _roam(scene, "ar1"))
+    with MulticastTraffic(scene.lab.nodes["server"], GROUP, RATE) as group:
+        return _act(scene, settles, "host", source, ("cmd", "ar1", "ar2"), lambda: _roam(scene, "ar1"), group)
 
 
 def _proxy(scene: Scene, settles: float) -> Report:
     source = scene.address("host")
-    return _act(scene, settles, "host", source, ("lma", "mag1"), lambda: _roam(scene, "mag2"))
+    with MulticastTraffic(scene.lab.nodes["server"], GROUP, RATE) as group:
+        return _act(scene, settles, "host", source, ("lma", "mag1"), lambda: _roam(scene, "mag2"), group)
 
 
 def _mobile(scene: Scene, settles: float) -> Report:
@@ -184,16 +179,27 @@ def _roam(scene: Scene, target: str) -> None:
 
 
 def _act(
-    scene: Scene, settles: float, host: str, source: str, nodes: Sequence[str], move: Callable[[], None]
+    scene: Scene,
+    settles: float,
+    host: str,
+    source: str,
+    nodes: Sequence[str],
+    move: Callable[[], None],
+    group: MulticastTraffic | None = None,
 ) -> Report:
-    """Restart `nodes` one after the other under traffic, then `move` the host."""
+    """Restart `nodes` one after the other under traffic, then `move` the host. It listens to the `group`, if any."""
     server = scene.topology.address("server")
     scene.traffic.serve("server", server)
     scene.traffic.stream("stream", host, source, server, up=RATE, down=RATE)
     scene.traffic.exchange("terminal", host, source, server, interval=100 * MILLISECOND)
     scene.until("packets arrive", lambda: scene.traffic.count("stream")["arrived"] > 10)
+    if group is not None:
+        group.listen(scene.lab.nodes[host])
+        scene.until("packets to the group arrive", lambda: len(group.heard[host]) > 10)
     scene.phase("nothing is restarted", _CONTROL)
-    restarts = [_restart(scene, settles, node) for node in nodes]
+    restarts = [_restart(scene, settles, node, group) for node in nodes]
+    if group is not None:
+        restarts = [replace(one, missed=len(missing(group.heard[host], one.numbers))) for one in restarts]
     scene.say(f"{host} moves once more")
     move()
     moved = scene.traffic.count("stream")["arrived"]
@@ -202,16 +208,16 @@ def _act(
     return _report(scene, records, [_judged(records, one) for one in restarts])
 
 
-def _restart(scene: Scene, settles: float, node: str) -> Restart:
+def _restart(scene: Scene, settles: float, node: str, group: MulticastTraffic | None) -> Restart:
     kind = scene.topology.nodes[node].kind
     role = {"access-router": "maar"}.get(kind, kind)
     scene.say(f"{node} ({role}) is restarted")
-    since = time.monotonic_ns()
+    since, first = time.monotonic_ns(), 0 if group is None else group.sent
     scene.lab.restart_daemon(node)
     time.sleep(settles)
-    until = time.monotonic_ns()
+    until, last = time.monotonic_ns(), 0 if group is None else group.sent
     time.sleep(_ARRIVES)
-    return Restart(role, node, Window(since, until))
+    return Restart(role, node, Window(since, until), numbers=range(first, last))
 
 
 def _judged(records: dict[str, FlowRecord], restart: Restart) -> Restart:
@@ -229,6 +235,16 @@ def _report(scene: Scene, records: dict[str, FlowRecord], restarts: Sequence[Res
     verdicts += [
         holds(f"{domain}: lost, {one.role} ({one.node}) restarted", f"{one.lost} of {one.sent}", "0", one.lost == 0)
         for one in restarts
+    ]
+    verdicts += [
+        holds(
+            f"{domain}: lost of a group, {one.role} ({one.node}) restarted",
+            f"{one.missed} of {len(one.numbers)}",
+            "0",
+            one.missed == 0,
+        )
+        for one in restarts
+        if one.numbers
     ]
     terminal = records["terminal"]
     verdicts.append(holds(f"{domain}: terminal session", terminal.outcome, "complete", terminal.outcome == "complete"))

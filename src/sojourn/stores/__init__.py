@@ -1,7 +1,7 @@
 """Bindings that survive a restart."""
 
-from sojourn.stores.base import SharedStore, Store, StoreError
+from sojourn.stores.base import LeasedStore, SharedStore, Store, StoreError
 from sojourn.stores.memory import MemoryStore
 from sojourn.stores.sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SharedStore", "SqliteStore", "Store", "StoreError"]
+__all__ = ["LeasedStore", "MemoryStore", "SharedStore", "SqliteStore", "Store", "StoreError"]

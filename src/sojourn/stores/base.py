@@ -69,7 +69,33 @@ class SharedStore(Protocol):
         """What `find` or `watch` told counts as seen from now on, as the engine is about to hear of it.
 
         False: this process saw something later meanwhile, and what was told is not to be heeded. (If it counted as seen
-        when it was told, an engine that has not heard of it yet could change what it does not know.)
+        when it was told, an engine that has not heard of it yet could change what it does not know.) Not to be asked
+        between `swap` and its `done` about a key of that swap, as nobody knows then what was seen last.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the medium; nothing is called afterwards."""
+        ...
+
+
+@runtime_checkable
+class LeasedStore(Protocol):
+    """Records under keys elsewhere, of which one process at a time is the owner: whoever holds a lease on them."""
+
+    counters: Counter[str]
+    """What it did, and what went wrong, for people."""
+
+    def load(self) -> Iterable[tuple[bytes, bytes]]:
+        """All (key, record) pairs as they were when the lease was taken, in the order of the keys."""
+        ...
+
+    def commit(self, effects: Sequence[StoreEffect], done: Callable[[], None]) -> None:
+        """Carry out all of `effects` in order, or none of them; they are durable when `done` is called, once.
+
+        With none this asks whether the lease is still ours. If it is not, nothing is changed and `done` is never
+        called: whoever opened the store is told. A medium that does not answer is asked again until it does.
+        There is no second call before `done`.
         """
         ...
 

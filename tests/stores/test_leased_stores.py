@@ -1,0 +1,287 @@
+"""Stores elsewhere that one process at a time owns: nothing is kept under a lease that is another one's by now."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
+from sojourn.lab.postgres import Server, binaries
+from sojourn.stores import LeasedStore, StoreError
+from sojourn.stores.leased_memory import LeasedMemory, LeasedRecords
+from sojourn.stores.leased_postgres import Database, LeasedPostgres
+from sojourn.wire.addresses import address
+from sojourn.wire.units import MILLISECOND, MINUTE, Duration
+
+ADDRESS = address("2001:db8:ff::1")
+Row = tuple[str, int, bool] | None
+
+
+class Databases(NamedTuple):
+    primary: Server
+    standby: Server
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[Databases]:
+    assert binaries() is not None, "no PostgreSQL server is installed: make tools"
+    directory = Path(tempfile.mkdtemp(prefix="sojourn-"))  # short: the path of a socket has at most 107 octets
+    primary = Server(directory / "a").start()
+    standby = Server(directory / "b", primary).start()
+    primary.replicate(standby)
+    try:
+        yield Databases(primary, standby)
+    finally:
+        for server in (primary, standby):
+            server.kill()
+        shutil.rmtree(directory)
+
+
+class Party:
+    """One process that may be the owner."""
+
+    def __init__(self, holder: str, memory: LeasedRecords | None, sources: list[str]) -> None:
+        self.holder, self.lost = holder, 0
+        self._memory, self._sources = memory, sources
+        self.database = Database(sources or ["postgresql:///"], ADDRESS, holder)
+        self.stores: list[LeasedStore] = []
+
+    async def look(self) -> Row:
+        return self._memory.look() if self._memory else await self.database.look()
+
+    async def claim(self, known: int, lasting: Duration = MINUTE) -> Row:
+        return (
+            self._memory.claim(self.holder, known, lasting)
+            if self._memory
+            else await self.database.claim(known, lasting)
+        )
+
+    async def renew(self, epoch: int, lasting: Duration) -> Row:
+        return (
+            self._memory.renew(self.holder, epoch, lasting)
+            if self._memory
+            else await self.database.renew(epoch, lasting)
+        )
+
+    async def open(self, epoch: int) -> LeasedStore:
+        store: LeasedStore
+        if self._memory:
+            store = LeasedMemory(self._memory, self.holder, epoch, self._on_lost)
+        else:
+            store = await LeasedPostgres.open(Database(self._sources, ADDRESS, self.holder), epoch, self._on_lost)
+        self.stores.append(store)
+        return store
+
+    def close(self) -> None:
+        for store in self.stores:
+            store.close()
+        self.database.close()
+
+    def _on_lost(self) -> None:
+        self.lost += 1
+
+
+Make = Callable[[str], Party]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def parties(request: pytest.FixtureRequest) -> Callable[[], object]:
+    """A context in which a call gives one more process, at first with an empty store."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Make]:
+        found: list[Party] = []
+        memory, sources = LeasedRecords(time.monotonic_ns), []
+        if request.param == "postgres":
+            databases: Databases = request.getfixturevalue("databases")
+            sources = [databases.primary.source(databases.standby)]
+            databases.primary.sql("DROP TABLE IF EXISTS anchor, session")
+
+        def make(holder: str) -> Party:
+            found.append(Party(holder, None if sources else memory, sources))
+            return found[-1]
+
+        try:
+            yield make
+        finally:
+            for party in found:
+                party.close()
+
+    return opened
+
+
+async def commit(store: LeasedStore, *effects: StoreEffect, within: float = 10.0) -> bool:
+    """Whether it was done."""
+    done = asyncio.Event()
+    store.commit(effects, done.set)
+    try:
+        await asyncio.wait_for(done.wait(), within)
+    except TimeoutError:
+        return False
+    return True
+
+
+def run(work: Callable[[Make], Awaitable[None]], parties: Callable[[], object]) -> None:
+    async def inside() -> None:
+        async with parties() as make:  # type: ignore[attr-defined]
+            await work(make)
+
+    asyncio.run(inside())
+
+
+def test_records_are_there_for_the_next_owner_in_the_order_of_their_keys(parties: Callable[[], object]) -> None:
+    async def work(make: Make) -> None:
+        one, other = make("one"), make("other")
+        assert await one.look() is None
+        assert await one.claim(0) == ("one", 1, True)
+        store = await one.open(1)
+        assert list(store.load()) == []
+        assert await commit(store, StoreBinding(b"b", b"2"), StoreBinding(b"a", b"1"), StoreBinding(b"\0", b""))
+        assert await other.claim(1) == ("other", 2, True)
+        assert list((await other.open(2)).load()) == [(b"\0", b""), (b"a", b"1"), (b"b", b"2")]
+
+    run(work, parties)
+
+
+def test_the_last_word_on_a_key_counts(parties: Callable[[], object]) -> None:
+    async def work(make: Make) -> None:
+        one = make("one")
+        await one.claim(0)
+        store = await one.open(1)
+        a, b = StoreBinding(b"a", b"1"), StoreBinding(b"b", b"1")
+        assert await commit(store, a, DeleteBinding(b"a"), b, StoreBinding(b"b", b"2"))
+        assert await commit(store, DeleteBinding(b"never there"), StoreBinding(b"c", b"1"), DeleteBinding(b"c"))
+        assert await commit(store)
+        assert list((await one.open(1)).load()) == [(b"b", b"2")]
+
+    run(work, parties)
+
+
+def test_nothing_is_kept_or_answered_under_a_lease_that_another_one_took(parties: Callable[[], object]) -> None:
+    async def work(make: Make) -> None:
+        one, other = make("one"), make("other")
+        await one.claim(0)
+        old = await one.open(1)
+        await commit(old, StoreBinding(b"a", b"1"))
+        await other.claim(1)
+        new = await other.open(2)
+        assert not await commit(old, StoreBinding(b"a", b"2"), StoreBinding(b"b", b"1"), within=0.3)
+        assert not await commit(old, within=0.3)
+        assert one.lost == 2
+        assert await commit(new, StoreBinding(b"c", b"1"))
+        assert list((await other.open(2)).load()) == [(b"a", b"1"), (b"c", b"1")]
+        assert other.lost == 0
+
+    run(work, parties)
+
+
+def test_an_earlier_life_of_the_same_process_is_another_one(parties: Callable[[], object]) -> None:
+    async def work(make: Make) -> None:
+        one = make("one")
+        await one.claim(0)
+        old = await one.open(1)
+        assert await one.claim(1) == ("one", 2, True)
+        assert not await commit(old, StoreBinding(b"a", b"1"), within=0.3)
+        assert one.lost == 1
+
+    run(work, parties)
+
+
+def test_of_two_that_ask_for_the_lease_one_gets_it(parties: Callable[[], object]) -> None:
+    async def work(make: Make) -> None:
+        one, other, third = make("one"), make("other"), make("third")
+        await one.claim(0)
+        both = await asyncio.gather(other.claim(1), third.claim(1))
+        assert both[0] == both[1]
+        assert both[0] in (("other", 2, True), ("third", 2, True))
+        assert await one.claim(1) == both[0]
+
+    run(work, parties)
+
+
+def test_a_lease_is_over_is_renewed_and_is_given_back(parties: Callable[[], object]) -> None:
+    async def work(make: Make) -> None:
+        one, other = make("one"), make("other")
+        await one.claim(0, 50 * MILLISECOND)
+        await asyncio.sleep(0.06)
+        assert await other.look() == ("one", 1, False)
+        assert await one.renew(1, MINUTE) == ("one", 1, True), "nobody took it, so it goes on"
+        assert await one.renew(1, 0) == ("", 1, False)
+        assert not await commit(await one.open(1), StoreBinding(b"a", b"1"), within=0.3)
+        assert await other.claim(1) == ("other", 2, True)
+        assert await one.renew(1, MINUTE) == ("other", 2, True)
+
+    run(work, parties)
+
+
+# --- PostgreSQL alone -------------------------------------------------------------------------------------------------
+
+
+def test_several_addresses_do_not_mix(databases: Databases) -> None:
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session")
+    sources = [databases.primary.source(databases.standby)]
+
+    async def work() -> None:
+        for octet in (1, 2):
+            database = Database(sources, bytes(15) + bytes((octet,)), "one")
+            assert await database.claim(0, MINUTE) == ("one", 1, True)
+            store = await LeasedPostgres.open(database, 1, lambda: None)
+            assert await commit(store, StoreBinding(b"a", bytes((octet,))))
+            assert list((await LeasedPostgres.open(database, 1, lambda: None)).load()) == [(b"a", bytes((octet,)))]
+            store.close()
+
+    asyncio.run(work())
+
+
+def test_a_role_that_does_not_exist_is_told_at_once(databases: Databases) -> None:
+    async def work() -> None:
+        source = databases.primary.source().replace("user=postgres", "user=nobody")
+        with pytest.raises(StoreError, match="nobody"):
+            await Database([source], ADDRESS, "one").look()
+
+    asyncio.run(work())
+
+
+def test_nothing_that_was_answered_is_lost_when_the_primary_dies_and_its_standby_is_promoted() -> None:
+    directory = Path(tempfile.mkdtemp(prefix="sojourn-"))
+    primary = Server(directory / "a").start()
+    standby = Server(directory / "b", primary).start()
+    primary.replicate(standby)
+    sources = [primary.source(standby)]
+
+    async def work() -> None:
+        database = Database(sources, ADDRESS, "one")
+        await database.claim(0, MINUTE)
+        store = await LeasedPostgres.open(database, 1, lambda: pytest.fail("the lease is still ours"))
+        answered: list[int] = []
+
+        async def load() -> None:
+            for number in range(400):
+                assert await commit(store, StoreBinding(b"%03d" % number, b"x"), within=30.0)
+                answered.append(number)
+
+        loading = asyncio.create_task(load())
+        while len(answered) < 100:
+            await asyncio.sleep(0.005)
+        primary.kill()
+        await asyncio.to_thread(standby.promote)
+        await loading
+        kept = [key for key, _ in (await LeasedPostgres.open(database, 1, lambda: None)).load()]
+        assert kept == [b"%03d" % number for number in answered]
+        assert len(answered) == 400
+        store.close()
+
+    try:
+        asyncio.run(work())
+    finally:
+        for server in (primary, standby):
+            server.kill()
+        shutil.rmtree(directory)
