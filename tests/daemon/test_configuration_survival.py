@@ -45,6 +45,14 @@ def test_what_engine_and_kernel_are_told() -> None:
     assert kernel.drop_unassigned, "what its partner does not know comes here, and must not go back"
 
 
+def test_partners_need_no_database() -> None:
+    direct = FILE.replace('cmd = "2001:db8:c::1"\n', 'mode = "direct"\n')
+    direct = direct.replace('address = "2001:db8:a3::1"\n', 'address = "2001:db8:a3::1"\npool = "2001:db8:a300::/48"\n')
+    section = parse(direct.encode(), "x.toml").file.maar
+    assert section is not None
+    assert maar_configuration(section).partner == address("2001:db8:a3::1")
+
+
 def test_without_the_table_nobody_is_missed() -> None:
     alone = FILE.replace('partner = "2001:db8:a3::1"\n', "").replace('partner = "2001:db8:a1::1"\n', "")
     section = parse(alone.partition("[maar.liveness]")[0].encode(), "x.toml").file.maar

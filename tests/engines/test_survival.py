@@ -442,3 +442,16 @@ def test_of_a_node_that_came_to_the_partner_itself_no_counter_stays() -> None:
     each.run(5 * SECOND)
     assert own not in each.plane("ar3").state.counters
     assert own not in each.plane("ar3").state.prefixes
+
+
+def test_an_anchor_that_comes_back_hears_at_once_where_its_nodes_are() -> None:
+    """It asked, and was told that the node is still somewhere; where, it heard with the next repetition of what it had
+    been told in vain while it was dead: as long after its death as that had lasted.
+    """
+    each, own = away({}, liveness=None)
+    each.crash("ar1")
+    each.roam("mn1", "ar2", "ar3")
+    each.run(9 * SECOND)
+    each.restart("ar1", store=True)
+    each.run(300 * MILLISECOND)
+    assert leads(each, own) == ["ar1", "ar3"]

@@ -17,7 +17,7 @@ from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
 from sim.leasing import Leasing
 from sim.mip6 import Mip6
-from sim.partners import Partners
+from sim.partners import DirectPartners, Partners
 from sim.pmip import Extended, Pmip
 from sim.script import Script
 from sim.shrink import shrink
@@ -28,7 +28,7 @@ from sojourn.host import swaps
 
 MakeCast: TypeAlias = Callable[[int], Cast]
 CASTS: Mapping[str, MakeCast] = {
-    cast.name: cast for cast in (Dmm, Direct, Cluster, Pmip, Leasing, Mip6, Fast, Extended, Partners)
+    cast.name: cast for cast in (Dmm, Direct, Cluster, Pmip, Leasing, Mip6, Fast, Extended, Partners, DirectPartners)
 }
 """Everything that can be played, by name. A new role joins here."""
 

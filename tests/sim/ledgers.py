@@ -25,6 +25,7 @@ from sojourn.engines.maar_registration import FORGETFUL
 from sojourn.engines.maar_session import Presence, Session
 from sojourn.engines.maar_stand_in import STANDING
 from sojourn.engines.mobility_database import CentralMobilityDatabase
+from sojourn.engines.registration import LISTED_PREFIXES
 from sojourn.engines.retransmission import Key, Retransmission
 from sojourn.engines.slots import Slots
 from sojourn.engines.stand_in import READY, RETURNING, StandIn
@@ -163,13 +164,19 @@ def _direct(engine: DirectAccessRouter, machines: int) -> Iterator[str]:
     direct = engine.direct
     asked: dict[bytes, set[Key]] = {}
     for key in engine._requests._outstanding:
-        asked.setdefault(key[1], set()).add(key)
+        if key[0] not in ("hold", "release"):  # see `survival`
+            asked.setdefault(key[1], set()).add(key)
     if asked != direct.requests:
         yield f"asks {asked}, notes {direct.requests}"
     about = (direct.told, direct.came_from, direct.ranks, direct.handed, direct.announced)
-    for table in (*about, dict.fromkeys(direct.unsettled)):
+    survived = (direct.named, direct.returning)
+    for table in (*about, *survived, dict.fromkeys(direct.unsettled)):
         if not table.keys() <= engine.sessions.keys():
             yield f"notes {table} of {list(engine.sessions)}"
+    if any(not named or len(named) > LISTED_PREFIXES for named in direct.named.values()):
+        yield f"of nodes others name {direct.named}"
+    if any(not anchors or len(anchors) > machines for anchors in direct.returning.values()):
+        yield f"returns to {direct.returning}"
     if max(len(direct.reminding), len(direct.reminded)) > machines:
         yield f"reminds {direct.reminded}, is reminded by {direct.reminding}"
 
@@ -319,6 +326,14 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
     if {key for kind, key in engine._timers._live if kind == "stood"} != held:
         yield f"holds {held} with other timers"
     for anchor, stand in known.standing.items():
+        nodes = {(prefix, entry.node) for prefix, entry in stand.entries.items()}
+        if nodes != {(prefix, node) for node, prefixes in stand.nodes.items() for prefix in prefixes}:
+            yield f"holds {stand.entries}, by node {stand.nodes}"
+        given = {(prefix, node) for prefix, (node, _) in stand.given.prefixes.items()}
+        if given != {(prefix, node) for node, prefixes in stand.given.nodes.items() for prefix in prefixes}:
+            yield f"{text(anchor)} gave {stand.given.prefixes}, by node {stand.given.nodes}"
+        if bool(given) != (("given", anchor) in engine._timers):
+            yield f"never forgets what {text(anchor)} gave" if given else "forgets what nobody gave"
         if stand.phase is not READY and stand.slots.get(anchor) is None:
             yield f"holds the pool of {text(anchor)} without a way to it"
         if stand.phase is READY and known.liveness.lost(anchor) and ("takeover", anchor) not in engine._timers:
@@ -333,7 +348,7 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
                 yield f"{session.node.hex()} has a prefix of {text(anchor)}, which is gone"
     for purpose, node, destination, _ in engine._requests._outstanding:
         if purpose == "hold" and node in engine.sessions:
-            anchors = set(engine.sessions[node].anchored.values())
+            anchors = set(engine._anchored_by(engine.sessions[node]))
             if destination not in {known.holder(anchor) for anchor in anchors}:
                 yield f"tells {text(destination)} that {node.hex()} is here, which holds nothing of it"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 
+from sim.direct import Direct
 from sim.dmm import Dmm
 from sim.flows import Flow, Flows
 from sim.paths import Paths
@@ -60,6 +61,12 @@ class Partners(Dmm):
         return super()._excuse(flow, calm_since)
 
 
+class DirectPartners(Partners, Direct):
+    """The same in direct mode."""
+
+    name = "stand-in"
+
+
 class _Survivors(Flows):
     """The sessions, of which those on prefixes of a dead router with a living partner have to go on."""
 
@@ -105,7 +112,7 @@ class _Survivors(Flows):
         if died is None or node.place is None or node.place in self._dead or flow.home not in self._cast.partners:
             return False
         moved: Duration = now - node.arrived
-        if self._cast.domain.mode is not Mode.PROXY and node.arrived > died - 5 * SECOND:
+        if self._cast.domain.mode not in (Mode.PROXY, Mode.DIRECT) and node.arrived > died - 5 * SECOND:
             return False  # the CMD names no anchor that did not answer
         if now - died < _MISSED or self._else_since > died - 5 * SECOND or flow.worked < died - 2 * SECOND:
             return False  # it may have been cut before

@@ -378,11 +378,13 @@ class Roaming:
         seed = b"entropy of %s, life %d" % (name.encode(), self._life)
         if name == "mn":
             self.host = self.host if records else Host(care_of=self.host.care_of)
+            self.host.direct.clear()  # of those nothing stays that is not asked for again
             self.engines[name] = node = MobileNode(self.mn_configuration, EPOCH, seed)
             node.stores = self.keeps
         elif name == "cn":
             self.routes.clear()
-            self.engines[name] = CorrespondentNode(CnConfiguration(CN), EPOCH, seed)
+            self.engines[name] = correspondent = CorrespondentNode(CnConfiguration(CN), EPOCH, seed)
+            correspondent.stores = self.keeps
         else:
             self.defended.pop(name, None)  # nobody asks for it again
             self.engines[name] = HomeAgent(self.ha_configurations[name], EPOCH, seed)

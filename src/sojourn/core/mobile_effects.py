@@ -177,7 +177,8 @@ class EnsureReverseTunnel:
 
 @dataclass(slots=True)
 class EnsureHomeBlock:
-    """Packets from `home_address` are dropped: there is no tunnel yet, and no other way may show them."""
+    """Packets from `home_address` are dropped: there is no tunnel yet, and no other way may show them. When a daemon
+    starts again where an earlier life of it was at home, the address stays there until it says where the node is."""
 
     home_address: Address
 

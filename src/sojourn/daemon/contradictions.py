@@ -186,12 +186,6 @@ def _neighbours(maar: Mapping[str, Any]) -> Iterator[Fault]:
             "is empty, so that nobody is told of a node that moves",
             "expected the other routers of the domain",
         )
-    if maar.get("mode") == "direct" and "partner" in maar:
-        yield Fault(
-            ("maar", "partner"),
-            "takes the pool over with the help of the database only, and maar.mode is 'direct'",
-            "expected one of the other modes, or no partner",
-        )
 
 
 def _access(role: str, table: Mapping[str, Any]) -> Iterator[Fault]:

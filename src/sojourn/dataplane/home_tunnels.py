@@ -231,10 +231,26 @@ class HomeTunnels(OptimisingPlane):
             self._close_exit(home, pair)
 
     def _block(self, home: Address) -> None:
+        if self._stays_home(home):
+            return
         known = self._home(home)
         known.blocked = True
         self._ensure(*self._barriers(home, known))
         self._end_tunnels(home, known)
+
+    def _stays_home(self, home: Address) -> bool:
+        """Of an earlier life, at its start: an address that it left on a link was at home there. It stays until the
+        node knows where it is now, or every packet would be lost until then."""
+        if self._snapshot is None:
+            return False
+        for device, link in self._links().items():
+            held = self._snapshot.get(("address", device, home))
+            if held is not None and link.name in self._interfaces:
+                self._snapshot.claim(held)
+                known = self._home(home)
+                known.interface, known.preferred = link.name, True
+                return True
+        return False
 
     def _barriers(self, home: Address, known: _Home) -> Iterator[Route]:
         """A program here is told what happens on a host without a network, where a blackhole says EINVAL; passengers

@@ -3,15 +3,22 @@
 It tests whether a mobile node can be reached at both of its addresses before it believes a Binding Update, and keeps
 nothing of a node until it does (5.2.5). A node that has several care-of addresses (RFC 5648) proves and registers each
 by itself. Packets go to the best of them, or where its flow bindings say (RFC 6089, `ha_flows`); all are taken from.
-Tokens are in `cn_nonces`, cryptography in `return_routability`.
+Bindings are in `cn_entry`, tokens in `cn_nonces`, cryptography in `return_routability`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-from sojourn.core.effects import CountTraffic, Effect, EnsureCounter, SendMessage, WithdrawCounter
+from sojourn.core.effects import (
+    CountTraffic,
+    DeleteBinding,
+    Effect,
+    EnsureCounter,
+    SendMessage,
+    StoreBinding,
+    WithdrawCounter,
+)
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     ClockStepped,
@@ -23,11 +30,11 @@ from sojourn.core.events import (
     TrafficCounted,
 )
 from sojourn.core.mobile_effects import EnsureCareOfRoute, WithdrawCareOfRoute
-from sojourn.core.sequence import newer
 from sojourn.engines.base import TimerName, TokenBucket
-from sojourn.engines.care_of_ways import OVERWRITE, WAYS_MAX, Way, Ways, best, copies
+from sojourn.engines.care_of_ways import OVERWRITE, WAYS_MAX, Way, best, copies
+from sojourn.engines.cn_entry import CorrespondentEntry
 from sojourn.engines.cn_nonces import Nonces
-from sojourn.engines.ha_flows import Flows, flows_after, steered
+from sojourn.engines.ha_flows import flows_after
 from sojourn.engines.ha_flows import refused as refused_flows
 from sojourn.engines.mip6_base import MobilityEngine
 from sojourn.engines.mip6_configuration import MAX_NONCE_LIFETIME, MAX_RR_BINDING_LIFETIME, CnConfiguration
@@ -65,6 +72,8 @@ _PERSISTENT = 3
 """So many of these for one care-of address end its binding (RFC 6275 9.3.4)."""
 _REFRESH_PART = 8
 """When this part of the lifetime is left, a binding in use is to be refreshed; and once more at half of that."""
+_STORED_AGAIN = 1 * SECOND
+"""After a disk refused."""
 _ALWAYS_ANSWERED = frozenset(
     {
         Status.INSUFFICIENT_RESOURCES,
@@ -77,63 +86,6 @@ _ALWAYS_ANSWERED = frozenset(
     }
 )
 """Refusals that are told to who did not ask for an answer, too (RFC 6275 9.5.1, 9.5.4)."""
-
-
-@dataclass(slots=True)
-class CorrespondentEntry:
-    """One binding; or, when that ended, what keeps its updates from being replayed (RFC 6275 5.2.8, 9.5.3)."""
-
-    home: Address
-    care_of: Address
-    """The best, if there are several."""
-    address: Address
-    """Ours, that the node registered with."""
-    sequence: int
-    """Of the latest update that said all there is to say."""
-    expires: Instant
-    forget: Instant
-    """From then on its nonces are not valid any more."""
-    ended: bool = False
-    unreachable: int = 0
-    packets: int = 0
-    """That came from the node, when they were counted last."""
-    ways: Ways = field(default_factory=dict)
-    """Its care-of addresses, if they have identifiers (RFC 5648)."""
-    ends: dict[int, Instant] = field(default_factory=dict)
-    """When these expire."""
-    sequences: dict[int, int] = field(default_factory=dict)
-    """Of the latest updates about single ones, also about those that are gone."""
-    flows: Flows = field(default_factory=dict)
-    """Which packets go to which of these (RFC 6089)."""
-
-    @property
-    def counted(self) -> Prefix:
-        """What is counted to know whether it is in use."""
-        return Prefix(self.home, 128)
-
-    @property
-    def first_end(self) -> Instant:
-        """When one of them expires."""
-        return min(self.ends.values(), default=self.expires)
-
-    @property
-    def care_of_addresses(self) -> set[Address]:
-        """All that packets go to."""
-        return {self.care_of, *(way.care_of for way in self.ways.values())}
-
-    @property
-    def route(self) -> EnsureCareOfRoute:
-        """What its packets follow."""
-        also = tuple(way.care_of for way in self.ways.values() if way.care_of != self.care_of)
-        return EnsureCareOfRoute(self.home, self.care_of, also, steered(self.flows, self.ways) if self.flows else ())
-
-    def latest(self, identifier: int | None) -> int:
-        """The sequence number that an update has to surpass: one about all of them, or about a single one."""
-        latest = self.sequence
-        for known, sequence in self.sequences.items():
-            if identifier in (None, known) and newer(sequence, latest):
-                latest = sequence
-        return latest
 
 
 class CorrespondentNode(MobilityEngine):
@@ -150,10 +102,23 @@ class CorrespondentNode(MobilityEngine):
         self._tests = TokenBucket(configuration.tests_per_second, configuration.tests_per_second)
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
-        """See `Engine.restore`. Nothing is kept: mobile nodes register again when they are told (Binding Error)."""
+        """See `Engine.restore`. Nodes whose binding was lost are told so when they send packets (Binding Error)."""
         self._now = now
         self._nonces = Nonces(self._entropy, now)
-        return []
+        for key, record in records:
+            try:
+                entry = CorrespondentEntry.restored(key, record, self._epoch, now)
+            except ValueError as error:
+                self._report("record-refused", home=key if len(key) == 16 else None, reason=str(error))
+                self._do(DeleteBinding(key))
+                continue
+            if len(self.cache) < self.configuration.bindings:
+                self.cache[key] = entry
+                if self.configuration.refresh:
+                    self._do(EnsureCounter(entry.counted))
+                self._do(entry.route)
+                self._await_end(entry)
+        return self._flush()
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -167,10 +132,14 @@ class CorrespondentNode(MobilityEngine):
                 self._on_counted(packets)
             case ClockStepped(epoch):
                 self._epoch = epoch
+                for entry in self.cache.values():
+                    self._keep(entry)  # until when they last, by that clock
             case EffectFailed(effect, error, reason):
                 self._report("effect-failed", effect=type(effect).__name__, error=error, reason=reason)
                 if isinstance(effect, EnsureCareOfRoute) and effect.home_address in self.cache:
                     self._end(self.cache[effect.home_address])  # its packets take the way through the home agent
+                elif isinstance(effect, StoreBinding | DeleteBinding):
+                    self._after(_STORED_AGAIN, "store", effect.key)
             case _:
                 pass
 
@@ -299,6 +268,7 @@ class CorrespondentNode(MobilityEngine):
         self.cache[home] = new
         self._do(new.route)
         self._await_end(new)
+        self._keep(new)
         self._report("registered", home=home, care_of=request.care_of)
         self._accept(request, lifetime, key, *answers)
 
@@ -345,6 +315,12 @@ class CorrespondentNode(MobilityEngine):
         entry.ends = {identifier: entry.ends[identifier] for identifier in left}
         self._do(entry.route)
         self._await_end(entry)
+        self._keep(entry)
+
+    def _keep(self, entry: CorrespondentEntry) -> None:
+        """It is written down."""
+        if self.stores and not entry.ended:
+            self._do(StoreBinding(entry.home, entry.record(self._epoch)))
 
     def _deregister(self, request: BindingRequest, entry: CorrespondentEntry | None, key: bytes) -> None:
         """RFC 6275 9.5.3: what is remembered keeps this update, and those before it, from being used again."""
@@ -401,6 +377,8 @@ class CorrespondentNode(MobilityEngine):
             entry.ended = True
             entry.ways, entry.ends, entry.flows = {}, {}, {}
             self._do(WithdrawCareOfRoute(entry.home))
+            if self.stores:
+                self._do(DeleteBinding(entry.home))
             if self.configuration.refresh:
                 self._do(WithdrawCounter(entry.counted))
         self._timers.stop(("refresh", entry.home))
@@ -413,6 +391,8 @@ class CorrespondentNode(MobilityEngine):
     def _on_timer(self, name: TimerName) -> None:
         kind, home = name
         entry = self.cache.get(home)
+        if kind == "store":
+            self._do(DeleteBinding(home)) if entry is None or entry.ended else self._keep(entry)
         if entry is None:
             return
         if kind == "expiry":

@@ -144,8 +144,11 @@ class Notices(Answering):
     def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
         """`maar` does not know where the node is: tell it, outside any handover."""
         self._doubt(entry, maar)
-        if self._requests.get(("notify", entry.node, maar, None)) is None:
+        key: Key = ("notify", entry.node, maar, None)
+        if self._requests.get(key) is None:
             self._tell_moved(entry, maar, entry.by_maar().get(maar, []), bulk=True)
+        else:
+            self._requests.hasten(key, self._now)
 
     def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address, stamp: int = 0) -> None:
         """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix.

@@ -214,6 +214,8 @@ class MobilityAnchorAccessRouter(
         match message:
             case BindingRefreshRequest() if source == self.configuration.cmd:
                 self._on_refresh_message(message)
+            case BindingRefreshRequest() if source in self._peers and self._is_question_of_peer(message, source):
+                pass
             case HandoverInitiate() | HandoverAcknowledge():
                 self._on_handover_message(message, source)
             case BindingError(status):
@@ -223,6 +225,10 @@ class MobilityAnchorAccessRouter(
                 answer = unrecognized(message, self.configuration.address, source)
                 if answer is not None and source == self.configuration.cmd:  # which may be an LMA with extensions
                     self._do(answer)
+
+    def _is_question_of_peer(self, request: BindingRefreshRequest, source: Address) -> bool:
+        """Whether other routers ask us what they forgot."""
+        return False
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name

@@ -33,20 +33,26 @@ class AsksDirectly(ToldDirectly):
         told = self.direct.told.get(session.node)
         if told is not None:
             told.add(maar)
+        update = self._statement(session, handoff)
+        self._ask(("register", session.node, maar, None), update, bulk=bulk)
+
+    def _statement(self, session: Session, handoff: Handoff) -> BindingUpdate:
+        """The Proxy Binding Update that says "I serve this node", with all that it has."""
         listed = [PreviousMaar.of(*pair) for pair in list(session.anchored.items())[-LISTED_PREFIXES:]]
         # While it is away that is to be refused, and what it lists learnt.
         attached = max(session.attached - (session.presence is AWAY), 0)
         more: tuple[MobilityOption, ...] = (Timestamp(attached), ServingMaar(self.configuration.address), *listed)
         networks = self._anchored_here(session)
         options = self._options(session, session.node, networks, handoff, self._technology, *more)
-        update = BindingUpdate(self._next_sequence(session), PROXY_DMM, self.configuration.lifetime, options)
-        self._ask(("register", session.node, maar, None), update, bulk=bulk)
+        return BindingUpdate(self._next_sequence(session), PROXY_DMM, self.configuration.lifetime, options)
 
-    def _tell_once(self, session: Session, maar: Address, *, bulk: bool = False) -> None:
+    def _tell_once(
+        self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False
+    ) -> None:
         told = self.direct.told.get(session.node)
         under_way = ("register", session.node, maar, None) in self.direct.requests.get(session.node, ())
         if not under_way and (told is None or maar not in told):
-            self._tell_peer(session, maar, bulk=bulk)
+            self._tell_peer(session, maar, handoff, bulk=bulk)
 
     def _ask(self, key: Key, update: BindingUpdate, *, bulk: bool = False) -> None:
         self.direct.requests.setdefault(key[1], set()).add(key)

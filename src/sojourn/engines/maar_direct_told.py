@@ -30,7 +30,6 @@ from sojourn.wire import (
     BindingUpdateFlags,
     Handoff,
     HomeNetworkPrefix,
-    MobilityMessage,
     MobilityOption,
     PreviousMaar,
     ServingMaar,
@@ -50,13 +49,6 @@ class ToldDirectly(MobilityAnchorAccessRouter):
     """The MAAR as one that others tell and ask."""
 
     direct: Neighbourhood
-
-    def _on_message(self, message: MobilityMessage, source: Address) -> None:
-        if isinstance(message, BindingRefreshRequest) and source in self._peers:
-            self.heard[source] = self._now
-            self._on_refresh_request_of_peer(message, source)
-            return
-        super()._on_message(message, source)
 
     def _on_update(self, update: BindingUpdate, source: Address) -> None:
         if source not in self._peers:
@@ -98,14 +90,15 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         session = self.sessions.get(request.node)
         if session is None:
             session = self._remembered(request, update)
+        held = self._held_for(request, update)
         if session is None:
-            self._answer_about(request, update, request.lifetime, ())
+            self._answer_about(request, update, request.lifetime, held)
             return
         if (request.timestamp, source) < (session.attached, self._served_by(session)):
             raise self._too_late(session, request, update)
         if request.refreshes:
             self.direct.handed.pop(session.node, None)  # it has what we said
-        more = self._known_elsewhere(session, source)
+        more = (*self._known_elsewhere(session, source), *held)
         ours = self._anchored_here(session)
         if request.refreshes and session.serving == source and session.attached == request.timestamp:
             self._go_on(session, request.lifetime)
@@ -149,7 +142,8 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         handed = self.direct.handed
         if session.presence is not AWAY:
             listed = [PreviousMaar.of(ANY, maar) for maar in self._unheard(session) if maar != serving]
-            listed += [PreviousMaar.of(*pair) for pair in session.anchored.items() if pair[1] != serving]
+            known = {**self.direct.named.get(session.node, {}), **session.anchored}
+            listed += [PreviousMaar.of(*pair) for pair in known.items() if pair[1] != serving]
             handed[session.node] = tuple(listed[-LISTED_PREFIXES:])
         elif session.serving is not None and session.serving != serving:
             return (ServingMaar(session.serving), *handed.get(session.node, ()))
@@ -229,6 +223,11 @@ class ToldDirectly(MobilityAnchorAccessRouter):
 
     # --- what was forgotten -----------------------------------------------------------------------------------------
 
+    def _is_question_of_peer(self, request: BindingRefreshRequest, source: Address) -> bool:
+        self.heard[source] = self._now
+        self._on_refresh_request_of_peer(request, source)
+        return True
+
     def _on_refresh_request_of_peer(self, request: BindingRefreshRequest, source: Address) -> None:
         """It began without memory (RFC 6275 6.1.2) and is told what it anchors and serves; or it heard our question.
 
@@ -275,7 +274,11 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             options.append(Timestamp(self.sessions[request.node].served))
         self._send(self._acceptance(update.sequence, lifetime, (*options, *more)), request.source)
 
-    # --- what the other half provides ---------------------------------------------------------------------------------
+    # --- what the other halves provide --------------------------------------------------------------------------------
+
+    def _held_for(self, request: Registration, update: BindingUpdate) -> tuple[MobilityOption, ...]:
+        """What the node has of pools that are not ours and that we hold."""
+        raise NotImplementedError
 
     def _tell_peer(
         self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False
@@ -283,7 +286,9 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         """Say that we serve it."""
         raise NotImplementedError
 
-    def _tell_once(self, session: Session, maar: Address, *, bulk: bool = False) -> None:
+    def _tell_once(
+        self, session: Session, maar: Address, handoff: Handoff = Handoff.UNKNOWN, *, bulk: bool = False
+    ) -> None:
         """The same, if `maar` was not told since we look for the node's previous MAARs."""
         raise NotImplementedError
 

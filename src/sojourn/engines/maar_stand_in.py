@@ -167,7 +167,8 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         for prefix in request.home_network_prefixes:
             if self._serves_here(prefix):
                 return False  # as another node's
-            stand.entries[prefix] = held = Held(request.node, request.source, request.timestamp)
+            held = Held(request.node, request.source, request.timestamp)
+            stand.enter(prefix, held)
             self._after(lifetime, "stood", (stand.anchor, prefix))
             if stand.slots:
                 self._install(stand, prefix, held)
@@ -202,7 +203,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
 
     def _forget_held(self, stand: StandIn, prefix: Prefix) -> None:
         """What comes for it is tunnelled to the anchor again, with all the rest."""
-        if stand.entries.pop(prefix, None) is None:
+        if not stand.forget(prefix):
             return
         self._timers.stop(("stood", (stand.anchor, prefix)))
         if not stand.slots:
@@ -252,8 +253,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         """Everybody is with the anchor again, or had the time for it: the network follows."""
         if stand.phase is not RETURNING:
             return
-        waiting = any(self._requests.get(("hold", node, stand.anchor, None)) for node in self.sessions)
-        if (stand.entries or waiting) and self._now < stand.until:
+        if (stand.entries or self._is_told(stand.anchor)) and self._now < stand.until:
             self._after(survival.liveness.settings.interval, "return", stand.anchor)
             return
         stand.phase = READY
@@ -264,6 +264,10 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
             self._do(DeleteBinding(STANDING + stand.anchor))
         self._report("pool-returned", anchor=stand.anchor, prefixes=len(stand.entries))
         self._after(max(self.configuration.forward_grace, SECOND), "linger", stand.anchor)
+
+    def _is_told(self, anchor: Address) -> bool:
+        """Whether we are telling it what we serve, and wait for an answer."""
+        return any(self._requests.get(("hold", node, anchor, None)) for node in self.sessions)
 
     def _on_linger_over(self, stand: StandIn) -> None:
         """No packet comes here any more."""

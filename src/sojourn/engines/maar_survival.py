@@ -191,7 +191,8 @@ class SurvivalProcedures(StandInProcedures):
         prefixes = [one.prefix for one in update.all(HomeNetworkPrefix)]
         if option is None or option.address != source or not prefixes:
             return False
-        stand = next((one for one in survival.standing.values() if all(map(one.has, prefixes))), None)
+        standing = [one for one in survival.standing.values() if one.anchor != source]
+        stand = next((one for one in standing if all(map(one.has, prefixes))), None)
         if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
             return False
         try:
@@ -317,12 +318,26 @@ class SurvivalProcedures(StandInProcedures):
     def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
         """Whoever holds the pool of `anchor` learns that the node is here."""
         holder = survival.holder(anchor)
-        prefixes = [prefix for prefix, at in session.anchored.items() if at == anchor]
+        prefixes = self._prefixes_at(session, anchor)
         if holder == self.configuration.address or not prefixes or session.presence not in (SERVED, DEPARTED):
             return
         self._say_no_more(session, anchor, survival.partners.get(anchor))
+        if holder == anchor:
+            self._tell_anchor(session, anchor, prefixes)
+        else:
+            self._tell_stand_in(session, holder, prefixes)
+
+    def _tell_anchor(self, session: Session, anchor: Address, prefixes: list[Prefix]) -> None:
+        """The anchor itself, which is there (again)."""
+        self._tell_stand_in(session, anchor, prefixes)
+
+    def _tell_stand_in(self, session: Session, holder: Address, prefixes: list[Prefix]) -> None:
         update = self._word_of(session, prefixes, self.configuration.lifetime)
         self._requests.start(("hold", session.node, holder, None), update, self._now)
+
+    def _prefixes_at(self, session: Session, anchor: Address) -> list[Prefix]:
+        """What it anchors for the node."""
+        return [prefix for prefix, at in session.anchored.items() if at == anchor]
 
     def _release_at(self, session: Session, prefixes: list[Prefix], holder: Address) -> None:
         """It may forget them."""
@@ -359,7 +374,7 @@ class SurvivalProcedures(StandInProcedures):
             return False
         survival = self.survival
         assert survival is not None
-        for anchor in dict.fromkeys(session.anchored.values()):
+        for anchor in self._anchored_by(session):
             if source not in (anchor, survival.partners.get(anchor)) or survival.holder(anchor) != source:
                 continue
             if answer.status >= REFUSING:
@@ -368,15 +383,32 @@ class SurvivalProcedures(StandInProcedures):
                     self._is_not_held(anchor, survival)
             elif source != anchor:
                 survival.accepted.add(anchor)
-            elif (partner := survival.partners.get(anchor)) is not None:
-                survival.accepted.discard(anchor)
-                mine = [prefix for prefix, at in session.anchored.items() if at == anchor]
-                if partner == self.configuration.address:
-                    for prefix in mine:
-                        self._forget_held(survival.standing[anchor], prefix)
-                else:
-                    self._release_at(session, mine, partner)
+                self._on_held(session, anchor, answer)
+            else:
+                self._is_with_anchor(session, anchor, survival)
         return True
+
+    def _anchored_by(self, session: Session) -> Iterable[Address]:
+        """Who anchors something for it, as far as we know."""
+        return dict.fromkeys(session.anchored.values())
+
+    def _is_with_anchor(self, session: Session, anchor: Address, survival: Survival) -> None:
+        """It has its pool again and knows where the node is: its partner may forget that."""
+        partner = survival.partners.get(anchor)
+        if partner is None:
+            return
+        survival.accepted.discard(anchor)
+        mine = self._prefixes_at(session, anchor)
+        if not mine:
+            return
+        if partner == self.configuration.address:
+            for prefix in mine:
+                self._forget_held(survival.standing[anchor], prefix)
+        else:
+            self._release_at(session, mine, partner)
+
+    def _on_held(self, session: Session, anchor: Address, answer: BindingAcknowledgement) -> None:
+        """Who holds the pool of `anchor` accepted what we told it."""
 
     def _is_not_held(self, anchor: Address, survival: Survival) -> None:
         """Its partner says that it does not miss it."""
@@ -476,9 +508,13 @@ class SurvivalProcedures(StandInProcedures):
 
     def _register(self, session: Session, handoff: Handoff) -> None:
         super()._register(session, handoff)
+        self._tell_holders(session)
+
+    def _tell_holders(self, session: Session) -> None:
+        """Those that stand in for its anchors."""
         survival = self.survival
         if survival is not None and survival.holders:
-            for anchor in dict.fromkeys(session.anchored.values()):
+            for anchor in self._anchored_by(session):
                 if anchor in survival.holders:
                     self._tell_holder(session, anchor, survival)
 

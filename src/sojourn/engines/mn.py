@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import Effect, EnsureUplink, SendMessage
+from sojourn.core.effects import DeleteBinding, Effect, EnsureUplink, SendMessage, StoreBinding
 from sojourn.core.engine import Row
 from sojourn.core.events import (
     AddressChanged,
@@ -88,7 +88,7 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
 
     def __init__(self, configuration: MnConfiguration, epoch: WallClock, seed: bytes) -> None:
         super().__init__(configuration, epoch, seed)
-        self._kept = set()
+        self._kept, self._kept_direct, self._resumed = set(), set(), {}
         self.correspondents = {}
         self.delegations = {}
         self._tests_sent = {}
@@ -131,6 +131,7 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
                 self._on_icmp_error(event)
             case ClockStepped(epoch):
                 self._epoch = epoch
+                self._keep_all()
             case EffectFailed():
                 self._on_effect_failed(event)
             case Commanded(verb, arguments):
@@ -218,6 +219,8 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
             self._measure()
         elif kind == "sessions":
             self._check_sessions()
+        elif kind == "store":
+            self._store_again(key)
         elif kind == "delegation":
             self._on_delegation_due(self.homes[key])
         elif kind == "direct-repair":
@@ -268,6 +271,8 @@ class MobileNode(MnDelegation, MnRecords, MnMovement, MnOrders, MnDiscovery, MnC
                 self._after(_REPAIR_AFTER, "direct-repair", (home, correspondent))
             case ProbeAddress(_, home) if home in self.homes:
                 self._after(_REPAIR_AFTER, "repair", home)
+            case StoreBinding() | DeleteBinding():
+                self._after(_REPAIR_AFTER, "store", effect.key)
             case _:
                 pass
 

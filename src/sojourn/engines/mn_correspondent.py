@@ -72,7 +72,7 @@ class MnCorrespondent(MnDirectRegistration):
                 anew = anew or way.rank != rank_by.get(way.identifier, way.rank)
                 way.rank = rank_by.get(way.identifier, way.rank)
                 if care_of is not None and ready and (way.progress is Progress.WAITING or anew):
-                    way.care_of, way.failures = care_of, 0
+                    way.care_of, way.failures, way.stale = care_of, 0, 0
                     self._begin_tests(way)
             self._choose_way(peer)
             self._pursue(peer)  # if none is left: it sends to where the node was until it hears more
@@ -135,8 +135,10 @@ class MnCorrespondent(MnDirectRegistration):
             self._tidy(peer)
 
     def _on_unsupported(self, correspondent: Address, why: str) -> None:
-        """A correspondent node does not know the Mobility Header, or not these messages."""
-        for peer in [known for known in self.correspondents.values() if known.correspondent == correspondent]:
+        """A correspondent node does not know the Mobility Header, or not these messages. One that may have a binding
+        did know them: its daemon is away for a moment, and it goes on sending to where this node was."""
+        met = [known for known in self.correspondents.values() if known.correspondent == correspondent]
+        for peer in [known for known in met if known.bound_until <= self._now]:
             for way in list(peer.ways.values()):
                 if way.progress in (Progress.TESTING, Progress.UPDATING):
                     peer.unwilling = True
@@ -145,7 +147,8 @@ class MnCorrespondent(MnDirectRegistration):
     def _on_unknown_binding(self, correspondent: Address, home: Address) -> None:
         """It has no binding: through the tunnel, and begin again with the best."""
         peer = self.correspondents.get((home, correspondent))
-        bound = [] if peer is None else [way for way in peer.ways.values() if way.progress is Progress.BOUND]
+        ways = [] if peer is None else peer.ways.values()
+        bound = [way for way in ways if way.progress is Progress.BOUND or way.optimised]
         if peer is None or not bound:
             return
         for way in bound:

@@ -103,6 +103,9 @@ class DirectWay:
     """What the care-of token is for."""
     timeout: Duration = 0
     failures: int = 0
+    """Tests in a row that nobody answered."""
+    stale: int = 0
+    """Updates in a row whose nonces were not known any more."""
     key: bytes = b""
     """Kbm of the update that is under way."""
     indices: tuple[int, int] = (0, 0)

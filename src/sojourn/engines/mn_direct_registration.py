@@ -60,6 +60,8 @@ class MnDirectRegistration(MnReturnRoutability):
                 flags |= OVERWRITE  # whatever it had from an earlier life (RFC 5648 5.9)
                 peer.flows.known = {}
         peer.sequence = following(self._last_sequence(peer))
+        if way.asked:
+            self._keep_doubt(peer)
         self._requests.start(self._direct_key(way), BindingUpdate(peer.sequence, flags, way.asked), self._now)
 
     def _direct_envelope(self, way: DirectWay, update: BindingUpdate) -> SendMessage:
@@ -184,8 +186,8 @@ class MnDirectRegistration(MnReturnRoutability):
             self._report("flow-refused", home=peer.home, identifier=identifier, status=status)
 
     def _renew_tokens(self, way: DirectWay, status: int) -> None:
-        way.failures += 1
-        if way.failures > MAX_RO_FAILURE:
+        way.stale += 1
+        if way.stale > MAX_RO_FAILURE:
             self._refuse(way, f"status {status}")
             return
         if status != Status.EXPIRED_CARE_OF_NONCE_INDEX:
@@ -199,10 +201,12 @@ class MnDirectRegistration(MnReturnRoutability):
         peer = way.peer
         granted = min(answer.lifetime, way.asked)
         way.progress, way.failures, way.expires = Progress.BOUND, 0, sent + granted
+        way.stale = 0
         way.optimised, peer.unwilling = True, False
         after = granted * _REFRESH_AFTER[0] // _REFRESH_AFTER[1]
         self._timers.start(("direct-refresh", way.name), sent + after)
         self._timers.start(("direct-expiry", way.name), way.expires)
         self._use(peer)
+        self._keep_direct(peer)
         self._report("optimised", home=peer.home, correspondent=peer.correspondent)
         self._pursue(peer)

@@ -80,7 +80,7 @@ class MnDirectWays(MnState):
         for way in gone:
             self._pause(way)
             if stays and way.expires > self._now:
-                way.care_of, way.failures = None, 0
+                way.care_of, way.failures, way.stale = None, 0, 0
                 self._begin_tests(way)
             else:
                 self._drop(way)
@@ -118,6 +118,7 @@ class MnDirectWays(MnState):
             return
         self._timers.stop(("direct-repair", peer.pair))
         del self.correspondents[peer.pair]
+        self._let_go_direct(peer)
         if all(other.correspondent != peer.correspondent for other in self.correspondents.values()):
             self._tests_sent.pop(peer.correspondent, None)
 
@@ -149,6 +150,18 @@ class MnDirectWays(MnState):
 
     def _test(self, way: DirectWay) -> None:
         """Ask the correspondent node as far as there are no fresh tokens; see `mn_return_routability`."""
+        raise NotImplementedError
+
+    def _keep_direct(self, peer: CorrespondentEntry) -> None:
+        """What it knows is written down; see `mn_direct_records`."""
+        raise NotImplementedError
+
+    def _keep_doubt(self, peer: CorrespondentEntry) -> None:
+        """It may know of this node from now on."""
+        raise NotImplementedError
+
+    def _let_go_direct(self, peer: CorrespondentEntry) -> None:
+        """Its record is not needed any more."""
         raise NotImplementedError
 
     def _begin_tests(self, way: DirectWay) -> None:

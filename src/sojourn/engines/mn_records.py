@@ -1,8 +1,8 @@
 """What a mobile node writes down of its registrations, so that its next life goes on with the tunnels of this one.
 
 Only what forwarding needs: the home agent, the care-of address, and until when the binding lasts, by the wall clock.
-The next life registers again as soon as it knows where it is; until then packets go as they went. Direct ways are not
-kept: what they carried goes through the tunnel until they are made anew.
+The next life registers again as soon as it knows where it is; until then packets go as they went. What correspondent
+nodes were told is in `mn_direct_records`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import msgspec
 from sojourn.core.effects import DeleteBinding, EnsureUplink, StoreBinding
 from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureHomeBlock, EnsureReverseTunnel
 from sojourn.engines.mip6_request import routable
-from sojourn.engines.mn_state import HomeEntry, MnState
+from sojourn.engines.mn_direct_records import ADDRESS, MnDirectRecords, of_correspondents
+from sojourn.engines.mn_state import HomeEntry
 from sojourn.engines.records import well_formed
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import WallClock
@@ -32,7 +33,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Record)
 
 
-class MnRecords(MnState):
+class MnRecords(MnDirectRecords):
     """The mobile node as the one that comes back."""
 
     _kept: set[Address]
@@ -45,6 +46,23 @@ class MnRecords(MnState):
             self._do(StoreBinding(entry.address, _encoder.encode(record)))
             self._kept.add(entry.address)
 
+    def _keep_all(self) -> None:
+        """Until when all of it is true, by another clock."""
+        for entry in self.homes.values():
+            self._keep(entry)
+        for pair in list(self._kept_direct):
+            self._store_again(b"".join(pair))
+
+    def _store_again(self, key: bytes) -> None:
+        """What is true by now: a disk refused it."""
+        pair = key[:ADDRESS], key[ADDRESS:]
+        if key in self._kept:
+            self._keep(self.homes[key])
+        elif pair in self._kept_direct:
+            self._keep_direct(self.correspondents[pair])
+        else:
+            self._do(DeleteBinding(key))
+
     def _let_go(self, entry: HomeEntry) -> None:
         """There is none any more."""
         if entry.address in self._kept:
@@ -54,6 +72,9 @@ class MnRecords(MnState):
     def _take_up(self, records: Iterable[tuple[bytes, bytes]]) -> None:
         """What holds of an earlier life; else nothing leaves from a home address until the node knows where it is."""
         known = dict(records)
+        direct = of_correspondents(known)
+        for key in direct:
+            del known[key]
         for address in known.keys() - self.homes.keys():
             self._do(DeleteBinding(address))
         for entry in self.homes.values():
@@ -62,6 +83,7 @@ class MnRecords(MnState):
             if entry.address not in known or not self._resume(entry, known[entry.address], self._epoch + self._now):
                 self._do(EnsureHomeBlock(entry.address))
                 self._let_go(entry)
+        self._take_up_direct(direct.items())
 
     def _resume(self, entry: HomeEntry, octets: bytes, wall: WallClock) -> bool:
         """Whether the record is one of a binding that lasts, at a home agent that may still be asked."""
@@ -79,6 +101,7 @@ class MnRecords(MnState):
         self._timers.start(("expiry", entry.address), entry.expires)
         self._do(EnsureHomeAddress(entry.address, "", preferred=True))
         self._do(EnsureReverseTunnel(entry.address, record.care_of, record.agent))
+        self._resumed[entry.address] = record.care_of
         if record.network is not None and record.network[2] > wall:
             self._take_up_lease(entry, Prefix.of(*record.network[:2]), record.network[2])
         for network in entry.home.networks:

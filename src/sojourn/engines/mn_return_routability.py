@@ -39,7 +39,7 @@ class MnReturnRoutability(MnDirectWays):
         if entry is None or care_of is None or not self._is_acknowledged(entry, way.identifier, care_of):
             way.progress = Progress.WAITING
             return
-        way.care_of, way.failures = care_of, 0
+        way.care_of, way.failures, way.stale = care_of, 0, 0
         self._begin_tests(way)
 
     @staticmethod
@@ -80,9 +80,10 @@ class MnReturnRoutability(MnDirectWays):
         self._proceed(way)
 
     def _on_test_silent(self, way: DirectWay) -> None:
-        """11.8: repeated with doubling pauses; one that never answers is left alone for a while."""
+        """11.8: repeated with doubling pauses; one that never answers is left alone for a while. Who may have a binding
+        is not, before that ends: it sends to where this node was."""
         way.failures += 1
-        if way.failures > MAX_RO_FAILURE:
+        if way.failures > MAX_RO_FAILURE and way.peer.bound_until <= self._now:
             self._refuse(way, "silent")
             return
         way.timeout = min(2 * way.timeout, MAX_BINDACK_TIMEOUT)

@@ -34,6 +34,10 @@ class Neighbourhood:
         """When each of their prefixes was last that of the router that served them, by Timestamp."""
         self.handed: dict[bytes, tuple[PreviousMaar, ...]] = {}
         """Nodes that are elsewhere: what we served for others when we heard that, as our answer may get lost."""
+        self.named: dict[bytes, dict[Prefix, Address]] = {}
+        """What others say that the nodes have from anchors that have a partner, as long as nobody in charge said so."""
+        self.returning: dict[bytes, set[Address]] = {}
+        """Anchors that were stood in for and are told again where the node is; their partners hear of the answer."""
         self.unsettled: set[bytes] = set()
         """Nodes of an earlier life of ours, which may have ended before all were told."""
         self.announced: dict[bytes, int] = {}
@@ -47,7 +51,7 @@ class Neighbourhood:
 
     def forget(self, node: bytes) -> None:
         """Nothing is known of it any more."""
-        for table in (self.told, self.came_from, self.ranks, self.handed, self.announced):
+        for table in (self.told, self.came_from, self.ranks, self.handed, self.announced, self.named, self.returning):
             table.pop(node, None)
         self.unsettled.discard(node)
         self.looking.discard(node)

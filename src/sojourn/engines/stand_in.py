@@ -46,6 +46,37 @@ class Held:
     """Timestamp of the attachment there, in ticks."""
 
 
+class Given:
+    """Direct mode: what an anchor gave to nodes that are with it, as it told its partner; nobody else would know."""
+
+    def __init__(self) -> None:
+        self.prefixes: dict[Prefix, tuple[bytes, Instant]] = {}
+        """Node, and the instant at which it is forgotten; what was told last is at the end."""
+        self.nodes: dict[bytes, set[Prefix]] = {}
+
+    def note(self, prefix: Prefix, node: bytes, until: Instant, most: int) -> None:
+        """No more than `most`: then what was not told for the longest time is forgotten."""
+        self.forget(prefix)
+        while len(self.prefixes) >= most:
+            self.forget(next(iter(self.prefixes)))
+        self.prefixes[prefix] = node, until
+        self.nodes.setdefault(node, set()).add(prefix)
+
+    def forget(self, prefix: Prefix) -> None:
+        """It may be another node's."""
+        node, _ = self.prefixes.pop(prefix, (b"", 0))
+        prefixes = self.nodes.get(node)
+        if prefixes is not None:
+            prefixes.discard(prefix)
+            if not prefixes:
+                del self.nodes[node]
+
+    def expire(self, now: Instant) -> None:
+        """What was not told again is not so any more."""
+        for prefix in [prefix for prefix, (_, until) in self.prefixes.items() if until <= now]:
+            self.forget(prefix)
+
+
 @dataclass(slots=True)
 class StandIn:
     """An anchor whose partner we are."""
@@ -59,6 +90,9 @@ class StandIn:
     """How often that was repeated."""
     entries: dict[Prefix, Held] = field(default_factory=dict)
     """What serving routers registered."""
+    nodes: dict[bytes, set[Prefix]] = field(default_factory=dict)
+    """The same by node."""
+    given: Given = field(default_factory=Given)
     slots: dict[Address, int] = field(default_factory=dict)
     """Tunnels in use: one for each router, however many nodes it serves."""
     cut_off: Instant | None = None
@@ -69,6 +103,26 @@ class StandIn:
     def has(self, prefix: Prefix) -> bool:
         """Whether it anchors `prefix`."""
         return any(pool.contains(prefix) for pool in self.pools)
+
+    def enter(self, prefix: Prefix, held: Held) -> None:
+        """A router registered it. What another node has is never entered for this one (`_check_held`)."""
+        self.entries[prefix] = held
+        self.nodes.setdefault(held.node, set()).add(prefix)
+
+    def forget(self, prefix: Prefix) -> bool:
+        """Nobody serves it any more; whether anybody did."""
+        held = self.entries.pop(prefix, None)
+        if held is None:
+            return False
+        prefixes = self.nodes[held.node]
+        prefixes.discard(prefix)
+        if not prefixes:
+            del self.nodes[held.node]
+        return True
+
+    def of(self, node: bytes) -> list[Prefix]:
+        """What the node has of it, as routers registered or the anchor told."""
+        return sorted(self.nodes.get(node, set()) | self.given.nodes.get(node, set()))
 
 
 class Survival:

@@ -274,6 +274,8 @@ class MobileHost:
         self._dispatch([event for event in self.links.start() if isinstance(event, LinkChanged)])
         self._dispatch(known)
         self._listen()
+        if self._senses.moves:
+            self._doubt_routers()
         self._tick = self.loop.call_later(_TICK, self._on_tick)
         return removed
 
@@ -434,6 +436,15 @@ class MobileHost:
             self._dispatch(self.addresses.again(event.interface))
         else:
             self.neighbours.router_heard(event.interface)
+
+    def _doubt_routers(self) -> None:
+        """Nobody saw what the links did before: are the routers there that the kernel still knows? (`stale_links`)"""
+        for interface in self._senses.interfaces:
+            try:
+                for router in stale_links.routers(self._netlink, socket.if_nametoindex(interface)):
+                    self.neighbours.probe_router(interface, router)
+            except OSError:
+                self.driver.counters["not-doubted"] += 1
 
     def _forget(self, interface: str, router: Address | None = None) -> None:
         """What the link, or a router of it, taught the kernel; other routers there are asked to say it again."""

@@ -30,6 +30,16 @@ _GONE = (3, 2, 99)
 """ESRCH, ENOENT, EADDRNOTAVAIL."""
 
 
+def routers(netlink: Netlink, index: int) -> set[Address]:
+    """Routers that advertised themselves on the interface, as its kernel knows them. Raises OSError."""
+    found = set()
+    for body in netlink.dump(_RTM_GETROUTE, _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)):
+        gateway = attributes(body, _ROUTE.size).get(_RTA_GATEWAY)
+        if gateway is not None and _of_link(body, index, None):
+            found.add(gateway)
+    return found
+
+
 def forget(netlink: Netlink, index: int, router: Address | None = None) -> int:
     """Deprecate the interface's addresses and remove its routes that advertisements made; of default routes that to
     `router` alone, if one is named. Answers how many routes. Raises OSError.

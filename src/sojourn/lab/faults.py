@@ -102,12 +102,19 @@ class Faults:
                 self._drop(node, *_BOTH, condition=f"numgen random mod 100 < {_LOSS}")
         return fault
 
-    def heal(self, fault: Fault) -> None:
-        """It is whole again. Raises DaemonFailed when a daemon does not come back."""
+    def heal(self, *faults: Fault) -> None:
+        """All is whole again; daemons start at the same time. Raises DaemonFailed when one does not come back."""
+        for fault in faults:
+            if fault.kind == "kill":
+                self._lab.daemon(fault.node).start()
+        for fault in faults:
+            self._heal(fault)
+
+    def _heal(self, fault: Fault) -> None:
         node = fault.node
         match fault.kind:
             case "kill":
-                self._lab.start_daemon(node)
+                self._lab.daemon(node).wait_ready()
             case "freeze":
                 self._signal(node, signal.SIGCONT)
             case "clock":
@@ -124,8 +131,7 @@ class Faults:
 
     def heal_all(self) -> None:
         """Nothing is broken any more."""
-        for fault in list(self._lasting):
-            self.heal(fault)
+        self.heal(*self._lasting)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 

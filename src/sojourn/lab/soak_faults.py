@@ -53,6 +53,7 @@ _LONGEST: dict[Kind, float] = {
 _WELL_WITHIN = 60.0
 """Seconds after a repair, on a machine that does other things as well."""
 _LOOK_EVERY = 2.0
+_DRAWS = 20
 _GIVEN_UP_AFTER: Duration = 60 * SECOND
 _CASTS: dict[Domain, Callable[[FaultSoakOptions], Cast]] = {"dmm": Distributed, "pmip": Proxy, "mip6": Mobile}
 
@@ -81,11 +82,15 @@ class FaultSoakResult:
     """What daemons found out of place in the end."""
     left_behind: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def judged(self) -> list[FlowRecord]:
+        """The streams whose losses need an excuse."""
+        return [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
+
     def unexcused(self) -> list[Lost]:
         """See `soak_excuses`: of the streams that are judged, while things broke."""
-        judged = [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
-        window = Window(self.began, self.ended)
-        return unexcused(judged, self.moves, self.faults, cast_of(self.options).concerns, window)
+        window, cast = Window(self.began, self.ended), cast_of(self.options)
+        return unexcused(self.judged, self.moves, self.faults, cast.concerns, window, told=cast.told)
 
 
 @scenario(
@@ -128,7 +133,7 @@ class FaultSoak:
         self._plan = Plan.of(self.topology, {kind: weights[kind] for kind in options.kinds or weights})
         self._moves: list[RoamTimes] = []
         self._unwell: list[str] = []
-        self._looked = 0.0
+        self._looked = self._began = 0.0
         self._broken = 0
         make_prompt()
 
@@ -218,28 +223,35 @@ class FaultSoak:
         self._progress.advance(done, f"{words} ({by_role}), {len(self._moves)} moves, {self._broken} broken")
 
     def _break_something(self) -> None:
-        """One thing, or several at once, each at another node; those that take longest are mended last."""
+        """One thing, or several at once, each at another node."""
         number = self._dice.randint(1, self._options.at_once) if self._options.at_once > 1 else 1
         drawn: dict[str, Kind] = {}
         while len(drawn) < number:
-            kind, node = self._plan.draw(self._dice)
+            kind, node = self._draw()
             drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
-        lasting = sorted((share * _LONGEST[kind], self._faults.begin(kind, node)) for node, kind in drawn.items())
-        longest = lasting[-1][0]
+        longest = share * max(_LONGEST[kind] for kind in drawn.values())
+        begun = [self._faults.begin(kind, node) for node, kind in drawn.items()]
         for _ in range(self._dice.randrange(3)):
             self._pause(longest / 3)
             self._roam()
         self._pause(longest / 3)
-        for _, fault in lasting:
-            self._faults.heal(fault)
-            self._progress.say(
-                f"{len(self._faults.done)}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s"
-            )
+        self._faults.heal(*begun)
+        for number, fault in enumerate(begun, 1 + len(self._faults.done) - len(begun)):
+            self._progress.say(f"{number}: {fault.words} for {(fault.healed - fault.began) / SECOND:.1f} s")
         self._lab.check()
         if self._dice.random() < 0.5:
             self._roam()
-        self._await_well(" and ".join(fault.words for _, fault in lasting))
+        self._await_well(" and ".join(fault.words for fault in begun))
+
+    def _draw(self) -> tuple[Kind, str]:
+        """What breaks next: rather something else than a role that was killed often enough."""
+        for _ in range(_DRAWS):
+            kind, node = self._plan.draw(self._dice)
+            wanted = self._options.kills
+            if kind != "kill" or not wanted or self._killed()[self.topology.nodes[node].kind] < wanted:
+                break
+        return kind, node
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)

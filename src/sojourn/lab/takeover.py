@@ -5,12 +5,15 @@ whose partner is ar3. The daemon of ar1 is killed and started again, then the wh
 of the hosts moves meanwhile. `anchor-dies`: ar2 has no partner. A host that came from it to ar4 is told that its prefix
 is over, and everything else goes on.
 
+``--mode direct``: there is no database, the routers tell each other. The other modes of RFC 8885 are taken too.
+
 How long a session stands still is compared with a limit that the machine's own lateness, measured just before, is
 added to.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,11 +22,13 @@ from sojourn.core.effects import Advertise
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.host.recorder import load_steps
 from sojourn.lab.measure import Window, loss, milliseconds
+from sojourn.lab.outages import without
 from sojourn.lab.programs import Programs
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
-from sojourn.lab.scene import Scene, holds, run
+from sojourn.lab.scene import Play, Scene, holds, run
 from sojourn.lab.standstill import lateness, silence, spare
+from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord, resets
 from sojourn.wire.addresses import Prefix, address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
@@ -50,14 +55,28 @@ _AROUND = 12.0
 
 @scenario("takeover", "an anchor dies, its partner takes its pool over and gives it back; sessions go on")
 def takeover(options: ScenarioOptions) -> int:
-    """The scenario."""
-    return run(options, "takeover", play_takeover)
+    """The scenario; its own option is ``--mode``."""
+    return _run(options, play_takeover)
 
 
 @scenario("anchor-dies", "an anchor without a partner dies: its prefixes are withdrawn, all other sessions go on")
 def anchor_dies(options: ScenarioOptions) -> int:
-    """The scenario."""
-    return run(options, "takeover", play_anchor_dies)
+    """The scenario; its own option is ``--mode``."""
+    return _run(options, play_anchor_dies)
+
+
+def _run(options: ScenarioOptions, play: Play) -> int:
+    mode = options.extra.pop("mode", "proxy")
+    if mode not in ("proxy", "relay", "locator", "direct"):
+        print("sojourn: --mode is proxy, relay, locator or direct", file=sys.stderr)
+        return 2
+    return run(options, takeover_topology(mode), play)
+
+
+def takeover_topology(mode: str) -> Topology:
+    """Of these scenarios; in direct mode without a database."""
+    topology = load("takeover").model_copy(update={"mode": mode})
+    return without(topology, "cmd") if mode == "direct" else topology
 
 
 @dataclass(slots=True)
