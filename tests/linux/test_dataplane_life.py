@@ -24,8 +24,8 @@ from sojourn.core.effects import (
     WithdrawLogicalInterface,
     WithdrawPool,
 )
-from sojourn.dataplane import nftables
-from sojourn.dataplane.audit import ANCHOR, LEFT, MISSING, compare
+from sojourn.dataplane import audit, nftables
+from sojourn.dataplane.audit import ANCHOR, LEFT, MISSING
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.local_rule import LOCAL_TABLE
 from sojourn.dataplane.netlink import Netlink
@@ -104,7 +104,7 @@ def differences(bed: Bed, plane: LinuxDataplane, router: str = "ar1") -> set[tup
         held = plane.held(netlink)
     finally:
         netlink.close()
-    return {(one.what, one.place) for one in [*compare(plane.objects(), held, plane.place_of), *plane.other_findings()]}
+    return {(one.what, one.place) for one in audit.differences(plane, held)}
 
 
 def test_an_audit_finds_what_the_kernel_lost_and_what_nobody_asked_for(bed: Bed) -> None:

@@ -318,7 +318,8 @@ class Daemon:
 
     def _on_store(self, refusal: str) -> None:
         if refusal:
-            self.log.say("error", "store-refuses", reason=refusal, meanwhile="a crash loses what is new")
+            waits = "what is new is not acknowledged" if self.file.store_required else "a crash loses what is new"
+            self.log.say("error", "store-refuses", reason=refusal, meanwhile=waits)
         else:
             self.log.say("info", "store-accepts", then="what was refused follows within a second")
 
