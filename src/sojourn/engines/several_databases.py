@@ -2,7 +2,8 @@
 
 To the procedures there is one CMD, the first of the configuration. Here it is decided which one a message goes to: a
 node always has the same one, so that it costs only one of them memory, until that one does not answer: what is repeated
-goes to the next one. Answers go to whoever asked.
+goes to the next one. One that is missed (`liveness`, where there is any) is left for the next one before anything is
+said to it. Answers go to whoever asked.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sojourn.wire import (
     BindingUpdate,
     Handoff,
     HandoffIndicator,
+    Heartbeat,
     MobileNodeIdentifier,
     MobilityMessage,
 )
@@ -39,6 +41,8 @@ class SeveralDatabases:
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
         self.heard: dict[Address, Instant] = {}
+        self.lost: set[Address] = set()
+        """Those that are missed."""
         self._speaker: Address = self.addresses[0]
         self._unanswered: dict[Address, tuple[int, Instant]] = {}
         self._resting: dict[Address, Instant] = {}
@@ -75,7 +79,8 @@ class SeveralDatabases:
         """`effects` with messages to the CMD going to the right one, but for updates that have to wait: lost, to us."""
         result: list[Effect] = []
         for effect in effects:
-            if type(effect) is not SendMessage or effect.destination != self.addresses[0]:
+            about_one = type(effect) is SendMessage and type(effect.message) is Heartbeat
+            if type(effect) is not SendMessage or effect.destination != self.addresses[0] or about_one:
                 result.append(effect)
                 continue
             if self._keeper is not None and not self._keeps(self._keeper, effect.message, now):
@@ -91,12 +96,14 @@ class SeveralDatabases:
         if now >= self._kept_until:
             self._keeper = None
             return True
+        if keeper in self.lost:
+            return False
         last, when = self._asked.get(_node(message), (None, 0))
         return not _is_first(message) or last != keeper or self.heard.get(keeper, -1) >= when
 
     def silent(self, now: Instant) -> list[Address]:
         """Those that are passed over."""
-        return [address for address in self.addresses if self._resting.get(address, now) > now]
+        return [address for address in self.addresses if address in self.lost or self._resting.get(address, now) > now]
 
     def _destination(self, effect: SendMessage, now: Instant) -> Address:
         message = effect.message
@@ -120,6 +127,8 @@ class SeveralDatabases:
         if last is not None and self.heard.get(last, -1) < when:
             first = self.addresses.index(last) + 1
         order = self.addresses[first:] + self.addresses[:first]
+        if self.lost:
+            order = tuple([address for address in order if address not in self.lost]) or order
         for address in order:
             until = self._resting.get(address)
             if until is not None and until > now:
