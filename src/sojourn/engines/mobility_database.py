@@ -39,6 +39,7 @@ from sojourn.engines.liveness import response
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.engines.unread import Unread
 from sojourn.wire import (
+    AnchoredPrefix,
     BindingAcknowledgement,
     BindingError,
     BindingRefreshRequest,
@@ -114,7 +115,7 @@ class CentralMobilityDatabase(Registrations):
         match message:
             case BindingRefreshRequest(options) if source in self._maars:
                 self._asking[source] = options[:1]
-                if not self.configuration.shared or source in self._reserved:
+                if not self.configuration.shared:
                     self._return_request(source)  # else when it is known what is in use there
                 self._on_refresh_request(source)
             case Heartbeat(flags) if source in self._maars and not flags & HeartbeatFlags.RESPONSE:
@@ -157,11 +158,14 @@ class CentralMobilityDatabase(Registrations):
         if self._unread.left:
             self._forgetful.add(source)  # and is told when everything is known
             self._after(SECOND, "told-anew", source)
+        elif self.configuration.shared:
+            if ("told-anew", source) in self._timers:
+                self._forgetful.add(source)
+            else:
+                self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
+            self._find_anchored(source)
         elif ("told-anew", source) in self._timers:
             self._forgetful.add(source)  # whoever repeats this waits
-        elif self.configuration.shared:
-            self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
-            self._find_anchored(source)
         else:
             self._tell_anchored(source)
 
@@ -172,7 +176,9 @@ class CentralMobilityDatabase(Registrations):
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
         if self.configuration.shared:
             self._reserve(source)
-        self._return_request(source)
+            self._return_request(source)
+            if source in self._forgetful:
+                return  # it repeated this, and waits for the rest
         for entry in theirs:
             self._tell_again(entry, source)
         self._report("refresh-requested", maar=source, entries=len(theirs))
@@ -181,6 +187,7 @@ class CentralMobilityDatabase(Registrations):
         """It was heard that the MAAR asked; with several CMDs, also that this one knows what it anchors."""
         options = self._asking.pop(source, None)
         if options is not None:
+            options += tuple([AnchoredPrefix.of(prefix) for prefix in list(self._reserved.get(source, ()))[:1]])
             self._do(SendMessage(BindingRefreshRequest(options), self.configuration.address, source))
 
     def _on_update(self, update: BindingUpdate, source: Address) -> None:

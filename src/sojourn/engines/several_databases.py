@@ -71,7 +71,9 @@ class SeveralDatabases:
         self._keeper, self.abandoned, self._waits = None, False, True
 
     def remembered(self, until: Instant) -> None:
-        """Who was heard last knows it, and is asked about every new node `until` we do. What waited may be sent now."""
+        """Who was heard last knows it, and is asked about every new node `until` we do (0: it is nothing). What waited
+        may be sent now.
+        """
         if self._waits:
             self._waits, self._keeper, self._kept_until = False, self._speaker, until
 
