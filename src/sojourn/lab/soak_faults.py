@@ -202,6 +202,11 @@ class FaultSoak:
             return min(self._killed().values()) >= options.kills
         return bool(options.faults) and len(self._faults.done) >= options.faults
 
+    def _was_killed_enough(self, node: str) -> bool:
+        """Others of its role, or it, while daemons of other roles were not."""
+        options = self._options
+        return bool(options.kills) and self._killed()[self.topology.nodes[node].kind] >= options.kills
+
     def _killed(self) -> dict[str, int]:
         """How often each role was."""
         roles = {name: self.topology.nodes[name].kind for name in self.topology.daemons}
@@ -223,7 +228,8 @@ class FaultSoak:
         drawn: dict[str, Kind] = {}
         while len(drawn) < number:
             kind, node = self._plan.draw(self._dice)
-            drawn.setdefault(node, kind)
+            if kind != "kill" or not self._was_killed_enough(node):
+                drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
         longest = share * max(_LONGEST[kind] for kind in drawn.values())
         begun = [self._faults.begin(kind, node) for node, kind in drawn.items()]
