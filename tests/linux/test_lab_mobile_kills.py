@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from sojourn.lab.faults import Faults, Kind
 from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
@@ -111,3 +113,35 @@ def test_a_node_that_moved_while_its_daemon_was_dead_is_found_again(tmp_path: Pa
         return Report("", "")
 
     perform(ScenarioOptions(tmp_path, json=True), parse(TOPOLOGY, "kills"), play)
+
+
+def test_a_link_of_a_mobile_node_can_be_dead_in_one_direction(tmp_path: Path) -> None:
+    """Which is what the soak does to it: nothing comes, or nothing goes, and afterwards all is as before."""
+    arrived: dict[str, tuple[bool, bool]] = {}
+
+    def play(scene: Scene) -> Report:
+        mobile, faults = Mobile(scene, "mn"), Faults(scene.lab)
+        mobile.wait("away")
+        scene.traffic.serve("server", scene.topology.address("server"))
+        scene.traffic.stream("call", "mn", mobile.home, scene.topology.address("server"), up=RATE, down=RATE)
+        scene.until("packets arrive", lambda: scene.traffic.count("call")["arrived"] > 20)
+        windows = {}
+        for kind in ("deaf", "mute", "cut"):
+            fault = faults.begin(cast(Kind, kind), "mn")
+            since = time.monotonic_ns()
+            time.sleep(0.4)
+            windows[kind] = since, time.monotonic_ns()
+            faults.heal(fault)
+            heard = scene.traffic.count("call")["arrived"]
+            scene.until("packets arrive again", lambda n=heard: scene.traffic.count("call")["arrived"] > n + 50)
+        record = scene.finish()["call"]
+        for kind, (since, until) in windows.items():
+            ways = [
+                any(received for sent, received in zip(way.sent, way.received, strict=True) if since <= sent < until)
+                for way in (record.up, record.down)
+            ]
+            arrived[kind] = ways[0], ways[1]
+        return Report("", "")
+
+    perform(ScenarioOptions(tmp_path, json=True), parse(TOPOLOGY, "kills"), play)
+    assert arrived == {"deaf": (True, False), "mute": (False, True), "cut": (False, False)}
