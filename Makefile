@@ -5,7 +5,8 @@
 # make deb    a Debian package for the release that this machine runs, in dist/
 # make bench  the figures, each beside its comparison
 # make sim    as many seeds of the fault simulation as fit into SECONDS; SEED=n replays one, with all that happens
-# make soak   hosts roam while daemons die and links break, for SECONDS, from SEED; DOMAIN=pmip, mip6; KILLS=100 of each role
+# make soak   hosts roam while daemons die and links break, for SECONDS, or until every role was killed KILLS times,
+#             from SEED; DOMAIN=pmip for Proxy Mobile IPv6, mip6 for Mobile IPv6
 # make fuzz   mutated octets into the decoders, a fixed number of times, and the slowest inputs timed
 
 SHELL := /bin/sh
@@ -99,8 +100,9 @@ sim: $(VENV)/.ready-dev
 	  $(if $(CAST),--cast $(CAST)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FIRST),--first $(FIRST))
 
 soak: $(VENV)/.ready-run
-	$(BIN)/sojourn lab run soak-faults --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1) --domain $(or $(DOMAIN),dmm) --partners $(or $(PARTNERS),no) \
-	  $(if $(KILLS),--kills $(KILLS)) $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(HOSTS),--hosts $(HOSTS))
+	$(BIN)/sojourn lab run soak-faults --seconds $(or $(SECONDS),$(if $(KILLS),1800,600)) --seed $(or $(SEED),1) \
+	  --domain $(or $(DOMAIN),dmm) --partners $(or $(PARTNERS),no) --kills $(or $(KILLS),0) \
+	  $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(HOSTS),--hosts $(HOSTS))
 
 fuzz: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3,<4" || \

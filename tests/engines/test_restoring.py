@@ -9,6 +9,7 @@ from sojourn.core.events import MessageReceived
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.engines import unread
 from sojourn.engines.configuration import CmdConfiguration, Gateway, LmaConfiguration, Maar
+from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.lma import LocalMobilityAnchor
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import PROXY, PROXY_DMM
@@ -23,6 +24,7 @@ from sojourn.wire import (
     HomeNetworkPrefix,
     MobileNodeIdentifier,
     MobileNodeLinkLayerIdentifier,
+    Status,
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, address, prefix
@@ -39,6 +41,7 @@ NODES = 40
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread, "SLICE", 3)
+    monkeypatch.setattr(unread, "NAMED", NODES // 2)
 
 
 def update(number: int, wanted: Prefix, handoff: int, when: int, flags: int) -> BindingUpdate:
@@ -85,6 +88,12 @@ class Life:
         self.now += 1
         self.driver.wake()
 
+    def index(self) -> Life:
+        """Until it knows whose each prefix is."""
+        while self.engine._unread.nameless:
+            self.slice()
+        return self
+
     def complete(self) -> None:
         for _ in range(NODES):
             self.slice()
@@ -128,7 +137,7 @@ def test_a_database_knows_whoever_it_is_asked_about_before_it_took_up_all() -> N
     life = cmd(store, 2 * SECOND)
     assert isinstance(life.engine, CentralMobilityDatabase)
     assert life.engine.restoring
-    assert len(life.engine.entries) == 3
+    assert len(life.index().engine.entries) == 3
     answer = life.ask(update(NODES - 1, own(NODES - 1, 1), 3, 2 * SECOND, PROXY_DMM), ROUTERS[1])[0]
     assert answer.status == 0
     told = [one.destination for one in life.sent if isinstance(one.message, BindingUpdate)]
@@ -149,7 +158,7 @@ def test_a_database_that_dies_in_the_middle_finds_everything_again() -> None:
         life.slice()
         assert life.engine.restoring
     assert store.records == records
-    life = cmd(store, 3 * SECOND)
+    life = cmd(store, 3 * SECOND).index()
     life.ask(update(0, own(0, 1), 3, 3 * SECOND, PROXY_DMM), ROUTERS[1])
     life = cmd(store, 4 * SECOND)
     life.complete()
@@ -159,25 +168,45 @@ def test_a_database_that_dies_in_the_middle_finds_everything_again() -> None:
 
 
 def test_a_database_has_room_for_no_more_nodes_than_ever() -> None:
-    life = cmd(registered_at_cmd(), 2 * SECOND)
+    life = cmd(registered_at_cmd(), 2 * SECOND).index()
     assert life.ask(update(NODES, own(NODES, 1), 4, 2 * SECOND, PROXY_DMM), ROUTERS[1])[0].status >= 128
 
 
-def test_a_prefix_that_another_node_got_meanwhile_is_not_given_back() -> None:
-    """Its router said so; what the store has is older."""
+def test_a_database_gives_nobody_a_prefix_of_a_node_that_it_did_not_take_up() -> None:
+    """Its router lost its memory, and gives it again."""
     store = registered_at_cmd()
     life = cmd(store, 2 * SECOND)
     newcomer, last = NODES - 2, NODES - 1
-    assert life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+    assert life.ask(update(newcomer, own(newcomer, 0), 5, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+    while life.engine._unread.nameless:
+        assert life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0]) == [], "it will ask again"
+        life.slice()
+    refused = life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0]
+    assert refused.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    assert len(life.engine.entries) < NODES, "and it did not take up all for that"
+    life.complete()
+    having = [entry.node[1:] for entry in life.engine.entries.values() if entry.anchor_of(own(last, 0))]
+    assert having == [b"\x02\x00" + last.to_bytes(4, "big")]
+    assert life.ask(update(newcomer, own(newcomer, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+
+
+def test_of_two_nodes_that_the_store_gives_one_prefix_one_has_it() -> None:
+    """It changed hands, and the disk refused one half of that before the end of the earlier life."""
+    store = registered_at_cmd()
+    key = next(key for key in store.records if key.endswith((7).to_bytes(4, "big")))
+    other = BindingCacheEntry.restored(key, store.records[key], 0)
+    other.add(own(5, 0), ROUTERS[0])
+    store.records[key] = other.record()
+    life = cmd(store, 2 * SECOND)
     life.complete()
     assert isinstance(life.engine, CentralMobilityDatabase)
-    having = [entry.node[1:] for entry in life.engine.entries.values() if entry.anchor_of(own(last, 0))]
-    assert having == [b"\x02\x00" + newcomer.to_bytes(4, "big")]
+    assert len([entry for entry in life.engine.entries.values() if entry.anchor_of(own(5, 0))]) == 1
 
 
 def test_a_router_without_memory_is_told_of_all_that_it_anchors_in_the_end() -> None:
     store = registered_at_cmd()
-    life = cmd(store, 2 * SECOND)
+    life = cmd(store, 2 * SECOND).index()
     for number in range(NODES):
         life.ask(update(number, own(number, 1), 3, 2 * SECOND, PROXY_DMM), ROUTERS[1])
     life = cmd(store, 3 * SECOND)

@@ -120,6 +120,24 @@ def test_an_answer_to_any_transmission_counts_and_to_no_other() -> None:
         assert (len(bench.requests) == 0) is counts
 
 
+def test_who_is_heard_of_again_is_told_at_once_and_as_often_as_before() -> None:
+    bench = Bench(attempts=8)
+    bench.round_trip(100 * MILLISECOND)
+    bench.start(2)
+    bench.requests.hasten(KEY, bench.now)
+    assert len(bench.sent) == 1  # its answer may be on its way
+    bench.run(20 * SECOND)
+    before = len(bench.sent)
+    bench.requests.hasten(KEY, bench.now)
+    begin = bench.now
+    bench.run(3 * SECOND)
+    assert [(when - begin) // MILLISECOND for when, _ in bench.sent[before:]] == [0, 400, 1200, 2800]
+    assert bench.sent[-1][1] == len(bench.sent) + 1
+    assert bench.answered(3)  # what was on its way before counts as well
+    bench.requests.hasten(KEY, bench.now)
+    assert not bench.requests.get(KEY)
+
+
 def test_an_answered_request_is_quiet() -> None:
     bench = Bench()
     bench.start(1)

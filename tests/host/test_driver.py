@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 import pytest
 
 from sojourn.core.effects import (
     Advertise,
+    CheckBinding,
     CountTraffic,
     DeleteBinding,
     Effect,
@@ -20,6 +22,7 @@ from sojourn.core.effects import (
     Report,
     SendMessage,
     StoreBinding,
+    StoreEffect,
 )
 from sojourn.core.events import (
     ClockStepped,
@@ -33,7 +36,7 @@ from sojourn.core.events import (
 )
 from sojourn.host.driver import FOLLOW_UPS, RECENT
 from sojourn.stores import MemoryStore, StoreError
-from sojourn.wire import BindingError
+from sojourn.wire import BindingAcknowledgement, BindingError
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.toy import MAC, OURS, PEER, PREFIX, Scripted, World
 
@@ -269,3 +272,58 @@ def test_what_is_recorded_is_what_happened_in_order() -> None:
     engine.due = [(world.now, [MESSAGE])]
     world.driver.wake()
     assert lines == [(world.now, SEEN), (world.now, EnsureHold(1)), (world.now, None), (world.now, MESSAGE)]
+
+
+class Disk(MemoryStore):
+    """Full or not."""
+
+    full = True
+
+    def apply(self, effects: Sequence[StoreEffect]) -> None:
+        if self.full:
+            raise StoreError("/x", "is full", "make room", errno.ENOSPC)
+        super().apply(effects)
+
+
+def acknowledgement(sequence: int, status: int = 0) -> SendMessage:
+    return SendMessage(BindingAcknowledgement(status, 0, sequence, SECOND), OURS, PEER)
+
+
+def sequences(world: World) -> list[int]:
+    """Of the acknowledgements that were sent."""
+    sent = [entry[1] for entry in world.log if isinstance(entry, tuple)]
+    return [message.sequence for message in sent if isinstance(message, BindingAcknowledgement)]
+
+
+def test_where_a_store_is_required_nothing_is_acknowledged_before_it_took_it() -> None:
+    a, b = StoreBinding(b"a", b"1"), StoreBinding(b"b", b"1")
+    script: list[list[Effect]] = [
+        [CheckBinding(b"c"), acknowledgement(1)],  # safe
+        [EnsureHold(1), acknowledgement(2), a, MESSAGE],  # whatever comes first
+        [CheckBinding(b"a"), acknowledgement(3, 131), acknowledgement(4)],  # asked again, and once refused
+        [a, b, acknowledgement(5)],
+    ]
+    disk = Disk()
+    world = World(Scripted(lambda event, now: script.pop(0) if event == SEEN else []), disk, store_required=True)
+    world.driver.dispatch([SEEN, SEEN])
+    assert sequences(world) == [1]
+    assert EnsureHold(1) in world.log, "forwarding goes on"
+    assert SENT in world.log, "and so does what is sent unasked"
+    world.driver.dispatch([SEEN])
+    assert sequences(world) == [1, 3]
+    world.driver.dispatch([SEEN])
+    assert sequences(world) == [1, 3]
+    assert world.driver.counters["answers-withheld"] == 3
+    disk.full = False
+    for expected, effects in (([], [a]), ([5], [DeleteBinding(b"b")]), ([6], [a, acknowledgement(6)])):
+        before = sequences(world)
+        script.append(list(effects))
+        world.driver.dispatch([SEEN])
+        assert sequences(world) == before + expected, "when all that it says is safe, and the latest of each node"
+
+
+def test_where_no_store_is_required_everything_is_acknowledged() -> None:
+    effects: list[Effect] = [StoreBinding(b"a", b"1"), acknowledgement(1)]
+    world = World(Scripted(lambda event, now: effects if event == SEEN else []), Disk())
+    world.driver.dispatch([SEEN])
+    assert sequences(world) == [1]

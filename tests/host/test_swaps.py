@@ -21,6 +21,9 @@ class Elsewhere:
         self.counters: Counter[str] = Counter()
         self.asked: list[tuple[list[bytes], Callable[[Sequence[BindingChanged]], None]]] = []
         """Swaps that wait: their keys, and whom to answer."""
+        self.taken: list[bytes] = []
+        """Keys about which it was asked whether what it told is news."""
+        self.news = True
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
         return []
@@ -39,7 +42,9 @@ class Elsewhere:
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None: ...
 
     def take(self, changed: BindingChanged) -> bool:
-        return True
+        assert not any(changed.key in keys for keys, _ in self.asked), "nobody knows yet"
+        self.taken.append(changed.key)
+        return self.news
 
     def close(self) -> None: ...
 
@@ -148,3 +153,25 @@ def test_an_answer_that_changes_nothing_keeps_its_place() -> None:
     assert holds(made) == []
     store.answer(0)
     assert holds(made) == [1, *[0] * WORTH]
+
+
+def test_what_is_told_of_a_key_that_is_under_way_waits_until_it_is_not() -> None:
+    """Whether it is news is known then; and if it is, nobody tells it again."""
+    made, store = world()
+    engine = made.driver.engine
+    assert isinstance(engine, Scripted)
+    told = BindingChanged(KEYS[1], b"", 0, 7)
+    made.driver.dispatch(update(KEYS[1]))
+    made.driver.dispatch([told, *update(*KEYS[2 : 2 + WORTH], KEYS[1]), told])
+    assert store.taken == []
+    store.answer(0)
+    assert store.taken == [], "the second update of it is under way now"
+    store.answer(0)
+    assert store.taken == [KEYS[1]]
+    assert [event for _, event in engine.told] == [*update(*KEYS[1 : 2 + WORTH], KEYS[1]), told]
+    store.news = False
+    made.driver.dispatch([*update(KEYS[3]), BindingChanged(KEYS[3], b"", 0, 7)])
+    store.answer(0)
+    assert store.taken == [KEYS[1], KEYS[3]]
+    assert engine.told[-1][1] == update(KEYS[3])[0]
+    assert not made.driver.awaits_store

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections import Counter
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
+from rich.console import Console
 
 from sojourn.lab.air import RoamTimes
-from sojourn.lab.faults import Fault, Kind, Plan
+from sojourn.lab.demo_summary import print_table
+from sojourn.lab.faults import Fault, Faults, Kind, Plan
+from sojourn.lab.lab import Lab
 from sojourn.lab.registry import ScenarioOptions
-from sojourn.lab.soak_faults import FaultSoakResult, cast_of, soak_faults
+from sojourn.lab.soak_faults import FaultSoak, FaultSoakResult, cast_of, soak_faults
 from sojourn.lab.soak_faults_options import Domain, FaultSoakOptions
 from sojourn.lab.soak_faults_report import make_report
+from sojourn.lab.soak_progress import PlainProgress
 from sojourn.lab.traffic import Direction, FlowRecord
 from sojourn.lab.vitals import RIPE, Look, growth
 from sojourn.wire.units import MILLISECOND, SECOND
@@ -77,7 +82,58 @@ def test_what_has_no_excuse_is_counted(tmp_path: Path) -> None:
     assert lost(result(tmp_path, 31 * SECOND, faults=[fault("cut")])) == []
     assert lost(result(tmp_path, 50 * SECOND, faults=[fault("cut")])) == [("down", 1, "")]
     assert lost(result(tmp_path, 20 * SECOND, moved=20 * SECOND)) == []
+    assert lost(result(tmp_path, 24 * SECOND, moved=20 * SECOND)) == [("down", 1, "")]
+    assert lost(result(tmp_path, 36 * SECOND, faults=killed, moved=31 * SECOND)) == [("down", 1, "")]
+    mobile = result(tmp_path, 36 * SECOND, faults=killed, moved=31 * SECOND)
+    mobile.options = FaultSoakOptions(tmp_path, domain="mip6", hosts=1)
+    assert lost(mobile) == []  # nobody told it that its home agent is back
     assert lost(result(tmp_path, -1)) == []
+
+
+def test_what_was_lost_is_told_in_bursts_that_fit_a_terminal(tmp_path: Path) -> None:
+    found = result(tmp_path, 20 * SECOND, faults=[fault("kill")])
+    down = found.records[0].down
+    for lost_at in (205, 206, 310):
+        down.received[lost_at] = 0
+    told = [(one.packets, one.last - one.first, one.blamed) for one in found.unexcused()]
+    assert told == [(3, 600 * MILLISECOND, ""), (1, 0, "the daemon of ar1 is killed")]
+    page, report = io.StringIO(), make_report(found)
+    assert [picture.read_bytes()[1:4] for picture in report.pictures] == [b"PNG"]
+    for table in report.tables:
+        print_table(Console(file=page, width=80), table)
+    assert "h1/probe" in page.getvalue()
+    assert "the daemon of ar1 is killed" in page.getvalue()
+    assert max(map(len, page.getvalue().splitlines())) <= 80
+
+
+def test_a_role_that_was_killed_often_enough_is_left_alone(tmp_path: Path) -> None:
+    soak = FaultSoak(FaultSoakOptions(tmp_path, kinds=("kill",), kills=2))
+    soak._faults = Faults(cast(Lab, None))
+    soak._faults.done += [Fault("kill", "cmd")] * 2 + [Fault("kill", "ar1"), Fault("freeze", "ar2")]
+    assert soak._killed() == {"cmd": 2, "access-router": 1}
+    assert not soak._enough()
+    assert {soak._draw()[1] for _ in range(200)} == {"ar1", "ar2", "ar3", "ar4"}
+    soak._faults.done.append(Fault("kill", "ar2"))
+    assert soak._enough()
+    assert soak._draw()[0] == "kill"  # there is nothing else to break
+
+
+def test_progress_counts_kills(tmp_path: Path) -> None:
+    page = io.StringIO()
+    progress = PlainProgress(page)
+    soak = FaultSoak(FaultSoakOptions(tmp_path, kills=15), progress)
+    soak._faults = Faults(cast(Lab, None))
+    soak._faults.done += [Fault("kill", "cmd")] * 16 + [Fault("kill", "ar1")] * 5
+    progress.begin("10 hosts are there", 30, 20)
+    soak._show_progress()
+    soak._happened({"event": "ended", "kind": "exchange", "outcome": "reset"})
+    soak._faults.done += [Fault("kill", "ar1")] * 10
+    soak._show_progress()
+    assert page.getvalue().splitlines() == [
+        "10 hosts are there",
+        "20 of 30 kills: cmd 16, access-router 5; 0 moves, 0 broken",
+        "30 of 30 kills: cmd 16, access-router 15; 0 moves, 1 broken",
+    ]
 
 
 def test_the_report_fails_for_what_was_found(tmp_path: Path) -> None:

@@ -250,6 +250,27 @@ def test_many_processes_that_change_one_key_lose_no_change(shared) -> None:
     asyncio.run(play())
 
 
+def test_a_batch_of_all_kinds_of_changes_is_one_commit(databases: Databases) -> None:
+    """Two disks are waited for at each."""
+
+    async def play() -> None:
+        databases.second.sql("DROP TABLE IF EXISTS binding")
+        one, two = [await PostgresStore.open([databases.second.source()]) for _ in range(2)]
+        await swap(one, keep(b"a", b"1"), keep(b"b", b"1"))
+        refused = await swap(two, keep(b"b", b"x"))
+        assert words(refused) == {b"b": b"1"}
+        await swap(two, keep(b"b", b"2"))
+        refused = await swap(one, keep(b"a", b"2"), DeleteBinding(b"b"), keep(b"c", b"2"))
+        assert words(refused) == {b"b": b"2"}, "and the others were carried out"
+        rows = databases.second.sql("SELECT key, record, xmin FROM binding ORDER BY key").splitlines()
+        changes = {line.split("|")[0]: line.split("|")[2] for line in rows}
+        assert changes[r"\x61"] == changes[r"\x63"] != changes[r"\x62"]
+        one.close()
+        two.close()
+
+    asyncio.run(play())
+
+
 @pytest.mark.slow
 def test_a_primary_that_dies_under_load_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     directory = Path(tempfile.mkdtemp(prefix="sojourn-"))
@@ -320,11 +341,12 @@ def test_a_database_that_does_not_exist_is_named(databases: Databases) -> None:
 def test_what_is_over_is_told_to_one_that_is_still_there(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sojourn.stores.postgres.SWEEP", 0.1)
     monkeypatch.setattr("sojourn.stores.postgres.GRACE", 0)
+    monkeypatch.setattr("sojourn.stores.postgres.SWEPT", 2)
 
     async def play() -> None:
         databases.second.sql("DROP TABLE IF EXISTS binding")
         one, two = [await PostgresStore.open([databases.second.source()]) for _ in range(2)]
-        await swap(one, StoreBinding(b"short", b"1", SECOND // 20), StoreBinding(b"long", b"1", MINUTE))
+        await swap(one, StoreBinding(b"short", b"1", SECOND // 20), *(keep(b"long %d" % n, b"1") for n in range(5)))
         one.close()
         told: list[BindingChanged] = []
         two.watch(told.extend)
@@ -334,6 +356,10 @@ def test_what_is_over_is_told_to_one_that_is_still_there(databases: Databases, m
             await asyncio.sleep(0.05)
         assert words(told) == {b"short": b"1"}
         assert told[0].remaining <= 0
+        told.clear()
+        await asyncio.sleep(0.5)
+        assert words(told) == {b"short": b"1"}, "nobody ended it, and the search began anew"
+        assert two.counters["asides-refused"] == 0
         two.close()
 
     asyncio.run(play())

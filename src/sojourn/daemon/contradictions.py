@@ -50,6 +50,8 @@ def find(data: Mapping[str, Any]) -> list[Fault]:
     if not {*_ROLES} & data.keys():
         named = ", ".join(f"[{role}]" for role in _ROLES)
         faults.append(Fault((), f"has none of the tables {named}", "name at least one role"))
+    if data.get("store_required") is True and not data.get("store"):
+        faults.append(Fault(("store_required",), "needs a store", "name a file for store, or leave this out"))
     faults += _forwarding(data)
     faults += _own_address(maar, cmd)
     faults += _database(maar, cmd, data)

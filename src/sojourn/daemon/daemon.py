@@ -239,9 +239,9 @@ class Daemon:
             await self.control.close()
             kept = self._failed or self._leaves or any(role.keep_forwarding for role in self.roles)
             self._monitoring.close(withdraw=not kept)
-            self._close_roles()
             if self._seat is not None:
                 await self._leave_seat(self._seat)
+            self._close_roles()
 
     # --- an LMA whose address may be at another machine ---------------------------------------------------------------
 
@@ -318,7 +318,8 @@ class Daemon:
 
     def _on_store(self, refusal: str) -> None:
         if refusal:
-            self.log.say("error", "store-refuses", reason=refusal, meanwhile="a crash loses what is new")
+            waits = "what is new is not acknowledged" if self.file.store_required else "a crash loses what is new"
+            self.log.say("error", "store-refuses", reason=refusal, meanwhile=waits)
         else:
             self.log.say("info", "store-accepts", then="what was refused follows within a second")
 

@@ -22,6 +22,7 @@ from sojourn.files.fields import (
     NameField,
     PathField,
     SocketField,
+    SwitchField,
     TextField,
 )
 from sojourn.files.sections import Layout, Section, setting
@@ -33,6 +34,9 @@ class File(Section):
     name: NameField = setting("What the daemon is called in logs and records; the name of the host when absent.", "")
     control: SocketField = setting("Where `sojourn show` finds the daemon.")
     store: PathField = setting("The journal from which bindings come back after a restart; absent: memory only.", "")
+    store_required: SwitchField = setting(
+        "A registration whose record the journal refuses is not acknowledged before it takes it; off: it is.", False
+    )
     events: PathField = setting(
         "Every event and effect as a line of JSON, for reading and replaying; absent: off.",
         "",

@@ -88,7 +88,10 @@ class Role:
         """
         try:
             with refusals(f"{self.name}: start", "sojourn doctor says what this kernel can do"):
-                return self.host.start()
+                removed = self.host.start()
+                if isinstance(self.dataplane, LinuxDataplane):
+                    self.dataplane.announce()
+                return removed
         except StartError:
             with suppress(OSError):
                 self.close(withdraw=self.fresh)
@@ -304,6 +307,7 @@ def _make(
                 told=None if alone else listener,
                 meter=(meter := _meter(file)),
                 arriving=isinstance(section, Lma) and section.pair is not None,
+                store_required=file.store_required,
                 loop=asyncio.get_running_loop(),
             )
         opened.pop_all()
@@ -333,7 +337,17 @@ def _make_mobile(
             senses = senses_of(section, file)
             loop = asyncio.get_running_loop()
             meter = _meter(file)
-            host = MobileHost(observed, dataplane, store, senses, recorder=recorder, loop=loop, ends=ends, meter=meter)
+            host = MobileHost(
+                observed,
+                dataplane,
+                store,
+                senses,
+                recorder=recorder,
+                loop=loop,
+                ends=ends,
+                meter=meter,
+                store_required=file.store_required,
+            )
         opened.pop_all()
         address = section.address if isinstance(section, Ha) else None
         return Role(name, observed, host, dataplane, section.keep_forwarding, fresh, lock, meter, address)

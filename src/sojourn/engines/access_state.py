@@ -298,6 +298,11 @@ class AccessState(OutboxEngine, Generic[S]):
         if session.presence is SERVED:
             self._advertise(session)
 
+    def _insist(self, node: bytes) -> None:
+        """Nothing is answered about a node whose record the disk refused without another attempt."""
+        if ("store", node) in self._timers:
+            self._store_again(node)
+
     def _store_again(self, node: bytes) -> None:
         """The disk refused this binding: what is true of it now."""
         session = self.sessions.get(node)

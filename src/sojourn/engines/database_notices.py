@@ -48,6 +48,8 @@ from sojourn.wire.units import Duration, WallClock
 _ACCEPTED = int(Status.ACCEPTED)
 IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
 """What a MAAR with local networks says of itself (RFC 8885 3.7)."""
+_SILENT = 6
+"""Relay mode: after so many more times of a flush an anchor is named that did not answer."""
 _MESSAGE_OCTETS = 1900
 """Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
 
@@ -144,8 +146,11 @@ class Notices(Answering):
     def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
         """`maar` does not know where the node is: tell it, outside any handover."""
         self._doubt(entry, maar)
-        if self._requests.get(("notify", entry.node, maar, None)) is None:
+        key: Key = ("notify", entry.node, maar, None)
+        if self._requests.get(key) is None:
             self._tell_moved(entry, maar, entry.by_maar().get(maar, []), bulk=True)
+        else:
+            self._requests.hasten(key, self._now)
 
     def _tell_retired(self, entry: BindingCacheEntry, prefix: Prefix, maar: Address, stamp: int = 0) -> None:
         """A Proxy Binding Update of lifetime 0 with the Anchored Prefix option: let go of this prefix.
@@ -293,13 +298,20 @@ class Notices(Answering):
                 handover.answered.clear()
 
     def _flush_relay(self, node: bytes) -> None:
-        """The slowest anchors are not waited for any longer."""
+        """The slowest anchors are not waited for any longer; later those are named too that are still silent.
+
+        One that is dead may have somebody in its place, whom the serving MAAR knows and we do not.
+        """
         entry = self.entries.get(node)
         if entry is None or entry.handover is None:
             return
         handover = entry.handover
+        if handover.flushed:
+            self._inform(entry, [pair for pair in entry.previous() if pair[1] in handover.waiting])
+            return
         handover.flushed = True
         self._report("relay-flushed", node=node, waiting=len(handover.waiting))
+        self._after(_SILENT * self.configuration.relay_flush, "flush", node)
         told = [pair for pair in entry.previous() if pair[1] in handover.answered]
         handover.answered.clear()
         self._accept(entry, handover.update, told)

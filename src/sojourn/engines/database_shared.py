@@ -9,12 +9,15 @@ refreshed, one of those that are still there is told of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sojourn.core.effects import CheckBinding, DeleteBinding, FindBindings, StoreBinding
 from sojourn.engines.configuration import CmdConfiguration
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.database_notices import Notices
+from sojourn.engines.unread import Stored
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import SECOND, Duration, WallClock
+from sojourn.wire.units import SECOND, Duration, WallClock, wall_clock
 
 LINGER = 2 * SECOND
 """A binding is forgotten so long after its end: the MAAR ends it in time, and a message needs some.
@@ -29,6 +32,30 @@ class SharedDatabase(Notices):
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._owners: dict[Prefix, bytes] = {}
+
+    def _remember(self, records: Iterable[Stored]) -> None:
+        """Bindings of an earlier life: the next ones, those that are asked about, or all that are left."""
+        for node, record in records:
+            try:
+                entry = BindingCacheEntry.restored(node, record, self._now)
+            except ValueError:
+                self._report("record-unreadable", node=node)
+                continue
+            others = [prefix for prefix, _ in entry.anchors if self._owners.get(prefix, node) != node]
+            for prefix in others:  # it changed hands, and the disk refused one half of that
+                entry.remove(prefix)
+            self._hold(entry)
+            if others:
+                self._keep(entry)
+            self._epoch = max(self._epoch, wall_clock(entry.timestamp) - self._now)
+            for maar in entry.untold:
+                self._tell_again(entry, maar)
+
+    def _is_of_another(self, prefix: Prefix, node: bytes) -> bool:
+        """Whether `prefix` belongs to a node that is not `node`, as far as that is known here."""
+        if self._unread.left:
+            self._remember(self._unread.named(prefix.address))
+        return self._owners.get(prefix, node) != node
 
     def _on_changed(self, node: bytes, record: bytes, remaining: Duration) -> None:
         """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat."""
@@ -78,11 +105,23 @@ class SharedDatabase(Notices):
         """Nothing changed but the time that it has: the others must know that, a disk of our own need not."""
         if self.configuration.shared:
             self._keep(entry)
+        else:
+            self._check(entry.node)
 
     def _check(self, node: bytes) -> None:
-        """What is answered about `node` is to be true, although nothing is changed."""
+        """What is answered about `node` is to be true, and stored, although nothing is changed."""
         if self.configuration.shared:
             self._do(CheckBinding(node))
+        elif ("store", node) in self._timers:
+            self._store_again(node)
+
+    def _store_again(self, node: bytes) -> None:
+        """The disk refused this binding: what is true of it now."""
+        entry = self.entries.get(node)
+        if entry is None:
+            self._do(DeleteBinding(node))
+        else:
+            self._keep(entry)
 
     def _forget(self, entry: BindingCacheEntry) -> None:
         self._stop_telling(entry)

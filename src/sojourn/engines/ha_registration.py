@@ -405,6 +405,8 @@ class HaRegistration(HaState):
             entry.state = BindingState.DELETED
             self._stop_serving(entry)
             self._report("deregistered", home=entry.home)
+        elif ("forget", entry.home) in self._timers:  # the disk refused that: no answer without another attempt
+            self._forget(entry)
         self._after(MAX_DELETE_BCE_TIMEOUT, "expiry", entry.home)
         flags = int(BindingAcknowledgementFlags.R) if entry.is_router else 0
         self._answer(request, node, request.acknowledgement(Status.ACCEPTED, flags), *copies(request, {}))

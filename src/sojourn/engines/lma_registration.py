@@ -397,6 +397,8 @@ class LmaRegistration(LmaState):
             options.append(LinkLocalAddress(entry.link_local or request.link_local))
         if request.ipv4 is not None:
             options += self.prefixes.ipv4.answer(prefixes, request.ipv4)
+        if ("store", entry.key) in self._timers:  # the disk refused it: no answer without another attempt
+            self._keep(entry)
         answer = BindingAcknowledgement(_ACCEPTED, _ANSWERED, request.sequence, lifetime, tuple(options))
         if self.extensions:
             answer = self._extended(answer, entry, request)

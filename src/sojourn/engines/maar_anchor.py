@@ -177,6 +177,7 @@ class AnchorProcedures(MaarState):
         "The PBA contains the prefix anchored at MAAR1 in the Home Network Prefix option" (3.2, step 3): what we do
         anchor, whatever was asked for.
         """
+        self._insist(request.node)
         echoed = echo(update, prefixes=False)
         echoed += [HomeNetworkPrefix.of(prefix) for prefix in ours or (ANY,)]
         identity = self._identity()
@@ -206,6 +207,7 @@ class AnchorProcedures(MaarState):
                 if (prefix == session.own or prefix in session.leased) and request.timestamp < session.attached:
                     raise self._earlier(session)
                 self._let_go_of(session, prefix)
+        self._insist(request.node)
         self._send(self._acceptance(update.sequence, 0, tuple(echo(update))), self.configuration.cmd)
 
     def _let_go_of(self, session: Session, prefix: Prefix) -> None:

@@ -267,6 +267,7 @@ class ToldDirectly(MobilityAnchorAccessRouter):
         ours: tuple[Prefix, ...] = (),
     ) -> None:
         """What we anchor, whatever was asked for (RFC 8885 3.2 step 3), and what else we know."""
+        self._insist(request.node)
         options = list(echo(update, prefixes=False))
         if update.lifetime:
             options += [HomeNetworkPrefix.of(prefix) for prefix in ours or (ANY,)]

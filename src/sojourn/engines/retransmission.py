@@ -157,6 +157,15 @@ class Retransmission:
         self._transmit(request, now)
         return None
 
+    def hasten(self, key: Key, now: Instant) -> None:
+        """Whoever did not answer is heard of again: what it was told in vain goes out now, and waits begin anew."""
+        request = self._outstanding.get(key)
+        if request is not None and request.attempts > 1 and request.sent >= 0:
+            half = 2 * self._round_trips.get((key[0], key[2]), self._longest)
+            request.timeout = max(min(half, self._longest // 2), self._shortest // 2)  # `due` doubles it
+            request.attempts = 0
+            self.due(key, now)
+
     def _transmit(self, request: Outstanding, now: Instant) -> None:
         key = request.key
         about = key[1:3]

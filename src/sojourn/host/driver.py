@@ -24,6 +24,7 @@ from __future__ import annotations
 import errno
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, get_args
 
 from sojourn.core.effects import (
@@ -63,7 +64,8 @@ from sojourn.dataplane.base import Dataplane
 from sojourn.host import garbage
 from sojourn.host.commits import Commits
 from sojourn.host.repeats import Repeats
-from sojourn.host.swaps import Answer, Swaps
+from sojourn.host.swaps import Answer, Swaps, mentioned
+from sojourn.host.withheld import Withheld
 from sojourn.stores.base import LeasedStore, SharedStore, Store
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
@@ -129,7 +131,8 @@ class Driver:
     `send_udp` sends what travels over UDP and IPv4 (RFC 5844 4); without it, that is lost.
     `mobile` carries out what Mobile IPv6 needs of a host, messages with home addresses of its own
     among it; without it, that is refused. `told` hears of every report of an answer that was not thrown away, `meter`
-    of everything.
+    of everything. With `store_required` what a store of our own refused is not acknowledged before it took it
+    (`withheld`).
     """
 
     def __init__(
@@ -149,6 +152,7 @@ class Driver:
         mobile: Callable[[MobileEffect | SendMessage], None] | None = None,
         told: Callable[[Report], None] | None = None,
         meter: Metering | None = None,
+        store_required: bool = False,
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
@@ -187,6 +191,9 @@ class Driver:
         self._swaps = None if self._shared is None else Swaps(self._shared, self._on_settled)
         self._again: list[tuple[Event, int]] = []
         """Events to be handled before all others, and how often they were."""
+        self._withheld = Withheld(self.counters) if store_required and self._own is not None else None
+        self._early: dict[bytes, BindingChanged] = {}
+        """What the store told unasked of keys that are on their way to it: whether it is news is known afterwards."""
         self._unfinished = False
         """The engine did not take up all bindings yet."""
         self._late = False
@@ -336,35 +343,33 @@ class Driver:
         now = self._clock()
         answers: list[Answer] = []
         for event, tried in batch:
-            if type(event) is BindingChanged and not self._is_news(event, answers):
+            if type(event) is BindingChanged and event.seen >= 0 and not self._is_news(event, answers):
                 continue
             if not tried:
                 self._happened(event, now)
             answers.append((event, tried, self.engine.handle(event, now)))
-        self._swaps.add(answers)
+        if answers:
+            self._swaps.add(answers)
 
     def _is_news(self, changed: BindingChanged, answers: Sequence[Answer]) -> bool:
-        """Whether the engine is to hear of it: not if it changed that itself since, as the store answers that then."""
-        if changed.seen < 0:
-            return True
-        key = changed.key
-        for _, _, effects in answers:
-            if any(isinstance(effect, StoreEffect) and effect.key == key for effect in effects):
-                return False
+        """Whether the engine is to hear of what the store told unasked; perhaps later."""
         assert self._shared is not None
         assert self._swaps is not None
-        return not self._swaps.mentions(key) and self._shared.take(changed)
+        if mentioned(changed.key, answers) or self._swaps.mentions(changed.key):
+            self._early[changed.key] = changed
+            return False
+        return self._shared.take(changed)
 
     def _handle_alone(self, batch: Sequence[Event]) -> None:
         """The same where nobody shares the store: what the engine answers is right."""
         now = self._clock()
-        effects: list[Effect] = []
+        answers: list[Sequence[Effect]] = []
         for event in batch:
             self._happened(event, now)
             answer = self.engine.handle(event, now)
             self._note(answer, now)
-            effects.extend(answer)
-        self._carry_out(effects)
+            answers.append(answer)
+        self._carry_out(answers)
 
     def _happened(self, event: Event, now: Instant) -> None:
         self.counters[type(event).__name__] += 1
@@ -378,13 +383,16 @@ class Driver:
         """What the engine asks for because time passed, or at its start."""
         if self._swaps is None:
             self._note(effects, now)
-            self._carry_out(effects)
+            self._carry_out([effects])
         else:
             self._swaps.add([(None, 0, effects)])
 
     def _release(self, swaps: Swaps) -> None:
         """What the shared store carried out is heard of; what it refused, somebody else had changed before."""
         for answers, overtaken, void in swaps.released():
+            if self._early:
+                self._inbox[:0] = self._early.values()
+                self._early.clear()
             self._again += [(changed, 0) for changed in overtaken]
             for event, tried, _ in void:
                 self.counters["overtaken"] += 1
@@ -453,17 +461,18 @@ class Driver:
             if self._record is not None:
                 self._record(now, report)
 
-    def _carry_out(self, effects: Sequence[Effect]) -> None:
+    def _carry_out(self, answers: Sequence[Sequence[Effect]]) -> None:
         changes: list[StoreEffect] = []
         heard_later: list[Effect] = []
         counting: list[Effect] = []
-        for effect in effects:
+        waits = self._commits is not None or self._withheld is not None
+        for effect in chain.from_iterable(answers):
             kind = type(effect)
             if kind in _STORED:
                 changes.append(effect)  # type: ignore[arg-type]
             elif kind in _COUNTING:
                 counting.append(effect)
-            elif kind in _HEARD_ELSEWHERE and (changes or self._commits is not None):
+            elif (changes or waits) and kind in _HEARD_ELSEWHERE:
                 # A disk takes milliseconds, in which packets of a node that moves would be lost: what changes only
                 # this machine is not kept waiting for it.
                 heard_later.append(effect)
@@ -476,7 +485,7 @@ class Driver:
         else:
             if changes:
                 self._commit(changes)
-            for effect in heard_later:
+            for effect in heard_later if self._withheld is None else self._withheld.sift(answers, heard_later):
                 self._try(effect)
         for effect in counting:
             self._try(effect)
@@ -527,14 +536,19 @@ class Driver:
 
         A disk that refuses does not stop the domain: the engine is told, and the messages go out all the
         same, as what was not stored comes back from the other routers after a restart (design decision,
-        section 5 number 8).
+        section 5 number 8), unless they are to wait (`store_required`).
         """
         assert self._own is not None
         try:
             self._own.apply(changes)
         except OSError as error:
+            if self._withheld is not None:
+                self._withheld.refused(changes)
             for change in changes:
                 self._failed(change, error)
+        else:
+            for effect in () if self._withheld is None else self._withheld.taken(changes):
+                self._try(effect)
 
     def _failed(self, effect: Effect, error: OSError) -> None:
         self.counters["effects-failed"] += 1

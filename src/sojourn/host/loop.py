@@ -89,6 +89,7 @@ class Host:
         told: Callable[[Report], None] | None = None,
         meter: Metering | None = None,
         arriving: bool = False,
+        store_required: bool = False,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -143,6 +144,7 @@ class Host:
             send_udp=None if self.udp is None else self.udp.send,
             told=told,
             meter=meter,
+            store_required=store_required,
         )
         self._store = store
         self._reread = LoopTimer(self.loop, self._on_links)

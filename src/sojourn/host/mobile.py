@@ -196,6 +196,7 @@ class MobileHost:
         loop: asyncio.AbstractEventLoop | None = None,
         ends: TunnelEnds | None = None,
         meter: Metering | None = None,
+        store_required: bool = False,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.recorder = recorder
@@ -260,6 +261,7 @@ class MobileHost:
             mobile=self.apply,
             probe=self.echoes.ask,
             meter=meter,
+            store_required=store_required,
         )
 
     # --- life ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ noticed:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -102,6 +102,11 @@ class Swaps:
     def _done(self, batch: _Batch, overtaken: Sequence[BindingChanged]) -> None:
         batch.overtaken = overtaken
         self._settled()
+
+
+def mentioned(key: bytes, answers: Iterable[Answer]) -> bool:
+    """Whether any of `answers` changes, or was made of, what is kept under `key`."""
+    return any(isinstance(effect, StoreEffect) and effect.key == key for _, _, made in answers for effect in made)
 
 
 def _without(answers: Sequence[Answer], lost: set[bytes], void: list[Answer]) -> list[Answer]:

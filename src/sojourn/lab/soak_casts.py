@@ -62,6 +62,8 @@ class Cast(Protocol):
     """Whose kernels hold in the end, with daemons that go on, what they held before the first host came."""
     words: str
     """Its sessions, for people."""
+    told: bool
+    """Whether a daemon that is back tells those who need it; else they find out when they repeat what they asked."""
 
     def cells(self, host: str) -> Sequence[str]:
         """Where a host may be."""
@@ -103,9 +105,10 @@ class Cast(Protocol):
 class _Routers:
     """Stock hosts, and routers that do it all for them."""
 
-    weights: Mapping[Kind, float] = {"kill": 6, "freeze": 1, "cut": 1, "deaf": 1, "mute": 1, "loss": 1}
+    weights: Mapping[Kind, float] = {"kill": 20, "freeze": 1, "cut": 1, "deaf": 1, "mute": 1, "loss": 1}
     servers: Sequence[str] = ("server",)
     words = "a terminal session from the first address, and from each of the latest two stops"
+    told = True
 
     def __init__(self, options: FaultSoakOptions) -> None:
         self.topology = self._built(options)

@@ -13,11 +13,11 @@ from sojourn.lab.traffic import FlowRecord
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 _BEFORE: Duration = 300 * MILLISECOND
-_AFTER: Duration = 8 * SECOND
-"""Around a move or a fault, what is lost has an excuse; after a long one for as long again, as who heard no answer asks
-again after pauses that double."""
-
-
+_SETTLED: Duration = 3 * SECOND
+"""After a move, on a machine that does other things as well: it takes milliseconds."""
+_REPEATED: Duration = 8 * SECOND
+"""Nobody is told that a link is whole again, and who heard no answer asks again after pauses that double: after a long
+outage as long again."""
 _APART: Duration = SECOND
 """What is lost later than this after the packet before was lost by something else."""
 
@@ -43,15 +43,18 @@ def unexcused(
     faults: Sequence[Fault],
     concerns: Callable[[Fault, FlowRecord], bool],
     window: Window,
+    *,
+    told: bool,
 ) -> list[Lost]:
     """Packets of streams, sent in `window`, that were lost with nothing to blame, in the order of time.
 
     A move of the host itself excuses, and a broken link whom it `concerns`. A daemon that is dead or stands still
-    excuses only hosts that moved while it was.
+    excuses only hosts that moved while it was; not for long after that, if whoever comes back has `told` those whom it
+    concerns.
     """
     links = [one for one in faults if not one.of_daemon]
     daemons = [one for one in faults if one.of_daemon]
-    moved = _around_moves(moves, daemons)
+    moved = _around_moves(moves, daemons, told)
     found: list[Lost] = []
     for record in records:
         broken = [(one.began - _BEFORE, _over(one)) for one in links if concerns(one, record)]
@@ -70,20 +73,23 @@ def unexcused(
     return sorted(found, key=lambda one: one.first)
 
 
-def _around_moves(moves: Sequence[RoamTimes], daemons: Sequence[Fault]) -> dict[str, list[tuple[Instant, Instant]]]:
+def _around_moves(
+    moves: Sequence[RoamTimes], daemons: Sequence[Fault], told: bool
+) -> dict[str, list[tuple[Instant, Instant]]]:
     """By host."""
     found: dict[str, list[tuple[Instant, Instant]]] = {}
     for move in moves:
-        until = move.start + _AFTER
+        until = move.start + _SETTLED
         for one in daemons:
             if one.began - _BEFORE <= move.start + SECOND and move.start <= one.healed + _BEFORE:
-                until = max(until, _over(one))
+                until = max(until, one.healed + _SETTLED if told else _over(one))
         found.setdefault(move.host, []).append((move.start - _BEFORE, until))
     return found
 
 
 def _over(fault: Fault) -> Instant:
-    return fault.healed + max(_AFTER, fault.healed - fault.began)
+    """When its consequences must be over, where nobody is told of its end."""
+    return fault.healed + max(_REPEATED, fault.healed - fault.began)
 
 
 def _merged(windows: list[tuple[Instant, Instant]]) -> list[tuple[Instant, Instant]]:

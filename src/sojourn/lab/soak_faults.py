@@ -55,6 +55,7 @@ _LONGEST: dict[Kind, float] = {
 _WELL_WITHIN = 60.0
 """Seconds after a repair, on a machine that does other things as well."""
 _LOOK_EVERY = 2.0
+_DRAWS = 20
 _GIVEN_UP_AFTER: Duration = 60 * SECOND
 _CASTS: dict[Domain, Callable[[FaultSoakOptions], Cast]] = {"dmm": Distributed, "pmip": Proxy, "mip6": Mobile}
 
@@ -87,11 +88,15 @@ class FaultSoakResult:
     """Of the kernel itself; None: nobody may read them here."""
     left_behind: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def judged(self) -> list[FlowRecord]:
+        """The streams whose losses need an excuse."""
+        return [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
+
     def unexcused(self) -> list[Lost]:
         """See `soak_excuses`: of the streams that are judged, while things broke."""
-        judged = [one for one in self.records if one.kind == "stream" and one.flow.endswith(PROBE)]
-        window = Window(self.began, self.ended)
-        return unexcused(judged, self.moves, self.faults, cast_of(self.options).concerns, window)
+        window, cast = Window(self.began, self.ended), cast_of(self.options)
+        return unexcused(self.judged, self.moves, self.faults, cast.concerns, window, told=cast.told)
 
 
 @scenario(
@@ -134,7 +139,7 @@ class FaultSoak:
         self._plan = Plan.of(self.topology, {kind: weights.get(kind, 1.0) for kind in options.kinds or weights})
         self._moves: list[RoamTimes] = []
         self._unwell: list[str] = []
-        self._looked = 0.0
+        self._looked = self._began = 0.0
         self._broken = 0
         make_prompt()
 
@@ -211,11 +216,6 @@ class FaultSoak:
             return min(self._killed().values()) >= options.kills
         return bool(options.faults) and len(self._faults.done) >= options.faults
 
-    def _was_killed_enough(self, node: str) -> bool:
-        """Others of its role, or it, while daemons of other roles were not."""
-        options = self._options
-        return bool(options.kills) and self._killed()[self.topology.nodes[node].kind] >= options.kills
-
     def _killed(self) -> dict[str, int]:
         """How often each role was."""
         roles = {name: self.topology.nodes[name].kind for name in self.topology.daemons}
@@ -224,21 +224,20 @@ class FaultSoak:
 
     def _show_progress(self) -> None:
         killed = self._killed()
-        words = "kills" if self._options.kills else "s"
+        words = "kills" if self._options.kills else "s, killed"
         done = int(time.monotonic() - self._began)
         if self._options.kills:
             done = sum(min(number, self._options.kills) for number in killed.values())
         by_role = ", ".join(f"{role} {number}" for role, number in killed.items())
-        self._progress.advance(done, f"{words} ({by_role}), {len(self._moves)} moves, {self._broken} broken")
+        self._progress.advance(done, f"{words}: {by_role}; {len(self._moves)} moves, {self._broken} broken")
 
     def _break_something(self) -> None:
         """One thing, or several at once, each at another node."""
         number = self._dice.randint(1, self._options.at_once) if self._options.at_once > 1 else 1
         drawn: dict[str, Kind] = {}
         while len(drawn) < number:
-            kind, node = self._plan.draw(self._dice)
-            if kind != "kill" or not self._was_killed_enough(node):
-                drawn.setdefault(node, kind)
+            kind, node = self._draw()
+            drawn.setdefault(node, kind)
         share = self._dice.uniform(0.1, 1.0)
         longest = share * max(_LONGEST[kind] for kind in drawn.values())
         begun = [self._faults.begin(kind, node) for node, kind in drawn.items()]
@@ -253,6 +252,15 @@ class FaultSoak:
         if self._dice.random() < 0.5:
             self._roam()
         self._await_well(" and ".join(fault.words for fault in begun))
+
+    def _draw(self) -> tuple[Kind, str]:
+        """What breaks next: rather something else than a role that was killed often enough."""
+        for _ in range(_DRAWS):
+            kind, node = self._plan.draw(self._dice)
+            wanted = self._options.kills
+            if kind != "kill" or not wanted or self._killed()[self.topology.nodes[node].kind] < wanted:
+                break
+        return kind, node
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)

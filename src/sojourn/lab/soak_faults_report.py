@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from sojourn.lab.demo_summary import describe_flow
 from sojourn.lab.faults import Fault
-from sojourn.lab.report import Report, Table, Verdict, to_json
+from sojourn.lab.report import Report, Table, Verdict, draw, to_json
 from sojourn.lab.soak_casts import RATE
 from sojourn.lab.soak_excuses import Lost
 from sojourn.lab.soak_faults import FaultSoakResult, cast_of
+from sojourn.lab.soak_faults_picture import draw_soak
 from sojourn.lab.topology import Topology
 from sojourn.lab.traffic import resets
 from sojourn.lab.vitals import growth, most
@@ -30,8 +32,15 @@ def make_report(result: FaultSoakResult) -> Report:
     options, cast = result.options, cast_of(result.options)
     built = cast.topology
     lasted, lost = (result.ended - result.began) / SECOND, result.unexcused()
+    title = f"Soak with faults, {options.domain}"
+
+    def picture(path: Path) -> None:
+        draw_soak(
+            path, title, built.daemons, result.faults, result.judged, lost, result.looks, result.began, result.ended
+        )  # fmt: skip
+
     return Report(
-        f"Soak with faults, {options.domain}",
+        title,
         f"{options.hosts} hosts, {len(result.moves)} moves, {len(result.faults)} faults in {lasted:.0f} s, "
         f"seed {options.seed}.",
         verdicts=list(_verdicts(result, built, lost)),
@@ -41,6 +50,7 @@ def make_report(result: FaultSoakResult) -> Report:
             ("sessions", cast.words),
             ("bindings last", f"{options.lifetime} s (300 s by default)"),
         ],
+        pictures=draw(options.output / "soak.png", picture),
         data={
             "options": to_json(options),
             "faults": to_json(result.faults),

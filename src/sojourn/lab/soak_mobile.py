@@ -37,6 +37,7 @@ class Mobile:
         "kill": 12, "freeze": 1, "cut": 0.5, "deaf": 0.5, "mute": 0.5, "loss": 0.5, "clock": 1, "refuse": 1,
     }  # fmt: skip
     words = "of every mobile node a stream and a terminal session through the tunnel, and one of each directly"
+    told = False
 
     def __init__(self, options: FaultSoakOptions) -> None:
         self.topology = _network(options)

@@ -69,7 +69,8 @@ class SharedStore(Protocol):
         """What `find` or `watch` told counts as seen from now on, as the engine is about to hear of it.
 
         False: this process saw something later meanwhile, and what was told is not to be heeded. (If it counted as seen
-        when it was told, an engine that has not heard of it yet could change what it does not know.)
+        when it was told, an engine that has not heard of it yet could change what it does not know.) Not to be asked
+        between `swap` and its `done` about a key of that swap, as nobody knows then what was seen last.
         """
         ...
 

@@ -30,9 +30,10 @@ from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS binding (
-  key bytea PRIMARY KEY, record bytea NOT NULL, version bigint NOT NULL, expires timestamptz)
+  key bytea PRIMARY KEY, record bytea NOT NULL, version bigint NOT NULL, expires timestamptz) WITH (fillfactor = 70)
 """
-INDEX = "CREATE INDEX IF NOT EXISTS binding_expires ON binding (expires)"
+"""No index on what every update changes, and room in each page: so a new version of a row goes beside the old one, and
+no index hears of it (two thirds of the time and a third of the journal of an update with an index)."""
 CHANNEL = "sojourn_binding"
 UPDATE = """
 UPDATE binding AS b SET record = w.record, version = w.new, expires = now() + w.lifetime * interval '1 millisecond'
@@ -52,9 +53,11 @@ WHERE b.key = w.key AND b.version = w.known RETURNING b.key
 _COLUMNS = "key, record, version, (extract(epoch from expires - now()) * 1000)::float8 AS remaining"
 SELECT = f"SELECT {_COLUMNS} FROM binding WHERE key = ANY($1::bytea[])"
 FIND = f"SELECT {_COLUMNS} FROM binding WHERE position($1::bytea IN record) > 0"
-OVER = (
-    f"SELECT {_COLUMNS} FROM binding WHERE expires < now() - $1 * interval '1 millisecond' ORDER BY expires LIMIT 500"
-)
+OVER = f"""
+SELECT {_COLUMNS} FROM (SELECT * FROM binding WHERE key > $1 ORDER BY key LIMIT $2) AS s
+WHERE expires < now() - $3 * interval '1 millisecond' LIMIT 500
+"""
+NEXT = "SELECT key FROM binding WHERE key > $1 ORDER BY key LIMIT 1 OFFSET $2"
 SOME = f"SELECT {_COLUMNS} FROM binding LIMIT 1"
 
 TIMEOUT = 5.0
@@ -62,11 +65,15 @@ TIMEOUT = 5.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds between attempts."""
 SWEEP = 5.0
-"""Seconds between looks for bindings that are over."""
+"""Seconds between looks for bindings that are over ..."""
+SWEPT = 50_000
+"""... among so many, then among those that follow: tens of milliseconds of a server."""
 GRACE = 5 * SECOND
 """For so long the process that holds a binding is left to end it by itself."""
 _TOLD = 200
 """Keys in one notification, which may have 8000 octets."""
+_GATHERED = 0.02
+"""Seconds for which keys are gathered that others are told of: a notification costs a server as much as a batch."""
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
@@ -76,7 +83,8 @@ class PostgresStore:
 
     def __init__(self, partitions: Sequence[_Partition]) -> None:
         self.counters: Counter[str] = Counter()
-        """``conflicts``, ``retries``, ``swaps``, ``changes``."""
+        """``conflicts``, ``retries``, ``swaps``, ``changes``, and ``asides-refused``: looks for what is over, searches
+        and notifications that a server did not carry out."""
         self._partitions = partitions
         self._tasks: set[asyncio.Task[None]] = set()
         self._some: list[tuple[bytes, bytes]] = []
@@ -93,6 +101,7 @@ class PostgresStore:
         try:
             for partition in store._partitions:
                 store._some += await partition.prepare(patience)
+                store._spawn(partition.tell())
         except BaseException:
             store.close()
             raise
@@ -174,8 +183,6 @@ class _Partition:
         self._counters = counters
         self._serial = 0
         self._seen: dict[bytes, int] = {}
-        self._under_way: set[bytes] = set()
-        """Keys of swaps that were not answered yet: what is true of them is known then."""
         self._open: set[asyncpg.Connection] = set()
         self._idle: list[asyncpg.Connection] = []
         """Connections that make changes, one for each swap at a time; the one used last comes first."""
@@ -183,6 +190,9 @@ class _Partition:
         self._heard: Callable[[object, int, str, object], None] | None = None
         self._turn = asyncio.Lock()
         """The listener does one thing at a time."""
+        self._untold: list[bytes] = []
+        """Keys that were another one's, which is to be told."""
+        self._telling = asyncio.Event()
 
     async def prepare(self, patience: float) -> list[tuple[bytes, bytes]]:
         """Tables, and a record as a sign that there are any."""
@@ -191,9 +201,8 @@ class _Partition:
         while True:
             try:
                 async with self._connected() as connection:
-                    for statement in (TABLE, INDEX):
-                        with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
-                            await connection.execute(statement, timeout=TIMEOUT)
+                    with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
+                        await connection.execute(TABLE, timeout=TIMEOUT)
                     rows = await connection.fetch(SOME, timeout=TIMEOUT)
                 self._seen.update((row["key"], row["version"]) for row in rows)
                 return [(row["key"], row["record"]) for row in rows]
@@ -214,7 +223,6 @@ class _Partition:
             self._serial += 1
             versions[effect.key] = self._writer | self._serial
         pause = SHORTEST_PAUSE
-        self._under_way.update(versions)
         while True:
             try:
                 async with asyncio.timeout(TIMEOUT), self._connected() as connection:
@@ -225,7 +233,6 @@ class _Partition:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self._under_way.difference_update(versions)
                 return refused
 
     async def _try_swap(
@@ -252,13 +259,16 @@ class _Partition:
                     unsure.append(key)
                 case _:
                     assert_never(effect)
-        changed: list[bytes] = []
-        for statement, rows in ((UPDATE, updates), (INSERT, inserts), (DELETE, deletes)):
-            if rows:
-                rows.sort()  # two processes that lock the same rows do it in one order
-                found = await connection.fetch(statement, *zip(*rows, strict=True))
-                changed += [row[0] for row in found]
-        done = set(changed)
+        work: list[tuple[str, list[Any]]] = [(UPDATE, updates), (INSERT, inserts), (DELETE, deletes)]
+        work = [(statement, rows) for statement, rows in work if rows]
+        done: set[bytes] = set()
+        if len(work) > 1:  # else they are several commits, and for each two disks are waited for
+            await connection.execute("BEGIN")
+        for statement, rows in work:
+            rows.sort()  # two processes that lock the same rows do it in one order
+            done.update([row[0] for row in await connection.fetch(statement, *zip(*rows, strict=True))])
+        if len(work) > 1:
+            await connection.execute("COMMIT")
         unsure += [row[0] for rows in (updates, inserts, deletes) for row in rows if row[0] not in done]
         taken = {key: seen[key] for key in done if key in seen}
         for key in done:
@@ -269,7 +279,8 @@ class _Partition:
         refused = await self._look(connection, unsure, versions, {effect.key: effect for effect in effects})
         others = [key for key, version in taken.items() if version & ~0xFFFFFFFF != self._writer]
         if others:
-            await self._tell(connection, others)
+            self._untold += others
+            self._telling.set()
         self.trouble = ""
         return refused
 
@@ -306,8 +317,7 @@ class _Partition:
         while True:
             rows = await self._aside(FIND, mention)
             if rows is not None:
-                news = [row for row in rows if row["key"] not in self._seen and row["key"] not in self._under_way]
-                return [self._news(row) for row in news]
+                return [self._news(row) for row in rows if row["key"] not in self._seen]
             await asyncio.sleep(LONGEST_PAUSE)
 
     async def attend(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
@@ -317,17 +327,19 @@ class _Partition:
         def heard(_connection: object, _sender: int, _channel: str, payload: object) -> None:
             writer, _, keys = str(payload).partition(" ")
             if int(writer) != self._writer:
-                named = {bytes.fromhex(text) for text in keys.split()} - self._under_way
-                ours = [key for key in named if key in self._seen]
+                ours = [key for key in map(bytes.fromhex, keys.split()) if key in self._seen]
                 if ours:
                     changed([BindingChanged(key, b"", 0, self._seen[key]) for key in ours])
 
         self._heard = heard
+        begin = b""
         while True:
-            rows = await self._aside(OVER, GRACE / MILLISECOND)
-            told = [self._news(row) for row in rows or () if row["key"] not in self._under_way]
-            if told:
-                changed(told)
+            rows = await self._aside(OVER, begin, SWEPT, GRACE / MILLISECOND)
+            last = None if rows is None else await self._aside(NEXT, begin, SWEPT - 1)
+            if last is not None:
+                begin = last[0][0] if last else b""
+            if rows:
+                changed([self._news(row) for row in rows])
             await asyncio.sleep(
                 (SWEEP if rows is not None else LONGEST_PAUSE) * (0.75 + secrets.randbelow(1000) / 2000)
             )
@@ -338,21 +350,29 @@ class _Partition:
             try:
                 if self._listener is None or self._listener.is_closed():
                     self._listener = await self._connect()
+                    with suppress(asyncpg.PostgresError):
+                        await self._listener.execute("SET synchronous_commit = off")  # a notification is a commit, too
                     if self._heard is not None:
                         await self._listener.add_listener(CHANNEL, self._heard)
                 rows: list[asyncpg.Record] = await self._listener.fetch(statement, *arguments)
                 return rows
             except _REFUSALS:
+                self._counters["asides-refused"] += 1
                 if self._listener is not None:
                     self._listener.terminate()
                     self._listener = None
                 return None
 
-    async def _tell(self, connection: asyncpg.Connection, keys: Sequence[bytes]) -> None:
-        for start in range(0, len(keys), _TOLD):
-            payload = f"{self._writer} {' '.join(key.hex() for key in keys[start : start + _TOLD])}"
-            with suppress(asyncpg.PostgresError):  # an engine without notifications, or a payload that is too long
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
+    async def tell(self) -> None:
+        """Others hear of what was theirs: soon, if at all. Nobody waits for it, as whoever does not hear is refused."""
+        while True:
+            await self._telling.wait()
+            await asyncio.sleep(_GATHERED)
+            self._telling.clear()
+            keys, self._untold = self._untold, []
+            for start in range(0, len(keys), _TOLD):
+                payload = f"{self._writer} {' '.join(key.hex() for key in keys[start : start + _TOLD])}"
+                await self._aside("SELECT pg_notify($1, $2)", CHANNEL, payload)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -66,8 +66,6 @@ class SqliteStore:
 
     def apply(self, effects: Sequence[StoreEffect]) -> None:
         """Carry out all of `effects` in one transaction; of several for one key only the last is written."""
-        if not effects:
-            return
         last: dict[bytes, bytes | None] = {}
         for effect in effects:
             match effect:
@@ -79,6 +77,8 @@ class SqliteStore:
                     pass  # the file is locked: nobody else changed anything
                 case _:
                     assert_never(effect)
+        if not last:
+            return
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
