@@ -128,8 +128,8 @@ def test_progress_counts_kills(tmp_path: Path) -> None:
     soak._show_progress()
     assert page.getvalue().splitlines() == [
         "10 hosts are there",
-        "20 of 30 kills (cmd 16, access-router 5), 0 moves, 0 broken",
-        "30 of 30 kills (cmd 16, access-router 15), 0 moves, 1 broken",
+        "20 of 30 kills: cmd 16, access-router 5; 0 moves, 0 broken",
+        "30 of 30 kills: cmd 16, access-router 15; 0 moves, 1 broken",
     ]
 
 

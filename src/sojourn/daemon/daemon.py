@@ -239,9 +239,9 @@ class Daemon:
             await self.control.close()
             kept = self._failed or self._leaves or any(role.keep_forwarding for role in self.roles)
             self._monitoring.close(withdraw=not kept)
-            self._close_roles()
             if self._seat is not None:
                 await self._leave_seat(self._seat)
+            self._close_roles()
 
     # --- an LMA whose address may be at another machine ---------------------------------------------------------------
 

@@ -42,8 +42,8 @@ A gateway and an anchor of Proxy Mobile IPv6 (RFC 5213):
 
 _RELOAD = """\
 A changed file takes effect with `sojourn tell reload` (or `systemctl reload`), without a lost packet. These keys say
-where forwarding is, and want the daemon to be stopped and started: {fixed}. So does a role that comes or goes, and of a
-database with `databases` every key but those of the log."""
+where forwarding is, and want the daemon to be stopped and started: {fixed}. So does a role that comes or goes, and
+where a database or an LMA has `databases` every key but those of the log."""
 
 MAAR_EXAMPLE = """\
 name = "ar1"

@@ -2,7 +2,8 @@
 
 To the procedures there is one CMD, the first of the configuration. Here it is decided which one a message goes to: a
 node always has the same one, so that it costs only one of them memory, until that one does not answer: what is repeated
-goes to the next one. Answers go to whoever asked.
+goes to the next one. One that is missed (`liveness`, where there is any) is left for the next one before anything is
+said to it. Answers go to whoever asked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sojourn.core.effects import Effect, SendMessage
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobileNodeIdentifier
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, Heartbeat, MobileNodeIdentifier
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Instant
 
@@ -32,6 +33,8 @@ class SeveralDatabases:
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = tuple(addresses)
         self.heard: dict[Address, Instant] = {}
+        self.lost: set[Address] = set()
+        """Those that are missed."""
         self._speaker: Address = self.addresses[0]
         self._unanswered: dict[Address, tuple[int, Instant]] = {}
         self._resting: dict[Address, Instant] = {}
@@ -52,14 +55,16 @@ class SeveralDatabases:
         """`effects` with messages to the CMD going to the right one."""
         return [
             replace(effect, destination=self._destination(effect, now))
-            if type(effect) is SendMessage and effect.destination == self.addresses[0]
+            if type(effect) is SendMessage
+            and effect.destination == self.addresses[0]
+            and type(effect.message) is not Heartbeat  # which is about that one
             else effect
             for effect in effects
         ]
 
     def silent(self, now: Instant) -> list[Address]:
         """Those that are passed over."""
-        return [address for address in self.addresses if self._resting.get(address, now) > now]
+        return [address for address in self.addresses if address in self.lost or self._resting.get(address, now) > now]
 
     def _destination(self, effect: SendMessage, now: Instant) -> Address:
         message = effect.message
@@ -82,6 +87,8 @@ class SeveralDatabases:
         if last is not None and self.heard.get(last, -1) < when:
             first = self.addresses.index(last) + 1
         order = self.addresses[first:] + self.addresses[:first]
+        if self.lost:
+            order = tuple([address for address in order if address not in self.lost]) or order
         for address in order:
             until = self._resting.get(address)
             if until is not None and until > now:

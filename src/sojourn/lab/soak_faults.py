@@ -215,12 +215,12 @@ class FaultSoak:
 
     def _show_progress(self) -> None:
         killed = self._killed()
-        words = "kills" if self._options.kills else "s"
+        words = "kills" if self._options.kills else "s, killed"
         done = int(time.monotonic() - self._began)
         if self._options.kills:
             done = sum(min(number, self._options.kills) for number in killed.values())
         by_role = ", ".join(f"{role} {number}" for role, number in killed.items())
-        self._progress.advance(done, f"{words} ({by_role}), {len(self._moves)} moves, {self._broken} broken")
+        self._progress.advance(done, f"{words}: {by_role}; {len(self._moves)} moves, {self._broken} broken")
 
     def _break_something(self) -> None:
         """One thing, or several at once, each at another node."""
