@@ -7,8 +7,15 @@ the lease is played in tests/engines/test_anchor_pair.py.
 
 from __future__ import annotations
 
+import random
+
 from sim.pmip import Pmip
+from sojourn.engines.lma_entry import node_of
+from sojourn.engines.registration import REFUSING
 from sojourn.stores.leased_memory import LeasedRecords
+from sojourn.wire import BindingAcknowledgement, MobileNodeIdentifier
+from sojourn.wire.mobility import MobilityMessage
+from sojourn.wire.units import MILLISECOND
 
 
 class Anchored(Pmip):
@@ -18,6 +25,18 @@ class Anchored(Pmip):
 
     def start(self) -> None:
         """See `Cast`."""
+        far = random.Random(f"anchored {len(self.places)} {self.lifetime} {self.temper}").choice((0, 0, 5, 50))
         for machine in self.domain.anchors:
             machine.leased = LeasedRecords(lambda: self.world.now)
+            machine.far = far * MILLISECOND
         super().start()
+
+    def _on_sent(self, sender: str, receiver: str, message: MobilityMessage) -> None:
+        """Who is told that it is registered is in the store."""
+        super()._on_sent(sender, receiver, message)
+        identifier = message.first(MobileNodeIdentifier)
+        if not isinstance(message, BindingAcknowledgement) or identifier is None or sender not in self.centres:
+            return
+        if message.status < REFUSING and message.lifetime:
+            stored = {node_of(*pair) for pair in self.domain.members[sender].store.items()}
+            assert identifier.key() in stored, f"{sender} answers for {identifier.key().hex()} before it is stored"

@@ -29,7 +29,8 @@ from sojourn.host import swaps
 
 MakeCast: TypeAlias = Callable[[int], Cast]
 CASTS: Mapping[str, MakeCast] = {
-    cast.name: cast for cast in (Dmm, Direct, Cluster, Pmip, Anchored, Leasing, Mip6, Fast, Extended, Partners, DirectPartners)
+    cast.name: cast
+    for cast in (Dmm, Direct, Cluster, Pmip, Anchored, Leasing, Mip6, Fast, Extended, Partners, DirectPartners)
 }
 """Everything that can be played, by name. A new role joins here."""
 

@@ -239,6 +239,8 @@ class Machine:
 
     overtaking = False
     """Calls to a store elsewhere take half a millisecond to five, and not half a millisecond each."""
+    far: Duration = 0
+    """And so much longer."""
 
     def __init__(self, world: World, name: str, address: Address, build: Build) -> None:
         self.world, self.name, self.address = world, name, address
@@ -455,7 +457,7 @@ class Machine:
         else:
             self._calls += 1
             late = self._calls * 7 % 10 if self.overtaking else 0
-            self.world.later(MILLISECOND // 2 * (1 + late), self._guarded_call, call)
+            self.world.later(MILLISECOND // 2 * (1 + late) + self.far, self._guarded_call, call)
 
     def _guarded_call(self, call: Callable[[], None]) -> None:
         self._guarded(lambda driver: call())
