@@ -430,9 +430,17 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
     entries, configuration = engine.entries, engine.configuration
     if len(entries) > configuration.nodes and not configuration.shared:  # to others it may have been a newcomer
         yield f"{len(entries)} entries, {configuration.nodes} allowed"
-    owners = {prefix: key for key, entry in entries.items() for prefix, _ in entry.anchors}
-    if owners != engine._owners or len(owners) != sum(len(entry.anchors) for entry in entries.values()):
-        yield f"prefixes belong to {owners}, noted is {engine._owners}"
+    owners: dict[Prefix, list[bytes]] = {}
+    for key, entry in entries.items():
+        for prefix, _ in entry.anchors:
+            owners.setdefault(prefix, []).append(key)
+    noted = {prefix: sorted([key, *engine._twice.get(prefix, [])]) for prefix, key in engine._owners.items()}
+    if {prefix: sorted(keys) for prefix, keys in owners.items()} != noted or not engine._twice.keys() <= owners.keys():
+        yield f"prefixes belong to {owners}, noted is {noted}"
+    if engine._twice and not configuration.shared:
+        yield f"{engine._twice} belong to two nodes"
+    if not engine._reserved.keys() | engine._asking.keys() <= engine._maars.keys():
+        yield "reserves prefixes of strangers"
     serves = Counter(entry.serving for entry in entries.values())
     if serves != +engine._serves:
         yield f"serving {serves}, noted is {engine._serves}"

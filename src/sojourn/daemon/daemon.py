@@ -30,7 +30,7 @@ from sojourn.daemon.health import Health, notify
 from sojourn.daemon.model import File
 from sojourn.daemon.monitoring import Monitoring
 from sojourn.daemon.observed import Listener
-from sojourn.daemon.reloading import changes, concerns_roles, refused
+from sojourn.daemon.reloading import changes, concerns_roles, refusal, refused
 from sojourn.daemon.roles import (
     Elsewhere,
     Role,
@@ -363,8 +363,7 @@ class Daemon:
             raise ValueError(f"nothing was changed, as the file is wrong:\n{error}") from None
         keys = changes(self.file, new.file)
         if fixed := refused(keys, self.file):
-            words = ", ".join(fixed)
-            raise ValueError(f"nothing was changed: {words} cannot change while the daemon runs; restart it")
+            raise ValueError(refusal(fixed))
         if not keys:
             self.log.say("info", "configuration-unchanged")
             return [Report("configuration-unchanged", {})]
