@@ -94,6 +94,33 @@ def test_a_node_that_is_named_and_comes_to_the_partner_itself() -> None:
     assert leads(each, own) == ["ar3"]
 
 
+def test_a_node_that_comes_from_the_router_that_dies_to_its_partner() -> None:
+    """Found by the simulation: what its anchor had told it the partner said to others only."""
+    each, _ = _away()
+    each.attach("mn2", "ar1")
+    each.run(1 * SECOND)
+    own = each.own("ar1", "mn2")
+    dark(each, "ar1")
+    each.attach("mn2", "ar3")
+    each.run(GONE)
+    assert leads(each, own) == ["ar3"]
+    each.attach("mn3", "ar3")
+    each.run(1 * SECOND)
+    assert len(each.maar("ar3").sessions[node("mn3")].anchored) == 0
+
+
+def test_a_node_that_comes_to_the_partner_when_that_holds_the_pool() -> None:
+    each, _ = _away()
+    each.attach("mn2", "ar1")
+    each.run(1 * SECOND)
+    own = each.own("ar1", "mn2")
+    dark(each, "ar1")
+    each.run(GONE)
+    each.attach("mn2", "ar3")
+    each.run(100 * MILLISECOND)
+    assert leads(each, own) == ["ar3"]
+
+
 def test_the_partner_remembers_what_its_anchor_told_it_and_not_for_ever() -> None:
     each = Domain(Mode.DIRECT, 3, cmds=0, partners={"ar1": "ar3"})
     each.on_probe = lambda name, probe: each.later(

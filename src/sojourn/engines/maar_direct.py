@@ -180,6 +180,7 @@ class DirectAccessRouter(PartnersDirectly):
             self._tell_once(session, previous)
             self._after(_ALONE, "seek", node)
         self._tell_partner(session)
+        self._recall(session)
         self._after(_SETTLED_AFTER, "settle", node)
         self._settle_early(session)
 
