@@ -104,6 +104,16 @@ def test_the_router_that_announced_it_is_asked_alone() -> None:
     assert right(each) == []
 
 
+def test_the_anchors_that_a_fast_handover_names_are_told_where_the_node_is() -> None:
+    """Found by the simulation: their prefixes were served already when the answer named them, so nobody told them."""
+    each = domain(6, handovers=4)
+    each.attach("mn1", "ar4")
+    for old, new in (("ar4", "ar3"), ("ar3", "ar6"), ("ar6", "ar3")):
+        each.roam("mn1", old, new)
+    assert served(each, "ar3") == {"ar4", "ar6"}
+    assert right(each) == []
+
+
 def test_without_a_word_of_where_it_comes_from_the_neighbours_are_asked_once_each() -> None:
     each = walked(1, 2, maars=6)
     each.clear()

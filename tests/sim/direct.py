@@ -50,6 +50,11 @@ class Direct(Dmm):
                 domain.adjust(name, {"neighbours": tuple(dice.sample(peers, min(self.asked, len(peers))))})
         return domain
 
+    def _fast_handovers(self, dice: random.Random) -> dict[str, int]:
+        """RFC 5949 in some domains: who announces a node is asked alone, and what it names is asked after."""
+        self.handed_over = dice.random() < 0.3
+        return super()._fast_handovers(dice)
+
     def _make_truth(self, paths: Paths) -> DirectTruth:
         return DirectTruth(self.domain, self.air, paths, claims=not self.tight)
 
