@@ -10,7 +10,20 @@ from sojourn.core.effects import Advertise, EnsurePrefix, EnsureTunnel
 from sojourn.core.events import HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.engines.maar_session import Presence
-from sojourn.wire import BindingAcknowledgement, BindingRefreshRequest, BindingUpdate, PreviousMaar, Timestamp
+from sojourn.engines.registration import PROXY_DMM
+from sojourn.wire import (
+    AccessTechnologyType,
+    BindingAcknowledgement,
+    BindingRefreshRequest,
+    BindingUpdate,
+    Handoff,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    PreviousMaar,
+    ServingMaar,
+    Timestamp,
+)
 from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, SECOND, Duration
 from support import checkers
 from support.domain import HOSTS, Domain, node, pool, router
@@ -445,3 +458,27 @@ def test_the_list_of_who_served_it_is_in_order() -> None:
     each.roam("mn1", "ar4", "ar5", SECOND)
     (listed,) = [m.all(PreviousMaar) for source, _, m in each.sent(BindingAcknowledgement) if source == "ar4"]
     assert [each.names[option.maar] for option in listed] == ["ar1", "ar2", "ar3"]
+
+
+def test_two_that_believe_of_each_other_that_they_serve_a_node_forget_it() -> None:
+    """Found by the simulation: each was refused by the other, took a later time, and so on for ever."""
+    each = walked(1, 2, maars=2, lifetime=20 * SECOND)
+    ours = each.maar("ar2").sessions[node("mn1")]
+    claim = BindingUpdate(
+        7,
+        PROXY_DMM,
+        20 * SECOND,
+        (
+            MobileNodeIdentifier(5, HOSTS["mn1"]),
+            HomeNetworkPrefix.of(each.own("ar1", "mn1")),
+            HandoffIndicator(Handoff.UNKNOWN),
+            AccessTechnologyType(4),
+            Timestamp(ours.attached + 100),
+            ServingMaar(router(1)),
+        ),
+    )
+    each.inject(router(1), "ar2", claim)
+    assert ours.serving == router(1)
+    each.run(3 * ours.lifetime)
+    assert not each.maar("ar1").sessions
+    assert not each.maar("ar2").sessions

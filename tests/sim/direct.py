@@ -50,11 +50,6 @@ class Direct(Dmm):
                 domain.adjust(name, {"neighbours": tuple(dice.sample(peers, min(self.asked, len(peers))))})
         return domain
 
-    def _fast_handovers(self, dice: random.Random) -> dict[str, int]:
-        """RFC 5949 in some domains: who announces a node is asked alone, and what it names is asked after."""
-        self.handed_over = dice.random() < 0.3
-        return super()._fast_handovers(dice)
-
     def _make_truth(self, paths: Paths) -> DirectTruth:
         return DirectTruth(self.domain, self.air, paths, claims=not self.tight)
 
@@ -75,3 +70,10 @@ class Direct(Dmm):
 
     def _registered_at(self, flow: Flow, place: str, who: str) -> Instant:
         return self.world.now if place == flow.home else self._registered.get((f"{place} {flow.home}", who), 0)
+
+
+class DirectFast(Direct):
+    """The same with fast handovers (RFC 5949): who announces a node is asked alone, what it names is asked after."""
+
+    name = "direct-fast"
+    handed_over = True
