@@ -409,14 +409,23 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
             case "linger":
                 self._on_linger_over(stand)
             case "mend":
-                self._assert_stand_in(stand)
+                self._assert_again(stand)
             case _:
                 pass
+
+    def _assert_again(self, stand: StandIn) -> None:
+        """After the kernel refused something, which may be over by now."""
+        if stand.phase is READY:
+            for pool in stand.pools:
+                self._do(WithdrawPool(pool))
+        if stand.slots:
+            self._assert_stand_in(stand)
 
     def _mend_stand_in(self, slot: int | None, prefix: Prefix | None, survival: Survival) -> None:
         """The kernel refused something of a pool that we hold."""
         for stand in survival.standing.values():
-            if slot in stand.slots.values() or (prefix is not None and stand.slots and stand.has(prefix)):
+            known = prefix is not None and (prefix in stand.pools or (stand.slots and stand.has(prefix)))
+            if known or slot in stand.slots.values():
                 self._after(_REPAIR_AFTER, "mend", stand.anchor)
 
     def _move_anchor(self, anchor: Address, holder: Address) -> None:

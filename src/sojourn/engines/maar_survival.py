@@ -17,7 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
+from sojourn.core.effects import (
+    DeleteBinding,
+    EnsureCounter,
+    EnsurePool,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    StoreBinding,
+    WithdrawPool,
+)
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
 from sojourn.engines.configuration import NO_CMD
@@ -520,7 +529,7 @@ class SurvivalProcedures(HeldProcedures):
                     self._mend_stand_in(slot, None, self.survival)
                 case EnsurePrefix(prefix, slot):
                     self._mend_stand_in(slot, prefix, self.survival)
-                case EnsureCounter(prefix):
+                case EnsureCounter(prefix) | EnsurePool(prefix) | WithdrawPool(prefix):
                     self._mend_stand_in(None, prefix, self.survival)
                 case _:
                     pass
