@@ -7,6 +7,7 @@ import pytest
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.engines import unread
 from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.extension import LmaExtension
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import PROXY, PROXY_DMM
 from sojourn.stores import MemoryStore
@@ -140,6 +141,30 @@ def test_an_anchor_answers_for_a_session_that_it_did_not_take_up() -> None:
     assert moved.first(HomeNetworkPrefix) == HomeNetworkPrefix.of(given[last - 1])
     refused = life.ask(update(0, given[last - 2], 5, 2 * SECOND, PROXY), ROUTERS[0])
     assert not [answer for answer in refused if answer.status == 0], "the prefix of another node"
+
+
+@pytest.mark.parametrize("needs_all", [False, True])
+def test_an_extension_says_whether_it_is_to_know_all_sessions_first(
+    needs_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[int, bool]] = []
+
+    class Told(LmaExtension):
+        name = "told"
+
+        def begin(self, record: bytes | None, lost: bool) -> None:
+            begun.append((len(self._role.cache), lost))
+
+    monkeypatch.setattr(Told, "needs_all", needs_all)
+    store, given = given_by_lma()
+    monkeypatch.setattr("sojourn.engines.lma.lma_extensions", lambda role: [Told(role)])
+    life = lma(store, 2 * SECOND)
+    assert begun == [(NODES if needs_all else 3, False)]
+    assert life.engine.restoring is not needs_all
+    last = NODES - 1
+    assert life.ask(update(last, given[last], 5, 2 * SECOND, PROXY), ROUTERS[0])[0].status == 0
+    life.complete()
+    assert len(life.engine.show("sessions", life.now)) == NODES
 
 
 def test_an_anchor_gives_no_prefix_before_it_knows_all_that_are_in_use() -> None:
