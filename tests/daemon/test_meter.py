@@ -77,6 +77,48 @@ def test_a_repetition_counts_from_the_first_sight() -> None:
     assert meter.reactivity[FIRST].sum == 2.0
 
 
+@pytest.mark.parametrize("status", [Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, Status.TIMESTAMP_MISMATCH])
+def test_a_refusal_that_is_answered_by_another_time_is_a_part_of_it(status: Status) -> None:
+    """Handovers with a refusal, the slow ones, were not counted at all."""
+    meter = Meter()
+    meter.take(0, NodeSeen("acc0", MAC, Sighting.STATION))
+    meter.take(0, SendMessage(update(), OURS, PEER))
+    meter.settled(0)
+    meter.take(1 * SECOND, answer(status))
+    meter.settled(1 * SECOND)
+    meter.take(2 * SECOND, SendMessage(update(), OURS, PEER))
+    meter.settled(2 * SECOND)
+    meter.take(3 * SECOND, answer())
+    meter.take(3 * SECOND, Report("registered", {"node": NODE.hex(), "previous": 0}))
+    assert meter.reactivity[FIRST].sum == 3.0
+
+
+def test_a_refusal_after_which_something_else_is_asked_for_at_once_is_a_part_of_it_too() -> None:
+    meter = Meter()
+    meter.take(0, NodeSeen("acc0", MAC, Sighting.STATION))
+    meter.take(0, SendMessage(update(), OURS, PEER))
+    meter.settled(0)
+    meter.take(1 * SECOND, answer(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX))
+    meter.take(1 * SECOND, SendMessage(update(), OURS, PEER))
+    meter.settled(1 * SECOND)
+    meter.take(2 * SECOND, answer())
+    meter.take(2 * SECOND, Report("registered", {"node": NODE.hex(), "previous": 0}))
+    assert meter.reactivity[FIRST].sum == 2.0
+
+
+def test_a_refusal_that_nobody_does_anything_about_ends_it() -> None:
+    meter = Meter()
+    meter.take(0, NodeSeen("acc0", MAC, Sighting.STATION))
+    meter.take(0, SendMessage(update(), OURS, PEER))
+    meter.settled(0)
+    meter.take(1 * SECOND, answer(Status.INSUFFICIENT_RESOURCES))
+    meter.settled(1 * SECOND)
+    meter.take(60 * SECOND, SendMessage(update(), OURS, PEER))
+    meter.take(61 * SECOND, answer())
+    meter.take(61 * SECOND, Report("registered", {"node": NODE.hex(), "previous": 0}))
+    assert meter.reactivity[FIRST].count == 0
+
+
 def test_a_refresh_and_a_registration_that_others_caused_are_no_attachment() -> None:
     meter = Meter()
     attach(meter, 0, previous=0)

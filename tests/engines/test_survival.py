@@ -8,17 +8,30 @@ import pytest
 
 from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import Commanded
-from sojourn.engines.configuration import Mode
+from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.liveness import SUCCESSION
 from sojourn.engines.liveness_settings import LivenessSettings
-from sojourn.wire import BindingRefreshRequest, Heartbeat
+from sojourn.engines.registration import PROXY_DMM
+from sojourn.wire import (
+    AccessTechnologyType,
+    AnchoredPrefix,
+    BindingRefreshRequest,
+    BindingUpdate,
+    HandoffIndicator,
+    Heartbeat,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    Timestamp,
+)
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import MILLISECOND, SECOND
-from support.domain import Domain, node, pool, router
+from support.domain import HOSTS, Domain, node, pool, router
 
 FAST = LivenessSettings()
 GONE = FAST.patience + 2 * FAST.interval
 """After this a router that died is missed, and everything is told."""
+FORGOTTEN = GONE + FAST.hold
+"""After this nothing leads to it any more, if nobody is in its place."""
 PARTNER = {"ar1": "ar3"}
 
 
@@ -106,7 +119,7 @@ def test_messages_that_are_lost_now_and_then_are_no_death() -> None:
 def test_a_link_that_is_dead_in_one_direction_is_dead_to_both(silent: tuple[str, str]) -> None:
     each, own = away({})
     each.world.network.cut.add(silent)
-    each.run(3 * SECOND)
+    each.run(FORGOTTEN + SECOND)
     assert each.reported("ar1", "peer-lost") == each.reported("ar2", "peer-lost") == 1
     assert own not in each.maar("ar2").sessions[node("mn1")].anchored
     each.world.network.cut.clear()
@@ -125,6 +138,52 @@ def test_a_machine_that_was_late_itself_misses_nobody() -> None:
     assert own in each.maar("ar2").sessions[node("mn1")].anchored
 
 
+# --- several databases ------------------------------------------------------------------------------------------------
+
+
+def asked(each: Domain, host: str, name: str) -> str:
+    """The first database that a router asks about a host that comes to it."""
+    each.clear()
+    each.attach(host, name)
+    each.run(500 * MILLISECOND)
+    return next(to for source, to, _ in each.sent(BindingUpdate) if source == name and to in each.databases)
+
+
+def test_each_database_is_watched_and_a_dead_one_is_left_for_the_next_before_anything_is_said_to_it() -> None:
+    each = Domain(maars=2, cmds=3, partners={})
+    assert set(each.maar("ar1").survival.liveness.neighbours) == set(each.databases.values())
+    hosts = [f"mn{number}" for number in range(1, 30)]
+    usual = {host: asked(each, host, "ar1") for host in hosts}
+    assert set(usual.values()) == set(each.databases), "each has its share"
+    each.crash("cmd2")
+    each.run(GONE)
+    assert each.reported("ar2", "peer-lost") == 1
+    assert [row["alive"] for row in each.maar("ar2").show("peers", each.now)[:3]] == [True, False, True]
+    for host in hosts:
+        each.detach(host, "ar1")
+        first = asked(each, host, "ar2")
+        assert first == (usual[host] if usual[host] != "cmd2" else "cmd3")
+        assert each.session("ar2", host).confirmed
+    each.restart("cmd2", store=True)
+    each.run(GONE + SECOND)
+    for host in [host for host in hosts if usual[host] == "cmd2"][:3]:
+        each.detach(host, "ar2")
+        assert asked(each, host, "ar1") == "cmd2", "it is back"
+
+
+def test_when_all_databases_are_dead_they_are_asked_in_turn_and_the_first_that_is_back_answers() -> None:
+    each = Domain(maars=2, cmds=2, partners={})
+    for name in each.databases:
+        each.crash(name)
+    each.run(GONE)
+    each.attach("mn1", "ar1")
+    each.run(10 * SECOND)
+    assert not each.session("ar1", "mn1").confirmed
+    each.restart("cmd2", store=True)
+    each.run(20 * SECOND)
+    assert each.session("ar1", "mn1").confirmed
+
+
 # --- no partner -------------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +194,7 @@ def test_the_nodes_of_a_dead_anchor_are_told_and_nothing_leads_there() -> None:
     each.run(GONE)
     told = [one for _, effect in each.members["ar2"].advertised for one in effect.prefixes if one.prefix == own]
     assert [(one.preferred, one.valid) for one in told[:1]] == [(0, 0)]
+    each.run(FAST.hold)
     state = each.plane("ar2").state
     assert own not in state.prefixes
     assert own not in state.uplinks
@@ -148,12 +208,53 @@ def test_the_nodes_of_a_dead_anchor_are_told_and_nothing_leads_there() -> None:
 def test_an_anchor_that_was_only_cut_off_is_the_anchor_again() -> None:
     each, own = away({})
     each.world.network.cut |= {("ar1", "ar2"), ("ar2", "ar1")}
-    each.run(GONE)
+    each.run(FORGOTTEN)
     assert own not in each.plane("ar2").state.prefixes
     each.world.network.cut.clear()
     each.run(2 * SECOND)
     assert leads(each, own) == ["ar1", "ar2"]
     assert each.plane("ar2").state.uplinks[own] == router(1)
+
+
+def lifetimes(each: Domain, name: str, own: Prefix) -> list[int]:
+    """The valid lifetimes of `own` that a host heard of, as they changed."""
+    told = [one.valid for _, effect in each.members[name].advertised for one in effect.prefixes if one.prefix == own]
+    return [valid for valid, before in zip(told, [None, *told], strict=False) if valid != before]
+
+
+@pytest.mark.parametrize("partners", [{}, PARTNER], ids=["no partner", "partner"])
+@pytest.mark.parametrize("slow", ["ar1", "ar3"])
+def test_a_router_that_was_only_slow_loses_no_packet_of_anybody(partners: dict[str, str], slow: str) -> None:
+    """Found by a crowded machine: a daemon stood still for a moment, its kernel forwarded, and others cut the way."""
+    each, own = away(partners)
+    each.roam("mn1", "ar2", "ar3")
+    each.roam("mn1", "ar3", "ar4", settle=2 * SECOND)
+    other = next(prefix for prefix, at in each.session("ar4", "mn1").anchored.items() if at == router(3))
+    each.clear()
+    for length in (1, 2, 4):
+        each.members[slow].pause()
+        for moment in range(length * 10 + 100):
+            if moment == length * 10:
+                each.members[slow].resume()
+            each.run(100 * MILLISECOND)
+            for prefix, anchor in ((own, 1), (other, 3)):
+                assert leads(each, prefix)[-1] == "ar4"
+                assert each.plane("ar4").state.uplinks[prefix] in (router(anchor), router(3))
+    assert each.reported("ar4", "peer-lost") == 3, "it was missed all the same"
+    assert leads(each, own) == ["ar1", "ar4"]
+    if not partners:
+        heard = lifetimes(each, "ar4", own if slow == "ar1" else other)
+        assert heard[:2] == [0, each.maar("ar4").configuration.valid_lifetime]
+
+
+def test_a_host_that_comes_while_its_anchor_is_missed_is_told_too() -> None:
+    each, own = away({})
+    dark(each, "ar1")
+    each.run(GONE)
+    each.roam("mn1", "ar2", "ar4", settle=GONE)
+    assert lifetimes(each, "ar4", own)[-1] == 0
+    each.run(FAST.hold)
+    assert own not in each.plane("ar4").state.prefixes
 
 
 # --- a partner --------------------------------------------------------------------------------------------------------
@@ -255,11 +356,13 @@ def test_an_anchor_that_only_its_partner_does_not_hear_loses_no_session_and_no_p
     for _ in range(150):
         each.run(100 * MILLISECOND)
         assert leads(each, own)[-1] == "ar2"
+        each.plane(leads(each, own)[0]).traffic(own)
     assert leads(each, own) == ["ar3", "ar2"]
     each.world.network.cut.clear()
     for _ in range(100):
         each.run(100 * MILLISECOND)
         assert leads(each, own)[-1] == "ar2"
+        each.plane(leads(each, own)[0]).traffic(own)
     assert leads(each, own) == ["ar1", "ar2"]
     assert each.reported("ar3", "pool-taken") == 1
 
@@ -288,12 +391,28 @@ def test_a_partner_that_restarts_while_it_holds_a_pool_goes_on_holding_it() -> N
     assert leads(each, own) == ["ar3", "ar2"]
 
 
+def test_a_disk_that_refuses_does_not_make_a_partner_hold_a_pool_again_that_it_gave_back() -> None:
+    """Found by the simulation: the record stayed, and the next life took the pool of a living anchor over."""
+    each, own = away()
+    dark(each, "ar1")
+    each.run(GONE)
+    each.restart("ar1", store=True)
+    each.members["ar3"].refuses = lambda effect: effect is None
+    each.run(15 * SECOND)
+    assert each.reported("ar3", "pool-returned") == 1
+    each.members["ar3"].refuses = None
+    each.run(2 * SECOND)
+    each.restart("ar3", store=True)
+    each.run(1 * SECOND)
+    assert leads(each, own) == ["ar1", "ar2"]
+
+
 def test_anchor_and_partner_are_both_gone() -> None:
     each, own = away()
     dark(each, "ar1")
     each.run(GONE)
     dark(each, "ar3")
-    each.run(GONE)
+    each.run(FORGOTTEN)
     assert own not in each.plane("ar2").state.prefixes
     assert any(one.prefix == own and not one.valid for _, a in each.members["ar2"].advertised for one in a.prefixes)
 
@@ -317,6 +436,16 @@ def test_in_every_mode(mode: Mode) -> None:
     assert leads(each, own) == ["ar1", "ar2"]
 
 
+@pytest.mark.parametrize(("mode", "patience"), [(Mode.PROXY, 0.2), (Mode.RELAY, 1.6), (Mode.LOCATOR, 3.2)])
+def test_who_moves_while_its_anchor_is_dead_soon_has_its_prefix_again(mode: Mode, patience: float) -> None:
+    each, own = away(mode=mode)
+    dark(each, "ar1")
+    each.run(GONE)
+    each.roam("mn1", "ar2", "ar4", settle=int(patience * SECOND))
+    assert leads(each, own) == ["ar3", "ar4"]
+    assert each.plane("ar4").state.uplinks[own] == router(3)
+
+
 def test_without_the_table_nobody_says_anything() -> None:
     each = Domain(maars=3)
     each.attach("mn1", "ar1")
@@ -325,6 +454,74 @@ def test_without_the_table_nobody_says_anything() -> None:
     each.run(60 * SECOND)
     assert not each.sent(Heartbeat)
     assert pool(1)
+
+
+# --- what nobody uses any more ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", CENTRAL)
+def test_what_nobody_uses_retires_at_the_partner_as_it_would_at_its_anchor(mode: Mode) -> None:
+    each, own = away(mode=mode, idle_hold=20 * SECOND)
+    dark(each, "ar1")
+    each.run(GONE)
+    for _ in range(60):
+        each.run(1 * SECOND)
+        each.plane("ar3").traffic(own)
+    assert leads(each, own) == ["ar3", "ar2"], "it is used"
+    each.run(30 * SECOND)
+    for name in ("ar2", "ar3"):
+        assert own not in each.plane(name).state.prefixes
+        assert own not in each.plane(name).state.counters
+    assert own not in each.session("ar2", "mn1").anchored
+    assert lifetimes(each, "ar2", own)[-1] == 0
+    assert not any(own in (prefix for prefix, _ in entry.anchors) for entry in each.cmd.entries.values())
+    each.restart("ar1", store=True)
+    each.run(20 * SECOND)
+    assert each.session("ar1", "mn1") is None, "its anchor hears of it"
+    assert own not in each.session("ar2", "mn1").anchored
+
+
+def test_what_nobody_uses_retires_also_when_its_node_is_at_the_partner() -> None:
+    each, own = away(idle_hold=20 * SECOND)
+    dark(each, "ar1")
+    each.run(GONE)
+    each.roam("mn1", "ar2", "ar3", settle=2 * SECOND)
+    for _ in range(60):
+        each.run(1 * SECOND)
+        each.plane("ar3").traffic(own)
+    assert own in each.session("ar3", "mn1").anchored
+    each.run(30 * SECOND)
+    assert own not in each.session("ar3", "mn1").anchored
+    assert own not in each.plane("ar3").state.counters
+    assert lifetimes(each, "ar3", own)[-1] == 0
+
+
+def test_only_who_holds_the_pool_says_that_nobody_uses_a_prefix() -> None:
+    """Neither another router, nor the partner while the anchor is there."""
+    each, own = away()
+    session = each.session("ar2", "mn1")
+    update = BindingUpdate(
+        1,
+        PROXY_DMM,
+        0,
+        (
+            MobileNodeIdentifier(5, HOSTS["mn1"]),
+            HomeNetworkPrefix.of(own),
+            HandoffIndicator(4),
+            AccessTechnologyType(4),
+            Timestamp(session.attached),
+            AnchoredPrefix.of(own),
+        ),
+    )
+    for number in (1, 3, 4):
+        each.inject(router(number), "ar2", update)
+    assert own in session.anchored
+    dark(each, "ar1")
+    each.run(GONE)
+    each.inject(router(4), "ar2", update)
+    assert own in session.anchored
+    each.inject(router(3), "ar2", update)
+    assert own not in session.anchored
 
 
 # --- a process that is succeeded --------------------------------------------------------------------------------------

@@ -86,13 +86,21 @@ def access(
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     direct = isinstance(engine, DirectAccessRouter)
-    for purpose, node, destination, _ in engine._requests._outstanding:
+    survival = getattr(engine, "survival", None)  # a MAG has no partner
+    held = {
+        (entry.node, entry.serving, prefix)
+        for stand in (() if survival is None else survival.standing.values())
+        for prefix, entry in stand.entries.items()
+    }
+    for purpose, node, destination, about in engine._requests._outstanding:
         if purpose == "bulk" or (direct and node in sessions):
             continue
+        if purpose == "idle" and (node, destination, about) in held:
+            continue  # nobody uses what we hold for its anchor
         if purpose in ("hold", "release") and node in sessions:
             continue  # see `survival`
-        if node not in sessions and purpose == "retire" and engine.leases is not None:
-            continue  # what it gave back before it left
+        if node not in sessions and purpose == "retire" and (engine.leases, engine.survival) != (None, None):
+            continue  # what it gave back before it left, or a partner of an anchor found idle
         if node not in sessions or destination != engine._asked_about(sessions[node]):
             yield f"asks {text(destination)} to {purpose} {node.hex()}, whom it does not know"
 
@@ -164,7 +172,7 @@ def _direct(engine: DirectAccessRouter, machines: int) -> Iterator[str]:
     direct = engine.direct
     asked: dict[bytes, set[Key]] = {}
     for key in engine._requests._outstanding:
-        if key[0] not in ("hold", "release"):  # see `survival`
+        if key[0] not in ("hold", "release", "idle"):  # see `survival`
             asked.setdefault(key[1], set()).add(key)
     if asked != direct.requests:
         yield f"asks {asked}, notes {direct.requests}"
@@ -248,6 +256,7 @@ def kernel(machine: Machine, engine: MobilityAnchorAccessRouter) -> Iterator[str
     for stand in _stand_ins(engine):
         if stand.phase is not READY:
             pools.update(stand.pools)
+        counters.update(stand.used)
         if stand.slots:
             slots.update({slot: state.slots.get(slot) for slot in stand.slots.values()})
             prefixes.update(dict.fromkeys(stand.pools, stand.slots[stand.anchor]))
@@ -325,6 +334,8 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
     held = {(anchor, prefix) for anchor, stand in known.standing.items() for prefix in stand.entries}
     if {key for kind, key in engine._timers._live if kind == "stood"} != held:
         yield f"holds {held} with other timers"
+    if known.missed != {key for kind, key in engine._timers._live if kind == "forget"}:
+        yield f"misses {known.missed} with other timers"
     for anchor, stand in known.standing.items():
         nodes = {(prefix, entry.node) for prefix, entry in stand.entries.items()}
         if nodes != {(prefix, node) for node, prefixes in stand.nodes.items() for prefix in prefixes}:
@@ -344,7 +355,7 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
         for anchor in session.anchored.values() if session.presence is Presence.SERVED else ():
             partner = known.partners.get(anchor)
             alone = partner is None or (partner != engine.configuration.address and known.liveness.lost(partner))
-            if alone and known.liveness.lost(anchor):
+            if alone and known.liveness.lost(anchor) and anchor not in known.missed:
                 yield f"{session.node.hex()} has a prefix of {text(anchor)}, which is gone"
     for purpose, node, destination, _ in engine._requests._outstanding:
         if purpose == "hold" and node in engine.sessions:
@@ -420,9 +431,17 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
     entries, configuration = engine.entries, engine.configuration
     if len(entries) > configuration.nodes and not configuration.shared:  # to others it may have been a newcomer
         yield f"{len(entries)} entries, {configuration.nodes} allowed"
-    owners = {prefix: key for key, entry in entries.items() for prefix, _ in entry.anchors}
-    if owners != engine._owners or len(owners) != sum(len(entry.anchors) for entry in entries.values()):
-        yield f"prefixes belong to {owners}, noted is {engine._owners}"
+    owners: dict[Prefix, list[bytes]] = {}
+    for key, entry in entries.items():
+        for prefix, _ in entry.anchors:
+            owners.setdefault(prefix, []).append(key)
+    noted = {prefix: sorted([key, *engine._twice.get(prefix, [])]) for prefix, key in engine._owners.items()}
+    if {prefix: sorted(keys) for prefix, keys in owners.items()} != noted or not engine._twice.keys() <= owners.keys():
+        yield f"prefixes belong to {owners}, noted is {noted}"
+    if engine._twice and not configuration.shared:
+        yield f"{engine._twice} belong to two nodes"
+    if not engine._reserved.keys() | engine._asking.keys() <= engine._maars.keys():
+        yield "reserves prefixes of strangers"
     serves = Counter(entry.serving for entry in entries.values())
     if serves != +engine._serves:
         yield f"serving {serves}, noted is {engine._serves}"

@@ -13,7 +13,6 @@ from sim.dmm import Dmm
 from sim.flows import Flow, Flows
 from sim.paths import Paths
 from sim.weather import Weather
-from sojourn.engines.configuration import Mode
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
@@ -75,6 +74,9 @@ class _Survivors(Flows):
         self._cast = cast
         self._else_since: Instant = 0
         """When anything was wrong last, dead anchors left out."""
+        self._forgot: Instant = -1
+        """When a database last began anew, perhaps without its memory."""
+        self._lives: list[int] = []
         self._dead: dict[str, Instant] = {}
         """Since when a router is dead."""
 
@@ -85,6 +87,9 @@ class _Survivors(Flows):
         self._dead = {name: self._dead.get(name, now) for name in dead}
         if self._is_anything_else_wrong():
             self._else_since = now
+        lives = [machines[name].lives for name in self._cast.domain.databases]
+        if lives != self._lives:
+            self._lives, self._forgot = lives, now
         faults = []
         for flow in self.flows:
             if self._must_survive(flow) and not self.works(flow) and not self._cast.excuse(flow, calm_since):
@@ -112,8 +117,8 @@ class _Survivors(Flows):
         if died is None or node.place is None or node.place in self._dead or flow.home not in self._cast.partners:
             return False
         moved: Duration = now - node.arrived
-        if self._cast.domain.mode not in (Mode.PROXY, Mode.DIRECT) and node.arrived > died - 5 * SECOND:
-            return False  # the CMD names no anchor that did not answer
+        if node.arrived > died and self._forgot > died:
+            return False  # it came from a dead router, and nobody knows any more what it had there
         if now - died < _MISSED or self._else_since > died - 5 * SECOND or flow.worked < died - 2 * SECOND:
             return False  # it may have been cut before
         return moved > 5 * SECOND and flow.begun < died - 5 * SECOND

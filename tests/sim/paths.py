@@ -100,6 +100,8 @@ class Paths:
             return False
         anchor = place.plane.state.uplinks[prefix]
         if anchor is None:
+            if sent:
+                place.plane.traffic(prefix)
             return place in (self._home(prefix), self._anchor(prefix))
         name = self._world.network.names.get(anchor)
         if name is None or not self._world.network.passes(node.place, name):

@@ -88,7 +88,10 @@ class Role:
         """
         try:
             with refusals(f"{self.name}: start", "sojourn doctor says what this kernel can do"):
-                return self.host.start()
+                removed = self.host.start()
+                if isinstance(self.dataplane, LinuxDataplane):
+                    self.dataplane.announce()
+                return removed
         except StartError:
             with suppress(OSError):
                 self.close(withdraw=self.fresh)

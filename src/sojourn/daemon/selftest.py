@@ -24,7 +24,7 @@ from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
 from sojourn.core.engine import Row
 from sojourn.daemon.acquaintances import Acquaintances, made_of, within
 from sojourn.daemon.roles import Role
-from sojourn.dataplane import objects
+from sojourn.dataplane import audit, objects
 from sojourn.dataplane.audit import (
     ADDRESS,
     ANCHOR,
@@ -39,7 +39,6 @@ from sojourn.dataplane.audit import (
     TUNNEL,
     Audited,
     Finding,
-    compare,
 )
 from sojourn.dataplane.correspondent import CorrespondentDataplane
 from sojourn.dataplane.home_agent import HomeAgentDataplane
@@ -73,8 +72,6 @@ _REMEDIES = {
     HOME_LINK: "put it back: sojourn selftest --repair at this home agent",
     DIRECT: "put it back: sojourn selftest --repair at this host; look who else changes tc or ip xfrm",
 }
-_OTHERS = (FILTER, MULTICAST, DIRECT)
-"""Places of things that are put right as a whole."""
 _NOT_BY_CORRESPONDENT = "is that host up? sojourn selftest there; without it packets go by way of the home agent"
 _NOT_BY_MOBILE_NODE = "is that host up, and does it answer to echo requests? sojourn selftest there"
 _LEFT = "remove it: sojourn selftest --repair at this router"
@@ -142,7 +139,7 @@ class Selftest:
             again = {(one.what, one.thing) for one in await self._differences(plane)}
             findings = [one for one in findings if (one.what, one.thing) in again]
         if findings and repair:
-            self._repair(plane, findings)
+            audit.repair(plane, findings)
             left = {(one.what, one.thing) for one in await self._differences(plane)}
             for one in findings:
                 if (one.what, one.thing) not in left:
@@ -171,20 +168,10 @@ class Selftest:
 
         try:
             held, self._neighbours = await asyncio.to_thread(read)
-            return [*compare(plane.objects(), held, plane.place_of), *plane.other_findings()]
+            return audit.differences(plane, held)
         except (OSError, KeyError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             return [Finding("unreadable", RULES, f"the kernel's state: {reason}")]
-
-    def _repair(self, plane: Audited, findings: Iterable[Finding]) -> None:
-        with suppress(OSError):  # what could not be done is found once more
-            plane.remove(one.held for one in findings if one.held is not None and one.what == LEFT)
-        places = {one.place for one in findings if one.held is None and one.place in _OTHERS}
-        if places:
-            with suppress(OSError):
-                plane.restore_others(places)
-        with suppress(OSError):
-            plane.reassert()
 
     def _tell(self, finding: Finding, result: str, prefixes: tuple[Prefix, ...]) -> None:
         concerned = [prefix for prefix in prefixes if self.wanted(prefix)]

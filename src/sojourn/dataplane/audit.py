@@ -19,6 +19,7 @@ from the kernel (`Audited.held`); where the two differ is a `Finding`. Each name
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -46,6 +47,8 @@ ANCHOR, TUNNEL, SERVING, FILTER, RULES, ADDRESS = (
     "home address",
 )
 QUEUE, MULTICAST, HOME_LINK, DIRECT = "handover queue", "multicast", "home link", "direct way"
+_NO_OBJECTS = (FILTER, MULTICAST, DIRECT)
+"""Places of things that are put right as a whole."""
 MISSING, CHANGED, LEFT = "missing", "changed", "left behind"
 
 
@@ -116,6 +119,24 @@ def compare(
     for thing in there.values():
         found.append(Finding(LEFT, *_placed(place_of, thing), thing))
     return found
+
+
+def differences(plane: Audited, held: Iterable[KernelObject]) -> list[Finding]:
+    """What is wrong; `held` as of `Audited.held`. Raises OSError."""
+    return [*compare(plane.objects(), held, plane.place_of), *plane.other_findings()]
+
+
+def repair(plane: Audited, findings: Iterable[Finding]) -> None:
+    """Put right what can be; what is refused is found by the next look."""
+    known = list(findings)
+    with suppress(OSError):
+        plane.remove(one.held for one in known if one.held is not None and one.what == LEFT)
+    places = {one.place for one in known if one.held is None and one.place in _NO_OBJECTS}
+    if places:
+        with suppress(OSError):
+            plane.restore_others(places)
+    with suppress(OSError):
+        plane.reassert()
 
 
 def _placed(

@@ -68,6 +68,7 @@ _RTA_VIA, _RTA_ENCAP_TYPE, _RTA_ENCAP, _RTA_NH_ID = 18, 21, 22, 30
 _PATH = struct.Struct("=HBBi")
 """struct rtnexthop: its length, flags, weight - 1, interface."""
 _ROUTE = struct.Struct("=BBBBBBBBI")
+_RT_SCOPE_NOWHERE = 255
 _END_DX4, _END_DT6 = 6, 7
 _COUNTERS_KIND, _COUNTED_PACKETS = 10, 2
 _COUNTERS = nested(_COUNTERS_KIND, b"".join(attribute(counter, bytes(8)) for counter in (2, 3, 4)))
@@ -142,11 +143,11 @@ class Route(NamedTuple):
     def key(self) -> Key:
         return ("route", self.table, self.destination, self.source, self.metric)
 
-    def _identity(self) -> bytes:
+    def _identity(self, scope: int = 0) -> bytes:
         destination, source = self.destination, self.source
         family = _family(destination.address) if destination.length >= 96 else AF_INET6
         length = destination.length - 96 if family == AF_INET else destination.length
-        body = _ROUTE.pack(family, length, source.length, 0, 0, PROTOCOL, 0, self.kind, 0)
+        body = _ROUTE.pack(family, length, source.length, 0, 0, PROTOCOL, scope, self.kind, 0)
         body += u32(_RTA_TABLE, self.table)
         if length:
             body += attribute(_RTA_DST, _bare(destination.address) if family == AF_INET else destination.address)
@@ -191,7 +192,8 @@ class Route(NamedTuple):
         return _PATH.pack(_PATH.size + len(way), 0, 0, device) + way
 
     def withdraw(self) -> Message:
-        return Message(RTM_DELROUTE, 0, self._identity(), (errno.ESRCH,))
+        """Whatever its scope is, which somebody else may have given it."""
+        return Message(RTM_DELROUTE, 0, self._identity(_RT_SCOPE_NOWHERE), (errno.ESRCH,))
 
     def __str__(self) -> str:
         source = f" from {self.source}" if self.source.length else ""

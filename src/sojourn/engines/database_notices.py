@@ -48,6 +48,8 @@ from sojourn.wire.units import Duration, WallClock
 _ACCEPTED = int(Status.ACCEPTED)
 IDENTITIES = (LocalPrefix, DlifLinkLocalAddress, DlifLinkLayerAddress)
 """What a MAAR with local networks says of itself (RFC 8885 3.7)."""
+_SILENT = 6
+"""Relay mode: after so many more times of a flush an anchor is named that did not answer."""
 _MESSAGE_OCTETS = 1900
 """Room for options in a message (RFC 6275 6.1.1 allows 2048 octets), less what an identifier may need."""
 
@@ -249,8 +251,9 @@ class Notices(Answering):
         """A prefix is over there because we said so; another CMD may have taken it up again meanwhile."""
         self._check(node)
         entry = self.entries.get(node)
-        if entry is not None and maar != entry.serving:
+        if entry is not None and maar != entry.serving and entry.anchor_of(prefix) == maar:
             self._not_anchored(entry, [prefix], maar)
+            self._tell_retired(entry, prefix, maar)  # the word of that other CMD may have come after this answer left
 
     def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
         """The MAAR does not anchor for this node (any more); one that saw it come back since speaks for itself."""
@@ -296,13 +299,20 @@ class Notices(Answering):
                 handover.answered.clear()
 
     def _flush_relay(self, node: bytes) -> None:
-        """The slowest anchors are not waited for any longer."""
+        """The slowest anchors are not waited for any longer; later those are named too that are still silent.
+
+        One that is dead may have somebody in its place, whom the serving MAAR knows and we do not.
+        """
         entry = self.entries.get(node)
         if entry is None or entry.handover is None:
             return
         handover = entry.handover
+        if handover.flushed:
+            self._inform(entry, [pair for pair in entry.previous() if pair[1] in handover.waiting])
+            return
         handover.flushed = True
         self._report("relay-flushed", node=node, waiting=len(handover.waiting))
+        self._after(_SILENT * self.configuration.relay_flush, "flush", node)
         told = [pair for pair in entry.previous() if pair[1] in handover.answered]
         handover.answered.clear()
         self._accept(entry, handover.update, told)

@@ -14,7 +14,12 @@ The messages are the Heartbeats of RFC 5847, whose own times (half a minute at l
 * Who is succeeded by another process says before how long it may be silent (Binding Refresh Advice, RFC 6275 6.2.4):
   forwarding goes on meanwhile, and nobody misses it. Who goes for good says so with an advice of zero: it is lost at
   once, and whatever it says counts for nothing until another life begins (Restart Counter).
-* A machine that was late itself, and may have heard nobody because it did not listen, gives everybody that much more.
+* A machine that was late itself (a look at a neighbour comes long after it was due) may have heard nobody because it
+  did not listen, and what was said meanwhile may wait in its sockets. The time in which it stood still is no silence,
+  and nobody is lost within an interval after that. `misses` times in a row at most: else whoever can keep it busy could
+  hide a death.
+* A neighbour whose words come unevenly is busy, not dead: twice of what its gaps were longer than an interval, in the
+  last quarter of a minute, is added to its time, up to `LivenessSettings.margin`.
 """
 
 from __future__ import annotations
@@ -38,6 +43,8 @@ SUCCESSION = 20 * SECOND
 """The successor of a process is there by then."""
 _EXCUSED = 60 * SECOND
 """No neighbour is excused for longer, whatever it says."""
+_UNEVEN = 64
+"""For so many intervals it is remembered that a neighbour was late."""
 
 
 @dataclass(slots=True)
@@ -56,6 +63,10 @@ class Neighbour:
     beats: int = 0
     unheard: int = 0
     """Requests from it since it last said anything else."""
+    spread: Duration = 0
+    """By how much its gaps were longer than an interval, lately."""
+    excuses: int = 0
+    """How often it got more time because we had been late, since it was heard."""
     alive: bool = True
     since: Instant = 0
     """Since when that is so."""
@@ -89,6 +100,8 @@ class Liveness:
         self.neighbours: dict[Address, Neighbour] = {}
         self.counter = 0
         """The restart counter: when this life began, in seconds, so that it needs no store (3.2)."""
+        self._stood: Instant | None = None
+        """When we last found out that we had been late."""
         self._source = source
         self._do = do
         self._wake = wake
@@ -125,14 +138,19 @@ class Liveness:
         each = self.neighbours.get(address)
         if each is None:
             return
-        interval, patience = self.settings.interval, self.settings.patience
+        interval = self.settings.interval
         late = now - each.due
-        if late > interval // 2:  # we may not have listened either
+        if 4 * late > interval:  # we may not have listened either
+            self._stood = now
             each.heard = max(each.heard, min(each.heard + late, now))
             each.unheard = 0
+        patience = self._patience(each)
+        if each.alive and self._is_silent(each, patience, now):
+            if self._may_be_our_fault(each, patience, now):
+                each.excuses += 1
+            else:
+                self._lose(address, each, now)
         silence = now - each.heard
-        if each.alive and (silence >= patience or each.unheard > 2 * self.settings.misses):
-            self._lose(address, each, now)
         if not each.alive or 2 * silence >= 3 * interval:
             if each.alive and silence < 3 * interval:
                 self.on_suspected(address)
@@ -148,6 +166,23 @@ class Liveness:
         elif silence > interval:
             gap = max(min(gap // 2, each.heard + patience - now), interval // 8)
         self._look_again(address, each, now, gap)
+
+    def _patience(self, each: Neighbour) -> Duration:
+        return self.settings.patience + min(2 * each.spread, self.settings.margin)
+
+    def _is_silent(self, each: Neighbour, patience: Duration, now: Instant) -> bool:
+        return now - each.heard >= patience or each.unheard > 2 * self.settings.misses
+
+    def _may_be_our_fault(self, each: Neighbour, patience: Duration, now: Instant) -> bool:
+        """We were late, a moment ago: what it said meanwhile is yet to be read. It has until an interval after that."""
+        if self._stood is None or each.excuses >= self.settings.misses:
+            return False
+        until = self._stood + self.settings.interval
+        if now >= until:
+            return False
+        each.heard = max(each.heard, until - patience)
+        each.unheard = 0
+        return True
 
     def _look_again(self, address: Address, each: Neighbour, now: Instant, gap: Duration) -> None:
         each.due = now + gap
@@ -216,7 +251,9 @@ class Liveness:
             return
         if each.left is not None and not self._has_begun_anew(each, message):
             return
+        self._learn_gap(each, now)
         each.heard = now
+        each.excuses = 0
         if type(message) is Heartbeat and (advice := message.first(BindingRefreshAdvice)) is not None:
             each.heard = now + min(advice.interval, _EXCUSED)
             if not advice.interval:
@@ -230,6 +267,13 @@ class Liveness:
             each.alive, each.since = True, now
             self.on_back(address)
             self._look_again(address, each, now, 0)
+
+    def _learn_gap(self, each: Neighbour, now: Instant) -> None:
+        """Rises at once and falls slowly, whatever the number of words."""
+        gap = min(now - each.heard, _UNEVEN * self.settings.interval)
+        if gap > 0:
+            faded = each.spread - each.spread * gap // (_UNEVEN * self.settings.interval)
+            each.spread = max(faded, min(gap - self.settings.interval, self.settings.margin))
 
     def _take_leave(self, address: Address, each: Neighbour, message: Heartbeat, now: Instant) -> None:
         option = message.first(RestartCounter)
@@ -254,6 +298,7 @@ class Liveness:
             return
         before, each.counter = each.counter, option.counter
         if before is not None and before != option.counter:
+            each.spread = 0
             self.on_restarted(source)
 
 

@@ -24,3 +24,8 @@ class LivenessSettings:
     def patience(self) -> Duration:
         """Silence for so long is the end."""
         return self.misses * self.interval
+
+    @property
+    def margin(self) -> Duration:
+        """What is added to that at most, for one whose words come unevenly: with the defaults, still under a second."""
+        return 3 * self.interval // 4

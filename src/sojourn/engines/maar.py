@@ -198,12 +198,20 @@ class MobilityAnchorAccessRouter(
         """What becomes of these before they leave."""
         if self.survival is not None:
             self.survival.liveness.sent(effects, now)
-        return effects if self.databases is None else self.databases.directed(effects, now)
+        if self.databases is None:
+            return effects
+        directed = self.databases.directed(effects, now)
+        if self.databases.abandoned:  # who knew what we anchor: another one is asked
+            self._forgetful = False
+            self._forget()
+            directed += self.databases.directed(self._flush(), now)
+        return directed
 
     def _on_message(self, message: MobilityMessage, source: Address) -> None:
+        sender = source
         if self.databases is not None:
-            source = self.databases.received(source, self._now)
-        if self.survival is not None and self._is_about_survival(message, source):
+            source = self.databases.received(sender, self._now)
+        if self.survival is not None and self._is_about_survival(message, source, sender):
             return
         if type(message) is BindingUpdate:
             self._on_update(message, source)
@@ -377,7 +385,13 @@ class MobilityAnchorAccessRouter(
             return [row]
         heard = self.databases.heard
         return [
-            {**row, "name": text(address), "address": text(address), "heard": _seconds(heard.get(address), now)}
+            {
+                **row,
+                "name": text(address),
+                "address": text(address),
+                "heard": _seconds(heard.get(address), now),
+                **self._survival_row(address),
+            }
             for address in self.databases.addresses
         ]
 

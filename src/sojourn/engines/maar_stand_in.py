@@ -167,6 +167,9 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         for prefix in request.home_network_prefixes:
             if self._serves_here(prefix):
                 return False  # as another node's
+            before = stand.entries.get(prefix)
+            if before is not None:  # whoever served it before need not hear that it is idle
+                self._requests.cancel(("idle", before.node, before.serving, prefix))
             held = Held(request.node, request.source, request.timestamp)
             stand.enter(prefix, held)
             self._after(lifetime, "stood", (stand.anchor, prefix))

@@ -5,23 +5,27 @@ its own, its partner and those whose partner it is, and the CMD. When an anchor 
 
 * If it has a partner, packets from its prefixes leave through that one at once, and the nodes' prefixes are registered
   with it. If the partner does not accept them in time, it is as if there were none.
-* If it has none, its prefixes end: the nodes are told (lifetimes of zero), and nothing leads to the anchor any more.
-  Should it be there again, the prefixes are too, for nodes that are still here.
+* If it has none, its prefixes end: the nodes are told (lifetimes of zero). After `hold` nothing leads to the anchor any
+  more; until then everything stays as it was, so that no packet is lost of an anchor that was only slow. Should it be
+  there again, the prefixes are too, for nodes that are still here.
 
-A partner's side, and the anchor's own, are in `maar_stand_in`. Nothing of this needs a CMD.
+What becomes of these is in `maar_missed`. A partner's side, and the anchor's own, are in `maar_stand_in`; how prefixes
+retire there in `maar_held`. Nothing of this needs a CMD.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
+from sojourn.core.effects import DeleteBinding, EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
 from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.liveness import Liveness
+from sojourn.engines.maar_held import HeldProcedures
+from sojourn.engines.maar_missed import APART
 from sojourn.engines.maar_session import AWAY, SERVED, Session
-from sojourn.engines.maar_stand_in import STANDING, StandInProcedures
+from sojourn.engines.maar_stand_in import STANDING
 from sojourn.engines.registration import (
     HANDOFFS,
     NO_TIME,
@@ -49,7 +53,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix, text
-from sojourn.wire.units import MICROSECOND, SECOND, Duration
+from sojourn.wire.units import SECOND, Duration
 
 SURVIVAL_TIMERS = frozenset(
     (
@@ -57,6 +61,7 @@ SURVIVAL_TIMERS = frozenset(
         "sharing",
         "holder",
         "withdraw",
+        "forget",
         "takeover",
         "tell",
         "handback",
@@ -69,11 +74,9 @@ SURVIVAL_TIMERS = frozenset(
 )
 _SHARING = 10 * SECOND
 """So long a neighbour is watched at most with whom nothing is shared any more."""
-_APART = 200 * MICROSECOND
-"""Between two registrations with a partner: five thousand a second."""
 
 
-class SurvivalProcedures(StandInProcedures):
+class SurvivalProcedures(HeldProcedures):
     """The MAAR as one whose neighbours die."""
 
     def _open_survival(self) -> None:
@@ -112,7 +115,8 @@ class SurvivalProcedures(StandInProcedures):
 
     def _sharing(self, survival: Survival) -> set[Address]:
         """Whom we share state with."""
-        found: set[Address] = {self.configuration.cmd, *survival.standing, *survival.gone}
+        databases = self._databases()
+        found: set[Address] = {*databases, *survival.standing, *survival.gone}
         if self.configuration.partner is not None:
             found.add(self.configuration.partner)
         for session in self.sessions.values():
@@ -123,22 +127,32 @@ class SurvivalProcedures(StandInProcedures):
                 found.update(session.anchored.values())
         found.update([survival.holders[anchor] for anchor in found & survival.holders.keys()])
         found.discard(self.configuration.address)
-        return (found & {self.configuration.cmd, *self._peers}) - {NO_CMD}
+        return found & {*databases, *self._peers}
+
+    def _databases(self) -> tuple[Address, ...]:
+        """Each of them: one of several that is dead is left for the others."""
+        cmd = self.configuration.cmd
+        if self.databases is not None:
+            return self.databases.addresses
+        return () if cmd == NO_CMD else (cmd,)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def _is_about_survival(self, message: MobilityMessage, source: Address) -> bool:
-        """A sign of life of whoever sent it, whatever it says; whether it says nothing else but what is for us."""
+    def _is_about_survival(self, message: MobilityMessage, source: Address, sender: Address) -> bool:
+        """A sign of life of whoever sent it, whatever it says; whether it says nothing else but what is for us.
+
+        `source`: the CMD, whichever of several is the `sender`.
+        """
         survival = self.survival
         assert survival is not None
         known = source in self._peers
         if not known and source != self.configuration.cmd:
             return False
         self.heard[source] = self._now
-        survival.liveness.heard(source, message, self._now)
+        survival.liveness.heard(sender, message, self._now)
         match message:
             case Heartbeat():
-                survival.liveness.on_heartbeat(message, source, self._now)
+                survival.liveness.on_heartbeat(message, sender, self._now)
                 return True
             case BindingRefreshRequest() if known and message.first(PreviousMaar) is not None:
                 self._on_word(message, source, survival)
@@ -146,7 +160,7 @@ class SurvivalProcedures(StandInProcedures):
             case BindingUpdate() if known:
                 return self._is_update_of_serving(message, source, survival)
             case BindingAcknowledgement() if known:
-                return self._is_of_holder(message, source)
+                return self._is_about_idle(message, source, survival) or self._is_of_holder(message, source)
             case _:
                 return False
 
@@ -186,16 +200,21 @@ class SurvivalProcedures(StandInProcedures):
             self._move_anchor(anchor, anchor)
 
     def _is_update_of_serving(self, update: BindingUpdate, source: Address, survival: Survival) -> bool:
-        """A router says that it serves a node with a prefix of ours, or of a pool that we stand in for."""
+        """A router says that it serves a node with a prefix of ours, or of a pool that we stand in for.
+
+        Or who holds the pool of a prefix that is used here says that nobody uses it.
+        """
         option = update.first(ServingMaar)
         prefixes = [one.prefix for one in update.all(HomeNetworkPrefix)]
-        if option is None or option.address != source or not prefixes:
-            return False
         standing = [one for one in survival.standing.values() if one.anchor != source]
         stand = next((one for one in standing if all(map(one.has, prefixes))), None)
-        if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
-            return False
         try:
+            if option is None:
+                return self._on_idle(update, source, survival)
+            if option.address != source or not prefixes:
+                return False
+            if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
+                return False
             if update.flags & PROXY_DMM != PROXY_DMM:
                 raise Refused(Status.PROXY_REG_NOT_ENABLED, "not a distributed proxy registration (flags A, P, D)")
             request = Registration.of(update, source)
@@ -224,6 +243,8 @@ class SurvivalProcedures(StandInProcedures):
         survival = self.survival
         assert survival is not None
         self._report("peer-lost", peer=address)
+        if self.databases is not None and address in self.databases.addresses:
+            self.databases.lost.add(address)
         stand = survival.standing.get(address)
         if stand is not None:
             self._timers.stop(("handback", address))
@@ -254,11 +275,13 @@ class SurvivalProcedures(StandInProcedures):
         survival = self.survival
         assert survival is not None
         self._report("peer-back", peer=address)
+        if self.databases is not None:
+            self.databases.lost.discard(address)
         stand = survival.standing.get(address)
         if stand is not None and stand.phase is HOLDING:
             self._say_who_holds(stand)  # it learns that it is held
             self._after(survival.liveness.settings.hold, "handback", address)
-        if address in survival.gone:
+        if address in survival.gone or address in survival.missed:
             self._restore_anchor(address, survival)
         elif survival.holder(address) != address and address not in survival.accepted and stand is None:
             self._move_anchor(address, address)  # its partner did not miss it
@@ -274,14 +297,6 @@ class SurvivalProcedures(StandInProcedures):
 
     # --- anchors of nodes that are here -------------------------------------------------------------------------------
 
-    def _at(self, anchor: Address) -> list[Session]:
-        """Those with prefixes of this anchor that are here."""
-        return [
-            session
-            for session in self.sessions.values()
-            if session.presence in (SERVED, DEPARTED) and anchor in session.anchored.values()
-        ]
-
     def _move_anchor(self, anchor: Address, holder: Address) -> None:
         """Packets from its prefixes leave through `holder`, which is told what we serve."""
         survival = self.survival
@@ -290,8 +305,8 @@ class SurvivalProcedures(StandInProcedures):
             survival.holders.pop(anchor, None)
         else:
             survival.holders[anchor] = holder
-            if anchor in survival.gone:
-                self._restore_anchor(anchor, survival)
+        if anchor in survival.gone or anchor in survival.missed:
+            self._restore_anchor(anchor, survival)
         out = survival.way_out(anchor)
         for session in self._at(anchor):
             self._say_no_more(session, anchor, survival.partners.get(anchor))
@@ -307,13 +322,16 @@ class SurvivalProcedures(StandInProcedures):
         if sessions:
             self._watch_neighbour(holder)
         for index, session in enumerate(sessions):
-            self._after(index * _APART, "holder", (session.node, anchor))
+            self._after(index * APART, "holder", (session.node, anchor))
 
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
-        known = address in self._peers or address == self.configuration.cmd != NO_CMD
-        if survival is not None and known:
-            survival.liveness.watch(address, self._now, beats_back=address != self.configuration.cmd)
+        if survival is None:
+            return
+        if address in self._peers:
+            survival.liveness.watch(address, self._now)
+        elif address in self._databases():
+            survival.liveness.watch(address, self._now, beats_back=False)
 
     def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
         """Whoever holds the pool of `anchor` learns that the node is here."""
@@ -343,13 +361,6 @@ class SurvivalProcedures(StandInProcedures):
         """It may forget them."""
         update = self._word_of(session, prefixes, 0)
         self._requests.start(("release", session.node, holder, None), update, self._now)
-
-    def _say_no_more(self, session: Session, *holders: Address | None) -> None:
-        """These are told nothing about this node any more."""
-        for holder in holders:
-            if holder is not None:
-                self._requests.cancel(("hold", session.node, holder, None))
-                self._requests.cancel(("release", session.node, holder, None))
 
     def _word_of(self, session: Session, prefixes: list[Prefix], lifetime: Duration) -> BindingUpdate:
         options = (
@@ -418,39 +429,6 @@ class SurvivalProcedures(StandInProcedures):
         else:
             self._move_anchor(anchor, anchor)
 
-    def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
-        """Its prefixes are over: the nodes are told, and nothing leads there any more."""
-        survival.holders.pop(anchor, None)
-        lost = survival.gone.setdefault(anchor, {})
-        sessions = self._at(anchor)
-        for session in sessions:
-            gone = tuple([prefix for prefix, at in session.anchored.items() if at == anchor])
-            for prefix in gone:
-                lost[prefix] = session.node
-                self._remove_foreign(session, prefix)
-            self._say_no_more(session, anchor, survival.partners.get(anchor))
-            if session.presence is SERVED:
-                self._advertise(session, gone)
-            self._keep(session)
-        if not lost:
-            del survival.gone[anchor]
-        self._report("anchor-gone", anchor=anchor, nodes=len(sessions))
-
-    def _restore_anchor(self, anchor: Address, survival: Survival) -> None:
-        """It, or somebody in its place, is there again: so are its prefixes, and the CMD says if they are not."""
-        lost = survival.gone.pop(anchor)
-        sessions: dict[bytes, Session] = {}
-        for prefix, node in lost.items():
-            session = self.sessions.get(node)
-            if session is not None and session.presence is SERVED and self._add_foreign(session, prefix, anchor):
-                sessions[node] = session
-        for index, session in enumerate(sessions.values()):
-            self._advertise(session)
-            self._keep(session)
-            self._after(index * _APART, "refresh", session.node)
-            self._after(index * _APART, "holder", (session.node, anchor))
-        self._report("anchor-back", anchor=anchor, nodes=len(sessions))
-
     # --- what else changes --------------------------------------------------------------------------------------------
 
     def _serve_one(self, session: Session, prefix: Prefix, anchor: Address | None) -> None:
@@ -462,6 +440,8 @@ class SurvivalProcedures(StandInProcedures):
                 self._install_again(session)
             elif anchor is None or anchor in self.survival.standing:
                 self._has_come(prefix)
+                for stand in self.survival.standing.values():
+                    self._count_here(session, prefix, stand)
 
     def _add_foreign(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
         known = prefix in session.anchored
@@ -491,11 +471,6 @@ class SurvivalProcedures(StandInProcedures):
         stand = survival.standing.get(anchor)
         if stand is not None and stand.slots and prefix in stand.entries:
             self._install(stand, prefix, stand.entries[prefix])
-
-    def _trouble_with(self, session: Session, prefix: Prefix, anchor: Address) -> str:
-        if self.survival is not None and anchor in self.survival.gone:
-            return "its anchor is gone"
-        return super()._trouble_with(session, prefix, anchor)
 
     def _anchor_for(self, session: Session, serving: Address) -> None:
         super()._anchor_for(session, serving)
@@ -528,6 +503,8 @@ class SurvivalProcedures(StandInProcedures):
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         survival, partner = self.survival, self.configuration.partner
+        if survival is not None:
+            self._look_at_held(event, survival)
         if survival is not None and partner is not None and (survival.held or survival.liveness.lost(partner)):
             return  # our packets may be with our partner: that we see none does not say that there are none
         super()._on_traffic_counted(event)
@@ -563,6 +540,8 @@ class SurvivalProcedures(StandInProcedures):
             case "withdraw", bytes(anchor):
                 if survival.liveness.lost(anchor) and anchor not in survival.accepted:
                     self._withdraw_anchor(anchor, survival)
+            case "forget", bytes(anchor):
+                self._forget_anchor(anchor, survival)
             case "held", _:  # it is not said any more: our partner forgot that it did
                 self._on_own_pool(held=False)
             case "stood", (bytes(anchor), Prefix() as prefix):
@@ -577,8 +556,8 @@ class SurvivalProcedures(StandInProcedures):
     def _store_again(self, node: bytes) -> None:
         if node[:1] == STANDING and len(node) > 1:
             stand = None if self.survival is None else self.survival.standing.get(node[1:])
-            if stand is not None and stand.phase in (HOLDING, RETURNING):
-                self._do(StoreBinding(node, b""))
+            held = stand is not None and stand.phase in (HOLDING, RETURNING)
+            self._do(StoreBinding(node, b"") if held else DeleteBinding(node))
             return
         super()._store_again(node)
 

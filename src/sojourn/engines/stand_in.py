@@ -90,6 +90,10 @@ class StandIn:
     """How often that was repeated."""
     entries: dict[Prefix, Held] = field(default_factory=dict)
     """What serving routers registered."""
+    used: dict[Prefix, tuple[int, Instant]] = field(default_factory=dict)
+    """HOLDING: packets from each prefix at the last look, and when they became so many."""
+    sequence: int = 0
+    """Of what we said last about prefixes that nobody uses."""
     nodes: dict[bytes, set[Prefix]] = field(default_factory=dict)
     """The same by node."""
     given: Given = field(default_factory=Given)
@@ -151,8 +155,10 @@ class Survival:
         """When that was said, in ticks."""
         self.accepted: set[Address] = set()
         """Anchors whose partner accepted something of ours in their place."""
+        self.missed: set[Address] = set()
+        """Anchors that are gone with nobody in their place, since a moment only: nodes are told, and nothing else."""
         self.gone: dict[Address, dict[Prefix, bytes]] = {}
-        """Anchors that are gone with nobody in their place, and what nodes here had from them."""
+        """Those that are gone for good, and what nodes here had from them."""
         self.held = False
         """Our own pool is with our partner, as that one says again and again."""
 

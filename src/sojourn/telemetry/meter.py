@@ -2,7 +2,8 @@
 sessions last.
 
 * *Protocol reactivity*: from the event that shows a node (or, at a mobile node, its new link) to the end of the session
-  update: the answer that accepts the registration.
+  update: the answer that accepts the registration. Refusals in between that are answered by asking otherwise are part
+  of it: a node that moves faster than its old gateway de-registers it has one (status 157).
 * *Handover delay*: from the same event until forwarding is there again: what that answer asked of the kernel is done.
 * *Session*: a prefix (of a mobile node: a home address) that is forwarded for somebody. It begins when it is first
   asked for in this life of the daemon and ends when it is withdrawn. A *user* is the slot that its sessions share.
@@ -27,7 +28,7 @@ from sojourn.core.effects import (
 )
 from sojourn.core.events import AddressChanged, Event, Icmpv6Received, LinkChanged, MessageReceived, NodeSeen
 from sojourn.core.mobile_effects import EnsureReverseTunnel, SendIcmpv6, WithdrawReverseTunnel
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobileNodeIdentifier, MobilityMessage
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, MobileNodeIdentifier, MobilityMessage, Status
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant
 
@@ -41,6 +42,11 @@ FIRST, HANDOVER, ANY = "first", "handover", "any"
 """Kinds of attachments: without sessions that began elsewhere, with some, and where that cannot be told."""
 
 
+_REFUSED = 128
+_ASKED_AGAIN = frozenset(
+    {Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, Status.TIMESTAMP_MISMATCH, Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED}
+)
+"""Refusals that say what was wrong, so that the same is asked for again with another time or number."""
 _TAKEN = frozenset(
     {
         *(SendMessage, EnsurePrefix, WithdrawPrefix, WithdrawSlot, EnsureReverseTunnel, WithdrawReverseTunnel),
@@ -96,6 +102,9 @@ class Meter:
         self._pending: dict[bytes, Instant] = {}
         """When nodes whose registration is under way showed themselves."""
         self._answering: bytes | None = None
+        """Whose answer is being handled."""
+        self._refused = False
+        """It is a refusal."""
         self._settling: list[tuple[str, Instant]] = []
         """What was accepted, and since when forwarding is waited for."""
         self._sessions: dict[Prefix, Instant] = {}
@@ -124,9 +133,10 @@ class Meter:
                 self._begin(now)
             case MessageReceived(message):
                 self._begin(None)
-                if type(message) is BindingAcknowledgement:
+                if type(message) is BindingAcknowledgement and message.status not in _ASKED_AGAIN:
                     option = message.first(MobileNodeIdentifier)
                     self._answering = None if option is None else option.key()
+                    self._refused = message.status >= _REFUSED
             case SendMessage(message):
                 self._on_sent(message)
             case EnsurePrefix(prefix, slot):
@@ -164,7 +174,7 @@ class Meter:
 
     def _begin(self, seen: Instant | None) -> None:
         """Something else is being handled."""
-        if self._answering is not None:  # whatever came of it: an answer ends what was under way
+        if self._answering is not None:  # an answer ends what was under way, unless it is asked for otherwise at once
             self._pending.pop(self._answering, None)
             self._answering = None
         self._seen = seen
@@ -177,6 +187,8 @@ class Meter:
             return
         if not message.lifetime:
             self._pending.pop(option.key(), None)
+        elif self._refused and option.key() == self._answering:
+            self._answering = None
         elif self._seen is not None and len(self._pending) < PENDING_MAX:
             self._pending.setdefault(option.key(), self._seen)
 
