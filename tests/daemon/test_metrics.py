@@ -379,6 +379,19 @@ def test_alerts_name_only_what_there_is_and_each_is_explained() -> None:
         assert f"`{rule['alert']}`" in explained, rule["alert"]
 
 
+def test_what_alerts_and_dashboard_ask_for_by_label_is_counted_by_somebody() -> None:
+    """An alarm about a counter that nobody has would never be heard."""
+    source = "\n".join(path.read_text() for path in (ROOT / "src" / "sojourn").rglob("*.py"))
+    asked: set[str] = set()
+    for text in (RULES.read_text(), DASHBOARD.read_text().replace('\\"', '"')):
+        for several in re.findall(r'\bname=~?"([^"]+)"', text):
+            plain = several.removesuffix(".*").replace("(dhcp-)?pool", "dhcp-pool-exhausted|reports:pool")
+            asked |= set(plain.replace(".*", "").split("|"))
+    assert len(asked) >= 9
+    for one in asked:
+        assert re.search(rf"""["'f]{re.escape(one.removeprefix("reports:"))}["']""", source), one
+
+
 @pytest.mark.interop
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not here")
 def test_promtool_takes_the_alerts_and_they_fire_when_they_should() -> None:

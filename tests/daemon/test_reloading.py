@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
+from pydantic import BaseModel
 
 from sojourn.daemon.configuration import parse
 from sojourn.daemon.model import ROLES, File
-from sojourn.daemon.reloading import changes, concerns_roles, refused
+from sojourn.daemon.reloading import changes, concerns_roles, fixed_keys, refusal, refused, section_of
 
 FILE = """\
 control = "/run/sojourn/ar1.sock"
@@ -77,14 +80,46 @@ def test_a_database_among_several_lets_nothing_go() -> None:
     assert refused(changes(before, after), before) == ["cmd.warm_up"]
 
 
+FREE = {"log", "log_format", "log_levels", "identifiers", "identifier_key"}
+T = TypeVar("T", bound=BaseModel)
+KEYS = [key for key in File.model_fields if key not in ROLES]
+KEYS += [f"{role}.{key}" for role in ROLES for key in section_of(role).model_fields]
+"""All of docs/configuration.md that stand in a table of their own; what is below one changes with it."""
+
+
+def changed(key: str) -> tuple[File, File]:
+    """Two files that differ in that key; what they say is nothing that a file could."""
+    role, _, field = key.rpartition(".")
+    if not role:
+        return made(File), made(File, **{key: 1})
+    section = section_of(role)
+    return made(File, **{role: made(section)}), made(File, **{role: made(section, **{field: 1})})
+
+
+def made(model: type[T], **values: object) -> T:
+    """One of which nobody asks whether it is right."""
+    return model.model_construct(**{**dict.fromkeys(model.model_fields), **values})
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_takes_effect_or_is_refused_with_a_sentence(key: str) -> None:
+    """Of the schema, so that a new key is not forgotten: it is a change, and roles are made anew with it unless it is
+    for people only; or it is one that cannot change, and the answer names it and says what to do."""
+    before, after = changed(key)
+    found = changes(before, after)
+    assert found == [key]
+    role, _, field = key.rpartition(".")
+    fixed = field in fixed_keys()[role]
+    assert refused(found, before) == ([key] if fixed else [])
+    if fixed:
+        assert refusal([key]).startswith(f"nothing was changed: {key} cannot change while the daemon runs; ")
+        assert "stop it (systemctl stop) and start it again" in refusal([key])
+    else:
+        assert concerns_roles(found) == (key not in FREE)
+
+
 def test_every_key_that_names_a_place_in_the_kernel_is_fixed() -> None:
     """A role has a few of these; that they still exist under these names is what this is about."""
-    known = {key for role in ROLES for key in _fields(role)}
-    places = {"address", "access", "interface", "interfaces", "backend", "kernel", "prefixes", "databases"}
-    assert places | {"ipv4_transport"} <= known
-
-
-def _fields(role: str) -> set[str]:
-    annotation = File.model_fields[role].annotation
-    [section] = [one for one in annotation.__args__ if one is not type(None)]  # type: ignore[union-attr]
-    return set(section.model_fields)
+    places = {"address", "access", "interface", "interfaces", "backend", "kernel", "prefixes", "databases", "pair"}
+    assert {key for role in ROLES for key in fixed_keys()[role]} == places | {"ipv4_transport"}
+    assert fixed_keys()[""] == ["control", "store"]

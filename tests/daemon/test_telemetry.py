@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from sojourn.core.effects import EnsureHold, Report
 from sojourn.core.events import Commanded, EffectFailed, LinkChanged, NodeSeen, Sighting, TrafficCounted
+from sojourn.daemon.events_reference import found
 from sojourn.telemetry.identifiers import Identifiers, node_text
 from sojourn.telemetry.log import EVENTS_PER_SECOND, Log, level_of
 from sojourn.telemetry.rows import row_of
@@ -99,6 +101,35 @@ def test_a_line_of_json() -> None:
     [line] = logged("info", True, Report("attached", {"node": NODE.hex(), "daemon": "forged"}))
     row = json.loads(line)
     assert (row["event"], row["level"], row["daemon"]) == ("attached", "info", "ar1")
+
+
+def test_every_event_is_one_object_with_the_same_first_fields() -> None:
+    """Whatever it carries: octets, prefixes, other objects."""
+    seen = NodeSeen("acc0", MAC, Sighting.STATION, address("fe80::1"))
+    items = [seen, LinkChanged("acc0", True), EffectFailed(EnsureHold(3), 12, "no memory"), Commanded("refresh", {})]
+    items += [
+        TrafficCounted({prefix("2001:db8::/64"): 3}),
+        Report("registered", {"node": NODE.hex(), "event": "other"}),
+    ]
+    rows = [json.loads(line) for line in logged("debug", True, *items)]
+    assert [row["event"] for row in rows] == [
+        *("node-seen", "link-changed", "effect-failed", "commanded", "traffic-counted", "registered")
+    ]
+    assert all({"time", "daemon", "level", "subsystem", "event"} <= row.keys() for row in rows)
+    assert all("\n" not in line for line in logged("debug", True, *items))
+
+
+def test_events_that_are_documented_are_there_with_their_fields() -> None:
+    """People's alarms are made of them. A new one is documented by ``-m sojourn.daemon.events_reference``."""
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    known, number = found(), 0
+    for part, section in zip(("engines", "daemon"), page.split("## Of the ")[1:], strict=True):
+        for line in re.finditer(r"^\| `([a-z0-9-]+)` \| (\w+) \| (.*) \|$", section, re.MULTILINE):
+            name, level, fields = line.groups()
+            assert known[part, name][0] == level, name
+            assert set(re.findall(r"`(\w+)`", fields)) <= known[part, name][1], name
+            number += 1
+    assert number > 150
 
 
 def test_what_a_peer_says_cannot_make_a_line_of_its_own() -> None:

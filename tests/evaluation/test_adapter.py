@@ -89,6 +89,30 @@ def test_the_engines_do_on_the_same_moves_what_the_count_says(way: Way) -> None:
     assert engines["usable_ms"] == 0
 
 
+def test_the_engines_of_direct_mode_do_what_the_count_says() -> None:
+    """An anchor that heard nothing since the node left it names, to the next router too, what it had served for others:
+    some octets, and an exchange where such a prefix is over by then.
+    """
+    found = adapter.inputs(EXAMPLES / "campus", 40, 1, simulation=True)
+    assert found.engines is not None
+    some = Some(found.workload(1), 40)
+    counted = replay(
+        some.shard(0, 40), len(found.topology.places), start=found.warm_up, end=found.duration,
+        hold=found.assumptions.settings.idle_hold,
+    )  # fmt: skip
+    expected = compare(counted, found.topology, found.assumptions).figures[Way.DIRECT]
+    engines = found.engines(Way.DIRECT, some, 1)
+    assert engines["contacted"] == pytest.approx(len(counted.handovers.held.place) / len(counted.handovers), rel=1e-3)
+    assert engines["in_use"] == pytest.approx(len(counted.handovers.in_use.place) / len(counted.handovers), rel=1e-3)
+    assert engines["anchors"] == pytest.approx(counted.mean_old_anchors, rel=1e-3)
+    assert engines["tunnelled"] == pytest.approx(counted.tunnelled, rel=1e-3)
+    assert engines["restored_ms"] == pytest.approx(expected["restored_ms"], rel=1e-3)
+    for name in ("messages", "redirection_octets"):
+        assert expected[name] <= engines[name] <= 1.02 * expected[name], name
+    assert engines["usable_ms"] == 0
+    assert "registered_ms" not in engines
+
+
 def test_the_engines_of_hosts_do_what_the_count_says() -> None:
     """Mobile nodes with anchors (RFC 8818). A binding whose last session is over for less than the hold time is told of
     a move, too, which the count leaves out.

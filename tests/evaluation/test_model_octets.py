@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.core.events import NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.evaluation.models.octets import DLIF, Sizes, host_exchange, host_return, route_update, route_withdrawal
 from sojourn.wire import MobileNodeIdentifier, encode
 from sojourn.wire.units import MINUTE, SECOND
 from support import simulations
-from support.domain import Domain
+from support.domain import HOSTS, Domain, router
 
 NAI = MobileNodeIdentifier(1, b"a" * 17)
 
@@ -25,13 +26,16 @@ def test_4_4_printed_sizes() -> None:
 
 def _walk(mode: Mode, moves: int) -> list[list[int]]:
     """A node that visits one router after the other and keeps all its prefixes; the octets of each handover."""
-    domain = Domain(mode, moves + 1, idle_hold=60 * MINUTE)
+    domain = Domain(mode, moves + 1, cmds=0 if mode is Mode.DIRECT else 1, idle_hold=60 * MINUTE)
     domain.attach("mn1", "ar1")
     domain.run(SECOND)
     lengths = []
     for number in range(1, moves + 1):
         domain.clear()
-        domain.roam("mn1", f"ar{number}", f"ar{number + 1}", SECOND)
+        domain.detach("mn1", f"ar{number}")
+        previous = router(number) if mode is Mode.DIRECT else None
+        domain.event(f"ar{number + 1}", NodeSeen("acc0", HOSTS["mn1"], Sighting.STATION, previous=previous))
+        domain.run(SECOND)
         lengths.append([40 + len(encode(message)) for _, _, message in domain.sent()])
         domain.run(5 * SECOND)
     return lengths
@@ -44,6 +48,25 @@ def test_handovers_are_as_long_as_those_of_the_engines(mode: Mode) -> None:
     for previous, lengths in enumerate(_walk(mode, 5), 1):
         assert len(lengths) == (1 + 3 * previous if mode is Mode.LOCATOR else 2 + 2 * previous)
         assert sum(lengths) == formula(previous)
+
+
+def test_handovers_in_direct_mode_are_as_long_as_those_of_the_engines() -> None:
+    """An anchor says again, until the next refresh, what it had served for others: 40 octets for each of these."""
+    for previous, lengths in enumerate(_walk(Mode.DIRECT, 5), 1):
+        assert len(lengths) == 2 * previous
+        said_again = (previous - 1) * (previous - 2) // 2
+        assert sum(lengths) == Sizes().direct(previous) + 40 * said_again
+
+
+def test_the_end_of_a_prefix_in_direct_mode_is_as_long_as_that_of_the_engines() -> None:
+    domain = Domain(Mode.DIRECT, 2, cmds=0, idle_hold=4 * SECOND, lifetime=60 * MINUTE)
+    domain.attach("mn1", "ar1")
+    domain.roam("mn1", "ar1", "ar2", SECOND)
+    domain.clear()
+    domain.run(10 * SECOND)
+    retired = [40 + len(encode(message)) for _, _, message in domain.sent()]
+    assert len(retired) == 2
+    assert sum(retired) == Sizes().retiring_directly()
 
 
 def test_retirement_and_refresh_are_as_long_as_those_of_the_engines() -> None:

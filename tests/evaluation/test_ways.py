@@ -49,7 +49,8 @@ def test_the_time_until_an_old_prefix_works_again() -> None:
     assert list(found[Way.RELAY].restored) == [20, 40, 40, 60]
     assert list(found[Way.PROXY].restored) == [20, 40, 20, 40]
     assert list(found[Way.LOCATOR].restored) == [20, 40, 20, 40]
-    assert list(found[Way.DIRECT].restored) == [20, 40, 20, 40]
+    # Of the router just left, which names the others.
+    assert list(found[Way.DIRECT].restored) == [20, 40 + 20, 20, 40 + 20]
     assert list(found[Way.RELOCATION].restored) == [0 + 10 + 10, 10 + 0 + 10, 10 + 0 + 10, 20 + 10 + 10]
     assert list(found[Way.HOST].restored) == [24, 44, 24, 44]
 
@@ -77,7 +78,8 @@ def test_messages_of_the_walk() -> None:
     assert found[Way.LOCATOR].drawn * 3 == pytest.approx(sum(1 + 3 * n for n in in_use))
     checked = 3  # every stay is longer than 3 s
     assert found[Way.LOCATOR].messages * 3 == pytest.approx(sum(1 + 3 * k for k in told) + 4 * retired + 2 * checked)
-    assert found[Way.DIRECT].messages == found[Way.HOST].drawn == pytest.approx(2 * sum(in_use) / 3)
+    assert found[Way.DIRECT].drawn == found[Way.HOST].drawn == pytest.approx(2 * sum(in_use) / 3)
+    assert found[Way.DIRECT].messages * 3 == pytest.approx(2 * sum(told) + 2 * retired)
     withdrawn = 2
     assert found[Way.HOST].messages * 3 == pytest.approx(2 * sum(in_use) + 2 * withdrawn)
     assert found[Way.RELOCATION].messages * 3 == pytest.approx(4 * (3 + withdrawn))
@@ -105,7 +107,9 @@ def test_octets_of_the_walk() -> None:
     assert found[Way.LOCATOR].octets * 3 == pytest.approx(locator)
     assert found[Way.PROXY].redirection * 3 == pytest.approx(proxy - 3 * sizes.retiring())
     assert found[Way.LOCATOR].redirection * 3 == pytest.approx(sum(sizes.locator(k) for k in (1, 2, 2)))
-    assert found[Way.DIRECT].octets == found[Way.DIRECT].redirection == pytest.approx(4 * sizes.direct(1) / 3)
+    assert found[Way.DIRECT].redirection * 3 == pytest.approx(sum(sizes.direct(k) for k in (1, 2, 2)))
+    direct = sum(sizes.direct(k) for k in (1, 2, 2)) + 3 * sizes.retiring_directly()
+    assert found[Way.DIRECT].octets * 3 == pytest.approx(direct)
     assert found[Way.HOST].redirection * 3 == pytest.approx(4 * host_exchange())
     assert found[Way.HOST].octets * 3 == pytest.approx((4 + 2) * host_exchange())
     moved = 2 * route_update(1) + route_update(2) + 2 * route_withdrawal()
@@ -116,8 +120,8 @@ def test_the_busiest_node_and_refreshes() -> None:
     found = signalling_of(counted(), 4, assumptions())
     assert found[Way.PROXY].busiest == pytest.approx(found[Way.PROXY].per_second)
     assert found[Way.LOCATOR].busiest * 100 == pytest.approx(found[Way.LOCATOR].per_second * 100 - 5)
-    # Places 0 and 1 anchor in two exchanges each; 1 and 2 serve in one and two besides.
-    assert found[Way.DIRECT].busiest * 100 == pytest.approx(2 * 3)
+    # Places 0 and 1 are told twice each, 1 and 2 tell one and two others; three prefixes retire, where five were told.
+    assert found[Way.DIRECT].busiest * 100 == pytest.approx(2 * 3 * (1 + 3 / 5))
     # An anchor of two exchanges, and of the end of what it anchors.
     assert found[Way.HOST].busiest * 100 == pytest.approx(2 * 2 + 2)
     often = signalling_of(counted(), 4, assumptions(lifetime=20 * SECOND))

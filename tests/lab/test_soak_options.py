@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,13 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
     assert "soak, proxy mode" in written
     assert "10/12" in written
     assert "41 probe packets lost" in written
+    with make_progress(plain=False, quiet=False, console=terminal) as bar:
+        bar.begin("soak, proxy mode", 12)
+        bar.advance(11, "moves, " + "and much more " * 10)
+    written = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert "11/12" in written
+    shown = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]+", written)]
+    assert max(map(len, shown)) <= 80
 
 
 def test_lines_tell_every_ten_moves_and_the_last() -> None:

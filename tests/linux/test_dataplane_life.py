@@ -464,3 +464,28 @@ def test_a_pool_of_another_router_is_announced_in_halves_and_outlives_a_crash(be
     assert state(bed).difference(held) == []
     plane.apply(WithdrawPool(taken))
     assert state(bed).difference(before) == []
+
+
+def test_what_is_announced_follows_what_is_behind_it_and_a_later_holder_has_a_lower_metric(bed: Bed) -> None:
+    """The address of an LMA and its pools: a restart does not take them back, however short."""
+    ours = (prefix("2001:db8:ff::1/128"), prefix("2001:db8:ff00::/48"))
+
+    def announced() -> list[str]:
+        return sorted(line for line in state(bed).lines if "table 56" in line)
+
+    plane = bed.plane("ar1", announced=ours, announced_metric=900)
+    assert announced() == [], "what is behind it is not there yet"
+    assert plane.finish() == []
+    assert [line.count("metric 900") for line in announced()] == [1, 1]
+    assert differences(bed, plane) == set()
+    held = state(bed)
+    bed.crash(plane)
+    plane = bed.plane("ar1", announced=ours, announced_metric=900)
+    assert plane.finish() == []
+    assert state(bed).difference(held) == []
+    bed.crash(plane)
+    plane = bed.plane("ar1", announced=ours, announced_metric=899)
+    assert len(plane.finish()) == 2
+    assert [line.count("metric 899") for line in announced()] == [1, 1]
+    bed.stop("ar1", plane)
+    assert announced() == []

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.direct import Direct
-from sim.partners import DirectPartners
 from sojourn.engines.maar_direct import DirectAccessRouter
 from sojourn.engines.maar_session import Session
 from sojourn.wire import BindingUpdate, PreviousMaar
@@ -70,13 +69,6 @@ class RemembersRequests(DirectAccessRouter):
         pass
 
 
-class WaitsForTheDead(DirectAccessRouter):
-    """What is named of an anchor that is gone is asked of nobody else."""
-
-    def _is_named(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
-        return False
-
-
 DIRECT_MUTANTS: Mapping[str, Callable[[int], Direct]] = {
     f"Direct{mutant.__name__}": (lambda seed, mutant=mutant: Direct(seed, maar_engine=mutant))  # type: ignore[misc]
     for mutant in (
@@ -88,5 +80,5 @@ DIRECT_MUTANTS: Mapping[str, Callable[[int], Direct]] = {
         KeepsAllPrefixes,
         RemembersRequests,
     )
-} | {"DirectWaitsForTheDead": lambda seed: DirectPartners(seed, maar_engine=WaitsForTheDead)}
+}
 """Casts with one mutant among them, by its name."""

@@ -12,10 +12,13 @@
     mn1 quits ff0e::1           the opposite of it
     tell lma revoke node=mn1    a command over the control socket
     untraced / traced           what happens in between is not in the trace
+    dark ar1                    the whole machine is gone; `restart` brings it back
     check                       routes are what the bindings say, one owner for a prefix, no loop
 
 ``domain pmip`` begins a domain of RFC 5213 (`support.pmip_words`): lma, mag1, mag2 ...; ``home#0`` is the first prefix
-that the LMA gives away, ``ar1#0`` is the first prefix of ar1's pool. Times are seconds since the domain came up.
+that the LMA gives away, ``ar1#0`` is the first prefix of ar1's pool. ``domain direct cmds=0`` has no CMD;
+``partner=ar1:ar3`` lets routers miss each other, whose heartbeats are not in the trace. Times are seconds since the
+domain came up.
 """
 
 from __future__ import annotations
@@ -77,6 +80,7 @@ from sojourn.wire import (
     DlifLinkLocalAddress,
     Handoff,
     HandoffIndicator,
+    Heartbeat,
     HomeNetworkPrefix,
     LinkLocalAddress,
     LocalPrefix,
@@ -141,6 +145,7 @@ class _Stage:
         self._losses: dict[tuple[str, str], int] = {}
         self._last = ("", "")
         self._traced = True
+        self._beats_left_out = False
         self._seen = 0
         self._born = 0
 
@@ -172,11 +177,14 @@ class _Stage:
         settings: dict[str, object] = {}
         cmd: dict[str, object] = {}
         for key, value in options.items():
-            if key not in ("maars", "legacy", "routes", "pool", "multicast"):
+            if key not in ("maars", "legacy", "routes", "pool", "multicast", "cmds", "partner"):
                 (cmd if key.startswith("cmd.") else settings)[key.removeprefix("cmd.")] = _value(value)
         if "multicast" in options:
             settings["multicast"] = MulticastConfiguration(options["multicast"], ("acc0",))
-        domain = Domain(mode, int(options.get("maars", 3)), cmd=cmd, **settings)  # type: ignore[arg-type]
+        maars, cmds = int(options.get("maars", 3)), int(options.get("cmds", 1))
+        partners = dict([options["partner"].split(":")]) if "partner" in options else None
+        self._beats_left_out = partners is not None
+        domain = Domain(mode, maars, cmd=cmd, cmds=cmds, partners=partners, **settings)  # type: ignore[arg-type]
         if "legacy" in options:
             domain.replace_cmd(LegacyAnchor(CMD, _HOME, strict=options["legacy"] == "strict"))
         for name in options.get("routes", "").split(",") if "routes" in options else []:
@@ -211,6 +219,10 @@ class _Stage:
     def _do_crash(self, name: str) -> None:
         assert self.domain is not None
         self.domain.crash(name)
+
+    def _do_dark(self, name: str) -> None:
+        assert self.domain is not None
+        self.domain.members[name].lose_power()
 
     def _do_restart(self, name: str, how: str, what: str) -> None:
         assert self.domain is not None
@@ -261,7 +273,10 @@ class _Stage:
             self.lines += [f"checked: {fault}" for fault in faults] or ["checked: routes are what the bindings say"]
             return
         faults = checkers.owners(self.domain) + checkers.loops(self.domain)
-        faults += checkers.routes_equal_bindings(self.domain)
+        if self.domain.mode is Mode.DIRECT:  # there are no others than those of the routers
+            faults += checkers.routes_equal(self.domain, checkers.bindings(self.domain))
+        else:
+            faults += checkers.routes_equal_bindings(self.domain)
         self.lines += [f"checked: {fault}" for fault in faults] or ["checked: routes are what the bindings say"]
 
     def _do_nothing(self, left: str) -> None:
@@ -348,7 +363,8 @@ class _Stage:
     def _write(self) -> None:
         assert self.domain is not None
         for now, name, effect in self.domain.effects[self._seen :]:
-            if not self._traced:
+            beat = isinstance(effect, SendMessage) and isinstance(effect.message, Heartbeat)
+            if not self._traced or (beat and self._beats_left_out):
                 continue
             head = (f"{(now - self._born) / SECOND:.4f}", name)
             who = f"{head[0]:>9} {name:<4}" if head != self._last else " " * 14

@@ -42,7 +42,9 @@ from sojourn.wire.units import SECOND
 PATIENCE = 30.0
 """Seconds that the store may take to answer at the start."""
 _LAST_WORD = 1.0
-"""Seconds that the last word to the store may take."""
+"""Seconds that the last word to the store, and whoever follows us, may take."""
+_POLL, _ARRIVAL = 0.02, 0.2
+"""Seconds between two looks at who follows us, and until it forwards: less than a beat."""
 _MACHINE = Path("/etc/machine-id")
 
 
@@ -119,12 +121,25 @@ class Seat:
         return tuple(found)
 
     async def close(self, *, leaving: bool) -> None:
-        """Say that we go, or (`leaving`) that a successor follows."""
+        """Say that we go, or (`leaving`) that a successor follows. Who goes waits for the other one, a second at most:
+        packets come here until that one is there, and are forwarded as long as nothing is withdrawn.
+        """
+        hands_over = self._engine.standing is ACTIVE and self._engine.accompanied and not leaving
         self._carry_out(self._engine.handle(Commanded("leave" if leaving else "stop"), time.monotonic_ns()))
-        if self._question is not None:
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({self._question}, timeout=_LAST_WORD)
+        with suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(_LAST_WORD):
+                if self._question is not None:
+                    await asyncio.wait({self._question})
+                while hands_over and not await self._is_taken():
+                    await asyncio.sleep(_POLL)
+                if hands_over:
+                    await asyncio.sleep(_ARRIVAL)
         self.discard()
+
+    async def _is_taken(self) -> bool:
+        """Whether somebody else has the lease."""
+        row = await self._database.look()
+        return row is not None and row[0] not in ("", self._holder)
 
     def discard(self) -> None:
         """Without a word."""

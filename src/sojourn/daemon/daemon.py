@@ -30,7 +30,7 @@ from sojourn.daemon.health import Health, notify
 from sojourn.daemon.model import File
 from sojourn.daemon.monitoring import Monitoring
 from sojourn.daemon.observed import Listener
-from sojourn.daemon.reloading import changes, concerns_roles, refused
+from sojourn.daemon.reloading import changes, concerns_roles, refusal, refused
 from sojourn.daemon.roles import (
     Elsewhere,
     Role,
@@ -152,6 +152,7 @@ class Daemon:
         try:
             await self._seat.start()
         except StartError:
+            self._monitoring.close(withdraw=False)
             self._close_roles()
             raise
 
@@ -239,9 +240,9 @@ class Daemon:
             await self.control.close()
             kept = self._failed or self._leaves or any(role.keep_forwarding for role in self.roles)
             self._monitoring.close(withdraw=not kept)
-            self._close_roles()
             if self._seat is not None:
                 await self._leave_seat(self._seat)
+            self._close_roles()
 
     # --- an LMA whose address may be at another machine ---------------------------------------------------------------
 
@@ -293,7 +294,8 @@ class Daemon:
         if self._failed:
             seat.discard()
         else:
-            await seat.close(leaving=self._leaves)
+            assert self.file.lma is not None
+            await seat.close(leaving=self._leaves or self.file.lma.keep_forwarding)
 
     def _status(self) -> str:
         """A few words for ``systemctl status``."""
@@ -363,8 +365,7 @@ class Daemon:
             raise ValueError(f"nothing was changed, as the file is wrong:\n{error}") from None
         keys = changes(self.file, new.file)
         if fixed := refused(keys, self.file):
-            words = ", ".join(fixed)
-            raise ValueError(f"nothing was changed: {words} cannot change while the daemon runs; restart it")
+            raise ValueError(refusal(fixed))
         if not keys:
             self.log.say("info", "configuration-unchanged")
             return [Report("configuration-unchanged", {})]

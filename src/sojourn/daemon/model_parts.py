@@ -121,7 +121,7 @@ class Liveness(Section):
 class Pair(Section):
     """Switched on by this table: two machines have the same `[lma]` but for this table, and one of them is it.
 
-    See docs/operations.md. The network is told by a routing daemon, which exports the table `kernel.first_table` + 1.
+    See docs/operations.md. The network is told by a routing daemon, which exports routing table 56.
     """
 
     own: AddressField = setting("This machine's own address, from which the other one hears.", example="2001:db8:f1::1")
@@ -164,6 +164,12 @@ class AccessPoint(Section):
     )
     interface: InterfaceField = setting(
         "The access interface on which its stations are: its own, or the bridge that it is in.", example="br-lan"
+    )
+    monitor: InterfaceField | None = setting(
+        "A monitor interface of its radio: from there it is known which access point (`access_points` of a peer) a "
+        "station comes from, so that its router is asked first (direct mode, fast handovers).",
+        None,
+        example="mon0",
     )
 
 

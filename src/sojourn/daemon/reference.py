@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from sojourn.daemon.model import LAYOUT
+from sojourn.daemon.reloading import fixed_keys
 from sojourn.files import reference
 
 _HEAD = """\
@@ -15,8 +17,9 @@ _HEAD = """\
 
 One TOML file per daemon: `sojourn check FILE.toml` says what is wrong with it (all at once, with line, key and what was
 expected), `sojourn run FILE.toml` runs it, `sojourn check --schema` prints its JSON Schema for editors. Lengths of time
-are written `"250ms"`, `"60s"`, `"5m"` or `"1h"`, or as a number of seconds. A changed file takes effect at a restart,
-during which forwarding goes on.
+are written `"250ms"`, `"60s"`, `"5m"` or `"1h"`, or as a number of seconds.
+
+{reload}
 
 An access router:
 
@@ -36,6 +39,11 @@ A gateway and an anchor of Proxy Mobile IPv6 (RFC 5213):
 ```toml
 {lma}```
 """
+
+_RELOAD = """\
+A changed file takes effect with `sojourn tell reload` (or `systemctl reload`), without a lost packet. These keys say
+where forwarding is, and want the daemon to be stopped and started: {fixed}. So does a role that comes or goes, and
+where a database or an LMA has `databases` every key but those of the log."""
 
 MAAR_EXAMPLE = """\
 name = "ar1"
@@ -117,7 +125,9 @@ def json_schema() -> dict[str, Any]:
 
 def markdown() -> str:
     """The whole page."""
-    head = _HEAD.format(maar=MAAR_EXAMPLE, cmd=CMD_EXAMPLE, mag=MAG_EXAMPLE, lma=LMA_EXAMPLE)
+    fixed = [f"`{key}`" if not table else f"`{table}.{key}`" for table, keys in fixed_keys().items() for key in keys]
+    told = textwrap.fill(_RELOAD.format(fixed=", ".join(fixed)), 120, break_long_words=False, break_on_hyphens=False)
+    head = _HEAD.format(reload=told, maar=MAAR_EXAMPLE, cmd=CMD_EXAMPLE, mag=MAG_EXAMPLE, lma=LMA_EXAMPLE)
     return "\n".join([head, reference.markdown(LAYOUT)])
 
 

@@ -8,6 +8,9 @@ forwarding is cannot, as what was made there must be taken away by whoever made 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
+
+from pydantic import BaseModel
 
 from sojourn.daemon.model import ROLES, File
 
@@ -54,6 +57,29 @@ def refused(keys: Iterable[str], file: File) -> list[str]:
     """Of the keys of `changes`, those that a running daemon cannot change."""
     shared = any(section is not None and section.databases for section in (file.cmd, file.lma))
     return [key for key in keys if _is_fixed(key) or (shared and key not in _FREE)]
+
+
+def refusal(fixed: Iterable[str]) -> str:
+    """The sentence that says so, with what to do. A restart would leave forwarding where the old file has it."""
+    return (
+        f"nothing was changed: {', '.join(fixed)} cannot change while the daemon runs; "
+        "change the rest alone, or stop it (systemctl stop) and start it again"
+    )
+
+
+def fixed_keys() -> dict[str, list[str]]:
+    """All such keys, by table; those at the top of the file under an empty name."""
+    found = {"": [key for key in File.model_fields if key in _AT_THE_TOP]}
+    for role in ROLES:
+        found[role] = [key for key in section_of(role).model_fields if key in _OF_A_ROLE]
+    return found
+
+
+def section_of(role: str) -> type[BaseModel]:
+    """The model of a role's table."""
+    annotation = get_args(File.model_fields[role].annotation)
+    section: type[BaseModel] = next(one for one in annotation if issubclass(one, BaseModel))
+    return section
 
 
 def _is_fixed(key: str) -> bool:

@@ -229,8 +229,11 @@ class Installation:
             yield Rule(priorities.local, LOCAL_TABLE)
         for own in settings.addresses:
             yield Rule(priorities.decapsulation, tables.decapsulation, destination=own, ip_protocol=_IPV6_IN_IPV6)
-        for own_prefix in settings.announced:
-            yield Route(tables.pools, own_prefix, kind=RTN_BLACKHOLE, metric=settings.announced_metric)
+
+    def announcements(self) -> Iterator[Route]:
+        """What a routing daemon is to tell the network, when what is behind it stands."""
+        table, metric = self._settings.tables.pools, self._settings.announced_metric
+        return (Route(table, own, kind=RTN_BLACKHOLE, metric=metric) for own in self._settings.announced)
 
     def _multicast_objects(self) -> Iterator[KernelObject]:
         """Who may send to groups: nodes, with an address of our pool; at a MAG nobody. No route can say so, as the

@@ -178,6 +178,7 @@ class LinuxDataplane(LinuxAudit):
         """Remove what was not asked for since `begin`."""
         if self._snapshot is None:
             return []
+        self.announce()
         snapshot, self._snapshot = self._snapshot, None
         left = snapshot.left()
         self._netlink.request(*(thing.withdraw() for thing in left))
@@ -200,6 +201,10 @@ class LinuxDataplane(LinuxAudit):
         found = set() if self._filter is None else {nftables.NFPROTO_IPV6}
         return found if self._ipv4 is None else {*found, nftables.NFPROTO_IPV4}
 
+    def announce(self) -> None:
+        """The network is told to lead here what is ours (`LinuxSettings.announced`); twice is harmless."""
+        self._ensure(*self._installation.announcements())
+
     def reassert(self) -> None:
         """Everything is put into the kernel again: for an interface that came back. Raises the first refusal."""
         self._installation.indices.clear()
@@ -210,6 +215,7 @@ class LinuxDataplane(LinuxAudit):
                 self.apply(effect)
             except OSError as error:
                 refusals.append(error)
+        self.announce()
         if refusals:
             raise refusals[0]
 

@@ -53,6 +53,7 @@ class LinuxAudit(LinuxSlots):
         """See `Audited.objects`."""
         state, tables = self.state, self._settings.tables
         yield from self._installation.objects()
+        yield from self._installation.announcements()
         yield from (self._way_round(slot) for slot in self._released)
         for way in state.slots.values():
             if isinstance(way, EnsurePaths):

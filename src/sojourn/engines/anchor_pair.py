@@ -221,6 +221,11 @@ class AnchorPair:
             self.liveness.sent([effect for effect in effects if isinstance(effect, SendMessage)], self._now)
         return effects
 
+    @property
+    def accompanied(self) -> bool:
+        """Whether the other one is there, and would take over."""
+        return self._partner is not None and self._heard and not self.liveness.lost(self._partner)
+
     # --- standing by --------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:

@@ -81,6 +81,7 @@ class PartnersDirectly(AnsweredDirectly):
         self._forget_named(session, anchor)
         before = session.anchored.keys() - ()
         self._serve_for(session, mine, anchor)
+        self._timers.stop(("holder", (session.node, anchor)))  # it was told already
         if session.anchored.keys() != before:
             self._on_prefixes_changed(session)
 

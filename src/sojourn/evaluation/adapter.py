@@ -29,6 +29,7 @@ _MODES: Mapping[Way, Mode] = {
     Way.RELAY: "relay",
     Way.PROXY: "proxy",
     Way.LOCATOR: "locator",
+    Way.DIRECT: "direct",
     Way.HOST: "mipv6",
 }
 """The ways whose engines are simulated."""
@@ -125,4 +126,6 @@ def measured(summary: Summary) -> dict[str, float]:
         "messages": None if redirection is None else redirection + later / handovers,
         "redirection_octets": summary["octets_per_handover"]["mean"],
     }
+    if summary["mode"] == "direct":
+        del found["registered_ms"]  # nowhere
     return {name: value for name, value in found.items() if value is not None}

@@ -13,13 +13,14 @@ FORMULAS = (
     ("messages, central", "4"),
     ("messages, relay and proxy", "2 + 2 n_HO as drawn; 2 + 2 k + 4 as sojourn runs it"),
     ("messages, locator", "1 + 3 n_HO as drawn; 1 + 3 k + 4 + 2 e^(−3 s / dwell) as sojourn runs it"),
-    ("messages, direct and host", "2 n_HO"),
+    ("messages, direct", "2 n_HO as drawn; 2 k + 2 as sojourn runs it"),
+    ("messages, host", "2 n_HO"),
     ("messages, relocation", "M (P(n_HO > 0) + p)"),
     ("old session waits, central", "2 a"),
     ("old session waits, relay", "max(2 a + 2 max c, a + c + p)"),
     ("old session waits, proxy", "max(2 a, a + c + p)"),
     ("old session waits, locator", "a + c + p"),
-    ("old session waits, direct", "2 p"),
+    ("old session waits, direct", "2 p, after 2 l if it is not the router just left"),
     ("old session waits, relocation", "a + c + p, with the router just left"),
     ("old session waits, host", "2 (w + p)"),
     ("way of packets, central", "correspondent – central anchor – router"),
@@ -30,4 +31,4 @@ FORMULAS = (
     ("tunnel entries", "central: 2 per node; old anchors: 2 n per node; relocation: M n routes per node"),
 )
 """Quantity and formula. a: serving router to central node, c: central node to old anchor, p: old anchor to serving
-router, w: wireless link, one way; M routers; τ: idle hold time."""
+router, l: router just left to serving router, w: wireless link, one way; M routers; τ: idle hold time."""

@@ -84,9 +84,9 @@ def _note(study: Study) -> str:
     return (
         f"Means over moves and session time; {study.population:,} nodes. Central: PMIPv6, one anchor. Relay, proxy, "
         f"locator: RFC 8885 as sojourn runs it (old prefixes retire {exact(settings.idle_hold / SECOND)} s after "
-        "their last packet, with 4 messages). Direct: routers ask each other. Reloc.: prefixes move, as routes (RFC "
-        "8818). Host: hosts keep a binding at each old anchor. Messages and tunnels: handovers, retirements, "
-        "refreshes."
+        "their last packet, with 4 messages). Direct: routers ask each other (2 messages). Reloc.: prefixes move, "
+        "as routes (RFC 8818). Host: hosts keep a binding at each old anchor. Messages and tunnels: handovers, "
+        "retirements, refreshes."
     )
 
 

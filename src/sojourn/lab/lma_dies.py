@@ -1,10 +1,11 @@
 """The active one of two LMAs dies, and sessions go on: ``sojourn lab run lma-dies``.
 
 Two LMAs have one address, one pool and one store: a PostgreSQL server with a synchronous standby. Hosts with sessions
-roam between two gateways. The active LMA is killed and comes back; the other one, active now, is cut off at once, with
-its links, and comes back; the next one is stopped as a machine that hangs, and goes on when it is no longer the
-anchor; then the server of the store is killed under load and its standby promoted. Each time both hosts move while
-something is dead or just died, so that the LMA has something to answer.
+roam between two gateways. The active LMA is restarted, as for another version, and goes on; then it is killed and comes
+back; the other one, active now, is cut off at once, with its links, and comes back; the next one is stopped as a
+machine that hangs, and goes on when it is no longer the anchor; the server of the store is killed under load and its
+standby promoted; at last the active LMA is stopped in order. Both hosts move as soon as each of this has happened, so
+that the LMA has something to answer, but for restart and stop, which lose nothing.
 
 How long a session stands still is compared with a limit that the machine's own lateness, measured just before, is
 added to.
@@ -42,8 +43,9 @@ LIMIT = 1500 * MILLISECOND
 """A session stands still for no longer when its anchor dies."""
 BRIEF = 500 * MILLISECOND
 """And for no longer at a move, while anything else happens."""
-CALM, KILLED, BACK, DARK, LIT, HUNG, AWAKE, STORE = (
+CALM, RESTARTED, KILLED, BACK, DARK, LIT, HUNG, AWAKE, STORE, STOPPED = (
     "all is well",
+    "the active LMA is restarted",
     "the daemon of the active LMA is killed",
     "it is back, and stands by",
     "the active LMA is dark",
@@ -51,7 +53,12 @@ CALM, KILLED, BACK, DARK, LIT, HUNG, AWAKE, STORE = (
     "the active LMA hangs",
     "it goes on, and is no longer the anchor",
     "a PostgreSQL server is killed",
+    "the active LMA is stopped in order",
 )
+_STILL = (CALM, RESTARTED, STOPPED)
+"""Nobody moves."""
+_CHANGES = 4
+"""The address changes hands: when one is killed, dark, hangs, is stopped; never else."""
 _LMAS = ("lma1", "lma2")
 _MAGS = ("mag1", "mag2")
 
@@ -114,7 +121,8 @@ class _Play:
             source = scene.address(host, "2001:db8:ff")
             scene.traffic.stream(f"{host}-call", host, source, server, up=RATE, down=RATE)
             scene.traffic.exchange(f"{host}-terminal", host, source, server, interval=50 * MILLISECOND)
-        self._phase(CALM, lambda _: self._roam())
+        self._phase(CALM, lambda _: None)
+        self._phase(RESTARTED, lab.restart_daemon)
         self._phase(KILLED, lambda node: lab.stop_daemon(node, kill=True), other=True)
         down = self._other()
         self._phase(BACK, lambda _: lab.start_daemon(down))
@@ -125,21 +133,21 @@ class _Play:
         down = self._other()
         self._phase(AWAKE, lambda _: self._signal(down, signal.SIGCONT))
         self._phase(STORE, lambda _: self._lose_server())
-        kept = self._kept()
-        left = self._left()
-        return self._report(dict(scene.finish()), kept, left)
+        kept, left = self._kept(), self._left()
+        self._phase(STOPPED, lab.stop_daemon, other=True)
+        clean = self._left()
+        return self._report(dict(scene.finish()), kept, {AWAKE: left, STOPPED: clean})
 
     def _phase(self, name: str, act: Callable[[str], object], *, other: bool = False) -> None:
         """Something happens to the active LMA; `other`: then the other one is to be it. Hosts move meanwhile."""
         scene = self._scene
         before = self._anchor()
-        scene.say(name)
         since = time.monotonic_ns()
         act(before)
         if other:
             there = _LMAS[1 - _LMAS.index(before)]
             scene.until(f"{there} is the anchor", lambda: serves(scene, there))
-        if name != CALM:
+        if name not in _STILL:
             self._roam()
         scene.until("both are known where they are", self._all_known)
         time.sleep(self._dwell)
@@ -167,7 +175,8 @@ class _Play:
             rows = [row for row in scene.rows(gateway, "sessions") if row["presence"] == "served" and row["confirmed"]]
             if len(rows) != len(here):
                 return False
-        rows = scene.rows(self._anchor(), "bindings")
+        anchor = active(scene)
+        rows = [] if anchor is None else scene.rows(anchor, "bindings")
         return len(rows) == len(scene.topology.hosts) and all(row["state"] == "active" for row in rows)
 
     def _light(self, node: str) -> None:
@@ -195,7 +204,7 @@ class _Play:
 
     # --- figures ------------------------------------------------------------------------------------------------------
 
-    def _report(self, records: dict[str, FlowRecord], kept: int, left: list[str]) -> Report:
+    def _report(self, records: dict[str, FlowRecord], kept: int, left: dict[str, list[str]]) -> Report:
         scene = self._scene
         hosts = scene.topology.hosts
         calls = [records[f"{host}-call"] for host in hosts]
@@ -209,11 +218,19 @@ class _Play:
         verdicts = [
             holds("sessions alive", f"{alive} of {len(records)}", f"{len(records)}", alive == len(records)),
             holds("TCP resets", reset, "0", reset == 0),
+            *[
+                holds(f"{figure.name}: lost", f"{figure.lost} of {figure.sent}", "0", figure.lost == 0)
+                for figure in figures
+                if figure.name in _STILL
+            ],
             *[figure.still(LIMIT if figure.name in died else BRIEF) for figure in figures],
-            holds("the address changed hands", changes, "3: nobody took it back", changes == 3),
+            holds("the address changed hands", changes, f"{_CHANGES}: nobody took it back", changes == _CHANGES),
             holds("lost while nothing happens", settled, "0", settled == 0),
             holds("sessions in the store", kept, str(len(hosts)), kept == len(hosts)),
-            holds(f"left of the anchor at {self._other()}", ", ".join(left) or "nothing", "nothing", not left),
+            *[
+                holds(f"{name}: left of the anchor there", ", ".join(found) or "nothing", "nothing", not found)
+                for name, found in left.items()
+            ],
         ]
         settings = LivenessSettings()
         return Report(

@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+_REST = 28
+"""Columns of the bar, the numbers before the words, and the time after them."""
+
 
 class Progress(Protocol):
     """What a run tells of itself while it lasts; a context that gives the terminal back."""
@@ -81,8 +84,8 @@ class BarProgress(SilentProgress):
 
     def __init__(self, console: Console) -> None:
         columns = (
-            BarColumn(14), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
-            TimeRemainingColumn(compact=True),
+            BarColumn(10), MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}"), TimeRemainingColumn(compact=True),
         )  # fmt: skip
         self._bar = Bar(*columns, console=console, transient=True)
         self._task: TaskID | None = None
@@ -100,7 +103,9 @@ class BarProgress(SilentProgress):
     def advance(self, done: int, words: str) -> None:
         """The bar grows."""
         if self._task is not None:
-            self._bar.update(self._task, completed=done, words=words)
+            room = self._bar.console.width - _REST
+            cut = words if len(words) <= room else words[: room - 1] + "…"
+            self._bar.update(self._task, completed=done, words=cut)
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

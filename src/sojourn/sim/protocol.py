@@ -37,6 +37,9 @@ class ProtocolSettings:
     """With ``mipv6``: correspondent nodes take the direct way (RFC 6275 5.2)."""
     wireless: Duration = 0
     """One-way delay of the access link, for what hosts say themselves (``mipv6``)."""
+    tells_previous: bool = True
+    """With ``direct``: the access link says which router a node comes from. If not, the
+    nearest routers are asked (32 at the most)."""
     advertise_confirmed: bool = False
     """A new prefix is announced when the registration is confirmed, not at once."""
 

@@ -245,11 +245,11 @@ class AnchorRouter(AccessRouter):
 
     def __init__(self, world: World, engine: MobilityAnchorAccessRouter, address: Address, place: int) -> None:
         super().__init__(world, engine, address, place, _READ)
-        self._direct = engine.configuration.mode is DIRECT
+        self._hints = engine.configuration.mode is DIRECT and world.settings.tells_previous
         self.role.notes |= {EnsureTunnel: self._note_tunnel, Report: self._note_report}
 
     def _previous(self, turn: int) -> Address | None:
-        return self.world.came_from(turn) if self._direct else None
+        return self.world.came_from(turn) if self._hints else None
 
     def retire(self, now: Instant, node: int, _: int) -> None:
         """No session has used the prefix of `node`, which is elsewhere, for as long as prefixes are held."""

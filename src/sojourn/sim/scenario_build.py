@@ -126,6 +126,7 @@ def settings(file: File, places: Sequence[str]) -> ProtocolSettings:
         protocol.idle_hold,
         protocol.processing,
         protocol.loss,
+        tells_previous=protocol.tells_previous,
         anchors=protocol.anchors,
         route_optimisation=protocol.route_optimisation,
         wireless=protocol.wireless,

@@ -199,6 +199,10 @@ class Protocol(Section):
     idle_hold: DurationField = quantity(
         "An old prefix retires when its last session is over for so long.", duration_text(_SETTINGS.idle_hold)
     )
+    tells_previous: SwitchField = setting(
+        "With `direct`: the access link says which router a node comes from; if not, the nearest (32) are asked.",
+        _SETTINGS.tells_previous,
+    )
     anchors: SwitchField = setting(
         "With `mipv6`: hosts keep an address of each access router as long as sessions use it (RFC 8818); if not, they "
         "have one home address, at `database`.",

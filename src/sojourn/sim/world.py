@@ -20,6 +20,7 @@ from random import Random
 import numpy as np
 
 from sojourn.engines.configuration import (
+    ASKED_NEIGHBOURS,
     DIRECT,
     NO_CMD,
     CmdConfiguration,
@@ -151,8 +152,16 @@ class World:
         place = central_place(self._topology, settings)
         self._enter(Anchor(self, LocalMobilityAnchor(told, EPOCH), anchor, place).role)
 
+    def _nearest(self, place: int, places: list[int]) -> tuple[Address, ...]:
+        """Whom a MAAR asks about a node of which it knows nothing, in the order of their delays."""
+        others = sorted((one for one in places if one != place), key=lambda one: self._topology.delay[place, one])
+        return tuple(_address(one) for one in others[:ASKED_NEIGHBOURS])
+
     def _build_distributed(self, places: list[int], database: Address, repeats: RetransmissionConstants) -> None:
-        """RFC 8885: a MAAR at every place, one CMD; in direct mode none, and each knows where a node comes from."""
+        """RFC 8885: a MAAR at every place, one CMD; in direct mode none.
+
+        Each knows where a node comes from then, or asks those that are nearest.
+        """
         settings, mode = self.settings, Mode(self.settings.mode)
         peers = Peers(Peer(_address(place)) for place in places)
         for place in places:
@@ -173,7 +182,8 @@ class World:
             )
             engine = access_router(configuration, EPOCH)
             if isinstance(engine, DirectAccessRouter):
-                engine.direct.neighbours = engine.direct.remembering = ()
+                engine.direct.remembering = ()
+                engine.direct.neighbours = () if settings.tells_previous else self._nearest(place, places)
             router = self.routers[place] = AnchorRouter(self, engine, _address(place), place)
             self._enter(router.role)
         if mode is DIRECT:

@@ -18,7 +18,7 @@ def row_of(item: Event | Report) -> dict[str, Any]:
     """What happened, in a word (``event``), and its details as text and numbers. Identifiers are in plain."""
     match item:
         case Report(name, detail):
-            return {"event": name, **detail}
+            return {"event": name} | dict(detail) | {"event": name}  # the first one, and nobody else's
         case MessageReceived(message, source, _):
             return {"event": "message", "message": type(message).__name__, "source": text(source)}
         case DhcpReceived(interface, link_layer, source, _, payload):  # what it says is full of identifiers
@@ -32,7 +32,7 @@ def row_of(item: Event | Report) -> dict[str, Any]:
                 "reason": reason,
             }
         case _:
-            return {"event": _hyphenated(type(item).__name__), **_details(item)}
+            return {"event": hyphenated(type(item).__name__), **_details(item)}
 
 
 def _details(item: object) -> dict[str, Any]:
@@ -61,5 +61,6 @@ def _plain(value: object) -> Any:
             return value
 
 
-def _hyphenated(name: str) -> str:
+def hyphenated(name: str) -> str:
+    """The name of a class as a word with hyphens."""
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

@@ -47,9 +47,13 @@ def locator_restored(a: Delay, c: Delay, p: Delay) -> Delay:
     return a + c + p
 
 
-def direct_restored(p: Delay) -> Delay:
-    """The serving router knows the old anchor and asks it: 2 p. (p, where it accepts packets before the answer.)"""
-    return 2 * p
+def direct_restored(p: Delay, left: Delay = 0.0) -> Delay:
+    """The serving router knows the old anchor and asks it: 2 p. (p, where it accepts packets before the answer.)
+
+    sojourn's knows the router just left, which names the others: these are asked after a round trip to that one, whose
+    delay is `left` (0 for itself).
+    """
+    return 2 * p + 2 * left
 
 
 def relocation_restored(a: Delay, c: Delay, p: Delay) -> Delay:

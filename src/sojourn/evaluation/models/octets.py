@@ -87,7 +87,7 @@ class Sizes:
         return _answer([*self._answered_by_anchor(), ServingMaar(_ADDRESS), *self.dlif])
 
     def anchor_answer(self) -> int:
-        """PBA of an old anchor to the serving router (locator mode; with the direct exchange too)."""
+        """PBA of an old anchor to the serving router (locator mode)."""
         return _answer([*self._answered_by_anchor(), *self.dlif])
 
     def _answered_by_anchor(self) -> list[MobilityOption]:
@@ -117,8 +117,29 @@ class Sizes:
         return self.registration() + (previous * told if previous else self.acceptance())
 
     def direct(self, previous: int) -> int:
-        """For each of `previous` anchors a notice from the serving router and its answer."""
-        return previous * (self.notice() + self.anchor_answer())
+        """For each of `previous` anchors a claim of the serving router and its answer.
+
+        The router just left is the first of them, and names the others. These are told what it anchors, and say that to
+        them the node is still where it was.
+        """
+        if not previous:
+            return 0
+        others = previous - 1
+        first = self._claim() + self._answer_to_claim(*[PreviousMaar.of(_PREFIX, _ADDRESS)] * others)
+        told_late = self._claim(PreviousMaar.of(_PREFIX, _ADDRESS)) + self._answer_to_claim(ServingMaar(_ADDRESS))
+        return first + others * told_late
+
+    def _claim(self, *listed: MobilityOption) -> int:
+        return _update([*self._common(*self.link_layer), ServingMaar(_ADDRESS), *listed])
+
+    def _answer_to_claim(self, *named: MobilityOption) -> int:
+        """With the time at which the anchor served last."""
+        echoed = [self.identifier, *_ATTACHMENT, *self.link_layer, *_STAMP]
+        return _answer([*echoed, HomeNetworkPrefix.of(_PREFIX), *_STAMP, *self.dlif, *named])
+
+    def retiring_directly(self) -> int:
+        """Both messages with which an anchor retires a prefix in direct mode."""
+        return 2 * self.retirement()
 
     def retiring(self) -> int:
         """All four messages with which sojourn retires a prefix."""

@@ -13,6 +13,8 @@ CENTRAL = 4.0
 RETIREMENT = 4.0
 """Of sojourn: the anchor asks the database to let a prefix go and is answered, the database tells the serving router
 and is answered. RFC 8885 has no message for this (`docs/evaluating.md`)."""
+RETIREMENT_DIRECT = 2.0
+"""The same in direct mode: the anchor tells the serving router and is answered."""
 LOCATOR_CHECK = 2.0
 """Of sojourn in locator mode: the serving router refreshes 3 s after a handover, as nobody else would notice a lost
 answer."""
@@ -41,6 +43,11 @@ def sojourn_relay_or_proxy(contacted: float) -> float:
 def sojourn_locator(contacted: float, mu: float = 0.0) -> float:
     """1 + 3 k + 4 + 2 e^(-3 mu): as above, and the early refresh of nodes that are still there after 3 s."""
     return locator(contacted) + RETIREMENT + LOCATOR_CHECK * math.exp(-3 * mu)
+
+
+def sojourn_direct(contacted: float) -> float:
+    """2 k + 2: each handover leaves a prefix behind, whose anchor tells that router which serves the node then."""
+    return direct(contacted) + RETIREMENT_DIRECT
 
 
 def relocation(routers: int, redirected: float, retired: float) -> float:

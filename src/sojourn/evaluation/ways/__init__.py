@@ -27,7 +27,7 @@ class Way(StrEnum):
     LOCATOR = "locator"
     """RFC 8885 3.3: the old anchors answer the serving router."""
     DIRECT = "direct"
-    """The serving router knows the old anchors (from the host or a neighbour) and asks them itself."""
+    """The serving router asks the one just left, which names the other old anchors, and these itself."""
     RELOCATION = "relocation"
     """RFC 8818 4.3: the prefix moves with the node, as a route that every router of the domain learns."""
     HOST = "host"
@@ -36,7 +36,7 @@ class Way(StrEnum):
 
 DATABASE = (Way.RELAY, Way.PROXY, Way.LOCATOR)
 """A central database without user traffic."""
-SIMULATED = (Way.CENTRAL, *DATABASE, Way.HOST)
+SIMULATED = (Way.CENTRAL, *DATABASE, Way.DIRECT, Way.HOST)
 """Ways for which sojourn has engines."""
 TUNNELLED = (*DATABASE, Way.DIRECT, Way.HOST)
 """Ways in which old sessions go through their old anchor."""

@@ -54,7 +54,7 @@ def _restored(moves: Handovers, farthest: Floats, distance: Floats, central: int
         Way.RELAY: latency.relay_restored(a, farthest[pairs.handover], c, p),
         Way.PROXY: latency.proxy_restored(a, c, p),
         Way.LOCATOR: latency.locator_restored(a, c, p),
-        Way.DIRECT: latency.direct_restored(p),
+        Way.DIRECT: latency.direct_restored(p, np.where(pairs.place == left, 0.0, distance[left, target])),
         Way.RELOCATION: latency.relocation_restored(a, distance[central, left], distance[left, target]),
         Way.HOST: latency.host_restored(p, wireless, moves.returned[pairs.handover].astype(np.float64)),
     }

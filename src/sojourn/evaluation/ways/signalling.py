@@ -160,12 +160,29 @@ def _answered(number: Integers) -> float:
 
 
 def _direct(counts: _Counts) -> _Totals:
-    return _between_edges(counts, counts.assumptions.sizes.direct(1), both=True)
+    """An exchange for each old prefix, used or not, and one for each that retires; both between two routers."""
+    moves, sizes, retired = counts.counted.handovers, counts.assumptions.sizes, counts.counted.retired
+    told, again = float(counts.held.sum()), float((counts.renewed * counts.in_use).sum())
+    messages = signalling.direct(told) + signalling.RETIREMENT_DIRECT * retired
+    busy = np.bincount(moves.held.place, minlength=len(counts.counted.attached)).astype(float)
+    busy += np.bincount(moves.target, counts.held, len(busy))
+    if told:
+        busy *= 1 + retired / told  # old prefixes end at the routers that told each other of them
+    later = float(sizes.retiring_directly() * retired)
+    return _Totals(
+        signalling.direct(float(counts.in_use.sum())),
+        messages,
+        counts.sum_of(sizes.direct, counts.held) + later,
+        later_octets=later,
+        elsewhere=2 * again + messages - 2 * busy.max(),
+        refreshes=2 * again,
+        refresh_octets=sizes.direct(1) * again,
+    )
 
 
 def _host(counts: _Counts) -> _Totals:
     """Besides, an exchange when the last session of an old prefix is over, and one at a return to a prefix in use."""
-    totals = _between_edges(counts, octets.host_exchange(), both=False)
+    totals = _at_anchors(counts, octets.host_exchange())
     moves = counts.counted.handovers
     returned, retired = int(moves.returned.sum()), counts.counted.withdrawn
     busy = np.bincount(moves.in_use.place, minlength=len(counts.counted.attached)).astype(float)
@@ -180,13 +197,11 @@ def _host(counts: _Counts) -> _Totals:
     return totals
 
 
-def _between_edges(counts: _Counts, exchange: int, *, both: bool) -> _Totals:
-    """One exchange for each old prefix in use; it ends at its anchor and, with `both`, at the serving router."""
+def _at_anchors(counts: _Counts, exchange: int) -> _Totals:
+    """One exchange for each old prefix in use; it ends at its anchor."""
     moves = counts.counted.handovers
     number = counts.in_use.sum()
     busy = np.bincount(moves.in_use.place, minlength=len(counts.counted.attached)).astype(float)
-    if both:
-        busy += np.bincount(moves.target, counts.in_use, len(busy))
     again = float((counts.renewed * counts.in_use).sum())
     messages = signalling.direct(number)
     return _Totals(
