@@ -374,12 +374,15 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
     def _is_displaced(self, update: BindingUpdate, source: Address, survival: Survival) -> bool:
         """Whether who holds a pool asks if a node is here that another router claims. A sign of it tells."""
         request = Registration.of(update, source)
+        prefixes = request.home_network_prefixes
+        if not prefixes or not all(self._speaks_for(source, prefix, survival) for prefix in prefixes):
+            return False
         session = self.sessions.get(request.node)
         if session is None or session.presence is not SERVED or request.timestamp < session.attached:
-            return False
-        anchors = {session.anchored.get(prefix) for prefix in request.home_network_prefixes}
-        if not anchors or any(anchor is None or survival.holder(anchor) != source for anchor in anchors):
-            return False
+            return True  # it left, as is said
+        anchors = {session.anchored.get(prefix) for prefix in prefixes}
+        if any(anchor is None or survival.holder(anchor) != source for anchor in anchors):
+            return True
         if not session.contested:
             self._report("claimed-elsewhere", node=session.node, serving=request.serving)
             session.contested = True
@@ -388,6 +391,13 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
             for anchor in anchors:
                 self._after(_LOOKED, "holder", (session.node, anchor))
         return True
+
+    def _speaks_for(self, router: Address, prefix: Prefix, survival: Survival) -> bool:
+        """Whether `prefix` is of its pool, or of one that it may hold."""
+        pools = [survival.pools[anchor] for anchor, partner in survival.partners.items() if partner == router]
+        peer = self._peers.get(router)
+        own = () if peer is None else (peer.pool, peer.ipv4_pool)
+        return any(pool is not None and pool.contains(prefix) for some in (own, *pools) for pool in some)
 
     def _answer_serving(self, request: Registration, update: BindingUpdate) -> None:
         self._insist(request.node)
