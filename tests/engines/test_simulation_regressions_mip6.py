@@ -217,7 +217,7 @@ def test_an_anchor_that_was_silent_is_told_when_its_address_is_used_again() -> N
 
 
 def test_nobody_waits_for_answers_about_an_address_that_was_given_up() -> None:
-    """It was leaving a home agent besides its anchor: the next repetition found no such address, and that was the end."""
+    """It was leaving a home agent besides its anchor, and the next repetition found no such address."""
     net = Roaming(anchors=True)
     net.sessions = {COA: 1}
     net.attach("f1")
