@@ -130,6 +130,12 @@ class Retransmission:
         self._forget(key, request)
         return update
 
+    def begin_anew(self, destination: Address, now: Instant) -> None:
+        """All that is outstanding there is sent again, as if it had just begun: what was sent so far was in vain."""
+        for key, request in list(self._outstanding.items()):
+            if key[2] == destination:
+                self.start(key, request.update, now, request.bulk)
+
     def cancel(self, key: Key) -> None:
         """Nobody waits for an answer under `key` any more."""
         request = self._outstanding.get(key)

@@ -389,11 +389,12 @@ class Driver:
 
     def _release(self, swaps: Swaps) -> None:
         """What the shared store carried out is heard of; what it refused, somebody else had changed before."""
+        news: list[tuple[Event, int]] = []
         for answers, overtaken, void in swaps.released():
             if self._early:
                 self._inbox[:0] = self._early.values()
                 self._early.clear()
-            self._again += [(changed, 0) for changed in overtaken]
+            news += [(changed, 0) for changed in overtaken]
             for event, tried, _ in void:
                 self.counters["overtaken"] += 1
                 if event is not None and tried < TRIES:
@@ -405,6 +406,8 @@ class Driver:
                     self._try(effect)
             if self._meter is not None:
                 self._meter.settled(self._clock())
+        # All of the news first: to the store it counts as seen, so that what is made without it would replace it.
+        self._again[:0] = news
 
     def _on_settled(self) -> None:
         """The shared store answered."""
