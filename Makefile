@@ -101,7 +101,8 @@ sim: $(VENV)/.ready-dev
 
 soak: $(VENV)/.ready-run
 	$(BIN)/sojourn lab run soak-faults --seconds $(or $(SECONDS),$(if $(KILLS),1800,600)) --seed $(or $(SEED),1) \
-	  --domain $(or $(DOMAIN),dmm) --partners $(or $(PARTNERS),no) --kills $(or $(KILLS),0)
+	  --domain $(or $(DOMAIN),dmm) --partners $(or $(PARTNERS),no) --kills $(or $(KILLS),0) \
+	  $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(HOSTS),--hosts $(HOSTS))
 
 fuzz: $(VENV)/.ready-dev
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3,<4" || \

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from sojourn.core.effects import ProbeNode
-from sojourn.core.events import BindingChanged, NodeSeen, Sighting
+from sojourn.core.events import BindingChanged, Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.database_entry import BindingCacheEntry
-from sojourn.wire import BindingAcknowledgement, PreviousMaar
+from sojourn.wire import BindingAcknowledgement, BindingUpdate, PreviousMaar
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.domain import HOSTS, Domain, node, pool, router
 from support.marks import first_is_quick
@@ -41,7 +41,7 @@ def only(each: Domain, name: str) -> None:
     """From now on routers ask `name`."""
     where = each.databases[name]
     for machine in each.routers:
-        machine.engine.databases._chosen = lambda node, now: where
+        machine.engine.databases._chosen = lambda node, now, new: where
 
 
 @pytest.mark.parametrize("mode", CENTRAL)
@@ -126,7 +126,7 @@ def test_a_cmd_that_does_not_answer_is_passed_over() -> None:
     each.run(100 * MILLISECOND)
     assert answered_by(each, "ar1"), "one repetition is what it costs"
     each.restart("cmd", store=True)
-    each.run(20 * SECOND)
+    each.run(each.maar_configurations["ar1"].lifetime)  # it began without memory, and stays so long with who had it
     each.clear()
     each.attach(asked[2], "ar1")
     each.run(SECOND)
@@ -136,7 +136,7 @@ def test_a_cmd_that_does_not_answer_is_passed_over() -> None:
 def _first(each: Domain, host: str) -> bytes:
     databases = each.maar("ar1").databases
     assert databases is not None
-    return databases._chosen(node(host), each.now)
+    return databases._chosen(node(host), each.now, new=False)
 
 
 def test_a_binding_of_a_cmd_that_died_ends_at_another_one() -> None:
@@ -244,3 +244,51 @@ def test_a_notice_that_waited_while_its_cmd_changed_the_same_node_makes_it_forge
     assert entry is not None
     assert {maar for _, maar in entry.anchors} == {router(1), router(2)}
     assert own in each.maar("ar2").sessions[node("mn1")].anchored
+
+
+def test_a_router_without_memory_gives_nobody_what_a_node_of_another_cmd_has() -> None:
+    """It registered a new node before it was told what it anchors, with a CMD that had never heard of the other one."""
+    each = domain(lifetime=60 * SECOND)
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    own = each.own("ar1", "mn1")
+    each.roam("mn1", "ar1", "ar2", SECOND)
+    other = next(host for host in (f"mn{n}" for n in range(2, 60)) if _first(each, host) != _first(each, "mn1"))
+    each.crash("ar1")
+    each.restart("ar1", store=False)
+    each.lose = lambda source, destination, message: destination == "ar1" and isinstance(message, BindingUpdate)
+    each.attach(other, "ar1")
+    each.run(SECOND)
+    each.lose = lambda source, destination, message: False
+    each.run(2 * SECOND)
+    assert each.own("ar1", other) != own
+    assert own in each.maar("ar2").sessions[node("mn1")].anchored
+
+
+def test_of_two_nodes_with_one_prefix_the_anchor_says_which_has_it() -> None:
+    """Its disk had lost a node, so that it did not know that it forgot; each CMD knew one of them."""
+    each = domain(lifetime=60 * SECOND)
+    each.attach("mn3", "ar1")
+    each.run(100 * MILLISECOND)
+    before = dict(each.members["ar1"].store)
+    each.attach("mn1", "ar1")
+    only(each, "cmd2")
+    each.run(100 * MILLISECOND)
+    own = each.own("ar1", "mn1")
+    each.roam("mn1", "ar1", "ar2", SECOND)
+    each.crash("ar1")
+    each.members["ar1"].store.clear()
+    each.members["ar1"].store.update(before)
+    each.restart("ar1", store=True)
+    only(each, "cmd")
+    each.attach("mn2", "ar1")
+    each.run(SECOND)
+    assert each.own("ar1", "mn2") == own
+    each.event("ar2", Commanded("refresh"))  # with the CMD that has the other one
+    each.run(3 * SECOND)
+    assert each.own("ar1", "mn2") == own
+    assert own not in each.maar("ar2").sessions[node("mn1")].anchored
+    entry = kept(each, "mn1")
+    assert entry is not None
+    assert entry.anchor_of(own) is None
+    assert not each.cmd._twice

@@ -15,8 +15,10 @@ from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.maar_session import Session
 from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, MobilityMessage, ServingMaar
 from sojourn.wire.addresses import Prefix
+from sojourn.wire.dhcpv6 import IaPd, MessageType
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
 from support import checkers
+from support.dhcp import Client, prefixes_in
 from support.domain import CMD, HOSTS, Domain, node, pool, router
 from support.messages import pba, pbu
 
@@ -367,3 +369,22 @@ def test_the_second_copy_of_an_answer_about_a_prefix_answers_no_registration() -
     domain.run(2 * SECOND)
     assert session.confirmed
     assert session.lifetime > 0
+
+
+def test_an_anchor_that_comes_back_with_a_lease_that_is_over_is_told_before_packets_go_round() -> None:
+    """It was dead when the lease ended. The notice waited for its last repetition, while packets went to and fro."""
+    domain = Domain(dhcp=True, lifetime=HOUR, idle_hold=HOUR)
+    domain.attach("mn1", "ar1")
+    domain.run(SECOND)
+    client = Client(domain, "mn1")
+    (lent,) = prefixes_in(client.ask("ar1", MessageType.REQUEST, IaPd(9, 0, 0)))
+    domain.run(SECOND)
+    domain.crash("ar1")
+    domain.attach("mn1", "ar2")
+    domain.run(SECOND)
+    client.ask("ar2", MessageType.RELEASE, IaPd(9, 0, 0, (lent,)))
+    domain.run(13 * SECOND)
+    domain.restart("ar1", store=True)
+    domain.run(2 * SECOND)
+    assert isinstance(domain.plane("ar1").way(domain.own("ar1", "mn1")), EnsureTunnel)
+    assert domain.plane("ar1").way(lent.prefix) is None

@@ -342,3 +342,22 @@ def test_an_old_prefix_that_a_handover_brings_back_and_the_lma_refuses_is_over()
     assert old in session.retiring
     assert engine._add_foreign(session, old, session.lma)
     assert (old in session.anchored, old in session.retiring) == (True, False)
+
+
+def test_a_flow_that_was_moved_stays_where_it_is_when_its_own_link_is_about_to_come_to_the_same_gateway() -> None:
+    """With a fast handover the gateway waited for the link with all of its prefixes."""
+    profiles = tuple(GatewayProfile(HOSTS[host], node("mn1")) for host in ("mn1", "mn2"))
+    settings = {"profiles": profiles, "flow_mobility": FlowMobilityOfMag(), "handovers": 8}
+    domain = ProxyDomain(2, lma={"flow_mobility": FlowMobilityOfLma()}, **settings)
+    for host, name in (("mn1", "mag1"), ("mn2", "mag2")):
+        domain.attach(host, name)
+        domain.run(3 * SECOND)
+    (moved,) = domain.at("mag1", "mn1").anchored
+    words = {"prefix": str(moved), "link_layer": link_layer_text(HOSTS["mn2"])}
+    domain.event("lma", Commanded("move-flow", words))
+    domain.run(SECOND)
+    domain.event("mag1", HandoverExpected(HOSTS["mn1"], gateway(2)))
+    domain.run(SECOND // 10)
+    assert moved in domain.at("mag2", "mn1").anchored
+    slot = domain.at("mag2", "mn2").slot
+    assert domain.plane("mag2").way(moved) == EnsureDelivery(slot, "acc0", HOSTS["mn2"])

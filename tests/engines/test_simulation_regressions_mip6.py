@@ -486,3 +486,35 @@ def test_an_update_is_repeated_with_the_nonces_it_was_signed_with() -> None:
     nonces = [update_of(sent).first(NonceIndices) for sent in updates(net, CN) if sent.source == COA2]
     assert len(nonces) > 2
     assert all(nonce == nonces[0] for nonce in nonces)
+
+
+def _moved_unheard(**settings: object) -> Roaming:
+    """A node at another link, whose updates nobody gets."""
+    net = away(**settings)
+    net.lose = lambda source, destination, message: isinstance(message, BindingUpdate)
+    net.roam("f2", settle=100 * MILLISECOND)
+    return net
+
+
+def test_who_damages_one_copy_of_an_update_ends_nothing() -> None:
+    """The node had an authentic answer that its key is wrong, and stopped for good (RFC 4285 5.3)."""
+    net = _moved_unheard()
+    for _ in range(5):  # the same answer, again and again
+        acknowledge(net, Status.MIPV6_AUTH_FAIL, options=stamp_of(net))
+    net.lose = lambda source, destination, message: False
+    net.run(5 * SECOND)
+    assert net.bound() == COA2
+    assert reported(net, "authentication-doubted") == 1
+
+
+def test_who_damages_every_copy_for_a_while_makes_the_node_pause_and_not_give_up() -> None:
+    net = _moved_unheard()
+    for _ in range(3):
+        acknowledge(net, Status.MIPV6_AUTH_FAIL, options=stamp_of(net))
+        net.run(8 * SECOND)
+    before = len(updates(net))
+    net.lose = lambda source, destination, message: False
+    net.run(9 * MINUTE)
+    assert len(updates(net)) == before
+    net.run(2 * MINUTE)
+    assert net.bound() == COA2

@@ -155,6 +155,28 @@ def test_an_answer_that_changes_nothing_keeps_its_place() -> None:
     assert holds(made) == [1, *[0] * WORTH]
 
 
+def test_all_that_is_true_is_told_before_anything_is_handled_again() -> None:
+    """What a first batch left to be handled again was made without the news of a second one, which the store took for
+    known: so it replaced what another process had written.
+    """
+    handled: list[Event] = []
+
+    def noted(event: Event, now: int) -> Sequence[Effect]:
+        handled.append(event)
+        return keep(event, now)
+
+    store = Elsewhere()
+    made = World(Scripted(noted), store)  # type: ignore[arg-type]
+    made.driver.start()
+    made.driver.dispatch(update(KEYS[1]))
+    made.driver.dispatch(update(*KEYS[2 : 2 + WORTH]))
+    store.answer(1, KEYS[2])
+    handled.clear()
+    store.answer(0, KEYS[1])
+    kinds = [type(event) for event in handled]
+    assert kinds == [BindingChanged, BindingChanged, Commanded, Commanded]
+
+
 def test_what_is_told_of_a_key_that_is_under_way_waits_until_it_is_not() -> None:
     """Whether it is news is known then; and if it is, nobody tells it again."""
     made, store = world()

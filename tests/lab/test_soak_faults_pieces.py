@@ -32,6 +32,9 @@ from sojourn.wire.units import MILLISECOND, SECOND
         ({"seconds": "0"}, "--seconds"),
         ({"kinds": "kill,bribe"}, '"bribe"'),
         ({"speed": "1"}, "--speed"),
+        ({"kills": "many"}, "--kills"),
+        ({"at-once": "9"}, "--at-once"),
+        ({"domain": "mip6", "partners": "yes"}, "--partners"),
     ],
 )
 def test_wrong_options_are_refused_by_name(
@@ -137,7 +140,30 @@ def test_the_report_fails_for_what_was_found(tmp_path: Path) -> None:
     assert make_report(result(tmp_path, -1)).failures == []
     found = result(tmp_path, 31 * SECOND, faults=[fault("kill")])
     found.unwell, found.bugs, found.left_behind = ["h1/probe"], ["ar1: bug"], {"ar1": ["+ route"]}
-    assert len(make_report(found).failures) == 4
+    found.troubles, found.refused, found.complaints = ["ar1: way"], ["ar1: effect-failed"], ["WARNING:"]
+    assert len(make_report(found).failures) == 7
+
+
+def test_a_link_of_mobile_ipv6_excuses_those_whose_packets_pass_it(tmp_path: Path) -> None:
+    cast = cast_of(FaultSoakOptions(tmp_path, domain="mip6"))
+    through, direct = (FlowRecord(f"mn1{way}/probe", "stream", "mn1", "2001:db8::1", 0) for way in ("", "/direct"))
+    agent = cast.topology.home_agent("mn1")
+    for node, excused in (
+        ("mn1", (True, True)), ("mn2", (False, False)), (agent, (True, True)), ("cn1", (False, True)),
+        ("cn2", (False, False)),
+    ):  # fmt: skip
+        broken = Fault("cut", node)
+        assert (cast.concerns(broken, through), cast.concerns(broken, direct)) == excused
+    assert {cast.topology.home_agent(host) for host in cast.topology.hosts} == {"home1", "home2"}
+
+
+def test_what_a_mobile_nodes_kernel_learnt_of_links_is_its_own(tmp_path: Path) -> None:
+    cast = cast_of(FaultSoakOptions(tmp_path, domain="mip6"))
+    home = cast.topology.address("mn1")
+    left = [f"+ address {home}/128 dev wlan0", "+ route type 1 protocol 140 table 53 dev wlan0", "+ filter x dev wlan0"]
+    learnt = ["+ address 2001:db8:d100::1/64 dev wlan0", "+ route type 1 protocol 2 table 254 dev wlan0 to fe80::/64"]
+    assert cast.ours("mn1", left + learnt) == left
+    assert cast.ours("home1", learnt) == learnt
 
 
 def test_memory_that_grows_in_the_second_half_is_seen() -> None:

@@ -325,6 +325,18 @@ def test_nothing_is_left_after_an_orderly_stop(bed: MobileBed, agent: HomeAgentD
     assert (bed.state("mn"), bed.state("cn")) == before
 
 
+def test_nothing_is_left_of_a_life_that_was_killed_by_one_that_has_no_direct_way(bed: MobileBed) -> None:
+    """Neither its filters nor the qdisc that they were in."""
+    before = bed.state("mn"), bed.state("cn")
+    node, correspondent = bed.mobile_node(), bed.correspondent()
+    _optimise(node, correspondent)
+    bed.crash(node)
+    bed.crash(correspondent)
+    bed.stop("mn", bed.mobile_node())
+    bed.stop("cn", bed.correspondent())
+    assert (bed.state("mn"), bed.state("cn")) == before
+
+
 @pytest.mark.parametrize("link_header", [0, 14])
 def test_the_verifier_takes_all_programs(link_header: int) -> None:
     from sojourn.dataplane.bpf import HASH, Map, Program, Token

@@ -335,6 +335,27 @@ def test_a_restart_forgets_what_is_not_asked_for(
     assert "2001:db8:1::b0" not in "\n".join(bed.state("mn"))
 
 
+def test_a_restart_at_home_leaves_the_address_there_until_the_node_is_elsewhere(
+    bed: MobileBed, node: MobileNodeDataplane
+) -> None:
+    """The next life does not know where it is before a router was heard; without the address every packet would be lost
+    until then."""
+    node.apply_mobile(EnsureHomeAddress(HOME, "wlan0", True))
+    before = bed.state("mn")
+    bed.crash(node)
+    node = bed.mobile_node(begin=False)
+    with bed.namespaces["mn"].entered():
+        node.begin()
+    node.apply_mobile(EnsureHomeBlock(HOME))
+    assert [line for line in node.finish() if "address" in line] == []
+    assert bed.state("mn") == before
+    node.apply_mobile(EnsureHomeBlock(HOME))  # abroad, after all
+    node.apply_mobile(EnsureHomeAddress(HOME, "", False))
+    lines = [line for line in bed.state("mn") if "2001:db8:1::b0" in line]
+    assert not any("wlan0" in line for line in lines)
+    assert any(line.startswith("route type 7") for line in lines)  # unreachable
+
+
 def test_nothing_is_left_after_an_orderly_stop(bed: MobileBed) -> None:
     before = bed.state("mn"), bed.state("ha")
     node, agent = bed.mobile_node(router=True), bed.home_agent()

@@ -184,6 +184,8 @@ def test_routes_that_advertisements_made_go_and_others_stay(pair: Pair) -> None:
     with pair.ours.entered():
         netlink = Netlink()
     pair.ours.call(made)
+    assert stale_links.routers(netlink, 100) == {address("fe80::1"), address("fe80::2")}
+    assert stale_links.routers(netlink, 99) == set()
     assert stale_links.forget(netlink, 100, address("fe80::2")) == 1
     assert stale_links.forget(netlink, 100) == 1
     assert stale_links.forget(netlink, 100) == 0

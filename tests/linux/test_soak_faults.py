@@ -20,3 +20,12 @@ def test_sessions_outlive_daemons_and_links(tmp_path: Path) -> None:
     assert result.faults
     assert {one.kind for one in result.faults} <= set(KINDS)
     assert make_report(result).failures == []
+
+
+def test_mobile_nodes_outlive_daemons_clocks_disks_and_links(tmp_path: Path) -> None:
+    options = FaultSoakOptions(
+        tmp_path, domain="mip6", hosts=4, routers=2, faults=8, at_once=2, seconds=120, seed=5, lifetime=20, json=True
+    )
+    result = FaultSoak(options).run()
+    assert len(result.faults) >= 8
+    assert make_report(result).failures == []

@@ -294,3 +294,13 @@ def test_commands_that_make_no_sense_are_refused(words: dict[str, str]) -> None:
     domain.event("mag2", Commanded("make-before-break", words))
     domain.event("mag2", Commanded("activate", words))
     assert domain.reported("mag2", "command-refused") == 2
+
+
+def test_4_6_what_a_third_gateway_ends_in_vain_ends_no_transient_state() -> None:
+    """Its de-registration was late and ignored, but the LMA forgot that the way is to be switched some time."""
+    domain = transient()
+    prepare(domain)
+    domain.ask(request(domain, lifetime=0), "mag3")
+    assert (state(domain), downlink(domain)) == ("transient-l", gateway(1))
+    domain.run(LIFETIME)
+    assert (state(domain), downlink(domain)) == ("active", gateway(2))

@@ -18,6 +18,7 @@ from sim.flows import Flow, Flows
 from sim.paths import Paths
 from sim.topology import SHAPES
 from sim.world import Machine
+from sojourn.core.events import Commanded
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.maar_direct import access_router
 from sojourn.engines.mobility_database import CentralMobilityDatabase
@@ -91,6 +92,9 @@ class Dmm(NoOrders):
         """When the CMD last told a router of a node."""
         self._forgot: dict[str, Instant] = {}
         """When a machine last began without what it knew."""
+        self._ended: dict[str, Instant] = {}
+        """When an operator last said that a prefix is over."""
+        self.commands = {**COMMANDS, "retire": self._retire}
         self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
         """Where every node was, and since when."""
 
@@ -213,6 +217,12 @@ class Dmm(NoOrders):
         elif sender in self.domain.databases:
             self._reminded[receiver, option.identifier.hex()] = self.world.now
 
+    def _retire(self, machine: Machine) -> Commanded:
+        """Sessions end with that, sooner or later: the CMD may have to come back first."""
+        order = COMMANDS["retire"](machine)
+        self._ended[order.arguments["prefix"]] = self.world.now
+        return order
+
     def attack(self, verb: str, luck: int) -> None:
         """See `Cast`. Nobody is a stranger here."""
 
@@ -235,6 +245,8 @@ class Dmm(NoOrders):
         forgot = self._forgot.get(flow.home, -1)
         if forgot >= flow.begun and self._reminded.get((flow.home, who), -1) < forgot:
             return "its anchor forgot"
+        if self._ended.get(str(flow.prefix), -1) >= flow.begun:
+            return "an operator ended it"
         return ""
 
     def _registered_at(self, flow: Flow, place: str, who: str) -> Instant:

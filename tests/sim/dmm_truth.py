@@ -108,8 +108,13 @@ class DmmTruth:
             if reached is None or isinstance(reached, Loop) or reached in self._holders[network]:
                 continue
             for each in self._air.nodes.values():
-                if each is not reached and network in each.usable:
+                if each is not reached and network in each.usable and (self._claims or self._is_known(each)):
                     yield f"packets to {network} of {each.name} reach {reached.name}"
+
+    def _is_known(self, each: Node) -> bool:
+        """Whether it was not displaced, where a router is full, and knows nothing of that."""
+        machine = self._domain.members.get(each.place or "")
+        return machine is None or machine.driver is None or self._domain.session(machine.name, each.name) is not None
 
     def _loops(self) -> Iterator[tuple[Prefix, Loop]]:
         return ((network, reached) for network, reached in self._ways() if isinstance(reached, Loop))

@@ -86,9 +86,10 @@ def access(
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     direct = isinstance(engine, DirectAccessRouter)
+    survival = getattr(engine, "survival", None)  # a MAG has no partner
     held = {
         (entry.node, entry.serving, prefix)
-        for stand in (() if engine.survival is None else engine.survival.standing.values())
+        for stand in (() if survival is None else survival.standing.values())
         for prefix, entry in stand.entries.items()
     }
     for purpose, node, destination, about in engine._requests._outstanding:
@@ -430,9 +431,17 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
     entries, configuration = engine.entries, engine.configuration
     if len(entries) > configuration.nodes and not configuration.shared:  # to others it may have been a newcomer
         yield f"{len(entries)} entries, {configuration.nodes} allowed"
-    owners = {prefix: key for key, entry in entries.items() for prefix, _ in entry.anchors}
-    if owners != engine._owners or len(owners) != sum(len(entry.anchors) for entry in entries.values()):
-        yield f"prefixes belong to {owners}, noted is {engine._owners}"
+    owners: dict[Prefix, list[bytes]] = {}
+    for key, entry in entries.items():
+        for prefix, _ in entry.anchors:
+            owners.setdefault(prefix, []).append(key)
+    noted = {prefix: sorted([key, *engine._twice.get(prefix, [])]) for prefix, key in engine._owners.items()}
+    if {prefix: sorted(keys) for prefix, keys in owners.items()} != noted or not engine._twice.keys() <= owners.keys():
+        yield f"prefixes belong to {owners}, noted is {noted}"
+    if engine._twice and not configuration.shared:
+        yield f"{engine._twice} belong to two nodes"
+    if not engine._reserved.keys() | engine._asking.keys() <= engine._maars.keys():
+        yield "reserves prefixes of strangers"
     serves = Counter(entry.serving for entry in entries.values())
     if serves != +engine._serves:
         yield f"serving {serves}, noted is {engine._serves}"

@@ -44,6 +44,7 @@ class Proofs:
 
     def __init__(self, domain: Mip6Domain) -> None:
         self._mobiles = domain.mobiles
+        self._fellows = {domain.members[name].address: domain.members[HOME].address for name in domain.agents}
         self._updates: dict[tuple[Address, Address], list[Update]] = defaultdict(list)
         self._number = 0
         domain.wires.on_update = self._on_update
@@ -57,11 +58,16 @@ class Proofs:
         ways = ways or {alternate.address if alternate is not None else sent.source}
         self._number += 1
         known = Update(self._number, update.sequence, frozenset(ways))
-        self._updates[sent.destination, sent.home_address or sent.source].append(known)
+        self._updates[self._group(sent.destination), sent.home_address or sent.source].append(known)
+
+    def _group(self, receiver: Address) -> Address:
+        """What is signed for one home agent of a link is signed for all: the authenticator covers care-of address,
+        home address and message, not the home agent's address (RFC 4285 5.1)."""
+        return self._fellows.get(receiver, receiver)
 
     def latest(self, receiver: Address, home: Address, sequence: int, care_of: Address) -> int:
         """The number of the latest update that says so; 0: there is none."""
-        updates = self._updates[receiver, home]
+        updates = self._updates[self._group(receiver), home]
         return next((u.number for u in reversed(updates) if u.sequence == sequence and care_of in u.care_of), 0)
 
 

@@ -45,7 +45,9 @@ def engine_of(section: MobileSection, file: File, epoch: WallClock, optimised: s
             correspondent = cn_configuration(section)
             if optimised == "xfrm":
                 correspondent = replace(correspondent, several=False)
-            return CorrespondentNode(correspondent if optimised else replace(correspondent, bindings=0), epoch, seed)
+            made = CorrespondentNode(correspondent if optimised else replace(correspondent, bindings=0), epoch, seed)
+            made.stores = bool(file.store)
+            return made
 
 
 def senses_of(section: MobileSection, file: File) -> Senses:

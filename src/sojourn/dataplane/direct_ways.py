@@ -60,6 +60,8 @@ class DirectWays:
         old, self._old = self._old, []
         for one in old:
             classifier.detach(self._netlink, one)
+        for device in {one.device for one in old}:
+            classifier.tidy(self._netlink, device)  # this life may need none there, and would not know of it
         return [str(one) for one in old]
 
     def attach(self, device: links.Link) -> None:

@@ -243,12 +243,13 @@ class HomeTunnels(OptimisingPlane):
         node knows where it is now, or every packet would be lost until then."""
         if self._snapshot is None:
             return False
-        for device, link in self._links().items():
-            held = self._snapshot.get(("address", device, home))
-            if held is not None and link.name in self._interfaces:
-                self._snapshot.claim(held)
+        there = {link.name for link in self._links().values()}
+        for name in self._interfaces:
+            placed = InterfaceAddress(self._device(name), home, 128) if name in there else None
+            if placed is not None and self._snapshot.get(placed.key) is not None:
+                self._snapshot.claim(placed)
                 known = self._home(home)
-                known.interface, known.preferred = link.name, True
+                known.interface, known.preferred = name, True
                 return True
         return False
 

@@ -53,7 +53,10 @@ class Anchorage(SharedDatabase):
                 raise Refused(
                     Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} is not of the pool of this MAAR"
                 )
-            if self._is_of_another(prefix, request.node):
+            owner = self._owner(prefix, request.source)
+            if owner not in (None, request.node):
+                assert owner is not None
+                self._check(owner)  # or what we know of that one is old
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, f"{prefix} belongs to another node")
         if len(own) > self.configuration.prefixes_per_node and any(self._surplus(own)):
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
@@ -150,14 +153,19 @@ class Anchorage(SharedDatabase):
             self._announce(entry, dict.fromkeys(news.values()))
 
     def _anchored_too(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address) -> None:
-        """A previous MAAR says that it leased these too: the node moved before we heard of them."""
-        news = [
+        """A previous MAAR says that it leased these too: the node moved before we heard of them.
+
+        Or it was away when it was told that they are over, and is to hear that now, not with the last repetition.
+        """
+        theirs = [
             prefix
             for prefix in prefixes
-            if self._maars[maar].owns(prefix)
-            and not self._is_of_another(prefix, entry.node)
-            and self._requests.get(("retire", entry.node, maar, prefix)) is None
+            if self._maars[maar].owns(prefix) and not self._is_of_another(prefix, entry.node)
         ]
+        ending = [one for one in theirs if self._requests.get(("retire", entry.node, maar, one)) is not None]
+        for prefix in ending:
+            self._tell_retired(entry, prefix, maar)
+        news = [prefix for prefix in theirs if prefix not in ending]
         for prefix in news:
             entry.anchors.insert(0, (prefix, maar))
             self._owners[prefix] = entry.node
@@ -182,7 +190,7 @@ class Anchorage(SharedDatabase):
 
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)
-        self._owners.pop(prefix, None)
+        self._disown(prefix, entry.node)
         if self._now < self._settled:
             self._dropped.add(prefix)
         else:

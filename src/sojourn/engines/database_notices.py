@@ -251,8 +251,9 @@ class Notices(Answering):
         """A prefix is over there because we said so; another CMD may have taken it up again meanwhile."""
         self._check(node)
         entry = self.entries.get(node)
-        if entry is not None and maar != entry.serving:
+        if entry is not None and maar != entry.serving and entry.anchor_of(prefix) == maar:
             self._not_anchored(entry, [prefix], maar)
+            self._tell_retired(entry, prefix, maar)  # the word of that other CMD may have come after this answer left
 
     def _refused_by_anchor(self, entry: BindingCacheEntry, maar: Address, status: int) -> None:
         """The MAAR does not anchor for this node (any more); one that saw it come back since speaks for itself."""

@@ -32,6 +32,10 @@ class SharedDatabase(Notices):
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
         self._owners: dict[Prefix, bytes] = {}
+        self._twice: dict[Prefix, list[bytes]] = {}
+        """Other nodes that have the prefix as well, says the store, or said it when we looked."""
+        self._reserved: dict[Address, dict[Prefix, bytes]] = {}
+        """What a MAAR that began without memory anchors, and for whom, whether we know these nodes or not."""
 
     def _remember(self, records: Iterable[Stored]) -> None:
         """Bindings of an earlier life: the next ones, those that are asked about, or all that are left."""
@@ -80,19 +84,61 @@ class SharedDatabase(Notices):
         """Nobody holds all bindings: the store knows which ones mention `maar`."""
         self._do(FindBindings(maar))
 
+    def _reserve(self, maar: Address) -> None:
+        """It registers its nodes here for a while (`several_databases`), and may give them what others have."""
+        entries = self.entries.values()
+        self._reserved[maar] = {
+            prefix: entry.node for entry in entries for prefix, anchor in entry.anchors if anchor == maar
+        }
+        self._after(self.configuration.lifetime_max, "reserved", maar)
+
+    def _owner(self, prefix: Prefix, maar: Address) -> bytes | None:
+        """Who has `prefix`, as far as we know. What is reserved is looked up once: then we know that node."""
+        if self._unread.left:
+            self._remember(self._unread.named(prefix.address))
+        reserved = self._reserved.get(maar)
+        noted = reserved.pop(prefix, None) if reserved else None
+        return self._owners.get(prefix, noted)
+
     def _hold(self, entry: BindingCacheEntry) -> None:
         """From now on it is in memory."""
         self.entries[entry.node] = entry
         self._serves[entry.serving] += 1
-        for prefix, _ in entry.anchors:
-            self._owners[prefix] = entry.node
         self._timers.start(("expiry", entry.node), entry.expires + LINGER)
+        for prefix, maar in entry.anchors:
+            other = self.entries.get(self._owners.get(prefix, entry.node))
+            self._owners[prefix] = entry.node
+            if other is not None and other is not entry:
+                self._twice.setdefault(prefix, []).append(other.node)
+                self._contest((other, entry), prefix, maar)
+
+    def _contest(self, entries: tuple[BindingCacheEntry, BindingCacheEntry], prefix: Prefix, maar: Address) -> None:
+        """What we know of one of them is old, or their anchor forgot that it gave `prefix` before: it knows to whom
+        it leads, and refuses the other one."""
+        for entry in entries:
+            self._check(entry.node)
+            if entry.serving != maar:
+                self._tell_again(entry, maar)
+        self._report("prefix-contested", prefix=prefix, maar=maar, node=entries[0].node)
+
+    def _disown(self, prefix: Prefix, node: bytes) -> None:
+        """`node` has it no longer."""
+        others = self._twice.get(prefix)
+        if others is None:
+            if self._owners.get(prefix) == node:
+                del self._owners[prefix]
+            return
+        if node in others:
+            others.remove(node)
+        else:
+            self._owners[prefix] = others.pop()
+        if not others:
+            del self._twice[prefix]
 
     def _release(self, entry: BindingCacheEntry) -> None:
         """From now on it is not."""
         for prefix, _ in entry.anchors:
-            if self._owners.get(prefix) == entry.node:
-                del self._owners[prefix]
+            self._disown(prefix, entry.node)
         self._timers.stop(("expiry", entry.node))
         self._serves[entry.serving] -= 1
         del self.entries[entry.node]

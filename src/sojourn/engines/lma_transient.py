@@ -64,6 +64,8 @@ class TransientBindings(LmaExtension):
         """The latest request whose option is heeded."""
         self._beginning: Previous | None = None
         """What it begins, as long as it is being handled."""
+        self._ends = False
+        """The latest request ends a transient state, if it comes to a registration."""
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -71,6 +73,7 @@ class TransientBindings(LmaExtension):
         """4.6.1, 4.6.2: what the request does to a transient state, or whether it begins one."""
         option: TransientBinding | None = request.firsts.get(TransientBinding)
         self._granted = self._beginning = None
+        self._ends = False
         if entry is None or entry.waiting:
             return False
         previous = self._previous.get(entry.slot)
@@ -94,7 +97,9 @@ class TransientBindings(LmaExtension):
         if request.source == entry.source and request.gateway == entry.gateway:
             return False  # the new gateway again; `registered` or `deregistered` follows
         if request.source != previous.source:
-            self._forget(entry)  # "(n+1)MAG": "the LMA MUST terminate the transient state and perform a handover"
+            # "(n+1)MAG": "the LMA MUST terminate the transient state and perform a handover", if it is one: what is
+            # refused, ignored, or about another interface of the node leaves all as it is.
+            self._ends = True
             return False
         if request.lifetime == 0:
             self._role._take_note(entry, request)
@@ -108,7 +113,7 @@ class TransientBindings(LmaExtension):
             self._role._take_note(entry, request)
             self._role._answer(entry, request, min(request.lifetime, entry.lifetime))
             return True
-        self._forget(entry)
+        self._ends = True
         return False
 
     def registered(self, entry: BindingCacheEntry, request: HomeRequest) -> None:
@@ -118,6 +123,8 @@ class TransientBindings(LmaExtension):
             self._previous[entry.slot] = beginning
             self.wake(beginning.lifetime, entry.slot)
             self._report("transient-binding", node=entry.node, state=beginning.state.value, left=beginning.gateway)
+        elif self._ends:
+            self._forget(entry)
         elif entry.slot in self._previous:
             self._activate(entry, "the new gateway is ready")
 

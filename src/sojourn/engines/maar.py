@@ -198,7 +198,14 @@ class MobilityAnchorAccessRouter(
         """What becomes of these before they leave."""
         if self.survival is not None:
             self.survival.liveness.sent(effects, now)
-        return effects if self.databases is None else self.databases.directed(effects, now)
+        if self.databases is None:
+            return effects
+        directed = self.databases.directed(effects, now)
+        if self.databases.abandoned:  # who knew what we anchor: another one is asked
+            self._forgetful = False
+            self._forget()
+            directed += self.databases.directed(self._flush(), now)
+        return directed
 
     def _on_message(self, message: MobilityMessage, source: Address) -> None:
         sender = source

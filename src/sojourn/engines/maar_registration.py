@@ -119,10 +119,12 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if not self._forgetful:
             self._forgetful = True
             self._do(StoreBinding(FORGETFUL, b""))
+            if self.databases is not None:
+                self.databases.wait()
             self._ask_for_memory()
 
-    def _remember(self) -> None:
-        """The CMD heard that we asked."""
+    def _remember(self, *, in_use: bool = False) -> None:
+        """The CMD heard that we asked. `in_use`: it knows prefixes of ours that nodes have."""
         if not self._forgetful:
             return
         self._forgetful = False
@@ -131,11 +133,14 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._ask_again = SECOND
         self._timers.stop(("memory", None))
         self._do(DeleteBinding(FORGETFUL))
+        if self.databases is not None:  # by the end of a lifetime we were told of all that we anchor
+            self.databases.remembered(self._now + self.configuration.lifetime if in_use else 0)
+            self._requests.begin_anew(self.configuration.cmd, self._now)
 
     def _on_refresh_message(self, request: BindingRefreshRequest) -> None:
         """From the CMD: the answer to ours, or because it lost its own memory."""
         if request.first(Timestamp) is not None:
-            self._remember()
+            self._remember(in_use=request.first(AnchoredPrefix) is not None)
             return
         self._on_refresh_request()
         if self._forgetful:

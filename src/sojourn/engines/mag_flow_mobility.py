@@ -114,6 +114,7 @@ class FlowMobilityAtMag(MagExtension):
         networks = [one for one in _off_link(context) if self._is_sound(session, one)][: self._settings.most]
         if networks:
             self._take(session, networks)
+        self.served(session)  # what is moved from it to a link that is here stays there
 
     # --- forwarding ---------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from sojourn.wire import (
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
     BindingRefreshAdvice,
+    BindingUpdate,
     Status,
 )
 from sojourn.wire.addresses import Address
@@ -42,8 +43,12 @@ REFRESH_AFTER = (4, 5)
 """Of the granted lifetime."""
 _PAUSE_MIN: Duration = 30 * SECOND
 _PAUSE_MAX: Duration = 10 * MINUTE
-_FINAL = frozenset({Status.MIPV6_AUTH_FAIL})
-"""After these nothing is asked for any more (RFC 4285 5.3): somebody has to change something."""
+_DOUBTS = 3
+"""So many updates in a row that the home agent finds badly signed, and somebody has to change something.
+
+Its answer is signed with our key, so that it has the key: more likely the update was damaged on its way, perhaps by
+somebody who wants to silence this node. RFC 4285 5.3 says to stop at the first one, and for good.
+"""
 _ONE_ONLY = frozenset({Status.MCOA_PROHIBITED, Status.MCOA_BULK_REGISTRATION_PROHIBITED, Status.MCOA_MALFORMED})
 """After these one care-of address is registered (RFC 5648 5.8)."""
 _LOW = 0xFFFFFFFF
@@ -285,6 +290,8 @@ class MnRegistration(MnState):
             self._requests.cancel(key)
             entry.sequence = answer.sequence
             self._repeat(entry, purpose)
+        elif answer.status == Status.MIPV6_AUTH_FAIL and self._is_doubtful(entry, outstanding.update, answer):
+            pass  # it is asked again as if nobody had answered
         elif refused or self._requests.answered(key, answer.sequence, self._now) is None:
             self._report("acknowledgement-discarded", source=event.source)  # late: no number is used twice
         elif answer.status == Status.MIPV6_ID_MISMATCH:
@@ -313,6 +320,16 @@ class MnRegistration(MnState):
         if answer.status == Status.MIPV6_ID_MISMATCH:
             return stamp is not None and any((stamp.timestamp ^ sent) & _LOW == 0 for sent in entry.stamps)
         return stamp is not None and stamp.timestamp in entry.stamps
+
+    def _is_doubtful(self, entry: HomeEntry, update: BindingUpdate, answer: BindingAcknowledgement) -> bool:
+        """Whether the update may have been damaged on its way: an answer that comes twice is one answer."""
+        if answer.sequence == update.sequence and answer.sequence not in entry.doubted:
+            entry.doubted = (*entry.doubted, answer.sequence)
+            self._report("authentication-doubted", home=entry.address, agent=entry.agent)
+            if len(entry.doubted) >= _DOUBTS:
+                entry.doubted = ()
+                return False
+        return True
 
     def _adjust_clock(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """RFC 4285 6: the home agent's seconds count. But what was refused as a copy left at the right time, as far as
@@ -348,7 +365,7 @@ class MnRegistration(MnState):
         granted = min(answer.lifetime, entry.asked)
         new = entry.registered != entry.care_of
         entry.expires, entry.registered, entry.pause = sent + granted, entry.care_of, 0
-        entry.taken_at = ()
+        entry.taken_at = entry.doubted = ()
         advice = answer.first(BindingRefreshAdvice)
         interval = min(granted, advice.interval) if advice is not None and advice.interval else granted
         self._timers.start(("refresh", entry.address), sent + interval * REFRESH_AFTER[0] // REFRESH_AFTER[1])
@@ -468,9 +485,9 @@ class MnRegistration(MnState):
             self._on_taken(entry)
         elif entry.address == self.nearest:
             self._drop_local(entry)
-        elif answer.status in _FINAL:
-            self._stop(entry, f"status {answer.status}")
         else:
+            if answer.status == Status.MIPV6_AUTH_FAIL:
+                entry.pause = _PAUSE_MAX
             self._give_up(entry)
 
     def _on_taken(self, entry: HomeEntry) -> None:
@@ -497,6 +514,7 @@ class MnRegistration(MnState):
         if entry.agents:
             self._next_agent(entry)
             return
+        self._timers.stop_all((kind, entry.address) for kind in ("refresh", "expiry"))  # those of the binding that was
         entry.pause = min(max(2 * entry.pause, _PAUSE_MIN), _PAUSE_MAX)
         self._after(entry.pause, "again", entry.address)
 

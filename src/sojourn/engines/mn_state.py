@@ -129,6 +129,8 @@ class HomeEntry:
     """Those that may have a binding besides, and are to delete it."""
     taken_at: tuple[Address, ...] = ()
     """Home agents that say that somebody has the home address; another one may have a binding of it."""
+    doubted: tuple[int, ...] = ()
+    """Sequence numbers of the updates in a row that the home agent found badly signed."""
     contested: bool = False
     """Somebody on the home link has it: perhaps the home agent, which is asked to let go."""
     order_stamp: int = 0

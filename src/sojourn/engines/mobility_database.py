@@ -39,12 +39,14 @@ from sojourn.engines.liveness import response
 from sojourn.engines.registration import PROXY_DMM, Refused, Registration
 from sojourn.engines.unread import Unread
 from sojourn.wire import (
+    AnchoredPrefix,
     BindingAcknowledgement,
     BindingError,
     BindingRefreshRequest,
     BindingUpdate,
     Heartbeat,
     HeartbeatFlags,
+    MobilityOption,
     Status,
 )
 from sojourn.wire.addresses import Address, text
@@ -62,6 +64,8 @@ class CentralMobilityDatabase(Registrations):
         super().__init__(configuration, epoch)
         self._begun = 0
         """The restart counter: when this life began, in seconds (RFC 5847 3.2)."""
+        self._asking: dict[Address, tuple[MobilityOption, ...]] = {}
+        """What MAARs sent that begin without memory, and did not get back yet."""
         self._forgetful: set[Address] = set()
         """MAARs that asked again, too soon, what they anchor."""
 
@@ -110,8 +114,9 @@ class CentralMobilityDatabase(Registrations):
             return
         match message:
             case BindingRefreshRequest(options) if source in self._maars:
-                answer = BindingRefreshRequest(options[:1])
-                self._do(SendMessage(answer, self.configuration.address, source))
+                self._asking[source] = options[:1]
+                if not self.configuration.shared:
+                    self._return_request(source)  # else when it is known what is in use there
                 self._on_refresh_request(source)
             case Heartbeat(flags) if source in self._maars and not flags & HeartbeatFlags.RESPONSE:
                 self.heard[source] = self._now
@@ -137,6 +142,8 @@ class CentralMobilityDatabase(Registrations):
                 self._remember(self._unread.some())
             if self._unread.left:
                 self._timers.start(_RESTORE, self._now + 1)  # messages have their turn
+        elif kind == "reserved":
+            del self._reserved[key]
         elif kind == "store":
             self._store_again(key)
         elif kind == "expiry":
@@ -151,11 +158,14 @@ class CentralMobilityDatabase(Registrations):
         if self._unread.left:
             self._forgetful.add(source)  # and is told when everything is known
             self._after(SECOND, "told-anew", source)
+        elif self.configuration.shared:
+            if ("told-anew", source) in self._timers:
+                self._forgetful.add(source)
+            else:
+                self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
+            self._find_anchored(source)
         elif ("told-anew", source) in self._timers:
             self._forgetful.add(source)  # whoever repeats this waits
-        elif self.configuration.shared:
-            self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
-            self._find_anchored(source)
         else:
             self._tell_anchored(source)
 
@@ -164,9 +174,21 @@ class CentralMobilityDatabase(Registrations):
         theirs = [entry for entry in self.entries.values() if source in entry.by_maar()]
         if theirs:
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
+        if self.configuration.shared:
+            self._reserve(source)
+            self._return_request(source)
+            if source in self._forgetful:
+                return  # it repeated this, and waits for the rest
         for entry in theirs:
             self._tell_again(entry, source)
         self._report("refresh-requested", maar=source, entries=len(theirs))
+
+    def _return_request(self, source: Address) -> None:
+        """It was heard that the MAAR asked; with several CMDs, also that this one knows what it anchors."""
+        options = self._asking.pop(source, None)
+        if options is not None:
+            options += tuple([AnchoredPrefix.of(prefix) for prefix in list(self._reserved.get(source, ()))[:1]])
+            self._do(SendMessage(BindingRefreshRequest(options), self.configuration.address, source))
 
     def _on_update(self, update: BindingUpdate, source: Address) -> None:
         """RFC 5213 5.3.1, RFC 8885 3.1: refuse, register, hand over, refresh, retire or de-register."""

@@ -389,11 +389,12 @@ class Driver:
 
     def _release(self, swaps: Swaps) -> None:
         """What the shared store carried out is heard of; what it refused, somebody else had changed before."""
+        news: list[tuple[Event, int]] = []
         for answers, overtaken, void in swaps.released():
             if self._early:
                 self._inbox[:0] = self._early.values()
                 self._early.clear()
-            self._again += [(changed, 0) for changed in overtaken]
+            news += [(changed, 0) for changed in overtaken]
             for event, tried, _ in void:
                 self.counters["overtaken"] += 1
                 if event is not None and tried < TRIES:
@@ -405,6 +406,8 @@ class Driver:
                     self._try(effect)
             if self._meter is not None:
                 self._meter.settled(self._clock())
+        # All of the news first: to the store it counts as seen, so that what is made without it would replace it.
+        self._again[:0] = news
 
     def _on_settled(self) -> None:
         """The shared store answered."""
@@ -483,9 +486,11 @@ class Driver:
         if self._commits is not None:
             self._commits.add(changes, heard_later)
         else:
-            if changes:
-                self._commit(changes)
-            for effect in heard_later if self._withheld is None else self._withheld.sift(answers, heard_later):
+            stored = self._commit(changes) if changes else True
+            messages: Sequence[Effect] = heard_later
+            if self._withheld is not None:
+                messages = self._withheld.sift(changes if stored else (), answers, heard_later)
+            for effect in messages:
                 self._try(effect)
         for effect in counting:
             self._try(effect)
@@ -531,8 +536,8 @@ class Driver:
             case _:
                 self.dataplane.apply(effect)
 
-    def _commit(self, changes: Sequence[StoreEffect]) -> None:
-        """One transaction for the whole batch.
+    def _commit(self, changes: Sequence[StoreEffect]) -> bool:
+        """One transaction for the whole batch; whether it was carried out.
 
         A disk that refuses does not stop the domain: the engine is told, and the messages go out all the
         same, as what was not stored comes back from the other routers after a restart (design decision,
@@ -546,9 +551,8 @@ class Driver:
                 self._withheld.refused(changes)
             for change in changes:
                 self._failed(change, error)
-        else:
-            for effect in () if self._withheld is None else self._withheld.taken(changes):
-                self._try(effect)
+            return False
+        return True
 
     def _failed(self, effect: Effect, error: OSError) -> None:
         self.counters["effects-failed"] += 1

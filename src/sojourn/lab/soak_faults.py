@@ -11,6 +11,7 @@ What is looked at:
 * while only daemons are hurt, hosts that stay where they are lose nothing: forwarding never depends on a process;
 * while nothing is broken and nobody moves, nothing is lost;
 * daemons that nobody killed live on, and none says that it found a bug in itself;
+* the kernel refuses nothing that they ask for, and does not complain (`kernel_log`);
 * memory and descriptors of the daemons do not grow (`vitals`);
 * in the end every daemon finds all in its place (`sojourn selftest`);
 * when all hosts are gone, the kernels of all routers hold what they held before the first one came; and when the
@@ -32,6 +33,7 @@ from sojourn.lab.daemons import DaemonFailed
 from sojourn.lab.demo_summary import conclude
 from sojourn.lab.faults import Fault, Faults, Kind, Plan
 from sojourn.lab.interruption import interruptible
+from sojourn.lab.kernel_log import KernelLog
 from sojourn.lab.kernel_state import KernelState, host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure import Window
@@ -80,6 +82,10 @@ class FaultSoakResult:
     """What daemons said of themselves."""
     troubles: list[str] = field(default_factory=list)
     """What daemons found out of place in the end."""
+    refused: list[str] = field(default_factory=list)
+    """What the kernel refused daemons."""
+    complaints: list[str] | None = None
+    """Of the kernel itself; None: nobody may read them here."""
     left_behind: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -130,7 +136,7 @@ class FaultSoak:
         self.topology = self._cast.topology
         self._dice = random.Random(options.seed)
         weights = self._cast.weights
-        self._plan = Plan.of(self.topology, {kind: weights[kind] for kind in options.kinds or weights})
+        self._plan = Plan.of(self.topology, {kind: weights.get(kind, 1.0) for kind in options.kinds or weights})
         self._moves: list[RoamTimes] = []
         self._unwell: list[str] = []
         self._looked = self._began = 0.0
@@ -144,7 +150,7 @@ class FaultSoak:
         def look(lab: Lab) -> None:
             bare.update({name: lab.state(name) for name in self.topology.daemons})
 
-        options = self._options
+        options, log = self._options, KernelLog()
         clocks = any(kind == "clock" for kind, _ in self._plan.choices)
         with Lab(self.topology, options.output, seed=options.seed, prepare=look, clocks=clocks) as lab:
             before = {name: lab.state(name) for name in self._cast.watched}
@@ -167,10 +173,13 @@ class FaultSoak:
                 self._cast.leave(self._stage)
                 left = self._await_clean(before)
                 left |= self._stopped(bare)
-            bugs = self._bugs()
+            bugs, refused = self._said(" bug ", "Traceback"), self._said("effect-failed")
+        complaints = log.complaints() if log.readable else None
+        log.close()
+        refused = [line for line in refused if "effect=StoreBinding" not in line and "effect=DeleteBinding" not in line]
         return FaultSoakResult(
             options, records, self._moves, self._faults.done, self._vitals.looks, began, ended,
-            self._unwell, bugs, troubles, left,
+            self._unwell, bugs, troubles, refused, complaints, left,
         )  # fmt: skip
 
     # --- the steps ----------------------------------------------------------------------------------------------------
@@ -341,9 +350,10 @@ class FaultSoak:
         found = {name: self._cast.ours(name, self._lab.state(name).difference(one)) for name, one in before.items()}
         return {name: lines for name, lines in found.items() if lines}
 
-    def _bugs(self) -> list[str]:
+    def _said(self, *words: str) -> list[str]:
+        """Lines of the daemons' logs that have one of them."""
         found = []
         for name in self.topology.daemons:
             lines = self._lab.daemon(name).log.read_text(errors="replace").splitlines()
-            found += [f"{name}: {line}" for line in lines if " bug " in line or "Traceback" in line]
+            found += [f"{name}: {line}" for line in lines if any(word in line for word in words)]
         return found

@@ -61,6 +61,8 @@ def make_report(result: FaultSoakResult) -> Report:
             "unwell": result.unwell,
             "bugs": result.bugs,
             "troubles": result.troubles,
+            "refused": result.refused,
+            "complaints": result.complaints,
             "looks": to_json(result.looks),
         },
     )
@@ -77,6 +79,9 @@ def _verdicts(result: FaultSoakResult, built: Topology, lost: Sequence[Lost]) ->
     yield Verdict("lost by hosts that stayed, while a daemon was dead", str(hurt), "0", hurt == 0)
     yield Verdict("sessions that heard nothing after a repair", _some(result.unwell), "0", not result.unwell)
     yield Verdict("bugs that daemons found in themselves", _some(result.bugs), "0", not result.bugs)
+    yield Verdict("what kernels refused daemons", _some(result.refused), "0", not result.refused)
+    if result.complaints is not None:
+        yield Verdict("errors in the kernel's log", _some(result.complaints), "0", not result.complaints)
     found = result.troubles
     yield Verdict("out of place in the end, by selftest", _some(found), "0", not found)
     kept = [f"{name} {line}" for name, lines in result.left_behind.items() for line in lines]

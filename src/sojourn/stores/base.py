@@ -58,7 +58,7 @@ class SharedStore(Protocol):
         ...
 
     def find(self, mention: bytes, done: Callable[[Sequence[BindingChanged]], None]) -> None:
-        """Tell `done` of all records with the octets `mention` in them, of keys that this process never saw."""
+        """Tell `done` of all records with the octets `mention` in them that this process never saw as they are."""
         ...
 
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:

@@ -313,11 +313,12 @@ class _Partition:
         return refused
 
     async def find(self, mention: bytes) -> list[BindingChanged]:
-        """Records with `mention` in them of keys that we do not know."""
+        """Records with `mention` in them that we do not know as they are."""
         while True:
             rows = await self._aside(FIND, mention)
             if rows is not None:
-                return [self._news(row) for row in rows if row["key"] not in self._seen]
+                news = [row for row in rows if self._seen.get(row["key"], 0) != row["version"]]
+                return [self._news(row) for row in news]
             await asyncio.sleep(LONGEST_PAUSE)
 
     async def attend(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:

@@ -78,7 +78,8 @@ class SharedMemoryView:
 
     def find(self, mention: bytes, done: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.find`."""
-        found = [key for key, kept in self.shared.kept.items() if mention in kept.record and key not in self._seen]
+        kept = self.shared.kept.items()
+        found = [key for key, one in kept if mention in one.record and self._seen.get(key, 0) != one.version]
         self._later(lambda: None if self._closed else done([self._news(key) for key in found]))
 
     def watch(self, changed: Callable[[Sequence[BindingChanged]], None]) -> None:
