@@ -7,36 +7,30 @@ from __future__ import annotations
 
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
-from sojourn.core.sequence import following
 from sojourn.engines.configuration import LOCATOR, logical_link_local
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
-    HANDOFFS,
     LOCAL_PREFIXES,
     PROXY_DMM,
     REFUSING,
     Refused,
     Registration,
     echo,
-    identifier_option,
     refusal,
 )
 from sojourn.wire import (
-    AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
     BindingUpdateFlags,
     DlifLinkLayerAddress,
     DlifLinkLocalAddress,
-    Handoff,
     HomeNetworkPrefix,
     LocalPrefix,
     MobilityOption,
     ServingMaar,
     Status,
-    Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import SECOND, Duration
@@ -275,16 +269,7 @@ class AnchorProcedures(MaarState):
         key = ("retire", session.node, self.configuration.cmd, prefix)
         if self._requests.get(key) is not None:
             return
-        session.sequence = following(session.sequence)
-        options = (
-            identifier_option(session.node),
-            HomeNetworkPrefix.of(prefix),
-            HANDOFFS[Handoff.NOT_CHANGED],
-            self._technology,
-            Timestamp(session.attached),
-            AnchoredPrefix.of(prefix),
-        )
-        self._requests.start(key, BindingUpdate(session.sequence, PROXY_DMM, 0, options), self._now)
+        self._requests.start(key, self._end_of(session, prefix), self._now)
 
     def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
         if session.presence is not AWAY or session.own != prefix:
