@@ -233,7 +233,7 @@ class Seat:
             raise
         self._office.take_office(store, epoch)
         took = (time.monotonic_ns() - begun) * 1000 // SECOND
-        self._office.tell(Report("serving", {"address": text(self._section.address), "milliseconds": took}))
+        self._office.tell(Report("anchor-serving", {"address": text(self._section.address), "milliseconds": took}))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

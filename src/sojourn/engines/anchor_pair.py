@@ -286,7 +286,7 @@ class AnchorPair:
         self._confirmed = self._now
         self._timers.stop("look")
         self._timers.start("renew", self._now + self._settings.interval)
-        self._report("active", epoch=lease.epoch)
+        self._report("anchor-active", epoch=lease.epoch)
         self._do(Serve(lease.epoch))
         self._tell()
 
@@ -327,7 +327,7 @@ class AnchorPair:
         return self._flush()
 
     def _retire(self, reason: str) -> None:
-        self._report("retired", reason=reason, epoch=self.epoch)
+        self._report("anchor-retired", reason=reason, epoch=self.epoch)
         self._do(Retire(reason))
         if self._asked is not None:
             self._do(Forget())
