@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sojourn.core.effects import Advertise, EnsurePrefix, EnsureTunnel
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.engines.maar_session import Presence
 from sojourn.wire import BindingAcknowledgement, BindingRefreshRequest, BindingUpdate, PreviousMaar, Timestamp
@@ -60,6 +62,45 @@ def test_a_handover_costs_two_messages_for_each_previous_anchor(k: int) -> None:
     each.run(SECOND)
     assert len(each.messages) == 2 * k
     assert served(each, "ar8") == {f"ar{n}" for n in range(1, k + 1)}
+    assert right(each) == []
+
+
+def test_the_access_point_that_it_comes_from_tells_its_router() -> None:
+    point = b"\x02\xaa\0\0\0\x02"
+    each = domain(8)
+    peers = each.maar_configurations["ar8"].peers
+    each.reconfigure("ar8", peers=tuple(replace(p, access_points=(point,) if p.name == "ar2" else ()) for p in peers))
+    each.attach("mn1", "ar1")
+    each.run(2 * SECOND)
+    each.roam("mn1", "ar1", "ar2", 2 * SECOND)
+    each.clear()
+    each.detach("mn1", "ar2")
+    each.event("ar8", NodeSeen("acc0", HOSTS["mn1"], Sighting.STATION, previous=point))
+    each.run(SECOND)
+    assert len(each.messages) == 2 * 2
+    assert served(each, "ar8") == {"ar1", "ar2"}
+    each.clear()
+    each.detach("mn1", "ar8")
+    each.event("ar5", NodeSeen("acc0", HOSTS["mn1"], Sighting.STATION, previous=b"\x02\xaa\0\0\0\x09"))
+    each.run(SECOND)
+    assert len(each.messages) == 2 * 7, "nobody knows that one: all are asked"
+    assert served(each, "ar5") == {"ar1", "ar2", "ar8"}
+
+
+def test_the_router_that_announced_it_is_asked_alone() -> None:
+    """RFC 5949, predictive: it said before that the node would come."""
+    each = domain(6, handovers=4)
+    each.attach("mn1", "ar1")
+    each.run(2 * SECOND)
+    each.event("ar1", HandoverExpected(HOSTS["mn1"], router(3)))
+    each.run(20 * MILLISECOND)
+    each.detach("mn1", "ar1")
+    each.clear()
+    each.attach("mn1", "ar3")
+    each.run(SECOND)
+    told = [update[:2] for update in each.sent(BindingUpdate)]
+    assert told == [("ar3", "ar1")]
+    assert served(each, "ar3") == {"ar1"}
     assert right(each) == []
 
 

@@ -107,12 +107,22 @@ class DirectAccessRouter(PartnersDirectly):
     # --- a node comes -------------------------------------------------------------------------------------------------
 
     def _attach(self, session: Session, event: NodeSeen) -> None:
-        previous = event.previous or (session.serving if session.presence is AWAY else None)
+        previous = self._said_to_be_left(session, event) or (session.serving if session.presence is AWAY else None)
         if previous in self._peers:
             self.direct.came_from[session.node] = previous
         super()._attach(session, event)
         session.served = session.attached
         self._keep(session)
+
+    def _said_to_be_left(self, session: Session, event: NodeSeen) -> Address | None:
+        """The router that the node comes from, as the link says, or as that router said before (RFC 5949)."""
+        said = event.previous
+        if said is not None and len(said) != 16:
+            said = self.direct.access_points.get(said)
+        handover = self.handovers.get(session.node)
+        if said is None and handover is not None and not handover.previous:
+            said = handover.peer
+        return said
 
     def _register(self, session: Session, handoff: Handoff) -> None:
         """Not with a CMD: with those who have to know."""

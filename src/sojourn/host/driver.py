@@ -486,9 +486,11 @@ class Driver:
         if self._commits is not None:
             self._commits.add(changes, heard_later)
         else:
-            if changes:
-                self._commit(changes)
-            for effect in heard_later if self._withheld is None else self._withheld.sift(answers, heard_later):
+            stored = self._commit(changes) if changes else True
+            messages: Sequence[Effect] = heard_later
+            if self._withheld is not None:
+                messages = self._withheld.sift(changes if stored else (), answers, heard_later)
+            for effect in messages:
                 self._try(effect)
         for effect in counting:
             self._try(effect)
@@ -534,8 +536,8 @@ class Driver:
             case _:
                 self.dataplane.apply(effect)
 
-    def _commit(self, changes: Sequence[StoreEffect]) -> None:
-        """One transaction for the whole batch.
+    def _commit(self, changes: Sequence[StoreEffect]) -> bool:
+        """One transaction for the whole batch; whether it was carried out.
 
         A disk that refuses does not stop the domain: the engine is told, and the messages go out all the
         same, as what was not stored comes back from the other routers after a restart (design decision,
@@ -549,9 +551,8 @@ class Driver:
                 self._withheld.refused(changes)
             for change in changes:
                 self._failed(change, error)
-        else:
-            for effect in () if self._withheld is None else self._withheld.taken(changes):
-                self._try(effect)
+            return False
+        return True
 
     def _failed(self, effect: Effect, error: OSError) -> None:
         self.counters["effects-failed"] += 1
