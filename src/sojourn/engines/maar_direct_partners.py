@@ -19,6 +19,7 @@ from typing import Any
 from sojourn.engines.base import TimerName
 from sojourn.engines.maar_direct_answers import AnsweredDirectly
 from sojourn.engines.maar_direct_told import SHORTLY
+from sojourn.engines.maar_missed import APART
 from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.registration import LISTED_PREFIXES, REFUSING, Registration
 from sojourn.engines.retransmission import Key
@@ -32,6 +33,7 @@ from sojourn.wire import (
     PreviousMaar,
 )
 from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.units import Duration
 
 
 class PartnersDirectly(AnsweredDirectly):
@@ -126,9 +128,9 @@ class PartnersDirectly(AnsweredDirectly):
         named = self.direct.named.get(session.node, {})
         return dict.fromkeys([*super()._anchored_by(session), *named.values()])
 
-    def _tell_all(self, anchor: Address, holder: Address) -> None:
+    def _tell_all(self, anchor: Address, holder: Address, apart: Duration = APART) -> None:
         """Of the pool of `anchor`. What is only named is served now, or asked for."""
-        super()._tell_all(anchor, holder)
+        super()._tell_all(anchor, holder, apart)
         for session in self._say_no_more_of(anchor):
             self._ask_in_its_place(session, anchor)
 
