@@ -442,8 +442,8 @@ def test_whatever_happens_one_is_it_as_soon_as_it_can_be_known(seed: int) -> Non
     """At no time do two act under one lease; two that are awake are one within the time of a detection; and when all is
     well again, one of them is it, and stays it.
 
-    But one that has not heard its partner since it is active, and does not reach the store, keeps what it has: a partner that
-    is down while the store changes its primary is more likely than one that comes up meanwhile and is not heard.
+    But one that has not heard its partner since it is active, and does not reach the store, keeps what it has: a
+    partner that is down while the store changes its primary is more likely than one that comes up and is not heard.
     """
     luck, pair = random.Random(seed), begun()
     both_since: Instant | None = None
