@@ -132,16 +132,27 @@ class _View(SharedMemoryView):
             found = [changed for effect in share if (changed := self._one(effect)) is not None]
             lost = self.shared.loses and not self.shared.dice.randrange(self.shared.loses)
             if lost:
-                self._after(self.shared.world.now + _ASKED_AGAIN, lambda: self._later(lambda: say(found)))
+                self._after(self.shared.world.now + _ASKED_AGAIN, lambda: self._later(lambda: again(found)))
             else:
                 self._later(lambda: say(found))
 
         def say(found: Sequence[BindingChanged]) -> None:
             """Kept, if it died meanwhile: that is found out when its standby is asked."""
             if self.shared.alive(half) > self.shared.world.now:
-                self._after(self.shared.alive(half), lambda: self._later(lambda: say(found)))
+                self._after(self.shared.alive(half), lambda: self._later(lambda: again(found)))
             else:
                 answered(half, found)
+
+        def again(found: Sequence[BindingChanged]) -> None:
+            """Each change is found there, or what somebody made of it meanwhile."""
+            kept, refused = self.shared.kept, {changed.key for changed in found}
+            others = [
+                effect.key
+                for effect in share
+                if effect.key in refused
+                or (kept[effect.key].version if effect.key in kept else 0) != self._seen.get(effect.key, 0)
+            ]
+            self._later(lambda: say([self._look(key) for key in others]))
 
         self._later(at_primary)
 
@@ -194,7 +205,7 @@ class Cluster(Dmm):
         store.deaf = dice.choice((0, 0, 1, 3))
         self.failures = ("primary",)
         self.besides = dice.choice(({}, {"fail": 1}, {"fail": 1, "cut": 2}))
-        self._registering: set[tuple[str, bytes, int]] = set()
+        self._registering: set[tuple[str, bytes, int, int]] = set()
         """Who said that a node came to it, and when."""
         self.world.network.on_sent.append(self._on_sent)
 
@@ -243,11 +254,11 @@ class Cluster(Dmm):
         if node is None or stamp is None:
             return
         if isinstance(message, BindingUpdate) and message.lifetime and receiver in self.domain.databases:
-            self._registering.add((sender, node.key(), stamp.ticks))
+            self._registering.add((sender, node.key(), stamp.ticks, message.sequence))
         if not isinstance(message, BindingAcknowledgement) or message.status >= REFUSING or not message.lifetime:
             return
         assert isinstance(self.truth, ClusterTruth)
-        asked = (receiver, node.key(), stamp.ticks) in self._registering
+        asked = (receiver, node.key(), stamp.ticks, message.sequence) in self._registering
         if sender in self.domain.databases and asked and stamp.ticks > self.store.best.get(node.key(), 0):
             self.truth.lost.append(f"{sender} told {receiver} of an attachment of {node.key().hex()} nobody stored")
 
