@@ -83,6 +83,13 @@ def problems(text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
+def test_a_store_that_is_required_has_to_be_there() -> None:
+    required = "store_required = true\n" + MAAR
+    (problem,) = problems(required)
+    assert "store_required: needs a store; name a file for store, or leave this out" in problem
+    assert read('store = "/x.sqlite"\n' + required).file.store_required
+
+
 def test_a_maar_becomes_what_the_engine_is_told() -> None:
     section = read(MAAR.replace(MODE, 'mode = "relay"\nlifetime = "5m"\nidle_hold = 90\nbuffer = true')).file
     assert section.maar is not None

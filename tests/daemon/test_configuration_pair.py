@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.daemon import machine
 from sojourn.daemon.configuration import linux_settings, parse
 from sojourn.daemon.model_lma import Lma
 from sojourn.daemon.reloading import refused
@@ -78,3 +79,21 @@ def test_mistakes(old: str, new: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=r"x\.toml") as caught:
         parse(FILE.replace(old, new).encode(), "x.toml")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("here", "said"),
+    [
+        ({"2001:db8:f1::1": "eth0"}, ""),
+        ({"2001:db8:f1::1": "eth0", "2001:db8:ff::1": "sojourn0"}, ""),
+        ({"2001:db8:f1::1": "eth0", "2001:db8:ff::1": "lo"}, "is on lo, and the partner may be the anchor"),
+        ({"2001:db8:ff::1": "sojourn0"}, "2001:db8:f1::1 is not an address of this machine"),
+    ],
+)
+def test_what_this_machine_is_to_have(here: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own address; that of the anchor comes and goes with the daemon."""
+    found = {address(one): (interface, True) for one, interface in here.items()}
+    monkeypatch.setattr(machine, "addresses_here", lambda: found)
+    monkeypatch.setattr(machine, "ipv6_here", lambda: True)
+    problems = [str(problem) for problem in machine.look(parse(FILE.encode(), "x.toml")) if "lma" in str(problem)]
+    assert (said in problems[0]) if said else not problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,14 @@ from sojourn.core.events import EffectFailed, Event, MessageReceived, NodeDetach
 from sojourn.host.recorder import Recorder, kept_key
 from sojourn.telemetry.story import Sentence, Subject, tell, tell_rows
 from sojourn.wire import (
+    AnchoredPrefix,
     BindingAcknowledgement,
     BindingAcknowledgementFlags,
     BindingUpdate,
     BindingUpdateFlags,
+    HomeNetworkPrefix,
     MobileNodeIdentifier,
+    ServingMaar,
     Status,
 )
 from sojourn.wire.addresses import address, prefix
@@ -129,6 +133,73 @@ def test_a_prefix_leads_to_the_story(written: str, tmp_path: Path) -> None:
     assert not any("a100:2" in sentence for sentence in told)
 
 
+def test_a_partner_tells_what_befell_the_anchor_and_where_the_node_is(tmp_path: Path) -> None:
+    """Of a node that was never here: what its messages say it has, where that leads, and why that is our business."""
+    path = tmp_path / "ar3.jsonl"
+    ours, anchor, serving = address("2001:db8:a3::1"), OURS, AR2
+    identifier = MobileNodeIdentifier(5, ANN)
+    options = (identifier, HomeNetworkPrefix.of(P_ANN), ServingMaar(serving))
+    here = BindingUpdate(1, BindingUpdateFlags.P, 60 * SECOND, options)
+    over = BindingUpdate(2, BindingUpdateFlags.P, 0, (identifier, AnchoredPrefix.of(P_ANN)))
+    items = [
+        Report("peer-lost", {"peer": "2001:db8:ff::1"}),
+        EnsureTunnel(7, serving),
+        EnsurePrefix(P_ANN, 7),
+        MessageReceived(here, serving, ours),
+        Report("peer-lost", {"peer": "2001:db8:a1::1"}),
+        Report("peer-lost", {"peer": "2001:db8:ff::1"}),
+        Report("pool-taken", {"anchor": "2001:db8:a1::1", "prefixes": 1}),
+        Report("something-new", {"node": (b"\x05" + ANN).hex(), "count": 3}),
+        SendMessage(over, ours, serving),
+        WithdrawPrefix(P_ANN),
+        Report("pool-returned", {"anchor": "2001:db8:a1::1", "prefixes": 0}),
+    ]
+    recorder = Recorder(path, identifiers="plain")
+    for number, item in enumerate(items):
+        recorder.write(number * SECOND, item)  # type: ignore[arg-type]
+    recorder.close()
+    names = {anchor: "ar1", AR2: "ar2"}
+    pools = [(IPv6Network("2001:db8:a100::/48"), anchor)]
+    assert words(tell(path, "maar", Subject.of("02:00:00:00:00:01"), names, pools)) == [
+        "it has 2001:db8:a100:1::/64, anchored at ar1",
+        "packets to it go through a tunnel to ar2",
+        "ar2 writes: it is there now (sequence 1)",
+        "ar1: it does not answer any more",
+        "ar1: its pool is taken over, here",
+        "something new: count 3",
+        "we write to ar2: 2001:db8:a100:1::/64 is over (lifetime 0)",
+        "2001:db8:a100:1::/64 is forwarded no more",
+        "ar1: it has its pool again",
+    ]
+
+
+def test_a_mobile_node_is_found_by_its_home_address(tmp_path: Path) -> None:
+    """Its messages name it in their headers: where it is, whom it tells, and who does not answer."""
+    path = tmp_path / "mn.jsonl"
+    home, care_of, agent, other = map(address, ("2001:db8:f::9", "2001:db8:d1::9", "2001:db8:f::1", "2001:db8:5::1"))
+    update = BindingUpdate(9, BindingUpdateFlags.H | BindingUpdateFlags.A, 60 * SECOND, ())
+    accepted = BindingAcknowledgement(Status.ACCEPTED, BindingAcknowledgementFlags(0), 9, 60 * SECOND, ())
+    items = [
+        SendMessage(update, care_of, agent, home),
+        MessageReceived(accepted, agent, care_of, routed_to=home),
+        Report("optimised", {"home": "2001:db8:f::9", "correspondent": "2001:db8:5::1"}),
+        SendMessage(update, care_of, other, address("2001:db8:f::8")),
+        Report("home-agent-silent", {"home": "2001:db8:f::9", "agent": "2001:db8:f::1"}),
+        Report("stopped", {"home": "2001:db8:f::9", "reason": "no key"}),
+    ]
+    recorder = Recorder(path, identifiers="plain")
+    for number, item in enumerate(items):
+        recorder.write(number * SECOND, item)  # type: ignore[arg-type]
+    recorder.close()
+    assert words(tell(path, "mn", Subject.of("2001:db8:f::9"), {agent: "the home agent"})) == [
+        "we write to the home agent: it is at 2001:db8:d1::9, for 60 s (sequence 9)",
+        "the home agent answers: accepted",
+        "the way to 2001:db8:5::1 is direct from here on",
+        "the home agent does not answer",
+        "given up: no key",
+    ]
+
+
 def test_times_are_those_of_the_clock_on_the_wall(tmp_path: Path) -> None:
     path = tmp_path / "ar1.jsonl"
     record(path)
@@ -192,6 +263,8 @@ def test_the_command_reads_the_recording_of_a_daemon_that_is_down(
     assert "retired: nobody uses it any more" in " ".join(told.split())
     assert command_line.main(["show", "why", "02:00:00:00:00:01", "--file", str(file), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["words"].replace("2001:db8:c::1", "cmd").replace("2001:db8:a2::1", "ar2") for row in rows] == EXPECTED
+    told = [row["words"].replace("this router", "cmd").replace("2001:db8:a2::1", "ar2") for row in rows]
+    assert [one.removesuffix(", anchored at 2001:db8:a1::1") for one in told] == EXPECTED
+    assert "it has 2001:db8:a100:1::/64, anchored at 2001:db8:a1::1" in told
     assert command_line.main(["show", "why", "02:00:00:00:00:77", "--file", str(file)]) == 1
     assert command_line.main(["show", "why"]) == 2

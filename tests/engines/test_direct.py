@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sojourn.core.effects import Advertise, EnsurePrefix, EnsureTunnel
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.engines.maar_session import Presence
-from sojourn.wire import BindingAcknowledgement, BindingRefreshRequest, BindingUpdate, PreviousMaar, Timestamp
+from sojourn.engines.registration import PROXY_DMM
+from sojourn.wire import (
+    AccessTechnologyType,
+    BindingAcknowledgement,
+    BindingRefreshRequest,
+    BindingUpdate,
+    Handoff,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    PreviousMaar,
+    ServingMaar,
+    Timestamp,
+)
 from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, SECOND, Duration
 from support import checkers
 from support.domain import HOSTS, Domain, node, pool, router
@@ -60,6 +75,55 @@ def test_a_handover_costs_two_messages_for_each_previous_anchor(k: int) -> None:
     each.run(SECOND)
     assert len(each.messages) == 2 * k
     assert served(each, "ar8") == {f"ar{n}" for n in range(1, k + 1)}
+    assert right(each) == []
+
+
+def test_the_access_point_that_it_comes_from_tells_its_router() -> None:
+    point = b"\x02\xaa\0\0\0\x02"
+    each = domain(8)
+    peers = each.maar_configurations["ar8"].peers
+    each.reconfigure("ar8", peers=tuple(replace(p, access_points=(point,) if p.name == "ar2" else ()) for p in peers))
+    each.attach("mn1", "ar1")
+    each.run(2 * SECOND)
+    each.roam("mn1", "ar1", "ar2", 2 * SECOND)
+    each.clear()
+    each.detach("mn1", "ar2")
+    each.event("ar8", NodeSeen("acc0", HOSTS["mn1"], Sighting.STATION, previous=point))
+    each.run(SECOND)
+    assert len(each.messages) == 2 * 2
+    assert served(each, "ar8") == {"ar1", "ar2"}
+    each.clear()
+    each.detach("mn1", "ar8")
+    each.event("ar5", NodeSeen("acc0", HOSTS["mn1"], Sighting.STATION, previous=b"\x02\xaa\0\0\0\x09"))
+    each.run(SECOND)
+    assert len(each.messages) == 2 * 7, "nobody knows that one: all are asked"
+    assert served(each, "ar5") == {"ar1", "ar2", "ar8"}
+
+
+def test_the_router_that_announced_it_is_asked_alone() -> None:
+    """RFC 5949, predictive: it said before that the node would come."""
+    each = domain(6, handovers=4)
+    each.attach("mn1", "ar1")
+    each.run(2 * SECOND)
+    each.event("ar1", HandoverExpected(HOSTS["mn1"], router(3)))
+    each.run(20 * MILLISECOND)
+    each.detach("mn1", "ar1")
+    each.clear()
+    each.attach("mn1", "ar3")
+    each.run(SECOND)
+    told = [update[:2] for update in each.sent(BindingUpdate)]
+    assert told == [("ar3", "ar1")]
+    assert served(each, "ar3") == {"ar1"}
+    assert right(each) == []
+
+
+def test_the_anchors_that_a_fast_handover_names_are_told_where_the_node_is() -> None:
+    """Found by the simulation: their prefixes were served already when the answer named them, so nobody told them."""
+    each = domain(6, handovers=4)
+    each.attach("mn1", "ar4")
+    for old, new in (("ar4", "ar3"), ("ar3", "ar6"), ("ar6", "ar3")):
+        each.roam("mn1", old, new)
+    assert served(each, "ar3") == {"ar4", "ar6"}
     assert right(each) == []
 
 
@@ -394,3 +458,27 @@ def test_the_list_of_who_served_it_is_in_order() -> None:
     each.roam("mn1", "ar4", "ar5", SECOND)
     (listed,) = [m.all(PreviousMaar) for source, _, m in each.sent(BindingAcknowledgement) if source == "ar4"]
     assert [each.names[option.maar] for option in listed] == ["ar1", "ar2", "ar3"]
+
+
+def test_two_that_believe_of_each_other_that_they_serve_a_node_forget_it() -> None:
+    """Found by the simulation: each was refused by the other, took a later time, and so on for ever."""
+    each = walked(1, 2, maars=2, lifetime=20 * SECOND)
+    ours = each.maar("ar2").sessions[node("mn1")]
+    claim = BindingUpdate(
+        7,
+        PROXY_DMM,
+        20 * SECOND,
+        (
+            MobileNodeIdentifier(5, HOSTS["mn1"]),
+            HomeNetworkPrefix.of(each.own("ar1", "mn1")),
+            HandoffIndicator(Handoff.UNKNOWN),
+            AccessTechnologyType(4),
+            Timestamp(ours.attached + 100),
+            ServingMaar(router(1)),
+        ),
+    )
+    each.inject(router(1), "ar2", claim)
+    assert ours.serving == router(1)
+    each.run(3 * ours.lifetime)
+    assert not each.maar("ar1").sessions
+    assert not each.maar("ar2").sessions

@@ -4,114 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.core.effects import SendMessage
-from sojourn.core.events import MessageReceived
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.engines import unread
-from sojourn.engines.configuration import CmdConfiguration, Gateway, LmaConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry
-from sojourn.engines.lma import LocalMobilityAnchor
+from sojourn.engines.extension import LmaExtension
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import PROXY, PROXY_DMM
-from sojourn.host.driver import Driver
 from sojourn.stores import MemoryStore
-from sojourn.wire import (
-    AccessTechnologyType,
-    BindingAcknowledgement,
-    BindingRefreshRequest,
-    BindingUpdate,
-    HandoffIndicator,
-    HomeNetworkPrefix,
-    MobileNodeIdentifier,
-    MobileNodeLinkLayerIdentifier,
-    Status,
-    Timestamp,
-)
-from sojourn.wire.addresses import ANY, Address, Prefix, address, prefix
-from sojourn.wire.units import HOUR, SECOND, ticks
-
-ANCHOR = address("2001:db8:c::1")
-ROUTERS = [address(f"2001:db8:a{number}::1") for number in range(4)]
-POOLS = [prefix(f"2001:db8:{number + 1:x}000::/36") for number in range(4)]
-HOME = prefix("2001:db8:8000::/33")
-EPOCH = 1_790_000_000 * SECOND
-NODES = 40
+from sojourn.wire import BindingRefreshRequest, BindingUpdate, HomeNetworkPrefix, Status
+from sojourn.wire.addresses import ANY, Prefix
+from sojourn.wire.units import SECOND
+from support.life import NODES, ROUTERS, cmd, lma, own, update
 
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread, "SLICE", 3)
     monkeypatch.setattr(unread, "NAMED", NODES // 2)
-
-
-def update(number: int, wanted: Prefix, handoff: int, when: int, flags: int) -> BindingUpdate:
-    node = b"\x02\x00" + number.to_bytes(4, "big")
-    options = (
-        MobileNodeIdentifier(5, node),
-        HomeNetworkPrefix.of(wanted),
-        HandoffIndicator(handoff),
-        AccessTechnologyType(4),
-        MobileNodeLinkLayerIdentifier(node),
-        Timestamp(ticks(EPOCH + when)),
-    )
-    return BindingUpdate(number, flags, HOUR, options)
-
-
-class Life:
-    """One life of a CMD or LMA on a store."""
-
-    def __init__(self, engine: CentralMobilityDatabase | LocalMobilityAnchor, store: MemoryStore, now: int) -> None:
-        self.engine, self.now = engine, now
-        self.sent: list[SendMessage] = []
-        self.plane = MemoryDataplane()
-        self.driver = Driver(
-            engine,
-            self.plane,
-            send=lambda message, source, destination: self.sent.append(SendMessage(message, source, destination)),
-            access=lambda effect: None,
-            store=store,
-            clock=lambda: self.now,
-            wake_at=lambda deadline: None,
-        )
-        self.driver.start()
-        self.sent.clear()
-
-    def ask(self, message: BindingUpdate | BindingRefreshRequest, source: Address) -> list[BindingAcknowledgement]:
-        """The answers to whoever asked."""
-        before = len(self.sent)
-        self.driver.dispatch([MessageReceived(message, source, ANCHOR)])
-        told = [one.message for one in self.sent[before:] if one.destination == source]
-        return [message for message in told if isinstance(message, BindingAcknowledgement)]
-
-    def slice(self) -> None:
-        """The timer fires once."""
-        self.now += 1
-        self.driver.wake()
-
-    def index(self) -> Life:
-        """Until it knows whose each prefix is."""
-        while self.engine._unread.nameless:
-            self.slice()
-        return self
-
-    def complete(self) -> None:
-        for _ in range(NODES):
-            self.slice()
-        assert not self.engine.restoring
-
-
-def cmd(store: MemoryStore, now: int) -> Life:
-    maars = tuple(Maar(router, pool) for router, pool in zip(ROUTERS, POOLS, strict=True))
-    return Life(CentralMobilityDatabase(CmdConfiguration(ANCHOR, maars, nodes=NODES), EPOCH), store, now)
-
-
-def lma(store: MemoryStore, now: int) -> Life:
-    gateways = tuple(map(Gateway, ROUTERS))
-    return Life(LocalMobilityAnchor(LmaConfiguration(ANCHOR, gateways, (HOME,), nodes=NODES + 1), EPOCH), store, now)
-
-
-def own(number: int, router: int) -> Prefix:
-    return POOLS[router].subnet(number, 64)
 
 
 def registered_at_cmd() -> MemoryStore:
@@ -232,6 +141,30 @@ def test_an_anchor_answers_for_a_session_that_it_did_not_take_up() -> None:
     assert moved.first(HomeNetworkPrefix) == HomeNetworkPrefix.of(given[last - 1])
     refused = life.ask(update(0, given[last - 2], 5, 2 * SECOND, PROXY), ROUTERS[0])
     assert not [answer for answer in refused if answer.status == 0], "the prefix of another node"
+
+
+@pytest.mark.parametrize("needs_all", [False, True])
+def test_an_extension_says_whether_it_is_to_know_all_sessions_first(
+    needs_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[int, bool]] = []
+
+    class Told(LmaExtension):
+        name = "told"
+
+        def begin(self, record: bytes | None, lost: bool) -> None:
+            begun.append((len(self._role.cache), lost))
+
+    monkeypatch.setattr(Told, "needs_all", needs_all)
+    store, given = given_by_lma()
+    monkeypatch.setattr("sojourn.engines.lma.lma_extensions", lambda role: [Told(role)])
+    life = lma(store, 2 * SECOND)
+    assert begun == [(NODES if needs_all else 3, False)]
+    assert life.engine.restoring is not needs_all
+    last = NODES - 1
+    assert life.ask(update(last, given[last], 5, 2 * SECOND, PROXY), ROUTERS[0])[0].status == 0
+    life.complete()
+    assert len(life.engine.show("sessions", life.now)) == NODES
 
 
 def test_an_anchor_gives_no_prefix_before_it_knows_all_that_are_in_use() -> None:

@@ -138,6 +138,30 @@ def test_who_is_heard_of_again_is_told_at_once_and_as_often_as_before() -> None:
     assert not bench.requests.get(KEY)
 
 
+def test_whoever_answers_after_a_silence_is_told_everything_else_at_once() -> None:
+    """After a death of 20 s it would be 10 s more for some: every request has pauses of its own."""
+    bench = Bench()
+    others: list[Key] = [("register", bytes((number,)), CMD, None) for number in range(3)]
+    elsewhere: Key = ("register", b"node", address("2001:db8:c::2"), None)
+    for key in (*others, elsewhere):
+        bench.start(1, key)
+        bench.run(SECOND)
+    bench.run(20 * SECOND)
+    bench.start(100)
+    assert bench.answered(100)  # no silence: there was one transmission
+    before = len(bench.sent)
+    bench.start(200, others[0])
+    bench.run(SECOND)
+    before = len(bench.sent)
+    assert bench.answered(201, others[0])
+    bench.run(0)
+    assert len(bench.sent) == before + 2  # not to another destination
+    assert {when for when, _ in bench.sent[before:]} == {bench.now}
+    assert bench.answered(bench.sent[-1][1], others[2])
+    bench.run(0)
+    assert len(bench.sent) == before + 2
+
+
 def test_an_answered_request_is_quiet() -> None:
     bench = Bench()
     bench.start(1)

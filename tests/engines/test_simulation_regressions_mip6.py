@@ -216,6 +216,21 @@ def test_an_anchor_that_was_silent_is_told_when_its_address_is_used_again() -> N
     assert net.to_home() == "tunnel"
 
 
+def test_nobody_waits_for_answers_about_an_address_that_was_given_up() -> None:
+    """It was leaving a home agent besides its anchor, and the next repetition found no such address."""
+    net = Roaming(anchors=True)
+    net.sessions = {COA: 1}
+    net.attach("f1")
+    net.roam("f2", settle=5 * SECOND)
+    net.lose = lambda source, destination, message: destination == "ha"
+    net.mn.homes[COA].left = (HA,)
+    net.mn._register(net.mn.homes[COA])
+    net.sessions = {}
+    net.run(1 * MINUTE)
+    assert COA not in net.mn.homes
+    net.run(10 * MINUTE)
+
+
 def test_an_address_that_was_given_up_is_no_care_of_address_before_its_anchor_let_go_of_it() -> None:
     """The anchor had not heard that the node left its home link: it sent packets there, and the home agent back."""
     net = Roaming(anchors=True)

@@ -10,7 +10,7 @@ from sojourn.core.events import Sighting
 from sojourn.core.sequence import newer
 from sojourn.engines.mag_session import BindingUpdateListEntry
 from sojourn.engines.registration import Refused, refusal
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, Handoff, HandoffIndicator, Status
+from sojourn.wire import BindingAcknowledgement, BindingRefreshRequest, BindingUpdate, Handoff, HandoffIndicator, Status
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 from support.messages import stamp
 from support.pmip import LMA, ProxyDomain, gateway
@@ -211,3 +211,20 @@ def test_nodes_that_came_while_the_anchor_was_dead_are_registered_as_soon_as_it_
     domain.restart("lma", store=True)
     domain.run(100 * MILLISECOND)
     assert [domain.at("mag1", host).confirmed for host in ("mn1", "mn2", "mn3")] == [True, True, True]
+
+
+def test_an_anchor_that_asks_nobody_is_told_everything_as_soon_as_it_answered_once() -> None:
+    """One with many sessions does not ask for all of them; each node that had come meanwhile waited for its turn."""
+    domain = ProxyDomain()
+    domain.run(SECOND)
+    domain.crash("lma")
+    for number in range(1, 4):
+        domain.attach(f"mn{number}", "mag1")
+        domain.run(2700 * MILLISECOND)
+    domain.lose = lambda source, destination, message: isinstance(message, BindingRefreshRequest)
+    domain.restart("lma", store=True)
+    hosts = [domain.at("mag1", f"mn{number}") for number in range(1, 4)]
+    while not any(host.confirmed for host in hosts):
+        domain.run(10 * MILLISECOND)
+    domain.run(50 * MILLISECOND)
+    assert [host.confirmed for host in hosts] == [True, True, True]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.core.effects import EnsureDelivery, EnsurePool, EnsurePrefix, EnsureTunnel, WithdrawPool
 from sojourn.core.events import Commanded
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.liveness import SUCCESSION
@@ -405,6 +405,27 @@ def test_a_disk_that_refuses_does_not_make_a_partner_hold_a_pool_again_that_it_g
     each.restart("ar3", store=True)
     each.run(1 * SECOND)
     assert leads(each, own) == ["ar1", "ar2"]
+
+
+@pytest.mark.parametrize("refused", [EnsurePool, EnsurePrefix, WithdrawPool, EnsureTunnel])
+def test_what_a_kernel_refuses_of_a_pool_is_asked_for_again_and_nothing_is_left_of_it(refused: type) -> None:
+    """Found by the simulation: a route to a pool that was refused was never asked for again; tunnels came back."""
+    each, own = away()
+    until = {"now": 0}
+    each.members["ar3"].refuses = lambda effect: isinstance(effect, refused) and each.now < until["now"]
+    dark(each, "ar1")
+    until["now"] = each.now + 2 * SECOND
+    each.run(4 * SECOND)
+    assert leads(each, own) == ["ar3", "ar2"]
+    each.restart("ar1", store=True)
+    each.run(FAST.hold)
+    until["now"] = each.now + 6 * SECOND
+    each.run(20 * SECOND)
+    assert leads(each, own) == ["ar1", "ar2"]
+    state = each.plane("ar3").state
+    assert not state.pools
+    assert not state.slots
+    assert not state.prefixes
 
 
 def test_anchor_and_partner_are_both_gone() -> None:

@@ -152,6 +152,8 @@ EVENTS: list[Event] = [
     NodeSeen("acc0", MAC, Sighting.STATION),
     NodeSeen("acc0", MAC, Sighting.NEIGHBOUR, eui64_link_local(MAC)),
     NodeSeen("acc0", MAC, Sighting.STATION, identity="ann@example.net"),
+    NodeSeen("acc0", MAC, Sighting.STATION, previous=PEER),
+    NodeSeen("acc0", MAC, Sighting.STATION, previous=b"\x02\xaa\0\0\0\x01"),
     DhcpReceived("acc0", MAC, eui64_link_local(MAC), ALL_NODES, b"\x01abc" + MAC),
     NodeDetached("acc0", MAC),
     TrafficCounted({PREFIX: 5}),

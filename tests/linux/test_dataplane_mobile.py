@@ -23,6 +23,7 @@ from sojourn.core.mobile_effects import (
     WithdrawReverseTunnel,
     WithdrawTunnelEnd,
 )
+from sojourn.dataplane import home_agent as home_agent_module
 from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.wire.addresses import Prefix, address, text
@@ -354,6 +355,20 @@ def test_a_restart_at_home_leaves_the_address_there_until_the_node_is_elsewhere(
     lines = [line for line in bed.state("mn") if "2001:db8:1::b0" in line]
     assert not any("wlan0" in line for line in lines)
     assert any(line.startswith("route type 7") for line in lines)  # unreachable
+
+
+def test_the_end_of_a_tunnel_that_was_left_goes_though_nothing_else_happens(
+    bed: MobileBed, agent: HomeAgentDataplane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the last node was there until another one did something."""
+    before = bed.state("ha")
+    monkeypatch.setattr(home_agent_module, "_SECONDS", 0.0)
+    agent.apply(EnsureTunnel(1, CARE_OF))
+    agent.apply(EnsurePrefix(Prefix(HOME, 128), 1))
+    agent.apply(WithdrawSlot(1))
+    agent.tick()
+    left = [line for line in bed.state("ha") - before if not line.startswith("nft element")]  # the kernel forgets these
+    assert left == []
 
 
 def test_nothing_is_left_after_an_orderly_stop(bed: MobileBed) -> None:

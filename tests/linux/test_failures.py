@@ -68,12 +68,21 @@ def safe(daemon: Daemon) -> bool:
     return all(before[name] == after[name] for name in before if name.endswith("effects-failed"))
 
 
+def counted(daemon: Daemon, name: str) -> int:
+    with ControlClient(daemon.socket) as client:
+        return sum(count for known, count in client.counters().items() if known.endswith(name))
+
+
 def lost_lines(daemon: Daemon) -> int:
     """Of its recording, by its own count; asking for a refresh gives it something to write."""
-    with ControlClient(daemon.socket) as client:
-        with suppress(ControlError):
-            client.command("refresh")
-        return sum(count for name, count in client.counters().items() if name.endswith("recorder:lines-lost"))
+    with ControlClient(daemon.socket) as client, suppress(ControlError):
+        client.command("refresh")
+    return counted(daemon, "recorder:lines-lost")
+
+
+def withheld(daemon: Daemon) -> int:
+    """Acknowledgements that waited for its journal."""
+    return counted(daemon, "answers-withheld")
 
 
 def said(daemon: Daemon, *words: str) -> bool:
@@ -102,6 +111,33 @@ def test_a_full_disk_stops_nobody_and_is_made_up_for(world: Domain, disk: Path) 
     for daemon in (router, database):
         assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
     assert kept(disk, "ar1") == 1
+    assert kept(disk, "cmd") == 1
+
+
+def test_where_the_journal_is_required_a_full_disk_keeps_new_registrations_waiting(world: Domain, disk: Path) -> None:
+    """The host is served, its router asks again and again, and is answered as soon as its record is safe. Whoever is
+    safe already is answered as ever."""
+    router, database = world.daemons["ar1"], world.daemons["cmd"]
+    database.edit("store = ", "store_required = true\nstore = ")
+    world.start()
+    ballast = fill(disk)
+    world.roam(1)
+    first = world.address("2001:db8:a100:")
+    until("it is not acknowledged", lambda: withheld(database) >= 2)
+    assert [row["confirmed"] for row in router.show("sessions")] == [False]
+    assert world.answers(first) == 3
+    assert said(database, "store-refuses", "what is new is not acknowledged")
+    ballast.unlink()
+    until("it is", lambda: [row for row in router.show("sessions") if row["confirmed"]])
+
+    ballast = fill(disk)
+    waited, sent = withheld(database), counted(database, "socket:sent")
+    with ControlClient(router.socket) as client:
+        client.command("refresh")
+    until("it is answered", lambda: counted(database, "socket:sent") > sent)
+    assert withheld(database) == waited
+    assert database.stop(signal.SIGKILL) == -signal.SIGKILL
+    ballast.unlink()
     assert kept(disk, "cmd") == 1
 
 

@@ -137,7 +137,7 @@ def test_a_station_is_known_by_the_name_that_it_authenticated_with(wired: Wired)
                 address=OURS,
                 peers={PEER},
                 access=["acc0"],
-                access_points=[("acc0", wired.control)],
+                access_points=[("acc0", wired.control, "")],
             )
         host.start()
         [point] = host.access_points.points

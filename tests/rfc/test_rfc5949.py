@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from sojourn.core.effects import EnsureFlowToNode, EnsureQueue, EnsureTunnel, ProbePath
-from sojourn.core.events import Sighting
+from sojourn.core.events import NodeSeen, Sighting
 from sojourn.engines.configuration import GatewayProfile
 from sojourn.engines.way_settings import (
     DelegationOfLma,
@@ -134,6 +134,16 @@ def test_4_1_reactive_c_hi_must_have_p_and_identifier_6_2_1_prefixes_and_link_la
     assert message.first(MobileNodeIdentifier).key() == node("mn1")  # type: ignore[union-attr]
     requested = message.first(ContextRequest).requests  # type: ignore[union-attr]
     assert {one.type for one in requested if isinstance(one, RequestedContext)} >= {22, 25}
+
+
+def test_4_1_reactive_c_alone_is_asked_where_the_link_says_that_it_comes_from() -> None:
+    domain = ProxyDomain(4, handovers=8)
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    domain.detach("mn1", "mag1")
+    domain.clear()
+    domain.event("mag2", NodeSeen("acc0", HOSTS["mn1"], Sighting.STATION, previous=gateway(1)))
+    assert {destination for _, destination, _ in domain.sent(HandoverInitiate)} == {"mag1"}
 
 
 def test_4_1_reactive_d_hack_must_include_the_prefixes_and_should_identifier_and_anchor() -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from unittest import mock
 
+from sim.anchored import Anchored
 from sim.cast import Cast
 from sim.cluster import Cluster
-from sim.direct import Direct
+from sim.direct import Direct, DirectFast
 from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
 from sim.leasing import Leasing
@@ -28,7 +29,11 @@ from sojourn.host import swaps
 
 MakeCast: TypeAlias = Callable[[int], Cast]
 CASTS: Mapping[str, MakeCast] = {
-    cast.name: cast for cast in (Dmm, Direct, Cluster, Pmip, Leasing, Mip6, Fast, Extended, Partners, DirectPartners)
+    cast.name: cast
+    for cast in (
+        *(Dmm, Direct, Cluster, Pmip, Anchored, Leasing, Mip6, Fast, Extended),
+        *(Partners, DirectPartners, DirectFast),
+    )
 }
 """Everything that can be played, by name. A new role joins here."""
 

@@ -86,9 +86,10 @@ def access(
     yield from timers(engine, _SESSION_TIMERS, sessions)
     yield from requests(engine._requests, machines)
     direct = isinstance(engine, DirectAccessRouter)
+    survival = getattr(engine, "survival", None)  # a MAG has no partner
     held = {
         (entry.node, entry.serving, prefix)
-        for stand in (() if engine.survival is None else engine.survival.standing.values())
+        for stand in (() if survival is None else survival.standing.values())
         for prefix, entry in stand.entries.items()
     }
     for purpose, node, destination, about in engine._requests._outstanding:

@@ -37,6 +37,7 @@ from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.dataplane.state import Queued, Way
 from sojourn.host.driver import Driver, Record
 from sojourn.stores import MemoryStore
+from sojourn.stores.leased_memory import LeasedMemory, LeasedRecords
 from sojourn.stores.shared_memory import SharedMemory, SharedMemoryView
 from sojourn.wire import decode, encode
 from sojourn.wire.addresses import Address, Prefix
@@ -238,6 +239,8 @@ class Machine:
 
     overtaking = False
     """Calls to a store elsewhere take half a millisecond to five, and not half a millisecond each."""
+    far: Duration = 0
+    """And so much longer."""
 
     def __init__(self, world: World, name: str, address: Address, build: Build) -> None:
         self.world, self.name, self.address = world, name, address
@@ -249,6 +252,8 @@ class Machine:
         self.disk = Disk(self._before_writing)
         self.shared: SharedMemory | None = None
         """The store that it has instead of a disk, with others."""
+        self.leased: LeasedRecords | None = None
+        """The same, for one life at a time: each takes the lease from the one before."""
         self.driver: Driver | None = None
         """None while the process is dead; `plane` goes on forwarding then, as long as there is power."""
         self.powered = True
@@ -256,7 +261,7 @@ class Machine:
         self.lives = 0
         self.cold = True
         """Nothing was begun here since power came."""
-        self._view: SharedMemoryView | None = None
+        self._view: SharedMemoryView | LeasedMemory | None = None
         self._calls = 0
         """To the store elsewhere, and back."""
         self.fuse: int | None = None
@@ -294,13 +299,14 @@ class Machine:
 
     @property
     def disk_is_behind(self) -> bool:
-        """Whether the disk refused something that may not have been written since."""
-        return self.world.now - self._disk_refused < _REPAIRED
+        """Whether the disk refused something that may not have been written since, or something is on its way there."""
+        waits = self.leased is not None and self.driver is not None and self.driver.awaits_store
+        return waits or self.world.now - self._disk_refused < _REPAIRED
 
     @property
     def store(self) -> dict[bytes, bytes]:
-        """The records on the disk."""
-        return self.disk.records
+        """The records on the disk, or elsewhere under a lease."""
+        return self.disk.records if self.leased is None else self.leased.records
 
     # --- life and death -------------------------------------------------------------------------------------------
 
@@ -313,7 +319,7 @@ class Machine:
 
     def run_engine(self, engine: Engine) -> None:
         """`engine` is in charge from now on, as it is."""
-        self._view = None if self.shared is None else self.shared.view(self._at_store)
+        self._view = self._elsewhere()
         self.driver = Driver(
             engine,
             self.plane,
@@ -328,6 +334,18 @@ class Machine:
             mobile=self.mobile,
         )
         self._wake_at(engine.deadline())
+
+    def _elsewhere(self) -> SharedMemoryView | LeasedMemory | None:
+        if self.shared is not None:
+            return self.shared.view(self._at_store)
+        if self.leased is None:
+            return None
+        life = f"{self.name} {self.lives}"
+        self.leased.claim(life, self.leased.epoch, 1 << 62)
+        return LeasedMemory(self.leased, life, self.leased.epoch, self._lost_lease, self._at_store)
+
+    def _lost_lease(self) -> None:
+        raise AssertionError(f"{self.name} goes on under a lease that its next life took")
 
     def die(self) -> None:
         """Killed. Disk and kernel keep what they have."""
@@ -439,7 +457,7 @@ class Machine:
         else:
             self._calls += 1
             late = self._calls * 7 % 10 if self.overtaking else 0
-            self.world.later(MILLISECOND // 2 * (1 + late), self._guarded_call, call)
+            self.world.later(MILLISECOND // 2 * (1 + late) + self.far, self._guarded_call, call)
 
     def _guarded_call(self, call: Callable[[], None]) -> None:
         self._guarded(lambda driver: call())

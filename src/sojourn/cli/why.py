@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sojourn.cli.errors import DONE, FAILED, CommandError
 from sojourn.cli.sockets import control_socket
-from sojourn.telemetry.story import Names, Sentence, Subject, in_order, tell, tell_rows
+from sojourn.telemetry.story import Pools, Sentence, Subject, in_order, tell, tell_rows
+from sojourn.telemetry.story_words import Names
 from sojourn.wire.addresses import address
 
 _WIDTH = 80
@@ -40,12 +41,13 @@ def _found(
     from sojourn.control.client import ControlClient, ControlError
 
     recordings: dict[str, str] = {}
-    names: Names = {}
+    names, pools = _known(file)
     rows = None
     try:
         with ControlClient(control_socket(f"show why {about}", file, socket, node, lab)) as client:
             recordings = client.ping().recordings
-            names = {address(row["address"]): row["name"] for row in client.show("peers") if _is_named(row)}
+            named = {address(row["address"]): row["name"] for row in client.show("peers") if _is_named(row)}
+            names = {**names, **named}
             rows = client.recent(plain=True)
     except (ControlError, CommandError) as error:
         if file is None:
@@ -54,12 +56,35 @@ def _found(
     stories = []
     for role, path in recordings.items():
         try:
-            stories.append(tell(path, role, subject, names))
+            stories.append(tell(path, role, subject, names, pools))
         except OSError as error:
             raise CommandError(f"the recording {path} cannot be read: {error.strerror or error}") from None
     if stories:
         return list(in_order(stories)), True
     return tell_rows(rows or [], subject), False
+
+
+def _known(file: Path | None) -> tuple[Names, Pools]:
+    """What the file calls routers, and what they anchor; nothing where there is no file, or a wrong one."""
+    from sojourn.daemon.configuration import load
+    from sojourn.daemon.model import ROLES
+    from sojourn.daemon.monitoring import anchors_of, names_of
+    from sojourn.files.toml import ConfigurationError
+
+    if file is None:
+        return {}, ()
+    try:
+        known = load(file).file
+    except ConfigurationError:
+        return {}, ()
+    names = names_of(known)
+    for section in (getattr(known, role) for role in ROLES):
+        if isinstance(own := getattr(section, "address", None), bytes):
+            names[own] = "this router"
+        for home in getattr(section, "homes", None) or ():
+            if home.home_agent is not None:
+                names.setdefault(home.home_agent, "the home agent")
+    return names, anchors_of(known)
 
 
 def _is_named(row: dict[str, object]) -> bool:

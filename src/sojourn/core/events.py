@@ -73,9 +73,9 @@ class NodeSeen:
     """A source address that it used, when the sighting shows one."""
     identity: str | None = None
     """Who it authenticated as on the link, when the sighting shows it: a Network Access Identifier (RFC 7542)."""
-    previous: Address | None = None
-    """The router that it comes from, where the link says so (the current access point of an IEEE 802.11 reassociation
-    request)."""
+    previous: Address | LinkLayer | None = None
+    """The router that it comes from, or the access point (the current one in an IEEE 802.11 reassociation request),
+    where the link says so."""
 
 
 @dataclass(slots=True)

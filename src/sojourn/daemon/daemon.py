@@ -152,6 +152,7 @@ class Daemon:
         try:
             await self._seat.start()
         except StartError:
+            self._monitoring.close(withdraw=False)
             self._close_roles()
             raise
 
@@ -293,7 +294,8 @@ class Daemon:
         if self._failed:
             seat.discard()
         else:
-            await seat.close(leaving=self._leaves)
+            assert self.file.lma is not None
+            await seat.close(leaving=self._leaves or self.file.lma.keep_forwarding)
 
     def _status(self) -> str:
         """A few words for ``systemctl status``."""

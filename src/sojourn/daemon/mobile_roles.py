@@ -62,7 +62,8 @@ def senses_of(section: MobileSection, file: File) -> Senses:
             )
         case Ha():
             anycast = [home_agents_anycast(prefix) for prefix in section.prefixes]
-            return of_home_agent(section.interface or "", anycast, section.messages_per_second, section.address)
+            rate, prefixes = section.messages_per_second, section.prefixes
+            return of_home_agent(section.interface or "", anycast, rate, section.address, prefixes)
         case Cn():
             return of_correspondent(None if file.mn is None else senses_of(file.mn, file))
 
@@ -74,6 +75,9 @@ class Pretended(MemoryDataplane):
 
     def apply_mobile(self, effect: MobileEffect) -> None:
         """Nothing holds."""
+
+    def tick(self) -> None:
+        """Nothing goes."""
 
 
 def dataplane_of(section: MobileSection) -> MobileDataplane:

@@ -165,6 +165,12 @@ class AccessPoint(Section):
     interface: InterfaceField = setting(
         "The access interface on which its stations are: its own, or the bridge that it is in.", example="br-lan"
     )
+    monitor: InterfaceField | None = setting(
+        "A monitor interface of its radio: from there it is known which access point (`access_points` of a peer) a "
+        "station comes from, so that its router is asked first (direct mode, fast handovers).",
+        None,
+        example="mon0",
+    )
 
 
 class Kernel(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 from sojourn import __version__
@@ -14,7 +15,7 @@ from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.dataplane.tunnel_traffic import Traffic, TunnelTraffic
 from sojourn.telemetry.figures import Figures, RoleFigures
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 
 if TYPE_CHECKING:
     from sojourn.daemon.endpoint import Endpoint
@@ -136,6 +137,17 @@ def _ends(roles: Sequence[Role]) -> tuple[Sequence[Address], Sequence[Address] |
         if isinstance(role.dataplane, MobileNodeDataplane):
             return (), None
     return None
+
+
+def anchors_of(file: File) -> list[tuple[IPv6Network, Address]]:
+    """Which router anchors which prefixes, as far as the file says so."""
+    found: list[tuple[Prefix, Address]] = []
+    for section in (getattr(file, role) for role in ROLES):
+        for one in (section, *(getattr(section, "peers", None) or ()), *(getattr(section, "maars", None) or ())):
+            address, pool = getattr(one, "address", None), getattr(one, "pool", None)
+            if isinstance(address, bytes) and isinstance(pool, Prefix):
+                found.append((pool, address))
+    return [(IPv6Network(str(pool)), address) for pool, address in found]
 
 
 def names_of(file: File) -> dict[Address, str]:

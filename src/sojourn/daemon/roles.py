@@ -220,8 +220,8 @@ class _Parts:
     forwarding: LinuxSettings | None = None
     """None: this role forwards nothing, or only pretends to."""
     access: tuple[str, ...] = ()
-    points: tuple[tuple[str, str], ...] = ()
-    """Access interfaces with the control sockets of their hostapds."""
+    points: tuple[tuple[str, str, str], ...] = ()
+    """Access interfaces with the control sockets of their hostapds, and monitor interfaces of their radios."""
     transport: tuple[Address, frozenset[Address]] | None = None
     """Our IPv4 address, and whose messages are taken over IPv4."""
     dhcp_relay: tuple[Address, Address] | None = None
@@ -262,8 +262,8 @@ def _parts(section: Section) -> _Parts:
             return _Parts(cmd, frozenset(maar.address for maar in section.maars), strangers=_STRANGERS)
 
 
-def _points(section: Maar | Mag) -> tuple[tuple[str, str], ...]:
-    return tuple((point.interface, point.control) for point in section.hostapd)
+def _points(section: Maar | Mag) -> tuple[tuple[str, str, str], ...]:
+    return tuple((point.interface, point.control, point.monitor or "") for point in section.hostapd)
 
 
 def _make(

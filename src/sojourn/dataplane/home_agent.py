@@ -337,6 +337,10 @@ class HomeAgentDataplane(LinuxDataplane):
             for prefix in prefixes:
                 self._tunnel_filter.lead_no_more(prefix)
 
+    def tick(self) -> None:
+        """Ends of tunnels that were left go, though nothing else happens. Raises OSError."""
+        self._forget_left()
+
     def _forget_left(self) -> None:
         """Routes for those who left; nf_tables forgets its part by itself."""
         if not self._left:

@@ -96,6 +96,9 @@ class HostPlane:
                 self._snapshot.forget(thing)
         self._netlink.request(*(thing.withdraw() for thing in things))
 
+    def tick(self) -> None:
+        """Nothing here is for a while only."""
+
     def _begin(self) -> None:
         self._snapshot = reconcile.Snapshot(self._held(), set())
 

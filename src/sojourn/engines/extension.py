@@ -124,6 +124,9 @@ class Extension(Generic[R]):
 class LmaExtension(Extension["LmaRegistration"]):
     """What a Local Mobility Anchor asks its extensions."""
 
+    needs_all: ClassVar[bool] = False
+    """`begin` has to do with all sessions of the earlier life; if not, they are taken up little by little after it."""
+
     def __init__(self, lma: LmaRegistration) -> None:
         super().__init__(lma, lma.configuration.address)
 

@@ -14,7 +14,7 @@ from sojourn.engines.access_state import S
 from sojourn.engines.fast_handover import FastHandover
 from sojourn.engines.handover import Handover, Phase
 from sojourn.engines.handover_messages import ACCEPTED, Subject, asking, fetching
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.extensions.rfc5568 import HandoverAcknowledgeCode, HandoverInitiate
 from sojourn.wire.extensions.rfc5568 import HandoverInitiateFlags as Flags
 
@@ -96,7 +96,7 @@ class NewRouter(FastHandover[S]):
         """(h), (i). An expected node gets what waited, and its advertisement, before anybody was asked (5.2)."""
         handover = self.handovers.get(session.node)
         if handover is None:
-            handover = self._look_for_previous(session)
+            handover = self._look_for_previous(session, event.previous)
         elif handover.previous:
             self._call_off(session, handover)  # it came back
             handover = None
@@ -110,12 +110,13 @@ class NewRouter(FastHandover[S]):
         if handover is not None:
             self._after(self.configuration.handover_wait, "handover", session.node)
 
-    def _look_for_previous(self, session: S) -> Handover | None:
-        """Reactive (c): the neighbours are asked; the one where it was answers."""
+    def _look_for_previous(self, session: S, said: Address | LinkLayer | None) -> Handover | None:
+        """Reactive (c): the neighbours are asked; the one where it was answers. Alone, if the link says which it is."""
         configuration = self.configuration
         if not configuration.handovers or not self._has_room() or session.presence is DEPARTED:
             return None
-        peers = self._where_it_was(session)
+        known = said if said in self.handovers.neighbours else self.handovers.access_points.get(said or b"")
+        peers = self._where_it_was(session) if known is None else [known]
         if not peers:
             return None
         handover = self.handovers[session.node] = Handover(session.node, Phase.ATTACHED, None, pending=set(peers))

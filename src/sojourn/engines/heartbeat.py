@@ -198,6 +198,8 @@ class HeartbeatProcedure(Extension[R]):
 class LmaHeartbeat(HeartbeatProcedure["LmaRegistration"], LmaExtension):
     """Of an LMA, which watches its MAGs."""
 
+    needs_all = True  # whether any was lost is the first thing that it says
+
     def __init__(self, lma: LmaRegistration, settings: HeartbeatSettings) -> None:
         super().__init__(lma)
         self.settings = settings

@@ -43,6 +43,8 @@ SUCCESSION = 20 * SECOND
 """The successor of a process is there by then."""
 _EXCUSED = 60 * SECOND
 """No neighbour is excused for longer, whatever it says."""
+RESTARTS_APART = 5 * SECOND
+"""Between two restarts of one neighbour that anything is made of; what it says meanwhile counts then."""
 _UNEVEN = 64
 """For so many intervals it is remembered that a neighbour was late."""
 
@@ -72,6 +74,10 @@ class Neighbour:
     """Since when that is so."""
     counter: int | None = None
     """Its restart counter, as it told last (3.2)."""
+    restarted: Instant | None = None
+    """When anything was made last of its having begun anew."""
+    again: bool = False
+    """It did so since."""
     left: int | None = None
     """The restart counter of the life that went for good."""
 
@@ -138,6 +144,7 @@ class Liveness:
         each = self.neighbours.get(address)
         if each is None:
             return
+        self._make_of_restart(address, each, now)
         interval = self.settings.interval
         late = now - each.due
         if 4 * late > interval:  # we may not have listened either
@@ -299,7 +306,14 @@ class Liveness:
         before, each.counter = each.counter, option.counter
         if before is not None and before != option.counter:
             each.spread = 0
-            self.on_restarted(source)
+            each.again = True
+            self._make_of_restart(source, each, now)
+
+    def _make_of_restart(self, address: Address, each: Neighbour, now: Instant) -> None:
+        """Others tell it much then: no counter, forged or not, makes them do so again and again."""
+        if each.again and (each.restarted is None or now - each.restarted >= RESTARTS_APART):
+            each.restarted, each.again = now, False
+            self.on_restarted(address)
 
 
 def response(sequence: int, counter: int, flags: int = _RESPONSE) -> Heartbeat:

@@ -62,8 +62,9 @@ class LocalMobilityAnchor(LmaRegistration):
         sessions, kept = apart(records)
         self._unread = Unread(sessions, node_of)
         self._slots.restore(int.from_bytes(key, "big") for key, _ in sessions if len(key) == _KEY and any(key))
-        self._remember(self._unread.rest() if self.extensions else self._unread.some())
-        self.extensions.begin(kept, lost=len(self.cache) < len(sessions))
+        need_all = any(extension.needs_all for extension in self.extensions)
+        self._remember(self._unread.rest() if need_all else self._unread.some())
+        self.extensions.begin(kept, lost=not self._unread.left and len(self.cache) < len(sessions))
         if self._unread.left:  # more than all MAGs should register at once
             self._timers.start(_RESTORE, now)
             return self._flush()
@@ -75,7 +76,7 @@ class LocalMobilityAnchor(LmaRegistration):
         return self._flush()
 
     def _remember(self, records: Iterable[Stored]) -> None:
-        """Sessions of an earlier life. Extensions are to know all of them at once, so these are not kept waiting."""
+        """Sessions of an earlier life: the next ones, those that are asked about, or all that are left."""
         for key, record in records:
             try:
                 entry = BindingCacheEntry.restored(key, record, self._now)

@@ -53,6 +53,7 @@ class BulkRegistration(LmaExtension):
     """RFC 6602 5.2."""
 
     name = "bulk"
+    needs_all = True
 
     def __init__(self, role: LmaRegistration, settings: BulkRegistrationOfLma) -> None:
         super().__init__(role)

@@ -37,6 +37,7 @@ class Delegation(LmaExtension):
     """RFC 7148 5.2."""
 
     name = "delegation"
+    needs_all = True
 
     def __init__(self, role: LmaRegistration, settings: DelegationOfLma) -> None:
         super().__init__(role)

@@ -24,6 +24,8 @@ from sojourn.core.effects import Effect, SendMessage, StoreBinding
 from sojourn.core.events import NodeSeen
 from sojourn.engines.base import TimerName, TokenBucket
 from sojourn.engines.configuration import DIRECT, NO_CMD, MaarConfiguration
+from sojourn.engines.handover import Handover
+from sojourn.engines.handover_messages import Subject
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct_partners import PartnersDirectly
 from sojourn.engines.maar_direct_told import SHORTLY
@@ -107,12 +109,31 @@ class DirectAccessRouter(PartnersDirectly):
     # --- a node comes -------------------------------------------------------------------------------------------------
 
     def _attach(self, session: Session, event: NodeSeen) -> None:
-        previous = event.previous or (session.serving if session.presence is AWAY else None)
+        previous = self._said_to_be_left(session, event) or (session.serving if session.presence is AWAY else None)
         if previous in self._peers:
             self.direct.came_from[session.node] = previous
         super()._attach(session, event)
         session.served = session.attached
         self._keep(session)
+
+    def _said_to_be_left(self, session: Session, event: NodeSeen) -> Address | None:
+        """The router that the node comes from, as the link says, or as that router said before (RFC 5949)."""
+        said = event.previous
+        if said is not None and len(said) != 16:
+            said = self.direct.access_points.get(said)
+        handover = self.handovers.get(session.node)
+        if said is None and handover is not None and not handover.previous:
+            said = handover.peer
+        return said
+
+    def _adopt_context(self, handover: Handover, peer: Address, about: Subject) -> bool:
+        """What the previous router said that the node has (RFC 5949). Its anchors hear where it is from us."""
+        adopted = super()._adopt_context(handover, peer, about)
+        session = self.sessions[handover.node]
+        if session.presence is SERVED:
+            for anchor in dict.fromkeys(handover.prefixes.values()):
+                self._tell_once(session, anchor)
+        return adopted
 
     def _register(self, session: Session, handoff: Handoff) -> None:
         """Not with a CMD: with those who have to know."""
@@ -170,6 +191,7 @@ class DirectAccessRouter(PartnersDirectly):
             self._tell_once(session, previous)
             self._after(_ALONE, "seek", node)
         self._tell_partner(session)
+        self._recall(session)
         self._after(_SETTLED_AFTER, "settle", node)
         self._settle_early(session)
 

@@ -12,10 +12,12 @@ from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.maar_stand_in import StandInProcedures
 from sojourn.engines.stand_in import Survival
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import MICROSECOND, Duration
+from sojourn.wire.units import MICROSECOND, MILLISECOND, Duration
 
 APART = 200 * MICROSECOND
 """Between two registrations with a partner: five thousand a second."""
+SLOWLY = 1 * MILLISECOND
+"""With a router that began anew: a thousand a second, as nobody is sure that it did."""
 
 
 class MissedProcedures(StandInProcedures):

@@ -26,9 +26,18 @@ from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.maar_anchor import AnchorProcedures
 from sojourn.engines.maar_registration import RegistrationProcedures
 from sojourn.engines.maar_session import SERVED, Session
-from sojourn.engines.registration import Refused, Registration, echo
+from sojourn.engines.registration import HANDOFFS, PROXY_DMM, Refused, Registration, echo, identifier_option
 from sojourn.engines.stand_in import HOLDING, READY, RETURNING, Held, StandIn, Survival
-from sojourn.wire import BindingRefreshRequest, BindingUpdate, PreviousMaar, Status, Timestamp
+from sojourn.wire import (
+    BindingRefreshRequest,
+    BindingUpdate,
+    Handoff,
+    HomeNetworkPrefix,
+    PreviousMaar,
+    ServingMaar,
+    Status,
+    Timestamp,
+)
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
@@ -42,6 +51,10 @@ _REPEAT_MAX = 10 * SECOND
 _RETURN_MIN = 2 * SECOND
 _REPAIR_AFTER = 1 * SECOND
 _WITNESSES = 3
+_CONFIRMED = 1 * SECOND
+"""After this the CMD is asked whether a router that displaced another one serves the node."""
+_LOOKED = 200 * MILLISECOND
+"""A node that is asked for a sign of life has given it by then."""
 
 
 class StandInProcedures(RegistrationProcedures, AnchorProcedures):
@@ -153,7 +166,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "the node is here")
         if stand.phase is RETURNING:
             raise Refused(Status.ADMINISTRATIVELY_PROHIBITED, "the anchor is there again")
-        lifetime: Duration = max(request.lifetime, 4 * SECOND)
+        lifetime: Duration = max(min(request.lifetime, self.configuration.lifetime), 4 * SECOND)
         if stand.phase is READY:
             silence = self.survival.liveness.silent_for(stand.anchor, self._now)
             if silence is not None and 2 * silence < 3 * self.survival.liveness.settings.interval:
@@ -164,17 +177,22 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         if session is not None and session.anchored.keys() & set(request.home_network_prefixes) and here:
             # it was: whoever serves it may say so, as a CMD would
             self._give_up(session, request.source, request.timestamp, request.lifetime)
+        displaced: set[Address] = set()
         for prefix in request.home_network_prefixes:
             if self._serves_here(prefix):
                 return False  # as another node's
             before = stand.entries.get(prefix)
             if before is not None:  # whoever served it before need not hear that it is idle
                 self._requests.cancel(("idle", before.node, before.serving, prefix))
+                if before.serving != request.source:
+                    displaced.add(before.serving)
             held = Held(request.node, request.source, request.timestamp)
             stand.enter(prefix, held)
             self._after(lifetime, "stood", (stand.anchor, prefix))
             if stand.slots:
                 self._install(stand, prefix, held)
+        for router in sorted(displaced):
+            self._ask_displaced(router, request)
         return stand.phase is HOLDING
 
     def _check_held(self, stand: StandIn, request: Registration) -> None:
@@ -186,8 +204,9 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
             if not self._may_be_held(prefix) or (before is not None and before.node != request.node):
                 raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "no prefix of this node")
         most = self.configuration.nodes * self.configuration.prefixes_per_node
-        if len(stand.entries.keys() | set(request.home_network_prefixes)) > most:
-            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes")
+        more = len(set(request.home_network_prefixes) - stand.entries.keys())
+        if more and (len(stand.entries) + more > most or 2 * (stand.serves[request.source] + more) > most):
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many prefixes, of all or of this router")
 
     def _may_be_held(self, prefix: Prefix) -> bool:
         """Whether a node can have got such a prefix from an anchor."""
@@ -305,16 +324,80 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
 
         Whether that was for us: in a domain without a CMD it always does, and says more.
         """
-        session = self.sessions.get(request.node) or self._adopt(request)
+        assert self.survival is not None
+        session = self.sessions.get(request.node) or self._adopt_on_word(request, self.survival)
         if session is None or not set(request.home_network_prefixes) & set(self._anchored_here(session)):
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not anchored here for this node")
         if request.timestamp < session.attached or (
             request.timestamp == session.attached and session.presence is SERVED
         ):
             raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known here")
+        before = session.serving
+        if session.presence is SERVED:
+            session.contested = True  # if it shows itself here, it is here
         self._give_up(session, request.source, request.timestamp, request.lifetime)
+        if before is not None and before != request.source:
+            self._ask_displaced(before, request)
+            self._after(_CONFIRMED, "expiry", session.node)  # the CMD is asked too
         self._answer_serving(request, update)
         return True
+
+    def _adopt_on_word(self, request: Registration, survival: Survival) -> Session | None:
+        """What we forgot, a router may know that serves it: for a lifetime, and no router knows of more than half."""
+        if self._now - survival.begun > self.configuration.lifetime:
+            return None
+        if 2 * survival.adopted[request.source] >= self.configuration.nodes:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes of this router")
+        session = self._adopt(request)
+        if session is not None:
+            survival.adopted[request.source] += 1
+        return session
+
+    def _ask_displaced(self, router: Address, request: Registration) -> None:
+        """Another one says that it serves what `router` served, which looks whether the node is there still.
+
+        So nobody's word moves a node for long that is somewhere else, with or without a CMD.
+        """
+        options = (
+            identifier_option(request.node),
+            *[HomeNetworkPrefix.of(prefix) for prefix in request.home_network_prefixes],
+            HANDOFFS[Handoff.BETWEEN_GATEWAYS],
+            self._technology,
+            Timestamp(request.timestamp),
+            ServingMaar(request.source),
+        )
+        update = BindingUpdate(request.sequence, PROXY_DMM, request.lifetime, options)
+        key = ("displaced", request.node, router, None)
+        self._requests.start(key, update, self._now)  # within the rate that everything has
+        self._requests.cancel(key)  # nobody answers, and the next refresh says it too
+
+    def _is_displaced(self, update: BindingUpdate, source: Address, survival: Survival) -> bool:
+        """Whether who holds a pool asks if a node is here that another router claims. A sign of it tells."""
+        request = Registration.of(update, source)
+        prefixes = request.home_network_prefixes
+        if not prefixes or not all(self._speaks_for(source, prefix, survival) for prefix in prefixes):
+            return False
+        session = self.sessions.get(request.node)
+        if session is None or session.presence is not SERVED or request.timestamp < session.attached:
+            return True  # it left, as is said
+        anchors = {session.anchored.get(prefix) for prefix in prefixes}
+        if any(anchor is None or survival.holder(anchor) != source for anchor in anchors):
+            return True
+        if not session.contested:
+            self._report("claimed-elsewhere", node=session.node, serving=request.serving)
+            session.contested = True
+            session.probes = 0
+            self._probe(session)
+            for anchor in anchors:
+                self._after(_LOOKED, "holder", (session.node, anchor))
+        return True
+
+    def _speaks_for(self, router: Address, prefix: Prefix, survival: Survival) -> bool:
+        """Whether `prefix` is of its pool, or of one that it may hold."""
+        pools = [survival.pools[anchor] for anchor, partner in survival.partners.items() if partner == router]
+        peer = self._peers.get(router)
+        own = () if peer is None else (peer.pool, peer.ipv4_pool)
+        return any(pool is not None and pool.contains(prefix) for some in (own, *pools) for pool in some)
 
     def _answer_serving(self, request: Registration, update: BindingUpdate) -> None:
         self._insist(request.node)
@@ -336,14 +419,23 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
             case "linger":
                 self._on_linger_over(stand)
             case "mend":
-                self._assert_stand_in(stand)
+                self._assert_again(stand)
             case _:
                 pass
+
+    def _assert_again(self, stand: StandIn) -> None:
+        """After the kernel refused something, which may be over by now."""
+        if stand.phase is READY:
+            for pool in stand.pools:
+                self._do(WithdrawPool(pool))
+        if stand.slots:
+            self._assert_stand_in(stand)
 
     def _mend_stand_in(self, slot: int | None, prefix: Prefix | None, survival: Survival) -> None:
         """The kernel refused something of a pool that we hold."""
         for stand in survival.standing.values():
-            if slot in stand.slots.values() or (prefix is not None and stand.slots and stand.has(prefix)):
+            known = prefix is not None and (prefix in stand.pools or (stand.slots and stand.has(prefix)))
+            if known or slot in stand.slots.values():
                 self._after(_REPAIR_AFTER, "mend", stand.anchor)
 
     def _move_anchor(self, anchor: Address, holder: Address) -> None:

@@ -17,13 +17,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sojourn.core.effects import DeleteBinding, EnsureCounter, EnsurePrefix, EnsureTunnel, EnsureUplink, StoreBinding
+from sojourn.core.effects import (
+    DeleteBinding,
+    EnsureCounter,
+    EnsurePool,
+    EnsurePrefix,
+    EnsureTunnel,
+    EnsureUplink,
+    StoreBinding,
+    WithdrawPool,
+)
 from sojourn.core.events import EffectFailed, TrafficCounted
 from sojourn.engines.access_session import DEPARTED
 from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.liveness import Liveness
 from sojourn.engines.maar_held import HeldProcedures
-from sojourn.engines.maar_missed import APART
+from sojourn.engines.maar_missed import APART, SLOWLY
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_stand_in import STANDING
 from sojourn.engines.registration import (
@@ -104,6 +113,7 @@ class SurvivalProcedures(HeldProcedures):
         if survival is None:
             return
         survival.liveness.counter = (self._epoch + self._now) // SECOND
+        survival.begun = self._now
         for address in self._sharing(survival):
             self._watch_neighbour(address)
         self._after(_SHARING, "sharing", None)
@@ -211,7 +221,9 @@ class SurvivalProcedures(HeldProcedures):
         try:
             if option is None:
                 return self._on_idle(update, source, survival)
-            if option.address != source or not prefixes:
+            if option.address != source:
+                return self._is_displaced(update, source, survival)
+            if not prefixes:
                 return False
             if stand is None and not all(self._pool_of(prefix) is not None for prefix in prefixes):
                 return False
@@ -291,9 +303,9 @@ class SurvivalProcedures(HeldProcedures):
         self._report("peer-restarted", peer=address)
         assert self.survival is not None
         for anchor in [anchor for anchor, holder in self.survival.holders.items() if holder == address]:
-            self._tell_all(anchor, address)
+            self._tell_all(anchor, address, SLOWLY)
         if address in self._peers and self.survival.holder(address) == address:
-            self._tell_all(address, address)
+            self._tell_all(address, address, SLOWLY)
 
     # --- anchors of nodes that are here -------------------------------------------------------------------------------
 
@@ -315,14 +327,14 @@ class SurvivalProcedures(HeldProcedures):
                     self._do(EnsureUplink(prefix, out))
         self._tell_all(anchor, holder)
 
-    def _tell_all(self, anchor: Address, holder: Address) -> None:
+    def _tell_all(self, anchor: Address, holder: Address, apart: Duration = APART) -> None:
         if holder == self.configuration.address:
             return
         sessions = self._at(anchor)
         if sessions:
             self._watch_neighbour(holder)
         for index, session in enumerate(sessions):
-            self._after(index * APART, "holder", (session.node, anchor))
+            self._after(index * apart, "holder", (session.node, anchor))
 
     def _watch_neighbour(self, address: Address) -> None:
         survival = self.survival
@@ -517,7 +529,7 @@ class SurvivalProcedures(HeldProcedures):
                     self._mend_stand_in(slot, None, self.survival)
                 case EnsurePrefix(prefix, slot):
                     self._mend_stand_in(slot, prefix, self.survival)
-                case EnsureCounter(prefix):
+                case EnsureCounter(prefix) | EnsurePool(prefix) | WithdrawPool(prefix):
                     self._mend_stand_in(None, prefix, self.survival)
                 case _:
                     pass

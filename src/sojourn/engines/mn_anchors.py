@@ -96,6 +96,8 @@ class MnAnchors(MnState):
     def _drop_local(self, entry: HomeEntry) -> None:
         """The address is given up."""
         self._cancel_requests(entry)
+        for agent in entry.left:  # its binding ends by itself
+            self._requests.cancel(self._key(entry, LEAVE, agent))
         kinds = ("again", "refresh", "expiry", "dhaad", "solicit", "solicit-later", "repair")
         self._timers.stop_all((kind, entry.address) for kind in kinds)
         self._forget_correspondents(entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sojourn.engines.configuration import ASKED_NEIGHBOURS, NO_CMD, MaarConfiguration
 from sojourn.engines.retransmission import Key
 from sojourn.wire import PreviousMaar
-from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.addresses import Address, LinkLayer, Prefix
 from sojourn.wire.units import HOUR, Instant
 
 FAR = 36_500 * 24 * HOUR
@@ -19,6 +19,9 @@ class Neighbourhood:
         peers = tuple(peer.address for peer in configuration.peers)
         self.neighbours = (configuration.neighbours or peers)[:ASKED_NEIGHBOURS]
         """Whom to ask about a node that nobody here knows."""
+        points = [(octets, peer.address) for peer in configuration.peers for octets in peer.access_points]
+        self.access_points: dict[LinkLayer, Address] = dict(points)
+        """Whose they are."""
         cmd = configuration.cmd
         self.remembering = peers if cmd == NO_CMD else (cmd, *peers)
         """Who may know what we forgot."""

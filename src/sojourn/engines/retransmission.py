@@ -26,6 +26,9 @@ Key: TypeAlias = tuple[str, bytes, Address, Prefix | int | None]
 About: TypeAlias = tuple[bytes, Address]
 """A mobile node and a destination: what the rate is limited for."""
 
+_REVIVED = 256
+"""Destinations whose latest return is remembered."""
+
 
 class Outstanding(Struct, gc=False):
     """One request on its way."""
@@ -81,6 +84,8 @@ class Retransmission:
         self._envelope = envelope or self._plain
         self._outstanding: dict[Key, Outstanding] = {}
         self._round_trips: dict[tuple[str, Address], Duration] = {}
+        self._revived: dict[Address, Instant] = {}
+        """When destinations that had been silent were heard of."""
         self._recent: dict[About, tuple[Instant, ...]] = {}
         """The latest transmissions since `_since`."""
         self._before: dict[About, tuple[Instant, ...]] = {}
@@ -128,7 +133,18 @@ class Retransmission:
         elif (sequence - request.first_sequence) % 65536 > (update.sequence - request.first_sequence) % 65536:
             return None
         self._forget(key, request)
+        if request.attempts > 1 and self._outstanding:
+            self._revive(key[2], now)
         return update
+
+    def _revive(self, destination: Address, now: Instant) -> None:
+        """Whoever did not answer does again: what else it was told in vain is due now. Once in a second at most."""
+        if now - self._revived.get(destination, -SECOND) >= SECOND:
+            if len(self._revived) >= _REVIVED:
+                self._revived.clear()
+            self._revived[destination] = now
+            for key in [key for key in self._outstanding if key[2] == destination]:
+                self.hasten(key, now)
 
     def begin_anew(self, destination: Address, now: Instant) -> None:
         """All that is outstanding there is sent again, as if it had just begun: what was sent so far was in vain."""
@@ -164,13 +180,13 @@ class Retransmission:
         return None
 
     def hasten(self, key: Key, now: Instant) -> None:
-        """Whoever did not answer is heard of again: what it was told in vain goes out now, and waits begin anew."""
+        """Whoever did not answer is heard of again: what it was told in vain is due now, and waits begin anew."""
         request = self._outstanding.get(key)
         if request is not None and request.attempts > 1 and request.sent >= 0:
             half = 2 * self._round_trips.get((key[0], key[2]), self._longest)
             request.timeout = max(min(half, self._longest // 2), self._shortest // 2)  # `due` doubles it
-            request.attempts = 0
-            self.due(key, now)
+            request.attempts = 1
+            self._wake(("request", key), now)
 
     def _transmit(self, request: Outstanding, now: Instant) -> None:
         key = request.key

@@ -12,6 +12,7 @@ with that router, in the form in which a CMD tells an anchor (RFC 8885 3.2, step
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -96,6 +97,8 @@ class StandIn:
     """Of what we said last about prefixes that nobody uses."""
     nodes: dict[bytes, set[Prefix]] = field(default_factory=dict)
     """The same by node."""
+    serves: Counter[Address] = field(default_factory=Counter)
+    """How many of them each router registered."""
     given: Given = field(default_factory=Given)
     slots: dict[Address, int] = field(default_factory=dict)
     """Tunnels in use: one for each router, however many nodes it serves."""
@@ -110,7 +113,9 @@ class StandIn:
 
     def enter(self, prefix: Prefix, held: Held) -> None:
         """A router registered it. What another node has is never entered for this one (`_check_held`)."""
+        self.forget(prefix)
         self.entries[prefix] = held
+        self.serves[held.serving] += 1
         self.nodes.setdefault(held.node, set()).add(prefix)
 
     def forget(self, prefix: Prefix) -> bool:
@@ -118,6 +123,7 @@ class StandIn:
         held = self.entries.pop(prefix, None)
         if held is None:
             return False
+        self.serves[held.serving] -= 1
         prefixes = self.nodes[held.node]
         prefixes.discard(prefix)
         if not prefixes:
@@ -159,6 +165,10 @@ class Survival:
         """Anchors that are gone with nobody in their place, since a moment only: nodes are told, and nothing else."""
         self.gone: dict[Address, dict[Prefix, bytes]] = {}
         """Those that are gone for good, and what nodes here had from them."""
+        self.begun: Instant = 0
+        """When this life began."""
+        self.adopted: Counter[Address] = Counter()
+        """Nodes that we know from the word of a router, in this life."""
         self.held = False
         """Our own pool is with our partner, as that one says again and again."""
 

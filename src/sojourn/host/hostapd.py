@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sojourn.core.events import Event, HandoverExpected, NodeDetached, NodeSeen, Sighting
+from sojourn.host.reassociation import Reassociations
 from sojourn.wire.addresses import LinkLayer, link_layer, link_layer_text
 from sojourn.wire.units import SECOND, Instant
 
@@ -47,9 +48,12 @@ class AccessPoints:
     """Those of one role. When a station goes from one of them to another of the same link, the old one is not asked."""
 
     def __init__(
-        self, points: Sequence[tuple[str, str]] = (), *, clock: Callable[[], Instant] = time.monotonic_ns
+        self, points: Sequence[tuple[str, str, str]] = (), *, clock: Callable[[], Instant] = time.monotonic_ns
     ) -> None:
-        """`points` are (access interface, path of the control socket). Raises OSError without Unix sockets."""
+        """`points` are (access interface, path of the control socket, monitor interface or nothing).
+
+        Raises OSError without Unix sockets.
+        """
         self.counters: Counter[str] = Counter()
         self._where: dict[tuple[str, LinkLayer], AccessPoint] = {}
         self.points = [AccessPoint(*point, self._where, self.counters, clock) for point in points]
@@ -67,6 +71,7 @@ class AccessPoint:
         self,
         interface: str,
         control: str,
+        monitor: str,
         where: dict[tuple[str, LinkLayer], AccessPoint],
         counters: Counter[str],
         clock: Callable[[], Instant],
@@ -76,6 +81,8 @@ class AccessPoint:
         self.control = control
         self.heard = False
         """It is there and tells us."""
+        self._monitor = monitor
+        self._reassociations: Reassociations | None = None
         self._where = where
         self._counters = counters
         self._clock = clock
@@ -97,9 +104,10 @@ class AccessPoint:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Let go of the sockets."""
         self._leave()
         self._socket.close()
+        self._listen_no_more()
 
     def _leave(self) -> None:
         with suppress(OSError):
@@ -113,6 +121,7 @@ class AccessPoint:
         """Look whether it is there (still, or again)."""
         now = self._clock()
         self._due = now + INTERVAL
+        self._listen()
         if self._connected and self._asked and now - self._asked[0][1] > PATIENCE:
             self._lose("silent")
         if not self._connected:
@@ -121,6 +130,19 @@ class AccessPoint:
             self._unread = not self._ask(_FIRST)
         else:
             self._ask(_PING)
+
+    def _listen(self) -> None:
+        """At the monitor interface, which may come later than we, and be made anew."""
+        if self._monitor and self._reassociations is None:
+            try:
+                self._reassociations = Reassociations(self._monitor)
+            except OSError:
+                self._counters["unmonitored"] += 1
+
+    def _listen_no_more(self) -> None:
+        if self._reassociations is not None:
+            self._reassociations.close()
+            self._reassociations = None
 
     def receive(self) -> list[Event]:
         """What it said since."""
@@ -261,7 +283,17 @@ class AccessPoint:
         if len(self._stations) < STATIONS:
             self._stations.add(station)
             self._where[self.interface, station] = self
-        return [NodeSeen(self.interface, station, Sighting.STATION, identity=_identity(answer))]
+        came_from = self._came_from(station)
+        return [NodeSeen(self.interface, station, Sighting.STATION, identity=_identity(answer), previous=came_from)]
+
+    def _came_from(self, station: LinkLayer) -> LinkLayer | None:
+        if self._reassociations is None:
+            return None
+        try:
+            return self._reassociations.came_from(station, self._clock())
+        except OSError:  # the interface is gone
+            self._listen_no_more()
+            return None
 
     def _gone(self, station: LinkLayer) -> list[Event]:
         self._stations.discard(station)

@@ -57,11 +57,11 @@ class Host:
     """Runs `engine` at `address`, with the access interfaces `access`, once `start` is called.
 
     `peers`, `rate`, `burst`, `strangers`, `profile` and `profiles` are those of `MobilitySocket`. No message is taken
-    from the interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are pairs
-    of an access interface and the control socket of its hostapd. With `ipv4` hosts are heard in IPv4 too. `transport`
-    is our IPv4 address, and those of peers that are spoken with over IPv4 (RFC 5844 4); `dhcp_relay` our IPv4 address
-    and the DHCP server that questions of nodes are passed on to (3.4.2). The data plane and the store
-    belong to the driver from now on. `arriving`: the data plane brings `address` to this
+    from the interfaces `access`, nor from `untrusted`, those of another role on this machine. `access_points` are
+    triples: an access interface, the control socket of its hostapd, a monitor interface of its radio or "". With `ipv4`
+    hosts are heard in IPv4 too. `transport` is our IPv4 address, and those of peers that are spoken with over IPv4 (RFC
+    5844 4); `dhcp_relay` our IPv4 address and the DHCP server that questions of nodes are passed on to (3.4.2). The
+    data plane and the store belong to the driver from now on. `arriving`: the data plane brings `address` to this
     machine. Raises OSError when a socket cannot be had; then nothing is left open.
     """
 
@@ -74,7 +74,7 @@ class Host:
         address: Address,
         peers: Collection[Address] | None,
         access: Sequence[str] = (),
-        access_points: Sequence[tuple[str, str]] = (),
+        access_points: Sequence[tuple[str, str, str]] = (),
         untrusted: Sequence[str] = (),
         ipv4: bool = False,
         recorder: Recorder | None = None,

@@ -66,7 +66,7 @@ from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.stores.base import Store
-from sojourn.wire.addresses import Address
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.icmpv6 import RouterAdvertisement, RouterSolicitation
 from sojourn.wire.mobility import MobilityMessage
 
@@ -118,6 +118,10 @@ class MobileDataplane(Dataplane, Protocol):
         """As `Dataplane.apply`."""
         ...
 
+    def tick(self) -> None:
+        """Seconds passed: what was to stay for a while only goes. Raises OSError."""
+        ...
+
 
 @dataclass(frozen=True)
 class Senses:
@@ -146,6 +150,10 @@ class Senses:
     """Prefixes are asked for by DHCPv6."""
     source_rate: int = SOURCE_RATE
     """Messages a second of one source."""
+    home_link: str = ""
+    """Of a home agent, if it has one."""
+    home_prefixes: tuple[Prefix, ...] = ()
+    """Of that link."""
 
 
 def of_mobile_node(
@@ -164,13 +172,20 @@ def of_mobile_node(
 
 
 def of_home_agent(
-    interface: str, anycast: Sequence[Address], source_rate: int = SOURCE_RATE, address: Address = b""
+    interface: str,
+    anycast: Sequence[Address],
+    source_rate: int = SOURCE_RATE,
+    address: Address = b"",
+    prefixes: Sequence[Prefix] = (),
 ) -> Senses:
-    """`interface` is the home link, or empty; `address` where tunnels end."""
+    """`interface` is the home link, or empty, `prefixes` are its; `address` is where tunnels end."""
     heard = (ROUTER_ADVERTISEMENT, _REQUEST, _SOLICITATION)
     listened = tuple((address, interface) for address in anycast) if interface else ()
     links = (interface,) if interface else ()
-    return Senses(heard, interfaces=links, anycast=listened, router=True, tunnel_end=address, source_rate=source_rate)
+    return Senses(
+        heard, interfaces=links, anycast=listened, router=True, tunnel_end=address, source_rate=source_rate,
+        home_link=interface, home_prefixes=tuple(prefixes),
+    )  # fmt: skip
 
 
 def of_correspondent(beside: Senses | None) -> Senses:
@@ -222,6 +237,8 @@ class MobileHost:
                 only=senses.only,
                 source_rate=senses.source_rate,
                 kernel_has_mobile_ipv6=mobile_kernel,
+                home_link=senses.home_link,
+                home_prefixes=senses.home_prefixes,
             )
             opened.callback(self.sockets.close)
             self.neighbours = Neighbours(self._told, self.loop.call_later, self.addresses.link_local)
@@ -464,6 +481,10 @@ class MobileHost:
             self.watch.tick()
         if self.links.due() is not None:
             self._on_links()
+        try:
+            self._dataplane.tick()
+        except OSError:
+            self.driver.counters["not-forgotten"] += 1
 
     def _dispatch(self, events: Sequence[Event]) -> None:
         if events:

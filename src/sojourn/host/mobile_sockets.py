@@ -19,7 +19,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
@@ -30,8 +30,17 @@ from sojourn.host import packet_filter, signalling_programs
 from sojourn.host.limits import Limiter
 from sojourn.host.mobile_packets import HOP_LIMIT, Packet, built, parsed, quoted
 from sojourn.host.signalling import IPV6_HEADER, Tally
-from sojourn.wire import MOBILITY_HEADER, BindingError, DecodeError, decode, encode, seal, verify
-from sojourn.wire.addresses import UNSPECIFIED, Address, text
+from sojourn.wire import (
+    MOBILITY_HEADER,
+    BindingAcknowledgement,
+    BindingError,
+    DecodeError,
+    decode,
+    encode,
+    seal,
+    verify,
+)
+from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, text
 from sojourn.wire.icmpv6 import ICMPV6, decode_icmpv6, encode_icmpv6, seal_icmpv6, verify_icmpv6
 from sojourn.wire.units import Instant
 
@@ -75,7 +84,8 @@ class MobileSockets:
     it answers for all); others are left to another role here, or, if it is the `only` one, answered with Binding Error.
     `is_ours` says whether an address is one of this machine, `interface_of` the index of the link that packets with
     this source leave by (0: as the routes say), `tunnelled` whether packets from one address to another are taken out
-    of a tunnel here. `kernel_has_mobile_ipv6`: it takes data with a Home Address option by itself.
+    of a tunnel here. `kernel_has_mobile_ipv6`: it takes data with a Home Address option by itself. `home_link` is that
+    of a home agent, with its prefixes: who returns there is answered there.
     """
 
     def __init__(
@@ -89,6 +99,8 @@ class MobileSockets:
         only: bool = True,
         source_rate: int = SOURCE_RATE,
         kernel_has_mobile_ipv6: bool = False,
+        home_link: str = "",
+        home_prefixes: Sequence[Prefix] = (),
         clock: Callable[[], Instant] = time.monotonic_ns,
     ) -> None:
         self.counters: Counter[str] = Counter()
@@ -115,6 +127,11 @@ class MobileSockets:
             packet_filter.attach(self._packets, signalling_programs.heard_in_packets(self._taken))
             packet_filter.attach(self._plain, signalling_programs.HEARD_PLAINLY)
             packet_filter.attach(self._icmpv6, signalling_programs.ICMPV6_HEARD_PLAINLY)
+            self._home_prefixes = home_prefixes if home_link else ()
+            self._on_home_link = self._out
+            if home_link:
+                self._on_home_link = opened.enter_context(_raw(socket.IPPROTO_RAW))
+                self._on_home_link.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, home_link.encode())
             self._packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._icmpv6.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _passed(icmpv6))
             self._ready = opened.enter_context(select.epoll())
@@ -315,13 +332,21 @@ class MobileSockets:
         octets = encode(effect.message)
         packet = Packet(effect.source, effect.destination, HOP_LIMIT, MOBILITY_HEADER, octets)
         packet.home_address, packet.routed_to = effect.home_address, effect.routed_to
-        if packet.home_address is None and packet.routed_to is None:
+        returning = self._is_for_who_returns(effect)
+        if packet.home_address is None and packet.routed_to is None and not returning:
             sent = self._send(self._plain, octets, packet)
         else:
             packet.payload = seal(octets, *packet.checksum_addresses)
-            sent = self._send(self._out, built(packet), packet)
+            sent = self._send(self._on_home_link if returning else self._out, built(packet), packet)
         if sent:
             self.tally.sent(octets, effect.destination, IPV6_HEADER + _extensions(packet))
+
+    def _is_for_who_returns(self, effect: SendMessage) -> bool:
+        """The answer of a home agent to a node that is at home again, while there may be a tunnel to where it was: it
+        would never hear that it was refused (RFC 6275 11.5.5)."""
+        plain = effect.home_address is None and effect.routed_to is None
+        answer = plain and isinstance(effect.message, BindingAcknowledgement)
+        return answer and any(prefix.covers(effect.destination) for prefix in self._home_prefixes)
 
     def send_icmpv6(self, effect: SendIcmpv6) -> None:
         """The same for ICMPv6; what is said on one link only is sent by `neighbours`."""

@@ -1,4 +1,5 @@
-"""What the kernel lets through to a packet socket: what hosts say about themselves, and to the DHCP server.
+"""What the kernel lets through to a packet socket: what hosts say about themselves, and to the DHCP server; what
+stations say when they come to an access point from another one.
 
 Classic BPF, by hand: a jump names the line that it goes to.
 """
@@ -15,6 +16,8 @@ _ETH_P_IPV6 = 0x86DD
 _LOAD_HALF, _LOAD_BYTE, _IF_EQUAL, _IF_ANY, _RETURN = 0x28, 0x30, 0x15, 0x45, 0x06
 _LOAD_IP_LENGTH, _LOAD_HALF_BEHIND = 0xB1, 0x48
 """The length of the IPv4 header into the index register, and half a word behind that."""
+_SHIFT_LEFT, _ADD_INDEX, _TO_INDEX, _LOAD_BYTE_BEHIND = 0x64, 0x0C, 0x07, 0x50
+"""A number in the order of radiotap, the least significant octet first, becomes the index register."""
 _PACKET_TYPE = 0xFFFFF004
 """SKF_AD_OFF + SKF_AD_PKTTYPE: where a filter reads how the frame came."""
 _PACKET_OUTGOING = 4
@@ -65,6 +68,18 @@ IPV4: Final[Program] = [
     ("", _IF_EQUAL, 67, "take", "drop"),
     *_END,
 ]
+REASSOCIATION: Final[Program] = [
+    ("", _LOAD_BYTE, 3, "", ""),  # where the frame begins, behind the radiotap header
+    ("", _SHIFT_LEFT, 8, "", ""),
+    ("", _TO_INDEX, 0, "", ""),
+    ("", _LOAD_BYTE, 2, "", ""),
+    ("", _ADD_INDEX, 0, "", ""),
+    ("", _TO_INDEX, 0, "", ""),
+    ("", _LOAD_BYTE_BEHIND, 0, "", ""),
+    ("", _IF_EQUAL, 0x20, "take", "drop"),  # management, reassociation request
+    *_END,
+]
+"""At a monitor interface (IEEE 802.11)."""
 
 
 def _assemble(lines: Program) -> bytes:

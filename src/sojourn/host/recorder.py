@@ -278,6 +278,12 @@ _PLAIN_VALUE = _Codec(_same, _as_it_is)
 _ADDRESS = _Codec(lambda value, names: text(names.address(value)), address)
 _PREFIX = _Codec(lambda value, names: str(value), prefix)
 
+
+def _is_link_layer(words: str) -> bool:
+    """Or an IPv6 address, which has seven colons, or two together."""
+    return words.count(":") == 5 and "::" not in words
+
+
 _CODECS: dict[str, _Codec] = {
     "int": _PLAIN_VALUE,
     "bool": _PLAIN_VALUE,
@@ -289,6 +295,12 @@ _CODECS: dict[str, _Codec] = {
     "Address | None": _Codec(
         lambda value, names: None if value is None else _ADDRESS.pack(value, names),
         lambda value: None if value is None else address(value),
+    ),
+    "Address | LinkLayer | None": _Codec(  # an access point is no node
+        lambda value, names: (
+            None if value is None else link_layer_text(value) if len(value) == 6 else _ADDRESS.pack(value, names)
+        ),
+        lambda value: None if value is None else (link_layer if _is_link_layer(value) else address)(value),
     ),
     "tuple[Address, ...]": _Codec(
         lambda value, names: [_ADDRESS.pack(item, names) for item in value], lambda value: tuple(map(address, value))

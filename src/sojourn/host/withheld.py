@@ -43,37 +43,39 @@ class Withheld:
         """None of `changes` was carried out."""
         self._unsafe.update([change.key for change in changes if not isinstance(change, CheckBinding)])
 
-    def taken(self, changes: Iterable[StoreEffect]) -> list[Effect]:
-        """All of them were; answers with what waited for that."""
-        if not self._unsafe:
-            return []
-        free: list[Effect] = []
-        for change in changes:
-            if isinstance(change, CheckBinding) or change.key not in self._unsafe:
-                continue
-            self._unsafe.discard(change.key)
-            held = self._held.pop(change.key, None)
-            if held is not None:
-                held.keys.discard(change.key)
-                if not held.keys:
-                    free += held.messages
-        return free
-
-    def sift(self, answers: Iterable[Sequence[Effect]], messages: Sequence[Effect]) -> Sequence[Effect]:
-        """Those of `messages`, which are of these `answers`, that may be sent now."""
+    def sift(
+        self, stored: Iterable[StoreEffect], answers: Iterable[Sequence[Effect]], messages: Sequence[Effect]
+    ) -> Sequence[Effect]:
+        """What may be sent now: what waited for what is `stored` now, and those of `messages`, which are of these
+        `answers`, that say nothing else."""
         if not self._unsafe:
             return messages
+        stored_keys = {change.key for change in stored if not isinstance(change, CheckBinding)} & self._unsafe
+        self._unsafe -= stored_keys
         kept: set[int] = set()
         for answer in answers:
             keys = {effect.key for effect in answer if isinstance(effect, StoreBinding | DeleteBinding | CheckBinding)}
+            acknowledged = [effect for effect in answer if _acknowledges(effect)]
+            if not acknowledged:
+                continue
+            for key in keys:
+                self._held.pop(key, None)  # this answer is a later one
             keys &= self._unsafe
-            held = [effect for effect in answer if _acknowledges(effect)] if keys else []
-            if held:
-                waiting = _Held(keys, held)
-                self._held.update(dict.fromkeys(keys, waiting))
-                self._counters["answers-withheld"] += len(held)
-                kept.update(map(id, held))
-        return [message for message in messages if id(message) not in kept]
+            if keys:
+                self._held.update(dict.fromkeys(keys, _Held(keys, acknowledged)))
+                self._counters["answers-withheld"] += len(acknowledged)
+                kept.update(map(id, acknowledged))
+        return [*self._freed(stored_keys), *[message for message in messages if id(message) not in kept]]
+
+    def _freed(self, stored_keys: AbstractSet[bytes]) -> list[Effect]:
+        freed: list[Effect] = []
+        for key in stored_keys:
+            held = self._held.pop(key, None)
+            if held is not None:
+                held.keys.discard(key)
+                if not held.keys:
+                    freed += held.messages
+        return freed
 
 
 def _acknowledges(effect: Effect) -> bool:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, loss, milliseconds
@@ -88,6 +88,10 @@ class Happened:
     ended: Instant = 0
 
 
+Binding: TypeAlias = tuple[str, str, str, str]
+"""Node, prefix, its anchor, and the router that serves the node."""
+
+
 class Walk:
     """Hosts with sessions, what happens to them, and the verdicts on it."""
 
@@ -104,8 +108,8 @@ class Walk:
         self._agree("everybody is known")
         time.sleep(1.0)  # in which the machine's own lateness is seen
 
-    def move(self, name: str, *hosts: str) -> Happened:
-        """These hosts, or all, go on to the next router."""
+    def move(self, name: str, *hosts: str, to: str = "") -> Happened:
+        """These hosts, or all, go on to the next router, or to the one that is named."""
         scene = self.scene
         scene.say(name)
         hosts = hosts or tuple(scene.topology.hosts)
@@ -114,7 +118,7 @@ class Walk:
         routers = scene.topology.access_routers
         for host in hosts:
             there = routers[(routers.index(scene.lab.air.where(host) or routers[0]) + 1) % len(routers)]
-            scene.lab.air.roam(host, there)
+            scene.lab.air.roam(host, to or there)
         for host in hosts:
             pool = scene.topology.nodes[scene.lab.air.where(host) or ""].pool
             assert pool is not None
@@ -139,6 +143,7 @@ class Walk:
         happened.known = time.monotonic_ns() - since
         time.sleep(1.0)
         happened.ended = time.monotonic_ns()
+        time.sleep(_SETTLING)
 
     def _agree(self, what: str) -> None:
         """Wait until they do. Raises `SceneFailed`."""
@@ -166,14 +171,21 @@ class Walk:
         for node, prefix, _, _ in served:
             if owners.setdefault(prefix, node) != node:
                 wrong.append(f"{prefix} has two nodes")
-        for cmd in scene.topology.of_kind("cmd"):
-            known = {
-                (row["node"], prefix, anchor, row["serving"])
-                for row in scene.rows(cmd, "bindings")
-                for prefix, _, anchor in (one.partition(" at ") for one in row["prefixes"])
-            }
-            wrong += [f"{cmd} lacks {one}" for one in served - known] + [f"{cmd} has {one}" for one in known - served]
+        for name, known in self.known():
+            wrong += [f"{name} lacks {one}" for one in served - known] + [f"{name} has {one}" for one in known - served]
         return wrong
+
+    def known(self) -> Iterator[tuple[str, set[Binding]]]:
+        """What each database has of each node."""
+        for cmd in self.scene.topology.of_kind("cmd"):
+            yield (
+                cmd,
+                {
+                    (row["node"], prefix, anchor, row["serving"])
+                    for row in self.scene.rows(cmd, "bindings")
+                    for prefix, _, anchor in (one.partition(" at ") for one in row["prefixes"])
+                },
+            )
 
     # --- the verdicts ---------------------------------------------------------------------------------------------
 
@@ -314,7 +326,7 @@ def play_cmd_dies(scene: Scene, dwell: float = 1.5) -> Report:
 
 
 @contextmanager
-def _cut(scene: Scene, *ways: tuple[str, str]) -> Iterator[None]:
+def cut(scene: Scene, *ways: tuple[str, str]) -> Iterator[None]:
     """Nothing gets from the first to the second of each pair."""
     for source, destination in ways:
         scene.ip(source, "route", "add", "blackhole", f"{scene.topology.address(destination)}/128", "metric", "1")
@@ -347,7 +359,7 @@ def _cut_off(walk: Walk, name: str, ways: tuple[tuple[str, str], ...], dwell: fl
     scene = walk.scene
     where: Callable[[str], str | None] = scene.lab.air.where
     moving = [host for host in scene.topology.hosts if where(host) != "ar3"]  # from ar1 to ar2, from ar2 to ar3
-    with _cut(scene, *ways):
+    with cut(scene, *ways):
         walk.stay(f"{name}: nobody moves", dwell)
         happened = walk.move(f"{name}: hosts come and leave", *moving)
         time.sleep(dwell)

@@ -52,6 +52,7 @@ _MODULES = (
     "sojourn.lab.bulk",
     "sojourn.lab.bus",
     "sojourn.lab.cmd_cluster",
+    "sojourn.lab.cmd_partition",
     "sojourn.lab.coexistence",
     "sojourn.lab.delegation",
     "sojourn.lab.demo",

@@ -86,7 +86,7 @@ class Cast(Protocol):
         ...
 
     def concerns(self, fault: Fault, record: FlowRecord) -> bool:
-        """Whether a flow may lose packets because a link is broken."""
+        """Whether a flow may lose packets because a link is broken; for a daemon, if its host moves meanwhile."""
         ...
 
     def leave(self, stage: Stage) -> None:

@@ -49,16 +49,17 @@ def unexcused(
     """Packets of streams, sent in `window`, that were lost with nothing to blame, in the order of time.
 
     A move of the host itself excuses, and a broken link whom it `concerns`. A daemon that is dead or stands still
-    excuses only hosts that moved while it was; not for long after that, if whoever comes back has `told` those whom it
-    concerns.
+    excuses only hosts that it concerns and that moved while it was; not for long after that, if whoever comes back has
+    `told` them.
     """
     links = [one for one in faults if not one.of_daemon]
     daemons = [one for one in faults if one.of_daemon]
-    moved = _around_moves(moves, daemons, told)
     found: list[Lost] = []
     for record in records:
         broken = [(one.began - _BEFORE, _over(one)) for one in links if concerns(one, record)]
-        excuses = _merged([*broken, *moved.get(record.host, [])])
+        moved = [move for move in moves if move.host == record.host]
+        hurt = [one for one in daemons if concerns(one, record)]
+        excuses = _merged([*broken, *_around_moves(moved, hurt, told)])
         for name, way in (("up", record.up), ("down", record.down)):
             latest: Lost | None = None
             for sent, received in zip(way.sent, way.received, strict=True):
@@ -73,17 +74,15 @@ def unexcused(
     return sorted(found, key=lambda one: one.first)
 
 
-def _around_moves(
-    moves: Sequence[RoamTimes], daemons: Sequence[Fault], told: bool
-) -> dict[str, list[tuple[Instant, Instant]]]:
-    """By host."""
-    found: dict[str, list[tuple[Instant, Instant]]] = {}
+def _around_moves(moves: Sequence[RoamTimes], daemons: Sequence[Fault], told: bool) -> list[tuple[Instant, Instant]]:
+    """Of one host."""
+    found: list[tuple[Instant, Instant]] = []
     for move in moves:
         until = move.start + _SETTLED
         for one in daemons:
             if one.began - _BEFORE <= move.start + SECOND and move.start <= one.healed + _BEFORE:
                 until = max(until, one.healed + _SETTLED if told else _over(one))
-        found.setdefault(move.host, []).append((move.start - _BEFORE, until))
+        found.append((move.start - _BEFORE, until))
     return found
 
 

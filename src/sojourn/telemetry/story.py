@@ -8,34 +8,43 @@ three are what the operator gives, or its pseudonym; what the node has is learnt
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from sojourn.host.pseudonyms import Plain, Pseudonyms
+from sojourn.telemetry.story_words import ROUTERS, Names, in_prefix, of_report, of_router, spaced, status_text, update
 from sojourn.wire import (
+    AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
+    CareOfTest,
+    CareOfTestInit,
     DecodeError,
+    HomeNetworkPrefix,
+    HomeTest,
+    HomeTestInit,
     MobileNodeIdentifier,
-    ServingMaar,
-    Status,
     decode,
 )
-from sojourn.wire.addresses import Address, address, link_layer_text, text
+from sojourn.wire.addresses import UNSPECIFIED, Address, address, link_layer_text, text
 from sojourn.wire.units import SECOND
 
 MOST = 2_000
 """Sentences of a story; of more, the first ones are left out."""
 _NAI, _EUI_48 = 1, 5
+_REFUSED = 128
+_TESTS = (HomeTest, HomeTestInit, CareOfTest, CareOfTestInit)
+"""Of return routability, every few minutes: passed over."""
 
-Names = Mapping[Address, str]
-"""Routers by name."""
+Pools = Sequence[tuple[IPv6Network, Address]]
+"""Which router anchors what."""
 
 
 class Sentence(NamedTuple):
@@ -92,18 +101,17 @@ class Subject:
         )
 
 
-def tell(path: str | Path, role: str, subject: Subject, names: Names) -> list[Sentence]:
+def tell(path: str | Path, role: str, subject: Subject, names: Names, pools: Pools = ()) -> list[Sentence]:
     """What the recording at `path`, and the one before it, tell of `subject`. Raises OSError when there is none."""
     try:
         key = Path(f"{path}.key").read_bytes()
     except FileNotFoundError:
         key = b""
-    sentences: deque[Sentence] = deque(maxlen=MOST)
-    teller = _Teller(role, subject, key, names, sentences)
+    teller = _Teller(role, subject, key, names, pools)
     before = Path(f"{path}.1")
     for file in (before, Path(path)) if before.exists() else (Path(path),):
         teller.read(file)
-    return list(sentences)
+    return teller.story()
 
 
 def tell_rows(rows: Iterable[Mapping[str, Any]], subject: Subject) -> list[Sentence]:
@@ -112,9 +120,9 @@ def tell_rows(rows: Iterable[Mapping[str, Any]], subject: Subject) -> list[Sente
     found = []
     for row in rows:
         values = {str(value) for value in row.values()}
-        if needles & values or any(_in_prefix(value, subject.prefix) for value in values):
+        if needles & values or any(in_prefix(value, subject.prefix) for value in values):
             detail = {key: value for key, value in row.items() if key not in ("time", "role", "event")}
-            words = _REPORTS.get(row["event"], _any)(detail, {})
+            words = of_report(row["event"], detail, {})
             found.append(Sentence(str(row["time"]), str(row.get("role", "")), row["event"], words))
     return found
 
@@ -122,12 +130,15 @@ def tell_rows(rows: Iterable[Mapping[str, Any]], subject: Subject) -> list[Sente
 class _Teller:
     """Reads lines and remembers what the node has."""
 
-    def __init__(self, role: str, subject: Subject, key: bytes, names: Names, sentences: deque[Sentence]) -> None:
+    def __init__(self, role: str, subject: Subject, key: bytes, names: Names, pools: Pools) -> None:
         self._role = role
         self._asked = subject
         self._key = key
         self._names = names
-        self._sentences = sentences
+        self._pools = pools
+        self._moment = 0
+        """Grows with each instant that something is recorded of; clocks may be set back."""
+        self._sentences: deque[tuple[int, Sentence]] = deque(maxlen=MOST)
         self._subject = subject
         self._prefixes: set[str] = {subject.prefix} - {""}
         self._slots: set[int] = set()
@@ -137,6 +148,12 @@ class _Teller:
         self._way = ""
         self._way_of: dict[int, str] = {}
         """Where each slot leads."""
+        self._slot_of: dict[str, int] = {}
+        """Which slot each prefix has."""
+        self._involved: set[str] = set()
+        """Routers that it has to do with."""
+        self._of_routers: deque[tuple[str, int, Sentence]] = deque(maxlen=MOST)
+        """What befell routers, with their addresses."""
         self._line: Mapping[str, Any] = {}
 
     def read(self, file: Path) -> None:
@@ -151,6 +168,7 @@ class _Teller:
                 if "sojourn" in line:
                     self._begin(line, restarted=number > 0)
                     continue
+                self._moment += line.get("t") != self._line.get("t")
                 self._line = line
                 if "passed" in line:
                     continue
@@ -161,6 +179,7 @@ class _Teller:
 
     def _begin(self, header: Mapping[str, Any], restarted: bool) -> None:
         """A life of the daemon, or a file, begins."""
+        self._moment += 1
         if restarted and self._sentences:
             self._say("restart", "after this the daemon was started anew")
         self._epoch = header.get("epoch", 0)
@@ -168,12 +187,26 @@ class _Teller:
         self._subject = self._asked.under(Pseudonyms(self._key)) if pseudonyms else self._asked
         self._slots.clear()
         self._way_of.clear()
+        self._slot_of.clear()
         self._way = ""
 
+    def story(self) -> list[Sentence]:
+        """All of it, with what befell the routers meanwhile that it has to do with."""
+        told = list(self._sentences)
+        if told:
+            first, near = told[0][0], self._involved
+            told += [(when, one) for who, when, one in self._of_routers if who in near and when >= first]
+        # What came of an attachment is in the recording before its report.
+        told.sort(key=lambda entry: (entry[0], entry[1].event != "attached"))
+        return [sentence for _, sentence in told]
+
     def _say(self, event: str, words: str) -> None:
+        self._sentences.append((self._moment, self._sentence(event, words)))
+
+    def _sentence(self, event: str, words: str) -> Sentence:
         wall = (self._line.get("t", 0) + self._epoch) / SECOND
         stamp = datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._sentences.append(Sentence(stamp, self._role, event, words))
+        return Sentence(stamp, self._role, event, words)
 
     # --- whose it is --------------------------------------------------------------------------------------------------
 
@@ -186,7 +219,7 @@ class _Teller:
             return True
         if subject.link_layer and value == link_layer_text(subject.link_layer):
             return True
-        return any(_in_prefix(value, prefix) for prefix in self._prefixes if ":" in value)
+        return any(in_prefix(value, prefix) for prefix in self._prefixes if ":" in value)
 
     def _contains(self, prefix: str) -> bool:
         """Whether it is within what was asked for, or the other way round."""
@@ -199,8 +232,12 @@ class _Teller:
             return True
         return False
 
-    def _about(self, hexadecimal: str) -> Any:
+    def _about(self, line: Mapping[str, Any]) -> Any:
         """The message, if it is about the node."""
+        hexadecimal = line["message"]
+        if any(map(self._is_its, map(line.get, ("home_address", "routed_to", "source", "destination")))):
+            with suppress(DecodeError, ValueError):
+                return decode(bytes.fromhex(hexadecimal))
         if not any(one.hex() in hexadecimal for one in self._subject.identifiers) and not self._prefixes:
             return None
         try:
@@ -209,12 +246,48 @@ class _Teller:
             return None
         options = getattr(message, "options", ())
         if any(getattr(option, "identifier", None) in self._subject.identifiers for option in options):
+            if not self._asked.prefix:
+                self._learn_prefixes(message)
             return message
         if any(str(getattr(option, "prefix", "")) in self._prefixes for option in options):
             if self._asked.prefix:
                 self._learn(options)
             return message
         return None
+
+    def _learn_prefixes(self, message: Any) -> None:
+        """What it has, where a message says so."""
+        if isinstance(message, BindingUpdate) and not message.lifetime:
+            return
+        if isinstance(message, BindingAcknowledgement) and (message.status >= _REFUSED or not message.lifetime):
+            return
+        for option in message.options:
+            if isinstance(option, HomeNetworkPrefix | AnchoredPrefix) and option.prefix.address != UNSPECIFIED:
+                self._has(str(option.prefix))
+
+    def _has(self, prefix: str) -> None:
+        """Told once; and where it leads, if that is known."""
+        if prefix in self._prefixes:
+            return
+        self._prefixes.add(prefix)
+        anchor = self._anchor_of(prefix)
+        if anchor is not None:
+            self._involved.add(text(anchor))
+        self._say("prefix", f"it has {prefix}{self._anchored(anchor)}")
+        slot = self._slot_of.get(prefix)
+        if slot is not None:
+            self._slots.add(slot)
+            if slot in self._way_of:
+                self._lead(slot, self._way_of[slot])
+
+    def _anchored(self, anchor: Address | None) -> str:
+        return "" if anchor is None else f", anchored at {self._names.get(anchor) or text(anchor)}"
+
+    def _anchor_of(self, prefix: str) -> Address | None:
+        if ":" not in prefix:
+            return None
+        network = IPv6Network(prefix)
+        return next((anchor for pool, anchor in self._pools if network.subnet_of(pool)), None)
 
     def _learn(self, options: Iterable[object]) -> None:
         """Whose the prefix is."""
@@ -231,35 +304,43 @@ class _Teller:
             case "ClockStepped":
                 self._epoch = line.get("epoch", self._epoch)
             case "MessageReceived":
-                message = self._about(line["message"])
+                message = self._about(line)
                 sender = self._name(line["source"])
+                if message is not None:
+                    self._involved.add(line["source"])
                 if isinstance(message, BindingAcknowledgement):
-                    self._say("answer", f"{sender} answers: {_status(message.status)}")
+                    self._say("answer", f"{sender} answers: {status_text(message.status)}")
                 elif isinstance(message, BindingUpdate):
-                    self._say("update", f"{sender} writes: {_update(message, self._names)}")
-                elif message is not None:
-                    self._say("message", f"{sender} sends {_spaced(type(message).__name__)}")
+                    words = update(message, self._names, address(line["source"]), False)
+                    self._say("update", f"{sender} writes: {words}")
+                elif message is not None and not isinstance(message, _TESTS):
+                    self._say("message", f"{sender} sends {spaced(type(message).__name__)}")
             case "NodeDetached" if self._is_its(line.get("link_layer")):
                 self._say("link", f"the link {line['interface']} says that it is gone")
             case "EffectFailed":
                 effect = line.get("effect") or {}
                 if any(map(self._is_its, effect.values())) or effect.get("slot") in self._slots:
-                    self._say("failed", f"{_spaced(str(effect.get('effect')))} failed: {line.get('reason')}")
+                    self._say("failed", f"{spaced(str(effect.get('effect')))} failed: {line.get('reason')}")
 
     def _on_effect(self, line: Mapping[str, Any]) -> None:
         match line["effect"]:
             case "Report":
-                detail = line.get("detail") or {}
-                if any(map(self._is_its, detail.values())):
-                    name = line["name"]
-                    self._say(name, _REPORTS.get(name, _any)(detail, self._names))
+                detail, name = line.get("detail") or {}, line["name"]
+                if name in ROUTERS:
+                    told = self._sentence(name, of_router(name, detail, self._names))
+                    self._of_routers += [(one, self._moment, told) for one in detail.values() if isinstance(one, str)]
+                elif any(map(self._is_its, detail.values())):
+                    self._say(name, of_report(name, detail, self._names))
             case "SendMessage":
-                message = self._about(line["message"])
+                message = self._about(line)
                 receiver = self._name(line["destination"])
+                if message is not None:
+                    self._involved.add(line["destination"])
                 if isinstance(message, BindingUpdate):
-                    self._say("update", f"we write to {receiver}: {_update(message, self._names)}")
+                    words = update(message, self._names, address(line["source"]), True)
+                    self._say("update", f"we write to {receiver}: {words}")
                 elif isinstance(message, BindingAcknowledgement):
-                    self._say("answer", f"we answer {receiver}: {_status(message.status)}")
+                    self._say("answer", f"we answer {receiver}: {status_text(message.status)}")
             case "EnsureDelivery":
                 slot = line["slot"]
                 if self._is_its(line.get("link_layer")):
@@ -273,9 +354,11 @@ class _Teller:
                 self._lead(line["slot"], "packets to it wait in the kernel")
             case "EnsurePrefix":
                 self._on_prefix(line["prefix"], line["slot"])
-            case "WithdrawPrefix" if line["prefix"] in self._prefixes:
-                self._say("prefix-over", f"{line['prefix']} is forwarded no more")
-                self._prefixes -= {line["prefix"]} - {self._asked.prefix}
+            case "WithdrawPrefix":
+                self._slot_of.pop(line["prefix"], None)
+                if line["prefix"] in self._prefixes:
+                    self._say("prefix-over", f"{line['prefix']} is forwarded no more")
+                    self._prefixes -= {line["prefix"]} - {self._asked.prefix}
             case "WithdrawSlot":
                 self._slots.discard(line["slot"])
                 self._way_of.pop(line["slot"], None)
@@ -283,13 +366,13 @@ class _Teller:
                 self._say("uplink", f"what it sends from {line['prefix']} goes to {self._name(line['anchor'])}")
 
     def _on_prefix(self, prefix: str, slot: int) -> None:
+        self._slot_of[prefix] = slot
         if prefix in self._prefixes or self._contains(prefix):
             self._slots.add(slot)
             if slot in self._way_of:
                 self._lead(slot, self._way_of[slot])
         elif slot in self._slots and self._subject.prefix == "":
-            self._prefixes.add(prefix)
-            self._say("prefix", f"it has {prefix}")
+            self._has(prefix)
 
     def _lead(self, slot: int, words: str) -> None:
         """The slot leads there; told if it is the node's, and was not told before."""
@@ -303,109 +386,6 @@ class _Teller:
             return self._names.get(address(written)) or written
         except ValueError:
             return written
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-Phrase = Callable[[Mapping[str, Any], Names], str]
-
-
-def _router(detail: Mapping[str, Any], names: Names, *keys: str) -> str:
-    for key in keys:
-        value = detail.get(key)
-        if isinstance(value, str) and value:
-            try:
-                return names.get(address(value)) or value
-            except ValueError:
-                return value
-    return "another router"
-
-
-def _any(detail: Mapping[str, Any], names: Names) -> str:
-    return ", ".join(f"{key} {value}" for key, value in detail.items() if key not in ("node", "link_layer"))
-
-
-_REPORTS: dict[str, Phrase] = {
-    "attached": lambda d, n: (
-        f"attached on {d.get('interface')} ({d.get('sighting')}"
-        + (", it was here before)" if d.get("returned") else ")")
-    ),
-    "registered": lambda d, n: (
-        "registered"
-        + (f"; {d['previous']} prefixes of other routers live on" if d.get("previous") else "")
-        + (f" at {_router(d, n, 'gateway', 'serving', 'agent')}" if d.keys() & {"gateway", "serving", "agent"} else "")
-        + (f", from {d['care_of']}" if d.get("care_of") else "")
-    ),
-    "detached": lambda d, n: f"left {d.get('interface')}",
-    "node-silent": lambda d, n: "did not answer for too long, and counts as gone",
-    "anchoring": lambda d, n: f"moved to {_router(d, n, 'serving')}; its prefix stays anchored here",
-    "prefix-retired": lambda d, n: f"{d.get('prefix', 'its prefix')} retired: {_why(d)}",
-    "prefix-ended": lambda d, n: f"{d.get('prefix', 'its prefix')} ended: {_why(d)}",
-    "prefix-lost": lambda d, n: f"{d.get('prefix', 'its prefix')} is lost: {_why(d)}",
-    "handover": lambda d, n: (
-        f"moved to {_router(d, n, 'gateway', 'serving', 'care_of')}"
-        + (f", from {_router(d, n, 'left')}" if d.get("left") else "")
-    ),
-    "deregistered": lambda d, n: "de-registered" + (f" by {_router(d, n, 'gateway')}" if d.get("gateway") else ""),
-    "registration-refused": lambda d, n: f"registration refused: {_why(d)}",
-    "update-refused": lambda d, n: f"an update of {_router(d, n, 'source')} was refused: {_why(d)}",
-    "update-too-early": lambda d, n: (
-        f"an update of {_router(d, n, 'source')} was left unanswered, as what was stored is still being read"
-    ),
-    "retransmitted": lambda d, n: f"no answer yet: {d.get('purpose')}, attempt {d.get('attempt')}",
-    "hold-expired": lambda d, n: "packets waited too long and are dropped",
-    "pool-exhausted": lambda d, n: "there is no free prefix for it",
-    "binding-expired": lambda d, n: "its lifetime is over",
-    "binding-deleted": lambda d, n: "its binding is deleted",
-    "home": lambda d, n: "at home",
-    "leased": lambda d, n: f"leased {_any(d, n)}",
-    "lease-ended": lambda d, n: f"a lease ended: {_any(d, n)}",
-    "revoked": lambda d, n: f"revoked: {_any(d, n)}",
-    "effect-failed": lambda d, n: f"{_spaced(str(d.get('effect')))} failed: {d.get('reason')}",
-}
-"""What reports mean; others are told with their details as they are."""
-
-
-def _why(detail: Mapping[str, Any]) -> str:
-    reason = detail.get("reason") or detail.get("cause")
-    status = detail.get("status")
-    if isinstance(status, int):
-        return f"{_status(status)}" + (f" ({reason})" if reason else "")
-    if reason:
-        return str(reason)
-    rest = {key: value for key, value in detail.items() if key not in ("node", "prefix")}
-    return _any(rest, {}) or "nobody uses it any more"
-
-
-def _status(number: int) -> str:
-    try:
-        name = Status(number).name.lower().replace("_", " ")
-    except ValueError:
-        name = "unknown status"
-    return name if number == Status.ACCEPTED else f"{'refused, ' if number >= 128 else ''}{name} (status {number})"
-
-
-def _update(message: BindingUpdate, names: Names) -> str:
-    serving = message.first(ServingMaar)
-    if serving is not None and serving.address:
-        return f"it is at {names.get(serving.address) or text(serving.address)} now (sequence {message.sequence})"
-    if not message.lifetime:
-        return "it is not here any more (lifetime 0)"
-    return f"it is here, for {message.lifetime // SECOND} s (sequence {message.sequence})"
-
-
-def _spaced(name: str) -> str:
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
-
-
-def _in_prefix(value: str, prefix: str) -> bool:
-    """Whether the text is an address in the prefix."""
-    if not prefix or "/" in value or ":" not in value:
-        return False
-    try:
-        return IPv6Address(value) in ip_network(prefix)
-    except ValueError:
-        return False
 
 
 def in_order(stories: Iterable[list[Sentence]]) -> Iterator[Sentence]:
