@@ -66,6 +66,8 @@ class MaarState(AccessState[Session]):
         peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
         self._peers = peers.by_address
         self._anchored_for: dict[Prefix, bytes] = {}
+        self._over: dict[Prefix, tuple[bytes, int]] = {}
+        """Whose prefixes were over, and when the node was then where it was (`Timestamp`)."""
         more = configuration.more_cmds
         self.databases = SeveralDatabases((configuration.cmd, *more)) if more else None
         others = list(peers.ipv4_pools)
