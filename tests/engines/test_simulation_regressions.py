@@ -21,6 +21,7 @@ from sojourn.wire import (
     HandoffIndicator,
     MobilityMessage,
     ServingMaar,
+    Status,
 )
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.dhcpv6 import IaPd, MessageType
@@ -412,3 +413,22 @@ def test_an_answer_to_something_else_leaves_no_node_unregistered_for_good() -> N
     assert not _session(domain, "ar1").confirmed
     domain.run(31 * SECOND)
     assert _session(domain, "ar1").confirmed
+
+
+def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back() -> None:
+    """Another CMD had said it, its store was slow, and the anchor sent packets to where nobody served the prefix."""
+    domain = _walked("ar1", "ar2", idle_hold=HOUR, cmd={"warm_up": 0})
+    own = domain.own("ar1", "mn1")
+    attached = _session(domain, "ar1").attached
+    over = pbu(domain, own, timestamp=attached + 2, lifetime=0, more=(AnchoredPrefix.of(own),))
+    before = pbu(domain, own, timestamp=attached + 1, sequence=2, more=(ServingMaar(router(3)),))
+    domain.inject(CMD, "ar1", over)
+    domain.run(MILLISECOND)
+    assert domain.plane("ar1").way(own) is None
+    domain.clear()
+    domain.inject(CMD, "ar1", before)
+    domain.run(MILLISECOND)
+    assert domain.plane("ar1").way(own) is None
+    (answer,) = [one for who, _, one in domain.sent(BindingAcknowledgement) if who == "ar1"]
+    assert isinstance(answer, BindingAcknowledgement)
+    assert answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
