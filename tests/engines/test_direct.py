@@ -10,7 +10,20 @@ from sojourn.core.effects import Advertise, EnsurePrefix, EnsureTunnel
 from sojourn.core.events import HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.engines.maar_session import Presence
-from sojourn.wire import BindingAcknowledgement, BindingRefreshRequest, BindingUpdate, PreviousMaar, Timestamp
+from sojourn.engines.registration import PROXY_DMM
+from sojourn.wire import (
+    AccessTechnologyType,
+    BindingAcknowledgement,
+    BindingRefreshRequest,
+    BindingUpdate,
+    Handoff,
+    HandoffIndicator,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    PreviousMaar,
+    ServingMaar,
+    Timestamp,
+)
 from sojourn.wire.units import HOUR, MICROSECOND, MILLISECOND, SECOND, Duration
 from support import checkers
 from support.domain import HOSTS, Domain, node, pool, router
@@ -101,6 +114,16 @@ def test_the_router_that_announced_it_is_asked_alone() -> None:
     told = [update[:2] for update in each.sent(BindingUpdate)]
     assert told == [("ar3", "ar1")]
     assert served(each, "ar3") == {"ar1"}
+    assert right(each) == []
+
+
+def test_the_anchors_that_a_fast_handover_names_are_told_where_the_node_is() -> None:
+    """Found by the simulation: their prefixes were served already when the answer named them, so nobody told them."""
+    each = domain(6, handovers=4)
+    each.attach("mn1", "ar4")
+    for old, new in (("ar4", "ar3"), ("ar3", "ar6"), ("ar6", "ar3")):
+        each.roam("mn1", old, new)
+    assert served(each, "ar3") == {"ar4", "ar6"}
     assert right(each) == []
 
 
@@ -435,3 +458,27 @@ def test_the_list_of_who_served_it_is_in_order() -> None:
     each.roam("mn1", "ar4", "ar5", SECOND)
     (listed,) = [m.all(PreviousMaar) for source, _, m in each.sent(BindingAcknowledgement) if source == "ar4"]
     assert [each.names[option.maar] for option in listed] == ["ar1", "ar2", "ar3"]
+
+
+def test_two_that_believe_of_each_other_that_they_serve_a_node_forget_it() -> None:
+    """Found by the simulation: each was refused by the other, took a later time, and so on for ever."""
+    each = walked(1, 2, maars=2, lifetime=20 * SECOND)
+    ours = each.maar("ar2").sessions[node("mn1")]
+    claim = BindingUpdate(
+        7,
+        PROXY_DMM,
+        20 * SECOND,
+        (
+            MobileNodeIdentifier(5, HOSTS["mn1"]),
+            HomeNetworkPrefix.of(each.own("ar1", "mn1")),
+            HandoffIndicator(Handoff.UNKNOWN),
+            AccessTechnologyType(4),
+            Timestamp(ours.attached + 100),
+            ServingMaar(router(1)),
+        ),
+    )
+    each.inject(router(1), "ar2", claim)
+    assert ours.serving == router(1)
+    each.run(3 * ours.lifetime)
+    assert not each.maar("ar1").sessions
+    assert not each.maar("ar2").sessions

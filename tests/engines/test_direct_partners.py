@@ -15,6 +15,7 @@ from test_survival import GONE, dark, leads
 from sojourn.core.events import NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
 from sojourn.wire import BindingUpdate
+from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.domain import HOSTS, Domain, node, router
 
@@ -51,12 +52,17 @@ def test_without_a_cmd_it_is_as_with_one(promise: Callable[[], None], monkeypatc
     promise()
 
 
-def test_a_node_of_the_dead_router_itself_comes_to_another_one() -> None:
-    """Nobody but its anchor served it: what that told its partner is known there."""
+def _with_another() -> tuple[Domain, Prefix]:
+    """mn2 is at ar1 itself; its prefix."""
     each, _ = _away()
     each.attach("mn2", "ar1")
     each.run(1 * SECOND)
-    own = each.own("ar1", "mn2")
+    return each, each.own("ar1", "mn2")
+
+
+def test_a_node_of_the_dead_router_itself_comes_to_another_one() -> None:
+    """Nobody but its anchor served it: what that told its partner is known there."""
+    each, own = _with_another()
     dark(each, "ar1")
     each.run(GONE)
     each.attach("mn2", "ar4")
@@ -91,6 +97,27 @@ def test_a_node_that_is_named_and_comes_to_the_partner_itself() -> None:
     dark(each, "ar1")
     each.roam("mn1", "ar2", "ar3")
     each.run(GONE)
+    assert leads(each, own) == ["ar3"]
+
+
+def test_a_node_that_comes_from_the_router_that_dies_to_its_partner() -> None:
+    """Found by the simulation: what its anchor had told it the partner said to others only."""
+    each, own = _with_another()
+    dark(each, "ar1")
+    each.attach("mn2", "ar3")
+    each.run(GONE)
+    assert leads(each, own) == ["ar3"]
+    each.attach("mn3", "ar3")
+    each.run(1 * SECOND)
+    assert len(each.maar("ar3").sessions[node("mn3")].anchored) == 0
+
+
+def test_a_node_that_comes_to_the_partner_when_that_holds_the_pool() -> None:
+    each, own = _with_another()
+    dark(each, "ar1")
+    each.run(GONE)
+    each.attach("mn2", "ar3")
+    each.run(100 * MILLISECOND)
     assert leads(each, own) == ["ar3"]
 
 

@@ -13,7 +13,7 @@ from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.maar_session import Session
-from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, MobilityMessage, ServingMaar
+from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, MobilityMessage, ServingMaar, Status
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.dhcpv6 import IaPd, MessageType
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
@@ -388,3 +388,22 @@ def test_an_anchor_that_comes_back_with_a_lease_that_is_over_is_told_before_pack
     domain.run(2 * SECOND)
     assert isinstance(domain.plane("ar1").way(domain.own("ar1", "mn1")), EnsureTunnel)
     assert domain.plane("ar1").way(lent.prefix) is None
+
+
+def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back() -> None:
+    """Another CMD had said it, its store was slow, and the anchor sent packets to where nobody served the prefix."""
+    domain = _walked("ar1", "ar2", idle_hold=HOUR, cmd={"warm_up": 0})
+    own = domain.own("ar1", "mn1")
+    attached = _session(domain, "ar1").attached
+    over = pbu(domain, own, timestamp=attached + 2, lifetime=0, more=(AnchoredPrefix.of(own),))
+    before = pbu(domain, own, timestamp=attached + 1, sequence=2, more=(ServingMaar(router(3)),))
+    domain.inject(CMD, "ar1", over)
+    domain.run(MILLISECOND)
+    assert domain.plane("ar1").way(own) is None
+    domain.clear()
+    domain.inject(CMD, "ar1", before)
+    domain.run(MILLISECOND)
+    assert domain.plane("ar1").way(own) is None
+    (answer,) = [one for who, _, one in domain.sent(BindingAcknowledgement) if who == "ar1"]
+    assert isinstance(answer, BindingAcknowledgement)
+    assert answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED

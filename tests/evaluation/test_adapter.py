@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from sojourn.evaluation import adapter
 from sojourn.evaluation.comparison import compare
 from sojourn.evaluation.inputs import EnginesFailed, Some
-from sojourn.evaluation.replay import replay
+from sojourn.evaluation.replay import Replay, replay
 from sojourn.evaluation.survey import worst_place
 from sojourn.evaluation.ways import DATABASE, Way
 from support.marks import first_is_quick
@@ -67,9 +68,8 @@ def test_the_place_of_the_central_node_follows_its_rule(tmp_path: Path, rule: st
         assert found.topology.places[expected] == place
 
 
-@pytest.mark.parametrize("way", first_is_quick(DATABASE))
-def test_the_engines_do_on_the_same_moves_what_the_count_says(way: Way) -> None:
-    """The strongest check of both: two programs that share nothing but the moves, equal to the last message."""
+def both(way: Way) -> tuple[Replay, Mapping[str, float], Mapping[str, float]]:
+    """40 nodes of the campus: their moves, what the count makes of them, what the engines do on them."""
     found = adapter.inputs(EXAMPLES / "campus", 40, 1, simulation=True)
     assert found.engines is not None
     some = Some(found.workload(1), 40)
@@ -78,8 +78,14 @@ def test_the_engines_do_on_the_same_moves_what_the_count_says(way: Way) -> None:
         hold=found.assumptions.settings.idle_hold,
     )  # fmt: skip
     expected = compare(counted, found.topology, found.assumptions).figures[way]
+    return counted, expected, found.engines(way, some, 1)
+
+
+@pytest.mark.parametrize("way", first_is_quick(DATABASE))
+def test_the_engines_do_on_the_same_moves_what_the_count_says(way: Way) -> None:
+    """The strongest check of both: two programs that share nothing but the moves, equal to the last message."""
+    counted, expected, engines = both(way)
     moves = len(counted.handovers)
-    engines = found.engines(way, some, 1)
     assert engines["contacted"] == pytest.approx(len(counted.handovers.held.place) / moves, rel=1e-3)
     assert engines["in_use"] == pytest.approx(len(counted.handovers.in_use.place) / moves, rel=1e-3)
     assert engines["anchors"] == pytest.approx(counted.mean_old_anchors, rel=1e-3)
@@ -93,15 +99,7 @@ def test_the_engines_of_direct_mode_do_what_the_count_says() -> None:
     """An anchor that heard nothing since the node left it names, to the next router too, what it had served for others:
     some octets, and an exchange where such a prefix is over by then.
     """
-    found = adapter.inputs(EXAMPLES / "campus", 40, 1, simulation=True)
-    assert found.engines is not None
-    some = Some(found.workload(1), 40)
-    counted = replay(
-        some.shard(0, 40), len(found.topology.places), start=found.warm_up, end=found.duration,
-        hold=found.assumptions.settings.idle_hold,
-    )  # fmt: skip
-    expected = compare(counted, found.topology, found.assumptions).figures[Way.DIRECT]
-    engines = found.engines(Way.DIRECT, some, 1)
+    counted, expected, engines = both(Way.DIRECT)
     assert engines["contacted"] == pytest.approx(len(counted.handovers.held.place) / len(counted.handovers), rel=1e-3)
     assert engines["in_use"] == pytest.approx(len(counted.handovers.in_use.place) / len(counted.handovers), rel=1e-3)
     assert engines["anchors"] == pytest.approx(counted.mean_old_anchors, rel=1e-3)
@@ -117,15 +115,7 @@ def test_the_engines_of_hosts_do_what_the_count_says() -> None:
     """Mobile nodes with anchors (RFC 8818). A binding whose last session is over for less than the hold time is told of
     a move, too, which the count leaves out.
     """
-    found = adapter.inputs(EXAMPLES / "campus", 40, 1, simulation=True)
-    assert found.engines is not None
-    some = Some(found.workload(1), 40)
-    counted = replay(
-        some.shard(0, 40), len(found.topology.places), start=found.warm_up, end=found.duration,
-        hold=found.assumptions.settings.idle_hold,
-    )  # fmt: skip
-    expected = compare(counted, found.topology, found.assumptions).figures[Way.HOST]
-    engines = found.engines(Way.HOST, some, 1)
+    counted, expected, engines = both(Way.HOST)
     assert engines["in_use"] == pytest.approx(len(counted.handovers.in_use.place) / len(counted.handovers), rel=1e-3)
     assert engines["anchors"] == pytest.approx(counted.mean_old_anchors, rel=1e-3)
     assert engines["tunnelled"] == pytest.approx(counted.tunnelled, rel=1e-3)

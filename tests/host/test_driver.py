@@ -29,6 +29,7 @@ from sojourn.core.events import (
     Commanded,
     EffectFailed,
     Event,
+    MessageReceived,
     NodeDetached,
     NodeSeen,
     Sighting,
@@ -36,7 +37,7 @@ from sojourn.core.events import (
 )
 from sojourn.host.driver import FOLLOW_UPS, RECENT
 from sojourn.stores import MemoryStore, StoreError
-from sojourn.wire import BindingAcknowledgement, BindingError
+from sojourn.wire import BindingAcknowledgement, BindingError, Heartbeat, HeartbeatFlags
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.toy import MAC, OURS, PEER, PREFIX, Scripted, World
 
@@ -261,6 +262,15 @@ def test_everything_is_counted_by_name_and_the_latest_is_kept() -> None:
     for _ in range(RECENT):
         world.driver.dispatch([Commanded("x")])
     assert len(world.driver.recent) == RECENT
+
+
+def test_heartbeats_push_nothing_out_of_what_is_remembered() -> None:
+    """With `liveness` there are a dozen a second, and all that people could look at was gone in twenty seconds."""
+    world = World(Scripted(lambda event, now: []))
+    beat = MessageReceived(Heartbeat(HeartbeatFlags(0), 1), PEER, OURS)
+    world.driver.dispatch([SEEN, *[beat] * (2 * RECENT)])
+    assert [item for _, item in world.driver.recent] == [SEEN]
+    assert world.driver.counters["MessageReceived"] == 2 * RECENT
 
 
 def test_what_is_recorded_is_what_happened_in_order() -> None:

@@ -70,3 +70,10 @@ class Direct(Dmm):
 
     def _registered_at(self, flow: Flow, place: str, who: str) -> Instant:
         return self.world.now if place == flow.home else self._registered.get((f"{place} {flow.home}", who), 0)
+
+
+class DirectFast(Direct):
+    """The same with fast handovers (RFC 5949): who announces a node is asked alone, what it names is asked after."""
+
+    name = "direct-fast"
+    handed_over = True

@@ -13,7 +13,7 @@ from unittest import mock
 from sim.anchored import Anchored
 from sim.cast import Cast
 from sim.cluster import Cluster
-from sim.direct import Direct
+from sim.direct import Direct, DirectFast
 from sim.dmm import Dmm, Fast
 from sim.happenings import Happening
 from sim.leasing import Leasing
@@ -30,7 +30,10 @@ from sojourn.host import swaps
 MakeCast: TypeAlias = Callable[[int], Cast]
 CASTS: Mapping[str, MakeCast] = {
     cast.name: cast
-    for cast in (Dmm, Direct, Cluster, Pmip, Anchored, Leasing, Mip6, Fast, Extended, Partners, DirectPartners)
+    for cast in (
+        *(Dmm, Direct, Cluster, Pmip, Anchored, Leasing, Mip6, Fast, Extended),
+        *(Partners, DirectPartners, DirectFast),
+    )
 }
 """Everything that can be played, by name. A new role joins here."""
 

@@ -91,9 +91,9 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         if row["result"] == "ok":
             continue
-        whose = row["prefix"] or "everybody"
+        whose = f"{row['prefix']}: " if row["prefix"] else "" if row["result"] == "skipped" else "everybody: "
         place = f" at: {row['place']}" if row["place"] else ""
-        words = f"{whose}: {row['result']}{place}: {row['detail']}"
+        words = f"{whose}{row['result']}{place}: {row['detail']}"
         if row["remedy"]:
             words += f"; {row['remedy']}"
         print()

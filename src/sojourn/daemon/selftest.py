@@ -204,6 +204,9 @@ class Selftest:
         if broken is not None:
             self._add("way", LOST, prefix, place=broken.place, detail="see what the kernel lacks")
             return
+        if prefix in plane.state.pools:
+            self._add("way", SKIPPED, prefix, detail="the pool of another anchor, held here")
+            return
         if prefix.is_ipv4 or plane.state.prefixes.get(prefix) != slot:
             self._add("way", SKIPPED, prefix, detail="an IPv4 address: the kernel's state alone was looked at")
             return
@@ -241,12 +244,15 @@ class Selftest:
             detail, remedy = f"{text(heard.sender)} reports: {what}", f"sojourn selftest at {there}"
         else:
             where, detail, remedy = await self._last_mile(prober, prefix, remote, ends_here)
-        self._add("way", LOST, prefix, place=where, detail=detail, remedy=remedy)
+        if where:
+            self._add("way", LOST, prefix, place=where, detail=detail, remedy=remedy)
+        else:
+            self._add("way", SKIPPED, prefix, detail=detail)
 
     async def _last_mile(
         self, prober: Prober, prefix: Prefix, remote: Address, ends_here: bool
     ) -> tuple[str, str, str]:
-        """Whether the other router would have passed it on to the node."""
+        """Whether the other router would have passed it on to the node. An empty place: who knows."""
         known = self._hosts(prefix)
         if ends_here:
             target = known[0] if known else prefix.address[:15] + b"\1"
@@ -254,7 +260,7 @@ class Selftest:
             if heard is None:
                 return SERVING, f"{text(remote)} drops it", f"sojourn selftest at {text(remote)}"
         if not known:
-            return HOST, "no address of the host is known that could be asked", "ping the host from elsewhere"
+            return "", f"as far as {text(remote)}; no address of the host is known that could be asked", ""
         asked = ", ".join(map(text, known[:_ASKED]))
         return HOST, f"does not answer ({asked})", "is it there, and does it answer to echo requests?"
 

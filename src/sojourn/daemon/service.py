@@ -17,6 +17,7 @@ from sojourn.daemon.acquaintances import Acquaintances
 from sojourn.daemon.health import Health
 from sojourn.daemon.roles import Role
 from sojourn.daemon.selftest import OK, REPAIRED, SKIPPED, Selftest, owners, selected
+from sojourn.host.driver import is_beat
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.rows import row_of
 from sojourn.wire.addresses import Address
@@ -107,8 +108,8 @@ class Service:
         return [self.row(role, item, plain, instant) for instant, role, item in happened]
 
     def worth_telling(self, item: Event | Report) -> bool:
-        """Whether nothing else tells the same."""
-        return not isinstance(item, _REPORTED)
+        """Whether nothing else tells the same, and it says something."""
+        return not isinstance(item, _REPORTED) and not is_beat(item)
 
     def row(self, role: str, item: Event | Report, plain: bool, instant: Instant | None = None) -> dict[str, Any]:
         """An event or report, with its time: that of `instant`, or now."""

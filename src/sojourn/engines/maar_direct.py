@@ -24,6 +24,8 @@ from sojourn.core.effects import Effect, SendMessage, StoreBinding
 from sojourn.core.events import NodeSeen
 from sojourn.engines.base import TimerName, TokenBucket
 from sojourn.engines.configuration import DIRECT, NO_CMD, MaarConfiguration
+from sojourn.engines.handover import Handover
+from sojourn.engines.handover_messages import Subject
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct_partners import PartnersDirectly
 from sojourn.engines.maar_direct_told import SHORTLY
@@ -124,6 +126,15 @@ class DirectAccessRouter(PartnersDirectly):
             said = handover.peer
         return said
 
+    def _adopt_context(self, handover: Handover, peer: Address, about: Subject) -> bool:
+        """What the previous router said that the node has (RFC 5949). Its anchors hear where it is from us."""
+        adopted = super()._adopt_context(handover, peer, about)
+        session = self.sessions[handover.node]
+        if session.presence is SERVED:
+            for anchor in dict.fromkeys(handover.prefixes.values()):
+                self._tell_once(session, anchor)
+        return adopted
+
     def _register(self, session: Session, handoff: Handoff) -> None:
         """Not with a CMD: with those who have to know."""
         if session.legacy:
@@ -180,6 +191,7 @@ class DirectAccessRouter(PartnersDirectly):
             self._tell_once(session, previous)
             self._after(_ALONE, "seek", node)
         self._tell_partner(session)
+        self._recall(session)
         self._after(_SETTLED_AFTER, "settle", node)
         self._settle_early(session)
 

@@ -201,18 +201,21 @@ class AnsweredDirectly(AsksDirectly):
 
     def _ask_on(self, session: Session, answer: BindingAcknowledgement) -> None:
         """It moved on: who serves it now is asked, and then tells us."""
-        named = answer.first(ServingMaar)
+        named, wait = answer.first(ServingMaar), SHORTLY
         asked = self.direct.told.setdefault(session.node, set())
         if named is not None and named.address == self.configuration.address:
             # To others it is here, and was here last. We forgot that, and it is not here: say so, a little later.
+            # Two that believe this of each other do not wait alike, or both would be later for ever.
             session.attached = max(self._clock(), session.attached + 1)
+            if session.serving is not None and session.serving < self.configuration.address:
+                wait = SHORTLY // 4
             self._keep(session)
         elif named is not None and named.address in self._peers and named.address not in asked:
             asked.add(named.address)
             self._ask_after(session, named.address)
             return
         self.direct.told.pop(session.node, None)
-        self._after(SHORTLY, "expiry", session.node)
+        self._after(wait, "expiry", session.node)
 
     def _on_end_answered(self, session: Session, answer: BindingAcknowledgement, prefix: Prefix) -> None:
         """The other end of a prefix heard that it is over, or knows better."""

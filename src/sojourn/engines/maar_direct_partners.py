@@ -13,7 +13,7 @@ The anchor itself is told as always, "I serve this node", as soon as it is there
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from sojourn.engines.base import TimerName
@@ -131,6 +131,12 @@ class PartnersDirectly(AnsweredDirectly):
     def _tell_all(self, anchor: Address, holder: Address, apart: Duration = APART) -> None:
         """Of the pool of `anchor`. What is only named is served now, or asked for."""
         super()._tell_all(anchor, holder, apart)
+        stand = None if self.survival is None else self.survival.standing.get(anchor)
+        if stand is not None and holder == self.configuration.address:
+            for node in list(stand.given.nodes):
+                session = self.sessions.get(node)
+                if session is not None and session.presence is SERVED:
+                    self._recall(session)
         for session in self._say_no_more_of(anchor):
             self._ask_in_its_place(session, anchor)
 
@@ -163,14 +169,24 @@ class PartnersDirectly(AnsweredDirectly):
         if self.survival is None or request.refreshes:
             return ()
         known = {option.prefix for option in update.all(PreviousMaar)}
+        return self._held_of(request.node, known, request.source)
+
+    def _held_of(self, node: bytes, known: Container[Prefix], source: Address) -> tuple[PreviousMaar, ...]:
+        """What it has of pools that we hold, but for what is `known`; `source` speaks for itself."""
+        assert self.survival is not None
         found = [
             PreviousMaar.of(prefix, stand.anchor)
             for stand in self.survival.standing.values()
-            if stand.phase is HOLDING and stand.anchor != request.source
-            for prefix in stand.of(request.node)
+            if stand.phase is HOLDING and stand.anchor != source
+            for prefix in stand.of(node)
             if prefix not in known
         ]
         return tuple(found[:LISTED_PREFIXES])
+
+    def _recall(self, session: Session) -> None:
+        """A node that is here had something of a pool that we hold: its anchor, or who served it then, told us."""
+        if self.survival is not None and self.survival.standing:
+            self._learn_previous(session, self._held_of(session.node, session.anchored, self.configuration.address))
 
     # --- what an anchor has itself ------------------------------------------------------------------------------------
 

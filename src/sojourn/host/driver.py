@@ -55,6 +55,7 @@ from sojourn.core.events import (
     ClockStepped,
     EffectFailed,
     Event,
+    MessageReceived,
     PathProbed,
     QueueCounted,
     TrafficCounted,
@@ -67,6 +68,7 @@ from sojourn.host.repeats import Repeats
 from sojourn.host.swaps import Answer, Swaps, mentioned
 from sojourn.host.withheld import Withheld
 from sojourn.stores.base import LeasedStore, SharedStore, Store
+from sojourn.wire import Heartbeat
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
 
@@ -159,7 +161,8 @@ class Driver:
         self.counters: Counter[str] = Counter()
         """What was handled and asked for: class names of events and effects, and ``reports:NAME``."""
         self.recent: deque[tuple[Instant, Event | Report]] = deque(maxlen=RECENT)
-        """The latest events and reports, oldest first; refusals that repeat as their number (`Repeats`)."""
+        """The latest events and reports, oldest first; refusals that repeat as their number (`Repeats`). No heartbeats:
+        there are many a second."""
         self._send = send
         self._access = access
         self._store = store
@@ -373,7 +376,8 @@ class Driver:
 
     def _happened(self, event: Event, now: Instant) -> None:
         self.counters[type(event).__name__] += 1
-        self.recent.append((now, event))
+        if not is_beat(event):
+            self.recent.append((now, event))
         if self._record is not None:
             self._record(now, event)
         if self._meter is not None:
@@ -557,6 +561,11 @@ class Driver:
     def _failed(self, effect: Effect, error: OSError) -> None:
         self.counters["effects-failed"] += 1
         self._follow_ups.append(EffectFailed(effect, error.errno or errno.EIO, error.strerror or str(error)))
+
+
+def is_beat(item: Event | Report) -> bool:
+    """Whether it is a message that says no more than that its sender is alive (RFC 5847)."""
+    return type(item) is MessageReceived and type(item.message) is Heartbeat
 
 
 def _refuse_mobile(effect: MobileEffect | SendMessage) -> None:

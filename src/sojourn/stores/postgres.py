@@ -66,14 +66,15 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds between attempts."""
 SWEEP = 5.0
 """Seconds between looks for bindings that are over ..."""
-SWEPT = 50_000
-"""... among so many, then among those that follow: tens of milliseconds of a server."""
+SWEPT = 20_000
+"""... among so many, then among those that follow: some ten milliseconds of a server."""
 GRACE = 5 * SECOND
 """For so long the process that holds a binding is left to end it by itself."""
 _TOLD = 200
 """Keys in one notification, which may have 8000 octets."""
-_GATHERED = 0.02
-"""Seconds for which keys are gathered that others are told of: a notification costs a server as much as a batch."""
+_GATHERED = 0.5
+"""Seconds for which keys are gathered that others are told of: a notification costs server and listeners as much as a
+batch, and only frees memory."""
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
