@@ -99,6 +99,8 @@ class AnchorProcedures(MaarState):
         leased = [prefix for prefix in others if self._pool_of(prefix) is not None]
         if not request.home_network_prefixes:
             return None
+        if len(self.sessions) >= self.configuration.nodes:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         for prefix in (*ours[:1], *leased):
             node, when = self._over.get(prefix, (b"", 0))
             if node == request.node and request.timestamp < when:
@@ -110,9 +112,6 @@ class AnchorProcedures(MaarState):
         if not claimed or (ours and ours[0] not in claimed):
             self._release(claimed)
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "we do not anchor this prefix for this node")
-        if len(self.sessions) >= self.configuration.nodes:
-            self._release(claimed)
-            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
         self._give(session, ours[0] if ours else None)
         for prefix in claimed[len(ours[:1]) :]:
@@ -133,7 +132,7 @@ class AnchorProcedures(MaarState):
         for prefix in prefixes:
             pool = self._pool_of(prefix)
             if pool is not None:
-                pool.release(prefix, self._now)
+                pool.release(prefix, self._now, rest=False)  # nobody had it
 
     def _give_up(self, session: Session, serving: Address, attached: int, lifetime: Duration) -> None:
         """From serving (or nothing) to anchoring."""
