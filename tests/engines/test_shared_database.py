@@ -292,3 +292,18 @@ def test_of_two_nodes_with_one_prefix_the_anchor_says_which_has_it() -> None:
     assert entry is not None
     assert entry.anchor_of(own) is None
     assert not each.cmd._twice
+
+
+def test_a_prefix_that_another_cmd_learnt_late_is_told_to_who_serves_the_node() -> None:
+    """The first CMD had stored it and did not come to say so; the second one found nothing that it did not know."""
+    each = domain()
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    late = pbu(each, pool(2).subnet(7, 64), timestamp=each.maar("ar1").sessions[node("mn1")].attached - 1)
+    each.inject(router(2), "cmd", late)
+    each.run(100 * MILLISECOND)
+    each.clear()
+    each.inject(router(2), "cmd2", late)
+    each.run(100 * MILLISECOND)
+    told = [one.prefix for answer in answers(each, "ar1") for one in answer.all(PreviousMaar)]
+    assert told == [pool(2).subnet(7, 64)]

@@ -103,6 +103,8 @@ class Cast(Protocol):
     besides: Mapping[str, int]
     """What else happens in this episode, with its weight, as in `sim.script.TEMPERS`."""
     commands: Commands
+    failures: tuple[str, ...]
+    """What may fail that is no machine; asked only if `besides` has a weight for "fail"."""
     attacks: tuple[str, ...]
     """What strangers may try; none where it is not played."""
 
@@ -126,6 +128,14 @@ class Cast(Protocol):
         """A machine begins without what it knew."""
         ...
 
+    def fail(self, what: str, luck: int, for_: Duration) -> None:
+        """One of `failures` happens."""
+        ...
+
+    def repair(self) -> None:
+        """All that failed works again."""
+        ...
+
     def attack(self, verb: str, luck: int) -> None:
         """A stranger tries one of `attacks`."""
         ...
@@ -139,6 +149,14 @@ class NoOrders:
     """A cast in which nothing happens besides its temper, and operators give its `commands` only."""
 
     besides: Mapping[str, int] = {}
+    failures: tuple[str, ...] = ()
+
+    def fail(self, what: str, luck: int, for_: Duration) -> None:
+        """See `Cast`."""
+        raise NotImplementedError
+
+    def repair(self) -> None:
+        """See `Cast`."""
 
     def operations(self, dice: random.Random) -> Operation:
         """See `Cast`."""

@@ -177,6 +177,16 @@ class Operate:
 
 
 @dataclass(frozen=True, slots=True)
+class Fail:
+    """Something that is no machine fails: one of the cast's `failures`."""
+
+    what: str
+    luck: int
+    for_: Duration
+    then: Duration = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Attack:
     """A stranger sends something that he made up or overheard; `luck` says what exactly."""
 
@@ -203,5 +213,6 @@ Happening: TypeAlias = (
     | Storm
     | Cut
     | Operate
+    | Fail
     | Attack
 )

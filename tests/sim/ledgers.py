@@ -159,6 +159,8 @@ def maar(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]:
         yield from _leases(engine, leased)
     if len(engine.pool._used) + len(engine.pool._resting) > engine.pool._size:
         yield "more prefixes rest and are used than the pool has"
+    if len(engine._over) > 2 * engine._over_kept + 64:
+        yield f"remembers the end of {len(engine._over)} prefixes"
     for session in sessions.values():
         yield from _session(session)
     yield from survival(engine, machines)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 
 from sim.air import Node
-from sim.cast import COMMANDS, Operation, Patience
+from sim.cast import COMMANDS, NoOrders, Operation, Patience
 from sim.domain import HOSTS
 from sim.flows import HANDOVER, Flow, Flows
 from sim.paths import Paths
@@ -40,7 +40,7 @@ _AFTERMATH = 60 * SECOND
 """How long after the last trouble something may still come of it: a retransmission takes half of that."""
 
 
-class Pmip:
+class Pmip(NoOrders):
     """One domain; see `sim.cast.Cast`."""
 
     name = "pmip"

@@ -20,6 +20,7 @@ from sim.happenings import (
     Drift,
     End,
     Expect,
+    Fail,
     Happening,
     Late,
     Leave,
@@ -72,6 +73,7 @@ class Script:
         self._said: Expect | None = None
         """What was said last of where a node will go."""
         self._commands, self._attacks = tuple(cast.commands), cast.attacks
+        self._failures = cast.failures
 
     def write(self, events: int = EVENTS) -> list[Happening]:
         """So many happenings."""
@@ -163,6 +165,11 @@ class Script:
     def _command(self, then: Duration) -> Happening:
         machine, verb, arguments = self._operations(self._dice)
         return Operate(machine, verb, tuple(arguments.items()), then)
+
+    def _fail(self, then: Duration) -> Happening:
+        dice = self._dice
+        for_ = dice.choice((300 * MILLISECOND, 1 * SECOND, 4 * SECOND, 12 * SECOND))
+        return Fail(dice.choice(self._failures), dice.randrange(1 << 16), for_, then)
 
     def _attack(self, then: Duration) -> Happening:
         return Attack(self._dice.choice(self._attacks), self._dice.randrange(1 << 16), then)

@@ -20,6 +20,7 @@ from sim.happenings import (
     Drift,
     End,
     Expect,
+    Fail,
     Happening,
     Late,
     Leave,
@@ -65,6 +66,7 @@ class Stage:
         """Told of the first faults, in the world as it is then."""
         self._cuts: list[Cut] = []
         self._refusals: dict[str, Refuse] = {}
+        self._failing: list[Fail] = []
 
     # --- an episode -----------------------------------------------------------------------------------------------
 
@@ -115,6 +117,7 @@ class Stage:
         return bool(
             self._cuts
             or self._refusals
+            or self._failing
             or self.air.down
             or self.weather.loss
             or self.weather.jitter > GRACE // 8
@@ -142,6 +145,10 @@ class Stage:
                 self._cuts.append(happening)
                 self._cut()
                 self.world.later(happening.for_, self._heal, happening)
+            case Fail(what, luck, for_):
+                self._failing.append(happening)
+                self.cast.fail(what, luck, for_)
+                self.world.later(for_, self._mended, happening)
             case Attack(verb, luck):
                 self.cast.attack(verb, luck)
             case _:
@@ -266,11 +273,18 @@ class Stage:
             self._trouble()
             self._cut()
 
+    def _mended(self, fail: Fail) -> None:
+        if fail in self._failing:
+            self._failing.remove(fail)
+            self._trouble()
+
     # --- how it ends ----------------------------------------------------------------------------------------------
 
     def _repair_all(self) -> None:
         """Everything works from now on."""
         self.weather.set(*FINE)
+        self._failing.clear()
+        self.cast.repair()
         for cut in list(self._cuts):
             self._heal(cut)
         for refuse in list(self._refusals.values()):

@@ -13,7 +13,7 @@ from sim.episode import CASTS, described, play, shortened
 _TOGETHER = 10
 """Seeds per test item."""
 _SHRINK_SECONDS = 30.0
-_SHARE = {"cluster": 1, "dmm": 35, "pmip": 20, "partners": 3, "stand-in": 3, "direct-fast": 2}
+_SHARE = {"cluster": 4, "dmm": 35, "pmip": 20, "partners": 3, "stand-in": 3, "direct-fast": 2}
 """Per cent of the seeds; casts that differ little from others play fewer."""
 _SMALL_SHARE = 9
 

@@ -11,7 +11,7 @@ import pytest
 from sim.clock import EPOCH, Clock
 from sim.dmm import Dmm
 from sim.episode import CASTS, described, happenings_of, play
-from sim.happenings import Attack, Begin, Boot, Die, Expect, Happening, Leave, Roam
+from sim.happenings import Attack, Begin, Boot, Die, Expect, Fail, Happening, Leave, Roam
 from sim.script import EVENTS, TEMPERS
 from sim.shrink import shrink
 from sim.stage import Stage
@@ -58,6 +58,8 @@ def test_seeds_let_everything_happen_that_can_happen(name: str) -> None:
     strangers = any(CASTS[name](seed).attacks for seed in range(60))
     expected = any("expect" in CASTS[name](seed).besides for seed in range(60))
     unseen = (set() if strangers else {Attack}) | (set() if expected else {Expect})
+    if not any("fail" in CASTS[name](seed).besides for seed in range(60)):
+        unseen.add(Fail)
     assert seen.keys() == set(get_args(Happening)) - unseen
     assert tempers == TEMPERS.keys()
 

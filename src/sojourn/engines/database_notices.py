@@ -360,6 +360,7 @@ class Notices(Answering):
         options: list[MobilityOption],
         previous: Iterable[tuple[Prefix, Address]],
     ) -> None:
+        self._check(entry.node)  # also when an anchor's answer makes us say this, and nothing is changed
         listed = list(previous)[-LISTED_PREFIXES:]
         if self._identities:
             self._list_identified(options, listed)

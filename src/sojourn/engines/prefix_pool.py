@@ -68,6 +68,10 @@ class PrefixPool:
                 self._used.add(prefix)
                 return prefix
 
+    def rests(self, prefix: Prefix) -> bool:
+        """Whether it came back, and nobody has it again."""
+        return prefix in self._resting
+
     def leap(self) -> None:
         """The prefixes that come next are in use, says somebody who knows better: go on further away, and further.
 

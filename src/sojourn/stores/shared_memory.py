@@ -38,6 +38,12 @@ class SharedMemory:
         self.views.append(view)
         return view
 
+    def notify(self, key: bytes, by: SharedMemoryView) -> None:
+        """Others that had this key hear that it is not theirs any more."""
+        for view in self.views:
+            if view is not by:
+                view.outdated(key)
+
     def sweep(self, grace: Duration = 0) -> None:
         """Tell somebody of what is over for `grace`."""
         now = self.clock()
@@ -65,13 +71,10 @@ class SharedMemoryView:
 
     def swap(self, effects: Sequence[StoreEffect], done: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.swap`."""
-        last: dict[bytes, StoreEffect] = {}
-        for effect in effects:
-            if not isinstance(effect, CheckBinding) or effect.key not in last:
-                last[effect.key] = effect
+        last = latest(effects)
 
         def carry_out() -> None:
-            refused = [changed for effect in last.values() if (changed := self._one(effect)) is not None]
+            refused = [changed for effect in last if (changed := self._one(effect)) is not None]
             self._later(lambda: None if self._closed else done(refused))
 
         self._later(carry_out)
@@ -89,6 +92,11 @@ class SharedMemoryView:
     def told(self, keys: Sequence[bytes]) -> None:
         """These are over."""
         self._changed([self._news(key) for key in keys])
+
+    def outdated(self, key: bytes) -> None:
+        """Another process changed it."""
+        if key in self._seen:
+            self._changed([BindingChanged(key, b"", 0, self._seen[key])])
 
     def take(self, changed: BindingChanged) -> bool:
         """See `SharedStore.take`."""
@@ -118,9 +126,7 @@ class SharedMemoryView:
                 shared.versions += 1
                 shared.kept[key] = _Kept(record, shared.versions, shared.clock() + lifetime if lifetime else 0)
                 self._seen[key] = shared.versions
-                for view in shared.views:
-                    if view is not self and key in view._seen:
-                        view._changed([BindingChanged(key, b"", 0, view._seen[key])])
+                shared.notify(key, self)
             case DeleteBinding():
                 shared.kept.pop(key, None)
                 self._seen.pop(key, None)
@@ -144,6 +150,15 @@ class SharedMemoryView:
             return BindingChanged(key, b"", 0)
         self._seen[key] = kept.version
         return BindingChanged(key, kept.record, kept.expires - self.shared.clock())
+
+
+def latest(effects: Iterable[StoreEffect]) -> list[StoreEffect]:
+    """What becomes of each key in the end."""
+    last: dict[bytes, StoreEffect] = {}
+    for effect in effects:
+        if not isinstance(effect, CheckBinding) or effect.key not in last:
+            last[effect.key] = effect
+    return list(last.values())
 
 
 def _at_once(call: Callable[[], None]) -> None:
