@@ -186,6 +186,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             pass  # it is elsewhere
         elif request is not None and not echoes(request, firsts):
             self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
+            self._after(RETRY_AFTER, "refresh", session.node)  # it may have been one to an earlier life of ours
         elif request is not None or timestamp_of(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
