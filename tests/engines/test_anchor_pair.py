@@ -307,6 +307,43 @@ def test_cut_off_by_a_silent_partner_and_store_it_is_it_again_as_soon_as_the_sto
     assert pair.active() == [0]
 
 
+def test_one_that_took_over_and_is_busy_with_that_does_not_give_up() -> None:
+    """Its own lateness is no silence of the store."""
+    pair = begun()
+    pair.machines[0].kill()
+    pair.run(DETECTED + 1 * SECOND, lambda: setattr(pair.machines[1], "frozen", bool(pair.machines[1].serving)))
+    assert pair.active() == [1]
+    pair.machines[1].thaw()
+    pair.run(30 * SECOND)
+    assert pair.store.epoch == 2
+
+
+def test_one_that_was_late_itself_does_not_take_that_for_a_silence_of_the_store() -> None:
+    """The answer is there, and was not read yet; the other one died before."""
+    pair = begun()
+    machine = pair.machines[0]
+    pair.machines[1].kill()
+    pair.run(2 * SECOND)
+    while machine.asked is None:
+        pair.run(1 * MILLISECOND)
+    pair.run(2 * WAY)
+    machine.frozen = True
+    pair.run(2 * SECOND)
+    machine.thaw()
+    pair.run(10 * SECOND)
+    assert pair.active() == [0]
+    assert pair.store.epoch == 1
+
+
+def test_one_that_took_over_from_a_dead_partner_outlives_a_store_that_is_away() -> None:
+    pair = begun()
+    pair.machines[0].kill()
+    pair.run(DETECTED)
+    pair.cut.add((1, 2))
+    pair.run(60 * SECOND)
+    assert pair.active() == [1]
+
+
 def test_one_that_goes_is_replaced_at_once() -> None:
     pair = begun()
     machine = pair.machines[0]
@@ -405,8 +442,8 @@ def test_whatever_happens_one_is_it_as_soon_as_it_can_be_known(seed: int) -> Non
     """At no time do two act under one lease; two that are awake are one within the time of a detection; and when all is
     well again, one of them is it, and stays it.
 
-    But one that has not heard its partner in this life, and does not reach the store, keeps what it has: a partner that
-    is down while the store changes its primary is more likely than one that comes up meanwhile and is not heard.
+    But one that has not heard its partner since it is active, and does not reach the store, keeps what it has: a
+    partner that is down while the store changes its primary is more likely than one that comes up and is not heard.
     """
     luck, pair = random.Random(seed), begun()
     both_since: Instant | None = None

@@ -123,6 +123,7 @@ class PeersStorm(Storm):
             assert len(survival.liveness.neighbours) <= _MAARS
             for stand in survival.standing.values():
                 assert len(stand.entries) <= _NODES * _PREFIXES
+                assert len(stand.given.prefixes) <= _NODES * _PREFIXES
                 assert len(stand.slots) <= _MAARS
                 assert all(prefix.length == 64 for prefix in stand.entries)
             assert len(survival.words) <= _MAARS
@@ -131,6 +132,8 @@ class PeersStorm(Storm):
                 assert all(len(ranks) <= _PREFIXES + 2 * LISTED_PREFIXES for ranks in direct.ranks.values())
                 for table in (direct.told, direct.ranks, direct.handed, direct.requests, direct.announced):
                     assert len(table) <= _NODES
+                assert len(direct.named) + len(direct.returning) <= 2 * _NODES
+                assert all(len(named) <= LISTED_PREFIXES for named in direct.named.values())
 
 
 def word(prefix: Prefix, serving: Address, stamp: int, host: bytes = HOSTS["mn1"]) -> tuple[MobilityOption, ...]:

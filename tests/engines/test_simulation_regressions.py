@@ -13,7 +13,16 @@ from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.maar_session import Session
-from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, MobilityMessage, ServingMaar, Status
+from sojourn.engines.registration import ACKNOWLEDGED_DMM
+from sojourn.wire import (
+    AnchoredPrefix,
+    BindingAcknowledgement,
+    BindingUpdate,
+    HandoffIndicator,
+    MobilityMessage,
+    ServingMaar,
+    Status,
+)
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.dhcpv6 import IaPd, MessageType
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
@@ -388,6 +397,22 @@ def test_an_anchor_that_comes_back_with_a_lease_that_is_over_is_told_before_pack
     domain.run(2 * SECOND)
     assert isinstance(domain.plane("ar1").way(domain.own("ar1", "mn1")), EnsureTunnel)
     assert domain.plane("ar1").way(lent.prefix) is None
+
+
+def test_an_answer_to_something_else_leaves_no_node_unregistered_for_good() -> None:
+    """One to an earlier life of the router had the number of a request of this life, which nobody repeated then."""
+    domain = Domain(Mode.PROXY)
+    domain.lose = lambda source, destination, message: destination == "cmd"
+    domain.attach("mn1", "ar1")
+    domain.run(100 * MILLISECOND)
+    request = next(message for _, _, message in domain.sent(BindingUpdate))
+    assert isinstance(request, BindingUpdate)
+    options = tuple(HandoffIndicator(5) if isinstance(one, HandoffIndicator) else one for one in request.options)
+    domain.inject(CMD, "ar1", BindingAcknowledgement(0, ACKNOWLEDGED_DMM, request.sequence, request.lifetime, options))
+    domain.lose = lambda source, destination, message: False
+    assert not _session(domain, "ar1").confirmed
+    domain.run(31 * SECOND)
+    assert _session(domain, "ar1").confirmed
 
 
 def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back() -> None:

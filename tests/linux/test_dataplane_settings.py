@@ -50,6 +50,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "hold_seconds": {"hold_seconds": 3},
     "handovers": {"handovers": 2, "neighbours": (AR2,)},
     "handover_packets": {"handovers": 2, "neighbours": (AR2,), "handover_packets": 100},
+    "announced": {"announced": (prefix("2001:db8:a100::/48"),), "announced_metric": 7},
+    "announced_metric": {"announced": (prefix("2001:db8:a100::/48"),), "announced_metric": 9},
     "neighbours": {"handovers": 2, "neighbours": (AR2, STRANGER)},
 }
 PATIENCE = 5.0

@@ -15,7 +15,7 @@ import pytest
 
 from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
 from sojourn.lab.postgres import Server, binaries
-from sojourn.stores import LeasedStore, StoreError
+from sojourn.stores import LeasedStore, StoreError, leased_postgres
 from sojourn.stores.leased_memory import LeasedMemory, LeasedRecords
 from sojourn.stores.leased_postgres import Database, LeasedPostgres
 from sojourn.wire.addresses import address
@@ -237,6 +237,23 @@ def test_several_addresses_do_not_mix(databases: Databases) -> None:
             assert await commit(store, StoreBinding(b"a", bytes((octet,))))
             assert list((await LeasedPostgres.open(database, 1, lambda: None)).load()) == [(b"a", bytes((octet,)))]
             store.close()
+
+    asyncio.run(work())
+
+
+def test_many_records_are_read_a_part_at_a_time(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, no statement takes so long that it is given up."""
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session")
+    monkeypatch.setattr(leased_postgres, "PAGE", 100)
+    wanted = [(number.to_bytes(4, "big"), b"%d" % number) for number in range(1000)]
+
+    async def work() -> None:
+        database = Database([databases.primary.source(databases.standby)], ADDRESS, "one")
+        await database.claim(0, MINUTE)
+        store = await LeasedPostgres.open(database, 1, lambda: None)
+        assert await commit(store, *[StoreBinding(key, record) for key, record in wanted])
+        assert list((await LeasedPostgres.open(database, 1, lambda: None)).load()) == wanted
+        store.close()
 
     asyncio.run(work())
 

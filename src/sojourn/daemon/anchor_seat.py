@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
@@ -74,13 +75,16 @@ class Seat:
     def __init__(self, section: Lma, name: str, office: Office) -> None:
         """Raises `StartError`: also where asyncpg is missing."""
         try:
-            from sojourn.stores.leased_postgres import Database
+            from sojourn.stores.leased_postgres import Database, LeasedPostgres
         except ImportError:
             raise StartError("lma.databases: asyncpg is not here; install sojourn[postgres]") from None
         pair = section.pair
         self._section, self._office = section, office
         self._holder = text(pair.own) if pair else f"{name}@{_machine()}"
-        self._database = Database(section.databases, section.address, self._holder)
+        self._connect = partial(Database, section.databases, section.address, self._holder)
+        self._read = LeasedPostgres.open
+        self._database, self._spare = self._connect(), self._connect()
+        """For the lease, and to look who has it: a connection that is there already when bindings are to be read."""
         settings = LivenessSettings(pair.interval, pair.misses) if pair else LivenessSettings()
         own, partner = (pair.own, pair.partner) if pair else (section.address, None)
         self._engine = AnchorPair(own, partner, settings, int(time.time()))
@@ -98,7 +102,7 @@ class Seat:
         """Find out whose the address is. Raises `StartError` when the store does not answer."""
         database = self._database
         try:
-            await asyncio.wait_for(database.look(), PATIENCE)
+            await asyncio.wait_for(asyncio.gather(database.look(), self._spare.look()), PATIENCE)
         except StoreError as error:
             self.discard()
             raise StartError(f"open the store: {error.strerror}") from error
@@ -116,8 +120,8 @@ class Seat:
         if self._engine.standing is not ACTIVE:
             where = f", which is at {lease.holder}" if lease is not None and lease.holder and not lease.mine else ""
             found.append(f"lma: the lease of {text(self._section.address)}{where}")
-        if self._database.trouble:
-            found.append(f"lma: the store {self._database.name} ({self._database.trouble})")
+        if trouble := self._database.trouble or self._spare.trouble:
+            found.append(f"lma: the store {self._database.name} ({trouble})")
         return tuple(found)
 
     async def close(self, *, leaving: bool) -> None:
@@ -152,6 +156,7 @@ class Seat:
             self._socket.close()
             self._socket = None
         self._database.close()
+        self._spare.close()
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -200,7 +205,7 @@ class Seat:
             try:
                 match question:
                     case Look():
-                        row = await database.look()
+                        row = await self._spare.look()
                     case Claim(known, lasting):
                         row = await database.claim(known, lasting)
                     case Renew(epoch, lasting):
@@ -222,18 +227,16 @@ class Seat:
                 self._office.tidy()
 
     async def _open(self, epoch: int) -> None:
-        from sojourn.stores.leased_postgres import Database, LeasedPostgres
-
         begun = time.monotonic_ns()
-        database = Database(self._section.databases, self._section.address, self._holder)
+        database, self._spare = self._spare, self._connect()
         try:
-            store = await LeasedPostgres.open(database, epoch, self._on_lost)
+            store = await self._read(database, epoch, self._on_lost)
         except BaseException:
             database.close()
             raise
         self._office.take_office(store, epoch)
         took = (time.monotonic_ns() - begun) * 1000 // SECOND
-        self._office.tell(Report("serving", {"address": text(self._section.address), "milliseconds": took}))
+        self._office.tell(Report("anchor-serving", {"address": text(self._section.address), "milliseconds": took}))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

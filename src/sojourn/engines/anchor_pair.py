@@ -137,10 +137,10 @@ class AnchorPair:
         self._timers: Timers[str] = Timers()
         self._now: Instant = 0
         self._asked: Question | None = None
-        self._confirmed: Instant = 0
-        """When the store said last that the lease is ours."""
+        self._asked_at: Instant = 0
+        """When that was asked; later if we were late ourselves."""
         self._heard = False
-        """The other one gave a sign of life since we stand by."""
+        """The other one gave a sign of life since we stand by, or since we are active."""
         self._missed = False
         """And is gone since."""
         self._over = 0
@@ -197,6 +197,9 @@ class AnchorPair:
     def expire(self, now: Instant) -> Sequence[PairEffect]:
         """As `Engine.expire`."""
         self._now = now
+        due = self._timers.deadline()
+        if due is not None and now - due > self._settings.interval // 2:
+            self._asked_at += now - due  # an answer may be here that nobody has read yet
         while (name := self._timers.pop_due(now)) is not None:
             match name:
                 case "alive" if self._partner is not None:
@@ -272,9 +275,7 @@ class AnchorPair:
             case Claim():
                 self._stand_by()
             case Renew(epoch) if self.standing is ACTIVE:
-                if lease is not None and lease.mine and lease.epoch == epoch:
-                    self._confirmed = self._now
-                else:
+                if lease is None or not lease.mine or lease.epoch != epoch:
                     self._retire("another machine holds the lease" if lease else "the lease is not in the store")
             case _:
                 pass
@@ -283,10 +284,10 @@ class AnchorPair:
 
     def _begin(self, lease: Lease) -> None:
         self.standing, self.epoch = ACTIVE, lease.epoch
-        self._confirmed = self._now
+        self._heard = False
         self._timers.stop("look")
         self._timers.start("renew", self._now + self._settings.interval)
-        self._report("active", epoch=lease.epoch)
+        self._report("anchor-active", epoch=lease.epoch)
         self._do(Serve(lease.epoch))
         self._tell()
 
@@ -311,11 +312,14 @@ class AnchorPair:
         self._ask(Renew(self.epoch, self._lasting))
 
     def _see_whether_cut_off(self) -> None:
-        """Neither store nor partner: that one is likely to have taken over what we cannot hold."""
+        """Neither store nor partner: that one is likely to have taken over what we cannot hold.
+
+        One that we did not hear since we are active did not hear us stop: it has no reason to.
+        """
         if self.standing is not ACTIVE or self._partner is None or not self._heard:
             return
         known = self.liveness.neighbours[self._partner]
-        silent = self._now - self._confirmed >= self._settings.patience
+        silent = self._asked is not None and self._now - self._asked_at >= self._settings.patience
         if silent and not known.alive and known.left is None:
             self._retire("neither store nor partner answers")
 
@@ -327,7 +331,7 @@ class AnchorPair:
         return self._flush()
 
     def _retire(self, reason: str) -> None:
-        self._report("retired", reason=reason, epoch=self.epoch)
+        self._report("anchor-retired", reason=reason, epoch=self.epoch)
         self._do(Retire(reason))
         if self._asked is not None:
             self._do(Forget())
@@ -360,7 +364,7 @@ class AnchorPair:
 
     def _ask(self, question: Question) -> None:
         if self._asked is None:
-            self._asked = question
+            self._asked, self._asked_at = question, self._now
             self._do(question)
 
     def _do(self, effect: PairEffect) -> None:

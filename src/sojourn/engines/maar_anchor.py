@@ -7,36 +7,30 @@ from __future__ import annotations
 
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
-from sojourn.core.sequence import following
 from sojourn.engines.configuration import LOCATOR, logical_link_local
 from sojourn.engines.maar_session import AWAY, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
-    HANDOFFS,
     LOCAL_PREFIXES,
     PROXY_DMM,
     REFUSING,
     Refused,
     Registration,
     echo,
-    identifier_option,
     refusal,
 )
 from sojourn.wire import (
-    AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
     BindingUpdateFlags,
     DlifLinkLayerAddress,
     DlifLinkLocalAddress,
-    Handoff,
     HomeNetworkPrefix,
     LocalPrefix,
     MobilityOption,
     ServingMaar,
     Status,
-    Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
 from sojourn.wire.units import SECOND, Duration
@@ -105,6 +99,8 @@ class AnchorProcedures(MaarState):
         leased = [prefix for prefix in others if self._pool_of(prefix) is not None]
         if not request.home_network_prefixes:
             return None
+        if len(self.sessions) >= self.configuration.nodes:
+            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         for prefix in (*ours[:1], *leased):
             node, when = self._over.get(prefix, (b"", 0))
             if node == request.node and request.timestamp < when:
@@ -116,9 +112,6 @@ class AnchorProcedures(MaarState):
         if not claimed or (ours and ours[0] not in claimed):
             self._release(claimed)
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "we do not anchor this prefix for this node")
-        if len(self.sessions) >= self.configuration.nodes:
-            self._release(claimed)
-            raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
         self._give(session, ours[0] if ours else None)
         for prefix in claimed[len(ours[:1]) :]:
@@ -139,7 +132,7 @@ class AnchorProcedures(MaarState):
         for prefix in prefixes:
             pool = self._pool_of(prefix)
             if pool is not None:
-                pool.release(prefix, self._now)
+                pool.release(prefix, self._now, rest=False)  # nobody had it
 
     def _give_up(self, session: Session, serving: Address, attached: int, lifetime: Duration) -> None:
         """From serving (or nothing) to anchoring."""
@@ -300,16 +293,7 @@ class AnchorProcedures(MaarState):
         key = ("retire", session.node, self.configuration.cmd, prefix)
         if self._requests.get(key) is not None:
             return
-        session.sequence = following(session.sequence)
-        options = (
-            identifier_option(session.node),
-            HomeNetworkPrefix.of(prefix),
-            HANDOFFS[Handoff.NOT_CHANGED],
-            self._technology,
-            Timestamp(session.attached),
-            AnchoredPrefix.of(prefix),
-        )
-        self._requests.start(key, BindingUpdate(session.sequence, PROXY_DMM, 0, options), self._now)
+        self._requests.start(key, self._end_of(session, prefix), self._now)
 
     def _on_retirement_answered(self, session: Session, prefix: Prefix, status: int) -> None:
         if session.presence is not AWAY or session.own != prefix:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from sojourn.core.sequence import following
 from sojourn.engines.maar_direct_told import ToldDirectly
 from sojourn.engines.maar_session import AWAY, Session
-from sojourn.engines.registration import HANDOFFS, LISTED_PREFIXES, PROXY_DMM, identifier_option
+from sojourn.engines.registration import LISTED_PREFIXES, PROXY_DMM
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
-    AnchoredPrefix,
     BindingUpdate,
     Handoff,
-    HomeNetworkPrefix,
     MobilityOption,
     PreviousMaar,
     ServingMaar,
@@ -69,8 +66,7 @@ class AsksDirectly(ToldDirectly):
 
     def _say_over(self, session: Session, prefix: Prefix, whom: Address) -> None:
         if not self._is_ending(session, prefix, whom):
-            update = self._ending(session, Handoff.NOT_CHANGED, prefix, AnchoredPrefix.of(prefix))
-            self._ask(("retire", session.node, whom, prefix), update)
+            self._ask(("retire", session.node, whom, prefix), self._end_of(session, prefix))
 
     def _is_ending(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
         return ("retire", session.node, anchor, prefix) in self.direct.requests.get(session.node, ())
@@ -79,16 +75,7 @@ class AsksDirectly(ToldDirectly):
         """RFC 8885 3.5, second solution: is the node still with `serving`?"""
         networks = self._anchored_here(session) or (ANY,)
         self._after(session.lifetime, "gone", session.node)
-        self._ask(("deregister", session.node, serving, None), self._ending(session, Handoff.UNKNOWN, *networks))
-
-    def _ending(self, session: Session, handoff: Handoff, *about: Prefix | MobilityOption) -> BindingUpdate:
-        """A Proxy Binding Update of lifetime 0."""
-        session.sequence = following(session.sequence)
-        options = [HomeNetworkPrefix.of(one) if isinstance(one, Prefix) else one for one in about]
-        head = (identifier_option(session.node), *[one for one in options if isinstance(one, HomeNetworkPrefix)])
-        tail = [one for one in options if not isinstance(one, HomeNetworkPrefix)]
-        fixed = (HANDOFFS[handoff], self._technology, Timestamp(session.attached))
-        return BindingUpdate(session.sequence, PROXY_DMM, 0, (*head, *fixed, *tail))
+        self._ask(("deregister", session.node, serving, None), self._ending(session, Handoff.UNKNOWN, networks))
 
     def _unheard(self, session: Session) -> list[Address]:
         keys = self.direct.requests.get(session.node, ())

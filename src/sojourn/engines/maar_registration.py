@@ -24,12 +24,10 @@ from sojourn.engines.maar_session import DEPARTED, SERVED, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     DISTRIBUTED,
-    HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
     PROXY_DMM,
     REFUSING,
-    identifier_option,
 )
 from sojourn.wire import (
     AnchoredPrefix,
@@ -85,15 +83,9 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if session.legacy:
             self._deregister_home(session)
             return
-        options: tuple[MobilityOption, ...] = (
-            identifier_option(session.node),
-            *[HomeNetworkPrefix.of(prefix) for prefix in self._anchored_here(session) or (ANY,)],
-            HANDOFFS[Handoff.UNKNOWN],
-            self._technology,
-            Timestamp(session.attached),
-        )
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
-        self._request("deregister", session, BindingUpdate(self._next_sequence(session), PROXY_DMM, 0, options))
+        update = self._ending(session, Handoff.UNKNOWN, self._anchored_here(session) or (ANY,))
+        self._request("deregister", session, update)
 
     def _is_told_anew(self, session: Session) -> bool:
         """A node that departed may be at a MAAR that does not know of us: nobody could tell it, so we speak up."""
@@ -194,6 +186,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             pass  # it is elsewhere
         elif request is not None and not echoes(request, firsts):
             self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
+            self._after(RETRY_AFTER, "refresh", session.node)  # it may have been one to an earlier life of ours
         elif request is not None or timestamp_of(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:

@@ -6,6 +6,7 @@ The procedures themselves: `maar_access` (nodes come and go), `maar_registration
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sojourn.core.effects import (
@@ -26,7 +27,9 @@ from sojourn.engines.configuration import OFF, RELAY, MaarConfiguration, Peers
 from sojourn.engines.leases import Leases
 from sojourn.engines.maar_session import AWAY, Session
 from sojourn.engines.prefix_pool import PrefixPool
+from sojourn.engines.registration import HANDOFFS, PROXY_DMM, identifier_option
 from sojourn.engines.several_databases import SeveralDatabases
+from sojourn.wire import AnchoredPrefix, BindingUpdate, Handoff, HomeNetworkPrefix, MobilityOption, Timestamp
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import MILLISECOND, Duration, WallClock
 
@@ -75,6 +78,24 @@ class MaarState(AccessState[Session]):
 
     def _asked_about(self, session: Session) -> Address:
         return self.configuration.cmd
+
+    def _ending(
+        self, session: Session, handoff: Handoff, prefixes: Sequence[Prefix], *more: MobilityOption
+    ) -> BindingUpdate:
+        """A Proxy Binding Update of lifetime 0: it ends something of these prefixes, or asks whether it is over."""
+        options = (
+            identifier_option(session.node),
+            *[HomeNetworkPrefix.of(prefix) for prefix in prefixes],
+            HANDOFFS[handoff],
+            self._technology,
+            Timestamp(session.attached),
+            *more,
+        )
+        return BindingUpdate(self._next_sequence(session), PROXY_DMM, 0, options)
+
+    def _end_of(self, session: Session, prefix: Prefix) -> BindingUpdate:
+        """The same with the Anchored Prefix option: this prefix is over (design decision 1)."""
+        return self._ending(session, Handoff.NOT_CHANGED, (prefix,), AnchoredPrefix.of(prefix))
 
     def _give(self, session: Session, prefix: Prefix | None) -> None:
         """`prefix` is what we anchor for it."""

@@ -25,7 +25,8 @@ from sojourn.lab.shortest import next_hops
 from sojourn.lab.topology import Topology
 from sojourn.wire.addresses import Prefix, eui64_link_local
 
-_GROUP_IPV6_ROUTE = 11
+_GROUPS = (7, 11)
+"""Routes of IPv4, of IPv6."""
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _DATAGRAM = 1 << 16
 _TURN = 0.1
@@ -104,5 +105,6 @@ class InteriorRouting:
 def _socket() -> socket.socket:
     heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
     heard.bind((0, 0))
-    heard.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _GROUP_IPV6_ROUTE)
+    for group in _GROUPS:
+        heard.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
     return heard

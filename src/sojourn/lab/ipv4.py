@@ -14,11 +14,11 @@ from ipaddress import IPv4Network
 from sojourn.dataplane.netlink import NLM_F_CREATE, NLM_F_REPLACE, attribute
 from sojourn.lab.lab import Lab
 from sojourn.lab.namespaces import NetworkNamespace
-from sojourn.lab.rtnetlink import RTM_NEWADDR, RTM_NEWROUTE, RouteNetlink
+from sojourn.lab.rtnetlink import RTM_NEWADDR, RouteNetlink
 from sojourn.lab.shortest import next_hops
-from sojourn.wire.addresses import eui64_link_local
+from sojourn.wire.addresses import eui64_link_local, from_ipv4
 
-_IFA_LOCAL, _RTA_DST, _RTA_OIF, _RTA_VIA = 2, 1, 4, 18
+_IFA_LOCAL = 2
 
 
 def route_ipv4(lab: Lab, networks: Mapping[str, IPv4Network]) -> None:
@@ -35,7 +35,8 @@ def route_ipv4(lab: Lab, networks: Mapping[str, IPv4Network]) -> None:
                 if target != name:
                     there = lab.nodes[ways[target]].ends[f"to-{name}"]
                     gateway = eui64_link_local(there.link_layer)
-                    _add_route(netlink, network, gateway, node.ends[f"to-{ways[target]}"].index)
+                    prefix = from_ipv4(network.network_address.packed)
+                    netlink.add_route(prefix, network.prefixlen + 96, gateway, node.ends[f"to-{ways[target]}"].index)
         finally:
             netlink.close()
 
@@ -49,10 +50,3 @@ def add_address(namespace: NetworkNamespace, index: int, address: str, length: i
         netlink.request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body + octets)
     finally:
         netlink.close()
-
-
-def _add_route(netlink: RouteNetlink, network: IPv4Network, gateway: bytes, index: int) -> None:
-    body = struct.pack("=BBBBBBBBI", socket.AF_INET, network.prefixlen, 0, 0, 254, 4, 0, 1, 0)
-    body += attribute(_RTA_DST, network.network_address.packed) + attribute(_RTA_OIF, struct.pack("=I", index))
-    body += attribute(_RTA_VIA, struct.pack("=H", socket.AF_INET6) + gateway)
-    netlink.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)

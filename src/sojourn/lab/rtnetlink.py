@@ -20,6 +20,7 @@ from sojourn.dataplane.netlink import (
     open_netlink,
 )
 from sojourn.lab.namespaces import NetworkNamespace
+from sojourn.wire.addresses import is_ipv4, to_ipv4
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR = 20, 22
@@ -35,7 +36,8 @@ _IFLA_PROTINFO, _IFLA_BRPORT_LEARNING = 12, 8
 _IFLA_BR_FORWARD_DELAY, _IFLA_BR_AGEING_TIME, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 4, 5, 23
 IFF_UP = 0x1
 _IFA_ADDRESS, _IFA_FLAGS, _IFA_F_NODAD = 1, 8, 0x02
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_VIA = 1, 4, 5, 18
+_IPV6_VIA = struct.pack("=H", socket.AF_INET6)
 _NDA_DST, _NDA_LLADDR = 1, 2
 _NTF_MASTER, _NUD_PERMANENT = 0x04, 0x80
 _TCA_KIND, _TCA_OPTIONS = 1, 2
@@ -120,8 +122,10 @@ class RouteNetlink:
         self.request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body)
 
     def add_route(self, prefix: bytes, length: int, gateway: bytes, index: int) -> None:
-        """A static route (protocol ``static``) over `gateway` on the interface `index`; replaces an equal
-        one."""
+        """A static route (protocol ``static``) over `gateway` on the interface `index`; replaces an equal one.
+
+        IPv4 is written as everywhere here: mapped, with 96 more of length.
+        """
         self.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _static(prefix, length, gateway, index))
 
     def remove_route(self, prefix: bytes, length: int, gateway: bytes, index: int) -> None:
@@ -194,7 +198,12 @@ class End:
 
 
 def _static(prefix: bytes, length: int, gateway: bytes, index: int) -> bytes:
+    """Of either family; the neighbour is named by its IPv6 address also in IPv4 (RTA_VIA, since Linux 5.2)."""
+    over = attribute(_RTA_OIF, struct.pack("=I", index))
+    if length >= 96 and is_ipv4(prefix):
+        body = struct.pack("=BBBBBBBBI", socket.AF_INET, length - 96, 0, 0, 254, 4, 0, 1, 0)
+        return body + attribute(_RTA_DST, to_ipv4(prefix)) + over + attribute(_RTA_VIA, _IPV6_VIA + gateway)
     body = struct.pack("=BBBBBBBBI", socket.AF_INET6, length, 0, 0, 254, 4, 0, 1, 0)
     if length:
         body += attribute(_RTA_DST, prefix)
-    return body + attribute(_RTA_GATEWAY, gateway) + attribute(_RTA_OIF, struct.pack("=I", index))
+    return body + attribute(_RTA_GATEWAY, gateway) + over

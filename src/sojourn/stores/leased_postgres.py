@@ -29,6 +29,11 @@ from sojourn.wire.units import MILLISECOND, Duration
 
 T = TypeVar("T")
 
+PAGE = 20_000
+"""Records that are read at a time: a part of a second, on a busy server too."""
+READING = 300.0
+"""Seconds that all of them may take."""
+
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS anchor (
@@ -49,7 +54,7 @@ RENEW = """
 UPDATE anchor SET until = now() + $4 * interval '1 millisecond', holder = CASE WHEN $4 > 0 THEN holder ELSE '' END
 WHERE address = $1 AND holder = $2 AND epoch = $3
 """
-READ = "SELECT key, record FROM session WHERE anchor = $1 ORDER BY key"
+READ = "SELECT key, record FROM session WHERE anchor = $1"
 CHECK = "SELECT count(*) FROM anchor WHERE address = $1 AND holder = $2 AND epoch = $3"
 COMMIT = """
 WITH held AS MATERIALIZED (
@@ -111,12 +116,14 @@ class Database:
 
         await self.insist(ask)
 
-    async def insist(self, ask: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """What `ask` answers, as often as it takes. Raises StoreError for what does not change by itself."""
+    async def insist(self, ask: Callable[[asyncpg.Connection], Awaitable[T]], within: float = TIMEOUT) -> T:
+        """What `ask` answers in so many seconds, as often as it takes. Raises StoreError for what does not change by
+        itself.
+        """
         pause = SHORTEST_PAUSE
         while True:
             try:
-                async with self._turn, asyncio.timeout(TIMEOUT):
+                async with self._turn, asyncio.timeout(within):
                     answer = await ask(await self._connected())
             except asyncio.CancelledError:
                 self._drop()  # nobody knows what came of the question
@@ -174,9 +181,16 @@ class LeasedPostgres:
         one thing at a time. Raises StoreError."""
 
         async def read(connection: asyncpg.Connection) -> list[tuple[bytes, bytes]]:
-            return [(row["key"], row["record"]) for row in await connection.fetch(READ, database.address, timeout=60)]
+            records: list[tuple[bytes, bytes]] = []
+            async with connection.transaction(readonly=True):
+                cursor = await connection.cursor(READ, database.address)
+                while rows := await cursor.fetch(PAGE, timeout=TIMEOUT):
+                    records.extend((row["key"], row["record"]) for row in rows)
+            return records
 
-        return cls(database, epoch, await database.insist(read), lost)
+        records = await database.insist(read, READING)
+        records.sort()
+        return cls(database, epoch, records, lost)
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
         """See `LeasedStore.load`; once, as they are not kept."""
