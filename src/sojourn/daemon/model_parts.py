@@ -115,8 +115,8 @@ class Liveness(Section):
     rate: CountField = _liveness("rate", "Most heartbeats a second to all neighbours together; the interval follows.")
     hold: DurationField = _liveness(
         "hold",
-        "A router that was gone has to be there for so long before its partner gives its pool back; and the ways to one "
-        "that is gone, with nobody in its place, stay for so long.",
+        "A router that was gone has to be there for so long before its partner gives its pool back; and the ways to "
+        "one that is gone, with nobody in its place, stay for so long.",
     )
 
 
