@@ -432,3 +432,20 @@ def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back() -> No
     (answer,) = [one for who, _, one in domain.sent(BindingAcknowledgement) if who == "ar1"]
     assert isinstance(answer, BindingAcknowledgement)
     assert answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
+
+
+def test_a_prefix_that_lives_again_is_not_over_for_who_serves_the_node_a_moment_later() -> None:
+    """The notice that it is over waited for its turn, and came after the news that it is not."""
+    domain = _walked("ar1", "ar2", idle_hold=HOUR, cmd={"warm_up": 0})
+    own = domain.own("ar1", "mn1")
+    entry = domain.cmd.entries[node("mn1")]
+    domain.lose = lambda source, destination, message: destination == "ar2" and isinstance(message, BindingUpdate)
+    domain.cmd._drop(entry, own)
+    domain.cmd._tell_retired(entry, own, router(2))
+    late = pbu(domain, own, timestamp=entry.timestamp - 1)
+    domain.inject(router(1), "cmd", late)
+    domain.run(10 * MILLISECOND)
+    domain.lose = lambda source, destination, message: False
+    domain.run(30 * SECOND)
+    assert own in _session(domain, "ar2").anchored
+    assert domain.cmd._requests.get(("retire", node("mn1"), router(2), own)) is None

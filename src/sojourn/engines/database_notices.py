@@ -362,6 +362,8 @@ class Notices(Answering):
     ) -> None:
         self._check(entry.node)  # also when an anchor's answer makes us say this, and nothing is changed
         listed = list(previous)[-LISTED_PREFIXES:]
+        for prefix, _ in listed:  # it was over, and lives again
+            self._requests.cancel(("retire", entry.node, entry.serving, prefix))
         if self._identities:
             self._list_identified(options, listed)
         else:

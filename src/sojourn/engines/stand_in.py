@@ -171,6 +171,7 @@ class Survival:
         """Nodes that we know from the word of a router, in this life."""
         self.held = False
         """Our own pool is with our partner, as that one says again and again."""
+        self.held_since: Instant = 0
 
     def holder(self, anchor: Address) -> Address:
         """Who holds its pool."""
