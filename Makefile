@@ -90,7 +90,7 @@ lab: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	@missed=; \
 	for script in codec decode memory mip6 workload simulation; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
-	for script in routes signalling restart cluster throughput handover ipv4_sources; do \
+	for script in routes signalling restart cluster leased throughput handover ipv4_sources; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo; echo "goals missed:$$missed"; exit 1; fi
 
