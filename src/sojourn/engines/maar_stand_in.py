@@ -4,7 +4,7 @@ The partner notices that the anchor is gone (`liveness`), makes sure that it is 
 itself (`EnsurePool`), and tells all routers. They register what they serve. When the anchor is there again, and stays
 for a while (`hold`), everything goes back before the network does: the serving routers register with the anchor, then
 the pool is withdrawn, then the tunnels. Words and rules are in `stand_in`; the serving router's side is in
-`maar_survival`.
+`maar_holders`.
 """
 
 from __future__ import annotations
