@@ -15,7 +15,7 @@ from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.maar_held import HeldProcedures
 from sojourn.engines.maar_missed import APART
 from sojourn.engines.maar_session import SERVED, Session
-from sojourn.engines.registration import HANDOFFS, NO_TIME, PROXY_DMM, REFUSING, identifier_option
+from sojourn.engines.registration import HANDOFFS, LISTED_PREFIXES, NO_TIME, PROXY_DMM, REFUSING, identifier_option
 from sojourn.engines.stand_in import Survival
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -97,7 +97,7 @@ class HolderProcedures(HeldProcedures):
             self._restore_anchor(anchor, survival)
         out = survival.way_out(anchor)
         for session in self._at(anchor):
-            self._say_no_more(session, anchor, survival.partners.get(anchor))
+            self._say_no_more(session, anchor)
             for prefix, at in session.anchored.items():
                 if at == anchor:
                     self._do(EnsureUplink(prefix, out))
@@ -136,24 +136,28 @@ class HolderProcedures(HeldProcedures):
         prefixes = self._prefixes_at(session, anchor)
         if holder == self.configuration.address or not prefixes or session.presence not in (SERVED, DEPARTED):
             return
-        self._say_no_more(session, anchor, survival.partners.get(anchor))
+        self._say_no_more(session, anchor)
         if holder == anchor:
             self._tell_anchor(session, anchor, prefixes)
         else:
-            self._tell_stand_in(session, holder, prefixes)
+            self._tell_stand_in(session, anchor, holder, prefixes)
 
     def _tell_anchor(self, session: Session, anchor: Address, prefixes: list[Prefix]) -> None:
         """The anchor itself, which is there (again)."""
-        self._tell_stand_in(session, anchor, prefixes)
+        self._tell_stand_in(session, anchor, anchor, prefixes)
 
-    def _tell_stand_in(self, session: Session, holder: Address, prefixes: list[Prefix]) -> None:
+    def _tell_stand_in(self, session: Session, anchor: Address, holder: Address, prefixes: list[Prefix]) -> None:
+        """One may hold several pools that the node has prefixes of: a request for each."""
         update = self._word_of(session, prefixes, self.configuration.lifetime)
-        self._requests.start(("hold", session.node, holder, None), update, self._now)
+        self._requests.start(("hold", session.node, holder, anchor), update, self._now)
 
-    def _release_at(self, session: Session, prefixes: list[Prefix], holder: Address) -> None:
-        """It may forget them."""
-        update = self._word_of(session, prefixes, 0)
-        self._requests.start(("release", session.node, holder, None), update, self._now)
+    def _release_at(self, session: Session, prefixes: list[Prefix], anchor: Address, holder: Address) -> None:
+        """It may forget them, and what it was told before to forget, and did not confirm."""
+        key = ("release", session.node, holder, anchor)
+        before = self._requests.get(key)
+        said = () if before is None else before.update.all(HomeNetworkPrefix)
+        all_of_them = list(dict.fromkeys([*(option.prefix for option in said), *prefixes]))[-LISTED_PREFIXES:]
+        self._requests.start(key, self._word_of(session, all_of_them, 0), self._now)
 
     def _word_of(self, session: Session, prefixes: list[Prefix], lifetime: Duration) -> BindingUpdate:
         options = (
@@ -198,25 +202,35 @@ class HolderProcedures(HeldProcedures):
         session = None if identifier is None else self.sessions.get(identifier.key())
         if session is None:
             return False
-        if self._requests.answered(("release", session.node, source, None), answer.sequence, self._now):
-            return True
-        if not self._requests.answered(("hold", session.node, source, None), answer.sequence, self._now):
-            return False
         survival = self.survival
         assert survival is not None
-        for anchor in self._anchored_by(session):
-            if source not in (anchor, survival.partners.get(anchor)) or survival.holder(anchor) != source:
-                continue
-            if answer.status >= REFUSING:
-                self._report("holder-refused", holder=source, node=session.node, status=answer.status)
-                if answer.status == Status.ADMINISTRATIVELY_PROHIBITED and source != anchor:
-                    self._is_not_held(anchor, survival)
-            elif source != anchor:
-                survival.accepted.add(anchor)
-                self._on_held(session, anchor, answer)
-            else:
-                self._is_with_anchor(session, anchor, survival)
-        return True
+        told = [option.prefix for option in answer.all(HomeNetworkPrefix)]
+        for anchor in (*survival.entrusted.get(source, ()), source):
+            pools = survival.pools.get(anchor)
+            if pools is not None and not any(pool.contains(prefix) for pool in pools for prefix in told):
+                continue  # a number may be that of two requests, as repetitions take the next one
+            if self._requests.answered(("release", session.node, source, anchor), answer.sequence, self._now):
+                return True
+            if self._requests.answered(("hold", session.node, source, anchor), answer.sequence, self._now):
+                if survival.holder(anchor) == source and anchor in self._anchored_by(session):
+                    self._on_holder_answered(session, anchor, answer, source)
+                return True
+        return False
+
+    def _on_holder_answered(
+        self, session: Session, anchor: Address, answer: BindingAcknowledgement, holder: Address
+    ) -> None:
+        survival = self.survival
+        assert survival is not None
+        if answer.status >= REFUSING:
+            self._report("holder-refused", holder=holder, node=session.node, status=answer.status)
+            if answer.status == Status.ADMINISTRATIVELY_PROHIBITED and holder != anchor:
+                self._is_not_held(anchor, survival)
+        elif holder != anchor:
+            survival.accepted.add(anchor)
+            self._on_held(session, anchor, answer)
+        else:
+            self._is_with_anchor(session, anchor, survival)
 
     def _on_held(self, session: Session, anchor: Address, answer: BindingAcknowledgement) -> None:
         """Who holds the pool of `anchor` accepted what we told it."""
@@ -234,7 +248,7 @@ class HolderProcedures(HeldProcedures):
             for prefix in mine:
                 self._forget_held(survival.standing[anchor], prefix)
         else:
-            self._release_at(session, mine, partner)
+            self._release_at(session, mine, anchor, partner)
 
     # --- what changes with a session ----------------------------------------------------------------------------------
 
@@ -272,9 +286,9 @@ class HolderProcedures(HeldProcedures):
             return
         holder = survival.holder(anchor)
         if anchor not in session.anchored.values():
-            self._requests.cancel(("hold", session.node, holder, None))
+            self._requests.cancel(("hold", session.node, holder, anchor))
         if holder not in (anchor, self.configuration.address):
-            self._release_at(session, [prefix], holder)
+            self._release_at(session, [prefix], anchor, holder)
         stand = survival.standing.get(anchor)
         if stand is not None and stand.slots and prefix in stand.entries:
             self._install(stand, prefix, stand.entries[prefix])
@@ -284,7 +298,7 @@ class HolderProcedures(HeldProcedures):
         if self.survival is not None:
             self._watch_neighbour(serving)
             for anchor in session.anchored.values():
-                self._requests.cancel(("hold", session.node, self.survival.holder(anchor), None))
+                self._requests.cancel(("hold", session.node, self.survival.holder(anchor), anchor))
             if self.survival.standing:
                 self._install_again(session)
 
@@ -295,7 +309,7 @@ class HolderProcedures(HeldProcedures):
     def _remove(self, session: Session) -> None:
         survival = self.survival
         if survival is not None:
-            self._say_no_more(session, *{*session.anchored.values(), *survival.partners.values()})
+            self._say_no_more(session, *{*session.anchored.values(), *survival.partners})
         super()._remove(session)
         if survival is not None:
-            self._say_no_more(session, *survival.partners.values())
+            self._say_no_more(session, *survival.partners)

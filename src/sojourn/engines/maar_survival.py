@@ -213,7 +213,8 @@ class SurvivalProcedures(HolderProcedures):
         elif address in self._peers:
             self._without_anchor(address, survival)
         for session in self.sessions.values():
-            self._requests.cancel(("release", session.node, address, None))
+            for anchor in survival.entrusted.get(address, ()):
+                self._requests.cancel(("release", session.node, address, anchor))
         for anchor in [anchor for anchor, holder in survival.holders.items() if holder == address]:
             if survival.liveness.lost(anchor):
                 self._withdraw_anchor(anchor, survival)
