@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.core.effects import DeleteBinding, StoreBinding
+from sojourn.core.effects import StoreBinding
 from sojourn.stores import MemoryStore, SqliteStore, Store, StoreError
 
 Open = Callable[[], Store]
@@ -30,24 +30,6 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 def test_a_new_store_is_empty(open_store: Open) -> None:
     store = open_store()
     assert list(store.load()) == []
-    store.close()
-
-
-def test_records_survive_in_the_order_of_their_keys(open_store: Open) -> None:
-    store = open_store()
-    store.apply([StoreBinding(b"b", b"2"), StoreBinding(b"a", b"1"), StoreBinding(b"\0", b"")])
-    store.close()
-    store = open_store()
-    assert list(store.load()) == [(b"\0", b""), (b"a", b"1"), (b"b", b"2")]
-    store.close()
-
-
-def test_the_last_word_on_a_key_counts(open_store: Open) -> None:
-    store = open_store()
-    store.apply([StoreBinding(b"a", b"1"), DeleteBinding(b"a"), StoreBinding(b"b", b"1"), StoreBinding(b"b", b"2")])
-    store.apply([DeleteBinding(b"never there"), StoreBinding(b"c", b"1"), DeleteBinding(b"c")])
-    store.apply([])
-    assert list(store.load()) == [(b"b", b"2")]
     store.close()
 
 
