@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-fast test-lab test-kernels deb check fast lab format bench sim soak fuzz tools clean
 
 help:
-	@sed -n '1,9s/^# //p' Makefile
+	@sed -n '1,10s/^# //p' Makefile
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 
