@@ -42,7 +42,7 @@ engines are handed, with its attributes as fields: {events}.
 
 
 def found() -> dict[tuple[str, str], tuple[str, set[str]]]:
-    """Highest level and all fields of each report of an engine, and each line of the daemon itself, by part and name."""
+    """Highest level and all fields of each report of an engine and each line of the daemon itself, by part and name."""
     told: dict[tuple[str, str], tuple[str, set[str]]] = {}
     package = Path(__file__).parents[1]
     for folder in ("engines", "host", "daemon"):
