@@ -4,7 +4,7 @@ The partner notices that the anchor is gone (`liveness`), makes sure that it is 
 itself (`EnsurePool`), and tells all routers. They register what they serve. When the anchor is there again, and stays
 for a while (`hold`), everything goes back before the network does: the serving routers register with the anchor, then
 the pool is withdrawn, then the tunnels. Words and rules are in `stand_in`; the serving router's side is in
-`maar_survival`.
+`maar_holders`.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
 
     def _is_told(self, anchor: Address) -> bool:
         """Whether we are telling it what we serve, and wait for an answer."""
-        return any(self._requests.get(("hold", node, anchor, None)) for node in self.sessions)
+        return any(self._requests.get(("hold", node, anchor, anchor)) for node in self.sessions)
 
     def _on_linger_over(self, stand: StandIn) -> None:
         """No packet comes here any more."""
@@ -439,7 +439,9 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
                 pass
 
     def _assert_again(self, stand: StandIn) -> None:
-        """After the kernel refused something, which may be over by now."""
+        """After the kernel refused something, which may be over by now; tunnels to whom nothing leads now, too."""
+        for router in stand.slots:
+            self._slot_to(stand, router)
         if stand.phase is READY:
             for pool in stand.pools:
                 self._do(WithdrawPool(pool))
