@@ -70,11 +70,11 @@ def main() -> int:
     nodes = int(sys.argv[1]) if len(sys.argv) > 1 else 30_000
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
     with partitions(1) as (store,):
-        print_run(("lma", "leased", "memory"), nodes, lambda: started(store))  # type: ignore[arg-type, return-value]
+        good = print_run(("lma", "leased", "memory"), nodes, lambda: started(store))  # type: ignore[arg-type, return-value]
     with partitions(1) as (store,):
         asyncio.run(fill(store.source, list(bindings_of_lma(count))))
         print(f"are read in {asyncio.run(read(store.source)):.1f} s")
-    return 0
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
