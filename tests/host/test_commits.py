@@ -112,7 +112,7 @@ def test_an_answer_of_which_nothing_is_stored_asks_whether_we_may_answer_at_all(
 def test_several_batches_are_under_way_and_answers_are_in_the_order_of_what_happened() -> None:
     made, store = world()
     made.driver.dispatch(order("keep", 0))
-    many = swaps.WORTH
+    many = commits.WORTH
     for start in range(1, 1 + 5 * many, many):
         made.driver.dispatch(order("keep", *range(start, start + many)))
     assert store.waits == swaps.MOST
@@ -129,10 +129,10 @@ def test_several_batches_are_under_way_and_answers_are_in_the_order_of_what_happ
 def test_a_key_is_in_several_batches_in_the_order_of_its_changes() -> None:
     made, store = world()
     for _ in range(3):
-        made.driver.dispatch(order("keep", *range(swaps.WORTH)))
+        made.driver.dispatch(order("keep", *range(commits.WORTH)))
     assert store.waits == 3
     store.answer()
-    assert said(made) == list(range(swaps.WORTH))
+    assert said(made) == list(range(commits.WORTH))
 
 
 def test_a_store_that_never_answers_lets_nothing_out_and_costs_bounded_memory() -> None:

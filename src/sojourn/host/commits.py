@@ -18,6 +18,9 @@ from sojourn.stores.base import LeasedStore
 MOST = 20_000
 """Messages that wait; of more, the oldest are dropped, counted: whoever asked repeats it."""
 
+WORTH = 32
+"""Changes or messages that are worth a batch of their own while others are under way (16 cost a fifth more)."""
+
 
 class Commits:
     """What is under way to `store`, and what waits for that; `send` carries out what may be noticed elsewhere."""
@@ -47,7 +50,7 @@ class Commits:
 
     def _begin(self) -> None:
         waiting = max(len(self._changes), len(self._messages))
-        if not waiting or not room(len(self._under_way), waiting):
+        if not waiting or not room(len(self._under_way), waiting, WORTH):
             return
         changes, self._changes = list(self._changes.values()), {}
         self._under_way.append(self._messages)

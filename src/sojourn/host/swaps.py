@@ -103,9 +103,9 @@ class Swaps:
         self._settled()
 
 
-def room(under_way: int, waiting: int) -> bool:
+def room(under_way: int, waiting: int, worth: int = WORTH) -> bool:
     """Whether what is `waiting` is a batch of its own now that so many are `under_way`."""
-    return not under_way or (under_way < MOST and waiting >= WORTH)
+    return not under_way or (under_way < MOST and waiting >= worth)
 
 
 def mentioned(key: bytes, answers: Iterable[Answer]) -> bool:

@@ -10,8 +10,8 @@ It takes milliseconds until something is on two disks, and several batches are u
 * They are written one after the other, on a connection that does not wait for the disks. So the lease is locked for a
   moment only, and a claim never waits long. (Batches side by side that share a lock on it until they are durable leave
   no gap between them: a claim then waited for up to 0.8 s.)
-* Whether a batch is safe is asked on other connections, for several at a time: a small write that waits for the disks,
-  and that is made only where the lease has the number of the batch, or a later one. The journal of a
+* Whether they are safe is asked on two other connections, for all that is written by then: a small write that waits for
+  the disks, and that is made only where the lease has the number of the latest batch, or a later one. The journal of a
   database has one order: when that write is durable, so is all that it saw. Then the lease is looked at once more:
   nothing is answered that was not safe, and ours, at that time.
 * After whatever trouble, all that was not told to be done is written again, as one batch: nothing is taken for written
@@ -47,8 +47,8 @@ T = TypeVar("T")
 
 PAGE = 20_000
 """Records that are read at a time: a part of a second, on a busy server too."""
-PROVERS = 4
-"""Connections that ask whether a batch is safe."""
+PROVERS = 2
+"""Connections that ask whether what is written is safe: while one waits for a disk, the other one for the next."""
 READING = 300.0
 """Seconds that all of them may take."""
 
@@ -228,7 +228,12 @@ class LeasedPostgres:
     """
 
     def __init__(
-        self, database: Database, epoch: int, records: list[tuple[bytes, bytes]], lost: Callable[[], None]
+        self,
+        database: Database,
+        writer: Database,
+        epoch: int,
+        records: list[tuple[bytes, bytes]],
+        lost: Callable[[], None],
     ) -> None:
         self.counters = database.counters
         self._lease = (database.address, database.holder, epoch)
@@ -240,7 +245,7 @@ class LeasedPostgres:
         """The latest batch that nothing before is missing of; 0: nobody knows."""
         self._number = 0
         """Of the latest batch that we tried to write."""
-        self._writer = database.another(patient=False)
+        self._writer = writer
         self._turn = asyncio.Lock()
         """Batches are written one after the other."""
         self._provers = [database, *(database.another() for _ in range(PROVERS - 1))]
@@ -262,9 +267,17 @@ class LeasedPostgres:
                     records.extend((row["key"], row["record"]) for row in rows)
             return records
 
-        records = await database.insist(read, READING)
+        async def nothing(connection: asyncpg.Connection) -> None:
+            """To be connected when the first batch comes."""
+
+        writer = database.another(patient=False)
+        try:
+            records, _ = await asyncio.gather(database.insist(read, READING), writer.insist(nothing))
+        except BaseException:
+            writer.close()
+            raise
         records.sort()
-        return cls(database, epoch, records, lost)
+        return cls(database, writer, epoch, records, lost)
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
         """See `LeasedStore.load`; once, as they are not kept."""
@@ -304,9 +317,11 @@ class LeasedPostgres:
                 if not batch.number:
                     await self._write()
         async with self._some_idle:
+            if batch.safe:  # it was with another one
+                return True
             place = self._idle.pop()
             try:
-                return await self._provers[place].once(partial(self._prove, batch, place))
+                return await self._provers[place].once(partial(self._prove, place))
             finally:
                 self._idle.append(place)
 
@@ -332,18 +347,19 @@ class LeasedPostgres:
             for batch in waiting:
                 batch.number = number
 
-    async def _prove(self, batch: _Batch, place: int, connection: asyncpg.Connection) -> bool:
-        """Find out whether `batch` is safe; whether the lease is ours."""
-        number = batch.number
-        proven = not batch.changes
-        if number:
-            proven = await connection.fetchval(PROVE, *self._lease, number, place) is not None
+    async def _prove(self, place: int, connection: asyncpg.Connection) -> bool:
+        """Find out whether all that is written is safe; whether the lease is ours."""
+        number = self._written
+        written = [batch for batch in self._batches if batch.number and not batch.safe]
+        proven = not written or await connection.fetchval(PROVE, *self._lease, number, place) is not None
+        asking = [batch for batch in self._batches if not batch.changes]
         latest = await connection.fetchval(HELD, *self._lease)
         if latest is None:
             return False
         self._number = max(self._number, latest)
-        batch.safe = batch.safe or proven
-        if number and not proven:
+        for batch in (*asking, *(written if proven else ())):
+            batch.safe = True
+        if not proven:
             self._begin_again()
         return True
 
