@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-fast test-lab test-kernels deb check fast lab format bench sim soak fuzz tools clean
 
 help:
-	@sed -n '1,9s/^# //p' Makefile
+	@sed -n '1,10s/^# //p' Makefile
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ lab: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	@missed=; \
 	for script in codec decode memory mip6 workload simulation; do echo; $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
-	for script in routes signalling restart cluster throughput handover ipv4_sources; do \
+	for script in routes signalling restart cluster leased throughput handover ipv4_sources; do \
 	  echo; $(SANDBOX) $(BIN)/python bench/$$script.py || missed="$$missed $$script"; done; \
 	if [ -n "$$missed" ]; then echo; echo "goals missed:$$missed"; exit 1; fi
 

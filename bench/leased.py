@@ -77,11 +77,11 @@ def main() -> int:
     print(f"{HEAD}{'us server':>11}{'cores':>7}{'in all':>8}")
     with partitions(1) as (store,):
         make_it = partial(started, store)
-        print_run(("lma", "leased", "memory"), nodes, make_it, servers=True)  # type: ignore[arg-type]
+        good = print_run(("lma", "leased", "memory"), nodes, make_it, servers=True)  # type: ignore[arg-type]
     with partitions(1) as (store,):
         asyncio.run(fill(store.source, list(bindings_of_lma(count))))
         print(f"are read in {asyncio.run(read(store.source)):.1f} s")
-    return 0
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

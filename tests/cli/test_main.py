@@ -192,3 +192,23 @@ def test_check_says_what_the_topology_of_the_example_is_for(capsys: pytest.Captu
     topology = Path(__file__).parents[2] / "examples" / "walk" / "topology.toml"
     assert cli.main(["check", str(topology)]) == 2
     assert capsys.readouterr().out.endswith(f"this is for: sojourn lab up {topology}\n")
+
+
+def test_the_list_of_scenarios_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lab", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert cli.main(["lab", "list", "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)
+    words = " ".join(shown.split())
+    for kind in ("scenarios", "topologies"):
+        for name, description in known[kind].items():
+            assert f" {name} {description}" in words
+
+
+def test_each_kind_of_failure_has_a_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lab", "list", "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)["scenarios"]
+    database = {"cmd-dies", "cmd-cluster", "cmd-partition", "no-cmd", "partition"}
+    anchor = {"anchor-dies", "takeover", "lma-dies"}
+    assert database | anchor | {"upgrade", "drain-anchor", "drain", "soak-faults"} <= set(known)

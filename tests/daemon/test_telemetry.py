@@ -146,6 +146,10 @@ def test_levels() -> None:
     assert len(logged("warning", False, EffectFailed(EnsureHold(1), 12, "no"))) == 1
     assert level_of("registration-refused") == "warning"
     assert level_of("handover") == "info"
+    for word in ("peer-lost", "anchor-gone", "pool-taken", "partner-lost", "store-refuses", "anchor-silent"):
+        assert level_of(word) == "warning", "the death of a router is no news among others"
+    for word in ("peer-back", "anchor-back", "pool-returned", "partner-back"):
+        assert level_of(word) == "info"
 
 
 def test_each_subsystem_may_have_a_level_of_its_own() -> None:

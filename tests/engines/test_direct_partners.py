@@ -150,3 +150,23 @@ def test_who_has_a_partner_tells_it_once_and_with_each_refresh() -> None:
     each.clear()
     each.run(each.maar_configurations["ar1"].lifetime)
     assert [one[:2] for one in each.sent(BindingUpdate)] == [("ar1", "ar3")] * 2
+
+
+def test_the_prefix_of_a_dead_anchor_is_not_the_first_to_go_for_that() -> None:
+    """Found by the simulation: a dead anchor does not say when it served last, so its prefix counted as the oldest."""
+    each = Domain(Mode.DIRECT, 5, cmds=0, partners={"ar1": "ar3"}, prefixes_per_node=2)
+    each.attach("mn1", "ar2")
+    each.run(1 * SECOND)
+    each.roam("mn1", "ar2", "ar1")
+    each.run(1 * SECOND)
+    first, second = each.own("ar2", "mn1"), each.own("ar1", "mn1")
+    dark(each, "ar1")
+    each.run(GONE)
+    each.attach("mn1", "ar4")
+    each.run(1 * SECOND)
+    assert list(each.maar("ar4").sessions[node("mn1")].anchored) == [first, second]
+    third = each.own("ar4", "mn1")
+    each.roam("mn1", "ar4", "ar5")
+    each.run(1 * SECOND)
+    assert list(each.maar("ar5").sessions[node("mn1")].anchored) == [second, third]
+    assert leads(each, second) == ["ar3", "ar5"]

@@ -130,7 +130,15 @@ class PeersStorm(Storm):
             if isinstance(maar, DirectAccessRouter):
                 direct = maar.direct
                 assert all(len(ranks) <= _PREFIXES + 2 * LISTED_PREFIXES for ranks in direct.ranks.values())
-                for table in (direct.told, direct.ranks, direct.handed, direct.requests, direct.announced):
+                assert all(len(follows) <= LISTED_PREFIXES + _MAARS for follows in direct.follows.values())
+                for table in (
+                    direct.told,
+                    direct.ranks,
+                    direct.follows,
+                    direct.handed,
+                    direct.requests,
+                    direct.announced,
+                ):
                     assert len(table) <= _NODES
                 assert len(direct.named) + len(direct.returning) <= 2 * _NODES
                 assert all(len(named) <= LISTED_PREFIXES for named in direct.named.values())

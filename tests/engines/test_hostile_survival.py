@@ -239,7 +239,8 @@ def test_a_partner_gives_a_pool_to_nobody_but_itself_and_an_old_word_counts_for_
 def test_a_goodbye_that_is_said_for_another_ends_with_its_next_word() -> None:
     """Who can write another router's address can do that; what it says itself is stronger at once."""
     each, own = away()
-    each.inject(router(1), "ar2", Heartbeat(BEAT, 0, (RestartCounter(1), BindingRefreshAdvice(50 * HOUR))))
+    counter = RestartCounter(each.maar("ar1").survival.liveness.counter)
+    each.inject(router(1), "ar2", Heartbeat(BEAT, 0, (counter, BindingRefreshAdvice(50 * HOUR))))
     each.run(500 * MILLISECOND)
     each.members["ar1"].lose_power()
     each.run(GONE)
@@ -273,3 +274,31 @@ def test_a_refusal_of_a_partner_that_is_forged_ends_nothing() -> None:
     for source in (router(3), router(4), STRANGER):
         each.inject(source, "ar2", refused)
     assert each.plane("ar2").state.uplinks[own] == router(3)
+
+
+def leaves(counter: int) -> Heartbeat:
+    """Of one who goes for good."""
+    return Heartbeat(BEAT, 0, (RestartCounter(counter), BindingRefreshAdvice(0)))
+
+
+def test_an_old_farewell_that_is_said_again_counts_for_nothing() -> None:
+    each, own = away()
+    now = each.maar("ar1").survival.liveness.counter
+    for counter in (now - 1, now + 1, 0):
+        each.inject(router(1), "ar3", leaves(counter))
+    each.run(2 * SECOND)
+    assert each.reported("ar3", "peer-lost") == 0
+    assert each.reported("ar3", "pool-taken") == 0
+    assert goes_to(each, "ar1", own) == router(2)
+
+
+def test_a_farewell_that_somebody_says_for_an_anchor_is_contradicted_by_it() -> None:
+    """It was to stay gone for as long as it lived."""
+    each, own = away()
+    each.inject(router(1), "ar3", leaves(each.maar("ar1").survival.liveness.counter))
+    each.run(2 * SECOND)
+    assert each.plane("ar3").state.pools, "its partner has to believe it"
+    each.run(60 * SECOND)
+    assert not each.plane("ar3").state.pools
+    assert goes_to(each, "ar1", own) == router(2)
+    assert each.plane("ar2").state.uplinks[own] == router(1)

@@ -9,6 +9,7 @@ import pytest
 from sojourn.core.effects import DeleteBinding, StoreBinding
 from sojourn.core.events import ClockStepped, EffectFailed, IcmpErrorReceived
 from sojourn.core.mobile_effects import EnsureCareOfRoute, EnsureHomeBlock, WithdrawRouteOptimisation
+from sojourn.engines.cn import CorrespondentNode
 from sojourn.wire import MOBILITY_HEADER, BindingAcknowledgement, HomeTestInit
 from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND
 from support.mip6 import EPOCH, Roaming
@@ -216,6 +217,42 @@ def test_a_correspondent_node_knows_its_bindings_after_a_restart() -> None:
     world.roam("f2")
     assert world.uplink() == world.downlink() == "direct"
     assert world.routes[HOA] == world.networks["f2"].care_of
+
+
+def two_links() -> Roaming:
+    world = Roaming(keeps=True, several=True)
+    world.attach("f1")
+    world.attach("f2", "lte0")
+    world.downlink()
+    world.run(2 * SECOND)
+    assert world.uplink() == world.downlink() == "direct"
+    assert len(world.also[HOA]) == 1
+    return world
+
+
+def test_several_care_of_addresses_are_known_after_a_restart_of_the_correspondent_node() -> None:
+    """With what their updates were numbered (RFC 5648)."""
+    world = two_links()
+    before = world.engines["cn"]
+    assert isinstance(before, CorrespondentNode)
+    world.start("cn", records(world, "cn"))
+    after = world.engines["cn"]
+    assert isinstance(after, CorrespondentNode)
+    for name in ("care_of", "ways", "ends", "sequences", "sequence", "flows"):
+        assert getattr(after.cache[HOA], name) == getattr(before.cache[HOA], name), name
+    world.detach()
+    world.run(2 * SECOND)
+    assert world.uplink() == world.downlink() == "direct"
+
+
+def test_several_direct_ways_stay_over_a_restart_of_the_mobile_node() -> None:
+    world = two_links()
+    world.start("mn", records(world))
+    assert world.uplink() == world.downlink() == "direct"
+    world.attach("f1")
+    world.attach("f2", "lte0")
+    assert world.uplink() == world.downlink() == "direct"
+    assert len(world.also[HOA]) == 1
 
 
 def test_bindings_of_a_correspondent_node_end_when_they_would_have() -> None:

@@ -11,7 +11,14 @@ from sojourn.engines.extension import LmaExtension
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import PROXY, PROXY_DMM
 from sojourn.stores import MemoryStore
-from sojourn.wire import BindingRefreshRequest, BindingUpdate, HomeNetworkPrefix, Status
+from sojourn.wire import (
+    AnchoredPrefix,
+    BindingRefreshRequest,
+    BindingUpdate,
+    HomeNetworkPrefix,
+    MobileNodeIdentifier,
+    Status,
+)
 from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import SECOND
 from support.life import NODES, ROUTERS, cmd, lma, own, update
@@ -86,10 +93,7 @@ def test_a_database_gives_nobody_a_prefix_of_a_node_that_it_did_not_take_up() ->
     store = registered_at_cmd()
     life = cmd(store, 2 * SECOND)
     newcomer, last = NODES - 2, NODES - 1
-    assert life.ask(update(newcomer, own(newcomer, 0), 5, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
-    while life.engine._unread.nameless:
-        assert life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0]) == [], "it will ask again"
-        life.slice()
+    life.index()
     refused = life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0]
     assert refused.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
     assert isinstance(life.engine, CentralMobilityDatabase)
@@ -98,6 +102,31 @@ def test_a_database_gives_nobody_a_prefix_of_a_node_that_it_did_not_take_up() ->
     having = [entry.node[1:] for entry in life.engine.entries.values() if entry.anchor_of(own(last, 0))]
     assert having == [b"\x02\x00" + last.to_bytes(4, "big")]
     assert life.ask(update(newcomer, own(newcomer, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_prefix_that_was_given_again_before_that_was_known_is_taken_back(asks: bool) -> None:
+    """In the moment in which nobody can wait; `asks`: its node is heard in that moment too."""
+    store = registered_at_cmd()
+    life = cmd(store, 2 * SECOND)
+    newcomer, last = NODES - 2, NODES - 1
+    both = own(last, 0)
+    assert life.ask(update(newcomer, both, 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+    life.sent.clear()
+    if asks:
+        assert life.ask(update(last, both, 5, SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
+    life.index()
+    (told,) = [one.message for one in life.sent if isinstance(one.message, BindingUpdate)]
+    assert told.lifetime == 0
+    option, anchored = told.first(MobileNodeIdentifier), told.first(AnchoredPrefix)
+    assert option is not None
+    assert option.key().endswith(newcomer.to_bytes(4, "big"))
+    assert anchored == AnchoredPrefix.of(both)
+    life.complete()
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    having = [entry.node[-4:] for entry in life.engine.entries.values() if entry.anchor_of(both)]
+    assert having == [last.to_bytes(4, "big")]
+    assert len(life.engine.entries) == NODES
 
 
 def test_of_two_nodes_that_the_store_gives_one_prefix_one_has_it() -> None:

@@ -197,3 +197,22 @@ def test_what_is_told_of_a_key_that_is_under_way_waits_until_it_is_not() -> None
     assert store.taken == [KEYS[1], KEYS[3]]
     assert engine.told[-1][1] == update(KEYS[3])[0]
     assert not made.driver.awaits_store
+
+
+def test_what_the_store_told_is_not_told_again_when_the_answer_to_it_is_void() -> None:
+    """Meanwhile the engine may have changed that key itself: it took the old record for the latest, and stored it."""
+    handled: list[Event] = []
+
+    def noted(event: Event, now: int) -> Sequence[Effect]:
+        handled.append(event)
+        return [StoreBinding(KEYS[2], b"record")] if event == told else keep(event, now)
+
+    store = Elsewhere()
+    made = World(Scripted(noted), store)  # type: ignore[arg-type]
+    made.driver.start()
+    told = BindingChanged(KEYS[1], b"true", SECOND)
+    made.driver.dispatch(update(KEYS[1]))
+    store.answer(0, KEYS[1])
+    handled.clear()
+    store.answer(0, KEYS[2])
+    assert [event.key for event in handled if isinstance(event, BindingChanged)] == [KEYS[2]]

@@ -18,7 +18,6 @@ from sojourn.lab.measure import (
     loss,
     lost_time,
     percentile,
-    quiet_windows,
     routers_passed,
     stretch_formula,
 )
@@ -68,8 +67,6 @@ def test_windows_of_neighbouring_handovers_do_not_overlap() -> None:
     window = handover_window(first, second)
     assert window == Window(first - IN_FLIGHT, second - IN_FLIGHT)
     assert handover_window(first, 60 * SECOND).end == first + SETTLED
-    quiet = quiet_windows(0, 20 * SECOND, [second, first])
-    assert quiet == [Window(0, first - IN_FLIGHT), Window(second + SETTLED, 20 * SECOND - IN_FLIGHT)]
 
 
 def test_lost_packets_as_time_of_the_flow() -> None:

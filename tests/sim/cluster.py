@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sim.air import Air
 from sim.clock import Clock
@@ -61,7 +61,7 @@ class Unreliable(SharedMemory):
         self.deleted: set[bytes] = set()
         """Keys that were deleted since the last look."""
         self.best: dict[bytes, int] = {}
-        """The latest attachment of each node that was ever durable."""
+        """The latest attachment of each node that was ever durable, or its end, where a CMD wrote both at once."""
         self.world, self.dice = world, dice
         self.slow = dice.choice((0, 5, 100)) * MILLISECOND
         self.loses = dice.choice((0, 4, 30))
@@ -109,6 +109,12 @@ class _View(SharedMemoryView):
     def swap(self, effects: Sequence[StoreEffect], done: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.swap`. Each half has its share, which is carried out as one."""
         shares: dict[int, list[StoreEffect]] = {}
+        attached: dict[bytes, int] = {}
+        """The latest attachments, also of nodes of which only the end is stored."""
+        for effect in effects:
+            if isinstance(effect, StoreBinding):
+                stamp = BindingCacheEntry.restored(effect.key, effect.record, 0).timestamp
+                attached[effect.key] = max(stamp, attached.get(effect.key, 0))
         for effect in latest(effects):
             shares.setdefault(self.shared.half(effect.key), []).append(effect)
         waiting, refused = set(shares), []
@@ -120,16 +126,22 @@ class _View(SharedMemoryView):
                 self._tell(done, refused)
 
         for half, share in shares.items():
-            self._ask(half, share, answered)
+            self._ask(half, share, attached, answered)
 
     def _ask(
-        self, half: int, share: Sequence[StoreEffect], answered: Callable[[int, Sequence[BindingChanged]], None]
+        self,
+        half: int,
+        share: Sequence[StoreEffect],
+        attached: Mapping[bytes, int],
+        answered: Callable[[int, Sequence[BindingChanged]], None],
     ) -> None:
         def at_primary() -> None:
             if self.shared.alive(half) > self.shared.world.now:  # lost, if it died meanwhile
-                self._after(self.shared.alive(half), lambda: self._ask(half, share, answered))
+                self._after(self.shared.alive(half), lambda: self._ask(half, share, attached, answered))
                 return
             found = [changed for effect in share if (changed := self._one(effect)) is not None]
+            for key in attached.keys() & {effect.key for effect in share} - {changed.key for changed in found}:
+                self.shared.best[key] = max(attached[key], self.shared.best.get(key, 0))
             lost = self.shared.loses and not self.shared.dice.randrange(self.shared.loses)
             if lost:
                 self._after(self.shared.world.now + _ASKED_AGAIN, lambda: self._later(lambda: again(found)))
@@ -172,9 +184,6 @@ class _View(SharedMemoryView):
         refused = super()._one(effect)
         if refused is None and isinstance(effect, DeleteBinding):
             self.shared.deleted.add(effect.key)
-        if refused is None and isinstance(effect, StoreBinding):
-            stamp = BindingCacheEntry.restored(effect.key, effect.record, 0).timestamp
-            self.shared.best[effect.key] = max(stamp, self.shared.best.get(effect.key, 0))
         return refused
 
 

@@ -97,6 +97,8 @@ class Dmm(NoOrders):
         self.commands = {**COMMANDS, "retire": self._retire}
         self._visits: dict[str, list[tuple[Instant, str | None]]] = defaultdict(list)
         """Where every node was, and since when."""
+        self._unmet: set[tuple[str, Instant]] = set()
+        """Nodes that came to a dead router, and when: that is no stay for anybody but them."""
 
     def _make_paths(self) -> Paths:
         return Paths(self.world, self.air, self.domain.home, self.places)
@@ -203,6 +205,8 @@ class Dmm(NoOrders):
     def moved(self, each: Node) -> None:
         """See `Cast`."""
         self._visits[each.name].append((self.world.now, each.place))
+        if each.place is not None and self.world.machines[each.place].driver is None:
+            self._unmet.add((each.name, self.world.now))
         if each.place is not None:
             self._introduced.pop((each.place, each.link_layer.hex()), None)
 
@@ -272,7 +276,7 @@ class Dmm(NoOrders):
                 others.add(place)
             elif place != flow.home and self._introduced.get((place, who), 0) >= flow.begun:
                 late.add(place)
-            elif place == flow.home and lately and end - when >= _STAY:
+            elif place == flow.home and lately and end - when >= _STAY and (flow.node.name, when) not in self._unmet:
                 others.clear()
             if len(others | late) >= self.cap:
                 return True

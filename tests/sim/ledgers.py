@@ -178,7 +178,7 @@ def _direct(engine: DirectAccessRouter, machines: int) -> Iterator[str]:
             asked.setdefault(key[1], set()).add(key)
     if asked != direct.requests:
         yield f"asks {asked}, notes {direct.requests}"
-    about = (direct.told, direct.came_from, direct.ranks, direct.handed, direct.announced)
+    about = (direct.told, direct.came_from, direct.ranks, direct.follows, direct.handed, direct.announced)
     survived = (direct.named, direct.returning)
     for table in (*about, *survived, dict.fromkeys(direct.unsettled)):
         if not table.keys() <= engine.sessions.keys():
@@ -359,10 +359,10 @@ def survival(engine: MobilityAnchorAccessRouter, machines: int) -> Iterator[str]
             alone = partner is None or (partner != engine.configuration.address and known.liveness.lost(partner))
             if alone and known.liveness.lost(anchor) and anchor not in known.missed:
                 yield f"{session.node.hex()} has a prefix of {text(anchor)}, which is gone"
-    for purpose, node, destination, _ in engine._requests._outstanding:
+    for purpose, node, destination, about in engine._requests._outstanding:
         if purpose == "hold" and node in engine.sessions:
             anchors = set(engine._anchored_by(engine.sessions[node]))
-            if destination not in {known.holder(anchor) for anchor in anchors}:
+            if about not in anchors or destination != known.holder(about):
                 yield f"tells {text(destination)} that {node.hex()} is here, which holds nothing of it"
 
 

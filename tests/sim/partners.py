@@ -7,6 +7,7 @@ on within seconds (`_Survivors`); when it is there again it has its pool again, 
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from sim.direct import Direct
 from sim.dmm import Dmm
@@ -52,6 +53,17 @@ class Partners(Dmm):
     def excuse(self, flow: Flow, calm_since: Instant) -> str:
         """Why it need not go on; see `Dmm`."""
         return self._excuse(flow, calm_since)
+
+    def ran_out_at_dead_router(self, flow: Flow, dead: dict[str, Instant]) -> bool:
+        """Whether its node was with a router for so long after that had died that its binding may have run out.
+
+        Nobody refreshed it meanwhile, and what was refreshed at half of its lifetime is over after the other half.
+        """
+        visits = [(when, place) for when, place in self._visits[flow.node.name] if place is not None]
+        return any(
+            place in dead and left - max(dead[place], came) >= self.granted // 2 - SECOND
+            for (came, place), (left, _) in pairwise(visits)
+        )
 
     def _excuse(self, flow: Flow, calm_since: Instant) -> str:
         home = self.domain.members[flow.home]
@@ -119,6 +131,8 @@ class _Survivors(Flows):
         moved: Duration = now - node.arrived
         if node.arrived > died and self._forgot > died:
             return False  # it came from a dead router, and nobody knows any more what it had there
+        if self._cast.ran_out_at_dead_router(flow, self._dead):
+            return False
         if now - died < _MISSED or self._else_since > died - 5 * SECOND or flow.worked < died - 2 * SECOND:
             return False  # it may have been cut before
         return moved > 5 * SECOND and flow.begun < died - 5 * SECOND

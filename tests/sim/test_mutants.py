@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sim.anchored import Anchored
+from sim.cluster_mutants import CLUSTER_MUTANTS
 from sim.direct_mutants import DIRECT_MUTANTS
 from sim.episode import play
 from sim.extra_mutants import EXTRA_MUTANTS
@@ -20,7 +21,15 @@ from sojourn.host.commits import Commits
 _SEEDS = 100
 """Within so many seeds. Most are found by the first or second."""
 
-_ALL = {**MUTANTS, **PMIP_MUTANTS, **MIP6_MUTANTS, **EXTRA_MUTANTS, **DIRECT_MUTANTS, **PARTNER_MUTANTS}
+_ALL = {
+    **MUTANTS,
+    **PMIP_MUTANTS,
+    **MIP6_MUTANTS,
+    **EXTRA_MUTANTS,
+    **DIRECT_MUTANTS,
+    **PARTNER_MUTANTS,
+    **CLUSTER_MUTANTS,
+}
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
 import pytest
 
 from sojourn.core.effects import CheckBinding, DeleteBinding, StoreBinding, StoreEffect
@@ -359,5 +360,38 @@ def test_what_is_over_is_told_to_one_that_is_still_there(databases: Databases, m
         assert told[0].remaining <= 0
         assert two.counters["asides-refused"] == 0
         two.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.slow
+def test_an_engine_without_notifications_will_do(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YugabyteDB refuses LISTEN, unless it is switched on; searches, and looks for what is over, go on."""
+
+    async def refuse(*_: object) -> None:
+        raise asyncpg.FeatureNotSupportedError("This statement not supported yet")
+
+    monkeypatch.setattr(asyncpg.Connection, "add_listener", refuse)
+    monkeypatch.setattr("sojourn.stores.postgres.CHANNEL", "x" * 64)  # a name that PostgreSQL refuses to notify
+    monkeypatch.setattr("sojourn.stores.postgres._GATHERED", 0)
+
+    async def play() -> None:
+        databases.second.sql("DROP TABLE IF EXISTS binding")
+        one, two = [await PostgresStore.open([databases.second.source()]) for _ in range(2)]
+        try:
+            two.watch(lambda _: None)
+            await swap(one, keep(b"a", b"1"))
+            assert words(await swap(two, keep(b"a", b"2"))) == {b"a": b"1"}
+            await swap(one, keep(b"b", b"1 there"))
+            found: asyncio.Future[Sequence[BindingChanged]] = asyncio.get_running_loop().create_future()
+            two.find(b"there", found.set_result)
+            assert words(await asyncio.wait_for(found, 30)) == {b"b": b"1 there"}
+            assert await swap(two, keep(b"a", b"2")) == []  # one is to hear of that, and cannot
+            await asyncio.sleep(0.1)
+            assert two.counters["asides-refused"] == 0
+            assert words(await swap(one, keep(b"a", b"3"))) == {b"a": b"2"}
+        finally:
+            one.close()
+            two.close()
 
     asyncio.run(play())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -30,24 +31,6 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 def test_a_new_store_is_empty(open_store: Open) -> None:
     store = open_store()
     assert list(store.load()) == []
-    store.close()
-
-
-def test_records_survive_in_the_order_of_their_keys(open_store: Open) -> None:
-    store = open_store()
-    store.apply([StoreBinding(b"b", b"2"), StoreBinding(b"a", b"1"), StoreBinding(b"\0", b"")])
-    store.close()
-    store = open_store()
-    assert list(store.load()) == [(b"\0", b""), (b"a", b"1"), (b"b", b"2")]
-    store.close()
-
-
-def test_the_last_word_on_a_key_counts(open_store: Open) -> None:
-    store = open_store()
-    store.apply([StoreBinding(b"a", b"1"), DeleteBinding(b"a"), StoreBinding(b"b", b"1"), StoreBinding(b"b", b"2")])
-    store.apply([DeleteBinding(b"never there"), StoreBinding(b"c", b"1"), DeleteBinding(b"c")])
-    store.apply([])
-    assert list(store.load()) == [(b"b", b"2")]
     store.close()
 
 
@@ -154,6 +137,59 @@ while True:
                  DeleteBinding(b"n" + str(number - 50).encode()), StoreBinding(b"right", value)])
     print(number, flush=True)
 """
+
+
+def test_a_file_is_as_large_as_what_is_in_it(tmp_path: Path) -> None:
+    """Nodes change for a long time, and most of them leave: neither file nor log keeps the size that they had."""
+    path = tmp_path / "bindings.sqlite"
+
+    def octets() -> int:
+        return sum(file.stat().st_size for file in tmp_path.iterdir())
+
+    def keys(first: int, last: int) -> list[bytes]:
+        return [b"%06d" % number for number in range(first, last)]
+
+    store = SqliteStore(path)
+    sizes = []
+    for life in range(6):
+        for first in range(0, 20_000, 500):
+            store.apply([StoreBinding(key, bytes([life]) * 110) for key in keys(first, first + 500)])
+        sizes.append(octets())
+    assert sizes[-1] <= 1.1 * sizes[1], "what is written again takes the place of what was there"
+    for first in range(1000, 20_000, 500):
+        store.apply([DeleteBinding(key) for key in keys(first, first + 500)])
+    store.close()
+    assert octets() < sizes[0] / 3
+    store = SqliteStore(path)
+    assert list(store.load()) == [(key, bytes([5]) * 110) for key in keys(0, 1000)]
+    store.close()
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_full_disk_keeps_a_file_large_and_nothing_else(
+    tmp_path: Path, made_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nothing can be given back is no failure of what was stored; files of earlier versions never do."""
+    monkeypatch.setattr("sojourn.stores.sqlite._LOOK", 1)
+    path = tmp_path / "bindings.sqlite"
+    if made_before:
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            old.execute("CREATE TABLE binding (key BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID")
+            old.execute("PRAGMA application_id = 0x736F6A6E")
+            old.execute("PRAGMA user_version = 1")
+    store = SqliteStore(path)
+    store.apply([StoreBinding(b"%d" % number, bytes(2000)) for number in range(100)])
+    if not made_before:
+        monkeypatch.setattr(SqliteStore, "_compact", lambda _: refuse())
+    store.apply([DeleteBinding(b"%d" % number) for number in range(99)])
+    store.close()
+    store = SqliteStore(path)
+    assert list(store.load()) == [(b"99", bytes(2000))]
+    store.close()
+
+
+def refuse() -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 def test_killed_at_any_point_it_holds_every_answered_transaction_and_no_half_one(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,11 +59,17 @@ def list_scenarios(*, json_output: Json = False) -> int:
         return DONE
     print("scenarios, for: sojourn lab run NAME")
     for name, entry in found.items():
-        print(f"  {name:<14} {entry.description}")
+        _print_entry(name, entry.description)
     print("topologies, for: sojourn lab up NAME")
     for name, description in topologies.items():
-        print(f"  {name:<14} {description}")
+        _print_entry(name, description)
     return DONE
+
+
+def _print_entry(name: str, description: str) -> None:
+    begin = f"  {name:<14} "
+    indent = " " * len(begin)
+    print(textwrap.fill(description, 80, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False))
 
 
 @app.command

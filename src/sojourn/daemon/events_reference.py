@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from sojourn.core.events import Event
-from sojourn.telemetry.log import level_of
+from sojourn.telemetry.log import LEVELS, level_of
 from sojourn.telemetry.rows import hyphenated
 
 _MORE = "..."
@@ -42,15 +42,15 @@ engines are handed, with its attributes as fields: {events}.
 
 
 def found() -> dict[tuple[str, str], tuple[str, set[str]]]:
-    """Level and fields of every report of an engine, and of every line of the daemon itself, by part and name."""
+    """Highest level and all fields of each report of an engine and each line of the daemon itself, by part and name."""
     told: dict[tuple[str, str], tuple[str, set[str]]] = {}
     package = Path(__file__).parents[1]
     for folder in ("engines", "host", "daemon"):
         for path in sorted((package / folder).glob("*.py")):
             for name, level, fields in _of(ast.parse(path.read_text())):
                 part = "engines" if folder != "daemon" else "daemon"
-                known = told.setdefault((part, name), (level or level_of(name), set()))
-                known[1].update(fields)
+                level, (before, known) = level or level_of(name), told.get((part, name), ("debug", set()))
+                told[part, name] = max(level, before, key=list(LEVELS).index), known | fields
     return told
 
 

@@ -114,7 +114,9 @@ class Liveness(Section):
     misses: FewField = _liveness("misses", "Who is silent for so many intervals is gone.")
     rate: CountField = _liveness("rate", "Most heartbeats a second to all neighbours together; the interval follows.")
     hold: DurationField = _liveness(
-        "hold", "A router that was gone has to be there for so long before its partner gives its pool back."
+        "hold",
+        "A router that was gone has to be there for so long before its partner gives its pool back; and the ways to "
+        "one that is gone, with nobody in its place, stay for so long.",
     )
 
 

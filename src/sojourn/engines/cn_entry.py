@@ -79,7 +79,7 @@ class CorrespondentEntry:
 
     def record(self, epoch: WallClock) -> bytes:
         """For the store, under the home address."""
-        ways = [(n, way.care_of, way.priority, epoch + self.ends[n]) for n, way in self.ways.items()]
+        ways = [(n, way.care_of, way.priority, epoch + self.ends[n], self.sequences[n]) for n, way in self.ways.items()]
         flows = [(identifier, *binding) for identifier, binding in self.flows.items()]
         fixed = self.care_of, self.address, self.sequence, epoch + self.expires
         return _encoder.encode(_Record(*fixed, ways, flows))
@@ -88,18 +88,20 @@ class CorrespondentEntry:
     def restored(cls, key: bytes, record: bytes, epoch: WallClock, now: Instant) -> CorrespondentEntry:
         """From the store. Raises ValueError for what is no record of ours, or of a binding that is over."""
         kept = _decoder.decode(record)
-        care_of = [kept.care_of, *(care_of for _, care_of, _, _ in kept.ways)]
+        care_of = [kept.care_of, *(care_of for _, care_of, *_ in kept.ways)]
         if not well_formed([key, kept.address, *care_of], []) or not all(map(routable, (key, *care_of))):
             raise ValueError("not the record of a binding")
         longest = now + MAX_RR_BINDING_LIFETIME  # the clock may have been set
-        ways = {n: Way(way, priority) for n, way, priority, _ in kept.ways}
-        ends = {n: min(end - epoch, longest) for n, _, _, end in kept.ways}
+        ways = {n: Way(way, priority) for n, way, priority, *_ in kept.ways}
+        ends = {n: min(end - epoch, longest) for n, _, _, end, _ in kept.ways}
+        sequences = {n: number & 0xFFFF for n, _, _, _, number in kept.ways}
         expires = min(kept.expires - epoch, longest)
         if min(ends.values(), default=expires) <= now:
             raise ValueError("the binding is over")
         sequence = kept.sequence & 0xFFFF
         last = sequence, expires, now + MAX_NONCE_LIFETIME
-        return cls(key, kept.care_of, kept.address, *last, ways=ways, ends=ends, flows=restored(kept.flows))
+        flows = restored(kept.flows)
+        return cls(key, kept.care_of, kept.address, *last, ways=ways, ends=ends, sequences=sequences, flows=flows)
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -108,7 +110,7 @@ class _Record(msgspec.Struct, array_like=True):
     sequence: int
     expires: int
     """By the wall clock."""
-    ways: list[tuple[int, bytes, int, int]]
+    ways: list[tuple[int, bytes, int, int, int]]
     flows: list[tuple[int, int, bytes, int]]
 
 

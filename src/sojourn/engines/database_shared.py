@@ -37,6 +37,9 @@ class SharedDatabase(Notices):
         self._reserved: dict[Address, dict[Prefix, bytes]] = {}
         """What a MAAR that began without memory anchors, and for whom, whether we know these nodes or not."""
 
+        self._unproved: set[Prefix] = set()
+        """Prefixes that nodes got while it was not known whether others, not taken up yet, have them."""
+
     def _remember(self, records: Iterable[Stored]) -> None:
         """Bindings of an earlier life: the next ones, those that are asked about, or all that are left."""
         for node, record in records:
@@ -46,8 +49,11 @@ class SharedDatabase(Notices):
                 self._report("record-unreadable", node=node)
                 continue
             others = [prefix for prefix, _ in entry.anchors if self._owners.get(prefix, node) != node]
-            for prefix in others:  # it changed hands, and the disk refused one half of that
-                entry.remove(prefix)
+            for prefix in others:
+                if prefix in self._unproved:
+                    self._take_back(prefix)
+                else:  # it changed hands, and the disk refused one half of that
+                    entry.remove(prefix)
             self._hold(entry)
             if others:
                 self._keep(entry)
@@ -57,12 +63,34 @@ class SharedDatabase(Notices):
 
     def _is_of_another(self, prefix: Prefix, node: bytes) -> bool:
         """Whether `prefix` belongs to a node that is not `node`, as far as that is known here."""
-        if self._unread.left:
-            self._remember(self._unread.named(prefix.address))
+        self._look_for(prefix)
         return self._owners.get(prefix, node) != node
 
+    def _look_for(self, prefix: Prefix) -> None:
+        """Take up who has it of those that were not yet, now or when that can be known."""
+        if self._unread.nameless:
+            self._unproved.add(prefix)
+        elif self._unread.left:
+            self._remember(self._unread.named(prefix.address))
+
+    def _prove(self) -> None:
+        """From now on it is known who has which prefix."""
+        for prefix in list(self._unproved):
+            self._remember(self._unread.named(prefix.address))
+        self._unproved.clear()
+
+    def _take_back(self, prefix: Prefix) -> None:
+        """A MAAR gave a prefix of one node to another one, and we did not know better."""
+        entry = self.entries[self._owners[prefix]]
+        self._report("prefix-given-twice", node=entry.node, prefix=prefix)
+        self._drop(entry, prefix)
+        self._keep(entry)
+        self._tell_retired(entry, prefix, entry.serving)
+
     def _on_changed(self, node: bytes, record: bytes, remaining: Duration) -> None:
-        """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat."""
+        """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat, as long as
+        what it kept stands.
+        """
         entry = self.entries.get(node)
         if entry is not None:
             self._stop_telling(entry)
@@ -78,6 +106,7 @@ class SharedDatabase(Notices):
             self._report("record-unreadable", node=node)
             return
         entry.expires = self._now + remaining
+        entry.inherited = True
         self._hold(entry)
 
     def _find_anchored(self, maar: Address) -> None:
@@ -94,8 +123,7 @@ class SharedDatabase(Notices):
 
     def _owner(self, prefix: Prefix, maar: Address) -> bytes | None:
         """Who has `prefix`, as far as we know. What is reserved is looked up once: then we know that node."""
-        if self._unread.left:
-            self._remember(self._unread.named(prefix.address))
+        self._look_for(prefix)
         reserved = self._reserved.get(maar)
         noted = reserved.pop(prefix, None) if reserved else None
         return self._owners.get(prefix, noted)
@@ -146,6 +174,11 @@ class SharedDatabase(Notices):
     def _keep(self, entry: BindingCacheEntry) -> None:
         if self.stores:
             self._do(StoreBinding(entry.node, entry.record(), max(entry.expires - self._now, 1)))
+        if entry.inherited:  # with this the CMD that was telling them is overtaken, perhaps before anything left it
+            entry.inherited = False
+            for maar in entry.untold:
+                if maar != entry.serving:
+                    self._tell_again(entry, maar)
 
     def _keep_refreshed(self, entry: BindingCacheEntry) -> None:
         """Nothing changed but the time that it has: the others must know that, a disk of our own need not."""

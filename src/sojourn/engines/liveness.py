@@ -261,7 +261,7 @@ class Liveness:
         self._learn_gap(each, now)
         each.heard = now
         each.excuses = 0
-        if type(message) is Heartbeat and (advice := message.first(BindingRefreshAdvice)) is not None:
+        if type(message) is Heartbeat and (advice := self._advice(each, message)) is not None:
             each.heard = now + min(advice.interval, _EXCUSED)
             if not advice.interval:
                 self._take_leave(address, each, message, now)
@@ -281,6 +281,13 @@ class Liveness:
         if gap > 0:
             faded = each.spread - each.spread * gap // (_UNEVEN * self.settings.interval)
             each.spread = max(faded, min(gap - self.settings.interval, self.settings.margin))
+
+    def _advice(self, each: Neighbour, message: Heartbeat) -> BindingRefreshAdvice | None:
+        """How long it is to be excused, if this is of the life that it tells of in its beats: not an old one's word."""
+        option = message.first(RestartCounter)
+        if option is None or each.counter not in (None, option.counter):
+            return None
+        return message.first(BindingRefreshAdvice)
 
     def _take_leave(self, address: Address, each: Neighbour, message: Heartbeat, now: Instant) -> None:
         option = message.first(RestartCounter)

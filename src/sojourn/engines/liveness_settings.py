@@ -18,7 +18,10 @@ class LivenessSettings:
     rate: int = 1_000
     """Most beats a second, to all neighbours together."""
     hold: Duration = 5 * SECOND
-    """A router whose prefixes its partner took over has to be there for so long before it gets them back."""
+    """A router whose prefixes its partner took over has to be there for so long before it gets them back.
+
+    Without a partner, the ways to one that is gone stay for so long.
+    """
 
     @property
     def patience(self) -> Duration:

@@ -158,6 +158,7 @@ class DirectAccessRouter(PartnersDirectly):
         self._sort(session)
         self.direct.told.pop(session.node, None)
         self.direct.ranks.pop(session.node, None)
+        self.direct.follows.pop(session.node, None)
         self._limit(session)
         anchors = set(session.anchored.values())
         if self._now - session.since >= self.configuration.lifetime:
@@ -181,6 +182,7 @@ class DirectAccessRouter(PartnersDirectly):
         direct.told[node] = set()
         direct.looking.add(node)
         direct.ranks.pop(node, None)
+        direct.follows.pop(node, None)
         self._timers.stop(("gone", node))
         for anchor in set(session.anchored.values()):
             self._tell_peer(session, anchor)
@@ -243,12 +245,23 @@ class DirectAccessRouter(PartnersDirectly):
 
     def _sort(self, session: Session) -> None:
         """The prefix that it left first comes first."""
-        ranks = self.direct.ranks.get(session.node)
-        if ranks is not None and len(session.anchored) > 1:
-            ordered = sorted(session.anchored, key=lambda prefix: ranks.get(prefix, 0))
+        if session.node in self.direct.ranks and len(session.anchored) > 1:
+            ordered = sorted(session.anchored, key=lambda prefix: self._rank(session, prefix))
             if ordered != list(session.anchored):
                 session.anchored = {prefix: session.anchored[prefix] for prefix in ordered}
                 self._keep(session)
+
+    def _rank(self, session: Session, prefix: Prefix) -> tuple[int, int]:
+        """When it was last that of the router that served the node, or after which one that was."""
+        ranks, follows = self.direct.ranks[session.node], self.direct.follows.get(session.node, {})
+        steps = 0
+        before: Prefix | None = prefix
+        while (
+            before is not None and before not in ranks and steps < LISTED_PREFIXES
+        ):  # others may contradict each other
+            prefix, steps = before, steps + 1
+            before = follows.get(prefix) or follows.get(session.anchored.get(prefix, b""))
+        return (0 if before is None else ranks.get(before, 0)), steps
 
     def _most_prefixes(self, session: Session) -> int:
         """As long as they come in, more: which one is the oldest is known when all are there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from sojourn.engines.gateway_registration import CORRECTIONS_MAX, timestamp_of
@@ -89,6 +90,8 @@ class AnsweredDirectly(AsksDirectly):
             self._on_prefixes_changed(session, gone)
         named = answer.all(PreviousMaar)
         serving = answer.first(ServingMaar)
+        if self.survival is not None:
+            self._learn_order(session, answer, None if serving is None else serving.address)
         if serving is not None:
             self._tell_once(session, serving.address)
         self._learn_previous(session, named)
@@ -119,6 +122,27 @@ class AnsweredDirectly(AsksDirectly):
         for prefix, owner in list(session.anchored.items()):
             if owner == anchor and prefix not in listed:
                 self._remove_foreign(session, prefix)
+
+    def _learn_order(self, session: Session, answer: BindingAcknowledgement, later: Address | None) -> None:
+        """Where the prefixes of anchors belong that are gone, and do not say when they served last.
+
+        What is named is in the order of whoever served the node. `later` served it after who answers.
+        """
+        if session.node not in self.direct.told:
+            return
+        ranks = self.direct.ranks.get(session.node, {})
+        follows = self.direct.follows.setdefault(session.node, {})
+        named = [option.prefix for option in answer.all(PreviousMaar) if option.prefix != ANY]
+        for before, prefix in pairwise(named):
+            if len(follows) < LISTED_PREFIXES and (later is None or prefix not in follows):
+                follows[prefix] = before
+        mine = [option.prefix for option in answer.all(HomeNetworkPrefix) if option.prefix in ranks]
+        if mine and later in self._peers and later is not None:
+            known = follows.get(later)
+            if known is None or ranks.get(known, 0) < ranks[mine[0]]:
+                follows[later] = mine[0]
+        if not follows:
+            del self.direct.follows[session.node]
 
     def _serve_for(self, session: Session, prefixes: list[Prefix], anchor: Address) -> None:
         for prefix in prefixes:

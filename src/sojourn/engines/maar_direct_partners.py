@@ -90,7 +90,7 @@ class PartnersDirectly(AnsweredDirectly):
         named = self.direct.named.get(session.node, {})
         for anchor in anchors:
             if anchor in named.values() and anchor not in session.anchored.values():
-                self._say_no_more(session, anchor, self.survival.partners.get(anchor) if self.survival else None)
+                self._say_no_more(session, anchor)
         left = {prefix: anchor for prefix, anchor in named.items() if anchor not in anchors}
         if left:
             self.direct.named[session.node] = left
@@ -150,7 +150,7 @@ class PartnersDirectly(AnsweredDirectly):
         nodes = [node for node, named in self.direct.named.items() if anchor in named.values()]
         sessions = [session for node in nodes if (session := self.sessions.get(node)) is not None]
         for session in sessions:
-            self._say_no_more(session, anchor, self.survival.partners.get(anchor))
+            self._say_no_more(session, anchor)
         return sessions
 
     def _tell_anchor(self, session: Session, anchor: Address, prefixes: list[Prefix]) -> None:
@@ -231,9 +231,8 @@ class PartnersDirectly(AnsweredDirectly):
         told = [option.prefix for option in answer.all(HomeNetworkPrefix)]
         return any(
             pool.contains(prefix)
-            for anchor, pools in survival.pools.items()
-            if anchor != source and survival.partners[anchor] == source
-            for pool in pools
+            for anchor in survival.entrusted.get(source, ())
+            for pool in survival.pools[anchor]
             for prefix in told
         )
 

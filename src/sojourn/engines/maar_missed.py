@@ -31,12 +31,14 @@ class MissedProcedures(StandInProcedures):
             if session.presence in (SERVED, DEPARTED) and anchor in session.anchored.values()
         ]
 
-    def _say_no_more(self, session: Session, *holders: Address | None) -> None:
-        """These are told nothing about this node any more."""
-        for holder in holders:
-            if holder is not None:
-                self._requests.cancel(("hold", session.node, holder, None))
-                self._requests.cancel(("release", session.node, holder, None))
+    def _say_no_more(self, session: Session, *anchors: Address) -> None:
+        """Neither these nor their partners are told any more what they anchor for this node."""
+        partners = {} if self.survival is None else self.survival.partners
+        for anchor in anchors:
+            self._requests.cancel(("hold", session.node, anchor, anchor))
+            if anchor in partners:
+                self._requests.cancel(("hold", session.node, partners[anchor], anchor))
+                self._requests.cancel(("release", session.node, partners[anchor], anchor))
 
     def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
         """Its prefixes are over: the nodes are told. It may have been slow only, so the ways stay for a while."""
@@ -50,7 +52,7 @@ class MissedProcedures(StandInProcedures):
         survival.missed.add(anchor)
         self._after(survival.liveness.settings.hold, "forget", anchor)
         for session in sessions:
-            self._say_no_more(session, anchor, survival.partners.get(anchor))
+            self._say_no_more(session, anchor)
             if held is not None:
                 for prefix, at in session.anchored.items():
                     if at == anchor:

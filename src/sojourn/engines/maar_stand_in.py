@@ -4,7 +4,7 @@ The partner notices that the anchor is gone (`liveness`), makes sure that it is 
 itself (`EnsurePool`), and tells all routers. They register what they serve. When the anchor is there again, and stays
 for a while (`hold`), everything goes back before the network does: the serving routers register with the anchor, then
 the pool is withdrawn, then the tunnels. Words and rules are in `stand_in`; the serving router's side is in
-`maar_survival`.
+`maar_holders`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ _REPEAT_MAX = 10 * SECOND
 _RETURN_MIN = 2 * SECOND
 _REPAIR_AFTER = 1 * SECOND
 _WITNESSES = 3
+_CONTRADICTED = 30 * SECOND
+"""Our pool is held for so long, and we did not ask for it."""
 _CONFIRMED = 1 * SECOND
 """After this the CMD is asked whether a router that displaced another one serves the node."""
 _LOOKED = 200 * MILLISECOND
@@ -289,7 +291,7 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
 
     def _is_told(self, anchor: Address) -> bool:
         """Whether we are telling it what we serve, and wait for an answer."""
-        return any(self._requests.get(("hold", node, anchor, None)) for node in self.sessions)
+        return any(self._requests.get(("hold", node, anchor, anchor)) for node in self.sessions)
 
     def _on_linger_over(self, stand: StandIn) -> None:
         """No packet comes here any more."""
@@ -311,13 +313,26 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
         assert self.survival is not None
         if held != self.survival.held:
             self._report("pool-held" if held else "pool-back", partner=self.configuration.partner)
+            self.survival.held_since = self._now
         self.survival.held = held
         if held:
             self._after(3 * _REPEAT_MAX, "held", None)
+            self._contradict(self.survival)
         else:
             self._timers.stop(("held", None))
         for session in self.sessions.values():
             session.active = self._now
+
+    def _contradict(self, survival: Survival) -> None:
+        """Our pool is held for much longer than it takes to give it back, and we did not ask for that.
+
+        Somebody said in our name that we go for good: whatever begins anew after that is heard again.
+        """
+        patience = max(_CONTRADICTED, 3 * survival.liveness.settings.hold)
+        wanted = self.drain is not None and self.drain.handed
+        if not wanted and self._now - survival.held_since >= patience:
+            survival.held_since = self._now
+            survival.liveness.begin_anew()
 
     def _register_own(self, request: Registration, update: BindingUpdate) -> bool:
         """A router that serves a node of ours says so itself, as a CMD would (RFC 8885 3.2 step 3).
@@ -424,7 +439,9 @@ class StandInProcedures(RegistrationProcedures, AnchorProcedures):
                 pass
 
     def _assert_again(self, stand: StandIn) -> None:
-        """After the kernel refused something, which may be over by now."""
+        """After the kernel refused something, which may be over by now; tunnels to whom nothing leads now, too."""
+        for router in stand.slots:
+            self._slot_to(stand, router)
         if stand.phase is READY:
             for pool in stand.pools:
                 self._do(WithdrawPool(pool))

@@ -9,8 +9,9 @@ its own, its partner and those whose partner it is, and the CMD. When an anchor 
   more; until then everything stays as it was, so that no packet is lost of an anchor that was only slow. Should it be
   there again, the prefixes are too, for nodes that are still here.
 
-What becomes of these is in `maar_missed`. A partner's side, and the anchor's own, are in `maar_stand_in`; how prefixes
-retire there in `maar_held`. Nothing of this needs a CMD.
+Here is what becomes of neighbours. Whom the routers of the nodes follow is in `maar_holders`, anchors with nobody in
+their place in `maar_missed`. A partner's side, and the anchor's own, are in `maar_stand_in`; how prefixes retire there
+in `maar_held`. Nothing of this needs a CMD.
 """
 
 from __future__ import annotations
@@ -23,26 +24,19 @@ from sojourn.core.effects import (
     EnsurePool,
     EnsurePrefix,
     EnsureTunnel,
-    EnsureUplink,
     StoreBinding,
     WithdrawPool,
 )
 from sojourn.core.events import EffectFailed, TrafficCounted
-from sojourn.engines.access_session import DEPARTED
-from sojourn.engines.configuration import NO_CMD
 from sojourn.engines.liveness import Liveness
-from sojourn.engines.maar_held import HeldProcedures
-from sojourn.engines.maar_missed import APART, SLOWLY
-from sojourn.engines.maar_session import AWAY, SERVED, Session
+from sojourn.engines.maar_holders import HolderProcedures
+from sojourn.engines.maar_missed import SLOWLY
+from sojourn.engines.maar_session import AWAY
 from sojourn.engines.maar_stand_in import STANDING
 from sojourn.engines.registration import (
-    HANDOFFS,
-    NO_TIME,
     PROXY_DMM,
-    REFUSING,
     Refused,
     Registration,
-    identifier_option,
     refusal,
 )
 from sojourn.engines.stand_in import HOLDING, READY, RETURNING, StandIn, Survival
@@ -51,18 +45,15 @@ from sojourn.wire import (
     BindingRefreshRequest,
     BindingUpdate,
     BindingUpdateFlags,
-    Handoff,
     Heartbeat,
     HomeNetworkPrefix,
-    MobileNodeIdentifier,
     MobilityMessage,
     PreviousMaar,
     ServingMaar,
     Status,
-    Timestamp,
 )
-from sojourn.wire.addresses import ANY, Address, Prefix, text
-from sojourn.wire.units import SECOND, Duration
+from sojourn.wire.addresses import Address, Prefix, text
+from sojourn.wire.units import SECOND
 
 SURVIVAL_TIMERS = frozenset(
     (
@@ -85,7 +76,7 @@ _SHARING = 10 * SECOND
 """So long a neighbour is watched at most with whom nothing is shared any more."""
 
 
-class SurvivalProcedures(HeldProcedures):
+class SurvivalProcedures(HolderProcedures):
     """The MAAR as one whose neighbours die."""
 
     def _open_survival(self) -> None:
@@ -139,13 +130,6 @@ class SurvivalProcedures(HeldProcedures):
         found.discard(self.configuration.address)
         return found & {*databases, *self._peers}
 
-    def _databases(self) -> tuple[Address, ...]:
-        """Each of them: one of several that is dead is left for the others."""
-        cmd = self.configuration.cmd
-        if self.databases is not None:
-            return self.databases.addresses
-        return () if cmd == NO_CMD else (cmd,)
-
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def _is_about_survival(self, message: MobilityMessage, source: Address, sender: Address) -> bool:
@@ -173,41 +157,6 @@ class SurvivalProcedures(HeldProcedures):
                 return self._is_about_idle(message, source, survival) or self._is_of_holder(message, source)
             case _:
                 return False
-
-    def _on_word(self, message: BindingRefreshRequest, source: Address, survival: Survival) -> None:
-        """A partner says who holds a pool."""
-        stamp = message.first(Timestamp)
-        if stamp is None or stamp.ticks >= NO_TIME:  # after such a word no later one could ever count
-            self._report("word-refused", source=source)
-            return
-        own = self.configuration.address
-        for option in message.all(PreviousMaar):
-            if source == self.configuration.partner and option.prefix in (
-                self.configuration.pool,
-                self.configuration.ipv4_pool,
-            ):
-                if stamp.ticks >= survival.words.get(own, 0):  # the same is said again and again
-                    survival.words[own] = stamp.ticks
-                    self._on_own_pool(held=option.maar == source)
-                continue
-            for anchor, partner in survival.partners.items():
-                if partner != source or option.maar not in (anchor, partner):
-                    continue
-                if option.prefix in survival.pools[anchor] and stamp.ticks > survival.words.get(anchor, -1):
-                    survival.words[anchor] = stamp.ticks
-                    self._on_holder(anchor, option.maar, survival)
-
-    def _on_holder(self, anchor: Address, holder: Address, survival: Survival) -> None:
-        """The pool of `anchor` is with `holder` now, says its partner."""
-        if holder != anchor:
-            survival.accepted.add(anchor)
-            self._move_anchor(anchor, holder)
-            return
-        survival.accepted.discard(anchor)
-        if survival.liveness.lost(anchor):  # to others it is there
-            self._after(survival.liveness.settings.patience, "withdraw", anchor)
-        else:
-            self._move_anchor(anchor, anchor)
 
     def _is_update_of_serving(self, update: BindingUpdate, source: Address, survival: Survival) -> bool:
         """A router says that it serves a node with a prefix of ours, or of a pool that we stand in for.
@@ -264,24 +213,13 @@ class SurvivalProcedures(HeldProcedures):
         elif address in self._peers:
             self._without_anchor(address, survival)
         for session in self.sessions.values():
-            self._requests.cancel(("release", session.node, address, None))
+            for anchor in survival.entrusted.get(address, ()):
+                self._requests.cancel(("release", session.node, address, anchor))
         for anchor in [anchor for anchor, holder in survival.holders.items() if holder == address]:
             if survival.liveness.lost(anchor):
                 self._withdraw_anchor(anchor, survival)
             else:
                 self._move_anchor(anchor, anchor)
-
-    def _without_anchor(self, anchor: Address, survival: Survival) -> None:
-        """It is lost, and was no partner's."""
-        partner = survival.partners.get(anchor)
-        if survival.holder(anchor) != anchor or anchor in survival.standing:
-            return  # it is not missed, or it is for us to take its pool
-        if partner is None or survival.liveness.lost(partner):
-            self._withdraw_anchor(anchor, survival)
-            return
-        survival.accepted.discard(anchor)
-        self._move_anchor(anchor, partner)
-        self._after(4 * survival.liveness.settings.patience, "withdraw", anchor)
 
     def _on_back(self, address: Address) -> None:
         survival = self.survival
@@ -307,211 +245,7 @@ class SurvivalProcedures(HeldProcedures):
         if address in self._peers and self.survival.holder(address) == address:
             self._tell_all(address, address, SLOWLY)
 
-    # --- anchors of nodes that are here -------------------------------------------------------------------------------
-
-    def _move_anchor(self, anchor: Address, holder: Address) -> None:
-        """Packets from its prefixes leave through `holder`, which is told what we serve."""
-        survival = self.survival
-        assert survival is not None
-        if holder == anchor:
-            survival.holders.pop(anchor, None)
-        else:
-            survival.holders[anchor] = holder
-        if anchor in survival.gone or anchor in survival.missed:
-            self._restore_anchor(anchor, survival)
-        out = survival.way_out(anchor)
-        for session in self._at(anchor):
-            self._say_no_more(session, anchor, survival.partners.get(anchor))
-            for prefix, at in session.anchored.items():
-                if at == anchor:
-                    self._do(EnsureUplink(prefix, out))
-        self._tell_all(anchor, holder)
-
-    def _tell_all(self, anchor: Address, holder: Address, apart: Duration = APART) -> None:
-        if holder == self.configuration.address:
-            return
-        sessions = self._at(anchor)
-        if sessions:
-            self._watch_neighbour(holder)
-        for index, session in enumerate(sessions):
-            self._after(index * apart, "holder", (session.node, anchor))
-
-    def _watch_neighbour(self, address: Address) -> None:
-        survival = self.survival
-        if survival is None:
-            return
-        if address in self._peers:
-            survival.liveness.watch(address, self._now)
-        elif address in self._databases():
-            survival.liveness.watch(address, self._now, beats_back=False)
-
-    def _tell_holder(self, session: Session, anchor: Address, survival: Survival) -> None:
-        """Whoever holds the pool of `anchor` learns that the node is here."""
-        holder = survival.holder(anchor)
-        prefixes = self._prefixes_at(session, anchor)
-        if holder == self.configuration.address or not prefixes or session.presence not in (SERVED, DEPARTED):
-            return
-        self._say_no_more(session, anchor, survival.partners.get(anchor))
-        if holder == anchor:
-            self._tell_anchor(session, anchor, prefixes)
-        else:
-            self._tell_stand_in(session, holder, prefixes)
-
-    def _tell_anchor(self, session: Session, anchor: Address, prefixes: list[Prefix]) -> None:
-        """The anchor itself, which is there (again)."""
-        self._tell_stand_in(session, anchor, prefixes)
-
-    def _tell_stand_in(self, session: Session, holder: Address, prefixes: list[Prefix]) -> None:
-        update = self._word_of(session, prefixes, self.configuration.lifetime)
-        self._requests.start(("hold", session.node, holder, None), update, self._now)
-
-    def _prefixes_at(self, session: Session, anchor: Address) -> list[Prefix]:
-        """What it anchors for the node."""
-        return [prefix for prefix, at in session.anchored.items() if at == anchor]
-
-    def _release_at(self, session: Session, prefixes: list[Prefix], holder: Address) -> None:
-        """It may forget them."""
-        update = self._word_of(session, prefixes, 0)
-        self._requests.start(("release", session.node, holder, None), update, self._now)
-
-    def _word_of(self, session: Session, prefixes: list[Prefix], lifetime: Duration) -> BindingUpdate:
-        options = (
-            identifier_option(session.node),
-            *[HomeNetworkPrefix.of(prefix) for prefix in prefixes],
-            *[PreviousMaar.of(prefix, session.anchored.get(prefix, ANY.address)) for prefix in prefixes],
-            HANDOFFS[Handoff.NOT_CHANGED],
-            self._technology,
-            Timestamp(session.attached),
-            ServingMaar(self.configuration.address),
-        )
-        return BindingUpdate(self._next_sequence(session), PROXY_DMM, lifetime, options)
-
-    def _is_of_holder(self, answer: BindingAcknowledgement, source: Address) -> bool:
-        identifier = answer.first(MobileNodeIdentifier)
-        session = None if identifier is None else self.sessions.get(identifier.key())
-        if session is None:
-            return False
-        if self._requests.answered(("release", session.node, source, None), answer.sequence, self._now):
-            return True
-        if not self._requests.answered(("hold", session.node, source, None), answer.sequence, self._now):
-            return False
-        survival = self.survival
-        assert survival is not None
-        for anchor in self._anchored_by(session):
-            if source not in (anchor, survival.partners.get(anchor)) or survival.holder(anchor) != source:
-                continue
-            if answer.status >= REFUSING:
-                self._report("holder-refused", holder=source, node=session.node, status=answer.status)
-                if answer.status == Status.ADMINISTRATIVELY_PROHIBITED and source != anchor:
-                    self._is_not_held(anchor, survival)
-            elif source != anchor:
-                survival.accepted.add(anchor)
-                self._on_held(session, anchor, answer)
-            else:
-                self._is_with_anchor(session, anchor, survival)
-        return True
-
-    def _anchored_by(self, session: Session) -> Iterable[Address]:
-        """Who anchors something for it, as far as we know."""
-        return dict.fromkeys(session.anchored.values())
-
-    def _is_with_anchor(self, session: Session, anchor: Address, survival: Survival) -> None:
-        """It has its pool again and knows where the node is: its partner may forget that."""
-        partner = survival.partners.get(anchor)
-        if partner is None:
-            return
-        survival.accepted.discard(anchor)
-        mine = self._prefixes_at(session, anchor)
-        if not mine:
-            return
-        if partner == self.configuration.address:
-            for prefix in mine:
-                self._forget_held(survival.standing[anchor], prefix)
-        else:
-            self._release_at(session, mine, partner)
-
-    def _on_held(self, session: Session, anchor: Address, answer: BindingAcknowledgement) -> None:
-        """Who holds the pool of `anchor` accepted what we told it."""
-
-    def _is_not_held(self, anchor: Address, survival: Survival) -> None:
-        """Its partner says that it does not miss it."""
-        survival.accepted.discard(anchor)
-        if survival.liveness.lost(anchor):
-            self._withdraw_anchor(anchor, survival)
-        else:
-            self._move_anchor(anchor, anchor)
-
     # --- what else changes --------------------------------------------------------------------------------------------
-
-    def _serve_one(self, session: Session, prefix: Prefix, anchor: Address | None) -> None:
-        if self.survival is not None and anchor is not None:
-            anchor = self.survival.way_out(anchor)
-        super()._serve_one(session, prefix, anchor)
-        if self.survival is not None and self.survival.standing:
-            if session.presence is not SERVED:
-                self._install_again(session)
-            elif anchor is None or anchor in self.survival.standing:
-                self._has_come(prefix)
-                for stand in self.survival.standing.values():
-                    self._count_here(session, prefix, stand)
-
-    def _add_foreign(self, session: Session, prefix: Prefix, anchor: Address) -> bool:
-        known = prefix in session.anchored
-        added = super()._add_foreign(session, prefix, anchor)
-        survival = self.survival
-        if survival is None or not added or known:
-            return added
-        self._watch_neighbour(anchor)
-        if survival.holder(anchor) == self.configuration.address:
-            self._forget_held(survival.standing[anchor], prefix)
-        elif survival.holder(anchor) != anchor or survival.liveness.lost(anchor):
-            if survival.liveness.lost(anchor):
-                self._without_anchor(anchor, survival)
-            self._after(0, "holder", (session.node, anchor))
-        return prefix in session.anchored  # nobody may be there for it
-
-    def _remove_foreign(self, session: Session, prefix: Prefix) -> None:
-        survival, anchor = self.survival, session.anchored.get(prefix)
-        super()._remove_foreign(session, prefix)
-        if survival is None or anchor is None:
-            return
-        holder = survival.holder(anchor)
-        if anchor not in session.anchored.values():
-            self._requests.cancel(("hold", session.node, holder, None))
-        if holder not in (anchor, self.configuration.address):
-            self._release_at(session, [prefix], holder)
-        stand = survival.standing.get(anchor)
-        if stand is not None and stand.slots and prefix in stand.entries:
-            self._install(stand, prefix, stand.entries[prefix])
-
-    def _anchor_for(self, session: Session, serving: Address) -> None:
-        super()._anchor_for(session, serving)
-        if self.survival is not None:
-            self._watch_neighbour(serving)
-            for anchor in session.anchored.values():
-                self._requests.cancel(("hold", session.node, self.survival.holder(anchor), None))
-            if self.survival.standing:
-                self._install_again(session)
-
-    def _register(self, session: Session, handoff: Handoff) -> None:
-        super()._register(session, handoff)
-        self._tell_holders(session)
-
-    def _tell_holders(self, session: Session) -> None:
-        """Those that stand in for its anchors."""
-        survival = self.survival
-        if survival is not None and survival.holders:
-            for anchor in self._anchored_by(session):
-                if anchor in survival.holders:
-                    self._tell_holder(session, anchor, survival)
-
-    def _remove(self, session: Session) -> None:
-        survival = self.survival
-        if survival is not None:
-            self._say_no_more(session, *{*session.anchored.values(), *survival.partners.values()})
-        super()._remove(session)
-        if survival is not None:
-            self._say_no_more(session, *survival.partners.values())
 
     def _on_traffic_counted(self, event: TrafficCounted) -> None:
         survival, partner = self.survival, self.configuration.partner

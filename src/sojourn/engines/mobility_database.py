@@ -137,7 +137,8 @@ class CentralMobilityDatabase(Registrations):
             self._on_refresh_request(key)
         elif kind == "restore":
             if self._unread.nameless:
-                self._unread.index()
+                if self._unread.index():
+                    self._prove()
             else:
                 self._remember(self._unread.some())
             if self._unread.left:
@@ -204,10 +205,6 @@ class CentralMobilityDatabase(Registrations):
             self.heard[source] = self._now
             if self._unread.left:
                 self._remember(self._unread.of(request.node))
-                listed = (*request.home_network_prefixes, *request.anchored_prefixes)
-                if self._unread.nameless and any(prefix not in self._owners for prefix in listed):
-                    self._report("update-too-early", node=request.node, source=source)
-                    return  # whose these are is known in a moment, and it will be repeated
             if not request.firsts.keys().isdisjoint(IDENTITIES):
                 self._learn_identity(request.firsts, update, source)
             if request.lifetime > 0:

@@ -35,6 +35,8 @@ class Neighbourhood:
         """Of some of these, who is asked alone, as the node comes from there."""
         self.ranks: dict[bytes, dict[Prefix, int]] = {}
         """When each of their prefixes was last that of the router that served them, by Timestamp."""
+        self.follows: dict[bytes, dict[Prefix | Address, Prefix]] = {}
+        """What was theirs just before, of those prefixes, or anchors, that cannot tell: their anchors are gone."""
         self.handed: dict[bytes, tuple[PreviousMaar, ...]] = {}
         """Nodes that are elsewhere: what we served for others when we heard that, as our answer may get lost."""
         self.named: dict[bytes, dict[Prefix, Address]] = {}
@@ -54,7 +56,8 @@ class Neighbourhood:
 
     def forget(self, node: bytes) -> None:
         """Nothing is known of it any more."""
-        for table in (self.told, self.came_from, self.ranks, self.handed, self.announced, self.named, self.returning):
+        of_sessions = (self.told, self.came_from, self.ranks, self.follows, self.handed, self.announced)
+        for table in (*of_sessions, self.named, self.returning):
             table.pop(node, None)
         self.unsettled.discard(node)
         self.looking.discard(node)

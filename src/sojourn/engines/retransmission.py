@@ -21,7 +21,7 @@ from sojourn.wire import BindingUpdate
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import SECOND, Duration, Instant
 
-Key: TypeAlias = tuple[str, bytes, Address, Prefix | int | None]
+Key: TypeAlias = tuple[str, bytes, Address, Prefix | Address | int | None]
 """What it is for, the mobile node, the destination, and the one prefix or binding that it is about, if it is so."""
 About: TypeAlias = tuple[bytes, Address]
 """A mobile node and a destination: what the rate is limited for."""

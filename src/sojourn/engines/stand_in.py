@@ -149,6 +149,10 @@ class Survival:
             if peer.partner is not None and peer.address != configuration.address:
                 self.partners[peer.address] = peer.partner
                 self.pools[peer.address] = tuple(pool for pool in (peer.pool, peer.ipv4_pool) if pool is not None)
+        self.entrusted: dict[Address, list[Address]] = {}
+        """By partner, those in whose place it may be."""
+        for anchor, partner in self.partners.items():
+            self.entrusted.setdefault(partner, []).append(anchor)
         self.standing = {
             anchor: StandIn(anchor, self.pools[anchor])
             for anchor, partner in self.partners.items()
@@ -171,6 +175,7 @@ class Survival:
         """Nodes that we know from the word of a router, in this life."""
         self.held = False
         """Our own pool is with our partner, as that one says again and again."""
+        self.held_since: Instant = 0
 
     def holder(self, anchor: Address) -> Address:
         """Who holds its pool."""

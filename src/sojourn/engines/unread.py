@@ -68,8 +68,8 @@ class Unread:
         about = self._named.pop(name, None)
         return [] if about is None else self.of(about)
 
-    def index(self) -> None:
-        """The next few nodes are found by their names from now on."""
+    def index(self) -> bool:
+        """The next few nodes are found by their names from now on; whether these were the last."""
         assert self._names is not None
         nodes = list(islice(self._nameless, NAMED))
         for node in nodes:
@@ -77,6 +77,7 @@ class Unread:
             for _, record in found if isinstance(found, list) else [found] if found else ():
                 self._named.update(dict.fromkeys(self._names(record), node))
         self.nameless = bool(nodes)
+        return not nodes
 
     def some(self) -> list[Stored]:
         """Those about the next few nodes."""

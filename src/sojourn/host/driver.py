@@ -401,6 +401,8 @@ class Driver:
             news += [(changed, 0) for changed in overtaken]
             for event, tried, _ in void:
                 self.counters["overtaken"] += 1
+                if type(event) is BindingChanged:
+                    continue  # the engine has it; told again, it would take the place of what is known since
                 if event is not None and tried < TRIES:
                     self._again.append((event, tried + 1))
             now = self._clock()

@@ -75,7 +75,6 @@ class _Findings:
     guest_new: str = ""
     """What the guest uses for something new while it is at ar1."""
     progress: list[tuple[str, str, str]] = field(default_factory=list)
-    left_kernel: int = 0
     stopped: int | None = None
 
 

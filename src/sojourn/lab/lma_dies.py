@@ -14,7 +14,6 @@ added to.
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,17 +23,14 @@ from sojourn.control.client import ControlClient, ControlError
 from sojourn.dataplane.objects import PROTOCOL
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.lab.cmd_cluster import Partition, partitions
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, loss, milliseconds
-from sojourn.lab.postgres import DatabaseFailed
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
-from sojourn.lab.scene import Scene, SceneFailed, holds, perform
+from sojourn.lab.scene import Scene, holds, perform
 from sojourn.lab.standstill import lateness, silence, spare
 from sojourn.lab.topology import Topology, load
-from sojourn.lab.traffic import FlowRecord, TrafficError, resets
+from sojourn.lab.traffic import FlowRecord, resets
 from sojourn.wire.units import MILLISECOND, Duration, Instant
 
 RATE = 100
@@ -66,20 +62,7 @@ _MAGS = ("mag1", "mag2")
 @scenario("lma-dies", "the active one of two LMAs dies in four ways, and a server of their store: sessions go on")
 def lma_dies(options: ScenarioOptions) -> int:
     """The scenario."""
-    if options.extra:
-        print("sojourn: lma-dies takes no options of its own", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(options), options.output)
-
-
-def _run(options: ScenarioOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        report = play(options)
-    except (DatabaseFailed, SceneFailed, TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: lma-dies broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(report, options.output, as_json=options.json)
+    return conduct("lma-dies", options, lambda: play(options))
 
 
 def with_databases(topology: Topology, sources: Sequence[str]) -> Topology:

@@ -16,7 +16,7 @@ stretch of the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -104,16 +104,6 @@ def control_loss(direction: Direction, windows: Iterable[Window]) -> Loss:
     for window in windows:
         total += loss(direction, window)
     return total
-
-
-def quiet_windows(start: Instant, end: Instant, handovers: Sequence[Instant]) -> list[Window]:
-    """The stretches of a run in which no handover can be blamed for a loss."""
-    windows, at = [], start
-    for moved in sorted(handovers):
-        windows.append(Window(at, moved - IN_FLIGHT))
-        at = moved + SETTLED
-    windows.append(Window(at, end - IN_FLIGHT))
-    return [window for window in windows if window.length > 0]
 
 
 def longest_gap(direction: Direction, window: Window) -> Duration:

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from sojourn.core.effects import Effect
 from sojourn.core.events import AddressChanged, Event, Icmpv6Received, LinkChanged
-from sojourn.core.mobile_effects import EnsureHomeAddress, EnsureReverseTunnel, EnsureRouteOptimisation
+from sojourn.core.mobile_effects import EnsureReverseTunnel, EnsureRouteOptimisation
 from sojourn.host.recorder import load_steps
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.measure import crowding, milliseconds, percentile
@@ -185,11 +185,6 @@ class Mobile:
         """When the tunnel was led where."""
         found = [(at, step) for at, step in self.steps if isinstance(step, EnsureReverseTunnel)]
         return [(at, text(step.care_of_address)) for at, step in found]
-
-    def preferences(self) -> list[tuple[Instant, bool]]:
-        """When new connections began, or ceased, to use the home address."""
-        found = [(at, step) for at, step in self.steps if isinstance(step, EnsureHomeAddress)]
-        return [(at, step.preferred) for at, step in found]
 
     # --- formulas -----------------------------------------------------------------------------------------------------
 

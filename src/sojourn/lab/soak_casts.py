@@ -105,7 +105,9 @@ class Cast(Protocol):
 class _Routers:
     """Stock hosts, and routers that do it all for them."""
 
-    weights: Mapping[Kind, float] = {"kill": 20, "freeze": 1, "cut": 1, "deaf": 1, "mute": 1, "loss": 1}
+    weights: Mapping[Kind, float] = {
+        "kill": 20, "freeze": 1, "cut": 1, "deaf": 1, "mute": 1, "loss": 1, "clock": 1, "refuse": 1,
+    }  # fmt: skip
     servers: Sequence[str] = ("server",)
     words = "a terminal session from the first address, and from each of the latest two stops"
     told = True

@@ -193,6 +193,9 @@ class _Partition:
         """The listener does one thing at a time."""
         self._untold: list[bytes] = []
         """Keys that were another one's, which is to be told."""
+        self._notifies = True
+        """The engine has notifications, as far as is known. Without, what another one changed is kept until it is
+        asked about, or is over."""
         self._telling = asyncio.Event()
 
     async def prepare(self, patience: float) -> list[tuple[bytes, bytes]]:
@@ -354,8 +357,11 @@ class _Partition:
                     self._listener = await self._connect()
                     with suppress(asyncpg.PostgresError):
                         await self._listener.execute("SET synchronous_commit = off")  # a notification is a commit, too
-                    if self._heard is not None:
-                        await self._listener.add_listener(CHANNEL, self._heard)
+                    if self._heard is not None and self._notifies:
+                        try:
+                            await self._listener.add_listener(CHANNEL, self._heard)
+                        except asyncpg.FeatureNotSupportedError:  # as YugabyteDB says, unless it is switched on
+                            self._notifies = False
                 rows: list[asyncpg.Record] = await self._listener.fetch(statement, *arguments)
                 return rows
             except _REFUSALS:
@@ -372,6 +378,8 @@ class _Partition:
             await asyncio.sleep(_GATHERED)
             self._telling.clear()
             keys, self._untold = self._untold, []
+            if not self._notifies:
+                continue
             for start in range(0, len(keys), _TOLD):
                 payload = f"{self._writer} {' '.join(key.hex() for key in keys[start : start + _TOLD])}"
                 await self._aside("SELECT pg_notify($1, $2)", CHANNEL, payload)

@@ -5,6 +5,9 @@ dies at any point leaves the file as it was after its last transaction. The conn
 for as long as it lives (``locking_mode=EXCLUSIVE``), so that two daemons never believe to own the same
 bindings; the kernel takes the lock away from a process that is killed. Every file carries our application
 number and the version of its layout.
+
+Pages of records that are gone are used again, and when more than half of a file is such pages, they are given back, a
+few at a time. A file that was made without that (``auto_vacuum``) keeps the size that it once had.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
 
@@ -33,6 +37,12 @@ _ERRNO = {
     sqlite3.SQLITE_BUSY: errno.EBUSY,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
 }
+_LOG_LIMIT = 16 << 20
+"""Octets of the write-ahead log that stay after it was folded into the file."""
+_LOOK = 1024
+"""Deletions between two looks at whether the file is more room than records ..."""
+_GIVEN_BACK = 128
+"""... and so many pages of it are given back then, some milliseconds; more than those deletions can have freed."""
 _UPSERT = "INSERT INTO binding (key, record) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET record = excluded.record"
 
 
@@ -41,6 +51,7 @@ class SqliteStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
+        self._deleted = 0
         created = self._touch()
         try:
             self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -91,6 +102,18 @@ class SqliteStore:
         except sqlite3.Error as error:
             self._roll_back()
             raise self._explain(error) from error
+        self._deleted += sum(record is None for record in last.values())
+        if self._deleted >= _LOOK:
+            self._deleted = 0
+            with suppress(sqlite3.Error):  # what was asked for is safe; whoever changes something next hears of it
+                self._compact()
+
+    def _compact(self) -> None:
+        pages, free = (
+            self._connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count")
+        )
+        if 2 * free > pages:
+            self._connection.executescript(f"PRAGMA incremental_vacuum({_GIVEN_BACK})")  # `execute` gives back one page
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and unlock it."""
@@ -118,11 +141,13 @@ class SqliteStore:
     def _prepare(self) -> None:
         connection = self._connection
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # a new file will have it
         connection.execute("BEGIN EXCLUSIVE")  # takes the lock, which stays with the connection
         self._recognise()
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")  # only now: a file of somebody else is left as it is
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise StoreError(self.path, f"is damaged ({' '.join(verdict.split())})", _START_EMPTY)

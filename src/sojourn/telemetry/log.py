@@ -55,7 +55,12 @@ JOURNAL = "/run/systemd/journal/socket"
 _GRAVE_WORDS = frozenset(
     {
         "refused",
+        "refuses",
         "failed",
+        "lost",
+        "gone",
+        "taken",
+        "contested",
         "unexpected",
         "unreadable",
         "exhausted",
@@ -157,7 +162,7 @@ def subsystem_of(item: Event | Report) -> str:
 
 
 def level_of(report: str) -> str:
-    """A refusal or a failure is a warning; everything else that is reported is worth knowing."""
+    """A refusal, a failure or a death is a warning; everything else that is reported is worth knowing."""
     return "warning" if _GRAVE_WORDS.intersection(report.split("-")) else "info"
 
 

@@ -105,9 +105,7 @@ _REPORTS: dict[str, Phrase] = {
     "deregistered": lambda d, n: "de-registered" + (f" by {_router(d, n, 'gateway')}" if d.get("gateway") else ""),
     "registration-refused": lambda d, n: f"registration refused: {_why(d)}",
     "update-refused": lambda d, n: f"an update of {_router(d, n, 'source')} was refused: {_why(d)}",
-    "update-too-early": lambda d, n: (
-        f"an update of {_router(d, n, 'source')} was left unanswered, as what was stored is still being read"
-    ),
+    "prefix-given-twice": lambda d, n: f"it lost {d['prefix']}, which its router had given to another node before",
     "retransmitted": lambda d, n: f"no answer yet: {d.get('purpose')}, attempt {d.get('attempt')}",
     "hold-expired": lambda d, n: "packets waited too long and are dropped",
     "pool-exhausted": lambda d, n: "there is no free prefix for it",
