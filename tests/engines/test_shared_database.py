@@ -382,3 +382,24 @@ def test_of_two_nodes_that_were_known_wrongly_neither_is_stored_as_it_was() -> N
     after = kept(each, "mn1")
     assert after is not None
     assert (after.serving, after.anchors) == (before.serving, before.anchors)
+
+
+def test_what_a_cmd_said_in_vain_of_what_it_knew_wrongly_is_not_repeated() -> None:
+    """An anchor asked. The answer was void, but not its repetition, which led to where the node had been (`cluster`
+    132696).
+    """
+    each = domain()
+    each.store.notify = lambda key, by: None  # type: ignore[method-assign]
+    only(each, "cmd")
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    each.roam("mn1", "ar1", "ar2", SECOND)
+    only(each, "cmd2")
+    each.roam("mn1", "ar2", "ar3", SECOND)
+    entry = kept(each, "mn1")
+    assert entry is not None
+    each.clear()
+    each.inject(router(1), "cmd", pbu(each, each.own("ar1", "mn1"), lifetime=0, timestamp=entry.timestamp))
+    each.run(3 * SECOND)
+    assert not updates(each, "cmd", "ar1")
+    assert each.maar("ar1").sessions[node("mn1")].serving == router(3)

@@ -95,6 +95,7 @@ class SharedDatabase(Notices):
         if entry is not None:
             self._stop_telling(entry)
             for prefix, maar in entry.anchors:
+                self._requests.cancel(("notify", node, maar, None))  # an answer to it, perhaps, which is void
                 self._requests.cancel(("retire", node, maar, prefix))
                 self._requests.cancel(("retire", node, entry.serving, prefix))
             self._release(entry)
