@@ -482,3 +482,16 @@ def test_two_that_believe_of_each_other_that_they_serve_a_node_forget_it() -> No
     each.run(3 * ours.lifetime)
     assert not each.maar("ar1").sessions
     assert not each.maar("ar2").sessions
+
+
+def test_three_that_believe_in_a_ring_that_the_next_one_serves_a_node_forget_it() -> None:
+    each = walked(1, 2, 3, maars=3, lifetime=20 * SECOND)
+    each.lose = lambda source, destination, message: True
+    each.detach("mn1", "ar3")
+    sessions = [each.maar(f"ar{number}").sessions[node("mn1")] for number in (1, 2, 3)]
+    ring = list(zip((1, 2, 3), (2, 3, 1), sessions, strict=True))
+    for number, following, session in ring:
+        each.maar(f"ar{number}")._give_up(session, router(following), session.attached + 1000, 20 * SECOND)
+    each.lose = lambda source, destination, message: False
+    each.run(10 * 20 * SECOND)
+    assert not any(each.maar(f"ar{number}").sessions for number in (1, 2, 3))
