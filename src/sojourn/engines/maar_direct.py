@@ -327,7 +327,10 @@ class DirectAccessRouter(PartnersDirectly):
 
     def _retired(self, session: Session) -> None:
         self._forget_requests(session.node)
+        over, attached = session.own, session.attached
         super()._retired(session)
+        if over is not None:
+            self._note_over(over, session.node, attached + 1)
 
     # --- time -----------------------------------------------------------------------------------------------------
 
