@@ -10,7 +10,7 @@ from sojourn.core.effects import EnsureTunnel, ProbeNode
 from sojourn.core.events import BindingChanged, Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.database_entry import BindingCacheEntry
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, PreviousMaar
+from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, PreviousMaar
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.domain import HOSTS, Domain, node, pool, router
 from support.marks import first_is_quick
@@ -352,3 +352,33 @@ def test_what_a_cmd_did_not_come_to_say_is_said_with_what_another_one_says(mode:
     each.inject(router(2), "cmd2", pbu(each, each.own("ar2", "mn1"), lifetime=lifetime, timestamp=earlier))
     each.run(20 * MILLISECOND)
     assert set(each.maar("ar3").sessions[node("mn1")].anchored) == theirs
+
+
+def test_of_two_nodes_that_were_known_wrongly_neither_is_stored_as_it_was() -> None:
+    """The news about the first had the old story of the second told and stored: the store took the second for known,
+    and its news came next (`cluster` 131474).
+    """
+    each = domain()
+    each.store.notify = lambda key, by: None  # type: ignore[method-assign]
+    first = pool(1).subnet(7, 64)
+
+    def said(router_number: int, name: str, update: BindingUpdate) -> None:
+        each.inject(router(router_number), name, update)
+        each.run(20 * MILLISECOND)
+
+    said(1, "cmd", pbu(each, first))
+    said(2, "cmd", pbu(each, pool(2).subnet(7, 64)))
+    said(3, "cmd2", pbu(each, pool(3).subnet(7, 64)))
+    said(1, "cmd2", pbu(each, first, lifetime=0, more=(AnchoredPrefix.of(first),)))
+    said(1, "cmd2", pbu(each, first, host="mn2"))
+    before = kept(each, "mn1")
+    assert before is not None
+    assert before.anchor_of(first) is None
+    assert each.cmd.entries[node("mn1")].anchor_of(first) == router(1), "nobody told the other one"
+    each.inject(router(2), "cmd", pbu(each, host="mn3"))  # what comes while this is at the store goes there together
+    each.inject(router(2), "cmd", pbu(each, host="mn2", lifetime=0))
+    each.inject(router(3), "cmd", pbu(each, host="mn1", lifetime=0, timestamp=before.timestamp - 1))
+    each.run(100 * MILLISECOND)
+    after = kept(each, "mn1")
+    assert after is not None
+    assert (after.serving, after.anchors) == (before.serving, before.anchors)

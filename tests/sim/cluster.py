@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sim.air import Air
 from sim.clock import Clock
@@ -92,6 +92,15 @@ class Unreliable(SharedMemory):
         """When the half answers, if not now."""
         return max(self.dead.get(half, 0), self.world.now)
 
+    def note(self, effects: Iterable[StoreEffect]) -> None:
+        """All that became of what is durable now, also what was over before it was carried out."""
+        for effect in effects:
+            if isinstance(effect, DeleteBinding):
+                self.deleted.add(effect.key)
+            elif isinstance(effect, StoreBinding):
+                stamp = BindingCacheEntry.restored(effect.key, effect.record, 0).timestamp
+                self.best[effect.key] = max(stamp, self.best.get(effect.key, 0))
+
     def notify(self, key: bytes, by: SharedMemoryView) -> None:
         """See `SharedMemory.notify`."""
         if not self.deaf or self.dice.randrange(self.deaf):
@@ -109,12 +118,6 @@ class _View(SharedMemoryView):
     def swap(self, effects: Sequence[StoreEffect], done: Callable[[Sequence[BindingChanged]], None]) -> None:
         """See `SharedStore.swap`. Each half has its share, which is carried out as one."""
         shares: dict[int, list[StoreEffect]] = {}
-        attached: dict[bytes, int] = {}
-        """The latest attachments, also of nodes of which only the end is stored."""
-        for effect in effects:
-            if isinstance(effect, StoreBinding):
-                stamp = BindingCacheEntry.restored(effect.key, effect.record, 0).timestamp
-                attached[effect.key] = max(stamp, attached.get(effect.key, 0))
         for effect in latest(effects):
             shares.setdefault(self.shared.half(effect.key), []).append(effect)
         waiting, refused = set(shares), []
@@ -126,22 +129,22 @@ class _View(SharedMemoryView):
                 self._tell(done, refused)
 
         for half, share in shares.items():
-            self._ask(half, share, attached, answered)
+            self._ask(half, share, effects, answered)
 
     def _ask(
         self,
         half: int,
         share: Sequence[StoreEffect],
-        attached: Mapping[bytes, int],
+        effects: Sequence[StoreEffect],
         answered: Callable[[int, Sequence[BindingChanged]], None],
     ) -> None:
         def at_primary() -> None:
             if self.shared.alive(half) > self.shared.world.now:  # lost, if it died meanwhile
-                self._after(self.shared.alive(half), lambda: self._ask(half, share, attached, answered))
+                self._after(self.shared.alive(half), lambda: self._ask(half, share, effects, answered))
                 return
             found = [changed for effect in share if (changed := self._one(effect)) is not None]
-            for key in attached.keys() & {effect.key for effect in share} - {changed.key for changed in found}:
-                self.shared.best[key] = max(attached[key], self.shared.best.get(key, 0))
+            done = {effect.key for effect in share} - {changed.key for changed in found}
+            self.shared.note(effect for effect in effects if effect.key in done)
             lost = self.shared.loses and not self.shared.dice.randrange(self.shared.loses)
             if lost:
                 self._after(self.shared.world.now + _ASKED_AGAIN, lambda: self._later(lambda: again(found)))
@@ -179,12 +182,6 @@ class _View(SharedMemoryView):
     def _tell(self, done: Callable[[Sequence[BindingChanged]], None], refused: Sequence[BindingChanged]) -> None:
         if not self._closed:
             done(refused)
-
-    def _one(self, effect: StoreEffect) -> BindingChanged | None:
-        refused = super()._one(effect)
-        if refused is None and isinstance(effect, DeleteBinding):
-            self.shared.deleted.add(effect.key)
-        return refused
 
 
 class ClusterDomain(DmmDomain):
