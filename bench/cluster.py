@@ -36,7 +36,7 @@ from typing import TypeAlias
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from signalling import MAARS, POOLS, process, processor_time, update
+from signalling import MAARS, POOLS, machine_time, process, processor_time, servers_time, update
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.engines.configuration import CmdConfiguration, Maar
 from sojourn.engines.mobility_database import CentralMobilityDatabase
@@ -152,25 +152,6 @@ class Routers:
     def close(self) -> None:
         for raw in self.ways.values():
             raw.close()
-
-
-def servers_time() -> float:
-    """Seconds of processor time of all PostgreSQL processes."""
-    found = 0.0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "comm").read_text().strip() == "postgres":
-                    found += processor_time(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def machine_time() -> float:
-    """Seconds for which processors of this machine were not idle, all together."""
-    user, nice, system, _, _, *others = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
-    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
 
 
 def cluster(count: int, options: argparse.Namespace) -> dict[str, Found]:

@@ -142,6 +142,25 @@ def processor_time(child: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def servers_time() -> float:
+    """Seconds of processor time of all PostgreSQL processes."""
+    found = 0.0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (entry / "comm").read_text().strip() == "postgres":
+                    found += processor_time(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def machine_time() -> float:
+    """Seconds for which processors of this machine were not idle, all together."""
+    user, nice, system, _, _, *others = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(child: int) -> int:
     """Octets of memory that a process occupies."""
     return int(Path(f"/proc/{child}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -177,6 +196,16 @@ class Phase:
     processor: float
     refused: int
     memory: int
+    server: float
+    """Seconds of processor time of PostgreSQL servers, ..."""
+    gateways: float
+    """... of those that ask, ..."""
+    machine: float
+    """... and of whatever ran."""
+
+    def cores(self, *seconds: float) -> float:
+        """The share of this machine."""
+        return sum(seconds) / self.wall / (os.cpu_count() or 1)
 
 
 def mac(number: int) -> bytes:
@@ -252,10 +281,15 @@ class Maars:
 
 
 def measure(child: int, maars: Maars, messages: Sequence[tuple[int, bytes]]) -> Phase:
-    memory, used, begin = resident(child), processor_time(child), time.monotonic()
+    def spent() -> tuple[float, ...]:
+        return processor_time(child), servers_time(), time.process_time(), machine_time()
+
+    memory, before, begin = resident(child), spent(), time.monotonic()
     maars.run(messages)
     wall = time.monotonic() - begin
-    return Phase(len(messages), wall, processor_time(child) - used, maars.refused, resident(child) - memory)
+    used, server, gateways, machine = (late - early for late, early in zip(spent(), before, strict=True))
+    grown = resident(child) - memory
+    return Phase(len(messages), wall, used, maars.refused, grown, server, gateways, machine)
 
 
 def signalling(nodes: int, make: Callable[[], Host], distributed: bool) -> dict[str, Phase]:
@@ -325,10 +359,7 @@ def _given(answers: Sequence[bytes]) -> dict[bytes, Prefix]:
 
 def print_signalling(nodes: int) -> bool:
     print(f"One core, {nodes} nodes, {WINDOW} updates under way, real raw sockets, goal 10000 and 2048 octets")
-    print(
-        f"{'role':<5}{'store':<8}{'plane':<9}{'update':<14}{'answered/s':>12}{'a core-second':>15}{'us CPU':>8}"
-        f"{'refused':>9}{'octets/node':>13}"
-    )
+    print(HEAD)
     good = True
     with tempfile.TemporaryDirectory() as directory:
         stores: dict[str, Callable[[], Store]] = {
@@ -344,8 +375,14 @@ def print_signalling(nodes: int) -> bool:
     return good
 
 
-def print_run(names: tuple[str, str, str], nodes: int, make: Callable[[], Host]) -> bool:
-    """The rows of one run; whether the goals are met."""
+HEAD = (
+    f"{'role':<5}{'store':<8}{'plane':<9}{'update':<14}{'answered/s':>12}{'a core-second':>15}{'us CPU':>8}"
+    f"{'refused':>9}{'octets/node':>13}"
+)
+
+
+def print_run(names: tuple[str, str, str], nodes: int, make: Callable[[], Host], *, servers: bool = False) -> bool:
+    """The rows of one run, with columns for PostgreSQL `servers`; whether the goals are met."""
     good = True
     for name, phase in signalling(nodes, make, names[0] == "cmd").items():
         rate = phase.updates / phase.processor
@@ -353,6 +390,13 @@ def print_run(names: tuple[str, str, str], nodes: int, make: Callable[[], Host])
         print(
             f"{names[0]:<5}{names[1]:<8}{names[2]:<9}{name:<14}{phase.updates / phase.wall:>12.0f}{rate:>15.0f}"
             f"{1e6 / rate:>8.1f}{phase.refused:>9}{memory:>13}"
+            + (
+                f"{1e6 * phase.server / phase.updates:>11.1f}"
+                f"{phase.cores(phase.processor, phase.server, phase.gateways):>7.0%}{phase.cores(phase.machine):>8.0%}"
+                if servers
+                else ""
+            ),
+            flush=True,
         )
         good &= phase.refused == 0
         if name == "registration":

@@ -31,6 +31,7 @@ def test_the_unit_waits_for_the_word_and_restarts_what_failed(unit: configparser
     assert service["ExecStart"].endswith("sojourn run /etc/sojourn/%i.toml")
     assert service["KillMode"] == "process", "what outlives the daemon is not to be killed with it"
     assert service["Restart"] == "on-failure"
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0", "systemd would give up after five deaths in ten seconds"
     assert service["RestartPreventExitStatus"] == str(WRONG)
     assert set(service["CapabilityBoundingSet"].split()) == {"CAP_NET_ADMIN", "CAP_NET_RAW"}
 

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from sojourn.core.effects import ProbeNode
+from sojourn.core.effects import EnsureTunnel, ProbeNode
 from sojourn.core.events import BindingChanged, Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL, Mode
 from sojourn.engines.database_entry import BindingCacheEntry
-from sojourn.wire import BindingAcknowledgement, BindingUpdate, PreviousMaar
+from sojourn.wire import AnchoredPrefix, BindingAcknowledgement, BindingUpdate, PreviousMaar
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.domain import HOSTS, Domain, node, pool, router
 from support.marks import first_is_quick
@@ -307,3 +307,78 @@ def test_a_prefix_that_another_cmd_learnt_late_is_told_to_who_serves_the_node() 
     each.run(100 * MILLISECOND)
     told = [one.prefix for answer in answers(each, "ar1") for one in answer.all(PreviousMaar)]
     assert told == [pool(2).subnet(7, 64)]
+
+
+def _dead_after(each: Domain, delay: int, host: str, old: str, new: str, lost: tuple[str, ...]) -> None:
+    """`host` moves, what the first CMD says to `lost` is lost, and it dies after `delay`; the next one is up."""
+    each.lose = lambda source, destination, message: source == "cmd" and destination in lost
+    each.roam(host, old, new, delay)
+    each.crash("cmd")
+    only(each, "cmd2")
+    each.clear()
+
+
+def test_who_takes_over_a_node_that_came_back_tells_the_anchors_that_were_not_told() -> None:
+    """It found the node where it was, and took it for granted that the anchors know that (`cluster` 392)."""
+    each = domain()
+    only(each, "cmd")
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    own = each.own("ar1", "mn1")
+    _dead_after(each, 20 * MILLISECOND, "mn1", "ar1", "ar2", ("ar1", "ar2"))
+    each.detach("mn1", "ar2")
+    each.attach("mn1", "ar2")
+    each.run(20 * MILLISECOND)
+    assert each.plane("ar1").way(own) == EnsureTunnel(each.maar("ar1").sessions[node("mn1")].slot, router(2))
+    entry = kept(each, "mn1")
+    assert entry is not None
+    assert not entry.untold
+
+
+@pytest.mark.parametrize(("mode", "lifetime"), [(Mode.PROXY, 300 * SECOND), (Mode.RELAY, 0)])
+def test_what_a_cmd_did_not_come_to_say_is_said_with_what_another_one_says(mode: Mode, lifetime: int) -> None:
+    """Of two anchors the serving MAAR heard of one, and took that for the answer to its update (`cluster` 365).
+
+    The router before, which is late, registers the node, or asks whether it is still there.
+    """
+    each = domain(mode, cmd={"warm_up": 0})
+    only(each, "cmd")
+    each.attach("mn1", "ar1")
+    each.run(100 * MILLISECOND)
+    each.roam("mn1", "ar1", "ar2", SECOND)
+    theirs = {each.own("ar1", "mn1"), each.own("ar2", "mn1")}
+    _dead_after(each, 20 * MILLISECOND, "mn1", "ar2", "ar3", ("ar3",))
+    earlier = each.maar("ar3").sessions[node("mn1")].attached - 1
+    each.inject(router(2), "cmd2", pbu(each, each.own("ar2", "mn1"), lifetime=lifetime, timestamp=earlier))
+    each.run(20 * MILLISECOND)
+    assert set(each.maar("ar3").sessions[node("mn1")].anchored) == theirs
+
+
+def test_of_two_nodes_that_were_known_wrongly_neither_is_stored_as_it_was() -> None:
+    """The news about the first had the old story of the second told and stored: the store took the second for known,
+    and its news came next (`cluster` 131474).
+    """
+    each = domain()
+    each.store.notify = lambda key, by: None  # type: ignore[method-assign]
+    first = pool(1).subnet(7, 64)
+
+    def said(router_number: int, name: str, update: BindingUpdate) -> None:
+        each.inject(router(router_number), name, update)
+        each.run(20 * MILLISECOND)
+
+    said(1, "cmd", pbu(each, first))
+    said(2, "cmd", pbu(each, pool(2).subnet(7, 64)))
+    said(3, "cmd2", pbu(each, pool(3).subnet(7, 64)))
+    said(1, "cmd2", pbu(each, first, lifetime=0, more=(AnchoredPrefix.of(first),)))
+    said(1, "cmd2", pbu(each, first, host="mn2"))
+    before = kept(each, "mn1")
+    assert before is not None
+    assert before.anchor_of(first) is None
+    assert each.cmd.entries[node("mn1")].anchor_of(first) == router(1), "nobody told the other one"
+    each.inject(router(2), "cmd", pbu(each, host="mn3"))  # what comes while this is at the store goes there together
+    each.inject(router(2), "cmd", pbu(each, host="mn2", lifetime=0))
+    each.inject(router(3), "cmd", pbu(each, host="mn1", lifetime=0, timestamp=before.timestamp - 1))
+    each.run(100 * MILLISECOND)
+    after = kept(each, "mn1")
+    assert after is not None
+    assert (after.serving, after.anchors) == (before.serving, before.anchors)

@@ -5,13 +5,14 @@ Most of them sent packets to and fro between two routers, or cut a session until
 
 from __future__ import annotations
 
+import errno
 from itertools import pairwise
 
 import pytest
 
-from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.core.effects import EnsureDelivery, EnsureLogicalInterface, EnsureTunnel, ForwardingEffect
 from sojourn.core.events import Commanded, NodeSeen, Sighting
-from sojourn.engines.configuration import CENTRAL, Mode
+from sojourn.engines.configuration import CENTRAL, Mode, logical_link_local
 from sojourn.engines.maar_session import Session
 from sojourn.engines.registration import ACKNOWLEDGED_DMM
 from sojourn.wire import (
@@ -23,7 +24,7 @@ from sojourn.wire import (
     ServingMaar,
     Status,
 )
-from sojourn.wire.addresses import Prefix
+from sojourn.wire.addresses import Prefix, prefix
 from sojourn.wire.dhcpv6 import IaPd, MessageType
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
 from support import checkers
@@ -449,3 +450,24 @@ def test_a_prefix_that_lives_again_is_not_over_for_who_serves_the_node_a_moment_
     domain.run(30 * SECOND)
     assert own in _session(domain, "ar2").anchored
     assert domain.cmd._requests.get(("retire", node("mn1"), router(2), own)) is None
+
+
+def test_an_identity_that_was_refused_after_its_node_left_is_asked_for_again() -> None:
+    """Only those who were there were looked after (`cluster` 317)."""
+
+    def trouble(effect: ForwardingEffect) -> OSError | None:
+        return OSError(errno.ENOMEM, "no room") if isinstance(effect, EnsureLogicalInterface) else None
+
+    domain = Domain()
+    domain.reconfigure("ar1", routes=(prefix("fd00:1::/32"),))
+    domain.attach("mn1", "ar1")
+    domain.run(SECOND)
+    domain.plane("ar2").trouble = trouble
+    domain.detach("mn1", "ar1")
+    domain.attach("mn1", "ar2")
+    domain.detach("mn1", "ar2")
+    domain.run(100 * MILLISECOND)
+    assert domain.reported("ar2", "effect-failed") == 1
+    domain.plane("ar2").trouble = None
+    domain.run(3 * SECOND)
+    assert domain.plane("ar2").state.logical_interfaces == {("acc0", logical_link_local(router(1)))}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from sojourn.core.effects import Effect, EnsureHold, SendMessage, StoreBinding, StoreEffect
 from sojourn.core.events import Commanded, Event
-from sojourn.host import commits
+from sojourn.host import commits, swaps
 from sojourn.wire import BindingRefreshRequest
 from sojourn.wire.addresses import address
 from support.toy import Scripted, World
@@ -21,24 +21,22 @@ class Elsewhere:
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
         self.asked: list[list[bytes]] = []
-        self._done: Callable[[], None] | None = None
+        self._done: deque[Callable[[], None]] = deque()
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
         return []
 
     def commit(self, effects: Sequence[StoreEffect], done: Callable[[], None]) -> None:
-        assert self._done is None, "one at a time"
         self.asked.append([effect.key for effect in effects])
-        self._done = done
+        self._done.append(done)
 
     def answer(self) -> None:
-        assert self._done is not None
-        done, self._done = self._done, None
-        done()
+        """The oldest question."""
+        self._done.popleft()()
 
     @property
-    def waits(self) -> bool:
-        return self._done is not None
+    def waits(self) -> int:
+        return len(self._done)
 
     def close(self) -> None: ...
 
@@ -111,14 +109,42 @@ def test_an_answer_of_which_nothing_is_stored_asks_whether_we_may_answer_at_all(
     assert said(made) == [7]
 
 
+def test_several_batches_are_under_way_and_answers_are_in_the_order_of_what_happened() -> None:
+    made, store = world()
+    made.driver.dispatch(order("keep", 0))
+    many = commits.WORTH
+    for start in range(1, 1 + 5 * many, many):
+        made.driver.dispatch(order("keep", *range(start, start + many)))
+    assert store.waits == swaps.MOST
+    assert said(made) == []
+    for count in (1, 1 + many, 1 + 2 * many):
+        store.answer()
+        assert said(made) == list(range(count))
+    assert len(store.asked) == swaps.MOST + 1, "what waited while all were under way is one batch"
+    while store.waits:
+        store.answer()
+    assert said(made) == list(range(1 + 5 * many))
+
+
+def test_a_key_is_in_several_batches_in_the_order_of_its_changes() -> None:
+    made, store = world()
+    for _ in range(3):
+        made.driver.dispatch(order("keep", *range(commits.WORTH)))
+    assert store.waits == 3
+    store.answer()
+    assert said(made) == list(range(commits.WORTH))
+
+
 def test_a_store_that_never_answers_lets_nothing_out_and_costs_bounded_memory() -> None:
     made, store = world()
     made.driver.dispatch(order("keep", 0))
-    for start in range(0, commits.MOST + 100, 100):
+    under_way = 100 * (swaps.MOST - 1)
+    for start in range(0, under_way + commits.MOST + 100, 100):
         made.driver.dispatch(order("say", *range(start, start + 100)))
     assert said(made) == []
+    assert store.waits == swaps.MOST
     assert made.driver.counters["messages-dropped"] == 100
-    store.answer()
-    store.answer()
-    assert len(said(made)) == 1 + commits.MOST
-    assert said(made)[1] == 100, "the oldest are dropped"
+    while store.waits:
+        store.answer()
+    assert len(said(made)) == 1 + under_way + commits.MOST
+    assert said(made)[1 + under_way] == under_way + 100, "the oldest are dropped"

@@ -174,7 +174,10 @@ def test_all_that_is_true_is_told_before_anything_is_handled_again() -> None:
     handled.clear()
     store.answer(0, KEYS[1])
     kinds = [type(event) for event in handled]
-    assert kinds == [BindingChanged, BindingChanged, Commanded, Commanded]
+    assert kinds == [BindingChanged, BindingChanged, BindingChanged, Commanded, Commanded]
+    forgotten, *told = (event for event in handled if isinstance(event, BindingChanged))
+    assert (forgotten.key, forgotten.record) == (KEYS[2], b""), "nothing is made of it when the first is told"
+    assert [(event.key, event.record) for event in told] == [(KEYS[1], b"true"), (KEYS[2], b"true")]
 
 
 def test_what_is_told_of_a_key_that_is_under_way_waits_until_it_is_not() -> None:

@@ -61,7 +61,7 @@ def _in_use(bed: MobileBed, name: str) -> list[str]:
     def look() -> list[str]:
         ways = KernelWays()
         try:
-            return [str(thing) for thing in ways._found()]
+            return [str(thing) for thing in ways.found()]
         finally:
             ways.leave()
 

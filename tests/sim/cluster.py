@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sim.air import Air
 from sim.clock import Clock
@@ -61,7 +61,7 @@ class Unreliable(SharedMemory):
         self.deleted: set[bytes] = set()
         """Keys that were deleted since the last look."""
         self.best: dict[bytes, int] = {}
-        """The latest attachment of each node that was ever durable."""
+        """The latest attachment of each node that was ever durable, or its end, where a CMD wrote both at once."""
         self.world, self.dice = world, dice
         self.slow = dice.choice((0, 5, 100)) * MILLISECOND
         self.loses = dice.choice((0, 4, 30))
@@ -92,6 +92,15 @@ class Unreliable(SharedMemory):
         """When the half answers, if not now."""
         return max(self.dead.get(half, 0), self.world.now)
 
+    def note(self, effects: Iterable[StoreEffect]) -> None:
+        """All that became of what is durable now, also what was over before it was carried out."""
+        for effect in effects:
+            if isinstance(effect, DeleteBinding):
+                self.deleted.add(effect.key)
+            elif isinstance(effect, StoreBinding):
+                stamp = BindingCacheEntry.restored(effect.key, effect.record, 0).timestamp
+                self.best[effect.key] = max(stamp, self.best.get(effect.key, 0))
+
     def notify(self, key: bytes, by: SharedMemoryView) -> None:
         """See `SharedMemory.notify`."""
         if not self.deaf or self.dice.randrange(self.deaf):
@@ -120,16 +129,22 @@ class _View(SharedMemoryView):
                 self._tell(done, refused)
 
         for half, share in shares.items():
-            self._ask(half, share, answered)
+            self._ask(half, share, effects, answered)
 
     def _ask(
-        self, half: int, share: Sequence[StoreEffect], answered: Callable[[int, Sequence[BindingChanged]], None]
+        self,
+        half: int,
+        share: Sequence[StoreEffect],
+        effects: Sequence[StoreEffect],
+        answered: Callable[[int, Sequence[BindingChanged]], None],
     ) -> None:
         def at_primary() -> None:
             if self.shared.alive(half) > self.shared.world.now:  # lost, if it died meanwhile
-                self._after(self.shared.alive(half), lambda: self._ask(half, share, answered))
+                self._after(self.shared.alive(half), lambda: self._ask(half, share, effects, answered))
                 return
             found = [changed for effect in share if (changed := self._one(effect)) is not None]
+            done = {effect.key for effect in share} - {changed.key for changed in found}
+            self.shared.note(effect for effect in effects if effect.key in done)
             lost = self.shared.loses and not self.shared.dice.randrange(self.shared.loses)
             if lost:
                 self._after(self.shared.world.now + _ASKED_AGAIN, lambda: self._later(lambda: again(found)))
@@ -167,15 +182,6 @@ class _View(SharedMemoryView):
     def _tell(self, done: Callable[[Sequence[BindingChanged]], None], refused: Sequence[BindingChanged]) -> None:
         if not self._closed:
             done(refused)
-
-    def _one(self, effect: StoreEffect) -> BindingChanged | None:
-        refused = super()._one(effect)
-        if refused is None and isinstance(effect, DeleteBinding):
-            self.shared.deleted.add(effect.key)
-        if refused is None and isinstance(effect, StoreBinding):
-            stamp = BindingCacheEntry.restored(effect.key, effect.record, 0).timestamp
-            self.shared.best[effect.key] = max(stamp, self.shared.best.get(effect.key, 0))
-        return refused
 
 
 class ClusterDomain(DmmDomain):

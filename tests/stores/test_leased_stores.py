@@ -8,9 +8,11 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
 import pytest
 
 from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
@@ -103,7 +105,7 @@ def parties(request: pytest.FixtureRequest) -> Callable[[], object]:
         if request.param == "postgres":
             databases: Databases = request.getfixturevalue("databases")
             sources = [databases.primary.source(databases.standby)]
-            databases.primary.sql("DROP TABLE IF EXISTS anchor, session")
+            databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
 
         def make(holder: str) -> Party:
             found.append(Party(holder, None if sources else memory, sources))
@@ -127,6 +129,17 @@ async def commit(store: LeasedStore, *effects: StoreEffect, within: float = 10.0
     except TimeoutError:
         return False
     return True
+
+
+async def refused(party: Party, store: LeasedStore, *effects: StoreEffect) -> bool:
+    """Whether the store says that the lease is lost, and not that it is done."""
+    lost = party.lost
+    done: list[int] = []
+    store.commit(effects, partial(done.append, 1))
+    async with asyncio.timeout(30.0):
+        while not done and party.lost == lost:
+            await asyncio.sleep(0.005)
+    return not done
 
 
 def run(work: Callable[[Make], Awaitable[None]], parties: Callable[[], object]) -> None:
@@ -173,12 +186,34 @@ def test_nothing_is_kept_or_answered_under_a_lease_that_another_one_took(parties
         await commit(old, StoreBinding(b"a", b"1"))
         await other.claim(1)
         new = await other.open(2)
-        assert not await commit(old, StoreBinding(b"a", b"2"), StoreBinding(b"b", b"1"), within=0.3)
-        assert not await commit(old, within=0.3)
-        assert one.lost == 2
+        assert await refused(one, old, StoreBinding(b"a", b"2"), StoreBinding(b"b", b"1"))
+        assert await refused(one, old)
         assert await commit(new, StoreBinding(b"c", b"1"))
         assert list((await other.open(2)).load()) == [(b"a", b"1"), (b"c", b"1")]
         assert other.lost == 0
+
+    run(work, parties)
+
+
+def test_many_batches_at_once_are_done_in_their_order(parties: Callable[[], object]) -> None:
+    async def work(make: Make) -> None:
+        one = make("one")
+        await one.claim(0)
+        store = await one.open(1)
+        done: list[int] = []
+        for number in range(40):
+            changes: list[StoreEffect] = [StoreBinding(b"all", b"%d" % number)]
+            changes.append(StoreBinding(b"%02d" % number, b""))
+            if number:
+                changes.append(DeleteBinding(b"%02d" % (number - 1)))
+            store.commit(changes if number % 7 else (), partial(done.append, number))
+        assert await commit(store)
+        assert done == list(range(40))
+        assert list((await one.open(1)).load()) == [
+            *((b"%02d" % number, b"") for number in (6, 13, 20, 27, 34, 39)),
+            (b"all", b"39"),
+        ]
+        assert one.lost == 0
 
     run(work, parties)
 
@@ -189,8 +224,7 @@ def test_an_earlier_life_of_the_same_process_is_another_one(parties: Callable[[]
         await one.claim(0)
         old = await one.open(1)
         assert await one.claim(1) == ("one", 2, True)
-        assert not await commit(old, StoreBinding(b"a", b"1"), within=0.3)
-        assert one.lost == 1
+        assert await refused(one, old, StoreBinding(b"a", b"1"))
 
     run(work, parties)
 
@@ -215,7 +249,7 @@ def test_a_lease_is_over_is_renewed_and_is_given_back(parties: Callable[[], obje
         assert await other.look() == ("one", 1, False)
         assert await one.renew(1, MINUTE) == ("one", 1, True), "nobody took it, so it goes on"
         assert await one.renew(1, 0) == ("", 1, False)
-        assert not await commit(await one.open(1), StoreBinding(b"a", b"1"), within=0.3)
+        assert await refused(one, await one.open(1), StoreBinding(b"a", b"1"))
         assert await other.claim(1) == ("other", 2, True)
         assert await one.renew(1, MINUTE) == ("other", 2, True)
 
@@ -225,8 +259,147 @@ def test_a_lease_is_over_is_renewed_and_is_given_back(parties: Callable[[], obje
 # --- PostgreSQL alone -------------------------------------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def no_proof(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
+    """As long as this lasts batches are written, and nobody knows whether they are safe."""
+    connection = await asyncpg.connect(databases.primary.source())
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE proof IN EXCLUSIVE MODE")
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def written(connection: asyncpg.Connection, count: int) -> None:
+    """Until so many records are."""
+    while await connection.fetchval("SELECT count(*) FROM session") != count:
+        await asyncio.sleep(0.005)
+
+
+def test_a_claim_does_not_wait_for_batches_and_none_of_them_is_answered_after_it(databases: Databases) -> None:
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
+    sources = [databases.primary.source(databases.standby)]
+
+    async def work() -> None:
+        one, other = Party("one", None, sources), Party("other", None, sources)
+        await one.claim(0)
+        store = await one.open(1)
+        done: list[int] = []
+        async with no_proof(databases) as beside:
+            for number in range(3):
+                store.commit([StoreBinding(b"%d" % number, b"old")], partial(done.append, number))
+            await written(beside, 3)
+            assert await asyncio.wait_for(other.claim(1), 4.0) == ("other", 2, True)
+            store.commit([StoreBinding(b"0", b"too late"), StoreBinding(b"3", b"")], partial(done.append, 3))
+        while one.lost < 4:
+            await asyncio.sleep(0.005)
+        assert done == []
+        new = await other.open(2)
+        assert list(new.load()) == [(b"%d" % number, b"old") for number in range(3)]
+        assert await commit(new, StoreBinding(b"0", b"new"))
+        for party in (one, other):
+            party.close()
+
+    asyncio.run(work())
+
+
+def test_what_a_server_lost_before_it_was_safe_is_written_again(databases: Databases) -> None:
+    """All of it and in its order, whatever came after."""
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
+    sources = [databases.primary.source(databases.standby)]
+
+    async def work() -> None:
+        one = Party("one", None, sources)
+        await one.claim(0)
+        store = await one.open(1)
+        assert await commit(store, StoreBinding(b"a", b"1"))
+        done: list[int] = []
+        async with no_proof(databases) as beside:
+            store.commit([StoreBinding(b"b", b"1"), StoreBinding(b"c", b"1")], partial(done.append, 1))
+            await written(beside, 3)
+            store.commit([StoreBinding(b"b", b"2"), StoreBinding(b"d", b"1")], partial(done.append, 2))
+            await written(beside, 4)
+            # As a server that lost its power: the batches are gone, and their numbers with them.
+            await beside.execute("DELETE FROM session WHERE key <> 'a'")
+            await beside.execute("UPDATE anchor SET batch = 1")
+        assert await commit(store, DeleteBinding(b"d"))
+        assert done == [1, 2]
+        assert list((await one.open(1)).load()) == [(b"a", b"1"), (b"b", b"2"), (b"c", b"1")]
+        one.close()
+
+    asyncio.run(work())
+
+
+def test_a_batch_is_not_written_where_the_one_before_it_is_missing(databases: Databases) -> None:
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
+    sources = [databases.primary.source(databases.standby)]
+
+    async def work() -> None:
+        one = Party("one", None, sources)
+        await one.claim(0)
+        store = await one.open(1)
+        assert await commit(store, StoreBinding(b"a", b"1"))
+        done: list[int] = []
+        async with no_proof(databases) as beside:
+            store.commit([StoreBinding(b"b", b"1")], partial(done.append, 1))
+            await written(beside, 2)
+            await asyncio.to_thread(
+                databases.primary.sql, "DELETE FROM session WHERE key = 'b'; UPDATE anchor SET batch = 1"
+            )
+            store.commit([StoreBinding(b"c", b"1")], partial(done.append, 2))
+            while store._number < 3:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
+        assert await commit(store)
+        assert done == [1, 2]
+        assert list((await one.open(1)).load()) == [(b"a", b"1"), (b"b", b"1"), (b"c", b"1")]
+        one.close()
+
+    asyncio.run(work())
+
+
+def test_nothing_that_was_answered_is_lost_when_connections_break(databases: Databases) -> None:
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
+    sources = [databases.primary.source(databases.standby)]
+
+    async def work() -> None:
+        one = Party("one", None, sources)
+        await one.claim(0)
+        store = await one.open(1)
+        for round_ in range(5):
+            keep = asyncio.create_task(commit_all(store, round_))
+            await asyncio.sleep(0.02)
+            await asyncio.to_thread(
+                databases.primary.sql,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+            )
+            await keep
+            assert [record for _, record in (await one.open(1)).load()] == [b"%d 199" % round_] * 10
+        one.close()
+
+    async def commit_all(store: LeasedStore, round_: int) -> None:
+        done: list[int] = []
+        for number in range(200):
+            record = b"%d %d" % (round_, number)
+            store.commit([StoreBinding(b"%d" % key, record) for key in range(10)], partial(done.append, number))
+            await asyncio.sleep(0)
+        assert await commit(store, within=60.0)
+        assert done == list(range(200))
+
+    asyncio.run(work())
+
+
+async def kept(database: Database) -> list[tuple[bytes, bytes]]:
+    """All records, read anew."""
+    store = await LeasedPostgres.open(database, 1, lambda: None)
+    store.close()
+    return list(store.load())
+
+
 def test_several_addresses_do_not_mix(databases: Databases) -> None:
-    databases.primary.sql("DROP TABLE IF EXISTS anchor, session")
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
     sources = [databases.primary.source(databases.standby)]
 
     async def work() -> None:
@@ -235,15 +408,15 @@ def test_several_addresses_do_not_mix(databases: Databases) -> None:
             assert await database.claim(0, MINUTE) == ("one", 1, True)
             store = await LeasedPostgres.open(database, 1, lambda: None)
             assert await commit(store, StoreBinding(b"a", bytes((octet,))))
-            assert list((await LeasedPostgres.open(database, 1, lambda: None)).load()) == [(b"a", bytes((octet,)))]
             store.close()
+            assert await kept(database) == [(b"a", bytes((octet,)))]
 
     asyncio.run(work())
 
 
 def test_many_records_are_read_a_part_at_a_time(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, no statement takes so long that it is given up."""
-    databases.primary.sql("DROP TABLE IF EXISTS anchor, session")
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
     monkeypatch.setattr(leased_postgres, "PAGE", 100)
     wanted = [(number.to_bytes(4, "big"), b"%d" % number) for number in range(1000)]
 
@@ -252,8 +425,8 @@ def test_many_records_are_read_a_part_at_a_time(databases: Databases, monkeypatc
         await database.claim(0, MINUTE)
         store = await LeasedPostgres.open(database, 1, lambda: None)
         assert await commit(store, *[StoreBinding(key, record) for key, record in wanted])
-        assert list((await LeasedPostgres.open(database, 1, lambda: None)).load()) == wanted
         store.close()
+        assert await kept(database) == wanted
 
     asyncio.run(work())
 
@@ -281,9 +454,10 @@ def test_nothing_that_was_answered_is_lost_when_the_primary_dies_and_its_standby
         answered: list[int] = []
 
         async def load() -> None:
-            for number in range(400):
-                assert await commit(store, StoreBinding(b"%03d" % number, b"x"), within=30.0)
-                answered.append(number)
+            for start in range(0, 400, 4):
+                for number in range(start, start + 4):
+                    store.commit([StoreBinding(b"%03d" % number, b"x")], partial(answered.append, number))
+                assert await commit(store, within=30.0)
 
         loading = asyncio.create_task(load())
         while len(answered) < 100:
@@ -291,10 +465,9 @@ def test_nothing_that_was_answered_is_lost_when_the_primary_dies_and_its_standby
         primary.kill()
         await asyncio.to_thread(standby.promote)
         await loading
-        kept = [key for key, _ in (await LeasedPostgres.open(database, 1, lambda: None)).load()]
-        assert kept == [b"%03d" % number for number in answered]
-        assert len(answered) == 400
         store.close()
+        assert [key for key, _ in await kept(database)] == [b"%03d" % number for number in answered]
+        assert len(answered) == 400
 
     try:
         asyncio.run(work())

@@ -277,8 +277,10 @@ class AccessState(OutboxEngine, Generic[S]):
             case EnsureUplink(prefix) | EnsureCounter(prefix) | EnsureShortcut(prefix) | EnsureSpread(prefix):
                 self._mend(self._node_of(prefix))
             case EnsureLogicalInterface(interface) | Advertise(interface):
+                # Who departed has an identity too, if the answer that told of it came late; nobody is told of it then.
+                present = (SERVED,) if type(effect) is Advertise else (SERVED, DEPARTED)
                 for session in self.sessions.values():
-                    if session.interface == interface and session.presence is SERVED:
+                    if session.interface == interface and session.presence in present:
                         self._mend(session.node)
             case EnsureTransport(remote):
                 self._after(_REPAIR_AFTER, "ipv4-transport", remote)

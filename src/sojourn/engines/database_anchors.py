@@ -142,9 +142,9 @@ class Anchorage(SharedDatabase):
             self._adopt(entry, request.anchored_prefixes)
         news = {prefix: maar for prefix, maar in entry.anchors if prefix not in before}
         if not news:
-            theirs = [pair for pair in entry.previous() if pair[1] == request.source]
+            theirs = any(maar == request.source for _, maar in entry.previous())
             if theirs and self.configuration.shared:  # another CMD learnt them, and may not have come to say so
-                self._inform(entry, theirs)
+                self._inform(entry, entry.previous())  # all: the serving MAAR takes this for the answer to its update
             return
         for prefix, _ in self._limit(entry):
             news.pop(prefix, None)

@@ -46,6 +46,8 @@ class BindingCacheEntry:
     handover: Handover | None = None
     untold: tuple[Address, ...] = ()
     """MAARs that did not answer when they were told where the node is; they are told again when they are heard."""
+    inherited: bool = False
+    """As another CMD kept it, which may be telling `untold`: until we change it; not stored."""
 
     def anchor_of(self, prefix: Prefix) -> Address | None:
         """Who anchors `prefix` for this node."""

@@ -244,8 +244,9 @@ class Notices(Answering):
         late = entry.handover is None or source not in entry.handover.waiting
         self._confirmed(entry, source, answered=not refused)
         if late and not refused and self.configuration.mode is RELAY:
-            # It was given up when the answers were gathered, so that the serving MAAR does not know of it.
-            self._inform(entry, [pair for pair in entry.previous() if pair[1] == source])
+            # It was given up when the answers were gathered, so that the serving MAAR does not know of it; or another
+            # CMD gathered them, and did not come to say what it had.
+            self._inform(entry, [pair for pair in entry.previous() if pair[1] not in entry.untold])
 
     def _on_let_go(self, node: bytes, prefix: Prefix, maar: Address) -> None:
         """A prefix is over there because we said so; another CMD may have taken it up again meanwhile."""

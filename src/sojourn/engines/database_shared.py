@@ -88,7 +88,9 @@ class SharedDatabase(Notices):
         self._tell_retired(entry, prefix, entry.serving)
 
     def _on_changed(self, node: bytes, record: bytes, remaining: Duration) -> None:
-        """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat."""
+        """Another CMD knows better: what we had is nothing any more, and its notices are not ours to repeat, as long as
+        what it kept stands.
+        """
         entry = self.entries.get(node)
         if entry is not None:
             self._stop_telling(entry)
@@ -104,6 +106,7 @@ class SharedDatabase(Notices):
             self._report("record-unreadable", node=node)
             return
         entry.expires = self._now + remaining
+        entry.inherited = True
         self._hold(entry)
 
     def _find_anchored(self, maar: Address) -> None:
@@ -171,6 +174,11 @@ class SharedDatabase(Notices):
     def _keep(self, entry: BindingCacheEntry) -> None:
         if self.stores:
             self._do(StoreBinding(entry.node, entry.record(), max(entry.expires - self._now, 1)))
+        if entry.inherited:  # with this the CMD that was telling them is overtaken, perhaps before anything left it
+            entry.inherited = False
+            for maar in entry.untold:
+                if maar != entry.serving:
+                    self._tell_again(entry, maar)
 
     def _keep_refreshed(self, entry: BindingCacheEntry) -> None:
         """Nothing changed but the time that it has: the others must know that, a disk of our own need not."""

@@ -393,12 +393,12 @@ class Driver:
 
     def _release(self, swaps: Swaps) -> None:
         """What the shared store carried out is heard of; what it refused, somebody else had changed before."""
-        news: list[tuple[Event, int]] = []
+        news: list[BindingChanged] = []
         for answers, overtaken, void in swaps.released():
             if self._early:
                 self._inbox[:0] = self._early.values()
                 self._early.clear()
-            news += [(changed, 0) for changed in overtaken]
+            news += overtaken
             for event, tried, _ in void:
                 self.counters["overtaken"] += 1
                 if type(event) is BindingChanged:
@@ -412,8 +412,10 @@ class Driver:
                     self._try(effect)
             if self._meter is not None:
                 self._meter.settled(self._clock())
-        # All of the news first: to the store it counts as seen, so that what is made without it would replace it.
-        self._again[:0] = news
+        # All of the news first: to the store it counts as seen, so that what is made without it would replace it. Of
+        # several, all are forgotten before the first is told, or something would be made of what the next ones replace.
+        forgotten = [(BindingChanged(changed.key, b"", 0), 0) for changed in news[1:]]
+        self._again[:0] = [*forgotten, *((changed, 0) for changed in news)]
 
     def _on_settled(self) -> None:
         """The shared store answered."""

@@ -58,8 +58,7 @@ class Swaps:
 
     def room(self, waiting: int) -> bool:
         """Whether as many events as are `waiting` are to be handled now, and not together with what comes next."""
-        under_way = len(self._batches)
-        return not under_way or (under_way < MOST and waiting >= WORTH)
+        return room(len(self._batches), waiting)
 
     def mentions(self, key: bytes) -> bool:
         """Whether a change of `key` is under way, or waits for its turn."""
@@ -102,6 +101,11 @@ class Swaps:
     def _done(self, batch: _Batch, overtaken: Sequence[BindingChanged]) -> None:
         batch.overtaken = overtaken
         self._settled()
+
+
+def room(under_way: int, waiting: int, worth: int = WORTH) -> bool:
+    """Whether what is `waiting` is a batch of its own now that so many are `under_way`."""
+    return not under_way or (under_way < MOST and waiting >= worth)
 
 
 def mentioned(key: bytes, answers: Iterable[Answer]) -> bool:

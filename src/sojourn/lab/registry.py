@@ -64,6 +64,7 @@ _MODULES = (
     "sojourn.lab.handover",
     "sojourn.lab.ipv4_transport",
     "sojourn.lab.laptop",
+    "sojourn.lab.lma_dies",
     "sojourn.lab.localized",
     "sojourn.lab.multicast",
     "sojourn.lab.multipath",
@@ -71,7 +72,6 @@ _MODULES = (
     "sojourn.lab.pmip_walk",
     "sojourn.lab.soak",
     "sojourn.lab.soak_faults",
-    "sojourn.lab.lma_dies",
     "sojourn.lab.takeover",
     "sojourn.lab.transient",
     "sojourn.lab.upgrade",
@@ -93,9 +93,5 @@ def scenario(name: str, description: str) -> Callable[[ScenarioFunction], Scenar
 def scenarios() -> dict[str, Scenario]:
     """All scenarios, by name."""
     for module in _MODULES:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
+        importlib.import_module(module)
     return dict(sorted(_scenarios.items()))

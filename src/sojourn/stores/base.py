@@ -95,7 +95,7 @@ class LeasedStore(Protocol):
 
         With none this asks whether the lease is still ours. If it is not, nothing is changed and `done` is never
         called: whoever opened the store is told. A medium that does not answer is asked again until it does.
-        There is no second call before `done`.
+        There may be further calls before `done`: all become durable, and are told to be done, in their order.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
@@ -52,6 +52,8 @@ class LeasedMemory:
         self.counters: Counter[str] = Counter()
         self._shared, self._lease, self._lost = shared, (holder, epoch), lost
         self._later = later or _at_once
+        self._asked: deque[tuple[Sequence[StoreEffect], Callable[[], None]]] = deque()
+        self._answers: deque[Callable[[], None]] = deque()
         self._closed = False
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
@@ -61,22 +63,29 @@ class LeasedMemory:
     def commit(self, effects: Sequence[StoreEffect], done: Callable[[], None]) -> None:
         """See `LeasedStore.commit`."""
 
-        def carry_out() -> None:
-            shared = self._shared
-            held = self._lease == (shared.holder, shared.epoch)
-            for effect in effects if held else ():
-                match effect:
-                    case StoreBinding(key, record):
-                        shared.records[key] = record
-                    case DeleteBinding(key):
-                        shared.records.pop(key, None)
-                    case _:
-                        pass
-            answer = done if held else self._lost
-            self._later(lambda: None if self._closed else answer())
-
         self.counters["commits"] += 1
-        self._later(carry_out)
+        self._asked.append((effects, done))
+        self._later(self._carry_out)
+
+    def _carry_out(self) -> None:
+        effects, done = self._asked.popleft()  # in order, whatever comes first
+        shared = self._shared
+        held = self._lease == (shared.holder, shared.epoch)
+        for effect in effects if held else ():
+            match effect:
+                case StoreBinding(key, record):
+                    shared.records[key] = record
+                case DeleteBinding(key):
+                    shared.records.pop(key, None)
+                case _:
+                    pass
+        self._answers.append(done if held else self._lost)
+        self._later(self._answer)
+
+    def _answer(self) -> None:
+        answer = self._answers.popleft()
+        if not self._closed:
+            answer()
 
     def close(self) -> None:
         """This process is gone; what is under way is carried out all the same."""

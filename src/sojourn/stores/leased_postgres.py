@@ -1,10 +1,25 @@
 """The bindings of LMAs in PostgreSQL, each LMA's for one process at a time: whoever holds the lease on its address.
 
 An LMA's address is the end of its tunnels, so there is one process to serve it, and no need for versions of records as
-several CMDs need them (`postgres`): one row says who holds the address, and how often that changed (its *epoch*), and a
-batch of changes is one statement that does nothing under another epoch. It keeps that row from being changed until it
-is durable, so whoever takes the lease finds all that was answered for. As it is one statement, no transaction waits for
-a process that is gone.
+several CMDs need them (`postgres`): one row, the *lease*, says who holds the address, how often that changed (its
+*epoch*), and the number of the latest batch of changes. A batch is one statement that changes this row too, and does
+nothing under another epoch, or where the batch before it is missing.
+
+It takes milliseconds until something is on two disks, and several batches are under way meanwhile, in their order:
+
+* They are written one after the other, on a connection that does not wait for the disks. So the lease is locked for a
+  moment only, and a claim never waits long. (Batches side by side that share a lock on it until they are durable leave
+  no gap between them: a claim then waited for up to 0.8 s.)
+* Whether they are safe is asked on two other connections, for all that is written by then: a small write that waits for
+  the disks, and that is made only where the lease has the number of the latest batch, or a later one. The journal of a
+  database has one order: when that write is durable, so is all that it saw. Then the lease is looked at once more:
+  nothing is answered that was not safe, and ours, at that time.
+* After whatever trouble, all that was not told to be done is written again, as one batch: nothing is taken for written
+  because an earlier connection said so. What an earlier connection still carries out late has too low a number by then.
+
+A claim is another change of the lease, so whoever has claimed it finds all that was answered for. Where a
+server does not let writes go on before they are durable, all this is as right, and slower. As each step is one
+statement, no transaction waits for a process that is gone.
 
 All that belongs to one address is in one database; several databases share the addresses among them. Each is to have a
 synchronous standby, as described in `postgres`.
@@ -14,9 +29,10 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import asyncpg
@@ -31,13 +47,20 @@ T = TypeVar("T")
 
 PAGE = 20_000
 """Records that are read at a time: a part of a second, on a busy server too."""
+PROVERS = 2
+"""Connections that ask whether what is written is safe: while one waits for a disk, the other one for the next."""
 READING = 300.0
 """Seconds that all of them may take."""
 
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS anchor (
-  address bytea PRIMARY KEY, holder text NOT NULL, epoch bigint NOT NULL, until timestamptz NOT NULL)
+  address bytea PRIMARY KEY, holder text NOT NULL, epoch bigint NOT NULL, until timestamptz NOT NULL,
+  batch bigint NOT NULL DEFAULT 0)
+""",
+    """
+CREATE TABLE IF NOT EXISTS proof (
+  anchor bytea NOT NULL, place int NOT NULL, batch bigint NOT NULL, PRIMARY KEY (anchor, place))
 """,
     """
 CREATE TABLE IF NOT EXISTS session (
@@ -47,7 +70,8 @@ CREATE TABLE IF NOT EXISTS session (
 LOOK = "SELECT holder, epoch, until > now() AS valid FROM anchor WHERE address = $1"
 CLAIM = """
 INSERT INTO anchor AS a (address, holder, epoch, until) VALUES ($1, $2, 1, now() + $4 * interval '1 millisecond')
-ON CONFLICT (address) DO UPDATE SET holder = $2, epoch = a.epoch + 1, until = now() + $4 * interval '1 millisecond'
+ON CONFLICT (address) DO UPDATE SET holder = $2, epoch = a.epoch + 1, batch = 0,
+  until = now() + $4 * interval '1 millisecond'
 WHERE a.epoch = $3
 """
 RENEW = """
@@ -55,20 +79,28 @@ UPDATE anchor SET until = now() + $4 * interval '1 millisecond', holder = CASE W
 WHERE address = $1 AND holder = $2 AND epoch = $3
 """
 READ = "SELECT key, record FROM session WHERE anchor = $1"
-CHECK = "SELECT count(*) FROM anchor WHERE address = $1 AND holder = $2 AND epoch = $3"
-COMMIT = """
-WITH held AS MATERIALIZED (
-  SELECT 1 FROM anchor WHERE address = $1 AND holder = $2 AND epoch = $3 FOR SHARE
+HELD = "SELECT batch FROM anchor WHERE address = $1 AND holder = $2 AND epoch = $3"
+WRITE = """
+WITH held AS (
+  UPDATE anchor SET batch = $4 WHERE address = $1 AND holder = $2 AND epoch = $3 AND batch >= $5 AND batch < $4
+  RETURNING 1
 ), kept AS (
   INSERT INTO session (anchor, key, record)
-  SELECT $1, w.key, w.record FROM unnest($4::bytea[], $5::bytea[]) AS w(key, record) WHERE EXISTS (SELECT 1 FROM held)
+  SELECT $1, w.key, w.record FROM unnest($6::bytea[], $7::bytea[]) AS w(key, record) WHERE EXISTS (SELECT 1 FROM held)
   ON CONFLICT (anchor, key) DO UPDATE SET record = excluded.record
 ), gone AS (
-  DELETE FROM session WHERE anchor = $1 AND key = ANY($6::bytea[]) AND EXISTS (SELECT 1 FROM held)
+  DELETE FROM session WHERE anchor = $1 AND key = ANY($8::bytea[]) AND EXISTS (SELECT 1 FROM held)
 )
 SELECT count(*) FROM held
 """
-_REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""The changes of batch $4, if no batch before $5 is missing."""
+PROVE = """
+INSERT INTO proof (anchor, place, batch)
+SELECT address, $5, batch FROM anchor WHERE address = $1 AND holder = $2 AND epoch = $3 AND batch >= $4
+ON CONFLICT (anchor, place) DO UPDATE SET batch = excluded.batch RETURNING 1
+"""
+"""When this is durable, batch $4 is. Each connection has a place of its own, so that none waits for another."""
+REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _FOR_GOOD = (
     (asyncpg.InvalidAuthorizationSpecificationError, "see to the role and database that the string names"),
     (asyncpg.InvalidCatalogNameError, "see to the role and database that the string names"),
@@ -88,6 +120,7 @@ class Database:
         self._source = sources[zlib.crc32(address) % len(sources)]
         self.name = without_password(self._source)
         self._prepared = False
+        self._patient = True
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -116,6 +149,12 @@ class Database:
 
         await self.insist(ask)
 
+    def another(self, *, patient: bool = True) -> Database:
+        """One more connection to the same; if not `patient`, its changes do not wait for the disks."""
+        made = Database([self._source], self.address, self.holder)
+        made.counters, made._patient, made._prepared = self.counters, patient, self._prepared
+        return made
+
     async def insist(self, ask: Callable[[asyncpg.Connection], Awaitable[T]], within: float = TIMEOUT) -> T:
         """What `ask` answers in so many seconds, as often as it takes. Raises StoreError for what does not change by
         itself.
@@ -123,27 +162,36 @@ class Database:
         pause = SHORTEST_PAUSE
         while True:
             try:
-                async with self._turn, asyncio.timeout(within):
-                    answer = await ask(await self._connected())
-            except asyncio.CancelledError:
-                self._drop()  # nobody knows what came of the question
-                raise
-            except _REFUSALS as error:
+                return await self.once(ask, within)
+            except REFUSALS as error:
                 for kind, remedy in _FOR_GOOD:
                     if isinstance(error, kind):
                         raise StoreError(self.name, str(error), remedy) from error
-                self.trouble = str(error) or type(error).__name__
-                self.counters["retries"] += 1
-                self._drop()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                self.trouble = ""
-                return answer
+
+    async def once(self, ask: Callable[[asyncpg.Connection], Awaitable[T]], within: float = TIMEOUT) -> T:
+        """The same, tried once. Raises one of `REFUSALS`."""
+        try:
+            async with self._turn, asyncio.timeout(within):
+                answer = await ask(await self._connected())
+        except asyncio.CancelledError:
+            self._drop()  # nobody knows what came of the question
+            raise
+        except REFUSALS as error:
+            self.trouble = str(error) or type(error).__name__
+            self.counters["retries"] += 1
+            self._drop()
+            raise
+        self.trouble = ""
+        return answer
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(self._source, timeout=TIMEOUT, command_timeout=TIMEOUT)
+            if not self._patient:
+                with suppress(asyncpg.PostgresError):
+                    await self._connection.execute("SET synchronous_commit = off")
         if not self._prepared:
             for table in TABLES:
                 with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
@@ -161,6 +209,18 @@ class Database:
         self._drop()
 
 
+class _Batch:
+    """Changes, the last word on each key, and whom to tell."""
+
+    __slots__ = ("changes", "done", "number", "safe")
+
+    def __init__(self, changes: dict[bytes, StoreEffect], done: Callable[[], None]) -> None:
+        self.changes, self.done = changes, done
+        self.number = 0
+        """That of the batch of the database that has the changes in it; 0: none, as far as we know."""
+        self.safe = False
+
+
 class LeasedPostgres:
     """A `LeasedStore`: what belongs to the address of `database`, under the lease of `epoch`. Make it with `open`.
 
@@ -168,12 +228,31 @@ class LeasedPostgres:
     """
 
     def __init__(
-        self, database: Database, epoch: int, records: list[tuple[bytes, bytes]], lost: Callable[[], None]
+        self,
+        database: Database,
+        writer: Database,
+        epoch: int,
+        records: list[tuple[bytes, bytes]],
+        lost: Callable[[], None],
     ) -> None:
         self.counters = database.counters
-        self._database, self._epoch, self._lost = database, epoch, lost
+        self._lease = (database.address, database.holder, epoch)
+        self._lost = lost
         self._records = records
-        self._task: asyncio.Task[None] | None = None
+        self._batches: deque[_Batch] = deque()
+        """What was not told to be done."""
+        self._written = 0
+        """The latest batch that nothing before is missing of; 0: nobody knows."""
+        self._number = 0
+        """Of the latest batch that we tried to write."""
+        self._writer = writer
+        self._turn = asyncio.Lock()
+        """Batches are written one after the other."""
+        self._provers = [database, *(database.another() for _ in range(PROVERS - 1))]
+        self._idle = list(reversed(range(PROVERS)))
+        """Those that have nothing to do; the one used last comes first."""
+        self._some_idle = asyncio.Semaphore(PROVERS)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, database: Database, epoch: int, lost: Callable[[], None]) -> LeasedPostgres:
@@ -188,9 +267,17 @@ class LeasedPostgres:
                     records.extend((row["key"], row["record"]) for row in rows)
             return records
 
-        records = await database.insist(read, READING)
+        async def nothing(connection: asyncpg.Connection) -> None:
+            """To be connected when the first batch comes."""
+
+        writer = database.another(patient=False)
+        try:
+            records, _ = await asyncio.gather(database.insist(read, READING), writer.insist(nothing))
+        except BaseException:
+            writer.close()
+            raise
         records.sort()
-        return cls(database, epoch, records, lost)
+        return cls(database, writer, epoch, records, lost)
 
     def load(self) -> Iterable[tuple[bytes, bytes]]:
         """See `LeasedStore.load`; once, as they are not kept."""
@@ -199,31 +286,92 @@ class LeasedPostgres:
 
     def commit(self, effects: Sequence[StoreEffect], done: Callable[[], None]) -> None:
         """See `LeasedStore.commit`."""
-        self._task = asyncio.get_running_loop().create_task(self._commit(effects, done))
+        batch = _Batch({effect.key: effect for effect in effects}, done)
+        self.counters["commits" if batch.changes else "questions"] += 1
+        self.counters["changes"] += len(batch.changes)
+        self._batches.append(batch)
+        task = asyncio.get_running_loop().create_task(self._commit(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _commit(self, effects: Sequence[StoreEffect], done: Callable[[], None]) -> None:
-        last = {effect.key: effect for effect in effects}
-        kept = [(effect.key, effect.record) for effect in last.values() if isinstance(effect, StoreBinding)]
-        gone = [effect.key for effect in last.values() if isinstance(effect, DeleteBinding)]
-        database = self._database
-        held = (database.address, database.holder, self._epoch)
-        kept.sort()
+    async def _commit(self, batch: _Batch) -> None:
+        pause = SHORTEST_PAUSE
+        while True:
+            try:
+                if not await self._try(batch):
+                    self._lost()
+                    return
+            except REFUSALS:
+                self._begin_again()
+            if batch.safe:
+                break
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        while self._batches and self._batches[0].safe:
+            self._batches.popleft().done()
+
+    async def _try(self, batch: _Batch) -> bool:
+        """Make `batch` safe, if that can be; whether the lease is ours. Raises one of `REFUSALS`."""
+        if batch.changes:
+            async with self._turn:
+                if not batch.number:
+                    await self._write()
+        async with self._some_idle:
+            if batch.safe:  # it was with another one
+                return True
+            place = self._idle.pop()
+            try:
+                return await self._provers[place].once(partial(self._prove, place))
+            finally:
+                self._idle.append(place)
+
+    async def _write(self) -> None:
+        """All that is not written, as one batch. It is not if it turns out that something before it is missing."""
+        waiting = [batch for batch in self._batches if batch.changes and not batch.number]
+        changes: dict[bytes, StoreEffect] = {}
+        for batch in waiting:
+            changes.update(batch.changes)
+        kept = sorted((key, effect.record) for key, effect in changes.items() if isinstance(effect, StoreBinding))
+        gone = [key for key, effect in changes.items() if isinstance(effect, DeleteBinding)]
+        known = self._written
+        number = self._number = self._number + 1
 
         async def ask(connection: asyncpg.Connection) -> int:
-            if not kept and not gone:
-                return int(await connection.fetchval(CHECK, *held))
             keys, records = [key for key, _ in kept], [record for _, record in kept]
-            return int(await connection.fetchval(COMMIT, *held, keys, records, gone))
+            return int(await connection.fetchval(WRITE, *self._lease, number, known, keys, records, gone))
 
-        self.counters["commits" if kept or gone else "questions"] += 1
-        self.counters["changes"] += len(kept) + len(gone)
-        if await database.insist(ask):
-            done()
-        else:
-            self._lost()
+        if not await self._writer.once(ask):
+            self._begin_again()
+        elif known == self._written:  # nobody began again meanwhile
+            self._written = number
+            for batch in waiting:
+                batch.number = number
+
+    async def _prove(self, place: int, connection: asyncpg.Connection) -> bool:
+        """Find out whether all that is written is safe; whether the lease is ours."""
+        number = self._written
+        written = [batch for batch in self._batches if batch.number and not batch.safe]
+        proven = not written or await connection.fetchval(PROVE, *self._lease, number, place) is not None
+        asking = [batch for batch in self._batches if not batch.changes]
+        latest = await connection.fetchval(HELD, *self._lease)
+        if latest is None:
+            return False
+        self._number = max(self._number, latest)
+        for batch in (*asking, *(written if proven else ())):
+            batch.safe = True
+        if not proven:
+            self._begin_again()
+        return True
+
+    def _begin_again(self) -> None:
+        """Take nothing for written that was not told to be done."""
+        self._written = 0
+        for batch in self._batches:
+            batch.number = 0
 
     def close(self) -> None:
         """See `LeasedStore.close`."""
-        if self._task is not None:
-            self._task.cancel()
-        self._database.close()
+        for task in self._tasks:
+            task.cancel()
+        for database in (self._writer, *self._provers):
+            database.close()
