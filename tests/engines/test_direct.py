@@ -9,10 +9,12 @@ import pytest
 from sojourn.core.effects import Advertise, EnsurePrefix, EnsureTunnel
 from sojourn.core.events import HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
+from sojourn.engines.maar_direct import DirectAccessRouter
 from sojourn.engines.maar_session import Presence
 from sojourn.engines.registration import PROXY_DMM
 from sojourn.wire import (
     AccessTechnologyType,
+    AnchoredPrefix,
     BindingAcknowledgement,
     BindingRefreshRequest,
     BindingUpdate,
@@ -482,3 +484,39 @@ def test_two_that_believe_of_each_other_that_they_serve_a_node_forget_it() -> No
     each.run(3 * ours.lifetime)
     assert not each.maar("ar1").sessions
     assert not each.maar("ar2").sessions
+
+
+def test_three_that_believe_in_a_ring_that_the_next_one_serves_a_node_forget_it() -> None:
+    each = walked(1, 2, 3, maars=3, lifetime=20 * SECOND)
+    each.lose = lambda source, destination, message: True
+    each.detach("mn1", "ar3")
+    sessions = [each.maar(f"ar{number}").sessions[node("mn1")] for number in (1, 2, 3)]
+    ring = list(zip((1, 2, 3), (2, 3, 1), sessions, strict=True))
+    for number, following, session in ring:
+        each.maar(f"ar{number}")._give_up(session, router(following), session.attached + 1000, 20 * SECOND)
+    each.lose = lambda source, destination, message: False
+    each.run(10 * 20 * SECOND)
+    assert not any(each.maar(f"ar{number}").sessions for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("crossing", [False, True])
+def test_a_late_refresh_does_not_bring_back_a_prefix_that_is_over(crossing: bool) -> None:
+    """Found by the simulation: the copy of one that crossed the end did, and packets went to and fro for a lifetime."""
+    each = walked(1, 2, maars=2, idle_hold=8 * SECOND, lifetime=40 * SECOND)
+    own = each.own("ar1", "mn1")
+    ar2 = each.maar("ar2")
+    assert isinstance(ar2, DirectAccessRouter)
+    refresh = ar2._statement(ar2.sessions[node("mn1")], Handoff.NOT_CHANGED)
+    assert own in [option.prefix for option in refresh.all(PreviousMaar)]
+    each.lose = lambda source, destination, message: crossing
+    for _ in range(60):
+        each.run(1 * SECOND)
+        if any(message.all(AnchoredPrefix) for _, _, message in each.sent(BindingUpdate)):
+            break
+    each.lose = lambda source, destination, message: False
+    for _ in range(2):
+        each.inject(router(2), "ar1", refresh)
+    each.run(1 * SECOND)
+    assert each.plane("ar1").way(own) is None
+    each.run(15 * SECOND)
+    assert own not in ar2.sessions[node("mn1")].anchored

@@ -119,6 +119,7 @@ def test_a_node_that_comes_to_the_partner_when_that_holds_the_pool() -> None:
     each.attach("mn2", "ar3")
     each.run(100 * MILLISECOND)
     assert leads(each, own) == ["ar3"]
+    assert not each.reported("ar3", "effect-failed"), "nothing leads to a node before there is a way to it"
 
 
 def test_the_partner_remembers_what_its_anchor_told_it_and_not_for_ever() -> None:

@@ -33,6 +33,7 @@ from sojourn.wire.addresses import Prefix, text
 
 _SESSION_TIMERS = frozenset(
     {"refresh", "probe", "expiry", "advertise", "hold", "grace", "retry", "repair", "gone", "dhcp", "seek", "settle"}
+    | {"recall"}
 )
 _ENDS_IT = {
     Presence.SERVED: ("refresh", "probe"),

@@ -181,6 +181,12 @@ def test_what_arrives_at_a_process_that_stands_still_waits_for_it() -> None:
     assert [event for _, event in engine.told[:2]] == [SEEN, SEEN]
 
 
+@pytest.mark.parametrize(("cast", "seed"), [("partners", 954733069), ("partners", 130139), ("stand-in", 955595056)])
+def test_nothing_is_expected_of_a_node_that_was_with_a_dead_router_for_too_long(cast: str, seed: int) -> None:
+    """Nobody refreshed its binding there; and a stay at a router that was dead already is no stay at home."""
+    assert play(seed, CASTS[cast]).faults == []
+
+
 def test_a_clock_that_is_set_is_told_and_one_that_drifts_is_not() -> None:
     engine = Scripted()
     machine = _machine(engine)

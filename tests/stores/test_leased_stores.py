@@ -331,6 +331,34 @@ def test_what_a_server_lost_before_it_was_safe_is_written_again(databases: Datab
     asyncio.run(work())
 
 
+def test_a_batch_is_not_written_where_the_one_before_it_is_missing(databases: Databases) -> None:
+    databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
+    sources = [databases.primary.source(databases.standby)]
+
+    async def work() -> None:
+        one = Party("one", None, sources)
+        await one.claim(0)
+        store = await one.open(1)
+        assert await commit(store, StoreBinding(b"a", b"1"))
+        done: list[int] = []
+        async with no_proof(databases) as beside:
+            store.commit([StoreBinding(b"b", b"1")], partial(done.append, 1))
+            await written(beside, 2)
+            await asyncio.to_thread(
+                databases.primary.sql, "DELETE FROM session WHERE key = 'b'; UPDATE anchor SET batch = 1"
+            )
+            store.commit([StoreBinding(b"c", b"1")], partial(done.append, 2))
+            while store._number < 3:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
+        assert await commit(store)
+        assert done == [1, 2]
+        assert list((await one.open(1)).load()) == [(b"a", b"1"), (b"b", b"1"), (b"c", b"1")]
+        one.close()
+
+    asyncio.run(work())
+
+
 def test_nothing_that_was_answered_is_lost_when_connections_break(databases: Databases) -> None:
     databases.primary.sql("DROP TABLE IF EXISTS anchor, session, proof")
     sources = [databases.primary.source(databases.standby)]

@@ -102,8 +102,7 @@ class AnchorProcedures(MaarState):
         if len(self.sessions) >= self.configuration.nodes:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         for prefix in (*ours[:1], *leased):
-            node, when = self._over.get(prefix, (b"", 0))
-            if node == request.node and request.timestamp < when:
+            if self._is_over(prefix, request):
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "its end is known here, and later")
         newcomer = self.sessions.get(self._anchored_for.get(ours[0], b"")) if ours else None
         if newcomer is not None and newcomer.own == ours[0] and self._may_exchange(newcomer):
@@ -209,7 +208,7 @@ class AnchorProcedures(MaarState):
                 if (prefix == session.own or prefix in session.leased) and request.timestamp < session.attached:
                     raise self._earlier(session)
                 self._let_go_of(session, prefix)
-                self._note_over(prefix, request)
+                self._note_over(prefix, request.node, request.timestamp)
         self._insist(request.node)
         self._send(self._acceptance(update.sequence, 0, tuple(echo(update))), self.configuration.cmd)
 
@@ -231,7 +230,12 @@ class AnchorProcedures(MaarState):
             self._keep(session)
             self._report("prefix-ended", node=session.node, prefix=prefix)
 
-    def _note_over(self, prefix: Prefix, request: Registration) -> None:
+    def _is_over(self, prefix: Prefix, request: Registration) -> bool:
+        """Whether its end is known here, and later than what is said."""
+        node, when = self._over.get(prefix, (b"", 0))
+        return node == request.node and request.timestamp < when
+
+    def _note_over(self, prefix: Prefix, node: bytes, timestamp: int) -> None:
         """As long as `prefix` rests, what was said before of its node, and comes later, does not bring it back: another
         CMD may have said it.
         """
@@ -240,7 +244,7 @@ class AnchorProcedures(MaarState):
         if len(self._over) >= 2 * self._over_kept + _FEW:
             self._over = {one: known for one, known in self._over.items() if self._rests(one)}
             self._over_kept = len(self._over)
-        self._over[prefix] = request.node, request.timestamp
+        self._over[prefix] = node, timestamp
 
     def _rests(self, prefix: Prefix) -> bool:
         pool = self._pool_of(prefix)

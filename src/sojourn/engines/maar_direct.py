@@ -193,7 +193,8 @@ class DirectAccessRouter(PartnersDirectly):
             self._tell_once(session, previous)
             self._after(_ALONE, "seek", node)
         self._tell_partner(session)
-        self._recall(session)
+        if self.survival is not None and self.survival.standing:
+            self._after(0, "recall", node)  # when there is a way to it, which is made in this moment
         self._after(_SETTLED_AFTER, "settle", node)
         self._settle_early(session)
 
@@ -288,7 +289,7 @@ class DirectAccessRouter(PartnersDirectly):
 
     def _quiet(self, session: Session) -> None:
         super()._quiet(session)
-        self._timers.stop_all((("seek", session.node), ("settle", session.node)))
+        self._timers.stop_all((kind, session.node) for kind in ("seek", "settle", "recall"))
 
     def _remove(self, session: Session) -> None:
         self._forget_requests(session.node)
@@ -326,16 +327,21 @@ class DirectAccessRouter(PartnersDirectly):
 
     def _retired(self, session: Session) -> None:
         self._forget_requests(session.node)
+        over, attached = session.own, session.attached
         super()._retired(session)
+        if over is not None:
+            self._note_over(over, session.node, attached + 1)
 
     # --- time -----------------------------------------------------------------------------------------------------
 
     def _on_timer(self, name: TimerName) -> None:
         kind, key = name
-        session = self.sessions.get(key) if kind in ("seek", "settle") else None
+        session = self.sessions.get(key) if kind in ("seek", "settle", "recall") else None
         if session is None:
             super()._on_timer(name)
         elif kind == "seek":
             self._ask_neighbours(session)
+        elif kind == "recall":
+            self._recall(session)
         else:
             self._settle(session)

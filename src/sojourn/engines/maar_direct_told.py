@@ -110,7 +110,14 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             if more:  # our answer may get lost, and the question come again
                 self._after(self.configuration.forward_grace, "grace", session.node)
             else:
-                self._remove(session)
+                self._end_here(session)
+
+    def _end_here(self, session: Session) -> None:
+        """Its prefixes are over: what was said of this attachment before that, and comes now, brings none back."""
+        over = self._anchored_here(session)
+        self._remove(session)
+        for prefix in over:
+            self._note_over(prefix, session.node, session.attached + 1)
 
     def _go_on(self, session: Session, lifetime: Duration) -> None:
         """It is where it was, for another lifetime: neither kernel nor disk has to know."""
@@ -125,7 +132,8 @@ class ToldDirectly(MobilityAnchorAccessRouter):
 
     def _remembered(self, request: Registration, update: BindingUpdate) -> Session | None:
         """We lost our memory, and others say what we anchor."""
-        ours = [one.prefix for one in update.all(PreviousMaar) if one.maar == self.configuration.address]
+        listed = [one.prefix for one in update.all(PreviousMaar) if one.maar == self.configuration.address]
+        ours = [prefix for prefix in listed if not self._is_over(prefix, request)]
         if not ours:
             return None
         request.home_network_prefixes = ours
