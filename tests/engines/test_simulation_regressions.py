@@ -416,9 +416,13 @@ def test_an_answer_to_something_else_leaves_no_node_unregistered_for_good() -> N
     assert _session(domain, "ar1").confirmed
 
 
-def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back() -> None:
-    """Another CMD had said it, its store was slow, and the anchor sent packets to where nobody served the prefix."""
-    domain = _walked("ar1", "ar2", idle_hold=HOUR, cmd={"warm_up": 0})
+@pytest.mark.parametrize("cmds", [1, 2])
+def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back(cmds: int) -> None:
+    """Another CMD had said it, its store was slow, and the anchor sent packets to where nobody served the prefix.
+
+    One CMD alone knows better: it let a node go that had been elsewhere all the time, and it was cut for good (168).
+    """
+    domain = _walked("ar1", "ar2", cmds=cmds, idle_hold=HOUR, cmd={"warm_up": 0})
     own = domain.own("ar1", "mn1")
     attached = _session(domain, "ar1").attached
     over = pbu(domain, own, timestamp=attached + 2, lifetime=0, more=(AnchoredPrefix.of(own),))
@@ -429,10 +433,10 @@ def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back() -> No
     domain.clear()
     domain.inject(CMD, "ar1", before)
     domain.run(MILLISECOND)
-    assert domain.plane("ar1").way(own) is None
+    assert (domain.plane("ar1").way(own) is None) == (cmds > 1)
     (answer,) = [one for who, _, one in domain.sent(BindingAcknowledgement) if who == "ar1"]
     assert isinstance(answer, BindingAcknowledgement)
-    assert answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
+    assert (answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED) == (cmds > 1)
 
 
 def test_a_prefix_that_lives_again_is_not_over_for_who_serves_the_node_a_moment_later() -> None:
