@@ -77,6 +77,10 @@ def test_whoever_is_safe_is_answered_while_the_disk_refuses_others(make: Make) -
     assert first() == [0]
     disk.full = False
     assert second() == [0]
+    disk.full = True
+    assert second() == [0], "it is safe by now, and is not stored once more"
+    later(life)
+    assert second() == [0]
 
 
 def test_a_deregistration_is_acknowledged_when_it_is_stored() -> None:

@@ -673,3 +673,16 @@ def test_an_anchor_that_comes_back_hears_at_once_where_its_nodes_are() -> None:
     each.restart("ar1", store=True)
     each.run(300 * MILLISECOND)
     assert leads(each, own) == ["ar1", "ar3"]
+
+
+def test_what_an_anchor_sends_to_a_node_that_left_does_not_go_back_to_it_after_they_were_apart() -> None:
+    """Found by the simulation: prefixes were restored for nodes that were here only; packets to others went round."""
+    each, own = away({})
+    each.lose = lambda source, destination, message: {source, destination} == {"ar1", "ar2"}
+    each.run(GONE + FAST.hold + SECOND)
+    assert own not in each.maar("ar2").sessions[node("mn1")].anchored
+    each.detach("mn1", "ar2")
+    each.lose = lambda source, destination, message: False
+    each.run(2 * SECOND)
+    assert each.maar("ar2").sessions[node("mn1")].anchored[own] == router(1)
+    assert leads(each, own) == ["ar1", "ar2"]

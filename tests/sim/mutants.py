@@ -178,10 +178,23 @@ class HasNoCap(CentralMobilityDatabase):
 
 
 class GivesUpTheUntold(CentralMobilityDatabase):
-    """A MAAR that did not answer is never told again."""
+    """A MAAR that did not answer is never told again: neither unasked, nor when it shows that it does not know."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._given_up: set[tuple[bytes, Address]] = set()
 
     def _doubt(self, entry: BindingCacheEntry, maar: Address) -> None:
         pass
+
+    def _confirmed(self, entry: BindingCacheEntry, maar: Address, *, answered: bool) -> None:
+        if not answered:
+            self._given_up.add((entry.node, maar))
+        super()._confirmed(entry, maar, answered=answered)
+
+    def _tell_again(self, entry: BindingCacheEntry, maar: Address) -> None:
+        if (entry.node, maar) not in self._given_up:
+            super()._tell_again(entry, maar)
 
 
 class SharesPrefixes(CentralMobilityDatabase):

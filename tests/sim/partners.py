@@ -91,12 +91,15 @@ class _Survivors(Flows):
         self._lives: list[int] = []
         self._dead: dict[str, Instant] = {}
         """Since when a router is dead."""
+        self._living: dict[str, Instant] = {}
+        """Since when one is not."""
 
     def tick(self, calm_since: Instant) -> list[str]:
         """See `Flows`."""
         now, machines = self._world.now, self._world.machines
         dead = [name for name, machine in machines.items() if machine.driver is None]
         self._dead = {name: self._dead.get(name, now) for name in dead}
+        self._living = {name: self._living.get(name, now) for name in machines if name not in self._dead}
         if self._is_anything_else_wrong():
             self._else_since = now
         lives = [machines[name].lives for name in self._cast.domain.databases]
@@ -128,7 +131,7 @@ class _Survivors(Flows):
         now, node, died = self._world.now, flow.node, self._dead.get(flow.home)
         if died is None or node.place is None or node.place in self._dead or flow.home not in self._cast.partners:
             return False
-        moved: Duration = now - node.arrived
+        moved: Duration = now - max(node.arrived, self._living[node.place])  # who began anew finds out who is dead
         if node.arrived > died and self._forgot > died:
             return False  # it came from a dead router, and nobody knows any more what it had there
         if self._cast.ran_out_at_dead_router(flow, self._dead):

@@ -303,6 +303,7 @@ class AccessState(OutboxEngine, Generic[S]):
     def _insist(self, node: bytes) -> None:
         """Nothing is answered about a node whose record the disk refused without another attempt."""
         if ("store", node) in self._timers:
+            self._timers.stop(("store", node))  # or this attempt would be made twice, the second one for nothing
             self._store_again(node)
 
     def _store_again(self, node: bytes) -> None:

@@ -193,6 +193,7 @@ class SharedDatabase(Notices):
         if self.configuration.shared:
             self._do(CheckBinding(node))
         elif ("store", node) in self._timers:
+            self._timers.stop(("store", node))  # or this attempt would be made twice, the second one for nothing
             self._store_again(node)
 
     def _store_again(self, node: bytes) -> None:

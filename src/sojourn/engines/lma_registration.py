@@ -398,6 +398,7 @@ class LmaRegistration(LmaState):
         if request.ipv4 is not None:
             options += self.prefixes.ipv4.answer(prefixes, request.ipv4)
         if ("store", entry.key) in self._timers:  # the disk refused it: no answer without another attempt
+            self._timers.stop(("store", entry.key))
             self._keep(entry)
         answer = BindingAcknowledgement(_ACCEPTED, _ANSWERED, request.sequence, lifetime, tuple(options))
         if self.extensions:

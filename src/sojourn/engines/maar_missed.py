@@ -79,8 +79,13 @@ class MissedProcedures(StandInProcedures):
         sessions = {session.node: session for session in self._at(anchor) if session.presence is SERVED}
         for prefix, node in survival.gone.pop(anchor, {}).items():
             session = self.sessions.get(node)
-            if session is not None and session.presence is SERVED and self._add_foreign(session, prefix, anchor):
-                sessions[node] = session
+            if session is None or session.presence not in (SERVED, DEPARTED):
+                continue
+            if self._add_foreign(session, prefix, anchor):
+                if session.presence is SERVED:
+                    sessions[node] = session
+                else:  # it may come back, and what the anchor sends here does not go back to it
+                    self._keep(session)
         for index, session in enumerate(sessions.values()):
             self._advertise(session)
             self._keep(session)
