@@ -5,8 +5,10 @@ from __future__ import annotations
 from test_direct import right, walked
 
 from sojourn.core.events import NodeSeen, Sighting
+from sojourn.wire import ServingMaar
 from sojourn.wire.units import MILLISECOND, SECOND
-from support.domain import node, router
+from support.domain import CMD, node, router
+from support.messages import pbu
 
 
 def test_of_two_attachments_at_the_same_instant_the_cmd_takes_the_one_that_the_routers_take() -> None:
@@ -45,3 +47,18 @@ def test_the_cmd_hears_at_once_that_a_prefix_is_over_which_it_names() -> None:
     each.run(1 * SECOND)
     assert each.own("ar1", "mn2") == over
     assert not each.reported("cmd", "update-refused")
+
+
+def test_what_the_cmd_says_in_direct_mode_after_the_end_of_a_prefix_does_not_bring_it_back() -> None:
+    """It follows: that the prefix is over it hears later than the anchor."""
+    each = walked(1, 2, cmds=1)
+    own = each.own("ar1", "mn1")
+    attached = each.maar("ar2").sessions[node("mn1")].attached
+    ar1 = each.maar("ar1")
+    ar1._retired(ar1.sessions[node("mn1")])
+    late = pbu(each, own, timestamp=attached, more=(ServingMaar(router(2)),))
+    each.clear()
+    each.inject(CMD, "ar1", late)
+    each.run(1 * MILLISECOND)
+    assert each.plane("ar1").way(own) is None
+    assert each.reported("ar1", "update-refused")
