@@ -119,8 +119,10 @@ engines are those of the daemon, and whether packets arrive is looked up in what
 * `deaths`, `takeovers`; `messages`: what was said about who is there and who holds which pool, of all routers and all
   the time (`survival` of `signalling`).
 
-The network leads a pool to its partner at once, so what a routing protocol takes comes on top. All nodes share one
-world, on one processor: a ring of 6 routers with 300 nodes takes a second for each 40 simulated ones.
+Beside the lab: a session whose anchor goes dark and has a partner stood still for 0.78 s in `sojourn lab run takeover`,
+and for 0.65 s here, with the same settings. The network leads a pool to its partner at once, so what a routing protocol
+takes comes on top. All nodes share one world, on one processor: a ring of 6 routers with 300 nodes takes a second for
+each 40 simulated ones.
 
 ## Sweeps
 
