@@ -22,9 +22,9 @@ from itertools import pairwise
 from sojourn.control.client import ControlClient, ControlError
 from sojourn.dataplane.objects import PROTOCOL
 from sojourn.engines.liveness_settings import LivenessSettings
-from sojourn.lab.cmd_cluster import Partition, partitions
 from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, milliseconds
+from sojourn.lab.postgres import Partition, partitions
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table
 from sojourn.lab.scene import Scene, holds, perform
