@@ -36,7 +36,7 @@ from sojourn.lab.quantities import duration
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.soak_progress import Progress, make_progress
 from sojourn.lab.soak_report import OUTAGE, air_words, make_soak_report
-from sojourn.lab.topology import Topology, parse
+from sojourn.lab.topology import Topology, star
 from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic, TrafficError
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
@@ -128,18 +128,12 @@ def soak_topology(options: SoakOptions) -> Topology:
     """Access routers around a core, hosts that are nowhere yet. Raises TopologyError."""
     routers = [f"ar{number}" for number in range(1, options.routers + 1)]
     hosts = [f"h{number}" for number in range(1, options.hosts + 1)]
-    lines = ['name = "soak"', f'mode = "{options.mode}"', "[nodes]", 'core = "router"', 'cmd = "cmd"']
-    lines += ['server = "server"', *(f'{name} = "access-router"' for name in routers)]
-    lines += [f'{name} = {{ kind = "host", dad = "{options.dad}" }}' for name in hosts]
-    lines += ["[links]", 'core.cmd = "10ms"', 'core.server = "5ms"', *(f'core.{name} = "5ms"' for name in routers)]
-    lines += ["[cmd]", 'warm_up = "1s"']  # so that bindings may end while the run watches
-    lines += [
-        "[maar]",
-        f'lifetime = "{options.lifetime}s"',
-        'idle_hold = "5s"',
-        f"buffer = {str(options.buffer).lower()}",
-    ]
-    return parse("\n".join(lines), "soak")
+    nodes: dict[str, str | dict[str, object]] = {"cmd": "cmd", "server": "server"}
+    nodes |= dict.fromkeys(routers, "access-router")
+    nodes |= {name: {"kind": "host", "dad": options.dad} for name in hosts}
+    maar = {"lifetime": f"{options.lifetime}s", "idle_hold": "5s", "buffer": options.buffer}
+    cmd = {"warm_up": "1s"}  # so that bindings may end while the run watches
+    return star("soak", nodes, "5ms", delays={"cmd": "10ms"}, mode=options.mode, cmd=cmd, maar=maar)
 
 
 class Soak:
