@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
 
@@ -52,15 +51,9 @@ from support.dataplane_bed import (
 )
 
 pytestmark = pytest.mark.lab
+BED = Bed
 
 IDENTITY = address("fe80::a2")
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 def state(bed: Bed, router: str = "ar1") -> KernelState:
