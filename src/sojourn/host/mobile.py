@@ -43,7 +43,7 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.dhcpv6_relay import Dhcpv6Relay
-from sojourn.host.driver import Driver, Metering
+from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
 from sojourn.host.links import LinkMonitor
@@ -57,6 +57,7 @@ from sojourn.host.mobile_sockets import (
     MobileSockets,
 )
 from sojourn.host.neighbours import Neighbours
+from sojourn.host.notes import Metering
 from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
