@@ -28,7 +28,8 @@ from sojourn.dataplane.audit import ANCHOR, LEFT, MISSING
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.local_rule import LOCAL_TABLE
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import InterfaceAddress, Neighbour, Route, Rule
+from sojourn.dataplane.objects import InterfaceAddress, Neighbour, Rule
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.tunnels import BACKENDS
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.rtnetlink import RTM_GETNEIGH

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.dataplane.objects import PROTOCOL
+from sojourn.dataplane.object_parts import PROTOCOL
 from sojourn.lab.lab import Lab
 from sojourn.lab.lma_dies import play, serves, with_databases
 from sojourn.lab.postgres import partitions

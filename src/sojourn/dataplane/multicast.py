@@ -29,7 +29,8 @@ from typing import TypeAlias, assert_never
 from sojourn.core.effects import EnsureMembership, EnsureMulticastRoute, WithdrawMembership, WithdrawMulticastRoute
 from sojourn.dataplane import multicast_keeper, outliving
 from sojourn.dataplane.netlink import Netlink, attributes
-from sojourn.dataplane.objects import RTM_GETROUTE, paths
+from sojourn.dataplane.object_parts import RTM_GETROUTE
+from sojourn.dataplane.routes import paths
 from sojourn.wire.addresses import UNSPECIFIED, Address
 from sojourn.wire.icmpv6 import MulticastListenerReport2, encode_icmpv6
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType

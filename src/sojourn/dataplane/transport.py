@@ -21,7 +21,8 @@ from typing import Any
 from sojourn.dataplane import ipv4_relay, links, outliving
 from sojourn.dataplane.ipv4_relay import FIRST, socket_name
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import AF_INET, KernelObject, Neighbour, Rule
+from sojourn.dataplane.object_parts import AF_INET
+from sojourn.dataplane.objects import KernelObject, Neighbour, Rule
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnels import Way
 from sojourn.wire.addresses import Address, text

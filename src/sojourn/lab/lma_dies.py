@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sojourn.control.client import ControlClient, ControlError
-from sojourn.dataplane.objects import PROTOCOL
+from sojourn.dataplane.object_parts import PROTOCOL
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, milliseconds
