@@ -198,6 +198,32 @@ def test_a_store_that_is_away_for_long_does_not_give_the_address_to_another_mach
     assert pair.store.epoch == 1
 
 
+NAMESAKES = ("lma", "lma")
+
+
+def test_two_machines_of_one_name_do_not_take_the_lease_from_each_other_again_and_again() -> None:
+    """Both took it for their own: the address went to and fro every second."""
+    pair = Pair(paired=False, names=NAMESAKES)
+    pair.machines[0].start()
+    pair.run(3 * SECOND)
+    pair.machines[1].start()  # takes what it finds for that of an earlier life, where the daemon did not notice
+    assert pair.run(60 * SECOND) == [1]
+    assert pair.store.epoch == 2
+    assert pair.machines[0].reports[-1] == "name-taken"
+
+
+def test_of_two_machines_of_one_name_that_claim_at_once_one_gets_the_lease() -> None:
+    """Both found their name as that of the holder."""
+    pair = Pair(paired=False, names=NAMESAKES)
+    for machine in pair.machines:
+        machine.start()
+    (there,) = pair.run(30 * SECOND)
+    assert pair.store.epoch == 1
+    assert pair.machines[1 - there].reports == ["name-taken"]
+    pair.machines[there].kill()
+    assert pair.run(10 * SECOND) == [1 - there]
+
+
 def test_strangers_are_not_heard() -> None:
     pair = begun()
     machine = pair.machines[1]

@@ -23,7 +23,7 @@ from sojourn.engines.anchor_pair import (
 )
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.stores.leased_memory import LeasedRecords
-from sojourn.wire.addresses import address, text
+from sojourn.wire.addresses import address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 FAST = LivenessSettings()
@@ -102,9 +102,11 @@ class Machine:
 class Pair:
     """Both, the way between them, and the store."""
 
-    def __init__(self, *, paired: bool = True) -> None:
+    def __init__(self, *, paired: bool = True, names: tuple[str, str] = ("one", "other")) -> None:
         self.now: Instant = 5 * SECOND
         self.paired = paired
+        self.names = names
+        """Each life is a holder of its own, and known by the name."""
         self.store = LeasedRecords(lambda: self.now)
         self.cut: set[tuple[int, int]] = set()
         """Ways that are dead: 0 and 1 are the machines, 2 is the store."""
@@ -156,7 +158,8 @@ class Pair:
             if machine.frozen or {(number, 2), (2, number)} & self.cut:
                 self.at(self.now + 100 * MILLISECOND, try_it)
                 return
-            holder, store = text(OWN[number]), self.store
+            name, store = self.names[number], self.store
+            holder = f"{name} {number}{life}"
             match question:
                 case Look():
                     row = store.look()
@@ -164,7 +167,10 @@ class Pair:
                     row = store.claim(holder, known, lasting)
                 case Renew(epoch, lasting):
                     row = store.renew(holder, epoch, lasting)
-            lease = None if row is None else Lease(row[0], row[1], row[0] == holder, row[2])
+            mine = row is not None and row[0] == holder
+            lease = None
+            if row is not None:
+                lease = Lease(row[0], row[1], mine, row[2], not mine and row[0].startswith(f"{name} "))
             machine.asked = None
             self.at(
                 self.now + WAY,

@@ -28,6 +28,7 @@ from sojourn.lab.postgres import Partition, partitions
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table
 from sojourn.lab.scene import Scene, holds, perform
+from sojourn.lab.scraped import gauge
 from sojourn.lab.standstill import Standstill
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord, resets
@@ -87,6 +88,8 @@ class Moment:
     at: Instant
     active: str
     """The LMA that is the anchor when the phase of that name is over."""
+    told: list[str]
+    """Those whose figures for Prometheus say then that they are it."""
 
 
 class _Play:
@@ -134,7 +137,8 @@ class _Play:
         scene.until("both are known where they are", self._all_known)
         time.sleep(self._dwell)
         scene.phase(name, self._dwell)
-        self._moments.append(Moment(name, since, self._anchor()))
+        told = [node for node in _LMAS if gauge(scene.lab, node, "sojourn_anchor_active")]
+        self._moments.append(Moment(name, since, self._anchor(), told))
 
     def _anchor(self) -> str:
         found = active(self._scene)
@@ -195,6 +199,7 @@ class _Play:
         alive = sum(record.outcome in ("running", "complete") for record in records.values())
         reset = resets(records.values())
         holders = [moment.active for moment in self._moments]
+        told = [moment.told for moment in self._moments]
         changes = sum(one != other for one, other in pairwise(holders))
         settled = sum(Standstill(one.name, calls, scene.window(one.name)).lost for one in self._moments)
         verdicts = [
@@ -203,6 +208,12 @@ class _Play:
             *[figure.lossless() for figure in figures if figure.name in _STILL],
             *[figure.still(LIMIT if figure.name in died else BRIEF) for figure in figures],
             holds("the address changed hands", changes, f"{_CHANGES}: nobody took it back", changes == _CHANGES),
+            holds(
+                "who is the anchor by its metrics",
+                ", ".join("+".join(one) or "nobody" for one in told),
+                ", ".join(holders),
+                told == [[one] for one in holders],
+            ),
             holds("lost while nothing happens", settled, "0", settled == 0),
             holds("sessions in the store", kept, str(len(hosts)), kept == len(hosts)),
             *[
