@@ -13,18 +13,19 @@ added to.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from sojourn.core.effects import Advertise
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.host.recorder import load_steps
+from sojourn.lab.conduct import conduct_with
 from sojourn.lab.measure import Window, loss, milliseconds
 from sojourn.lab.outages import without
+from sojourn.lab.own_options import choice
 from sojourn.lab.programs import Programs
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
-from sojourn.lab.scene import Play, Scene, holds, run
+from sojourn.lab.scene import Play, Scene, holds, perform
 from sojourn.lab.standstill import Standstill, spare
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord, resets
@@ -55,21 +56,20 @@ _AROUND = 12.0
 @scenario("takeover", "an anchor dies, its partner takes its pool over and gives it back; sessions go on")
 def takeover(options: ScenarioOptions) -> int:
     """The scenario; its own option is ``--mode``."""
-    return _run(options, play_takeover)
+    return _run("takeover", options, play_takeover)
 
 
 @scenario("anchor-dies", "an anchor without a partner dies: its prefixes are withdrawn, all other sessions go on")
 def anchor_dies(options: ScenarioOptions) -> int:
     """The scenario; its own option is ``--mode``."""
-    return _run(options, play_anchor_dies)
+    return _run("anchor-dies", options, play_anchor_dies)
 
 
-def _run(options: ScenarioOptions, play: Play) -> int:
-    mode = options.extra.pop("mode", "proxy")
-    if mode not in ("proxy", "relay", "locator", "direct"):
-        print("sojourn: --mode is proxy, relay, locator or direct", file=sys.stderr)
-        return 2
-    return run(options, takeover_topology(mode), play)
+def _run(name: str, options: ScenarioOptions, play: Play) -> int:
+    def take(options: ScenarioOptions) -> str:
+        return choice(options.extra, "mode", ("proxy", "relay", "locator", "direct"))
+
+    return conduct_with(name, options, take, lambda mode: perform(options, takeover_topology(mode), play))
 
 
 def takeover_topology(mode: str) -> Topology:
