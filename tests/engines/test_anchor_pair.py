@@ -29,7 +29,7 @@ from sojourn.engines.anchor_pair import (
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.stores.leased_memory import LeasedRecords
 from sojourn.wire import Heartbeat
-from sojourn.wire.addresses import address, text
+from sojourn.wire.addresses import address
 from sojourn.wire.units import MILLISECOND, SECOND, Instant
 
 FAST = LivenessSettings()
@@ -103,9 +103,11 @@ class Machine:
 class Pair:
     """Both, the way between them, and the store."""
 
-    def __init__(self, *, paired: bool = True) -> None:
+    def __init__(self, *, paired: bool = True, names: tuple[str, str] = ("one", "other")) -> None:
         self.now: Instant = 5 * SECOND
         self.paired = paired
+        self.names = names
+        """Each life is a holder of its own, and known by the name."""
         self.store = LeasedRecords(lambda: self.now)
         self.cut: set[tuple[int, int]] = set()
         """Ways that are dead: 0 and 1 are the machines, 2 is the store."""
@@ -155,7 +157,8 @@ class Pair:
             if machine.frozen or {(number, 2), (2, number)} & self.cut:
                 self.at(self.now + 100 * MILLISECOND, try_it)
                 return
-            holder, store = text(OWN[number]), self.store
+            name, store = self.names[number], self.store
+            holder = f"{name} {number}{life}"
             match question:
                 case Look():
                     row = store.look()
@@ -163,7 +166,10 @@ class Pair:
                     row = store.claim(holder, known, lasting)
                 case Renew(epoch, lasting):
                     row = store.renew(holder, epoch, lasting)
-            lease = None if row is None else Lease(row[0], row[1], row[0] == holder, row[2])
+            mine = row is not None and row[0] == holder
+            lease = None
+            if row is not None:
+                lease = Lease(row[0], row[1], mine, row[2], not mine and row[0].startswith(f"{name} "))
             machine.asked = None
             self.at(
                 self.now + WAY,
@@ -391,6 +397,36 @@ def test_a_store_that_is_away_for_long_does_not_give_the_address_to_another_mach
         pair.run(5 * SECOND)
     assert pair.active() == [0]
     assert pair.store.epoch == 1
+
+
+NAMESAKES = ("lma", "lma")
+
+
+def test_two_machines_of_one_name_do_not_take_the_lease_from_each_other_again_and_again() -> None:
+    """Both took it for their own: the address went to and fro every second."""
+    pair = Pair(paired=False, names=NAMESAKES)
+    pair.machines[0].start()
+    pair.run(3 * SECOND)
+    pair.machines[1].start()  # takes what it finds for that of an earlier life, where the daemon did not notice
+    pair.run(60 * SECOND)
+    assert pair.active() == [1]
+    assert pair.store.epoch == 2
+    assert pair.machines[0].reports[-1] == "name-taken"
+
+
+def test_of_two_machines_of_one_name_that_claim_at_once_one_gets_the_lease() -> None:
+    """Both found their name as that of the holder."""
+    pair = Pair(paired=False, names=NAMESAKES)
+    for machine in pair.machines:
+        machine.start()
+    pair.run(30 * SECOND)
+    assert len(pair.active()) == 1
+    (there,) = pair.active()
+    assert pair.store.epoch == 1
+    assert pair.machines[1 - there].reports == ["name-taken"]
+    pair.machines[there].kill()
+    pair.run(10 * SECOND)
+    assert pair.active() == [1 - there]
 
 
 def test_strangers_are_not_heard() -> None:

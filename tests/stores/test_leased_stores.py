@@ -431,6 +431,58 @@ def test_many_records_are_read_a_part_at_a_time(databases: Databases, monkeypatc
     asyncio.run(work())
 
 
+FIRST_VERSION = """
+DROP TABLE IF EXISTS anchor, session, proof;
+CREATE TABLE anchor (
+  address bytea PRIMARY KEY, holder text NOT NULL, epoch bigint NOT NULL, until timestamptz NOT NULL);
+CREATE TABLE session (anchor bytea NOT NULL, key bytea NOT NULL, record bytea NOT NULL, PRIMARY KEY (anchor, key));
+INSERT INTO anchor VALUES ('\\x20010db800ff00000000000000000001', 'before', 7, now() + interval '1 hour');
+INSERT INTO session VALUES ('\\x20010db800ff00000000000000000001', 'a', 'kept');
+"""
+"""As commit cb2973b made them, and used them."""
+
+
+def test_tables_of_the_first_version_are_used_on(databases: Databases) -> None:
+    """A column was missing, and nobody could be the LMA: the store was asked for ever, without a word."""
+    databases.primary.sql(FIRST_VERSION)
+    sources = [databases.primary.source(databases.standby)]
+
+    async def work() -> None:
+        one, other = Party("one", None, sources), Party("other", None, sources)
+        assert await asyncio.gather(one.look(), other.look()) == [("before", 7, True)] * 2  # both put it right at once
+        assert await one.claim(7) == ("one", 8, True)
+        store = await one.open(8)
+        assert list(store.load()) == [(b"a", b"kept")]
+        assert await commit(store, StoreBinding(b"b", b"new"))
+        for party in (one, other):
+            party.close()
+
+    asyncio.run(asyncio.wait_for(work(), 30.0))
+    # A process of the version before asks as it did.
+    databases.primary.sql("INSERT INTO anchor (address, holder, epoch, until) VALUES ('x', 'before', 1, now())")
+
+
+def test_tables_of_the_first_version_that_are_not_ours_are_refused_with_what_to_do(databases: Databases) -> None:
+    databases.primary.sql(FIRST_VERSION)
+    databases.primary.sql(
+        "CREATE ROLE guest LOGIN; GRANT ALL ON SCHEMA public TO guest; GRANT ALL ON anchor, session TO guest"
+    )
+    source = databases.primary.source().replace("user=postgres", "user=guest")
+
+    async def work() -> None:
+        with pytest.raises(StoreError, match=r"earlier version: must be owner .* ALTER TABLE anchor ADD COLUMN"):
+            await asyncio.wait_for(Database([source], ADDRESS, "one").look(), 10.0)
+        databases.primary.sql(leased_postgres.LATER[1])
+        database = Database([source], ADDRESS, "one")
+        assert await database.look() == ("before", 7, True)
+        database.close()
+
+    try:
+        asyncio.run(work())
+    finally:
+        databases.primary.sql("DROP OWNED BY guest; DROP ROLE guest")
+
+
 def test_a_role_that_does_not_exist_is_told_at_once(databases: Databases) -> None:
     async def work() -> None:
         source = databases.primary.source().replace("user=postgres", "user=nobody")

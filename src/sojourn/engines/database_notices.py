@@ -219,16 +219,20 @@ class Notices(Answering):
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         if anchored is not None and self.configuration.shared and not refused:
             self._on_let_go(node, anchored.prefix, source)
-        if entry is None or purpose == "retire":
+        if purpose == "retire":
             return
         anchored_there = [] if refused else prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
+        option: Timestamp | None = firsts.get(Timestamp)
+        stamp = 0 if option is None else option.ticks
+        if entry is None:
+            self._anchored_for_nobody(node, anchored_there, source, stamp)
+            return
         surplus = [prefix for prefix in anchored_there if entry.anchor_of(prefix) is None]
         more = [prefix for prefix in surplus if leased(prefix)] if surplus else []
         if len(more) < len(surplus) and source != entry.serving:
             # Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over.
-            option: Timestamp | None = firsts.get(Timestamp)
             over = [prefix for prefix in surplus if prefix not in more]
-            self._anchored_beyond(entry, over, source, 0 if option is None else option.ticks)
+            self._anchored_beyond(entry, over, source, stamp)
         if request is None:
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
@@ -413,4 +417,7 @@ class Notices(Answering):
         raise NotImplementedError
 
     def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
+        raise NotImplementedError
+
+    def _anchored_for_nobody(self, node: bytes, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
         raise NotImplementedError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
-from sojourn.engines.configuration import LOCATOR, logical_link_local
+from sojourn.engines.configuration import DIRECT, LOCATOR, logical_link_local
 from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
@@ -101,9 +101,11 @@ class AnchorProcedures(MaarState):
         if len(self.sessions) >= self.configuration.nodes:
             raise Refused(Status.INSUFFICIENT_RESOURCES, "too many nodes")
         for prefix in (*ours[:1], *leased):
-            # of one CMD alone the order is known: what it says after an end, it says because it knows better
-            if self.databases is not None and self._is_over(prefix, request):
-                self._ask_after_end(request.node, prefix)
+            # What one CMD alone says after an end, it says because it knows better. Of what it said before, and what is
+            # late, it hears from our answer, and ends it again. In direct mode it knows what it was told.
+            if (self.databases is not None or self.configuration.mode is DIRECT) and self._is_over(prefix, request):
+                if self.configuration.mode is not DIRECT:
+                    self._ask_after_end(request.node, prefix)
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "its end is known here, and later")
         if not ours and not leased:
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not of our pools")

@@ -131,14 +131,30 @@ class PartnersDirectly(AnsweredDirectly):
     def _tell_all(self, anchor: Address, holder: Address, apart: Duration = APART) -> None:
         """Of the pool of `anchor`. What is only named is served now, or asked for."""
         super()._tell_all(anchor, holder, apart)
-        stand = None if self.survival is None else self.survival.standing.get(anchor)
+        survival = self.survival
+        stand = None if survival is None else survival.standing.get(anchor)
         if stand is not None and holder == self.configuration.address:
             for node in list(stand.given.nodes):
                 session = self.sessions.get(node)
                 if session is not None and session.presence is SERVED:
                     self._recall(session)
+        elif survival is not None and holder != anchor and anchor in survival.accepted:
+            self._ask_instead(anchor, holder)
         for session in self._say_no_more_of(anchor):
             self._ask_in_its_place(session, anchor)
+
+    def _ask_instead(self, anchor: Address, holder: Address) -> None:
+        """Nodes that came when nobody knew yet that `anchor` is gone: it was asked, and `holder`, who named nothing of
+        a pool that it did not hold.
+        """
+        for node, keys in list(self.direct.requests.items()):
+            session = self.sessions.get(node)
+            if (
+                session is not None
+                and session.presence in (SERVED, DEPARTED)
+                and ("register", node, anchor, None) in keys
+            ):
+                self._tell_peer(session, holder, bulk=True)
 
     def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
         self._say_no_more_of(anchor)

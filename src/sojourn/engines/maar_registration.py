@@ -210,18 +210,34 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if self._requests.answered(("deregister", session.node, cmd, None), answer.sequence, self._now):
             self._on_deregistered(session, answer)
             return
-        request = self._requests.answered(("register", session.node, cmd, None), answer.sequence, self._now)
+        request = self._registration_answered(session, answer)
         if session.presence is DEPARTED and (request is not None or timestamp_of(answer) == session.attached):
             self._on_answered_too_late(session, answer)
         elif session.presence is not SERVED:
             pass  # it is elsewhere
         elif request is not None and not echoes(request, firsts):
-            self._report("acknowledgement-mismatch", node=session.node)  # RFC 5213 6.9.1.2, 6.
-            self._after(RETRY_AFTER, "refresh", session.node)  # it may have been one to an earlier life of ours
+            # RFC 5213 6.9.1.2, 6.: "MUST NOT retransmit". But it may be an answer to something else that had
+            # the number; the node is registered anew, later, or it would be unregistered for good.
+            self._report("acknowledgement-mismatch", node=session.node)
+            self._after(RETRY_AFTER, "refresh", session.node)
         elif request is not None or timestamp_of(answer) == session.attached:
             self._on_registration_answered(session, request, answer)
         else:
             self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
+
+    def _registration_answered(self, session: Session, answer: BindingAcknowledgement) -> BindingUpdate | None:
+        """The registration that it belongs to, which is done with (RFC 5213 6.9.1.2, 5.).
+
+        The number is not enough: an earlier life of ours used it too. What accepts another attachment is no answer to
+        this one, which goes on being repeated; a refusal has the time of whoever refuses.
+        """
+        key = ("register", session.node, self.configuration.cmd, None)
+        outstanding, told = self._requests.get(key), timestamp_of(answer)
+        if outstanding is not None and answer.flags & DISTRIBUTED and answer.status < REFUSING:
+            asked = outstanding.update.first(Timestamp)
+            if told is not None and asked is not None and told != asked.ticks:
+                return None
+        return self._requests.answered(key, answer.sequence, self._now)
 
     def _on_answered_too_late(self, session: Session, answer: BindingAcknowledgement) -> None:
         """It left meanwhile, and what was granted runs out. Until then its anchors send here what is for it.

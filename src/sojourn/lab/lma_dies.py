@@ -28,6 +28,7 @@ from sojourn.lab.measure import Window, loss, milliseconds
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.scene import Scene, holds, perform
+from sojourn.lab.scraped import gauge
 from sojourn.lab.standstill import lateness, silence, spare
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord, resets
@@ -87,6 +88,8 @@ class Moment:
     at: Instant
     active: str
     """The LMA that is the anchor when the phase of that name is over."""
+    told: list[str]
+    """Those whose figures for Prometheus say then that they are it."""
 
 
 class _Play:
@@ -135,7 +138,8 @@ class _Play:
         scene.until("both are known where they are", self._all_known)
         time.sleep(self._dwell)
         scene.phase(name, self._dwell)
-        self._moments.append(Moment(name, since, self._anchor()))
+        told = [node for node in _LMAS if gauge(scene.lab, node, "sojourn_anchor_active")]
+        self._moments.append(Moment(name, since, self._anchor(), told))
 
     def _anchor(self) -> str:
         found = active(self._scene)
@@ -196,6 +200,7 @@ class _Play:
         alive = sum(record.outcome in ("running", "complete") for record in records.values())
         reset = resets(records.values())
         holders = [figure.active for figure in figures]
+        told = [figure.told for figure in figures]
         changes = sum(one != other for one, other in pairwise(holders))
         settled = sum(figure.settled_lost for figure in figures)
         verdicts = [
@@ -208,6 +213,12 @@ class _Play:
             ],
             *[figure.still(LIMIT if figure.name in died else BRIEF) for figure in figures],
             holds("the address changed hands", changes, f"{_CHANGES}: nobody took it back", changes == _CHANGES),
+            holds(
+                "who is the anchor by its metrics",
+                ", ".join("+".join(one) or "nobody" for one in told),
+                ", ".join(holders),
+                told == [[one] for one in holders],
+            ),
             holds("lost while nothing happens", settled, "0", settled == 0),
             holds("sessions in the store", kept, str(len(hosts)), kept == len(hosts)),
             *[
@@ -249,7 +260,7 @@ class _Figures:
     """What became of the streams after one moment."""
 
     def __init__(self, scene: Scene, records: Sequence[FlowRecord], moment: Moment) -> None:
-        self.name, self.active = moment.name, moment.active
+        self.name, self.active, self.told = moment.name, moment.active, moment.told
         phase = next(known.window for known in scene.phases if known.name == moment.name)
         window = Window(moment.at, phase.end)
         ways = [way for record in records for way in (record.up, record.down)]
