@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.dataplane.objects import PROTOCOL
-from sojourn.lab.cmd_cluster import partitions
+from sojourn.dataplane.object_parts import PROTOCOL
 from sojourn.lab.daemons import METRICS
 from sojourn.lab.lab import Lab
 from sojourn.lab.lma_dies import play, serves, with_databases
+from sojourn.lab.postgres import partitions
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Scene
 from sojourn.lab.scraped import gauge
