@@ -47,8 +47,8 @@ from sojourn.engines.configuration import CmdConfiguration, Maar
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY_DMM
 from sojourn.host.loop import Host
-from sojourn.lab.cmd_cluster import partitions
 from sojourn.lab.namespaces import NetworkNamespace, die_with_parent
+from sojourn.lab.postgres import partitions
 from sojourn.lab.rtnetlink import RouteNetlink
 from sojourn.stores.postgres import PostgresStore
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, decode, encode
