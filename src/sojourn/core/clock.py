@@ -133,12 +133,14 @@ class Timers(Generic[Name]):
         return bool(self._heap)
 
     def _compact(self) -> None:
-        """Entries of no use go; nothing is twice in one list."""
+        """Entries of no use go, if they are many; nothing is twice in one list."""
+        self._most = max(_FEW, _STALE_FACTOR * len(self._live))
+        if self._queued <= self._most:
+            return
         self._heap.clear()
         self._later.clear()
         self._queued = 0
         self._enter(self._live)
-        self._most = max(_FEW, _STALE_FACTOR * len(self._live))
 
     def _enter(self, names: Iterable[Name]) -> None:
         heap, later, live = self._heap, self._later, self._live

@@ -42,8 +42,9 @@ class MemoryDataplane:
             raise error
         state = self.state
         match effect:
-            case EnsurePrefix(prefix, slot) if slot not in state.slots:
-                raise OSError(errno.ENOENT, f"slot {slot} of {prefix} points nowhere")
+            case EnsurePrefix():
+                if effect.slot not in state.slots:
+                    raise OSError(errno.ENOENT, f"slot {effect.slot} of {effect.prefix} points nowhere")
             case EnsureShortcut(_, destination, None) if not isinstance(self.way(destination), EnsureDelivery):
                 raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
             case WithdrawCounter(prefix):

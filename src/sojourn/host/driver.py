@@ -97,6 +97,7 @@ _COUNTING = frozenset({EnsureCounter, WithdrawCounter, CountTraffic})
 """What no packet and no peer waits for: carried out, in this order, when the messages of a batch are on their way."""
 _STORED = frozenset(get_args(StoreEffect))
 _FORWARDING = frozenset(get_args(ForwardingEffect))
+_AT_ONCE = _FORWARDING - _COUNTING
 """Kinds as sets: a million effects an hour are told apart by their class at once, not by a row of questions."""
 
 
@@ -477,9 +478,15 @@ class Driver:
         heard_later: list[Effect] = []
         counting: list[Effect] = []
         waits = self._commits is not None or self._withheld is not None
+        forward = self.dataplane.apply
         for effect in chain.from_iterable(answers):
             kind = type(effect)
-            if kind in _STORED:
+            if kind in _AT_ONCE:
+                try:
+                    forward(effect)  # type: ignore[arg-type]
+                except OSError as error:
+                    self._failed(effect, error)
+            elif kind in _STORED:
                 changes.append(effect)  # type: ignore[arg-type]
             elif kind in _COUNTING:
                 counting.append(effect)
