@@ -81,13 +81,13 @@ class ForwardingState:
 
     def record(self, effect: ForwardingEffect) -> None:
         """`effect` should hold from now on."""
-        match effect:  # what every node has is asked for first: a million of them after a restart
-            case EnsureTunnel() | EnsureDelivery() | EnsurePaths() | EnsureHold():
-                self.slots[effect.slot] = effect
+        match effect:  # what every node has comes first, as each case before it takes time
             case EnsurePrefix():
                 self.prefixes[effect.prefix] = effect.slot
             case EnsureCounter():
                 self.counters.add(effect.prefix)
+            case EnsureTunnel() | EnsureDelivery() | EnsurePaths() | EnsureHold():
+                self.slots[effect.slot] = effect
             case EnsureTransport(remote):
                 self.transports[remote] = effect
             case WithdrawTransport(remote):

@@ -98,9 +98,12 @@ class LocalMobilityAnchor(LmaRegistration):
 
     def _resume(self, entry: BindingCacheEntry) -> None:
         """A session of an earlier life, if the configuration still has room for it."""
-        known, gateway = self._gateways.get(entry.source), entry.gateway
-        ours = known is not None and (gateway == known.address or gateway in known.care_of)
-        if not ours or not self.prefixes.reclaim(entry.prefixes, self._now):
+        known = self._gateways.get(entry.source)
+        if known is not None and entry.gateway == known.address:
+            entry.gateway = entry.source = known.address  # one object for all sessions
+        elif known is not None and entry.gateway not in known.care_of:
+            known = None
+        if known is None or not self.prefixes.reclaim(entry.prefixes, self._now):
             self._report("record-refused", node=entry.node, gateway=entry.gateway)
             self._do(DeleteBinding(entry.key))
             self._slots.give_back(entry.slot)

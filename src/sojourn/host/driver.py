@@ -312,6 +312,8 @@ class Driver:
             if self._late and not self._swaps:
                 self._late = False
                 self._expire()
+                if self._unfinished:
+                    garbage.settled()  # bindings of an earlier life
                 continue
             if self._swaps and (self._late or not self._swaps.room(len(self._inbox))):
                 break
@@ -459,7 +461,7 @@ class Driver:
             counters[type(effect).__name__] += 1
             if meter is not None:
                 meter.take(now, effect)
-            if isinstance(effect, Report):
+            if type(effect) is Report:
                 counters[f"reports:{effect.name}"] += 1
                 if self._told is not None:
                     self._told(effect)
