@@ -26,7 +26,7 @@ from restart import bindings_of_lma
 from signalling import CMD, HEAD, WINDOW, make_lma, print_run
 from sojourn.core.effects import StoreBinding
 from sojourn.host.loop import Host
-from sojourn.lab.cmd_cluster import Partition, partitions
+from sojourn.lab.postgres import Partition, partitions
 from sojourn.stores.leased_postgres import Database, LeasedPostgres
 from sojourn.wire.units import HOUR
 

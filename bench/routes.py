@@ -32,7 +32,7 @@ from sojourn.core.effects import (
 from sojourn.dataplane.encapsulation import SegmentTunnel
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import Nexthop, Route
+from sojourn.dataplane.routes import Nexthop, Route
 from sojourn.wire.addresses import ANY, Prefix, text
 from support.dataplane_bed import AR2, POOLS, Bed
 

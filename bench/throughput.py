@@ -40,7 +40,8 @@ from sojourn.core.mobile_effects import (
     EnsureRouteOptimisation,
 )
 from sojourn.dataplane.netlink import Netlink, attribute
-from sojourn.dataplane.objects import Nexthop, Route, Rule
+from sojourn.dataplane.objects import Rule
+from sojourn.dataplane.routes import Nexthop, Route
 from sojourn.lab.namespaces import setns
 from sojourn.wire.addresses import ANY, Address, Prefix, address, text
 from support import mobile_bed as mobile

@@ -21,7 +21,7 @@ from sojourn.daemon.model_mobile import Association, Cn, Ha, HaNode, Mn, MnHome
 from sojourn.engines.mip6_configuration import Association as EngineAssociation
 from sojourn.engines.mip6_configuration import CnConfiguration, HaConfiguration, Home, HomeNode, MnConfiguration
 from sojourn.files.toml import ConfigurationError
-from sojourn.host.mobile import MN_TYPES
+from sojourn.host.senses import MN_TYPES
 from sojourn.wire.addresses import address, prefix
 from sojourn.wire.units import HOUR
 

@@ -21,19 +21,23 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sojourn.daemon.endpoint import READERS, Endpoint
 from sojourn.daemon.health import LATE, Health, watchdog_interval
+from sojourn.daemon.observed import Observed
 from sojourn.dataplane.tunnel_traffic import Traffic
 from sojourn.host.signalling import Flow
 from sojourn.telemetry import mibs
 from sojourn.telemetry.exposition import Exposition, message_name
-from sojourn.telemetry.figures import Figures, RoleFigures
+from sojourn.telemetry.figures import Figures, RoleFigures, SeatFigures
 from sojourn.telemetry.meter import Meter
 from sojourn.wire.addresses import address
+from sojourn.wire.units import SECOND
+from support.domain import Domain, router
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "packaging" / "grafana" / "sojourn.json"
 RULES = ROOT / "packaging" / "prometheus" / "sojourn.rules.yml"
 RULE_TESTS = ROOT / "packaging" / "prometheus" / "sojourn.rules.test.yml"
 PEER = address("2001:db8::2")
+ANCHOR = address("2001:db8:f::1")
 RFCS = next(
     (found for found in (ROOT.parent / "shared" / "rfc", ROOT.parents[1] / "shared" / "rfc") if found.exists()), ROOT
 )
@@ -51,10 +55,12 @@ def figures(**changes: Any) -> Figures:
         RoleFigures(
             role, counters, flows, meter.reactivity, meter.delays, meter.durations, 3, 30.0, {1: 1, 12: 2}, 3,
             {(True, 144): 2}, 1, "seg6", {PEER: Traffic((10, 1000), (20, 3000))},
+            pools_held={PEER: True} if role == "maar" else {},
         )
         for role in ("maar", "lma", "mn", "ha", "cn")
     ]  # fmt: skip
-    return Figures("0", 1.0, tuple(roles), names={PEER: "ar2"}, **changes)
+    seat = SeatFigures(ANCHOR, True, 7, 2, 1, False)
+    return Figures("0", 1.0, tuple(roles), names={PEER: "ar2"}, seat=seat, **changes)
 
 
 def samples(page: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -97,6 +103,38 @@ def test_every_quantity_of_req6g_is_there_with_its_labels() -> None:
     assert value("sojourn_tunnel_octets_total", **through) == 3000
     assert value("sojourn_tunnel_overhead_octets_total", **through) == 800
     assert value("sojourn_events_total", **maar, part="driver", name="effects-failed") == 4
+
+
+def test_who_is_the_anchor_and_who_holds_a_pool_is_told() -> None:
+    here = {"anchor": "2001:db8:f::1"}
+    assert value("sojourn_anchor_active", **here) == 1
+    assert value("sojourn_anchor_epoch", **here) == 7
+    assert value("sojourn_anchor_partner_alive", **here) == 0
+    assert value("sojourn_anchor_takeovers_total", **here) == 2
+    assert value("sojourn_anchor_retirements_total", **here) == 1
+    assert value("sojourn_pool_held", role="maar", anchor="ar2") == 1
+
+
+def test_a_router_holds_the_pool_of_one_that_died_until_it_is_back() -> None:
+    each = Domain(maars=3, partners={"ar1": "ar3"})
+    told = [Observed(each.maar(name), lambda _: None) for name in ("ar1", "ar2", "ar3")]
+
+    def held() -> list[dict[bytes, bool]]:
+        return [one.pools_held() for one in told]
+
+    each.run(2 * SECOND)
+    assert held() == [{}, {}, {router(1): False}]
+    each.crash("ar1")
+    each.run(3 * SECOND)
+    assert held() == [{}, {}, {router(1): True}]
+    each.restart("ar1", store=True)
+    each.run(20 * SECOND)
+    assert held() == [{}, {}, {router(1): False}]
+
+
+def test_where_no_other_machine_can_be_the_anchor_nothing_is_told_of_it() -> None:
+    page = Exposition(lambda: Figures("0", 1.0, (RoleFigures("lma"),))).render("")[0].decode()
+    assert not [name for name, _ in samples(page) if name.startswith(("sojourn_anchor", "sojourn_pool"))]
 
 
 def test_messages_are_called_as_in_the_rfcs() -> None:

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.dataplane import objects as kernel
+from sojourn.dataplane import objects
 from sojourn.dataplane.encapsulation import HeaderTunnel, SegmentTunnel
 from sojourn.dataplane.netlink import attributes
-from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Neighbour, Nexthop, Route, Rule
+from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Neighbour, Rule
 from sojourn.dataplane.reconcile import Snapshot
+from sojourn.dataplane.routes import RTN_BLACKHOLE, RTN_THROW, Nexthop, Route, parse_nexthop, parse_route
 from sojourn.wire.addresses import ANY, ANY_IPV4, Prefix, address, prefix
 
 PEER = address("2001:db8:a2::1")
@@ -26,8 +27,8 @@ gateways = st.none() | addresses
 tunnels = st.builds(SegmentTunnel, addresses) | st.builds(HeaderTunnel, addresses, addresses)
 routes = st.one_of(
     st.tuples(numbers, prefixes, numbers).map(lambda t: Route(t[0], t[1], nexthop=t[2])),
-    tables_and_prefixes.map(lambda t: Route(*t, kind=kernel.RTN_THROW)),
-    tables_and_prefixes.map(lambda t: Route(*t, kind=kernel.RTN_BLACKHOLE)),
+    tables_and_prefixes.map(lambda t: Route(*t, kind=RTN_THROW)),
+    tables_and_prefixes.map(lambda t: Route(*t, kind=RTN_BLACKHOLE)),
     st.tuples(tables_and_prefixes, numbers, gateways, tunnels).map(
         lambda t: Route(*t[0], device=t[1], gateway=t[2], tunnel=t[3])
     ),
@@ -53,38 +54,38 @@ rules = st.one_of(
 
 @given(routes)
 def test_routes_read_back(route: Route) -> None:
-    assert kernel.parse_route(route.ensure().body) == route
+    assert parse_route(route.ensure().body) == route
 
 
 @given(nexthops)
 def test_nexthops_read_back(nexthop: Nexthop) -> None:
-    assert kernel.parse_nexthop(nexthop.ensure().body) == nexthop
+    assert parse_nexthop(nexthop.ensure().body) == nexthop
 
 
 @given(neighbours)
 def test_neighbours_read_back(neighbour: Neighbour) -> None:
-    assert kernel.parse_neighbour(neighbour.ensure().body) == neighbour
+    assert objects.parse_neighbour(neighbour.ensure().body) == neighbour
 
 
 @given(rules)
 def test_rules_read_back(rule: Rule) -> None:
-    assert kernel.parse_rule(rule.ensure().body) == rule
+    assert objects.parse_rule(rule.ensure().body) == rule
 
 
 @given(addresses, numbers)
 def test_addresses_read_back(owned: bytes, device: int) -> None:
     own = InterfaceAddress(device, owned, 64)
-    assert kernel.parse_address(own.ensure().body) == own
+    assert objects.parse_address(own.ensure().body) == own
 
 
 def test_what_others_installed_is_not_ours() -> None:
     """Their protocol number is not 140."""
     route = bytearray(Route(50, HOME, nexthop=1).ensure().body)
     route[5] = 4
-    assert kernel.parse_route(bytes(route)) is None
+    assert parse_route(bytes(route)) is None
     nexthop = bytearray(Nexthop(1, 2).ensure().body)
     nexthop[2] = 3
-    assert kernel.parse_nexthop(bytes(nexthop)) is None
+    assert parse_nexthop(bytes(nexthop)) is None
 
 
 def test_a_tunnel_is_a_plain_ipv6_header() -> None:
@@ -135,4 +136,4 @@ def test_routes_of_a_source_are_named_with_it() -> None:
 def test_a_route_of_ipv4_through_a_neighbour_of_ipv6_reads_back() -> None:
     for destination in (ANY_IPV4, prefix("2001:db8::/32")):
         route = Route(9, destination, device=3, gateway=address("fe80::1"))
-        assert kernel.parse_route(route.ensure().body) == route
+        assert parse_route(route.ensure().body) == route

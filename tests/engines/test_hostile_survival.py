@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from test_survival import away
 
 from sojourn.core.effects import EnsureTunnel, ProbeNode
 from sojourn.core.events import Sighting
@@ -30,16 +31,18 @@ BEAT = int(HeartbeatFlags.UNSOLICITED | HeartbeatFlags.RESPONSE)
 STRANGER = address("2001:db8:bad::1")
 
 
-def away(**settings: object) -> tuple[Domain, Prefix]:
-    """A node that came from ar1, whose partner is ar3, to ar2; ar4 is the attacker."""
-    each = Domain(maars=4, partners={"ar1": "ar3"}, **settings)  # type: ignore[arg-type]
-    each.attach("mn1", "ar1")
+def many_away(count: int) -> Domain:
+    """A node that came from ar1, whose partner is ar3, to ar2, and so many besides; ar4 is the attacker."""
+    each, _ = away()
+    hosts = [f"mn{number}" for number in range(3, 3 + count)]
+    for host in hosts:
+        each.attach(host, "ar1")
     each.run(1 * SECOND)
-    own = each.own("ar1", "mn1")
-    each.roam("mn1", "ar1", "ar2")
-    each.run(2 * SECOND)
+    for host in hosts:
+        each.roam(host, "ar1", "ar2", settle=10 * MILLISECOND)
+    each.run(3 * SECOND)
     each.clear()
-    return each, own
+    return each
 
 
 def shows_itself(each: Domain, host: str, place: str) -> None:
@@ -167,14 +170,7 @@ def test_no_router_fills_what_a_partner_holds() -> None:
 
 def test_a_forged_restart_makes_nobody_say_much_and_not_again_and_again() -> None:
     """Counters that go up, back, and are replayed; twenty of them in a second."""
-    each, _ = away()
-    for number in range(3, 23):
-        each.attach(f"mn{number}", "ar1")
-    each.run(1 * SECOND)
-    for number in range(3, 23):
-        each.roam(f"mn{number}", "ar1", "ar2", settle=10 * MILLISECOND)
-    each.run(3 * SECOND)
-    each.clear()
+    each = many_away(20)
     for number in range(200):
         counter = (number * 7919) % 50
         each.inject(router(1), "ar2", response(0, counter, BEAT))
@@ -194,14 +190,7 @@ def test_a_second_restart_soon_after_the_first_is_not_forgotten() -> None:
 
 
 def test_words_are_paced_after_a_restart() -> None:
-    each, _ = away()
-    for number in range(3, 53):
-        each.attach(f"mn{number}", "ar1")
-    each.run(1 * SECOND)
-    for number in range(3, 53):
-        each.roam(f"mn{number}", "ar1", "ar2", settle=10 * MILLISECOND)
-    each.run(3 * SECOND)
-    each.clear()
+    each = many_away(50)
     each.inject(router(1), "ar2", response(0, 1, BEAT))
     each.run(10 * MILLISECOND)
     told = [1 for source, to, _ in each.sent(BindingUpdate) if (source, to) == ("ar2", "ar1")]

@@ -11,7 +11,7 @@ from sojourn.core.events import ClockStepped, EffectFailed, IcmpErrorReceived
 from sojourn.core.mobile_effects import EnsureCareOfRoute, EnsureHomeBlock, WithdrawRouteOptimisation
 from sojourn.engines.cn import CorrespondentNode
 from sojourn.wire import MOBILITY_HEADER, BindingAcknowledgement, HomeTestInit
-from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND
+from sojourn.wire.units import HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from support.mip6 import EPOCH, Roaming
 from support.mip6_messages import CN, HOA
 from support.mip6_watch import optimised, updates
@@ -26,6 +26,14 @@ def records(world: Roaming, who: str = "mn") -> list[tuple[bytes, bytes]]:
         elif name == who and isinstance(effect, DeleteBinding):
             kept.pop(effect.key, None)
     return list(kept.items())
+
+
+def begins_again(world: Roaming, after: Duration = 0) -> None:
+    """The node's daemon dies, it loses its link, and so long after the next life begins with what the store has."""
+    kept = records(world)
+    world.detach()
+    world.run(after)
+    world.start("mn", kept)
 
 
 def away() -> Roaming:
@@ -49,9 +57,7 @@ def test_the_tunnel_stays_over_a_restart_and_the_node_registers_again() -> None:
 
 def test_it_is_led_elsewhere_when_the_node_is() -> None:
     world = away()
-    kept = records(world)
-    world.detach()
-    world.start("mn", kept)
+    begins_again(world)
     world.attach("f2")
     assert world.bound() == world.networks["f2"].care_of
     assert world.to_home() == world.from_home() == "tunnel"
@@ -59,9 +65,7 @@ def test_it_is_led_elsewhere_when_the_node_is() -> None:
 
 def test_at_home_the_binding_is_ended_and_the_record_goes() -> None:
     world = away()
-    kept = records(world)
-    world.detach()
-    world.start("mn", kept)
+    begins_again(world)
     world.attach("home", settle=5 * SECOND)
     assert world.bound() is None
     assert world.to_home() == world.from_home() == "home"
@@ -70,19 +74,14 @@ def test_at_home_the_binding_is_ended_and_the_record_goes() -> None:
 
 def test_a_record_that_is_too_old_is_none() -> None:
     world = away()
-    kept = records(world)
-    world.detach()
-    world.run(1 * HOUR)
-    world.start("mn", kept)
+    begins_again(world, 1 * HOUR)
     assert world.from_home() == "lost"
     assert records(world) == []
 
 
 def test_the_tunnel_of_an_earlier_life_ends_with_its_binding_where_there_is_no_link() -> None:
     world = away()
-    kept = records(world)
-    world.detach()
-    world.start("mn", kept)
+    begins_again(world)
     assert HOA in world.host.tunnels
     world.run(1 * HOUR)
     assert HOA not in world.host.tunnels
@@ -135,9 +134,7 @@ def test_direct_ways_stay_over_a_restart_and_are_registered_again() -> None:
 def test_a_correspondent_node_hears_where_the_node_went_while_its_daemon_was_dead() -> None:
     """It would send to the old care-of address until its binding ends, minutes later."""
     world = direct()
-    kept = records(world)
-    world.detach()
-    world.start("mn", kept)
+    begins_again(world)
     world.attach("f2")
     assert world.uplink() == world.downlink() == "direct"
     assert world.routes[HOA] == world.networks["f2"].care_of
@@ -145,9 +142,7 @@ def test_a_correspondent_node_hears_where_the_node_went_while_its_daemon_was_dea
 
 def test_a_correspondent_node_hears_that_the_node_went_home_while_its_daemon_was_dead() -> None:
     world = direct()
-    kept = records(world)
-    world.detach()
-    world.start("mn", kept)
+    begins_again(world)
     world.attach("home", settle=5 * SECOND)
     assert world.routes == {}
     assert world.downlink() == "home"
@@ -200,10 +195,7 @@ def test_what_a_disk_changed_of_a_direct_way_is_not_believed(seed: int) -> None:
 
 def test_a_direct_way_that_is_over_is_not_taken_up() -> None:
     world = direct()
-    kept = records(world)
-    world.detach()
-    world.run(1 * HOUR)
-    world.start("mn", kept)
+    begins_again(world, 1 * HOUR)
     assert world.host.direct == {}
     assert records(world) == []
 

@@ -14,15 +14,12 @@ from sojourn.core.effects import EnsureDelivery, EnsureLogicalInterface, EnsureT
 from sojourn.core.events import Commanded, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL, Mode, logical_link_local
 from sojourn.engines.maar_session import Session
-from sojourn.engines.registration import ACKNOWLEDGED_DMM
 from sojourn.wire import (
     AnchoredPrefix,
     BindingAcknowledgement,
     BindingUpdate,
-    HandoffIndicator,
     MobilityMessage,
     ServingMaar,
-    Status,
 )
 from sojourn.wire.addresses import Prefix, prefix
 from sojourn.wire.dhcpv6 import IaPd, MessageType
@@ -398,45 +395,6 @@ def test_an_anchor_that_comes_back_with_a_lease_that_is_over_is_told_before_pack
     domain.run(2 * SECOND)
     assert isinstance(domain.plane("ar1").way(domain.own("ar1", "mn1")), EnsureTunnel)
     assert domain.plane("ar1").way(lent.prefix) is None
-
-
-def test_an_answer_to_something_else_leaves_no_node_unregistered_for_good() -> None:
-    """One to an earlier life of the router had the number of a request of this life, which nobody repeated then."""
-    domain = Domain(Mode.PROXY)
-    domain.lose = lambda source, destination, message: destination == "cmd"
-    domain.attach("mn1", "ar1")
-    domain.run(100 * MILLISECOND)
-    request = next(message for _, _, message in domain.sent(BindingUpdate))
-    assert isinstance(request, BindingUpdate)
-    options = tuple(HandoffIndicator(5) if isinstance(one, HandoffIndicator) else one for one in request.options)
-    domain.inject(CMD, "ar1", BindingAcknowledgement(0, ACKNOWLEDGED_DMM, request.sequence, request.lifetime, options))
-    domain.lose = lambda source, destination, message: False
-    assert not _session(domain, "ar1").confirmed
-    domain.run(31 * SECOND)
-    assert _session(domain, "ar1").confirmed
-
-
-@pytest.mark.parametrize("cmds", [1, 2])
-def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back(cmds: int) -> None:
-    """Another CMD had said it, its store was slow, and the anchor sent packets to where nobody served the prefix.
-
-    One CMD alone knows better: it let a node go that had been elsewhere all the time, and it was cut for good (168).
-    """
-    domain = _walked("ar1", "ar2", cmds=cmds, idle_hold=HOUR, cmd={"warm_up": 0})
-    own = domain.own("ar1", "mn1")
-    attached = _session(domain, "ar1").attached
-    over = pbu(domain, own, timestamp=attached + 2, lifetime=0, more=(AnchoredPrefix.of(own),))
-    before = pbu(domain, own, timestamp=attached + 1, sequence=2, more=(ServingMaar(router(3)),))
-    domain.inject(CMD, "ar1", over)
-    domain.run(MILLISECOND)
-    assert domain.plane("ar1").way(own) is None
-    domain.clear()
-    domain.inject(CMD, "ar1", before)
-    domain.run(MILLISECOND)
-    assert (domain.plane("ar1").way(own) is None) == (cmds > 1)
-    (answer,) = [one for who, _, one in domain.sent(BindingAcknowledgement) if who == "ar1"]
-    assert isinstance(answer, BindingAcknowledgement)
-    assert (answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED) == (cmds > 1)
 
 
 def test_a_prefix_that_lives_again_is_not_over_for_who_serves_the_node_a_moment_later() -> None:

@@ -24,7 +24,7 @@ from sojourn.engines.way_settings import (
     MultipathOfLma,
     MultipathOfMag,
 )
-from sojourn.wire.addresses import address, link_layer_text, prefix
+from sojourn.wire.addresses import Prefix, address, link_layer_text, prefix
 from sojourn.wire.units import SECOND
 from support.pmip import LMA, LMA2, ProxyDomain, gateway, request
 from support.pmip_extensions import command
@@ -87,10 +87,10 @@ def test_a_path_that_is_asked_for_while_the_first_one_is_extended_is_asked_for_a
     assert len(domain.mag("mag1")._requests) == 0
 
 
-def test_a_flow_that_was_moved_stays_where_it_is_when_its_own_link_comes_to_the_same_gateway() -> None:
-    """Who came last had the way, whatever the LMA wanted."""
+def _flow_moved(**settings: object) -> tuple[ProxyDomain, Prefix]:
+    """A node with a link at each gateway, and the prefix of the first link, which the LMA has moved to the second."""
     profiles = tuple(GatewayProfile(HOSTS[host], node("mn1")) for host in ("mn1", "mn2"))
-    settings = {"profiles": profiles, "flow_mobility": FlowMobilityOfMag()}
+    settings |= {"profiles": profiles, "flow_mobility": FlowMobilityOfMag()}
     domain = ProxyDomain(2, lma={"flow_mobility": FlowMobilityOfLma()}, **settings)
     for host, name in (("mn1", "mag1"), ("mn2", "mag2")):
         domain.attach(host, name)
@@ -99,6 +99,12 @@ def test_a_flow_that_was_moved_stays_where_it_is_when_its_own_link_comes_to_the_
     words = {"prefix": str(moved), "link_layer": link_layer_text(HOSTS["mn2"])}
     domain.event("lma", Commanded("move-flow", words))
     domain.run(SECOND)
+    return domain, moved
+
+
+def test_a_flow_that_was_moved_stays_where_it_is_when_its_own_link_comes_to_the_same_gateway() -> None:
+    """Who came last had the way, whatever the LMA wanted."""
+    domain, moved = _flow_moved()
     domain.detach("mn1", "mag1")
     domain.attach("mn1", "mag2")
     domain.run(SECOND)
@@ -346,16 +352,7 @@ def test_an_old_prefix_that_a_handover_brings_back_and_the_lma_refuses_is_over()
 
 def test_a_flow_that_was_moved_stays_where_it_is_when_its_own_link_is_about_to_come_to_the_same_gateway() -> None:
     """With a fast handover the gateway waited for the link with all of its prefixes."""
-    profiles = tuple(GatewayProfile(HOSTS[host], node("mn1")) for host in ("mn1", "mn2"))
-    settings = {"profiles": profiles, "flow_mobility": FlowMobilityOfMag(), "handovers": 8}
-    domain = ProxyDomain(2, lma={"flow_mobility": FlowMobilityOfLma()}, **settings)
-    for host, name in (("mn1", "mag1"), ("mn2", "mag2")):
-        domain.attach(host, name)
-        domain.run(3 * SECOND)
-    (moved,) = domain.at("mag1", "mn1").anchored
-    words = {"prefix": str(moved), "link_layer": link_layer_text(HOSTS["mn2"])}
-    domain.event("lma", Commanded("move-flow", words))
-    domain.run(SECOND)
+    domain, moved = _flow_moved(handovers=8)
     domain.event("mag1", HandoverExpected(HOSTS["mn1"], gateway(2)))
     domain.run(SECOND // 10)
     assert moved in domain.at("mag2", "mn1").anchored

@@ -109,3 +109,60 @@ def test_a_tunnel_to_whom_nothing_leads_any_more_is_there_after_the_kernel_refus
     assert router(4) in stand.slots
     assert set(stand.slots.values()) <= each.plane("ar3").state.slots.keys()
     assert leads(each, own) == ["ar3", "ar2"]
+
+
+def test_a_node_of_a_dead_router_that_moves_before_anybody_knows_keeps_its_prefix() -> None:
+    """Its partner was asked before it held the pool, and named nothing; nobody asked it again."""
+    each = Domain(Mode.DIRECT, 4, cmds=0, partners={"ar1": "ar3"})
+    each.attach("mn1", "ar1")
+    each.run(1 * SECOND)
+    own = each.own("ar1", "mn1")
+    dark(each, "ar1")
+    each.attach("mn1", "ar4")
+    each.run(GONE)
+    assert leads(each, own) == ["ar3", "ar4"]
+
+
+def test_what_a_partner_holds_does_not_stand_behind_what_it_named_long_ago() -> None:
+    """The prefix of the dead router, which the node had last, came behind one that was over: it was the first to go."""
+    each = Domain(Mode.DIRECT, 4, cmds=0, partners={"ar3": "ar1"}, prefixes_per_node=1)
+    each.attach("mn1", "ar2")
+    each.run(1 * SECOND)
+    each.roam("mn1", "ar2", "ar1", 1 * SECOND)
+    each.roam("mn1", "ar1", "ar3", 1 * SECOND)
+    own = each.own("ar3", "mn1")
+    dark(each, "ar3")
+    each.run(GONE)
+    each.attach("mn1", "ar4")
+    each.run(1 * SECOND)
+    assert leads(each, own) == ["ar1", "ar4"]
+
+
+def test_what_a_partner_holds_of_two_routers_says_nothing_of_their_order() -> None:
+    """Whoever served the node since knows that, and was answered back."""
+    each = Domain(Mode.DIRECT, 5, cmds=0, partners={"ar1": "ar3", "ar2": "ar3"}, prefixes_per_node=2)
+    each.attach("mn1", "ar2")
+    each.run(1 * SECOND)
+    each.roam("mn1", "ar2", "ar1", 1 * SECOND)
+    own = each.own("ar1", "mn1")
+    each.roam("mn1", "ar1", "ar4", 1 * SECOND)
+    dark(each, "ar1")
+    dark(each, "ar2")
+    each.run(GONE)
+    each.roam("mn1", "ar4", "ar5", 1 * SECOND)
+    assert leads(each, own) == ["ar3", "ar5"]
+
+
+def test_what_an_anchor_gave_a_node_before_it_lost_its_memory_is_not_what_it_has() -> None:
+    """Its partner remembered all of them, and served the oldest one in the place of the one that the node had."""
+    each = Domain(Mode.DIRECT, 3, cmds=0, partners={"ar1": "ar3"})
+    each.attach("mn1", "ar1")
+    each.run(1 * SECOND)
+    given = each.maar("ar3").survival.standing[router(1)].given  # type: ignore[union-attr]
+    first, session = each.own("ar1", "mn1"), each.maar("ar1").sessions[node("mn1")]
+    each.maar("ar1")._exchange_own(session)
+    each.run(1 * SECOND)
+    assert given.nodes == {node("mn1"): {each.own("ar1", "mn1")}}
+    late = session.attached - 1
+    given.tell(node("mn1"), [first], late, each.world.now + 1, 8)
+    assert given.nodes == {node("mn1"): {first, each.own("ar1", "mn1")}}, "what is late ends nothing"

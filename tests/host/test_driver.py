@@ -35,7 +35,8 @@ from sojourn.core.events import (
     Sighting,
     TrafficCounted,
 )
-from sojourn.host.driver import FOLLOW_UPS, RECENT
+from sojourn.host.driver import FOLLOW_UPS
+from sojourn.host.notes import RECENT
 from sojourn.stores import MemoryStore, StoreError
 from sojourn.wire import BindingAcknowledgement, BindingError, Heartbeat, HeartbeatFlags
 from sojourn.wire.units import MILLISECOND, SECOND
@@ -129,7 +130,7 @@ def test_an_access_link_that_is_gone_is_told_to_the_engine() -> None:
     def gone(effect: object) -> None:
         raise OSError(errno.ENODEV, "no such device")
 
-    world.driver._access = gone
+    world.driver._outlets._access = gone
     world.driver.dispatch([SEEN])
     assert engine.told[1][1] == EffectFailed(ProbeNode("acc0", MAC, None), errno.ENODEV, "no such device")
 
@@ -205,7 +206,7 @@ def test_events_that_arrive_while_one_is_handled_wait_for_it() -> None:
         order.append("sent")
 
     engine.answer = answer
-    world.driver._send = loops_back
+    world.driver._outlets._send = loops_back
     world.driver.dispatch([SEEN])
     assert order == ["NodeSeen", "sent", "NodeDetached"]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,3 +14,11 @@ def _inside_the_sandbox() -> None:
     """Fails, and does not skip: a test that silently did not run is no test."""
     if not os.environ.get("SOJOURN_SANDBOX"):
         pytest.fail("run inside the sandbox: make test")
+
+
+@pytest.fixture
+def bed(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A network for one test, of the kind that its module names (`BED`)."""
+    bed = request.module.BED()
+    yield bed
+    bed.close()

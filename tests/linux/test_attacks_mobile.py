@@ -25,7 +25,7 @@ from sojourn.lab.lab import Lab
 from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Scene
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from sojourn.lab.traffic import Traffic
 from sojourn.wire import (
     AlternateCareOfAddress,
@@ -50,32 +50,24 @@ from sojourn.wire.extensions.rfc4285 import MobilityMessageAuthentication, Mobil
 from sojourn.wire.icmpv6 import seal_icmpv6
 from sojourn.wire.units import SECOND
 from support.dataplane_bed import captured, ipv6, udp_packet
+from support.stars import TRUSTING, mobile
 
 pytestmark = [pytest.mark.lab, pytest.mark.nf_tables, pytest.mark.timeout(120)]
 
-TOPOLOGY = """
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-f2 = "plain"
-cn = "cn"
-mallory = "server"
-laptop = { kind = "mn", at = "f1", dad = "optimistic" }
-insider = { kind = "mn", at = "f2", dad = "optimistic" }
-rogue = { kind = "host", at = "f1", dad = "optimistic" }
-
-[links]
-core.home = 0
-core.f1 = 0
-core.f2 = 0
-core.cn = 0
-core.mallory = 0
-
-[ha]
-duplicate_address_detection = false
-mobile_routers = true
-"""
+TOPOLOGY = star(
+    "siege",
+    {
+        "home": "ha",
+        "f1": "plain",
+        "f2": "plain",
+        "cn": "cn",
+        "mallory": "server",
+        "laptop": mobile("f1"),
+        "insider": mobile("f2"),
+        "rogue": {"kind": "host", "at": "f1", "dad": "optimistic"},
+    },
+    ha={**TRUSTING, "mobile_routers": True},
+)
 A, H, R = (int(flag) for flag in (BindingUpdateFlags.A, BindingUpdateFlags.H, BindingUpdateFlags.R))
 FLOOD = 2_000
 REFUSALS = {Status.REGISTRATION_TYPE_CHANGE_DISALLOWED}
@@ -210,7 +202,7 @@ class Siege:
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
     output = tmp_path_factory.mktemp("siege")
-    with Lab(parse(TOPOLOGY, "siege"), output) as lab:
+    with Lab(TOPOLOGY, output) as lab:
         siege = Siege(Scene(lab, cast(Traffic, None), ScenarioOptions(output, json=True)))
         yield siege
         siege.close()

@@ -33,13 +33,7 @@ from support.mobile_bed import CARE_OF, CORRESPONDENT, MobileBed
 from support.mobile_bed import HOME as HOME_ADDRESS
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
+BED = Bed
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -32,13 +31,7 @@ from support.dataplane_bed import Stream, arrives, captured, ipv6, udp_packet
 from support.mobile_bed import CARE_OF, CARE_OF_2, CORRESPONDENT, HOME, HOME_AGENT, STRANGER, MobileBed
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture
-def bed() -> Iterator[MobileBed]:
-    bed = MobileBed()
-    yield bed
-    bed.close()
+BED = MobileBed
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -38,6 +37,7 @@ from support.mobile_bed import (
 )
 
 pytestmark = pytest.mark.lab
+BED = MobileBed
 WAYS = (
     CareOfWay(CARE_OF, "wlan0", CARE_OF[:15] + b"\xff"),
     CareOfWay(CARE_OF_2, "wlan1", CARE_OF_2[:15] + b"\xff"),
@@ -46,13 +46,6 @@ PORT = 5004
 MEDIA = Ipv6TrafficSelector(source_port=(PORT, None))
 """From the correspondent node's port."""
 TRAFFIC_CLASS = 67  # IPV6_TCLASS
-
-
-@pytest.fixture
-def bed() -> Iterator[MobileBed]:
-    bed = MobileBed()
-    yield bed
-    bed.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ Loss is a matter of sequence numbers; each test compares with what the same stre
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,13 +14,7 @@ from sojourn.dataplane.linux import LinuxDataplane
 from support.dataplane_bed import AR2, HOME, HOST, SERVER, Bed, Stream, arrives
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
+BED = Bed
 
 
 def test_replacing_the_way_of_a_slot_loses_nothing(bed: Bed) -> None:

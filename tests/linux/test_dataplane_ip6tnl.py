@@ -6,7 +6,6 @@ All that holds for every data plane is tested there by the same tests as elsewhe
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -32,15 +31,9 @@ from support.dataplane_bed import (
 )
 
 pytestmark = [pytest.mark.lab, pytest.mark.ip6tnl]
+BED = Bed
 
 ENTRY, EXIT = "sojourn2", "sojourn3"
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 def devices(bed: Bed, router: str = "ar1") -> dict[str, links.Link]:

@@ -26,19 +26,13 @@ from support.mobile_bed import CARE_OF, CARE_OF_2, CORRESPONDENT, HOME, STRANGER
 from support.mobile_kernel import mobile_ipv6
 
 pytestmark = [pytest.mark.lab, pytest.mark.mip6]
+BED = MobileBed
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _mobile_ipv6() -> Iterator[None]:
     with mobile_ipv6():
         yield
-
-
-@pytest.fixture
-def bed() -> Iterator[MobileBed]:
-    bed = MobileBed()
-    yield bed
-    bed.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
 
@@ -29,7 +28,8 @@ from sojourn.dataplane.audit import ANCHOR, LEFT, MISSING
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.local_rule import LOCAL_TABLE
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import InterfaceAddress, Neighbour, Route, Rule
+from sojourn.dataplane.objects import InterfaceAddress, Neighbour, Rule
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.tunnels import BACKENDS
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.rtnetlink import RTM_GETNEIGH
@@ -52,15 +52,9 @@ from support.dataplane_bed import (
 )
 
 pytestmark = pytest.mark.lab
+BED = Bed
 
 IDENTITY = address("fe80::a2")
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 def state(bed: Bed, router: str = "ar1") -> KernelState:

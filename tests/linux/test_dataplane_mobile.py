@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -42,16 +41,10 @@ from support.mobile_bed import (
 )
 
 pytestmark = pytest.mark.lab
+BED = MobileBed
 
 BACKEND = "ip6tnl" if os.environ.get("SOJOURN_KERNEL") == "stock" else "seg6"
 """ip6tnl does not count by peer."""
-
-
-@pytest.fixture
-def bed() -> Iterator[MobileBed]:
-    bed = MobileBed()
-    yield bed
-    bed.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -31,18 +30,12 @@ from support.access_router import events_until
 from support.multicast_bed import HOSTS, POOL, SOURCES, MulticastBed, mroutes, until
 
 pytestmark = pytest.mark.lab
+BED = MulticastBed
 
 G, H, SSM = address("ff0e::1234"), address("ff0e::5678"), address("ff3e::8000:1")
 OWN, FOREIGN_PREFIX = POOL.subnet(1, 64), prefix("2001:db8:a200:1::/64")
 FOREIGN, PEER = address("2001:db8:a200:1::5"), address("2001:db8:a2::1")
 EVERYBODY = list(range(20))
-
-
-@pytest.fixture
-def bed() -> Iterator[MulticastBed]:
-    bed = MulticastBed()
-    yield bed
-    bed.close()
 
 
 def _pull(bed: MulticastBed, plane: LinuxDataplane, *interfaces: str) -> None:

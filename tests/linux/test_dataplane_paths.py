@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from sojourn.core.effects import (
@@ -24,16 +22,10 @@ from sojourn.wire.addresses import Address, address
 from support.dataplane_bed import AR1, AR2, HOME, HOST, SERVER, Bed, arrives, captured
 
 pytestmark = pytest.mark.lab
+BED = Bed
 
 AR2B = address("2001:db8:a2::2")
 FLOWS = 24
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -41,15 +40,9 @@ from support.dataplane_bed import (
 )
 
 pytestmark = pytest.mark.lab
+BED = Bed
 
 _SECOND_POOL = address("2001:db8:a1ff::")
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 @pytest.fixture

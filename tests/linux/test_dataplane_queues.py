@@ -7,7 +7,6 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -31,17 +30,11 @@ from sojourn.wire.addresses import prefix, text
 from support.dataplane_bed import AR1, AR2, HOME, HOST, HOST_B, OTHER, SERVER, Bed, Stream, arrives, captured
 
 pytestmark = [pytest.mark.lab, pytest.mark.nf_tables]
+BED = Bed
 
 RATE = 2000
 FAST = {"handovers": 4, "handover_packets": 10_000}
 """Room for five seconds: this process may be as late as that."""
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 class Plane(LinuxDataplane):

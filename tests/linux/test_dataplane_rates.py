@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,17 +12,11 @@ from sojourn.wire.addresses import Address, prefix, text
 from support.dataplane_bed import HOME, HOST, HOST_B, OTHER, SERVER, Bed
 
 pytestmark = [pytest.mark.lab, pytest.mark.nf_tables]
+BED = Bed
 
 SENT = 40
 SLOW = 80_000
 """Ten packets of a kilobyte a second, and as many at once."""
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 def limited(bed: Bed) -> LinuxDataplane:

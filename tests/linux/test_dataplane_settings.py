@@ -5,7 +5,6 @@ what it would hold if there had been no other, and an orderly stop gives back wh
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from sojourn.wire.addresses import address, link_layer, prefix
 from support.dataplane_bed import AR2, OTHER, STRANGER, Bed
 
 pytestmark = pytest.mark.lab
+BED = Bed
 
 RESTART = {"address", "access", "backend", "loop", "tables", "priorities", "nexthops", "tunnels", "transport_device"}
 """Where forwarding is: a daemon refuses to change these while it runs (`sojourn.daemon.reloading`)."""
@@ -55,13 +55,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     "neighbours": {"handovers": 2, "neighbours": (AR2, STRANGER)},
 }
 PATIENCE = 5.0
-
-
-@pytest.fixture
-def bed() -> Iterator[Bed]:
-    bed = Bed()
-    yield bed
-    bed.close()
 
 
 def test_every_setting_is_of_one_kind() -> None:

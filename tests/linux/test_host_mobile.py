@@ -22,9 +22,9 @@ from sojourn.core.events import (
 from sojourn.core.mobile_effects import EnsureCareOfRoute, SendIcmpv6, WithdrawCareOfRoute
 from sojourn.dataplane.kernel_ways import usable
 from sojourn.host.address_monitor import AddressMonitor
-from sojourn.host.mobile import MN_TYPES
 from sojourn.host.mobile_packets import Packet, built
 from sojourn.host.mobile_sockets import DISCOVERY, ERRORS_PER_SECOND, HEARD_ERRORS, MobileSockets
+from sojourn.host.senses import MN_TYPES
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.host.signalling_programs import MOST
 from sojourn.wire import (

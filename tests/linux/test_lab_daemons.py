@@ -11,23 +11,13 @@ import pytest
 from sojourn.lab.daemons import DaemonFailed
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
+from support.stars import silent_host
 
 pytestmark = pytest.mark.lab
 
-_TOPOLOGY = """
-name = "two"
-[nodes]
-core = "router"
-ar1 = "access-router"
-ar2 = "access-router"
-cmd = "cmd"
-mn = { kind = "host", dad = "off" }
-[links]
-core.ar1 = 0
-core.ar2 = 0
-core.cmd = 0
-"""
+_NODES = {"ar1": "access-router", "ar2": "access-router", "cmd": "cmd", "mn": silent_host()}
+_TOPOLOGY = star("two", _NODES)
 _PATIENCE = 10.0
 
 
@@ -40,7 +30,7 @@ def becomes(question: Callable[[], bool]) -> bool:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab(parse(_TOPOLOGY), tmp_path_factory.mktemp("lab")) as made:
+    with Lab(_TOPOLOGY, tmp_path_factory.mktemp("lab")) as made:
         yield made
 
 
@@ -88,7 +78,7 @@ def test_a_daemon_is_killed_noticed_and_started_again(lab: Lab) -> None:
 
 
 def test_a_configuration_that_the_daemon_refuses_is_told_in_its_words(tmp_path: Path) -> None:
-    made = Lab(parse(_TOPOLOGY + '[maar]\nidle_hopd = "5s"\n'), tmp_path)
+    made = Lab(star("two", _NODES, maar={"idle_hopd": "5s"}), tmp_path)
     with pytest.raises(DaemonFailed, match=r"ended with status 2.*idle_hopd"):
         made.up()
     assert made.nodes["mn"].namespace.descriptor == -1  # everything was taken away again
@@ -96,7 +86,7 @@ def test_a_configuration_that_the_daemon_refuses_is_told_in_its_words(tmp_path: 
 
 def test_an_earlier_run_in_the_same_directory_is_forgotten(tmp_path: Path) -> None:
     for _ in range(2):
-        with Lab(parse(_TOPOLOGY), tmp_path) as made:
+        with Lab(_TOPOLOGY, tmp_path) as made:
             with made.client("cmd") as client:
                 assert client.show("bindings") == []
             made.air.roam("mn", "ar1")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sojourn.dataplane.objects import PROTOCOL
-from sojourn.lab.cmd_cluster import partitions
+from sojourn.dataplane.object_parts import PROTOCOL
+from sojourn.lab.daemons import METRICS
 from sojourn.lab.lab import Lab
 from sojourn.lab.lma_dies import play, serves, with_databases
+from sojourn.lab.postgres import partitions
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.scene import Scene
+from sojourn.lab.scraped import gauge
 from sojourn.lab.topology import load
 from sojourn.lab.traffic import Traffic
 from sojourn.wire.units import SECOND
@@ -27,7 +31,7 @@ def test_an_lma_alone_begins_again_on_another_machine_without_any_file_of_the_fi
     """The same namespace plays the other machine: nothing of the first is left in its kernel while it waits."""
     options = ScenarioOptions(tmp_path, json=True)
     with partitions(1, durable=False) as (store,):
-        topology = with_databases(load("pmipv6"), [store.source])
+        topology = with_databases(load("pmipv6"), [store.source]).model_copy(update={"metrics": True})
         with Lab(topology, tmp_path, verify=False) as lab:
             places = {name: lab.nodes[name].namespace.descriptor for name in ("mn", "server")}
             with Traffic(places, patience=60 * SECOND, status_every=0) as traffic:
@@ -38,6 +42,8 @@ def test_an_lma_alone_begins_again_on_another_machine_without_any_file_of_the_fi
                 traffic.stream("call", "mn", source, server, up=20, down=20)
                 scene.until("the call is heard", lambda: traffic.count("call")["arrived"] > 5)
                 before = scene.rows("lma", "bindings")
+                for figure, wanted in (("active", 1), ("epoch", 1), ("takeovers_total", 1), ("partner_alive", None)):
+                    assert gauge(lab, "lma", f"sojourn_anchor_{figure}") == wanted
 
                 daemon = lab.daemon("lma")
                 lab.stop_daemon("lma", kill=True)
@@ -52,9 +58,29 @@ def test_an_lma_alone_begins_again_on_another_machine_without_any_file_of_the_fi
                     (row,) = client.show("health")
                 assert row["what"].startswith("waits for lma: the lease of")
                 assert "which is at lma@" in row["what"]
+                assert gauge(lab, "lma", "sojourn_anchor_active") == 0
 
                 scene.until("the LMA is there again", lambda: serves(scene, "lma"))
                 heard = traffic.count("call")["arrived"]
                 scene.until("the call is heard again", lambda: traffic.count("call")["arrived"] > heard + 5)
                 after = scene.rows("lma", "bindings")
                 assert [row["prefixes"] for row in after] == [row["prefixes"] for row in before] != []
+                assert gauge(lab, "lma", "sojourn_anchor_active") == 1
+                assert gauge(lab, "lma", "sojourn_anchor_epoch") == 2
+
+                # Another machine of the same name, a copy of this one: it says so and does nothing else.
+                text = daemon.file.read_text().replace(str(tmp_path), str(tmp_path / "copy"))
+                text = text.replace(str(daemon.control), str(tmp_path / "copy.sock")).replace(METRICS, "[::1]:9479")
+                copy = tmp_path / "copy.toml"
+                copy.write_text(text)
+                for name in ("store", "events"):
+                    (tmp_path / "copy" / name).mkdir(parents=True)
+                command = [sys.executable, "-m", "sojourn.cli.main", "run", str(copy)]
+                process = lab.nodes["lma"].spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                said, _ = process.communicate(timeout=60)
+                assert process.returncode == 2, said
+                assert f"{copy}:1: name: another daemon that runs is called so" in said.decode()
+                assert "; give each machine that shares lma.databases a name of its own" in said.decode()
+                heard = traffic.count("call")["arrived"]
+                scene.until("the call is heard still", lambda: traffic.count("call")["arrived"] > heard + 5)
+                assert gauge(lab, "lma", "sojourn_anchor_epoch") == 2

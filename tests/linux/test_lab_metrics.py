@@ -22,11 +22,12 @@ import pytest
 from sojourn.dataplane.netlink import attributes
 from sojourn.lab.lab import Lab
 from sojourn.lab.node import Node
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import Topology, star
 from sojourn.wire import BindingAcknowledgement, BindingUpdate, DecodeError, MobilityMessage, decode
 from sojourn.wire.addresses import Address, address
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.lab_metrics import Samples, address_from, becomes, grown, near, samples, served, summed
+from support.stars import silent_host
 from support.wire_clock import Frame, Tap
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -34,38 +35,27 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 MOVES = 3
 RESOLUTION = MILLISECOND
 """A packet of the stream comes every millisecond."""
-DMM = """
-name = "metrics-dmm"
-metrics = true
-[nodes]
-core = "router"
-ar1 = "access-router"
-ar2 = "access-router"
-cmd = "cmd"
-cn = "server"
-mn = { kind = "host", dad = "off" }
-[links]
-core.ar1 = 0
-core.ar2 = "120ms"
-core.cmd = "150ms"
-core.cn = 0
-"""
-PMIP = """
-name = "metrics-pmip"
-metrics = true
-[nodes]
-core = "router"
-lma = "lma"
-mag1 = "mag"
-mag2 = "mag"
-cn = "server"
-mn = { kind = "host", dad = "off" }
-[links]
-core.lma = "150ms"
-core.mag1 = 0
-core.mag2 = "120ms"
-core.cn = 0
-"""
+
+
+def distributed(far: str = "120ms", database: str = "150ms", **more: object) -> Topology:
+    """Two MAARs, one of which is `far`, and a database."""
+    return star(
+        "metrics-dmm",
+        {"ar1": "access-router", "ar2": "access-router", "cmd": "cmd", "cn": "server", "mn": silent_host()},
+        delays={"ar2": far, "cmd": database},
+        metrics=True,
+        **more,
+    )
+
+
+def proxy() -> Topology:
+    """Two MAGs, one of which is far, and their LMA."""
+    return star(
+        "metrics-pmip",
+        {"lma": "lma", "mag1": "mag", "mag2": "mag", "cn": "server", "mn": silent_host()},
+        delays={"lma": "150ms", "mag2": "120ms"},
+        metrics=True,
+    )
 
 
 @contextmanager
@@ -119,13 +109,13 @@ def times_of_a_move(access: list[Frame], core: list[Frame], node: bytes, to: Add
 
 @pytest.mark.parametrize(
     ("topology", "anchor", "old", "new", "kind"),
-    [(DMM, "ar1", "ar1", "ar2", "handover"), (PMIP, "lma", "mag1", "mag2", "any")],
+    [(distributed(), "ar1", "ar1", "ar2", "handover"), (proxy(), "lma", "mag1", "mag2", "any")],
     ids=["dmm", "pmip"],
 )
 def test_handover_delay_and_reactivity_are_those_on_the_wire(
-    topology: str, anchor: str, old: str, new: str, kind: str, tmp_path: Path
+    topology: Topology, anchor: str, old: str, new: str, kind: str, tmp_path: Path
 ) -> None:
-    with Lab(parse(topology), tmp_path) as lab:
+    with Lab(topology, tmp_path) as lab:
         lab.air.roam("mn", old)
         becomes(lambda: served(lab, old))
         held = address_from(lab, lab.topology.nodes[anchor].pool)
@@ -220,8 +210,7 @@ def kernel_tables(lab: Lab, node: str) -> tuple[int, dict[int, int], int]:
 def test_sessions_users_tunnels_and_durations_are_those_of_the_kernels_tables(tmp_path: Path) -> None:
     """A prefix that nobody uses retires: its session is over at both routers."""
     routers = ("ar1", "ar2")
-    short = DMM.replace("120ms", "5ms").replace("150ms", "5ms") + '[maar]\nidle_hold = "8s"\n'
-    with Lab(parse(short), tmp_path) as lab:
+    with Lab(distributed("5ms", "5ms", maar={"idle_hold": "8s"}), tmp_path) as lab:
         watches = {name: RouteWatch(lab.nodes[name]) for name in routers}
         try:
             lab.air.roam("mn", "ar1")

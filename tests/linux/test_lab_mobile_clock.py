@@ -11,25 +11,13 @@ import pytest
 
 from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.lab import Lab
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from sojourn.wire.units import HOUR
+from support.stars import OPTIMISTIC, mobile
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
-TOPOLOGY = """
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-mn = { kind = "mn", at = "f1", dad = "optimistic" }
-
-[links]
-core.home = 0
-core.f1 = 0
-
-[ha]
-optimistic_duplicate_address_detection = true
-"""
+TOPOLOGY = star("clock", {"home": "ha", "f1": "plain", "mn": mobile("f1")}, ha=OPTIMISTIC)
 
 
 @pytest.mark.parametrize("wrong", [HOUR, -HOUR])
@@ -42,7 +30,7 @@ def test_a_node_with_a_wrong_clock_comes_home(wrong: int, tmp_path: Path) -> Non
             assert time.monotonic() < deadline, what
             time.sleep(0.02)
 
-    with Lab(parse(TOPOLOGY, "clock"), tmp_path, clocks=True) as lab:
+    with Lab(TOPOLOGY, tmp_path, clocks=True) as lab:
 
         def rows(node: str) -> list[dict[str, Any]]:
             with lab.client(node) as client:

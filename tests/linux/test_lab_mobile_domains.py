@@ -10,38 +10,27 @@ from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
+from support.stars import TRUSTING, mobile
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
-TOPOLOGY = """
-[nodes]
-core = "router"
-home = "ha"
-plain = "plain"
-mag1 = "mag"
-mag2 = "mag"
-lma = "lma"
-ar1 = "access-router"
-ar2 = "access-router"
-cmd = "cmd"
-server = "server"
-laptop = { kind = "mn", at = "home", dad = "optimistic", settings = { leave_to_network = true } }
-
-[links]
-core.home = 0
-core.plain = 0
-core.mag1 = 0
-core.mag2 = 0
-core.lma = 0
-core.ar1 = 0
-core.ar2 = 0
-core.cmd = 0
-core.server = 0
-
-[ha]
-duplicate_address_detection = false
-"""
+TOPOLOGY = star(
+    "domains",
+    {
+        "home": "ha",
+        "plain": "plain",
+        "server": "server",
+        "mag1": "mag",
+        "mag2": "mag",
+        "lma": "lma",
+        "ar1": "access-router",
+        "ar2": "access-router",
+        "cmd": "cmd",
+        "laptop": mobile("home", settings={"leave_to_network": True}),
+    },
+    ha=TRUSTING,
+)
 WALK = ("plain", "mag1", "mag2", "ar1", "ar2", "plain", "home")
 
 
@@ -71,7 +60,7 @@ def test_it_keeps_its_sessions_and_uses_what_each_network_offers(tmp_path: Path)
         assert not any(lost.values()), lost
         return Report("", "")
 
-    perform(ScenarioOptions(tmp_path), parse(TOPOLOGY, "domains"), play)
+    perform(ScenarioOptions(tmp_path), TOPOLOGY, play)
     assert seen["plain"][1].startswith("2001:db8:d100:")
     assert seen["plain"][0].startswith("2001:db8:1100:")  # the home address
     assert care_of[1] == care_of[2]  # the domain keeps it

@@ -16,31 +16,19 @@ from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from sojourn.wire.addresses import text
 from support.capture import complaints, dissect
 from support.mobile_kernel import mobile_ipv6
+from support.stars import TRUSTING
 
 pytestmark = [pytest.mark.lab, pytest.mark.mip6, pytest.mark.timeout(240)]
 
-TOPOLOGY = """
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-f2 = "plain"
-cn = "cn"
-laptop = { kind = "mn", at = "home" }
-
-[links]
-core.home = 0
-core.f1 = 0
-core.f2 = 0
-core.cn = 0
-
-[ha]
-duplicate_address_detection = false
-"""
+TOPOLOGY = star(
+    "kernel",
+    {"home": "ha", "f1": "plain", "f2": "plain", "cn": "cn", "laptop": {"kind": "mn", "at": "home"}},
+    ha=TRUSTING,
+)
 KNOWN_TYPES = {"1", "2", "3", "4", "5", "6"}
 UDP = 17
 
@@ -122,7 +110,7 @@ def test_a_laptop_goes_directly_by_the_kernel_moves_and_comes_home(tmp_path: Pat
                 assert measured.lost == 0, phase.name
         return Report("", "")
 
-    perform(ScenarioOptions(tmp_path), parse(TOPOLOGY, "kernel"), play)
+    perform(ScenarioOptions(tmp_path), TOPOLOGY, play)
     told, kinds = set(), Counter[str]()
     for file in sorted((tmp_path / "capture").glob("*.pcapng")):
         for packet in dissect(file):

@@ -18,30 +18,16 @@ from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
+from support.stars import OPTIMISTIC, mobile
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
-TOPOLOGY = """
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-f2 = "plain"
-cn = "cn"
-server = "server"
-mn = { kind = "mn", at = "f1", dad = "optimistic" }
-
-[links]
-core.home = 0
-core.f1 = 0
-core.f2 = 0
-core.cn = 0
-core.server = 0
-
-[ha]
-optimistic_duplicate_address_detection = true
-"""
+TOPOLOGY = star(
+    "kills",
+    {"home": "ha", "f1": "plain", "f2": "plain", "cn": "cn", "server": "server", "mn": mobile("f1")},
+    ha=OPTIMISTIC,
+)
 RATE = 100
 _AFTER = 0.5
 """Seconds with the next life that count too."""
@@ -84,7 +70,7 @@ def test_kill_9_of_any_role_loses_no_packet_away_and_at_home(tmp_path: Path) -> 
         windows[what] = since, time.monotonic_ns()
         time.sleep(0.2)
 
-    perform(ScenarioOptions(tmp_path, json=True), parse(TOPOLOGY, "kills"), play)
+    perform(ScenarioOptions(tmp_path, json=True), TOPOLOGY, play)
     assert lost == dict.fromkeys(("mn, away", "home, away", "cn, away", "mn, at home"), 0)
 
 
@@ -112,7 +98,7 @@ def test_a_node_that_moved_while_its_daemon_was_dead_is_found_again(tmp_path: Pa
             )
         return Report("", "")
 
-    perform(ScenarioOptions(tmp_path, json=True), parse(TOPOLOGY, "kills"), play)
+    perform(ScenarioOptions(tmp_path, json=True), TOPOLOGY, play)
 
 
 def test_a_link_of_a_mobile_node_can_be_dead_in_one_direction(tmp_path: Path) -> None:
@@ -143,5 +129,5 @@ def test_a_link_of_a_mobile_node_can_be_dead_in_one_direction(tmp_path: Path) ->
             arrived[kind] = ways[0], ways[1]
         return Report("", "")
 
-    perform(ScenarioOptions(tmp_path, json=True), parse(TOPOLOGY, "kills"), play)
+    perform(ScenarioOptions(tmp_path, json=True), TOPOLOGY, play)
     assert arrived == {"deaf": (True, False), "mute": (False, True), "cut": (False, False)}

@@ -12,31 +12,25 @@ from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from sojourn.wire.addresses import address
 from support.selftests import checks, troubles
+from support.stars import TRUSTING, mobile
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
-TOPOLOGY = """
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-f2 = "plain"
-server = "server"
-ann = { kind = "mn", at = "f1", dad = "optimistic", correspondent = true }
-bob = { kind = "mn", at = "f2", dad = "optimistic", correspondent = true }
-
-[links]
-core.home = 0
-core.f1 = 0
-core.f2 = 0
-core.server = 0
-
-[ha]
-duplicate_address_detection = false
-"""
+TOPOLOGY = star(
+    "pair",
+    {
+        "home": "ha",
+        "f1": "plain",
+        "f2": "plain",
+        "server": "server",
+        "ann": mobile("f1", correspondent=True),
+        "bob": mobile("f2", correspondent=True),
+    },
+    ha=TRUSTING,
+)
 
 
 def direct(scene: Scene, node: str, other: Mobile) -> bool:
@@ -117,6 +111,6 @@ def test_C095_two_mobile_nodes_meet_directly_and_outlive_their_daemons(tmp_path:
         )
         return Report("", "")
 
-    perform(ScenarioOptions(tmp_path), parse(TOPOLOGY, "pair"), play)
+    perform(ScenarioOptions(tmp_path), TOPOLOGY, play)
     assert found == dict.fromkeys(found, 0)
     assert len(found) == 8

@@ -23,30 +23,33 @@ import pytest
 from sojourn.lab.kernel_state import KernelState
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure_signalling import SignallingMonitor, packet_socket
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from sojourn.wire.addresses import text
-from support.lab_metrics import PATIENCE, Samples, address_from, becomes, get, near, prefix_of, samples, served, summed
+from support.lab_metrics import (
+    PATIENCE,
+    Samples,
+    address_from,
+    becomes,
+    echoes,
+    get,
+    near,
+    prefix_of,
+    samples,
+    served,
+    summed,
+)
+from support.stars import silent_host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(360)]
 
-TOPOLOGY = """
-name = "operations"
-metrics = true
-[nodes]
-core = "router"
-ar1 = "access-router"
-ar2 = "access-router"
-cmd = "cmd"
-cn = "server"
-mn = { kind = "host", dad = "off" }
-[links]
-core.ar1 = "5ms"
-core.ar2 = "5ms"
-core.cmd = "5ms"
-core.cn = 0
-[maar]
-idle_hold = "10m"
-"""
+TOPOLOGY = star(
+    "operations",
+    {"ar1": "access-router", "ar2": "access-router", "cmd": "cmd", "cn": "server", "mn": silent_host()},
+    "5ms",
+    delays={"cn": "0ms"},
+    metrics=True,
+    maar={"idle_hold": "10m"},
+)
 NODE = "02:00:00:00:00:01"
 ROUTERS = ("ar1", "ar2", "cmd")
 ECHOES = 60
@@ -54,7 +57,7 @@ ECHOES = 60
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with Lab(parse(TOPOLOGY), tmp_path_factory.mktemp("lab")) as made:
+    with Lab(TOPOLOGY, tmp_path_factory.mktemp("lab")) as made:
         made.air.roam("mn", "ar1")
         assert becomes(lambda: served(made, "ar1"))
         yield made
@@ -68,22 +71,6 @@ def pool_address(lab: Lab, router: str) -> str:
 def roam(lab: Lab, router: str) -> None:
     lab.air.roam("mn", router)
     assert becomes(lambda: served(lab, router))
-
-
-def echoes(lab: Lab, address: str, number: int) -> int:
-    """Answers to echo requests of the server."""
-    namespace = lab.nodes["cn"].namespace
-    raw = namespace.call(lambda: socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6))
-    heard = 0
-    with raw:
-        raw.settimeout(2)
-        for count in range(number):
-            raw.sendto(bytes((128, 0, 0, 0, 1, 1, 0, count)) + bytes(400), (address, 0))
-            with contextlib.suppress(TimeoutError):
-                while raw.recv(2048)[0] != 129:
-                    pass
-                heard += 1
-    return heard
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -15,24 +15,13 @@ from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from support.selftests import checks, troubles
+from support.stars import mobile
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
-TOPOLOGY = """
-name = "selftest-mobile"
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-cn = "cn"
-mn = { kind = "mn", at = "f1", dad = "optimistic" }
-[links]
-core.home = "2ms"
-core.f1 = "2ms"
-core.cn = "2ms"
-"""
+TOPOLOGY = star("selftest-mobile", {"home": "ha", "f1": "plain", "cn": "cn", "mn": mobile("f1")}, "2ms")
 
 
 def told(scene: Scene, node: str, *, repair: bool = False) -> list[dict[str, Any]]:
@@ -98,4 +87,4 @@ def test_every_role_of_mobile_ipv6_is_tested_and_what_is_torn_down_is_gone(tmp_p
             assert (code, [row["result"] for row in rows]) == (0, ["ok"]), rows
         return Report("", "")
 
-    perform(ScenarioOptions(tmp_path), parse(TOPOLOGY, "selftest-mobile"), play)
+    perform(ScenarioOptions(tmp_path), TOPOLOGY, play)

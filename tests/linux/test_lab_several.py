@@ -11,34 +11,20 @@ from sojourn.lab.mobile_scene import Mobile
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, perform
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from sojourn.lab.traffic import Direction
 from sojourn.wire.units import MILLISECOND, SECOND
+from support.stars import TRUSTING, mobile
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
-TOPOLOGY = """
-[nodes]
-core = "router"
-home = "ha"
-wifi = "plain"
-lte = "plain"
-cn = "cn"
-phone = { kind = "mn", at = "wifi", dad = "optimistic", radios = 2 }
-
-[links]
-core.home = 0
-core.wifi = 0
-core.lte = "20ms"
-core.cn = 0
-
-[ha]
-duplicate_address_detection = false
-
-[mn]
-several = true
-home_too = true
-"""
+TOPOLOGY = star(
+    "several",
+    {"home": "ha", "wifi": "plain", "lte": "plain", "cn": "cn", "phone": mobile("wifi", radios=2)},
+    delays={"lte": "20ms"},
+    ha=TRUSTING,
+    mn={"several": True, "home_too": True},
+)
 RATE = 200
 TRIP = 40 * MILLISECOND
 """By the mobile network, both ways."""
@@ -102,7 +88,7 @@ def test_direct_by_either_link_and_at_home_and_abroad_at_once(tmp_path: Path) ->
             gaps.append((silence(way, broke), TRIP + 2 * SECOND // RATE + 4 * lateness(way, broke)))
         return Report("", "")
 
-    perform(ScenarioOptions(tmp_path), parse(TOPOLOGY, "several"), play)
+    perform(ScenarioOptions(tmp_path), TOPOLOGY, play)
     assert lost == dict.fromkeys(lost, 0)
     assert len(lost) == 4
     assert all(gap < allowed + SECOND for gap, allowed in gaps), gaps

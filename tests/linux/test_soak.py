@@ -24,7 +24,7 @@ def test_nothing_breaks_and_nothing_is_left(mode: Mode, tmp_path: Path) -> None:
     assert resets(result.records) == 0
     assert [one.flow for one in result.records if one.kind == "exchange" and one.outcome != "complete"] == []
     assert [one.flow for one in result.records if one.outcome == "complete" and one.octets and not one.intact] == []
-    counts = [(move.number, move.messages, move.expected) for move in moves if not move.exact]
+    counts = [(move.number, move.messages, min(move.expected)) for move in moves if not move.exact]
     # Whoever has to wait for the processor repeats a message now and then; none is saved, ever.
     assert all(sent > expected for _, sent, expected in counts), counts
     assert sum(sent - expected for _, sent, expected in counts) <= 3 * (crowding() - 1), counts

@@ -22,6 +22,7 @@ from support import dataplane_bed
 from support.mobile_bed import BEHIND, CARE_OF, CORRESPONDENT, HOME, HOME_AGENT, NETWORK, MobileBed
 
 pytestmark = pytest.mark.lab
+BED = MobileBed
 SMALL = 1400
 """Octets that the link in the middle takes."""
 MTU, DISCOVER = 24, 23  # IPV6_MTU, IPV6_MTU_DISCOVER
@@ -105,13 +106,6 @@ def streams(sender: NetworkNamespace, own: Address, receiver: NetworkNamespace, 
         connection.shutdown(socket.SHUT_WR)
         taker.join(PATIENCE)
     assert found == [hashlib.sha256(data).digest()]
-
-
-@pytest.fixture
-def bed() -> Iterator[MobileBed]:
-    bed = MobileBed()
-    yield bed
-    bed.close()
 
 
 def _narrow(bed: MobileBed, port: str, mtu: int = SMALL) -> None:

@@ -131,6 +131,8 @@ class _Survivors(Flows):
         now, node, died = self._world.now, flow.node, self._dead.get(flow.home)
         if died is None or node.place is None or node.place in self._dead or flow.home not in self._cast.partners:
             return False
+        if not self._can_tell(flow.home):
+            return False
         moved: Duration = now - max(node.arrived, self._living[node.place])  # who began anew finds out who is dead
         if node.arrived > died and self._forgot > died:
             return False  # it came from a dead router, and nobody knows any more what it had there
@@ -139,3 +141,10 @@ class _Survivors(Flows):
         if now - died < _MISSED or self._else_since > died - 5 * SECOND or flow.worked < died - 2 * SECOND:
             return False  # it may have been cut before
         return moved > 5 * SECOND and flow.begun < died - 5 * SECOND
+
+    def _can_tell(self, home: str) -> bool:
+        """Whether the partner of `home` can know that it is not itself cut off: it takes nothing before somebody else
+        answers it, if there is anybody else (`maar_stand_in._is_cut_off`).
+        """
+        others = self._world.machines.keys() - {home, self._cast.partners[home]}
+        return not others or any(self._world.now - self._living.get(one, self._world.now) >= _MISSED for one in others)

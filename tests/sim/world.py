@@ -35,7 +35,8 @@ from sojourn.core.events import Event, MessageReceived, PathProbed
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.memory import MemoryDataplane
 from sojourn.dataplane.state import Queued, Way
-from sojourn.host.driver import Driver, Record
+from sojourn.host.driver import Driver
+from sojourn.host.notes import Record
 from sojourn.stores import MemoryStore
 from sojourn.stores.leased_memory import LeasedMemory, LeasedRecords
 from sojourn.stores.shared_memory import SharedMemory, SharedMemoryView

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,7 +15,7 @@ import pytest
 
 from sojourn.core.effects import CheckBinding, DeleteBinding, StoreBinding, StoreEffect
 from sojourn.core.events import BindingChanged
-from sojourn.lab.postgres import Server, binaries
+from sojourn.lab.postgres import Server, servers
 from sojourn.stores import LeasedStore, MemoryStore, SharedStore, SqliteStore, Store
 from sojourn.stores.leased_memory import LeasedMemory, LeasedRecords
 from sojourn.stores.leased_postgres import Database, LeasedPostgres
@@ -94,15 +92,8 @@ Begin: TypeAlias = Callable[[], AbstractAsyncContextManager[Life]]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    assert binaries() is not None, "no PostgreSQL server is installed: make tools"
-    directory = Path(tempfile.mkdtemp(prefix="sojourn-"))  # short: the path of a socket has at most 107 octets
-    directory.chmod(0o755)
-    server = Server(directory / "a").start()
-    try:
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(directory)
+    with servers() as start:
+        yield start(None)
 
 
 def fail() -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
@@ -16,7 +13,7 @@ import pytest
 
 from sojourn.core.effects import CheckBinding, DeleteBinding, StoreBinding, StoreEffect
 from sojourn.core.events import BindingChanged
-from sojourn.lab.postgres import Server, binaries
+from sojourn.lab.postgres import Partition, Server, partitions, servers
 from sojourn.stores import SharedStore, StoreError
 from sojourn.stores.postgres import PostgresStore
 from sojourn.stores.shared_memory import SharedMemory
@@ -36,19 +33,9 @@ class Databases(NamedTuple):
 
 @pytest.fixture(scope="module")
 def databases() -> Iterator[Databases]:
-    assert binaries() is not None, "no PostgreSQL server is installed: make tools"
-    directory = Path(tempfile.mkdtemp(prefix="sojourn-"))  # short: the path of a socket has at most 107 octets
-    directory.chmod(0o755)
-    first = Server(directory / "a").start()
-    standby = Server(directory / "b", first).start()
-    second = Server(directory / "c").start()
-    first.replicate(standby)
-    try:
-        yield Databases(first, standby, second)
-    finally:
-        for server in (first, standby, second):
-            server.kill()
-        shutil.rmtree(directory)
+    with servers() as start:
+        first = start(None)
+        yield Databases(first, start(first), start(None))
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -273,12 +260,7 @@ def test_a_batch_of_all_kinds_of_changes_is_one_commit(databases: Databases) -> 
 
 
 @pytest.mark.slow
-def test_a_primary_that_dies_under_load_loses_nothing_that_was_answered(tmp_path: Path) -> None:
-    directory = Path(tempfile.mkdtemp(prefix="sojourn-"))
-    directory.chmod(0o755)
-    primary = Server(directory / "a").start()
-    standby = Server(directory / "b", primary).start()
-    primary.replicate(standby)
+def test_a_primary_that_dies_under_load_loses_nothing_that_was_answered() -> None:
     answered: dict[bytes, bytes] = {}
 
     async def load(store: SharedStore, name: int) -> None:
@@ -287,28 +269,24 @@ def test_a_primary_that_dies_under_load_loses_nothing_that_was_answered(tmp_path
             assert await swap(store, *batch) == [], "also what was sent twice was carried out once"
             answered.update({one.key: one.record for one in batch})
 
-    async def play() -> None:
-        stores = [await PostgresStore.open([primary.source(standby)]) for _ in range(3)]
+    async def play(database: Partition) -> None:
+        stores = [await PostgresStore.open([database.source]) for _ in range(3)]
         work = [asyncio.create_task(load(store, name)) for name, store in enumerate(stores)]
         while len(answered) < 600:
             await asyncio.sleep(0.005)
-        primary.kill()
-        await asyncio.to_thread(standby.promote)
+        database.primary.kill()
+        await asyncio.to_thread(database.standby.promote)
         await asyncio.gather(*work)
         assert any(store.counters["retries"] for store in stores), "it died under load"
         for store in stores:
             store.close()
 
-    try:
-        asyncio.run(play())
-        rows = standby.sql("SELECT encode(key, 'escape'), encode(record, 'escape') FROM binding")
+    with partitions(1, durable=False) as (database,):
+        asyncio.run(play(database))
+        rows = database.standby.sql("SELECT encode(key, 'escape'), encode(record, 'escape') FROM binding")
         assert dict(line.split("|") for line in rows.splitlines()) == {
             key.decode(): record.decode() for key, record in answered.items()
         }
-    finally:
-        primary.kill()
-        standby.kill()
-        shutil.rmtree(directory)
 
 
 def test_a_database_that_hangs_is_waited_for(databases: Databases) -> None:

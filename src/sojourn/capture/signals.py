@@ -84,7 +84,6 @@ class Reader:
         self._peer = peer
         self._wanted = MOBILITY_ICMPV6 | NEIGHBOUR_DISCOVERY if discovery else MOBILITY_ICMPV6
         self._peeler = Peeler()
-        self._unknown_links: set[int] = set()
         self.tally = Tally(passed=self._peeler.passed)
 
     def signals(self) -> Iterator[Signal | Fault]:

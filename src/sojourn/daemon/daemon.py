@@ -24,7 +24,7 @@ from sojourn.control.server import ControlServer, SocketTaken
 from sojourn.core.effects import Report
 from sojourn.core.events import Commanded, Event, LinkChanged
 from sojourn.daemon import machine
-from sojourn.daemon.anchor_seat import Seat
+from sojourn.daemon.anchor_seat import NameTakenError, Seat
 from sojourn.daemon.configuration import Configuration, linux_settings, load
 from sojourn.daemon.health import Health, notify
 from sojourn.daemon.model import File
@@ -118,9 +118,13 @@ class Daemon:
                 self._start()
                 await self._prepare_seat()
             except (StartError, SocketTaken) as error:
-                self.log.say("error", "not-started", reason=str(error))
+                reason, code = str(error), FAILED
+                if isinstance(error, NameTakenError):  # what is to be done about it is done in the file
+                    problem = self.configuration.problem(("name",), error.wrong, error.remedy)
+                    reason, code = problem.text(self.configuration.path), WRONG
+                self.log.say("error", "not-started", reason=reason)
                 await self.control.close()
-                return FAILED
+                return code
             await self._serve()
         return FAILED if self._failed else DONE
 
@@ -158,7 +162,7 @@ class Daemon:
 
     def _start(self) -> None:
         assert self._store is not None
-        self._monitoring = Monitoring(self.file)
+        self._monitoring = Monitoring(self.file, lambda: self._seat.figures() if self._seat else None)
         self._monitoring.open()
         try:
             self.roles = make_roles(self.file, self._store, self._listener, self._elsewhere)

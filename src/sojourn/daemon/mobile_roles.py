@@ -21,7 +21,8 @@ from sojourn.engines.cn import CorrespondentNode
 from sojourn.engines.ha import HomeAgent
 from sojourn.engines.home_agents import home_agents_anycast
 from sojourn.engines.mn import MobileNode
-from sojourn.host.mobile import MobileDataplane, Senses, of_correspondent, of_home_agent, of_mobile_node
+from sojourn.host.mobile import MobileDataplane
+from sojourn.host.senses import Senses, of_correspondent, of_home_agent, of_mobile_node
 from sojourn.wire.addresses import UNSPECIFIED, Address
 from sojourn.wire.units import WallClock
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from sojourn.daemon.roles import Role, StartError
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.dataplane.tunnel_traffic import Traffic, TunnelTraffic
-from sojourn.telemetry.figures import Figures, RoleFigures
+from sojourn.telemetry.figures import Figures, RoleFigures, SeatFigures
 from sojourn.wire.addresses import Address, Prefix
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Monitoring:
     """Of one daemon. Does nothing unless the file has a table ``[metrics]``."""
 
-    def __init__(self, file: File) -> None:
-        self._file = file
+    def __init__(self, file: File, seat: Callable[[], SeatFigures | None] = lambda: None) -> None:
+        self._file, self._seat = file, seat
         self._roles: Sequence[Role] = ()
         self._health: Health | None = None
         self._started = time.time()
@@ -91,7 +91,8 @@ class Monitoring:
         roles = tuple(map(self._of, self._roles))
         assert self._health is not None
         problems = self._health.problems()
-        return Figures(__version__, self._started, roles, self._health.lateness(), problems, self._names)
+        lateness = self._health.lateness()
+        return Figures(__version__, self._started, roles, lateness, problems, self._names, self._seat())
 
     def _of(self, role: Role) -> RoleFigures:
         meter, dataplane = role.meter, role.dataplane
@@ -118,6 +119,7 @@ class Monitoring:
             encapsulation,
             traffic,
             role.host.driver.awaits_store,
+            role.engine.pools_held(),
         )
 
     def _tunnelled(self) -> dict[Address | None, Traffic] | None:

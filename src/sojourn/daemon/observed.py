@@ -11,6 +11,8 @@ from typing import TypeAlias
 from sojourn.core.effects import Effect, Report
 from sojourn.core.engine import Engine, Row
 from sojourn.core.events import Event
+from sojourn.engines.stand_in import READY
+from sojourn.wire.addresses import Address
 from sojourn.wire.units import Instant
 
 Listener: TypeAlias = Callable[[Event | Report], None]
@@ -60,6 +62,12 @@ class Observed:
     def size(self) -> int:
         """How many nodes the role knows: entries of its own table."""
         return next((len(found) for name in _TABLES if (found := getattr(self._engine, name, None)) is not None), 0)
+
+    def pools_held(self) -> dict[Address, bool]:
+        """Routers that this one is partner of (RFC 7333 REQ6f): whether their pools are led to it now."""
+        survival = getattr(self._engine, "survival", None)
+        standing = {} if survival is None else survival.standing
+        return {anchor: stand.phase is not READY for anchor, stand in standing.items()}
 
     def _reported(self, effects: Sequence[Effect]) -> Sequence[Effect]:
         for effect in effects if self._reports else ():

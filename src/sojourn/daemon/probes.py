@@ -31,16 +31,9 @@ from sojourn.dataplane.netlink import (
     split,
 )
 from sojourn.dataplane.nftables import Nftables
-from sojourn.dataplane.objects import (
-    RTM_GETNEXTHOP,
-    RTM_GETROUTE,
-    Nexthop,
-    Route,
-    Rule,
-    parse_nexthop,
-    parse_route,
-    routes_request,
-)
+from sojourn.dataplane.object_parts import RTM_GETNEXTHOP, RTM_GETROUTE
+from sojourn.dataplane.objects import Rule
+from sojourn.dataplane.routes import Nexthop, Route, parse_nexthop, parse_route, routes_request
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnels import BACKENDS, Ip6tnlTunnels, Seg6Tunnels, Tunnels
 from sojourn.host.mobile_sockets import MobileSockets

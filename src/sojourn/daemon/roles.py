@@ -43,8 +43,9 @@ from sojourn.engines.maar_direct import access_router
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.host.loop import Host
-from sojourn.host.mobile import MobileHost, TunnelEnds
+from sojourn.host.mobile import MobileHost
 from sojourn.host.recorder import Recorder, kept_key
+from sojourn.host.tunnel_ends import TunnelEnds
 from sojourn.stores import LeasedStore, MemoryStore, SharedStore, SqliteStore, Store
 from sojourn.telemetry.meter import Meter
 from sojourn.wire.addresses import Address, text

@@ -45,6 +45,7 @@ from sojourn.dataplane.home_agent import HomeAgentDataplane
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.mobile_node import MobileNodeDataplane
 from sojourn.dataplane.netlink import Netlink, attributes
+from sojourn.dataplane.object_parts import RTM_GETNEIGH
 from sojourn.host.prober import TIME_EXCEEDED, Heard, Prober
 from sojourn.telemetry.identifiers import Identifiers, node_text
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, link_layer_text, text
@@ -449,7 +450,7 @@ async def _ask_from(source: Address, destination: Address) -> Heard | None:
 def _neighbours(netlink: Netlink) -> list[Address]:
     """Global addresses that the kernel knows as those of neighbours."""
     found = []
-    for body in netlink.dump(objects.RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST):
+    for body in netlink.dump(RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST):
         address = attributes(body, 12).get(1, b"")
         if len(address) == 16 and address[0] & 0xE0 == 0x20:
             found.append(address)

@@ -17,7 +17,7 @@ from sojourn.daemon.acquaintances import Acquaintances
 from sojourn.daemon.health import Health
 from sojourn.daemon.roles import Role
 from sojourn.daemon.selftest import OK, REPAIRED, SKIPPED, Selftest, owners, selected
-from sojourn.host.driver import is_beat
+from sojourn.host.notes import is_beat
 from sojourn.telemetry.identifiers import Identifiers
 from sojourn.telemetry.rows import row_of
 from sojourn.wire.addresses import Address

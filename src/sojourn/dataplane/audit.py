@@ -25,16 +25,8 @@ from typing import Protocol, runtime_checkable
 
 from sojourn.core.effects import EnsureDelivery
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import (
-    RTN_BLACKHOLE,
-    RTN_THROW,
-    InterfaceAddress,
-    KernelObject,
-    Neighbour,
-    Nexthop,
-    Route,
-    Rule,
-)
+from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Neighbour, Rule
+from sojourn.dataplane.routes import RTN_BLACKHOLE, RTN_THROW, Nexthop, Route
 from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import Prefix
 

@@ -26,7 +26,8 @@ from sojourn.dataplane.host_plane import LOOPBACK, HostPlane, in_turn, link_name
 from sojourn.dataplane.kernel_ways import KernelWays, own_addresses
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import next_hop
-from sojourn.dataplane.objects import KernelObject, Route, Rule
+from sojourn.dataplane.objects import KernelObject, Rule
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_starts import SegmentStarts
 from sojourn.wire.addresses import ANY, Address, Prefix, text

@@ -17,7 +17,8 @@ from sojourn.core.mobile_effects import Flow
 from sojourn.dataplane import reconcile
 from sojourn.dataplane.flow_filter import FlowFilter, MarkedFlow
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import KernelObject, Route, Rule
+from sojourn.dataplane.objects import KernelObject, Rule
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Address, Prefix
 

@@ -43,14 +43,9 @@ from sojourn.dataplane.flow_ways import FlowWays
 from sojourn.dataplane.linux import LinuxDataplane
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.nftables import NFPROTO_IPV6
-from sojourn.dataplane.objects import (
-    RTM_GETNEIGH,
-    KernelObject,
-    ProxyNeighbour,
-    Route,
-    parse_proxy_neighbour,
-    proxies_request,
-)
+from sojourn.dataplane.object_parts import RTM_GETNEIGH
+from sojourn.dataplane.objects import KernelObject, ProxyNeighbour, parse_proxy_neighbour, proxies_request
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_filter import LINGER, TunnelFilter
 from sojourn.wire.addresses import Address, Prefix, text

@@ -11,16 +11,9 @@ from sojourn.core.mobile_effects import CareOfWay, Flow
 from sojourn.dataplane.host_plane import LOOPBACK
 from sojourn.dataplane.installation import Installation
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import (
-    RTN_BLACKHOLE,
-    RTN_THROW,
-    RTN_UNREACHABLE,
-    InterfaceAddress,
-    KernelObject,
-    Route,
-    Rule,
-)
+from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Rule
 from sojourn.dataplane.optimising_plane import OptimisingPlane, owner_of
+from sojourn.dataplane.routes import RTN_BLACKHOLE, RTN_THROW, RTN_UNREACHABLE, Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
 from sojourn.dataplane.tunnel_starts import TunnelStarts

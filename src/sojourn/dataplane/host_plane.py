@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from sojourn.dataplane import links, objects, reconcile
+from sojourn.dataplane import links, reconcile
 from sojourn.dataplane.audit import ADDRESS, DIRECT, RULES, TUNNEL, Finding
 from sojourn.dataplane.direct_ways import HEADER, DirectWays
 from sojourn.dataplane.kernel_ways import KernelWays
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import NextHop
-from sojourn.dataplane.objects import PROTOCOL, InterfaceAddress, KernelObject, Route
+from sojourn.dataplane.object_parts import PROTOCOL, Key
+from sojourn.dataplane.objects import InterfaceAddress, KernelObject
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Address, Prefix
 
@@ -26,7 +28,7 @@ class HostPlane:
         self._netlink = netlink or Netlink()
         self._snapshot: reconcile.Snapshot | None = None
         self._started = False
-        self._direct_routes: dict[objects.Key, Route] = {}
+        self._direct_routes: dict[Key, Route] = {}
         """Past the tunnel."""
 
     def untouched(self) -> bool:

@@ -22,18 +22,9 @@ from sojourn.dataplane import links, local_rule
 from sojourn.dataplane.links import IPV4
 from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import (
-    AF_INET,
-    AF_INET6,
-    RTN_BLACKHOLE,
-    RTN_THROW,
-    InterfaceAddress,
-    KernelObject,
-    Neighbour,
-    Nexthop,
-    Route,
-    Rule,
-)
+from sojourn.dataplane.object_parts import AF_INET, AF_INET6
+from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Neighbour, Rule
+from sojourn.dataplane.routes import RTN_BLACKHOLE, RTN_THROW, Nexthop, Route
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.transport import Ipv4Transport, end_transport
 from sojourn.dataplane.tunnels import Tunnels, Way, leftovers, prepared

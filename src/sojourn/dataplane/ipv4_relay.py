@@ -22,10 +22,8 @@ import fcntl
 import json
 import os
 import select
-import signal
 import socket
 import struct
-import sys
 from collections import Counter
 from contextlib import suppress
 from typing import Any
@@ -260,22 +258,5 @@ def _only_packets(raw: socket.socket) -> None:
     raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(buffer)))
 
 
-def main() -> int:
-    """``INTERFACE ADDRESS WHOSE``; says ``ready`` when packets may come, or what the kernel refused."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal: meant for the daemon
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        relay = Relay(*sys.argv[1:4])
-    except OSError as error:
-        print(f"{error.errno} {error.strerror}", flush=True)
-        return 1
-    print("ready", flush=True)
-    if os.fork():  # nobody has to wait for it
-        return 0
-    os.close(1)
-    relay.run()
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+PROGRAM = Relay
+"""See `outliving`."""

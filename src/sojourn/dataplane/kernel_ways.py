@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 from sojourn.dataplane import objects
 from sojourn.dataplane.audit import CHANGED, DIRECT, LEFT, MISSING, Finding
 from sojourn.dataplane.netlink import NLM_F_CREATE, NLM_F_EXCL, Message, Netlink, attribute, attributes, each_attribute
+from sojourn.dataplane.object_parts import AF_INET6, PROTOCOL, RTM_GETADDR, Key
 from sojourn.wire.addresses import ANY, UNSPECIFIED, Address, Prefix, address, text
 
 NETLINK_XFRM = 6
@@ -41,7 +42,7 @@ _PACKETS = 56 + 24 + 16 + 64 + 8
 """Where a state has the number of its packets."""
 _POLICY = struct.Struct("=56s96sIIBBBB4x")
 _TEMPLATE = struct.Struct("=24sHxx16sIBBBxIII")
-_OURS = objects.PROTOCOL
+_OURS = PROTOCOL
 _WITH, _BESIDE = 2 * _OURS, _OURS
 """Priorities; the lower one is asked first."""
 _SIGNALLING = (135, 255)
@@ -64,7 +65,7 @@ class State(NamedTuple):
     from_anybody: bool = False
 
     @property
-    def key(self) -> objects.Key:
+    def key(self) -> Key:
         return ("state", self.kind, self.source, self.destination)
 
     def messages(self) -> tuple[Message, Message]:
@@ -106,7 +107,7 @@ class Policy(NamedTuple):
     protocol: int = 0
 
     @property
-    def key(self) -> objects.Key:
+    def key(self) -> Key:
         return ("policy", self.direction, self.source, self.destination, self.protocol)
 
     def ensure(self) -> Message:
@@ -139,8 +140,8 @@ class KernelWays:
 
     def __init__(self) -> None:
         self._netlink = Netlink(protocol=NETLINK_XFRM)
-        self._held: dict[objects.Key, Thing] = {}
-        self._wanted: dict[objects.Key, Thing] = {}
+        self._held: dict[Key, Thing] = {}
+        self._wanted: dict[Key, Thing] = {}
         trial = State(OPTION, *_TRIAL, _TRIAL[0])
         try:
             self._ensure(trial)
@@ -321,7 +322,7 @@ def parse_policy(body: bytes) -> Policy | None:
 def own_addresses(netlink: Netlink) -> list[Address]:
     """The addresses of this machine that others can send to."""
     found = []
-    for body in netlink.dump(objects.RTM_GETADDR, objects.addresses_request(objects.AF_INET6)):
+    for body in netlink.dump(RTM_GETADDR, objects.addresses_request(AF_INET6)):
         scope = body[3]
         placed = attributes(body, 8).get(1, b"")
         if scope == 0 and len(placed) == 16:

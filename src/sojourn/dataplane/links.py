@@ -17,7 +17,7 @@ from sojourn.dataplane.netlink import (
     nested,
     u32,
 )
-from sojourn.dataplane.objects import AF_BRIDGE, RTM_DELNEIGH, RTM_GETNEIGH
+from sojourn.dataplane.object_parts import AF_BRIDGE, RTM_DELNEIGH, RTM_GETNEIGH
 from sojourn.wire.addresses import Address, LinkLayer
 
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19

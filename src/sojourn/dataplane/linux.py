@@ -72,10 +72,8 @@ from sojourn.dataplane.linux_audit import LinuxAudit
 from sojourn.dataplane.multicast import MulticastRouting, end_multicast
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.nftables import ROUTERS, Nftables
-from sojourn.dataplane.objects import (
-    Route,
-)
 from sojourn.dataplane.queues import Lane
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.state import ForwardingState
 from sojourn.wire.addresses import Address, Prefix, text

@@ -24,17 +24,9 @@ from sojourn.dataplane.linux_slots import LinuxSlots
 from sojourn.dataplane.multicast import MulticastRouting
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.nftables import Nftables
-from sojourn.dataplane.objects import (
-    RTN_BLACKHOLE,
-    RTN_THROW,
-    InterfaceAddress,
-    KernelObject,
-    Neighbour,
-    Nexthop,
-    Route,
-    Rule,
-)
+from sojourn.dataplane.objects import InterfaceAddress, KernelObject, Neighbour, Rule
 from sojourn.dataplane.queues import Lane
+from sojourn.dataplane.routes import RTN_BLACKHOLE, RTN_THROW, Nexthop, Route
 from sojourn.dataplane.settings import SLOTS
 from sojourn.dataplane.state import OneWay
 from sojourn.wire.addresses import ANY, Address, Prefix, text

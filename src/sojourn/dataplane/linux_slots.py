@@ -22,8 +22,10 @@ from sojourn.core.effects import (
 from sojourn.dataplane import reconcile
 from sojourn.dataplane.installation import Installation, station
 from sojourn.dataplane.netlink import NLM_F_REPLACE, Message, Netlink
-from sojourn.dataplane.objects import REPLACE_OR_CREATE, KernelObject, Neighbour, Nexthop, Route
+from sojourn.dataplane.object_parts import REPLACE_OR_CREATE
+from sojourn.dataplane.objects import KernelObject, Neighbour
 from sojourn.dataplane.queues import Lane, Queues
+from sojourn.dataplane.routes import Nexthop, Route
 from sojourn.dataplane.settings import NEXTHOP_GROUPS, SLOTS, LinuxSettings
 from sojourn.dataplane.state import ForwardingState, OneWay, Queued
 from sojourn.wire.addresses import Address, Prefix, text

@@ -50,14 +50,9 @@ from sojourn.dataplane.host_plane import in_turn
 from sojourn.dataplane.installation import Installation, station
 from sojourn.dataplane.local_rule import LOCAL_TABLE, MAIN_TABLE
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import (
-    RTN_THROW,
-    KernelObject,
-    Nexthop,
-    Route,
-    Rule,
-)
+from sojourn.dataplane.objects import KernelObject, Rule
 from sojourn.dataplane.optimising_plane import owner_of
+from sojourn.dataplane.routes import RTN_THROW, Nexthop, Route
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.dataplane.tunnel_filter import TunnelFilter
 from sojourn.dataplane.tunnel_starts import chosen

@@ -21,17 +21,16 @@ import fcntl
 import os
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from sojourn.core.effects import EnsureMembership, EnsureMulticastRoute, WithdrawMembership, WithdrawMulticastRoute
-from sojourn.dataplane import multicast_keeper
+from sojourn.dataplane import multicast_keeper, outliving
 from sojourn.dataplane.netlink import Netlink, attributes
-from sojourn.dataplane.objects import RTM_GETROUTE, paths
+from sojourn.dataplane.object_parts import RTM_GETROUTE
+from sojourn.dataplane.routes import paths
 from sojourn.wire.addresses import UNSPECIFIED, Address
 from sojourn.wire.icmpv6 import MulticastListenerReport2, encode_icmpv6
 from sojourn.wire.listeners import MulticastAddressRecord, RecordType
@@ -108,7 +107,9 @@ class MulticastRouting:
         harmless."""
         if not self._indices and not (self._survives and self._take_over()):
             self._become_router()
-        if self._survives and self._line is None and _start_keeper():
+        if self._survives and self._line is None:
+            with suppress(OSError):  # without one all goes on, but does not survive us
+                outliving.start(multicast_keeper.__file__, quiet=True)
             self._line = multicast_keeper.call()
         for name in self._numbers:
             self._look_at(name)
@@ -148,7 +149,7 @@ class MulticastRouting:
         self._keep()
 
     def _keep(self) -> None:
-        """Another process has our sockets too. Without one all goes on, but does not survive us."""
+        """Another process, if there is one, has our sockets too."""
         self._kept = True
         sockets = [one.fileno() for one in (self._router, *self._listeners, *self._old)]
         memo = {"interfaces": [*self._numbers], "indices": self._indices}
@@ -353,20 +354,6 @@ def _router() -> socket.socket:
     router = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMPV6)
     router.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, b"\xff" * 32)
     return router
-
-
-def _start_keeper() -> bool:
-    """Of a session of its own, and nobody's child: what ends us does not end it."""
-    command = [sys.executable, "-I", "-S", multicast_keeper.__file__]
-    quiet = subprocess.DEVNULL
-    keeper = subprocess.Popen(
-        command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, start_new_session=True, cwd="/"
-    )
-    assert keeper.stdout is not None
-    with keeper.stdout:
-        said = keeper.stdout.readline()
-    keeper.wait()
-    return said == b"ready\n"
 
 
 def _socket_address(address: Address) -> bytes:

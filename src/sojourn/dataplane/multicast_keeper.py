@@ -16,10 +16,8 @@ import array
 import json
 import os
 import selectors
-import signal
 import socket
 import struct
-import sys
 from typing import Any
 
 NAME = "\0sojourn-multicast"
@@ -145,22 +143,5 @@ class Keeper:
         self._sockets = []
 
 
-def main() -> int:
-    """Says ``ready`` when it listens, or what the kernel refused."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal: meant for the daemon
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        keeper = Keeper()
-    except OSError as error:
-        print(f"{error.errno} {error.strerror}", flush=True)
-        return 1
-    print("ready", flush=True)
-    if os.fork():  # nobody has to wait for it
-        return 0
-    os.close(1)
-    keeper.run()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+PROGRAM = Keeper
+"""See `outliving`."""

@@ -5,7 +5,7 @@ OSError that carries the kernel's own words (extended acknowledgement). Insertin
 and then with ENOMEM, because the kernel allocates a per-CPU cache atomically; half a millisecond later it works, so
 such messages are sent again (dataplane.md 3.1).
 
-What the messages mean is in `objects`, `links` and `nftables`.
+What the messages mean is in `objects`, `routes`, `links` and `nftables`.
 """
 
 from __future__ import annotations

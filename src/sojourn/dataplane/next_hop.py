@@ -6,7 +6,7 @@ import struct
 from typing import NamedTuple
 
 from sojourn.dataplane.netlink import Netlink, attribute, attributes
-from sojourn.dataplane.objects import RTM_GETROUTE
+from sojourn.dataplane.object_parts import RTM_GETROUTE
 from sojourn.wire.addresses import Address
 
 _AF_INET6 = 10

@@ -20,7 +20,7 @@ from sojourn.dataplane.host_plane import HostPlane
 from sojourn.dataplane.kernel_ways import KernelWays
 from sojourn.dataplane.netlink import Netlink
 from sojourn.dataplane.next_hop import next_hop
-from sojourn.dataplane.objects import Route
+from sojourn.dataplane.routes import Route
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import UNSPECIFIED, Address, Prefix, text
 

@@ -34,7 +34,9 @@ from typing import NamedTuple
 from sojourn.dataplane import links
 from sojourn.dataplane.installation import station
 from sojourn.dataplane.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, Netlink, attribute, attributes, nested
-from sojourn.dataplane.objects import AF_INET, AF_INET6, RTN_THROW, KernelObject, Neighbour, Nexthop, Route, Rule
+from sojourn.dataplane.object_parts import AF_INET, AF_INET6
+from sojourn.dataplane.objects import KernelObject, Neighbour, Rule
+from sojourn.dataplane.routes import RTN_THROW, Nexthop, Route
 from sojourn.dataplane.settings import SLOTS, LinuxSettings
 from sojourn.wire.addresses import ANY, ANY_IPV4, Address, LinkLayer, Prefix
 

@@ -11,7 +11,28 @@ from collections.abc import Callable, Iterator
 
 from sojourn.dataplane import objects
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import PROTOCOL, KernelObject, Neighbour, Nexthop, Route
+from sojourn.dataplane.object_parts import (
+    AF_INET6,
+    FAMILIES,
+    PROTOCOL,
+    RTM_GETADDR,
+    RTM_GETNEIGH,
+    RTM_GETNEXTHOP,
+    RTM_GETROUTE,
+    RTM_GETRULE,
+    Key,
+)
+from sojourn.dataplane.objects import KernelObject, Neighbour
+from sojourn.dataplane.routes import (
+    IPV4_ROUTES_REQUEST,
+    NEXTHOPS_REQUEST,
+    Nexthop,
+    Route,
+    packets_out,
+    parse_nexthop,
+    parse_route,
+    routes_request,
+)
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.wire.addresses import Prefix
 
@@ -28,7 +49,7 @@ class Snapshot:
         """Whether `thing` holds already, exactly so; whatever holds in its place is ours to keep either way."""
         return self._held.pop(thing.key, None) == thing
 
-    def get(self, key: objects.Key) -> KernelObject | None:
+    def get(self, key: Key) -> KernelObject | None:
         """What held under `key`."""
         return self._held.get(key)
 
@@ -50,11 +71,11 @@ def ours(netlink: Netlink, settings: LinuxSettings) -> Iterator[KernelObject]:
     of_handovers = (*settings.queue_tables, settings.forwarded_table, settings.strays_table)
     for table in (*settings.tables.all(), *(of_handovers if settings.handovers else ())):
         yield from routes(netlink, table)
-    yield from _dump(netlink, objects.RTM_GETROUTE, objects.IPV4_ROUTES_REQUEST, objects.parse_route)
+    yield from _dump(netlink, RTM_GETROUTE, IPV4_ROUTES_REQUEST, parse_route)
     yield from ways(netlink)
-    for family in objects.FAMILIES:
-        yield from _dump(netlink, objects.RTM_GETADDR, objects.addresses_request(family), objects.parse_address)
-    for family in objects.FAMILIES:
+    for family in FAMILIES:
+        yield from _dump(netlink, RTM_GETADDR, objects.addresses_request(family), objects.parse_address)
+    for family in FAMILIES:
         for rule in rules(netlink, family):
             if rule.protocol == PROTOCOL:
                 yield rule
@@ -62,20 +83,20 @@ def ours(netlink: Netlink, settings: LinuxSettings) -> Iterator[KernelObject]:
 
 def routes(netlink: Netlink, table: int) -> Iterator[KernelObject]:
     """Our IPv6 routes in a table."""
-    return _dump(netlink, objects.RTM_GETROUTE, objects.routes_request(table), objects.parse_route)
+    return _dump(netlink, RTM_GETROUTE, routes_request(table), parse_route)
 
 
 def taken_out(netlink: Netlink, table: int) -> dict[tuple[Prefix, Prefix], int]:
     """Packets that came out of each tunnel, by our end and the far one; of those that the kernel counts."""
     found: dict[tuple[Prefix, Prefix], int] = {}
     try:
-        answers = netlink.dump(objects.RTM_GETROUTE, objects.routes_request(table))
+        answers = netlink.dump(RTM_GETROUTE, routes_request(table))
     except OSError as error:
         if error.errno == errno.ENOENT:
             return found
         raise
     for body in answers:
-        route, packets = objects.parse_route(body), objects.taken_out(body)
+        route, packets = parse_route(body), packets_out(body)
         if route is not None and packets is not None:
             found[route.destination, route.source] = packets
     return found
@@ -83,19 +104,19 @@ def taken_out(netlink: Netlink, table: int) -> dict[tuple[Prefix, Prefix], int]:
 
 def placed(netlink: Netlink) -> Iterator[KernelObject]:
     """IPv6 addresses that we gave to interfaces."""
-    request = objects.addresses_request(objects.AF_INET6)
-    return _dump(netlink, objects.RTM_GETADDR, request, objects.parse_address)
+    request = objects.addresses_request(AF_INET6)
+    return _dump(netlink, RTM_GETADDR, request, objects.parse_address)
 
 
 def ways(netlink: Netlink) -> Iterator[KernelObject]:
     """Our nexthop objects and neighbours."""
-    yield from _dump(netlink, objects.RTM_GETNEXTHOP, objects.NEXTHOPS_REQUEST, objects.parse_nexthop)
-    yield from _dump(netlink, objects.RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST, objects.parse_neighbour)
+    yield from _dump(netlink, RTM_GETNEXTHOP, NEXTHOPS_REQUEST, parse_nexthop)
+    yield from _dump(netlink, RTM_GETNEIGH, objects.NEIGHBOURS_REQUEST, objects.parse_neighbour)
 
 
-def rules(netlink: Netlink, family: int = objects.AF_INET6) -> list[objects.Rule]:
+def rules(netlink: Netlink, family: int = AF_INET6) -> list[objects.Rule]:
     """All rules of a family in the namespace."""
-    return [objects.parse_rule(body) for body in netlink.dump(objects.RTM_GETRULE, objects.rules_request(family))]
+    return [objects.parse_rule(body) for body in netlink.dump(RTM_GETRULE, objects.rules_request(family))]
 
 
 def _dump(

@@ -14,16 +14,15 @@ from __future__ import annotations
 import errno
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from sojourn.dataplane import ipv4_relay, links
+from sojourn.dataplane import ipv4_relay, links, outliving
 from sojourn.dataplane.ipv4_relay import FIRST, socket_name
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import AF_INET, KernelObject, Neighbour, Rule
+from sojourn.dataplane.object_parts import AF_INET
+from sojourn.dataplane.objects import KernelObject, Neighbour, Rule
 from sojourn.dataplane.settings import LinuxSettings
 from sojourn.dataplane.tunnels import Way
 from sojourn.wire.addresses import Address, text
@@ -75,19 +74,10 @@ class Ipv4Transport:
         return " ".join(map(text, (self._own, *self._numbers)))
 
     def _start(self, name: str) -> None:
-        """Of a session of its own, and nobody's child: what ends us does not end it."""
-        command = [sys.executable, "-I", "-S", ipv4_relay.__file__, name, _dotted(self._own), self._whose]
-        relay = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, cwd="/"
-        )
-        assert relay.stdout is not None
-        with relay.stdout:
-            said = relay.stdout.readline().decode().strip()
-        relay.wait()
-        if said != "ready":
-            number, _, reason = said.partition(" ")
-            refused = int(number) if number.isdigit() else errno.EIO
-            raise OSError(refused, f"tunnels over IPv4: {reason or 'the relay did not start'}")
+        try:
+            outliving.start(ipv4_relay.__file__, name, _dotted(self._own), self._whose)
+        except OSError as error:
+            raise OSError(error.errno, f"tunnels over IPv4: {error.strerror}") from None
 
     def leads_to(self, remote: Address) -> bool:
         """Whether this is the way to that peer."""

@@ -19,7 +19,9 @@ from typing import Protocol
 from sojourn.dataplane import links, objects
 from sojourn.dataplane.encapsulation import HeaderTunnel, SegmentTunnel
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import RTN_BLACKHOLE, RTN_THROW, InterfaceAddress, Nexthop, Route, Rule
+from sojourn.dataplane.object_parts import AF_INET6, RTM_GETADDR
+from sojourn.dataplane.objects import InterfaceAddress, Rule
+from sojourn.dataplane.routes import RTN_BLACKHOLE, RTN_THROW, Nexthop, Route
 from sojourn.dataplane.settings import TRIAL, TUNNEL_OVERHEAD, LinuxSettings
 from sojourn.dataplane.tunnels import AUTO, GATEWAY
 from sojourn.wire.addresses import ANY, Address, Prefix, address
@@ -82,7 +84,7 @@ class SegmentStarts:
         """Those of an earlier life are ours."""
         found = {link.index for link in links.links(self._netlink).values() if link.name.startswith(self._stems[0])}
         self._devices = dict.fromkeys(found)
-        for body in self._netlink.dump(objects.RTM_GETADDR, objects.addresses_request(objects.AF_INET6)):
+        for body in self._netlink.dump(RTM_GETADDR, objects.addresses_request(AF_INET6)):
             placed = objects.parse_address(body)
             if placed is not None and placed.device in self._devices:
                 self._devices[placed.device] = placed.address

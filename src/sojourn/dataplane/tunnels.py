@@ -21,13 +21,8 @@ from typing import NamedTuple, Protocol
 from sojourn.dataplane import links
 from sojourn.dataplane.encapsulation import HeaderTunnel, SegmentTunnel, Tunnel
 from sojourn.dataplane.netlink import Netlink
-from sojourn.dataplane.objects import (
-    RTN_BLACKHOLE,
-    RTN_THROW,
-    Nexthop,
-    Route,
-    Rule,
-)
+from sojourn.dataplane.objects import Rule
+from sojourn.dataplane.routes import RTN_BLACKHOLE, RTN_THROW, Nexthop, Route
 from sojourn.dataplane.settings import TRIAL, LinuxSettings
 from sojourn.wire.addresses import ANY, Address, Prefix
 

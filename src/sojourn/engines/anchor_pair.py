@@ -15,6 +15,10 @@ and does not know it (it was stopped, or cut off) cannot do anything that counts
   succeeded by another process says that too (`leave`), and nobody asks.
 
 Without a partner there is the lease alone: another machine gets it when its time is over.
+
+Each life of a process is another holder. What an earlier life of ours had is ours; it is known by the name, and by
+being there when we begin. A lease that is taken later by somebody of our name is another one's, or two that were given
+one name by mistake would take it from each other for ever.
 """
 
 from __future__ import annotations
@@ -41,6 +45,10 @@ _OVER = 3
 """A lease whose time is over is free when it is seen so often: a store that was away lets its holder renew it first."""
 
 
+_SURE = 5
+"""Somebody of our name is seen so often to hold the lease: longer than what an earlier life asked for last can last."""
+
+
 class Standing(Enum):
     """What we are at the shared address."""
 
@@ -64,6 +72,8 @@ class Lease:
     mine: bool
     valid: bool
     """Its time is not over, by the clock of the store."""
+    namesake: bool = False
+    """Its holder has our name and is not this process: an earlier life of ours, or somebody who was given that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,8 @@ class AnchorPair:
         self.lease: Lease | None = None
         """As it was seen last."""
         self._own, self._partner, self._settings = own, partner, settings
-        self._lasting = max(4 * settings.patience, _SHORTEST_LEASE)
+        self.lasting = max(4 * settings.patience, _SHORTEST_LEASE)
+        """A lease is claimed and renewed for so long."""
         self._outbox: list[PairEffect] = []
         self._timers: Timers[str] = Timers()
         self._now: Instant = 0
@@ -145,6 +156,10 @@ class AnchorPair:
         """And is gone since."""
         self._over = 0
         """How often the time of the other one's lease was seen to be over."""
+        self._inherited: int | None = None
+        """The epoch under which an earlier life of ours held the lease when we began; -1: none did."""
+        self._namesakes = 0
+        """How often the lease was seen to be held by somebody else of our name."""
         self.liveness = Liveness(
             settings,
             own,
@@ -247,7 +262,7 @@ class AnchorPair:
     def _on_back(self) -> None:
         self._report("partner-back", partner=self._partner)
         self._missed = False
-        if self.standing is CLAIMING and self.lease is not None and not self.lease.mine and self.lease.holder:
+        if self.standing is CLAIMING and self.lease is not None and self.lease.holder and not self.is_ours(self.lease):
             # The store has not answered yet, and the other one is there after all.
             self._do(Forget())
             self._asked = None
@@ -259,13 +274,23 @@ class AnchorPair:
         lease = self.lease
         if self.standing is not STANDBY or self._asked is not None:
             return
-        if lease is None or lease.mine or not lease.holder or self._over >= _OVER or self._missed:
+        if lease is None or self.is_ours(lease) or not lease.holder or self._over >= _OVER or self._missed:
             self.standing = CLAIMING
-            self._ask(Claim(0 if lease is None else lease.epoch, self._lasting))
+            self._ask(Claim(0 if lease is None else lease.epoch, self.lasting))
+
+    def is_ours(self, lease: Lease) -> bool:
+        """This process holds it, or an earlier life of it did."""
+        return lease.mine or (lease.namesake and lease.epoch == self._inherited)
 
     def _on_lease(self, lease: Lease | None) -> None:
         asked, self._asked = self._asked, None
         self.lease = lease
+        if self._inherited is None:
+            self._inherited = lease.epoch if lease is not None and lease.namesake else -1
+        if lease is not None and lease.namesake and lease.valid and not self.is_ours(lease):
+            self._namesakes += 1
+            if self._namesakes == _SURE:
+                self._report("name-taken", holder=lease.holder)
         match asked:
             case Look():
                 self._over = 0 if lease is None or lease.valid else self._over + 1
@@ -309,7 +334,7 @@ class AnchorPair:
 
     def _renew(self) -> None:
         self._timers.start("renew", self._now + self._settings.interval)
-        self._ask(Renew(self.epoch, self._lasting))
+        self._ask(Renew(self.epoch, self.lasting))
 
     def _see_whether_cut_off(self) -> None:
         """Neither store nor partner: that one is likely to have taken over what we cannot hold.
@@ -351,7 +376,7 @@ class AnchorPair:
         if self._asked is not None:
             self._do(Forget())
         if self.standing is ACTIVE:
-            self._do(Renew(self.epoch, max(SUCCESSION, self._lasting) if leaving else 0))
+            self._do(Renew(self.epoch, max(SUCCESSION, self.lasting) if leaving else 0))
         if leaving:
             self.liveness.say_goodbye()
         elif self._partner is not None:

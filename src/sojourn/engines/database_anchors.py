@@ -191,6 +191,18 @@ class Anchorage(SharedDatabase):
             if self._now >= self._settled or prefix in self._dropped:
                 self._tell_retired(entry, prefix, maar, stamp)
 
+    def _anchored_for_nobody(self, node: bytes, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
+        """`maar` anchors prefixes for a node that is nowhere: a late notice, of the time `stamp`, brought them back.
+
+        One of several CMDs does not know every node; one without memory, or that follows, may yet hear of this one.
+        """
+        if self.configuration.shared or self._follows or self._unread.left or self._now < self._settled:
+            return
+        gone = BindingCacheEntry(node, maar, stamp, 0, 0, self._now, [])
+        for prefix in prefixes:
+            if self._maars[maar].owns(prefix):
+                self._tell_retired(gone, prefix, maar)
+
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:
         entry.remove(prefix)
         self._disown(prefix, entry.node)

@@ -15,6 +15,7 @@ from sojourn.engines.configuration import LOCATOR, PROXY, RELAY, CmdConfiguratio
 from sojourn.engines.database_entry import BindingCacheEntry, Handover, leased
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
+    ECHOED_PREFIXES,
     HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
@@ -103,11 +104,18 @@ class Notices(Answering):
             self._tell_again(entry, maar)
         self._inform(entry, entry.previous())
 
+    def _remind(self, entry: BindingCacheEntry) -> None:
+        """The serving MAAR forgot the node, and is not answered about it yet: as it was before, or will be."""
+        handover = entry.handover
+        if handover is None or handover.flushed or self.configuration.mode is not RELAY:
+            self._inform(entry, entry.previous())
+
     def _inform(self, entry: BindingCacheEntry, previous: Iterable[tuple[Prefix, Address]]) -> None:
-        """An answer to the serving MAAR that it did not ask for."""
+        """An answer to the serving MAAR that it did not ask for; with its own prefixes, which it may have forgotten."""
+        own = [prefix for prefix, maar in entry.anchors if maar == entry.serving]
         options: list[MobilityOption] = [
             identifier_option(entry.node),
-            HomeNetworkPrefix.of(ANY),
+            *[HomeNetworkPrefix.of(prefix) for prefix in own[:ECHOED_PREFIXES] or [ANY]],
             Timestamp(entry.timestamp),
         ]
         self._send_accepted(entry, entry.sequence, options, previous)
@@ -211,16 +219,20 @@ class Notices(Answering):
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         if anchored is not None and self.configuration.shared and not refused:
             self._on_let_go(node, anchored.prefix, source)
-        if entry is None or purpose == "retire":
+        if purpose == "retire":
             return
         anchored_there = [] if refused else prefixes_in(HomeNetworkPrefix, acknowledgement, firsts)
+        option: Timestamp | None = firsts.get(Timestamp)
+        stamp = 0 if option is None else option.ticks
+        if entry is None:
+            self._anchored_for_nobody(node, anchored_there, source, stamp)
+            return
         surplus = [prefix for prefix in anchored_there if entry.anchor_of(prefix) is None]
         more = [prefix for prefix in surplus if leased(prefix)] if surplus else []
         if len(more) < len(surplus) and source != entry.serving:
             # Also in an answer that nobody waits for: it may be the answer to a notice that came after all was over.
-            option: Timestamp | None = firsts.get(Timestamp)
             over = [prefix for prefix in surplus if prefix not in more]
-            self._anchored_beyond(entry, over, source, 0 if option is None else option.ticks)
+            self._anchored_beyond(entry, over, source, stamp)
         if request is None:
             return
         if not firsts.keys().isdisjoint(IDENTITIES):
@@ -405,4 +417,7 @@ class Notices(Answering):
         raise NotImplementedError
 
     def _anchored_beyond(self, entry: BindingCacheEntry, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
+        raise NotImplementedError
+
+    def _anchored_for_nobody(self, node: bytes, prefixes: list[Prefix], maar: Address, stamp: int) -> None:
         raise NotImplementedError

@@ -14,7 +14,7 @@ from sojourn.engines.database_shared import LINGER
 from sojourn.engines.neighbourhood import FAR
 from sojourn.engines.registration import Refused, Registration
 from sojourn.wire import BindingUpdate, Status
-from sojourn.wire.addresses import Prefix
+from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import SECOND, Duration, ticks, wall_clock
 
 
@@ -29,7 +29,7 @@ class Registrations(Anchorage):
             self._open(request, update, own)
         elif request.timestamp == entry.timestamp and request.source == entry.serving:
             self._refresh(entry, request, update, own)
-        elif request.timestamp <= entry.timestamp:
+        elif self._claim(request.timestamp, request.source) <= self._claim(entry.timestamp, entry.serving):
             # Refused before anything else is sent: whose clock is behind learns that first.
             late = Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "a later attachment is known")
             self._check(request.node)
@@ -40,6 +40,10 @@ class Registrations(Anchorage):
         else:
             self._check_future(request)
             self._hand_over(entry, request, update, own)
+
+    def _claim(self, timestamp: int, serving: Address) -> tuple[int, Address]:
+        """The order of attachments. In direct mode that of the MAARs: else one would lose here that wins there."""
+        return timestamp, serving if self._follows else b""
 
     def _check_future(self, request: Registration) -> None:
         """RFC 5213 5.5: an attachment ahead of our clock would win for ever. A late one is late, not wrong.
@@ -114,6 +118,7 @@ class Registrations(Anchorage):
         self, entry: BindingCacheEntry, request: Registration, update: BindingUpdate, own: list[Prefix]
     ) -> None:
         """RFC 8885 3.2 to 3.4: the node is elsewhere; move the binding and tell the MAARs that anchor for it."""
+        self._timers.stop(("remind", entry.node))
         left = entry.serving
         stayed = left == request.source
         self._serves[left] -= 1

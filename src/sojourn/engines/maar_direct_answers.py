@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Container, Iterable
+from itertools import dropwhile, pairwise
 from typing import Any
 
-from sojourn.engines.gateway_registration import CORRECTIONS_MAX, timestamp_of
+from sojourn.engines.gateway_registration import CORRECTIONS_MAX, handoff_of, timestamp_of
 from sojourn.engines.maar_direct_asks import AsksDirectly
 from sojourn.engines.maar_direct_told import SHORTLY
 from sojourn.engines.maar_session import AWAY, DEPARTED, SERVED, Session
@@ -18,6 +18,7 @@ from sojourn.wire import (
     BindingAcknowledgement,
     BindingUpdate,
     DlifLinkLocalAddress,
+    Handoff,
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
@@ -91,7 +92,8 @@ class AnsweredDirectly(AsksDirectly):
         named = answer.all(PreviousMaar)
         serving = answer.first(ServingMaar)
         if self.survival is not None:
-            self._learn_order(session, answer, None if serving is None else serving.address)
+            entrusted = self.survival.entrusted.get(source, ())
+            self._learn_order(session, answer, None if serving is None else serving.address, entrusted)
         if serving is not None:
             self._tell_once(session, serving.address)
         self._learn_previous(session, named)
@@ -123,19 +125,25 @@ class AnsweredDirectly(AsksDirectly):
             if owner == anchor and prefix not in listed:
                 self._remove_foreign(session, prefix)
 
-    def _learn_order(self, session: Session, answer: BindingAcknowledgement, later: Address | None) -> None:
+    def _learn_order(
+        self, session: Session, answer: BindingAcknowledgement, later: Address | None, held: Container[Address]
+    ) -> None:
         """Where the prefixes of anchors belong that are gone, and do not say when they served last.
 
-        What is named is in the order of whoever served the node. `later` served it after who answers.
+        What is named is in the order of whoever served the node, but for what stands before that: `held`, of pools that
+        are entrusted to who answers. `later` served it after who answers, wherever its prefix stood before.
         """
         if session.node not in self.direct.told:
             return
         ranks = self.direct.ranks.get(session.node, {})
         follows = self.direct.follows.setdefault(session.node, {})
-        named = [option.prefix for option in answer.all(PreviousMaar) if option.prefix != ANY]
-        for before, prefix in pairwise(named):
-            if len(follows) < LISTED_PREFIXES and (later is None or prefix not in follows):
-                follows[prefix] = before
+        named = [option for option in answer.all(PreviousMaar) if option.prefix != ANY]
+        ordered = list(dropwhile(lambda option: option.maar in held, named))
+        for before, option in pairwise(ordered):
+            if option.maar == later or (later is not None and option.prefix in follows):
+                continue
+            if len(follows) < LISTED_PREFIXES:
+                follows[option.prefix] = before.prefix
         mine = [option.prefix for option in answer.all(HomeNetworkPrefix) if option.prefix in ranks]
         if mine and later in self._peers and later is not None:
             known = follows.get(later)
@@ -271,9 +279,17 @@ class AnsweredDirectly(AsksDirectly):
             super()._deny(session)
 
     def _on_accepted(self, session: Session, request: BindingUpdate | None, answer: BindingAcknowledgement) -> None:
-        """It knows; and perhaps it knows of others, which are told."""
+        """It knows; and perhaps it knows of others, which are told.
+
+        Who was told already does not anchor what it names: that is over, as the next word to it says (`_settle`). Else
+        it would refuse the prefix when its anchor gives it to somebody else.
+        """
         session.corrections = 0
         self._learn_previous(session, answer.options)
+        refreshed = request is not None and handoff_of(request) == Handoff.NOT_CHANGED
+        known = {*session.anchored, *self.direct.named.get(session.node, ())}
+        if not refreshed and any(one.prefix not in known for one in answer.all(PreviousMaar)):
+            self._settle_early(session)
 
     def _learn_previous(self, session: Session, options: Iterable[MobilityOption]) -> None:
         """Who is said to anchor something for the node is told, and says itself what it is."""

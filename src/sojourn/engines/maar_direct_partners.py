@@ -131,14 +131,30 @@ class PartnersDirectly(AnsweredDirectly):
     def _tell_all(self, anchor: Address, holder: Address, apart: Duration = APART) -> None:
         """Of the pool of `anchor`. What is only named is served now, or asked for."""
         super()._tell_all(anchor, holder, apart)
-        stand = None if self.survival is None else self.survival.standing.get(anchor)
+        survival = self.survival
+        stand = None if survival is None else survival.standing.get(anchor)
         if stand is not None and holder == self.configuration.address:
             for node in list(stand.given.nodes):
                 session = self.sessions.get(node)
                 if session is not None and session.presence is SERVED:
                     self._recall(session)
+        elif survival is not None and holder != anchor and anchor in survival.accepted:
+            self._ask_instead(anchor, holder)
         for session in self._say_no_more_of(anchor):
             self._ask_in_its_place(session, anchor)
+
+    def _ask_instead(self, anchor: Address, holder: Address) -> None:
+        """Nodes that came when nobody knew yet that `anchor` is gone: it was asked, and `holder`, who named nothing of
+        a pool that it did not hold.
+        """
+        for node, keys in list(self.direct.requests.items()):
+            session = self.sessions.get(node)
+            if (
+                session is not None
+                and session.presence in (SERVED, DEPARTED)
+                and ("register", node, anchor, None) in keys
+            ):
+                self._tell_peer(session, holder, bulk=True)
 
     def _withdraw_anchor(self, anchor: Address, survival: Survival) -> None:
         self._say_no_more_of(anchor)
@@ -205,9 +221,8 @@ class PartnersDirectly(AnsweredDirectly):
     def _note_given(self, stand: StandIn, request: Registration) -> None:
         most = self.configuration.nodes * self.configuration.prefixes_per_node
         until = self._now + max(request.lifetime, SHORTLY)
-        for prefix in request.home_network_prefixes:
-            if stand.has(prefix) and self._may_be_held(prefix):
-                stand.given.note(prefix, request.node, until, most)
+        given = [one for one in request.home_network_prefixes if stand.has(one) and self._may_be_held(one)]
+        stand.given.tell(request.node, given, request.timestamp, until, most)
         if stand.given.prefixes and ("given", stand.anchor) not in self._timers:
             self._after(self.configuration.lifetime, "given", stand.anchor)
 

@@ -96,9 +96,12 @@ class ToldDirectly(MobilityAnchorAccessRouter):
             return
         if (request.timestamp, source) < (session.attached, self._served_by(session)):
             raise self._too_late(session, request, update)
+        if request.timestamp == session.attached and session.presence is SERVED:
+            session.contested = True  # of two that came at one instant only the node itself knows which was the later
         if request.refreshes:
             self.direct.handed.pop(session.node, None)  # it has what we said
-        more = (*self._known_elsewhere(session, source), *held)
+        elsewhere = self._known_elsewhere(session, source)
+        more = (*[option for option in held if option not in elsewhere], *elsewhere)  # the latter are in order
         ours = self._anchored_here(session)
         if request.refreshes and session.serving == source and session.attached == request.timestamp:
             self._go_on(session, request.lifetime)

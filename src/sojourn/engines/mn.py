@@ -1,11 +1,12 @@
 """The mobile node of Mobile IPv6 (RFC 6275 section 11), and the mobile router (RFC 3963 section 5).
 
 It keeps its home addresses wherever it is. How it notices that it moved is in `mn_movement`, how it registers with home
-agents in `mn_registration`, what these tell it to do in `mn_orders`, how it finds them in `mn_discovery`, the direct
-way to correspondent nodes in `mn_correspondent`, `mn_direct_ways`, `mn_return_routability` and
-`mn_direct_registration`, local home addresses at anchors in `mn_anchors`, which anchor is the nearest in `mn_nearest`,
-and how a mobile router gets a prefix for what is behind it in `mn_delegation`. With `several` it registers the care-of
-addresses of all links (RFC 5648), and says which packets take which (`mn_flows`).
+agents in `mn_registration`, by which ways packets leave in `mn_ways`, how it comes home in `mn_home`, what home agents
+tell it to do in `mn_orders`, how it finds them in `mn_discovery`, the direct way to correspondent nodes in
+`mn_correspondent`, `mn_direct_ways`, `mn_return_routability` and `mn_direct_registration`, local home addresses at
+anchors in `mn_anchors`, which anchor is the nearest in `mn_nearest`, and how a mobile router gets a prefix for what is
+behind it in `mn_delegation`. With `several` it registers the care-of addresses of all links (RFC 5648), and says which
+packets take which (`mn_flows`).
 
 Left out: IPsec (the operator's), CGA (RFC 4866).
 """

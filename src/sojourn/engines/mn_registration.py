@@ -1,30 +1,21 @@
-"""A mobile node and its home agent: registration, refresh, de-registration, returning home (RFC 6275 11.5.5, 11.7)."""
+"""A mobile node and its home agent: registration, refresh, de-registration (RFC 6275 11.7)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from sojourn.core.effects import EnsureUplink, WithdrawUplink
-from sojourn.core.events import AddressProbed, MessageReceived
+from sojourn.core.effects import EnsureUplink
+from sojourn.core.events import MessageReceived
 from sojourn.core.mobile_effects import (
-    AnnounceAddress,
-    CareOfWay,
     EnsureHomeAddress,
     EnsureHomeBlock,
-    EnsureReverseFlows,
     EnsureReverseTunnel,
-    Flow,
     ProbeAddress,
-    ProbeRouter,
-    WithdrawHomeAddress,
     WithdrawReverseTunnel,
 )
 from sojourn.core.sequence import newer
 from sojourn.engines.authentication import verified as authentic
-from sojourn.engines.configuration import FIXED_LINK_LOCAL
 from sojourn.engines.mip6_configuration import MAX_BINDACK_TIMEOUT
-from sojourn.engines.mip6_request import LINK_LOCAL, defended
-from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, TAKEN, HomeEntry, MnState, Place, Ways
+from sojourn.engines.mn_home import MnHome
+from sojourn.engines.mn_state import AGAIN, FIRST, LEAVE, TAKEN, HomeEntry, Place
 from sojourn.engines.retransmission import Key
 from sojourn.wire import (
     BindingAcknowledgement,
@@ -57,10 +48,10 @@ _SILENT: Duration = 2 * SECOND
 _REFUSED = int(Status.REASON_UNSPECIFIED)
 
 
-class MnRegistration(MnState):
+class MnRegistration(MnHome):
     """The mobile node as the one that registers."""
 
-    # --- places -----------------------------------------------------------------------------------------------------
+    # --- places -------------------------------------------------------------------------------------------------------
 
     def _be_nowhere(self, entry: HomeEntry) -> None:
         """No link: what is registered stays so, and there is nobody to be asked."""
@@ -86,90 +77,6 @@ class MnRegistration(MnState):
         self._timers.stop(("again", entry.address))
         self._register(entry)
 
-    def _ways(self, entry: HomeEntry) -> Ways:
-        """Those of foreign links; and the home address for the home link, if that is used too (RFC 5648 5.6)."""
-        if entry.single:
-            return {}
-        ways: Ways = {}
-        for number, way in self.ways.items():
-            if number == entry.beside:
-                ways[number] = entry.address
-            elif way and number not in entry.withheld and not entry.home.prefix.covers(way):
-                ways[number] = way
-        return ways
-
-    def _be_home(self, entry: HomeEntry, interface: str) -> None:
-        """RFC 6275 11.5.5; without a binding there is nobody to tell, but perhaps somebody took the address."""
-        if entry.place in (Place.HOME, Place.RETURNING) and entry.interface == interface:
-            return
-        entry.taken_at = ()
-        came_from = entry.place
-        entry.interface, entry.care_of = interface, None
-        entry.arrived = entry.contested = False
-        self._cancel_requests(entry)
-        self._on_moved(entry)
-        self._timers.stop_all((kind, entry.address) for kind in ("again", "refresh"))
-        if entry.agent is not None and (entry.perhaps_bound(self._now) or came_from is Place.AWAY):
-            self._return(entry)
-        elif entry.local:
-            self._arrive_home(entry)  # the kernel made it on this link
-        else:
-            entry.place = Place.HOME
-            self._do(ProbeAddress(interface, entry.address))
-
-    def _return(self, entry: HomeEntry) -> None:
-        """Tell the home agent, from the home address itself."""
-        entry.place = Place.RETURNING
-        self._doubt(entry)
-        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
-        self._unsteer(entry)
-        self._do(WithdrawReverseTunnel(entry.address))
-        self._requests.start(self._key(entry, LEAVE), self._home_update(entry, 0), self._now)
-
-    def _doubt(self, entry: HomeEntry) -> None:
-        """A link with other routers that became the home link: are the routers there who said so? Anybody on a link
-        may pretend (RFC 4861 11.1); one that is not there must not keep the node from its tunnel.
-        """
-        routers = self.links[entry.interface].routers if entry.interface in self.links else {}
-        said = [source for source, router in routers.items() if entry.home.prefix in router.prefixes]
-        if len(said) < len(routers):
-            for source in said:
-                self._do(ProbeRouter(entry.interface, source))
-
-    def _on_probed(self, event: AddressProbed) -> None:
-        """Duplicate Address Detection of a home address that is taken up at home without a binding.
-
-        Who has it may be the home agent, for a binding of an earlier life of this node.
-        """
-        entry = self.homes.get(event.address)
-        if entry is None or entry.place is not Place.HOME or entry.interface != event.interface:
-            return
-        if not event.duplicate:
-            self._arrive_home(entry)
-        elif entry.agent is not None and not entry.contested:
-            entry.contested = True
-            self._return(entry)
-        else:
-            self._be_taken(entry)
-
-    def _be_taken(self, entry: HomeEntry) -> None:
-        """Perhaps by a home agent that this node does not know of, with a binding of an earlier life: that ends."""
-        self._stop(entry, TAKEN)
-        self._after(_PAUSE_MAX, "again", entry.address)
-
-    def _arrive_home(self, entry: HomeEntry) -> None:
-        entry.place, entry.expires, entry.registered, entry.arrived = Place.HOME, 0, None, True
-        self._let_go(entry)
-        self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
-        self._do(WithdrawReverseTunnel(entry.address))
-        for network in entry.home.networks:
-            self._do(WithdrawUplink(network))
-        for address in defended(entry.address, LINK_LOCAL if entry.home.link_local else 0):
-            self._do(AnnounceAddress(entry.interface, address))
-        self._report("home", home=entry.address)
-        self._on_home(entry)
-        self._reconsider()
-
     def _repair(self, entry: HomeEntry) -> None:
         """What must hold where the node is, once more: the kernel refused something of it. Nothing gets out between."""
         if entry.stopped:
@@ -190,7 +97,23 @@ class MnRegistration(MnState):
             self._do(EnsureHomeAddress(entry.address, entry.interface, preferred=True))
             self._do(WithdrawReverseTunnel(entry.address))
 
-    # --- requests ---------------------------------------------------------------------------------------------------
+    def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
+        if kind == "again" and entry.stopped == TAKEN:
+            entry.stopped = ""
+            self._reconsider()
+        elif kind in ("refresh", "again"):
+            self._register(entry)
+        elif kind == "repair":
+            self._repair(entry)
+        elif kind == "expiry":
+            entry.expires, entry.registered = 0, None
+            if entry.place is Place.AWAY:
+                self._report("binding-expired", home=entry.address)
+                self._register(entry)
+            elif entry.place is Place.NOWHERE:
+                self._block(entry)  # an earlier life's tunnel may still be there
+
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     def _register(self, entry: HomeEntry) -> None:
         """Ask the home agent, which may have to be found. A tunnel that there is moves with the request (11.6.3)."""
@@ -223,14 +146,6 @@ class MnRegistration(MnState):
         else:
             self._block(entry)
         self._on_moved(entry)
-
-    def _wait_at_home(self, entry: HomeEntry) -> None:
-        """Packets go on by the home link, whose routers know where this node is; but it does not answer for its home
-        address any more (RFC 5648 5.6.3), as the home agent is about to."""
-        self._follow(entry, tuple(way for way in self._ways_out(entry) if way.care_of_address == entry.address), ())
-        self._do(EnsureHomeAddress(entry.address, "", preferred=True))
-        self._do(WithdrawReverseTunnel(entry.address))
-        entry.shown = True
 
     def _leave(self, entry: HomeEntry) -> None:
         """End the binding from abroad: the home agent goes out of service, or the address is not in use any more."""
@@ -269,7 +184,7 @@ class MnRegistration(MnState):
         entry.dismissed = False
         self._register(entry)
 
-    # --- answers (RFC 6275 11.7.3) ----------------------------------------------------------------------------------
+    # --- answers (RFC 6275 11.7.3) ------------------------------------------------------------------------------------
 
     def _on_home_acknowledgement(self, event: MessageReceived, answer: BindingAcknowledgement) -> bool:
         """Whether it is one of a home agent."""
@@ -407,70 +322,6 @@ class MnRegistration(MnState):
         if FlowStatus.FID_NOT_FOUND in wrong.values():
             self._register(entry)
 
-    def _steer(self, entry: HomeEntry) -> None:
-        """Packets leave by the links that the home agent takes them from, as it sends those to us: by any link that
-        was told to it, as soon as it is told.
-        """
-        if not self.configuration.several or entry.agent is None:
-            return
-        usable = {number: way for number, way in entry.acknowledged.items() if entry.ways.get(number) == way}
-        flows = entry.flows.steered(self._wanted_flows(entry), usable)
-        self._follow(entry, tuple(self._ways_out(entry)), flows)
-
-    def _ways_out(self, entry: HomeEntry) -> Iterator[CareOfWay]:
-        for number, (interface, link) in enumerate(self.links.items(), 1):
-            care_of = entry.ways.get(number)
-            known = None if care_of is None else link.addresses.get(care_of)
-            prefix = entry.home.prefix if care_of == entry.address else None if known is None else known.prefix
-            if care_of is None or prefix is None:
-                continue
-            routers = [address for address, router in link.routers.items() if prefix in router.prefixes]
-            if routers:
-                yield CareOfWay(care_of, interface, routers[0])
-
-    def _follow(self, entry: HomeEntry, ways: tuple[CareOfWay, ...], flows: tuple[Flow, ...]) -> None:
-        if (ways, flows) != entry.flows.done and entry.agent is not None:
-            entry.flows.done = ways, flows
-            self._do(EnsureReverseFlows(entry.address, entry.agent, ways, flows))
-
-    def _unsteer(self, entry: HomeEntry) -> None:
-        self._follow(entry, (), ())
-
-    def _block(self, entry: HomeEntry) -> None:
-        """Nothing leaves. First of all: what the home link was to take must not take another one."""
-        self._do(EnsureHomeBlock(entry.address))
-        self._unsteer(entry)
-        self._show(entry, False)
-
-    def _show(self, entry: HomeEntry, reachable: bool) -> None:
-        """Abroad, new connections use the home address as long as its packets have a way, unless the network keeps
-        addresses by itself. Old ones go on in any case.
-        """
-        if entry.place is not Place.AWAY:
-            return
-        entry.reachable = reachable
-        preferred = reachable and self._is_for_new_sessions(entry) and not self._is_kept_by_network()
-        if entry.shown is not preferred:
-            entry.shown = preferred
-            self._do(EnsureHomeAddress(entry.address, "", preferred=preferred))
-
-    def _show_again(self, entry: HomeEntry) -> None:
-        """Another address is for new sessions now, or this one."""
-        self._show(entry, entry.reachable)
-
-    def _is_for_new_sessions(self, entry: HomeEntry) -> bool:
-        """That of the nearest anchor, as long as there is one: it may be that of the link, whose address it is then.
-        If there is none, those of the configuration.
-        """
-        if self.nearest is not None:
-            return entry.address == self.nearest
-        return not entry.local and not self.anchored
-
-    def _is_kept_by_network(self) -> bool:
-        """A router that shows the address of RFC 6543 is one of a domain of Proxy Mobile IPv6 or RFC 8885."""
-        link = self.links.get(self.current[0])
-        return self.configuration.leave_to_network and link is not None and FIXED_LINK_LOCAL in link.routers
-
     def _on_refused(self, entry: HomeEntry, answer: BindingAcknowledgement) -> None:
         """No tunnel without a binding, and no hurry to ask the same again."""
         entry.kept_until = 0
@@ -518,16 +369,6 @@ class MnRegistration(MnState):
         entry.pause = min(max(2 * entry.pause, _PAUSE_MIN), _PAUSE_MAX)
         self._after(entry.pause, "again", entry.address)
 
-    def _stop(self, entry: HomeEntry, why: str) -> None:
-        entry.stopped, entry.expires, entry.registered = why, 0, None
-        entry.place, entry.care_of, entry.arrived = Place.NOWHERE, None, False
-        self._cancel_requests(entry)
-        self._let_go(entry)
-        self._on_moved(entry)
-        self._block(entry)
-        self._do(WithdrawHomeAddress(entry.address))
-        self._report("stopped", home=entry.address, reason=why)
-
     def _left(self, entry: HomeEntry, existed: bool) -> None:
         """The binding is gone, or as good as that (133: there was none)."""
         entry.expires, entry.registered = 0, None
@@ -542,19 +383,3 @@ class MnRegistration(MnState):
             self._next_agent(entry)
         else:
             self._give_up(entry)
-
-    def _on_home_timer(self, kind: str, entry: HomeEntry) -> None:
-        if kind == "again" and entry.stopped == TAKEN:
-            entry.stopped = ""
-            self._reconsider()
-        elif kind in ("refresh", "again"):
-            self._register(entry)
-        elif kind == "repair":
-            self._repair(entry)
-        elif kind == "expiry":
-            entry.expires, entry.registered = 0, None
-            if entry.place is Place.AWAY:
-                self._report("binding-expired", home=entry.address)
-                self._register(entry)
-            elif entry.place is Place.NOWHERE:
-                self._block(entry)  # an earlier life's tunnel may still be there

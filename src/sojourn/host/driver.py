@@ -21,30 +21,21 @@ machines notice waits for it (`commits`), and nothing else does.
 
 from __future__ import annotations
 
-import errno
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import get_args
 
 from sojourn.core.effects import (
     AccessEffect,
     Advertise,
-    CheckBinding,
-    CountQueue,
     CountTraffic,
-    DeleteBinding,
     Effect,
     EnsureCounter,
-    FindBindings,
-    ForwardingEffect,
     ProbeNode,
-    ProbePath,
     QueryListeners,
     Report,
     SendDhcp,
     SendMessage,
-    StoreBinding,
     StoreEffect,
     WithdrawCounter,
 )
@@ -53,34 +44,24 @@ from sojourn.core.events import (
     BindingChanged,
     BindingsFound,
     ClockStepped,
-    EffectFailed,
     Event,
-    MessageReceived,
-    PathProbed,
-    QueueCounted,
-    TrafficCounted,
 )
 from sojourn.core.mobile_effects import MobileEffect
 from sojourn.dataplane.base import Dataplane
 from sojourn.host import garbage
 from sojourn.host.commits import Commits
-from sojourn.host.repeats import Repeats
+from sojourn.host.notes import Metering, Notes, Record
+from sojourn.host.outlets import Outlets, Send
 from sojourn.host.swaps import Answer, Swaps, mentioned
 from sojourn.host.withheld import Withheld
 from sojourn.stores.base import LeasedStore, SharedStore, Store
-from sojourn.wire import Heartbeat
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
-
-if TYPE_CHECKING:
-    from sojourn.wire.mobility import MobilityMessage
 
 FOLLOW_UPS = 8
 """Rounds of failures and answers that may follow from one batch; what fails again after that is dropped,
 counted.
 """
-RECENT = 256
-"""Events and reports that `Driver.recent` keeps."""
 CLOCK_TOLERANCE = 10 * MILLISECOND
 """The wall clock may drift from the monotonic one by this much before the engine is told."""
 TRIES = 8
@@ -89,40 +70,12 @@ MOST_WAITING = 20_000
 """Events that wait for a shared store; of more, the oldest are dropped, counted."""
 CLOCK_INTERVAL = 1 * SECOND
 """The clocks are compared at most this often."""
-
-
 _HEARD_ELSEWHERE = frozenset({SendMessage, Advertise, ProbeNode, QueryListeners, SendDhcp})
 """Effects that other machines notice: what a batch stores must be safe before."""
 _COUNTING = frozenset({EnsureCounter, WithdrawCounter, CountTraffic})
 """What no packet and no peer waits for: carried out, in this order, when the messages of a batch are on their way."""
 _STORED = frozenset(get_args(StoreEffect))
-_FORWARDING = frozenset(get_args(ForwardingEffect))
-_AT_ONCE = _FORWARDING - _COUNTING
 """Kinds as sets: a million effects an hour are told apart by their class at once, not by a row of questions."""
-
-
-class Send(Protocol):
-    """Send a message; what cannot be sent is lost, as on any network."""
-
-    def __call__(self, message: MobilityMessage, source: Address, destination: Address, /) -> None: ...
-
-
-class Record(Protocol):
-    """Take note of an event or an effect; None stands for time that passed (`Engine.expire`)."""
-
-    def __call__(self, now: Instant, item: Event | Effect | None, /) -> None: ...
-
-
-class Metering(Protocol):
-    """Measures from what happens, as `sojourn.telemetry.meter` does."""
-
-    def take(self, now: Instant, item: Event | Effect) -> None:
-        """An event that is handed over, or an effect that is asked for; reports too, every one."""
-        ...
-
-    def settled(self, now: Instant) -> None:
-        """All that was asked for so far is carried out."""
-        ...
 
 
 class Driver:
@@ -159,28 +112,16 @@ class Driver:
     ) -> None:
         self.engine = engine
         self.dataplane = dataplane
-        self.counters: Counter[str] = Counter()
-        """What was handled and asked for: class names of events and effects, and ``reports:NAME``."""
-        self.recent: deque[tuple[Instant, Event | Report]] = deque(maxlen=RECENT)
-        """The latest events and reports, oldest first; refusals that repeat as their number (`Repeats`). No heartbeats:
-        there are many a second."""
-        self._send = send
-        self._access = access
+        self.notes = Notes(record, told, meter)
+        self.counters = self.notes.counters
+        self.recent = self.notes.recent
         self._store = store
         self._clock = clock
         self._wake_at = wake_at
-        self._record = record
         self._wall = wall
-        self._probe = probe
-        self._send_udp = send_udp
-        self._mobile = mobile or _refuse_mobile
-        self._told = told
-        self._meter = meter
         self._epoch = wall() - clock() if wall else 0
         self._clock_checked = clock()
         self._inbox: list[Event] = []
-        self._follow_ups: list[Event] = []
-        self._repeats = Repeats()
         self._armed: Instant | None = None
         self._busy = False
         self._shared: SharedStore | None = None
@@ -188,10 +129,20 @@ class Driver:
         self._commits: Commits | None = None
         if isinstance(store, SharedStore):
             self._shared = store
-        elif isinstance(store, LeasedStore):
-            self._commits = Commits(store, self._try, self.counters)
-        else:
+        elif not isinstance(store, LeasedStore):
             self._own = store
+        self._outlets = Outlets(
+            dataplane,
+            send=send,
+            access=access,
+            probe=probe,
+            send_udp=send_udp,
+            mobile=mobile,
+            find=None if self._shared is None else self._find,
+            counters=self.counters,
+        )
+        if isinstance(store, LeasedStore):
+            self._commits = Commits(store, self._outlets.carry_out, self.counters)
         self._swaps = None if self._shared is None else Swaps(self._shared, self._on_settled)
         self._again: list[tuple[Event, int]] = []
         """Events to be handled before all others, and how often they were."""
@@ -235,8 +186,8 @@ class Driver:
             removed = self.dataplane.finish()
         except OSError as error:
             removed = []
-            self._tell([Report("removal-failed", {"reason": str(error)})], now)
-        self._tell([Report("removed", {"what": thing}) for thing in removed], now)
+            self.notes.tell([Report("removal-failed", {"reason": str(error)})], now)
+        self.notes.tell([Report("removed", {"what": thing}) for thing in removed], now)
 
     def dispatch(self, events: Sequence[Event]) -> None:
         """Let the engine handle a batch, then carry out what it asks for.
@@ -289,7 +240,7 @@ class Driver:
         self._busy = True  # whatever still arrives is left alone
         self._wake_at(None)
         now = self._clock()
-        self._tell(self._repeats.due(now, at_last=True), now)
+        self.notes.tell_repeats(now, at_last=True)
         try:
             if withdraw:
                 self.dataplane.close()
@@ -318,8 +269,8 @@ class Driver:
             if self._swaps and (self._late or not self._swaps.room(len(self._inbox))):
                 break
             batch: Sequence[Event]
-            if self._follow_ups:
-                batch, self._follow_ups = self._follow_ups, []
+            if self._outlets.answers:
+                batch, self._outlets.answers = self._outlets.answers, []
                 depth += 1
                 if depth > FOLLOW_UPS:
                     self.counters["follow-ups-dropped"] += len(batch)
@@ -340,8 +291,7 @@ class Driver:
         now = self._clock()
         effects = self.engine.expire(now)
         if effects:
-            if self._record is not None:
-                self._record(now, None)
+            self.notes.passed(now)
             self._answer(effects, now)
 
     def _handle(self, batch: Sequence[tuple[Event, int]]) -> None:
@@ -352,7 +302,7 @@ class Driver:
             if type(event) is BindingChanged and event.seen >= 0 and not self._is_news(event, answers):
                 continue
             if not tried:
-                self._happened(event, now)
+                self.notes.happened(event, now)
             answers.append((event, tried, self.engine.handle(event, now)))
         if answers:
             self._swaps.add(answers)
@@ -371,25 +321,16 @@ class Driver:
         now = self._clock()
         answers: list[Sequence[Effect]] = []
         for event in batch:
-            self._happened(event, now)
+            self.notes.happened(event, now)
             answer = self.engine.handle(event, now)
-            self._note(answer, now)
+            self.notes.asked(answer, now)
             answers.append(answer)
         self._carry_out(answers)
-
-    def _happened(self, event: Event, now: Instant) -> None:
-        self.counters[type(event).__name__] += 1
-        if not is_beat(event):
-            self.recent.append((now, event))
-        if self._record is not None:
-            self._record(now, event)
-        if self._meter is not None:
-            self._meter.take(now, event)
 
     def _answer(self, effects: Sequence[Effect], now: Instant) -> None:
         """What the engine asks for because time passed, or at its start."""
         if self._swaps is None:
-            self._note(effects, now)
+            self.notes.asked(effects, now)
             self._carry_out([effects])
         else:
             self._swaps.add([(None, 0, effects)])
@@ -410,15 +351,19 @@ class Driver:
                     self._again.append((event, tried + 1))
             now = self._clock()
             for _, _, effects in answers:
-                self._note(effects, now)
+                self.notes.asked(effects, now)
                 for effect in effects:
-                    self._try(effect)
-            if self._meter is not None:
-                self._meter.settled(self._clock())
+                    self._outlets.carry_out(effect)
+            self.notes.settled(self._clock)
         # All of the news first: to the store it counts as seen, so that what is made without it would replace it. Of
         # several, all are forgotten before the first is told, or something would be made of what the next ones replace.
         forgotten = [(BindingChanged(changed.key, b"", 0), 0) for changed in news[1:]]
         self._again[:0] = [*forgotten, *((changed, 0) for changed in news)]
+
+    def _find(self, about: bytes) -> None:
+        """`FindBindings`, of the shared store, which answers when it has looked."""
+        assert self._shared is not None
+        self._shared.find(about, lambda found: self.dispatch([*found, BindingsFound(about)]))
 
     def _on_settled(self) -> None:
         """The shared store answered."""
@@ -439,7 +384,7 @@ class Driver:
         if now - self._clock_checked < CLOCK_INTERVAL:
             return
         self._clock_checked = now
-        self._tell(self._repeats.due(now), now)
+        self.notes.tell_repeats(now)
         epoch = self._wall() - now
         if abs(epoch - self._epoch) > CLOCK_TOLERANCE:
             self._epoch = epoch
@@ -455,40 +400,14 @@ class Driver:
 
     # --- effects --------------------------------------------------------------------------------------------
 
-    def _note(self, effects: Sequence[Effect], now: Instant) -> None:
-        counters, record, meter = self.counters, self._record, self._meter
-        for effect in effects:
-            counters[type(effect).__name__] += 1
-            if meter is not None:
-                meter.take(now, effect)
-            if type(effect) is Report:
-                counters[f"reports:{effect.name}"] += 1
-                if self._told is not None:
-                    self._told(effect)
-                self._tell(self._repeats.take(effect, now), now)
-            elif record is not None:
-                record(now, effect)
-
-    def _tell(self, reports: Sequence[Report], now: Instant) -> None:
-        for report in reports:
-            self.recent.append((now, report))
-            if self._record is not None:
-                self._record(now, report)
-
     def _carry_out(self, answers: Sequence[Sequence[Effect]]) -> None:
         changes: list[StoreEffect] = []
         heard_later: list[Effect] = []
         counting: list[Effect] = []
         waits = self._commits is not None or self._withheld is not None
-        forward = self.dataplane.apply
         for effect in chain.from_iterable(answers):
             kind = type(effect)
-            if kind in _AT_ONCE:
-                try:
-                    forward(effect)  # type: ignore[arg-type]
-                except OSError as error:
-                    self._failed(effect, error)
-            elif kind in _STORED:
+            if kind in _STORED:
                 changes.append(effect)  # type: ignore[arg-type]
             elif kind in _COUNTING:
                 counting.append(effect)
@@ -497,9 +416,8 @@ class Driver:
                 # this machine is not kept waiting for it.
                 heard_later.append(effect)
             else:
-                self._try(effect)
-        if self._meter is not None:
-            self._meter.settled(self._clock())
+                self._outlets.carry_out(effect)
+        self.notes.settled(self._clock)
         if self._commits is not None:
             self._commits.add(changes, heard_later)
         else:
@@ -508,50 +426,9 @@ class Driver:
             if self._withheld is not None:
                 messages = self._withheld.sift(changes if stored else (), answers, heard_later)
             for effect in messages:
-                self._try(effect)
+                self._outlets.carry_out(effect)
         for effect in counting:
-            self._try(effect)
-
-    def _try(self, effect: Effect) -> None:
-        try:
-            if type(effect) in _FORWARDING:
-                self.dataplane.apply(effect)  # type: ignore[arg-type]
-            else:
-                self._carry_out_one(effect)
-        except OSError as error:
-            self._failed(effect, error)
-
-    def _carry_out_one(self, effect: Effect) -> None:
-        match effect:
-            case SendMessage(port=port) if port:
-                if self._send_udp is not None:
-                    self._send_udp(effect)
-            case SendMessage(home_address=None, routed_to=None):
-                self._send(effect.message, effect.source, effect.destination)
-            case SendMessage():
-                self._mobile(effect)
-            case StoreBinding() | DeleteBinding() | CheckBinding() | Report():
-                pass  # done in `_commit` and `_note`
-            case Advertise() | ProbeNode() | QueryListeners() | SendDhcp():
-                self._access(effect)
-            case CountTraffic():
-                self._follow_ups.append(TrafficCounted(self.dataplane.count()))
-            case CountQueue(slot):
-                self._follow_ups.append(QueueCounted(slot, *self.dataplane.waiting(slot)))
-            case FindBindings(about):
-                if self._shared is None:
-                    self._follow_ups.append(BindingsFound(about))
-                else:
-                    self._shared.find(about, lambda found: self.dispatch([*found, BindingsFound(about)]))
-            case ProbePath(remote, source):
-                if self._probe is None:
-                    self._follow_ups.append(PathProbed(remote))
-                else:
-                    self._probe(remote, source)
-            case _ if isinstance(effect, MobileEffect):
-                self._mobile(effect)
-            case _:
-                self.dataplane.apply(effect)
+            self._outlets.carry_out(effect)
 
     def _commit(self, changes: Sequence[StoreEffect]) -> bool:
         """One transaction for the whole batch; whether it was carried out.
@@ -567,19 +444,6 @@ class Driver:
             if self._withheld is not None:
                 self._withheld.refused(changes)
             for change in changes:
-                self._failed(change, error)
+                self._outlets.failed(change, error)
             return False
         return True
-
-    def _failed(self, effect: Effect, error: OSError) -> None:
-        self.counters["effects-failed"] += 1
-        self._follow_ups.append(EffectFailed(effect, error.errno or errno.EIO, error.strerror or str(error)))
-
-
-def is_beat(item: Event | Report) -> bool:
-    """Whether it is a message that says no more than that its sender is alive (RFC 5847)."""
-    return type(item) is MessageReceived and type(item.message) is Heartbeat
-
-
-def _refuse_mobile(effect: MobileEffect | SendMessage) -> None:
-    raise OSError(errno.ENOSYS, "this host does not do Mobile IPv6")

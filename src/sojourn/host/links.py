@@ -151,10 +151,6 @@ class LinkMonitor:
             events += self._read_anew()
         return events + self._advance()
 
-    def interface_up(self, interface: str) -> bool:
-        """Whether an interface of that name exists and is up, as far as was heard."""
-        return any(link.up for link in self._links.values() if link.name == interface)
-
     # --- messages -------------------------------------------------------------------------------------------
 
     def _on_message(self, kind: int, payload: bytes) -> list[Event]:

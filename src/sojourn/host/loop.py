@@ -18,10 +18,11 @@ from sojourn.core.events import Event, LinkChanged
 from sojourn.dataplane.base import Dataplane
 from sojourn.host.access import AccessLink, AccessPort
 from sojourn.host.dhcp_relay import DhcpRelay
-from sojourn.host.driver import Driver, Metering
+from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoint, AccessPoints
 from sojourn.host.links import LinkMonitor
+from sojourn.host.notes import Metering
 from sojourn.host.presence import Presence
 from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder

@@ -16,7 +16,6 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Protocol
 
 from sojourn.core.effects import AccessEffect, SendMessage
@@ -43,62 +42,30 @@ from sojourn.dataplane.netlink import Netlink
 from sojourn.host import sessions, stale_links
 from sojourn.host.address_monitor import AddressMonitor
 from sojourn.host.dhcpv6_relay import Dhcpv6Relay
-from sojourn.host.driver import Driver, Metering
+from sojourn.host.driver import Driver
 from sojourn.host.echo import Echoes
 from sojourn.host.hostapd import AccessPoints
 from sojourn.host.links import LinkMonitor
 from sojourn.host.loop import LoopTimer
-from sojourn.host.mobile_sockets import (
-    DISCOVERY,
-    PARAMETER_PROBLEM,
-    ROUTER_ADVERTISEMENT,
-    SOURCE_RATE,
-    UNREACHABLE,
-    MobileSockets,
-)
+from sojourn.host.mobile_sockets import MobileSockets
 from sojourn.host.neighbours import Neighbours
+from sojourn.host.notes import Metering
 from sojourn.host.readers import Readers, counted
 from sojourn.host.recorder import Recorder
 from sojourn.host.resolver import Resolver
 from sojourn.host.route_watch import RouteWatch
+from sojourn.host.senses import Senses
 from sojourn.host.signalling import Flow, together
 from sojourn.host.signalling_filter import SignallingFilter
+from sojourn.host.tunnel_ends import TunnelEnds
 from sojourn.host.tunnel_errors import TunnelErrors, Tunneller
 from sojourn.host.tunnel_watch import TunnelWatch
 from sojourn.stores.base import Store
-from sojourn.wire.addresses import Address, Prefix
+from sojourn.wire.addresses import Address
 from sojourn.wire.icmpv6 import RouterAdvertisement, RouterSolicitation
 from sojourn.wire.mobility import MobilityMessage
 
-MN_TYPES = frozenset({0, 3, 4, 6, 7, 12, 16})
-"""Mobility Headers for a mobile node: Binding Refresh Request, Home Test, Care-of Test, Binding Acknowledgement,
-Binding Error (RFC 6275 6.1), Home Agent Switch (RFC 5142), Binding Revocation (RFC 5846).
-"""
-_REQUEST, _REPLY, _SOLICITATION, _PREFIXES = DISCOVERY
-_EXPERIMENT = 11
-"""Mobility Headers of experiments (RFC 5096)."""
 _TICK = 5.0
-
-
-class TunnelEnds:
-    """The tunnels of the mobile node on this machine, if there is one; its roles share them."""
-
-    def __init__(self) -> None:
-        self._of: dict[Address, tuple[Address, Address]] = {}
-
-    def follow(self, effect: MobileEffect) -> None:
-        """A tunnel is there, or is not any more."""
-        match effect:
-            case EnsureReverseTunnel(home, care_of, agent):
-                self._of[home] = agent, care_of
-            case WithdrawHomeAddress(home):
-                self._of.pop(home, None)
-            case _:
-                pass
-
-    def take(self, source: Address, destination: Address) -> bool:
-        """Whether the kernel takes packets out of such a tunnel."""
-        return (source, destination) in self._of.values()
 
 
 class MobileDataplane(Dataplane, Protocol):
@@ -121,77 +88,6 @@ class MobileDataplane(Dataplane, Protocol):
     def tick(self) -> None:
         """Seconds passed: what was to stay for a while only goes. Raises OSError."""
         ...
-
-
-@dataclass(frozen=True)
-class Senses:
-    """What a role listens to."""
-
-    icmpv6: tuple[int, ...]
-    handled: frozenset[int] | None = None
-    """Types of Mobility Headers; None: all."""
-    only: bool = True
-    """No other role here answers for the others."""
-    interfaces: tuple[str, ...] = ()
-    """Links that are followed."""
-    moves: bool = False
-    """These links may be others whenever they come up."""
-    direct: bool = False
-    """It has direct ways, which follow the default routes. Those of a mobile node are made anew when it moves."""
-    anycast: tuple[tuple[Address, str], ...] = ()
-    """Addresses that other machines on a link have too, with the link."""
-    correspondents: bool = False
-    """Who writes through a tunnel is told."""
-    router: bool = False
-    """This machine is one, and says so on its links."""
-    tunnel_end: Address = b""
-    """Of all tunnels that end at a home agent. What comes out of one proves itself, whoever made the tunnel."""
-    delegation: bool = False
-    """Prefixes are asked for by DHCPv6."""
-    source_rate: int = SOURCE_RATE
-    """Messages a second of one source."""
-    home_link: str = ""
-    """Of a home agent, if it has one."""
-    home_prefixes: tuple[Prefix, ...] = ()
-    """Of that link."""
-
-
-def of_mobile_node(
-    interfaces: Sequence[str],
-    optimises: bool,
-    only: bool,
-    router: bool = False,
-    experiments: bool = False,
-    delegation: bool = False,
-) -> Senses:
-    """Its links, and what home agents and correspondents answer. `only`: there is no correspondent node here."""
-    handled = MN_TYPES | {_EXPERIMENT} if experiments else MN_TYPES
-    heard = (UNREACHABLE, PARAMETER_PROBLEM, ROUTER_ADVERTISEMENT, _REPLY, _PREFIXES)
-    links = tuple(interfaces)
-    return Senses(heard, handled, only, links, True, correspondents=optimises, router=router, delegation=delegation)
-
-
-def of_home_agent(
-    interface: str,
-    anycast: Sequence[Address],
-    source_rate: int = SOURCE_RATE,
-    address: Address = b"",
-    prefixes: Sequence[Prefix] = (),
-) -> Senses:
-    """`interface` is the home link, or empty, `prefixes` are its; `address` is where tunnels end."""
-    heard = (ROUTER_ADVERTISEMENT, _REQUEST, _SOLICITATION)
-    listened = tuple((address, interface) for address in anycast) if interface else ()
-    links = (interface,) if interface else ()
-    return Senses(
-        heard, interfaces=links, anycast=listened, router=True, tunnel_end=address, source_rate=source_rate,
-        home_link=interface, home_prefixes=tuple(prefixes),
-    )  # fmt: skip
-
-
-def of_correspondent(beside: Senses | None) -> Senses:
-    """Everything that is not for the mobile node on this machine, if there is one."""
-    handled = None if beside is None or beside.handled is None else frozenset(range(256)) - beside.handled
-    return Senses((UNREACHABLE,), handled, only=False, direct=True)
 
 
 class MobileHost:

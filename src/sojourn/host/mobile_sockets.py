@@ -46,10 +46,10 @@ from sojourn.wire.units import Instant
 
 DRAIN = 64
 """Packets taken of each socket per wake-up of the event loop."""
-SOURCE_RATE, SOURCE_BURST, SOURCES = 200, 400, 4_096
-"""Messages per second, and at once, of one source; how many sources are told apart."""
+SOURCE_RATE, SOURCES = 200, 4_096
+"""Messages per second of one source, and twice as many at once; how many sources are told apart."""
 RATE, BURST = 20_000, 10_000
-"""The same of all sources together: inventing addresses does not help."""
+"""Messages per second, and at once, of all sources together: inventing addresses does not help."""
 ERRORS_PER_SECOND = 20
 """Answers to what is malformed, all together."""
 HEARD_ERRORS = 100

@@ -6,20 +6,15 @@ killed, and while a PostgreSQL server is killed and its standby promoted, which 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.lab.air import RoamTimes
 from sojourn.lab.conduct import conduct
 from sojourn.lab.measure import Window, crowding, loss, lost_time
-from sojourn.lab.postgres import Server
+from sojourn.lab.postgres import Partition, partitions
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, to_json
 from sojourn.lab.scene import Scene, holds, perform
@@ -43,40 +38,6 @@ _CALM, _CMD, _PRIMARY = "all is well", "a CMD is killed", "a PostgreSQL server i
 def cmd_cluster(options: ScenarioOptions) -> int:
     """The scenario."""
     return conduct("cmd-cluster", options, lambda: play(options))
-
-
-@dataclass
-class Partition:
-    """A server and its standby."""
-
-    primary: Server
-    standby: Server
-
-    @property
-    def source(self) -> str:
-        """For whoever connects."""
-        return self.primary.source(self.standby)
-
-
-@contextmanager
-def partitions(count: int, *, durable: bool = True) -> Iterator[list[Partition]]:
-    """Servers, each with a synchronous standby, in a directory that is gone afterwards. Raises `DatabaseFailed`."""
-    directory = Path(tempfile.mkdtemp(prefix="sojourn-"))  # the path of a socket has at most 107 octets
-    servers: list[Server] = []
-    try:
-        found: list[Partition] = []
-        for number in range(count):
-            primary = Server(directory / f"p{number}", durable=durable)
-            servers.append(primary.start())
-            standby = Server(directory / f"s{number}", primary, durable=durable)
-            servers.append(standby.start())
-            primary.replicate(standby)
-            found.append(Partition(primary, standby))
-        yield found
-    finally:
-        for server in servers:
-            server.kill()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def with_databases(topology: Topology, sources: Sequence[str]) -> Topology:

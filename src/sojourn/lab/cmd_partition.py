@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 
 from sojourn.engines.database_entry import BindingCacheEntry
-from sojourn.lab.cmd_cluster import Partition, partitions
 from sojourn.lab.conduct import conduct
 from sojourn.lab.gate import Gate
 from sojourn.lab.outages import PATIENCE, Binding, Happened, Walk, cut
+from sojourn.lab.postgres import Partition, partitions
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report
 from sojourn.lab.scene import Scene, holds, perform

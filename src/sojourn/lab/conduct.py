@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -15,6 +16,9 @@ from sojourn.lab.live import LiveView, View, make_view
 from sojourn.lab.registry import ScenarioOptions
 from sojourn.lab.report import Report
 
+Own = TypeVar("Own")
+"""What a scenario is told beside what all are told."""
+
 
 def conduct(name: str, options: ScenarioOptions, play: Callable[[], Report]) -> int:
     """The exit status of `play`, whose report is left in the directory of the options and printed.
@@ -23,6 +27,18 @@ def conduct(name: str, options: ScenarioOptions, play: Callable[[], Report]) -> 
     breaks off or is interrupted, one sentence says so.
     """
     return _conduct(name, options, lambda: (play(), None))
+
+
+def conduct_with(
+    name: str, options: ScenarioOptions, take: Callable[[ScenarioOptions], Own], play: Callable[[Own], Report]
+) -> int:
+    """The same for one with options of its own, which `take` takes out first. A ValueError of it is told, status 2."""
+    try:
+        own = take(options)
+    except ValueError as error:
+        print(f"sojourn: {name}: {error}", file=sys.stderr)
+        return 2
+    return conduct(name, options, lambda: play(own))
 
 
 def conduct_before(name: str, options: ScenarioOptions, play: Callable[[View], Report]) -> int:

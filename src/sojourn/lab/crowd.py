@@ -19,8 +19,8 @@ from sojourn.core.effects import Effect, SendMessage
 from sojourn.core.events import AddressChanged, Event, Icmpv6Received, LinkChanged, MessageReceived
 from sojourn.engines.mip6_configuration import Association, Home, MnConfiguration
 from sojourn.engines.mn import MobileNode
-from sojourn.host.mobile import MN_TYPES
 from sojourn.host.mobile_sockets import MobileSockets
+from sojourn.host.senses import MN_TYPES
 from sojourn.host.signalling_filter import SignallingFilter
 from sojourn.lab.advertisers import advertisement
 from sojourn.lab.namespaces import NetworkNamespace

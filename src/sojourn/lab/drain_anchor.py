@@ -20,7 +20,6 @@ from sojourn.lab.kernel_state import host_addresses
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.scene import Scene, holds, run
-from sojourn.lab.topology import Topology, parse
 from sojourn.lab.traffic import resets
 from sojourn.wire.units import MILLISECOND
 
@@ -31,39 +30,12 @@ HOLD = 2
 """Seconds without a packet after which a prefix of ar1 retires while it drains."""
 OLD, GONE = "old sessions through ar1", "ar1 is stopped"
 HANDED, STOPPED = "the partner of ar2 has its pool", "ar2 is stopped"
-_TOPOLOGY = """
-name = "drain-anchor"
-[nodes]
-core = "router"
-cmd = "cmd"
-ar1 = "access-router"
-ar2 = { kind = "access-router", partner = "ar3" }
-ar3 = "access-router"
-server = "server"
-h1 = { kind = "host", at = "ar1", dad = "optimistic" }
-h2 = { kind = "host", at = "ar1", dad = "optimistic" }
-h3 = { kind = "host", at = "ar1", dad = "optimistic" }
-guest = { kind = "host", at = "ar2", dad = "optimistic" }
-[links]
-core.cmd = "5ms"
-core.ar1 = "2ms"
-core.ar2 = "2ms"
-core.ar3 = "2ms"
-core.server = "2ms"
-[maar]
-liveness = { interval = "250ms", misses = 3, hold = "3s" }
-"""
 
 
 @scenario("drain-anchor", "an anchor of a distributed domain goes out of service; nobody notices (sojourn tell drain)")
 def drain_anchor(options: ScenarioOptions) -> int:
     """The scenario."""
-    return run(options, topology(), play)
-
-
-def topology() -> Topology:
-    """Three access routers, three hosts at the first one, and one that comes there too late."""
-    return parse(_TOPOLOGY, "drain-anchor")
+    return run(options, "drain-anchor", play)
 
 
 @dataclass(slots=True)

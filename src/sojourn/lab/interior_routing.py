@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from sojourn.dataplane.netlink import split
-from sojourn.dataplane.objects import Route, parse_route
+from sojourn.dataplane.routes import Route, parse_route
 from sojourn.dataplane.settings import Tables
 from sojourn.lab.node import Node
 from sojourn.lab.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, RouteNetlink

@@ -228,7 +228,7 @@ class _Findings:
 
     def _stretch(self, flow: str, other: str, phase: str) -> float:
         """Routers passed, to the laptop, for those that the shortest way has."""
-        window = next(one.window for one in self.scene.phases if one.name == phase)
+        window = self.scene.window(phase)
         passed = routers_passed(self.records[flow].down, Window(window.start, window.end))
         shortest = len(self.topology.path(other, phase.removeprefix("at "))) - 1
         return (passed or 0) / shortest

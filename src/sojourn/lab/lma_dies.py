@@ -20,18 +20,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sojourn.control.client import ControlClient, ControlError
-from sojourn.dataplane.objects import PROTOCOL
+from sojourn.dataplane.object_parts import PROTOCOL
 from sojourn.engines.liveness_settings import LivenessSettings
-from sojourn.lab.cmd_cluster import Partition, partitions
 from sojourn.lab.conduct import conduct
-from sojourn.lab.measure import Window, loss, milliseconds
+from sojourn.lab.measure import Window, milliseconds
+from sojourn.lab.postgres import Partition, partitions
 from sojourn.lab.registry import ScenarioOptions, scenario
-from sojourn.lab.report import Report, Table, Verdict
+from sojourn.lab.report import Report, Table
 from sojourn.lab.scene import Scene, holds, perform
-from sojourn.lab.standstill import lateness, silence, spare
+from sojourn.lab.scraped import gauge
+from sojourn.lab.standstill import Standstill
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord, resets
-from sojourn.wire.units import MILLISECOND, Duration, Instant
+from sojourn.wire.units import MILLISECOND, Instant
 
 RATE = 100
 """Packets a second of each stream, each way."""
@@ -87,6 +88,8 @@ class Moment:
     at: Instant
     active: str
     """The LMA that is the anchor when the phase of that name is over."""
+    told: list[str]
+    """Those whose figures for Prometheus say then that they are it."""
 
 
 class _Play:
@@ -125,8 +128,7 @@ class _Play:
         """Something happens to the active LMA; `other`: then the other one is to be it. Hosts move meanwhile."""
         scene = self._scene
         before = self._anchor()
-        since = time.monotonic_ns()
-        act(before)
+        since = scene.happens(name, lambda: act(before))
         if other:
             there = _LMAS[1 - _LMAS.index(before)]
             scene.until(f"{there} is the anchor", lambda: serves(scene, there))
@@ -135,7 +137,8 @@ class _Play:
         scene.until("both are known where they are", self._all_known)
         time.sleep(self._dwell)
         scene.phase(name, self._dwell)
-        self._moments.append(Moment(name, since, self._anchor()))
+        told = [node for node in _LMAS if gauge(scene.lab, node, "sojourn_anchor_active")]
+        self._moments.append(Moment(name, since, self._anchor(), told))
 
     def _anchor(self) -> str:
         found = active(self._scene)
@@ -191,23 +194,26 @@ class _Play:
         scene = self._scene
         hosts = scene.topology.hosts
         calls = [records[f"{host}-call"] for host in hosts]
-        figures = [_Figures(scene, calls, moment) for moment in self._moments]
+        figures = [Standstill(one.name, calls, Window(one.at, scene.window(one.name).end)) for one in self._moments]
         died = {KILLED, DARK, HUNG, STORE}
         alive = sum(record.outcome in ("running", "complete") for record in records.values())
         reset = resets(records.values())
-        holders = [figure.active for figure in figures]
+        holders = [moment.active for moment in self._moments]
+        told = [moment.told for moment in self._moments]
         changes = sum(one != other for one, other in pairwise(holders))
-        settled = sum(figure.settled_lost for figure in figures)
+        settled = sum(Standstill(one.name, calls, scene.window(one.name)).lost for one in self._moments)
         verdicts = [
             holds("sessions alive", f"{alive} of {len(records)}", f"{len(records)}", alive == len(records)),
             holds("TCP resets", reset, "0", reset == 0),
-            *[
-                holds(f"{figure.name}: lost", f"{figure.lost} of {figure.sent}", "0", figure.lost == 0)
-                for figure in figures
-                if figure.name in _STILL
-            ],
+            *[figure.lossless() for figure in figures if figure.name in _STILL],
             *[figure.still(LIMIT if figure.name in died else BRIEF) for figure in figures],
             holds("the address changed hands", changes, f"{_CHANGES}: nobody took it back", changes == _CHANGES),
+            holds(
+                "who is the anchor by its metrics",
+                ", ".join("+".join(one) or "nobody" for one in told),
+                ", ".join(holders),
+                told == [[one] for one in holders],
+            ),
             holds("lost while nothing happens", settled, "0", settled == 0),
             holds("sessions in the store", kept, str(len(hosts)), kept == len(hosts)),
             *[
@@ -220,7 +226,7 @@ class _Play:
             "The active one of two LMAs dies",
             "Two LMAs with one address and one store; hosts with sessions move between two gateways.",
             verdicts=verdicts,
-            tables=[_table(figures)],
+            tables=[_table(figures, holders)],
             conditions=[
                 ("pair", f"beats of {milliseconds(settings.interval):.0f} ms at most, {settings.misses} missed"),
                 ("streams", f"{RATE} packets a second each way and host; every host moves in every phase"),
@@ -245,30 +251,9 @@ def active(scene: Scene) -> str | None:
     return next((node for node in _LMAS if serves(scene, node)), None)
 
 
-class _Figures:
-    """What became of the streams after one moment."""
-
-    def __init__(self, scene: Scene, records: Sequence[FlowRecord], moment: Moment) -> None:
-        self.name, self.active = moment.name, moment.active
-        phase = next(known.window for known in scene.phases if known.name == moment.name)
-        window = Window(moment.at, phase.end)
-        ways = [way for record in records for way in (record.up, record.down)]
-        found = [loss(way, window) for way in ways]
-        self.sent, self.lost = sum(one.sent for one in found), sum(one.lost for one in found)
-        self.settled_lost = sum(loss(way, phase).lost for way in ways)
-        self.silence = max(silence(way, window) for way in ways)
-        self.lateness = max(lateness(way, moment.at) for way in ways)
-
-    def still(self, limit: Duration) -> Verdict:
-        """How long the sessions stood still."""
-        extra = spare(self.lateness)
-        words = f"{milliseconds(limit):.0f} ms + {milliseconds(extra):.0f} at most on this machine"
-        measured = f"{milliseconds(self.silence):.0f} ms"
-        return holds(f"{self.name}: sessions stand still", measured, words, self.silence <= limit + extra)
-
-
-def _table(figures: Sequence[_Figures]) -> Table:
+def _table(figures: Sequence[Standstill], holders: Sequence[str]) -> Table:
     rows: list[Sequence[str]] = [
-        (one.name, one.active, f"{milliseconds(one.silence):.0f} ms", str(one.sent), str(one.lost)) for one in figures
+        (one.name, holder, f"{milliseconds(one.silence):.0f} ms", str(one.sent), str(one.lost))
+        for one, holder in zip(figures, holders, strict=True)
     ]
     return Table("After each moment", ("since", "anchor then", "longest silence", "sent", "lost"), rows)

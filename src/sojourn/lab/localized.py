@@ -78,7 +78,7 @@ def _report(scene: Scene, moved: int) -> Report:
     straight = milliseconds(topology.delay("mag1", "mag2"))
     shortest = {BY_THE_LMA: 0.0, ONE_GATEWAY: 0.0, TWO_GATEWAYS: straight, ENDED: straight}
     expected = {BY_THE_LMA: up_and_down, ONE_GATEWAY: 0.0, TWO_GATEWAYS: straight, ENDED: up_and_down}
-    ahead = next(phase.window.start for phase in scene.phases if phase.name == TWO_GATEWAYS)
+    ahead = scene.window(TWO_GATEWAYS).start
     lost = lost_time(loss(record.up, Window(moved, ahead)).lost, STREAM_RATE)
     both = {name: found[name].sent + scene.measured(record.down, name).sent for name in found}
     crossings = {phase.name: phase.crossings["mag1"] / both[phase.name] for phase in scene.phases}

@@ -7,15 +7,15 @@ which stays, loses meanwhile. At the end mn1 follows, and ar1 must have ceased t
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from sojourn.lab.conduct import conduct
+from sojourn.lab.conduct import conduct_with
 from sojourn.lab.lab import Lab
 from sojourn.lab.multicast_traffic import MulticastTraffic, missing, repeated
+from sojourn.lab.own_options import number
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.topology import load
@@ -89,11 +89,12 @@ class Result:
 @scenario("multicast", "two listeners of one group roam: one copy on each wire, and it follows them (--moves)")
 def multicast(options: ScenarioOptions) -> int:
     """Exit status 0 when everything that had to hold did."""
-    moves = options.extra.pop("moves", str(_MOVES))
-    if not moves.isdigit() or int(moves) < 1:
-        print("sojourn: multicast takes --moves NUMBER", file=sys.stderr)
-        return 2
-    return conduct("multicast", options, lambda: make_report(_lab(options, int(moves))))
+    return conduct_with(
+        "multicast",
+        options,
+        lambda options: number(options.extra, "moves", _MOVES, 1, 1000),
+        lambda moves: make_report(_lab(options, moves)),
+    )
 
 
 def _lab(options: ScenarioOptions, moves: int) -> Result:

@@ -22,7 +22,7 @@ from sojourn.lab.measure import Window, loss, milliseconds
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.scene import Scene, SceneFailed, holds, perform, run
-from sojourn.lab.standstill import lateness, silence, spare
+from sojourn.lab.standstill import in_time, lateness, silence
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord
 from sojourn.wire.addresses import link_layer_text
@@ -209,15 +209,15 @@ class Walk:
             yield holds(f"{one.name}: lost of those who stay", lost, "0", lost == 0)
         if not one.moved:
             return
-        yield _in_time(f"{one.name}: new addresses", one.addressed, _NEW, late)
+        yield in_time(f"{one.name}: new addresses", one.addressed, _NEW, late)
         moving = [way for host in one.moved for way in ways[host]]
         if one.back:
             since = Window(one.back, one.ended)
             resumed = max(min((at for at in way.received if at >= one.back), default=1 << 62) for way in moving)
-            yield _in_time(f"{one.name}: old sessions go on", resumed - since.start, _RESUMED + one.unasked, late)
+            yield in_time(f"{one.name}: old sessions go on", resumed - since.start, _RESUMED + one.unasked, late)
         else:
-            yield _in_time(f"{one.name}: calls stand still", max(silence(way, window) for way in moving), _MOVE, late)
-        yield _in_time(f"{one.name}: everything is known", one.known, _KNOWN + one.unasked, late)
+            yield in_time(f"{one.name}: calls stand still", max(silence(way, window) for way in moving), _MOVE, late)
+        yield in_time(f"{one.name}: everything is known", one.known, _KNOWN + one.unasked, late)
 
     def report(self, title: str, words: str) -> Report:
         """All of it."""
@@ -239,12 +239,6 @@ class Walk:
             conditions=[("calls", f"{_RATE} packets a second each way and host")],
             data={"topology": self.scene.topology.model_dump(mode="json")},
         )
-
-
-def _in_time(name: str, took: Duration, limit: Duration, late: Duration) -> Verdict:
-    extra = spare(late)
-    words = f"{milliseconds(limit):.0f} ms + {milliseconds(extra):.0f} at most on this machine"
-    return holds(name, f"{milliseconds(took):.0f} ms" if took < 1 << 60 else "never", words, took <= limit + extra)
 
 
 def _here(rows: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sojourn.lab.interruption import BrokeOff
@@ -139,6 +143,51 @@ class Server:
             else:
                 return
         raise DatabaseFailed(f"{program} waited in vain: {(self.directory / 'log').read_text()[-2000:]}")
+
+
+@dataclass
+class Partition:
+    """A server and its standby."""
+
+    primary: Server
+    standby: Server
+
+    @property
+    def source(self) -> str:
+        """For whoever connects."""
+        return self.primary.source(self.standby)
+
+
+@contextmanager
+def servers(*, durable: bool = False) -> Iterator[Callable[[Server | None], Server]]:
+    """Each call starts a server, or the synchronous standby of one; in the end all are killed and their files removed.
+
+    Raises `DatabaseFailed`.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="sojourn-"))  # short: the path of a socket has at most 107 octets
+    found: list[Server] = []
+
+    def start(primary: Server | None = None) -> Server:
+        found.append(Server(directory / f"{len(found)}", primary, durable=durable))
+        found[-1].start()
+        if primary is not None:
+            primary.replicate(found[-1])
+        return found[-1]
+
+    try:
+        yield start
+    finally:
+        for server in found:
+            server.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def partitions(count: int, *, durable: bool = True) -> Iterator[list[Partition]]:
+    """Servers, each with a synchronous standby, as long as this lasts. Raises `DatabaseFailed`."""
+    with servers(durable=durable) as start:
+        primaries = [start(None) for _ in range(count)]
+        yield [Partition(primary, start(primary)) for primary in primaries]
 
 
 def _as_owner() -> Sequence[str]:

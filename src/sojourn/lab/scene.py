@@ -26,7 +26,7 @@ from sojourn.lab.report import Report, Verdict
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import Direction, FlowRecord, Traffic
 from sojourn.wire.addresses import text
-from sojourn.wire.units import MILLISECOND, SECOND, Duration
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 _PATIENCE = 20.0
 """Seconds for what must happen soon: addresses, registrations."""
@@ -75,6 +75,7 @@ class Scene:
     options: ScenarioOptions
     phases: list[Phase] = field(default_factory=list)
     _records: dict[str, FlowRecord] = field(default_factory=dict)
+    _said: str = ""
 
     @property
     def topology(self) -> Topology:
@@ -82,6 +83,7 @@ class Scene:
 
     def say(self, words: str) -> None:
         """A line for people, and a comment in the captures."""
+        self._said = words
         self.lab.mark(words)
         if not self.options.json:
             print(words, flush=True)
@@ -120,9 +122,17 @@ class Scene:
         if self.lab.nodes[node].spawn(command).wait() != 0:
             raise SceneFailed(f"{node}: {' '.join(command)} failed")
 
+    def happens(self, words: str, act: Callable[[], object]) -> Instant:
+        """Say so, and do it. The time before it; the phase that follows may have the same name."""
+        self.say(words)
+        at = time.monotonic_ns()
+        act()
+        return at
+
     def phase(self, name: str, seconds: float = 2.0) -> None:
-        """Let things run; what is sent meanwhile is measured under this name."""
-        self.say(name)
+        """Let things run; what is sent meanwhile is measured under this name, which is said unless it was just now."""
+        if name != self._said:
+            self.say(name)
         time.sleep(_SETTLING)
         before, since = self._core_packets(), time.monotonic_ns()
         time.sleep(seconds)
@@ -140,9 +150,13 @@ class Scene:
             self._records = {record.flow: record for record in found}
         return self._records
 
+    def window(self, phase: str) -> Window:
+        """When the phase of that name was."""
+        return next(known.window for known in self.phases if known.name == phase)
+
     def measured(self, direction: Direction, phase: str) -> Measured:
         """What became of the packets that were sent in a phase."""
-        window = next(known.window for known in self.phases if known.name == phase)
+        window = self.window(phase)
         pairs = zip(direction.sent, direction.received, strict=True)
         delays = [received - sent for sent, received in pairs if received and window.start <= sent < window.end]
         found = loss(direction, window)

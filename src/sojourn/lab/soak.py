@@ -16,28 +16,27 @@ held before the first host came.
 from __future__ import annotations
 
 import random
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from sojourn.lab.air import RoamTimes
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
-from sojourn.lab.interruption import interruptible
+from sojourn.lab.conduct import conduct_with
 from sojourn.lab.kernel_state import KernelState, configured
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure import Window
 from sojourn.lab.measure_run import Anchors, Evidence
 from sojourn.lab.measure_signalling import SignallingMonitor, write_signals
+from sojourn.lab.own_options import choice, number, switch
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.quantities import duration
 from sojourn.lab.registry import ScenarioOptions, scenario
+from sojourn.lab.report import Report
 from sojourn.lab.soak_progress import Progress, make_progress
 from sojourn.lab.soak_report import OUTAGE, air_words, make_soak_report
-from sojourn.lab.topology import Topology, parse
-from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic, TrafficError
+from sojourn.lab.topology import Topology, star
+from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Happening, Traffic
 from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
 
 Mode = Literal["proxy", "relay", "locator", "direct"]
@@ -98,48 +97,25 @@ class SoakResult:
 )
 def soak(options: ScenarioOptions) -> int:
     """The soak as a scenario."""
-    try:
-        wanted = _parse(options)
-    except ValueError as error:
-        print(f"sojourn: soak: {error}", file=sys.stderr)
-        return 2
-    return run_soak(wanted)
+    return conduct_with("soak", options, _taken, _play)
 
 
-def run_soak(options: SoakOptions) -> int:
-    """Soak, judge, print, and leave the report. The exit status."""
-    return interruptible(lambda: _run_soak(options), options.output)
-
-
-def _run_soak(options: SoakOptions) -> int:
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        with make_progress(plain=options.plain, quiet=options.json) as progress:
-            progress.begin(_heading(options), options.roams)
-            result = Soak(options, progress).run()
-    except (TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: the soak broke off: {error}", file=sys.stderr)
-        return 1
-    report = make_soak_report(result)
-    return conclude(report, options.output, as_json=options.json)
+def _play(options: SoakOptions) -> Report:
+    with make_progress(plain=options.plain, quiet=options.json) as progress:
+        progress.begin(_heading(options), options.roams)
+        return make_soak_report(Soak(options, progress).run())
 
 
 def soak_topology(options: SoakOptions) -> Topology:
     """Access routers around a core, hosts that are nowhere yet. Raises TopologyError."""
     routers = [f"ar{number}" for number in range(1, options.routers + 1)]
     hosts = [f"h{number}" for number in range(1, options.hosts + 1)]
-    lines = ['name = "soak"', f'mode = "{options.mode}"', "[nodes]", 'core = "router"', 'cmd = "cmd"']
-    lines += ['server = "server"', *(f'{name} = "access-router"' for name in routers)]
-    lines += [f'{name} = {{ kind = "host", dad = "{options.dad}" }}' for name in hosts]
-    lines += ["[links]", 'core.cmd = "10ms"', 'core.server = "5ms"', *(f'core.{name} = "5ms"' for name in routers)]
-    lines += ["[cmd]", 'warm_up = "1s"']  # so that bindings may end while the run watches
-    lines += [
-        "[maar]",
-        f'lifetime = "{options.lifetime}s"',
-        'idle_hold = "5s"',
-        f"buffer = {str(options.buffer).lower()}",
-    ]
-    return parse("\n".join(lines), "soak")
+    nodes: dict[str, str | dict[str, object]] = {"cmd": "cmd", "server": "server"}
+    nodes |= dict.fromkeys(routers, "access-router")
+    nodes |= {name: {"kind": "host", "dad": options.dad} for name in hosts}
+    maar = {"lifetime": f"{options.lifetime}s", "idle_hold": "5s", "buffer": options.buffer}
+    cmd = {"warm_up": "1s"}  # so that bindings may end while the run watches
+    return star("soak", nodes, "5ms", delays={"cmd": "10ms"}, mode=options.mode, cmd=cmd, maar=maar)
 
 
 class Soak:
@@ -302,26 +278,19 @@ class Soak:
 # --- the command line ---------------------------------------------------------------------------------
 
 
-def _parse(options: ScenarioOptions) -> SoakOptions:
-    extra = dict(options.extra)
-    mode = extra.pop("mode", "proxy")
-    if mode not in get_args(Mode):
-        raise ValueError(f'--mode: expected proxy, relay, locator or direct, found "{mode}"')
-    result = SoakOptions(
+def _taken(options: ScenarioOptions) -> SoakOptions:
+    extra = options.extra
+    return SoakOptions(
         options.output,
-        hosts=_number(extra.pop("hosts", "10"), "--hosts", 1, 200),
-        roams=_number(extra.pop("roams", "100"), "--roams", 1, 100_000),
-        mode=cast(Mode, mode),
-        buffer=extra.pop("buffer", "false").lower() not in ("", "false", "no", "0"),
+        hosts=number(extra, "hosts", 10, 1, 200),
+        roams=number(extra, "roams", 100, 1, 100_000),
+        mode=choice(extra, "mode", get_args(Mode)),
+        buffer=switch(extra, "buffer"),
         notice=_notice(extra.pop("notice", "0ms")),
         plain=options.plain,
-        seed=_number(extra.pop("seed", "1"), "--seed", 0, 1 << 31),
+        seed=number(extra, "seed", 1, 0, 1 << 31),
         json=options.json,
     )
-    if extra:
-        unknown = ", ".join(f"--{name}" for name in extra)
-        raise ValueError(f"there is no {unknown}; there are --hosts, --roams, --mode, --buffer, --notice, --seed")
-    return result
 
 
 def _notice(text: str) -> Duration:
@@ -329,12 +298,6 @@ def _notice(text: str) -> Duration:
         return duration(text)
     except ValueError as error:
         raise ValueError(f"--notice: {error}") from None
-
-
-def _number(text: str, name: str, least: int, most: int) -> int:
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise ValueError(f'{name}: expected a number from {least} to {most}, found "{text}"')
-    return int(text)
 
 
 def _heading(options: SoakOptions) -> str:

@@ -19,7 +19,7 @@ from sojourn.lab.faults import Fault, Kind
 from sojourn.lab.kernel_state import configured, host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.soak_faults_options import FaultSoakOptions
-from sojourn.lab.topology import Topology, parse
+from sojourn.lab.topology import Topology, star
 from sojourn.lab.traffic import PROBE_SIZE, FlowRecord, Traffic
 from sojourn.wire.units import MILLISECOND, Duration
 
@@ -172,15 +172,14 @@ class Distributed(_Routers):
         self._count = 0
 
     def _built(self, options: FaultSoakOptions) -> Topology:
-        routers = [f"ar{number}" for number in range(1, options.routers + 1)]
-        following = [*routers[1:], routers[0]]
-        kinds = [
-            f'{{ kind = "access-router", partner = "{partner}" }}' if options.partners else '"access-router"'
-            for partner in following
-        ]
-        lines = ["[cmd]", 'warm_up = "1s"', "[maar]", 'idle_hold = "60s"', f'lifetime = "{options.lifetime}s"']
-        lines += ['liveness = { interval = "250ms", misses = 3, hold = "2s" }'] if options.partners else []
-        return _network(options, "cmd", dict(zip(routers, kinds, strict=True)), lines)
+        names = [f"ar{number}" for number in range(1, options.routers + 1)]
+        routers: dict[str, dict[str, object]] = {name: {"kind": "access-router"} for name in names}
+        maar: dict[str, object] = {"idle_hold": "60s", "lifetime": f"{options.lifetime}s"}
+        if options.partners:
+            for name, partner in zip(names, [*names[1:], names[0]], strict=True):
+                routers[name]["partner"] = partner
+            maar["liveness"] = {"interval": "250ms", "misses": 3, "hold": "2s"}
+        return _network(options, "cmd", routers, cmd={"warm_up": "1s"}, maar=maar)
 
     def roam(self, stage: Stage, host: str, target: str) -> RoamTimes:
         """A terminal session and a stream from the new address as soon as it is there."""
@@ -210,16 +209,17 @@ class Proxy(_Routers):
     words = "a terminal session of every host"
 
     def _built(self, options: FaultSoakOptions) -> Topology:
-        routers = {f"mag{number}": '"mag"' for number in range(1, options.routers + 1)}
-        lasting = f'"{options.lifetime}s"'
-        lines = ["[mag]", f"lifetime = {lasting}", "[lma]", f"min_delay_before_bce_delete = {lasting}"]
-        return _network(options, "lma", routers, lines)
+        routers = {f"mag{number}": {"kind": "mag"} for number in range(1, options.routers + 1)}
+        lasting = f"{options.lifetime}s"
+        return _network(
+            options, "lma", routers, mag={"lifetime": lasting}, lma={"min_delay_before_bce_delete": lasting}
+        )
 
 
-def _network(options: FaultSoakOptions, anchor: str, routers: Mapping[str, str], lines: Sequence[str]) -> Topology:
+def _network(
+    options: FaultSoakOptions, anchor: str, routers: Mapping[str, Mapping[str, object]], **settings: object
+) -> Topology:
     """Access routers around a core, and hosts that are nowhere yet."""
-    nodes = ["[nodes]", 'core = "router"', f'{anchor} = "{anchor}"', 'server = "server"']
-    nodes += [f"{name} = {kind}" for name, kind in routers.items()]
-    nodes += [f'h{number} = {{ kind = "host", dad = "optimistic" }}' for number in range(1, options.hosts + 1)]
-    links = ["[links]", f'core.{anchor} = "5ms"', 'core.server = "2ms"', *(f'core.{name} = "2ms"' for name in routers)]
-    return parse("\n".join(['name = "soak-faults"', *nodes, *links, *lines]), "soak-faults")
+    hosts = {f"h{number}": {"kind": "host", "dad": "optimistic"} for number in range(1, options.hosts + 1)}
+    nodes: dict[str, str | Mapping[str, object]] = {anchor: anchor, "server": "server", **routers, **hosts}
+    return star("soak-faults", nodes, "2ms", delays={anchor: "5ms"}, **settings)

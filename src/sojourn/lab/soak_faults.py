@@ -21,7 +21,6 @@ What is looked at:
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,22 +28,21 @@ from dataclasses import dataclass, field
 
 from sojourn.control.client import ControlError
 from sojourn.lab.air import RoamTimes
-from sojourn.lab.daemons import DaemonFailed
-from sojourn.lab.demo_summary import conclude
+from sojourn.lab.conduct import conduct_with
 from sojourn.lab.faults import Fault, Faults, Kind, Plan
-from sojourn.lab.interruption import interruptible
 from sojourn.lab.kernel_log import KernelLog
 from sojourn.lab.kernel_state import KernelState, host_addresses
 from sojourn.lab.lab import Lab
 from sojourn.lab.measure import Window
 from sojourn.lab.promptness import make_prompt
 from sojourn.lab.registry import ScenarioOptions, scenario
+from sojourn.lab.report import Report
 from sojourn.lab.soak_casts import PROBE, Cast, Distributed, Proxy, Stage
 from sojourn.lab.soak_excuses import Lost, unexcused
-from sojourn.lab.soak_faults_options import Domain, FaultSoakOptions, parsed
+from sojourn.lab.soak_faults_options import Domain, FaultSoakOptions, taken
 from sojourn.lab.soak_mobile import Mobile
 from sojourn.lab.soak_progress import Progress, SilentProgress, make_progress
-from sojourn.lab.traffic import FlowRecord, Happening, Traffic, TrafficError
+from sojourn.lab.traffic import FlowRecord, Happening, Traffic
 from sojourn.lab.vitals import Look, Vitals
 from sojourn.wire.units import SECOND, Duration, Instant
 
@@ -105,25 +103,14 @@ class FaultSoakResult:
 )
 def soak_faults(options: ScenarioOptions) -> int:
     """The scenario."""
-    try:
-        wanted = parsed(options)
-    except ValueError as error:
-        print(f"sojourn: soak-faults: {error}", file=sys.stderr)
-        return 2
-    return interruptible(lambda: _run(wanted), options.output)
+    return conduct_with("soak-faults", options, taken, _play)
 
 
-def _run(options: FaultSoakOptions) -> int:
+def _play(options: FaultSoakOptions) -> Report:
     from sojourn.lab.soak_faults_report import make_report
 
-    options.output.mkdir(parents=True, exist_ok=True)
-    try:
-        with make_progress(plain=options.plain, quiet=options.json) as progress:
-            result = FaultSoak(options, progress).run()
-    except (TrafficError, DaemonFailed, OSError) as error:
-        print(f"sojourn: the soak broke off: {error}", file=sys.stderr)
-        return 1
-    return conclude(make_report(result), options.output, as_json=options.json)
+    with make_progress(plain=options.plain, quiet=options.json) as progress:
+        return make_report(FaultSoak(options, progress).run())
 
 
 class FaultSoak:

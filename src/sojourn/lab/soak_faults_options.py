@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
 from sojourn.lab.faults import KINDS, Kind
+from sojourn.lab.own_options import choice, number, switch
 from sojourn.lab.registry import ScenarioOptions
 
 Domain: TypeAlias = Literal["dmm", "pmip", "mip6"]
@@ -38,44 +39,27 @@ class FaultSoakOptions:
     plain: bool = False
 
 
-def parsed(options: ScenarioOptions) -> FaultSoakOptions:
+def taken(options: ScenarioOptions) -> FaultSoakOptions:
     """The options of the command line. Raises ValueError, which names what is wrong."""
-    extra = dict(options.extra)
-    domain = extra.pop("domain", "dmm")
-    if domain not in get_args(Domain):
-        raise ValueError(f'--domain: expected dmm, pmip or mip6, found "{domain}"')
+    extra = options.extra
+    domain: Domain = choice(extra, "domain", get_args(Domain))
     kinds = tuple(kind for kind in extra.pop("kinds", "").split(",") if kind)
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f'--kinds: expected some of {", ".join(KINDS)}, with commas between, found "{unknown[0]}"')
-    result = FaultSoakOptions(
+    partners = switch(extra, "partners")
+    if partners and domain != "dmm":
+        raise ValueError("--partners: anchors have partners in the domain dmm only")
+    return FaultSoakOptions(
         options.output,
-        domain=cast(Domain, domain),
-        seconds=_number(extra.pop("seconds", "120"), "--seconds", 1, 1_000_000),
-        seed=_number(extra.pop("seed", "1"), "--seed", 0, 1 << 31),
-        hosts=_number(extra.pop("hosts", "10"), "--hosts", 1, 100),
+        domain=domain,
+        seconds=number(extra, "seconds", 120, 1, 1_000_000),
+        seed=number(extra, "seed", 1, 0, 1 << 31),
+        hosts=number(extra, "hosts", 10, 1, 100),
         kinds=cast("tuple[Kind, ...]", kinds),
-        partners=_switch(extra.pop("partners", "no"), domain),
-        faults=_number(extra.pop("faults", "0"), "--faults", 0, 1_000_000),
-        kills=_number(extra.pop("kills", "0"), "--kills", 0, 1_000_000),
-        at_once=_number(extra.pop("at-once", "1"), "--at-once", 1, 5),
+        partners=partners,
+        faults=number(extra, "faults", 0, 0, 1_000_000),
+        kills=number(extra, "kills", 0, 0, 1_000_000),
+        at_once=number(extra, "at-once", 1, 1, 5),
         json=options.json,
         plain=options.plain,
     )
-    if extra:
-        unknown_words = ", ".join(f"--{name}" for name in extra)
-        known = "--seconds, --seed, --domain, --hosts, --kinds, --partners, --faults, --kills, --at-once"
-        raise ValueError(f"there is no {unknown_words}; there are {known}")
-    return result
-
-
-def _switch(text: str, domain: str) -> bool:
-    on = text.lower() not in ("", "no", "false", "0")
-    if on and domain != "dmm":
-        raise ValueError("--partners: anchors have partners in the domain dmm only")
-    return on
-
-
-def _number(text: str, name: str, least: int, most: int) -> int:
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise ValueError(f'{name}: expected a number from {least} to {most}, found "{text}"')
-    return int(text)

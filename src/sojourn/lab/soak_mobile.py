@@ -18,7 +18,7 @@ from sojourn.lab.faults import Fault, Kind
 from sojourn.lab.kernel_state import configured, host_addresses
 from sojourn.lab.soak_casts import INTERVAL, PROBE, RATE, Stage
 from sojourn.lab.soak_faults_options import FaultSoakOptions
-from sojourn.lab.topology import Topology, parse
+from sojourn.lab.topology import Topology, star
 from sojourn.lab.traffic import PROBE_SIZE, FlowRecord
 from sojourn.wire.units import MINUTE, SECOND
 
@@ -126,15 +126,16 @@ class Mobile:
 
 def _network(options: FaultSoakOptions) -> Topology:
     """Home agents, visited links and correspondents around a core, and mobile nodes that are nowhere yet."""
-    visited = [f"f{number}" for number in range(1, options.routers + 1)]
-    lines = ['name = "soak-faults"', "[nodes]", 'core = "router"', 'server = "server"']
-    lines += [f'{name} = "ha"' for name in AGENTS]
-    lines += [f'{name} = "plain"' for name in visited]
-    lines += [f'{name} = "cn"' for name in CORRESPONDENTS]
+    nodes: dict[str, str | dict[str, object]] = {"server": "server", **dict.fromkeys(AGENTS, "ha")}
+    nodes |= {f"f{number}": "plain" for number in range(1, options.routers + 1)}
+    nodes |= dict.fromkeys(CORRESPONDENTS, "cn")
     for number in range(1, options.hosts + 1):
-        agent = AGENTS[number % len(AGENTS)]
-        lines.append(f'mn{number} = {{ kind = "mn", home = "{agent}", dad = "optimistic" }}')
-    lines += ["[links]", *(f'core.{name} = "5ms"' for name in AGENTS)]
-    lines += [f'core.{name} = "2ms"' for name in (*visited, *CORRESPONDENTS, "server")]
-    lines += ["[mn]", f'lifetime = "{options.lifetime}s"', "[ha]", "optimistic_duplicate_address_detection = true"]
-    return parse("\n".join(lines), "soak-faults")
+        nodes[f"mn{number}"] = {"kind": "mn", "home": AGENTS[number % len(AGENTS)], "dad": "optimistic"}
+    return star(
+        "soak-faults",
+        nodes,
+        "2ms",
+        delays=dict.fromkeys(AGENTS, "5ms"),
+        mn={"lifetime": f"{options.lifetime}s"},
+        ha={"optimistic_duplicate_address_detection": True},
+    )

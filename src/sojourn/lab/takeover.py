@@ -13,25 +13,24 @@ added to.
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from sojourn.core.effects import Advertise
 from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.host.recorder import load_steps
+from sojourn.lab.conduct import conduct_with
 from sojourn.lab.measure import Window, loss, milliseconds
 from sojourn.lab.outages import without
+from sojourn.lab.own_options import choice
 from sojourn.lab.programs import Programs
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
-from sojourn.lab.scene import Play, Scene, holds, run
-from sojourn.lab.standstill import lateness, silence, spare
+from sojourn.lab.scene import Play, Scene, holds, perform
+from sojourn.lab.standstill import Standstill, spare
 from sojourn.lab.topology import Topology, load
 from sojourn.lab.traffic import FlowRecord, resets
 from sojourn.wire.addresses import Prefix, address
-from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant
+from sojourn.wire.units import MILLISECOND, SECOND, Instant
 
 RATE = 100
 """Packets a second of each stream, each way."""
@@ -48,6 +47,7 @@ CALM, KILLED, BACK, DARK, MOVED, LIT = (
     "a host moves on",
     f"{ANCHOR} is back",
 )
+GONE, RETURNED = f"{ALONE} is dark", f"{ALONE} is back"
 _DOWNLOAD = 100_000
 _AROUND = 12.0
 """Seconds that all phases together last besides."""
@@ -56,35 +56,26 @@ _AROUND = 12.0
 @scenario("takeover", "an anchor dies, its partner takes its pool over and gives it back; sessions go on")
 def takeover(options: ScenarioOptions) -> int:
     """The scenario; its own option is ``--mode``."""
-    return _run(options, play_takeover)
+    return _run("takeover", options, play_takeover)
 
 
 @scenario("anchor-dies", "an anchor without a partner dies: its prefixes are withdrawn, all other sessions go on")
 def anchor_dies(options: ScenarioOptions) -> int:
     """The scenario; its own option is ``--mode``."""
-    return _run(options, play_anchor_dies)
+    return _run("anchor-dies", options, play_anchor_dies)
 
 
-def _run(options: ScenarioOptions, play: Play) -> int:
-    mode = options.extra.pop("mode", "proxy")
-    if mode not in ("proxy", "relay", "locator", "direct"):
-        print("sojourn: --mode is proxy, relay, locator or direct", file=sys.stderr)
-        return 2
-    return run(options, takeover_topology(mode), play)
+def _run(name: str, options: ScenarioOptions, play: Play) -> int:
+    def take(options: ScenarioOptions) -> str:
+        return choice(options.extra, "mode", ("proxy", "relay", "locator", "direct"))
+
+    return conduct_with(name, options, take, lambda mode: perform(options, takeover_topology(mode), play))
 
 
 def takeover_topology(mode: str) -> Topology:
     """Of these scenarios; in direct mode without a database."""
     topology = load("takeover").model_copy(update={"mode": mode})
     return without(topology, "cmd") if mode == "direct" else topology
-
-
-@dataclass(slots=True)
-class Death:
-    """A moment at which something died or came back."""
-
-    name: str
-    at: Instant
 
 
 # --- with a partner ---------------------------------------------------------------------------------------------------
@@ -104,33 +95,27 @@ def play_takeover(scene: Scene, dwell: float = 1.5) -> Report:
     )
     scene.until("both are known where they are", lambda: _anchored(scene) == 2)
     programs = Programs(lab, "mn2", sources["mn2"], "server", server, 6 * dwell + _AROUND)
-    deaths: list[Death] = []
+    deaths: dict[str, Instant] = {}
     scene.phase(CALM, dwell)
-    _happens(scene, deaths, KILLED, lambda: lab.stop_daemon(ANCHOR, kill=True))
+    deaths[KILLED] = scene.happens(KILLED, lambda: lab.stop_daemon(ANCHOR, kill=True))
     scene.until(f"{PARTNER} holds the pool", lambda: _stand_in(scene) == "holding")
     scene.phase(KILLED, dwell)
-    _happens(scene, deaths, BACK, lambda: lab.start_daemon(ANCHOR))
+    deaths[BACK] = scene.happens(BACK, lambda: lab.start_daemon(ANCHOR))
     scene.until(f"{ANCHOR} has its pool again", lambda: _stand_in(scene) == "ready")
     scene.phase(BACK, dwell)
-    _happens(scene, deaths, DARK, lambda: lab.darken(ANCHOR))
+    deaths[DARK] = scene.happens(DARK, lambda: lab.darken(ANCHOR))
     scene.until(f"{PARTNER} holds the pool", lambda: _stand_in(scene) == "holding")
     scene.phase(DARK, dwell)
-    _happens(scene, deaths, MOVED, lambda: lab.air.roam("mn2", OTHER))
+    deaths[MOVED] = scene.happens(MOVED, lambda: lab.air.roam("mn2", OTHER))
     scene.phase(MOVED, dwell)
-    _happens(scene, deaths, LIT, lambda: _light(scene, ANCHOR))
+    deaths[LIT] = scene.happens(LIT, lambda: _light(scene, ANCHOR))
     scene.until(f"{ANCHOR} has its pool again", lambda: _stand_in(scene) == "ready")
     scene.phase(LIT, dwell)
     ended = programs.finish()
     traffic.wait("ended", 60.0, flow="download")
     traffic.stop(*(f"{host}-{kind}" for host in sources for kind in ("call", "terminal")))
-    left = _left(scene)
+    left = _pool_routes(scene)
     return _takeover_report(scene, dict(scene.finish()), deaths, ended, left)
-
-
-def _happens(scene: Scene, deaths: list[Death], name: str, act: Callable[[], object]) -> None:
-    scene.say(name)
-    deaths.append(Death(name, time.monotonic_ns()))
-    act()
 
 
 def _light(scene: Scene, router: str) -> None:
@@ -148,10 +133,10 @@ def _stand_in(scene: Scene) -> str:
 
 
 def _takeover_report(
-    scene: Scene, records: dict[str, FlowRecord], deaths: list[Death], ended: dict[str, bool], left: list[str]
+    scene: Scene, records: dict[str, FlowRecord], deaths: dict[str, Instant], ended: dict[str, bool], left: list[str]
 ) -> Report:
     calls = [records["mn1-call"], records["mn2-call"]]
-    figures = [_Figures(scene, calls, death) for death in deaths]
+    figures = [_after(scene, calls, name, at) for name, at in deaths.items()]
     found = {figure.name: figure for figure in figures}
     verdicts = [
         *_alive(records),
@@ -162,7 +147,7 @@ def _takeover_report(
     ]
     verdicts.append(found[DARK].still(LIMIT))
     verdicts += [found[name].lossless() for name in (KILLED, BACK, LIT)]
-    stays = _Figures(scene, calls[:1], next(death for death in deaths if death.name == MOVED))
+    stays = _after(scene, calls[:1], MOVED, deaths[MOVED])
     verdicts.append(stays.lossless("of the host that stays"))
     verdicts.append(
         holds(f"left of the pool at {PARTNER} and in the network", ", ".join(left) or "nothing", "nothing", not left)
@@ -190,10 +175,6 @@ def _pool_routes(scene: Scene) -> list[str]:
     return found
 
 
-def _left(scene: Scene) -> list[str]:
-    return _pool_routes(scene)
-
-
 # --- without one ------------------------------------------------------------------------------------------------------
 
 
@@ -215,22 +196,21 @@ def play_anchor_dies(scene: Scene, dwell: float = 1.5) -> Report:
     traffic.stream("new", "mn1", new, server, up=RATE, down=RATE)
     traffic.exchange("terminal", "mn1", new, server, interval=50 * MILLISECOND)
     scene.until("it is known where they are", lambda: all(_serves(scene, OTHER, one) for one in (old, elsewhere)))
-    deaths: list[Death] = []
-    dark, lit = f"{ALONE} is dark", f"{ALONE} is back"
+    deaths: dict[str, Instant] = {}
     scene.phase(CALM, dwell)
-    _happens(scene, deaths, dark, lambda: lab.darken(ALONE))
+    deaths[GONE] = scene.happens(GONE, lambda: lab.darken(ALONE))
     scene.until("the prefix is withdrawn", lambda: not _serves(scene, OTHER, old))
     kept = [line for line in lab.state(OTHER).lines if _of(old) in line]
     lab.air.roam("mn2", OTHER, notice=False)
     begun = scene.address("mn2", "2001:db8:a4")
     traffic.stream("begun", "mn2", begun, server, up=RATE, down=RATE)
-    scene.phase(dark, dwell)
-    _happens(scene, deaths, lit, lambda: _light(scene, ALONE))
+    scene.phase(GONE, dwell)
+    deaths[RETURNED] = scene.happens(RETURNED, lambda: _light(scene, ALONE))
     scene.until("the prefix is back", lambda: _serves(scene, OTHER, old))
-    scene.phase(lit, dwell)
+    scene.phase(RETURNED, dwell)
     traffic.stop("old", "new", "elsewhere", "begun", "terminal")
     records = dict(scene.finish())
-    told = _told(scene, Prefix.of(address(old), 64), deaths[0].at)
+    told = _told(scene, Prefix.of(address(old), 64), deaths[GONE])
     return _anchor_dies_report(scene, records, deaths, kept, told)
 
 
@@ -252,12 +232,12 @@ def _told(scene: Scene, prefix: Prefix, since: Instant) -> Instant | None:
 
 
 def _anchor_dies_report(
-    scene: Scene, records: dict[str, FlowRecord], deaths: list[Death], kept: list[str], told: Instant | None
+    scene: Scene, records: dict[str, FlowRecord], deaths: dict[str, Instant], kept: list[str], told: Instant | None
 ) -> Report:
     others = [records["new"], records["elsewhere"]]
-    figures = [_Figures(scene, others, death) for death in deaths]
+    figures = [_after(scene, others, name, at) for name, at in deaths.items()]
     limit = SECOND + spare(figures[0].lateness)
-    took = None if told is None else told - deaths[0].at
+    took = None if told is None else told - deaths[GONE]
     words = "never" if took is None else f"{milliseconds(took):.0f} ms"
     verdicts = [
         holds(
@@ -269,10 +249,10 @@ def _anchor_dies_report(
         holds(f"left of the prefix in the kernel of {OTHER}", ", ".join(kept) or "nothing", "nothing", not kept),
         *[figure.lossless("of other sessions") for figure in figures],
     ]
-    begun = [loss(way, _window(scene, deaths[0].name)) for way in (records["begun"].up, records["begun"].down)]
+    begun = [loss(way, scene.window(GONE)) for way in (records["begun"].up, records["begun"].down)]
     sent, lost = sum(one.sent for one in begun), sum(one.lost for one in begun)
     verdicts.append(holds("lost of a session that began meanwhile", f"{lost} of {sent}", "0", not lost and sent > 0))
-    back = [loss(way, _window(scene, deaths[1].name)) for way in (records["old"].up, records["old"].down)]
+    back = [loss(way, scene.window(RETURNED)) for way in (records["old"].up, records["old"].down)]
     sent, lost = sum(one.sent for one in back), sum(one.lost for one in back)
     verdicts.append(
         holds(f"lost of the old session when {ALONE} is back", f"{lost} of {sent}", "0", not lost and sent > 0)
@@ -292,33 +272,9 @@ def _anchor_dies_report(
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-class _Figures:
-    """What became of some streams after one moment, until the phase of its name is over."""
-
-    def __init__(self, scene: Scene, records: Sequence[FlowRecord], death: Death) -> None:
-        self.name = death.name
-        window = Window(death.at, _window(scene, death.name).end)
-        ways = [way for record in records for way in (record.up, record.down)]
-        found = [loss(way, window) for way in ways]
-        self.sent, self.lost = sum(one.sent for one in found), sum(one.lost for one in found)
-        self.silence = max(silence(way, window) for way in ways)
-        self.lateness = max(lateness(way, death.at) for way in ways)
-
-    def lossless(self, of: str = "") -> Verdict:
-        """Nothing was lost."""
-        name = f"{self.name}: lost {of}".rstrip()
-        return holds(name, f"{self.lost} of {self.sent}", "0", self.lost == 0 and self.sent > 0)
-
-    def still(self, limit: Duration) -> Verdict:
-        """How long the sessions stood still."""
-        extra = spare(self.lateness)
-        words = f"{milliseconds(limit):.0f} ms + {milliseconds(extra):.0f} at most on this machine"
-        measured = f"{milliseconds(self.silence):.0f} ms"
-        return holds(f"{self.name}: sessions stand still", measured, words, self.silence <= limit + extra)
-
-
-def _window(scene: Scene, phase: str) -> Window:
-    return next(known.window for known in scene.phases if known.name == phase)
+def _after(scene: Scene, records: Sequence[FlowRecord], name: str, at: Instant) -> Standstill:
+    """What became of streams after a moment, until the phase of its name is over."""
+    return Standstill(name, records, Window(at, scene.window(name).end))
 
 
 def _alive(records: dict[str, FlowRecord]) -> list[Verdict]:
@@ -338,7 +294,7 @@ def _alive(records: dict[str, FlowRecord]) -> list[Verdict]:
     ]
 
 
-def _table(figures: Sequence[_Figures]) -> Table:
+def _table(figures: Sequence[Standstill]) -> Table:
     rows: list[Sequence[str]] = [
         (
             one.name,

@@ -29,38 +29,30 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from ipaddress import IPv6Address, IPv6Network
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import ValidationError
 
-from sojourn.lab.quantities import DurationField, RateField, ShareField
-from sojourn.lab.shortest import Graph, shortest_path
-from sojourn.wire.units import Duration
+from sojourn.lab.topology_checks import check
+from sojourn.lab.topology_model import HOSTS, Kind, Link, Node, Roam, Setting, Topology
 
-Kind = Literal["router", "access-router", "mag", "plain", "cmd", "lma", "ha", "server", "cn", "host", "mn"]
-Setting = JsonValue
-"""A value in the configuration of a daemon, which may be a list or a table."""
+__all__ = [
+    "Kind",
+    "Link",
+    "Node",
+    "Roam",
+    "Setting",
+    "Topology",
+    "TopologyError",
+    "builtin_topologies",
+    "load",
+    "parse",
+    "star",
+]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 _NICE_INDEXES = 15
-_ACCESS: tuple[Kind, ...] = ("access-router", "mag")
-_CELLS: tuple[Kind, ...] = (*_ACCESS, "plain", "ha")
-_HOSTS: tuple[Kind, ...] = ("host", "mn")
-_WITH_PARTNER: tuple[Kind, ...] = ("access-router", "lma")
-_WITH_POOL: tuple[Kind, ...] = (*_CELLS, "lma", "mn")
-_WITH_DAEMON: tuple[Kind, ...] = (*_ACCESS, "cmd", "lma", "ha", "cn", "mn")
 
 
 class TopologyError(ValueError):
@@ -72,206 +64,6 @@ class TopologyError(ValueError):
         super().__init__(
             "\n".join(f"{source}: {key}: {text}" if key else f"{source}: {text}" for key, text in self.problems)
         )
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _address(value: object) -> IPv6Address:
-    try:
-        return IPv6Address(value if isinstance(value, str | IPv6Address) else "")
-    except ValueError:
-        raise ValueError('expected an IPv6 address such as "2001:db8:a1::1"') from None
-
-
-def _pool(value: object) -> IPv6Network:
-    try:
-        network = IPv6Network(value if isinstance(value, str | IPv6Network) else "")
-    except ValueError as error:
-        detail = "host bits are set in it" if "host bits" in str(error) else "that is not one"
-        raise ValueError(f'expected an IPv6 prefix such as "2001:db8:a100::/48"; {detail}') from None
-    if network.prefixlen > 64:
-        raise ValueError("expected a prefix of 64 bits at most: every node gets a /64 of it")
-    return network
-
-
-AddressField = Annotated[IPv6Address, BeforeValidator(_address)]
-PoolField = Annotated[IPv6Network, BeforeValidator(_pool)]
-
-
-class Node(_Strict):
-    """One network namespace of the lab."""
-
-    kind: Kind
-    address: AddressField | None = None
-    """Global address; every node but a host has one, given or by default. Hosts make theirs (SLAAC); that of a mobile
-    node is its home address."""
-    pool: PoolField | None = None
-    """Access routers and LMAs only: nodes get /64s of this; from a MAG only nodes without mobility service do. The
-    first of it is the prefix on the link of a plain router, a home agent, and a mobile router: its network."""
-    at: str | None = None
-    """Hosts only: the access router in whose cell the host starts; None: nowhere."""
-    dad: Literal["default", "optimistic", "off"] = "default"
-    """Hosts only: duplicate address detection. ``default`` is what a stock Linux host does."""
-    radios: Annotated[int, Field(ge=1, le=3)] = 1
-    """Hosts only: links to the air, ``wlan0`` and so on."""
-    home: str | None = None
-    """Mobile nodes only: their home agent; by default the first one."""
-    link: str | None = None
-    """Home agents only: another one, before it in the file, whose home link and nodes are theirs together."""
-    correspondent: bool = False
-    """Mobile nodes only: they are correspondent nodes, too."""
-    delegated: bool = False
-    """Mobile routers only: they are not told their pool, but ask for it (RFC 6276)."""
-    partner: str | None = None
-    """MAARs: another one, which takes the pool over while this one is gone (``[maar] liveness``). LMAs: another one,
-    for the same address and pools, those of ``[lma]`` (``[lma.pair]``)."""
-    settings: Mapping[str, Setting] = Field(default_factory=dict)
-    """Configuration of this node's daemon, over that of ``[maar]``, ``[cmd]`` and so on."""
-
-
-class Link(_Strict):
-    """A line between two nodes; the figures hold in each direction."""
-
-    between: tuple[str, str]
-    delay: DurationField = 0
-    jitter: DurationField = 0
-    """Each packet's delay is uniform in ``delay`` plus or minus this; the order is kept."""
-    loss: ShareField = 0.0
-    rate: RateField | None = None
-    mtu: int | None = Field(default=None, ge=1280, le=65535)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Link:
-        if self.jitter > self.delay:
-            raise ValueError("expected a jitter of at most the delay")
-        if self.loss > 0.9:
-            raise ValueError("expected a loss of at most 90%: leave the link out instead")
-        return self
-
-    @property
-    def relayed(self) -> bool:
-        """Whether packets must be delayed or lost on purpose."""
-        return self.delay > 0 or self.loss > 0
-
-
-class Roam(_Strict):
-    """One step of the roaming script."""
-
-    host: str
-    to: str
-    """An access router, or ``-``: out of every cell."""
-    after: DurationField
-    """Since the step before, or since the start."""
-    outage: DurationField = 0
-    """Between leaving the old cell and joining the new one."""
-    notice: bool = True
-    """Whether the old router sees the host leave."""
-    carrier: bool = False
-    """Whether the host's link goes down and up."""
-
-
-class Topology(_Strict):
-    """A lab, checked and complete: every address is filled in, every link names nodes that exist."""
-
-    name: str
-    description: str = ""
-    mode: Literal["proxy", "relay", "locator", "direct"] = "proxy"
-    mtu: int = Field(default=1500, ge=1280, le=65535)
-    """Of every link that does not say otherwise."""
-    mobility: bool = True
-    """False: access routers advertise nothing of ours; no daemon runs (for comparison)."""
-    metrics: bool = False
-    """Every daemon shows its figures at ``http://[::1]:9478/metrics``, inside its node."""
-    multicast: str | None = None
-    """A server: routers pass on what it sends to groups, to whoever joins, and access routers are MLD proxies."""
-    nodes: Mapping[str, Node]
-    links: tuple[Link, ...]
-    maar: Mapping[str, Setting] = Field(default_factory=dict)
-    """Over the defaults in the ``[maar]`` table of every access router's daemon."""
-    cmd: Mapping[str, Setting] = Field(default_factory=dict)
-    mag: Mapping[str, Setting] = Field(default_factory=dict)
-    lma: Mapping[str, Setting] = Field(default_factory=dict)
-    ha: Mapping[str, Setting] = Field(default_factory=dict)
-    mn: Mapping[str, Setting] = Field(default_factory=dict)
-    cn: Mapping[str, Setting] = Field(default_factory=dict)
-    roam: tuple[Roam, ...] = ()
-
-    @field_validator("name")
-    @classmethod
-    def _plain_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name):
-            raise ValueError("expected a name of lower-case letters, digits and hyphens, 32 at most")
-        return name
-
-    @property
-    def hosts(self) -> list[str]:
-        """Names of the hosts, mobile nodes among them, in the file's order."""
-        return self.of_kind(*_HOSTS)
-
-    @property
-    def cells(self) -> list[str]:
-        """Names of the routers that hosts can be at, in the file's order."""
-        return [name for name, node in self.nodes.items() if self._has_cell(name, node)]
-
-    def _has_cell(self, name: str, node: Node) -> bool:
-        return (node.kind in _CELLS and node.link is None) or name in self.mobile_routers
-
-    @property
-    def mobile_routers(self) -> list[str]:
-        """Names of the mobile nodes with a network behind them, in the file's order."""
-        return [name for name in self.of_kind("mn") if self.nodes[name].pool is not None]
-
-    @property
-    def access_routers(self) -> list[str]:
-        """Names of the access routers, MAARs and MAGs, in the file's order."""
-        return self.of_kind(*_ACCESS)
-
-    @property
-    def daemons(self) -> list[str]:
-        """Names of the nodes with a daemon: whom others register with first."""
-        return [*self.of_kind("cmd", "lma"), *self.access_routers, *self.of_kind("ha", "cn"), *self.of_kind("mn")]
-
-    def of_kind(self, *kinds: Kind) -> list[str]:
-        """Names of the nodes of these kinds, in the file's order."""
-        return [name for name, node in self.nodes.items() if node.kind in kinds]
-
-    def address(self, name: str) -> str:
-        """Text of the address of a node that is not a host. Raises KeyError."""
-        address = self.nodes[name].address
-        if address is None:
-            raise KeyError(f"{name} is a host: it makes its own addresses")
-        return str(address)
-
-    def home_agent(self, name: str) -> str:
-        """The home agent of a mobile node."""
-        return self.nodes[name].home or self.of_kind("ha")[0]
-
-    def link_prefix(self, name: str) -> IPv6Network:
-        """The prefix on the link of a plain router or home agent. Raises KeyError for a node without a pool."""
-        pool = self.nodes[self.nodes[name].link or name].pool
-        if pool is None:
-            raise KeyError(f"{name} has no pool")
-        return IPv6Network((pool.network_address, 64))
-
-    def graph(self) -> Graph:
-        """Neighbours of each node that is not a host, with the one-way delay of the link."""
-        graph: Graph = {name: {} for name, node in self.nodes.items() if node.kind not in _HOSTS}
-        for link in self.links:
-            a, b = link.between
-            graph[a][b] = graph[b][a] = link.delay
-        return graph
-
-    def path(self, source: str, destination: str) -> list[str]:
-        """The nodes that a packet passes, both ends included, as the static routes lead it."""
-        return shortest_path(self.graph(), source, destination)
-
-    def delay(self, source: str, destination: str) -> Duration:
-        """One-way delay along `path`, without jitter and queues."""
-        graph = self.graph()
-        path = shortest_path(graph, source, destination)
-        return sum(graph[a][b] for a, b in pairwise(path))
 
 
 def load(source: Path | str) -> Topology:
@@ -301,6 +93,27 @@ def parse(text: str, source: str = "topology") -> Topology:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TopologyError(source, [("", f"not TOML: {error}")]) from None
+    return _built(document, source)
+
+
+def star(
+    name: str,
+    nodes: Mapping[str, str | Mapping[str, object]],
+    delay: str = "0ms",
+    *,
+    delays: Mapping[str, str] | None = None,
+    **more: object,
+) -> Topology:
+    """`nodes` around a router ``core`` with a link of this `delay` to each, but for hosts, and for those in `delays`.
+
+    Nodes are given as in a file, and so are the other tables (`more`). Raises TopologyError.
+    """
+    linked = [one for one, node in nodes.items() if (node if isinstance(node, str) else node["kind"]) not in HOSTS]
+    links = dict.fromkeys(linked, delay) | dict(delays or {})
+    return _built({"name": name, "nodes": {"core": "router", **nodes}, "links": {"core": links}, **more}, name)
+
+
+def _built(document: dict[str, Any], source: str) -> Topology:
     document.setdefault("name", re.sub(r"[^a-z0-9-]", "-", Path(source).stem.lower()) or "lab")
     problems: list[tuple[str, str]] = []
     document["nodes"] = _normal_nodes(document.get("nodes"), problems)
@@ -313,14 +126,13 @@ def parse(text: str, source: str = "topology") -> Topology:
         topology = Topology.model_validate(document)
     except ValidationError as error:
         raise TopologyError(source, _problems(error, document["links"])) from None
-    problems = list(_check(topology))
+    problems = list(check(topology))
     if problems:
         raise TopologyError(source, problems)
     return topology
 
 
-# --- short forms
-# --------------------------------------------------------------------------------------------------
+# --- short forms ------------------------------------------------------------------------------------------------------
 
 
 def _normal_nodes(table: object, problems: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
@@ -379,8 +191,7 @@ def _normal_roam(value: object, problems: list[tuple[str, str]]) -> list[object]
     return steps
 
 
-# --- addresses that nobody gave
-# -----------------------------------------------------------------------------------
+# --- addresses that nobody gave ---------------------------------------------------------------------------------------
 
 
 def _fill_addresses(nodes: dict[str, dict[str, Any]]) -> None:
@@ -436,145 +247,6 @@ def _router_address(index: int, nice: int, others: int) -> str:
 def _router_pool(index: int, nice: int, others: int) -> str:
     group = nice + 0x100 * index if index <= _NICE_INDEXES else others + index
     return f"2001:db8:{group:x}::/48"
-
-
-# --- checks over the whole
-# ----------------------------------------------------------------------------------------
-
-
-def _check(topology: Topology) -> Iterable[tuple[str, str]]:
-    yield from _check_nodes(topology)
-    broken = list(_check_links(topology))
-    yield from broken
-    if not broken:
-        yield from _check_connected(topology)
-    yield from _check_addresses(topology)
-    yield from _check_roam(topology)
-    if topology.multicast is not None and topology.multicast not in topology.of_kind("server"):
-        yield "multicast", f'expected a server ({", ".join(topology.of_kind("server"))}), found "{topology.multicast}"'
-
-
-def _check_nodes(topology: Topology) -> Iterable[tuple[str, str]]:
-    for name, node in topology.nodes.items():
-        key = f"nodes.{name}"
-        if node.kind == "host" and node.address is not None:
-            yield f"{key}.address", "expected none: a host makes its own addresses"
-        if node.kind not in _HOSTS and (node.at is not None or node.dad != "default" or node.radios != 1):
-            yield key, 'expected "at", "dad" and "radios" on hosts only'
-        if node.kind != "mn" and (node.home is not None or node.correspondent):
-            yield key, 'expected "home" and "correspondent" on nodes of kind "mn" only'
-        agents = topology.of_kind("ha")
-        if node.kind == "mn" and (not agents or (node.home is not None and node.home not in agents)):
-            yield f"{key}.home", f'expected a node of kind "ha" ({", ".join(agents) or "there is none"})'
-        if node.delegated and name not in topology.mobile_routers:
-            yield f"{key}.delegated", "expected on mobile nodes with a pool only"
-        if node.link is not None and (node.kind != "ha" or node.pool is not None or not _is_before(topology, name)):
-            yield f"{key}.link", 'expected on nodes of kind "ha" without a pool, and another one before'
-        if node.partner is not None and (node.kind, node.partner) not in _partners(topology, name):
-            yield f"{key}.partner", 'expected on nodes of kind "access-router" or "lma", and another one of these'
-        if node.kind not in _WITH_POOL and node.pool is not None:
-            yield f"{key}.pool", "expected on access routers and LMAs only"
-        if node.kind not in _WITH_DAEMON and node.settings:
-            yield f"{key}.settings", "expected on nodes with a daemon only"
-        if node.at is not None and node.at not in topology.cells:
-            yield f"{key}.at", _expected_access_router(topology, node.at)
-    if topology.mobility:
-        yield from _check_anchors(topology)
-
-
-def _partners(topology: Topology, name: str) -> list[tuple[str, str]]:
-    kind = topology.nodes[name].kind
-    return [(kind, other) for other in topology.of_kind(kind) if other != name] if kind in _WITH_PARTNER else []
-
-
-def _is_before(topology: Topology, name: str) -> bool:
-    agents = topology.of_kind("ha")
-    link = topology.nodes[name].link
-    return link in agents[: agents.index(name)] and topology.nodes[link].link is None
-
-
-def _check_anchors(topology: Topology) -> Iterable[tuple[str, str]]:
-    """Whom access routers register with: MAARs with one database, MAGs with the first LMA."""
-    databases, anchors = topology.of_kind("cmd"), topology.of_kind("lma")
-    alone = "databases" not in topology.cmd
-    needed = topology.mode != "direct"
-    if topology.of_kind("access-router") and (
-        (needed and not databases and not anchors) or (len(databases) > 1 and alone)
-    ):
-        yield "nodes", f'expected exactly one node of kind "cmd", or "databases" in [cmd], found {len(databases)}'
-    if topology.of_kind("mag") and not anchors:
-        yield "nodes", 'expected a node of kind "lma", where those of kind "mag" register'
-
-
-def _expected_access_router(topology: Topology, found: str) -> str:
-    known = ", ".join(topology.cells) or "there is none"
-    return f'expected an access router ({known}), found "{found}"'
-
-
-def _check_links(topology: Topology) -> Iterable[tuple[str, str]]:
-    seen: set[frozenset[str]] = set()
-    for link in topology.links:
-        a, b = link.between
-        key = f"links.{a}.{b}"
-        for end in link.between:
-            if end not in topology.nodes:
-                yield key, f'expected the names of two nodes, found "{end}"'
-            elif topology.nodes[end].kind in _HOSTS:
-                yield key, f'"{end}" is a host: it has no link but the air; give it at = "ROUTER"'
-        if a == b:
-            yield key, "expected two different nodes"
-        if frozenset(link.between) in seen:
-            yield key, "expected one link between two nodes, found a second one"
-        seen.add(frozenset(link.between))
-
-
-def _check_connected(topology: Topology) -> Iterable[tuple[str, str]]:
-    graph = topology.graph()
-    if not graph:
-        return
-    start = next(iter(graph))
-    reached, border = {start}, [start]
-    while border:
-        border = sorted({b for a in border for b in graph[a]} - reached)
-        reached.update(border)
-    for name in graph:
-        if name not in reached:
-            yield "links", f'expected every node to be reachable; nothing leads from "{start}" to "{name}"'
-
-
-def _check_addresses(topology: Topology) -> Iterable[tuple[str, str]]:
-    owners: dict[IPv6Address, str] = {}
-    for name, node in topology.nodes.items():
-        if node.address is not None and (other := owners.setdefault(node.address, name)) != name:
-            yield f"nodes.{name}.address", f'{node.address} is the address of "{other}" already'
-    pools = [(name, node.pool) for name, node in topology.nodes.items() if node.pool is not None]
-    for index, (name, pool) in enumerate(pools):
-        for other, earlier in pools[:index]:
-            if pool.overlaps(earlier) and not _behind(topology, name, other) and not _behind(topology, other, name):
-                yield f"nodes.{name}.pool", f'{pool} overlaps {earlier}, the pool of "{other}"'
-        for address, owner in owners.items():
-            node = topology.nodes[owner]
-            at_home = node.kind == "mn" or (node.kind == "ha" and name in (owner, node.link))
-            if address in pool and not at_home:
-                yield f"nodes.{owner}.address", f'{address} lies in {pool}, the pool of "{name}"'
-
-
-def _behind(topology: Topology, name: str, other: str) -> bool:
-    """The network of a mobile router may be a part of what leads to its home agent."""
-    if name not in topology.mobile_routers or topology.home_agent(name) != other:
-        return False
-    pool, home = topology.nodes[name].pool, topology.nodes[other].pool
-    assert pool is not None
-    assert home is not None
-    return pool.subnet_of(home) and not pool.overlaps(topology.link_prefix(other))
-
-
-def _check_roam(topology: Topology) -> Iterable[tuple[str, str]]:
-    for index, step in enumerate(topology.roam):
-        if step.host not in topology.hosts:
-            yield f"roam.{index}.host", f'expected a host ({", ".join(topology.hosts)}), found "{step.host}"'
-        if step.to != "-" and step.to not in topology.cells:
-            yield f"roam.{index}.to", _expected_access_router(topology, step.to)
 
 
 def _problems(error: ValidationError, links: list[object]) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from sojourn.lab.multicast_traffic import MulticastTraffic, missing
 from sojourn.lab.registry import ScenarioOptions, scenario
 from sojourn.lab.report import Report, Table, Verdict
 from sojourn.lab.scene import Scene, holds, perform
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import load
 from sojourn.lab.traffic import FlowRecord, resets
 from sojourn.wire.units import MILLISECOND, SECOND
 
@@ -36,57 +36,6 @@ _SETTLES = 1.0
 _CONTROL = 2.0
 _ARRIVES = 0.3
 """Seconds until what was sent has arrived, if it ever does."""
-_DMM = """
-name = "upgrade-dmm"
-multicast = "server"
-[nodes]
-core = "router"
-cmd = "cmd"
-ar1 = "access-router"
-ar2 = "access-router"
-server = "server"
-host = { kind = "host", at = "ar1", dad = "optimistic" }
-[links]
-core.cmd = "5ms"
-core.ar1 = "2ms"
-core.ar2 = "2ms"
-core.server = "2ms"
-[maar]
-liveness = { interval = "250ms", misses = 3, hold = "3s" }
-"""
-_PMIP = """
-name = "upgrade-pmip"
-multicast = "server"
-[nodes]
-core = "router"
-lma = "lma"
-mag1 = "mag"
-mag2 = "mag"
-server = "server"
-host = { kind = "host", at = "mag1", dad = "optimistic" }
-[links]
-core.lma = "5ms"
-core.mag1 = "2ms"
-core.mag2 = "2ms"
-core.server = "2ms"
-"""
-_MOBILE = """
-name = "upgrade-mobile"
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-f2 = "plain"
-cn = "cn"
-server = "server"
-mn = { kind = "mn", at = "home", dad = "optimistic" }
-[links]
-core.home = "5ms"
-core.f1 = "2ms"
-core.f2 = "2ms"
-core.cn = "2ms"
-core.server = "2ms"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +81,10 @@ def play(
 
 
 def _perform(options: ScenarioOptions, domain: str, settles: float) -> Report:
-    text, acts = {"dmm": (_DMM, _distributed), "pmip": (_PMIP, _proxy), "mobile": (_MOBILE, _mobile)}[domain]
+    acts = {"dmm": _distributed, "pmip": _proxy, "mobile": _mobile}[domain]
     inner = replace(options, output=Path(options.output) / domain)
     inner.output.mkdir(parents=True, exist_ok=True)
-    return perform(inner, parse(text, f"upgrade-{domain}"), lambda scene: acts(scene, settles))
+    return perform(inner, load(f"upgrade-{domain}"), lambda scene: acts(scene, settles))
 
 
 def _distributed(scene: Scene, settles: float) -> Report:

@@ -32,6 +32,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -41,7 +42,7 @@ from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
 from sojourn.stores.base import StoreError
 from sojourn.stores.postgres import LONGEST_PAUSE, SHORTEST_PAUSE, TIMEOUT, without_password
 from sojourn.wire.addresses import Address
-from sojourn.wire.units import MILLISECOND, Duration
+from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
 T = TypeVar("T")
 
@@ -67,7 +68,17 @@ CREATE TABLE IF NOT EXISTS session (
   anchor bytea NOT NULL, key bytea NOT NULL, record bytea NOT NULL, PRIMARY KEY (anchor, key))
 """,
 )
+LATER = (
+    "SELECT batch FROM anchor LIMIT 0",
+    "ALTER TABLE anchor ADD COLUMN IF NOT EXISTS batch bigint NOT NULL DEFAULT 0",
+)
+"""Whether the table has what it had not in the first version, and how it gets it: in a moment, however many rows there
+are, as a constant is not written to them. It is tried first, as the second takes a lock that every reader waits for,
+and the rights of an owner. Processes of the version before go on with a table that has it."""
 LOOK = "SELECT holder, epoch, until > now() AS valid FROM anchor WHERE address = $1"
+RENEWAL = """
+SELECT holder, until, extract(epoch FROM until - now())::float8 AS remaining FROM anchor WHERE address = $1
+"""
 CLAIM = """
 INSERT INTO anchor AS a (address, holder, epoch, until) VALUES ($1, $2, 1, now() + $4 * interval '1 millisecond')
 ON CONFLICT (address) DO UPDATE SET holder = $2, epoch = a.epoch + 1, batch = 0,
@@ -133,6 +144,15 @@ class Database:
 
         return await self.insist(ask)
 
+    async def renewal(self) -> tuple[str, datetime, Duration] | None:
+        """Holder of the lease, until when it lasts (which a renewal changes), and how long that is; None: as `look`."""
+
+        async def ask(connection: asyncpg.Connection) -> tuple[str, datetime, Duration] | None:
+            row = await connection.fetchrow(RENEWAL, self.address)
+            return None if row is None else (row["holder"], row["until"], round(row["remaining"] * SECOND))
+
+        return await self.insist(ask)
+
     async def claim(self, known: int, lasting: Duration) -> tuple[str, int, bool] | None:
         """Take the lease if its epoch is still `known`; answers as `look`."""
         await self._told(CLAIM, known, lasting)
@@ -163,6 +183,8 @@ class Database:
         while True:
             try:
                 return await self.once(ask, within)
+            except StoreError:
+                raise
             except REFUSALS as error:
                 for kind, remedy in _FOR_GOOD:
                     if isinstance(error, kind):
@@ -171,7 +193,7 @@ class Database:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     async def once(self, ask: Callable[[asyncpg.Connection], Awaitable[T]], within: float = TIMEOUT) -> T:
-        """The same, tried once. Raises one of `REFUSALS`."""
+        """The same, tried once. Raises one of `REFUSALS`; StoreError is one."""
         try:
             async with self._turn, asyncio.timeout(within):
                 answer = await ask(await self._connected())
@@ -196,8 +218,21 @@ class Database:
             for table in TABLES:
                 with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
                     await self._connection.execute(table)
+            await self._upgrade(self._connection)
             self._prepared = True
         return self._connection
+
+    async def _upgrade(self, connection: asyncpg.Connection) -> None:
+        """A table of an earlier version becomes one of this. Raises StoreError where we may not do that."""
+        question, change = LATER
+        try:
+            await connection.execute(question)
+        except asyncpg.UndefinedColumnError:
+            try:
+                await connection.execute(change)
+            except asyncpg.InsufficientPrivilegeError as error:
+                remedy = f"let its owner say once: {change}"
+                raise StoreError(self.name, f"its table anchor is of an earlier version: {error}", remedy) from error
 
     def _drop(self) -> None:
         if self._connection is not None:

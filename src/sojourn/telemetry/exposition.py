@@ -77,6 +77,7 @@ def metrics(figures: Figures) -> Iterator[Metric]:
     yield from _durations(figures)
     yield from _sessions(figures)
     yield from _tunnels(figures)
+    yield from _anchors(figures)
     yield from _counters(figures)
     yield from _mibs(figures)
 
@@ -178,6 +179,39 @@ def _tunnels(figures: Figures) -> Iterator[Metric]:
                 octets.add_metric((role.role, direction, name), size)
                 overhead.add_metric((role.role, direction, name), OVERHEAD * count)
     yield from (tunnels, packets, octets, overhead)
+
+
+def _anchors(figures: Figures) -> Iterator[Metric]:
+    """Who is the anchor, where more than one machine can be it."""
+    labels = ("anchor",)
+    active = GaugeMetricFamily("sojourn_anchor_active", "1: this machine is the LMA, 0: it stands by.", labels=labels)
+    epoch = GaugeMetricFamily("sojourn_anchor_epoch", "How often the LMA's lease changed hands.", labels=labels)
+    alive = GaugeMetricFamily(
+        "sojourn_anchor_partner_alive", "1: the other machine of the pair is heard.", labels=labels
+    )
+    taken = CounterMetricFamily(
+        "sojourn_anchor_takeovers", "How often this machine became the LMA, its start included.", labels=labels
+    )
+    retired = CounterMetricFamily(
+        "sojourn_anchor_retirements", "How often it found that it is the LMA no longer.", labels=labels
+    )
+    if (seat := figures.seat) is not None:
+        label = (text(seat.anchor),)
+        active.add_metric(label, int(seat.active))
+        epoch.add_metric(label, seat.epoch)
+        taken.add_metric(label, seat.taken)
+        retired.add_metric(label, seat.retired)
+        if seat.partner_alive is not None:
+            alive.add_metric(label, int(seat.partner_alive))
+    held = GaugeMetricFamily(
+        "sojourn_pool_held",
+        "1: this router holds the pool of an anchor that it is partner of.",
+        labels=("role", *labels),
+    )
+    for role in figures.roles:
+        for anchor, holds in role.pools_held.items():
+            held.add_metric((role.role, _peer(figures, anchor)), int(holds))
+    yield from (active, epoch, alive, taken, retired, held)
 
 
 def _counters(figures: Figures) -> Iterator[Metric]:

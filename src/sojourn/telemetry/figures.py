@@ -40,6 +40,25 @@ class RoleFigures:
     """By far end; None: the kernel does not count."""
     awaits_store: bool = False
     """A store that several share has not answered yet."""
+    pools_held: Mapping[Address, bool] = field(default_factory=dict)
+    """Of a MAAR: anchors that it is partner of, and whether it holds their pools."""
+
+
+@dataclass(frozen=True)
+class SeatFigures:
+    """Of one of several machines that may be the LMA at one address."""
+
+    anchor: Address
+    active: bool
+    """It is this one, and answers."""
+    epoch: int
+    """How often the lease changed hands, as it was seen last; 0: it was not seen yet."""
+    taken: int
+    """How often this daemon became the anchor."""
+    retired: int
+    """How often it gave that up without being told to stop."""
+    partner_alive: bool | None = None
+    """Whether the other machine would take over; None: there is no ``[lma.pair]``."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +75,5 @@ class Figures:
     """Why the daemon is not healthy; empty: it is."""
     names: Mapping[Address, str] = field(default_factory=dict)
     """Routers by the names that the configuration gives them."""
+    seat: SeatFigures | None = None
+    """None: no other machine can be the LMA here."""
