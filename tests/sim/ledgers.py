@@ -208,7 +208,7 @@ def _leases(engine: MobilityAnchorAccessRouter, leased: dict[Prefix, bytes]) -> 
         if session.presence in (Presence.SERVED, Presence.DEPARTED) and not on_its_way(engine, key):
             held.update((key, prefix) for prefix in engine._leased(session))
             for prefix in engine._leased(session):
-                if prefix.is_ipv4 and (subnet := leases.subnet(prefix)) is not None:
+                if session.interface and prefix.is_ipv4 and (subnet := leases.subnet(prefix)) is not None:
                     shown.setdefault((session.interface, router_of(subnet)), set()).add(prefix)
     timers = {key for kind, key in engine._timers._live if kind == "lease"}
     if timers != held:
@@ -462,7 +462,7 @@ def database(engine: CentralMobilityDatabase, machines: int) -> Iterator[str]:
                 yield f"{key.hex()}: waits for {text(silent)}, which is not asked"
     if max(len(engine.heard), len(engine._identities), len(engine._forgetful)) > machines:
         yield f"heard {len(engine.heard)}, identities {len(engine._identities)}"
-    yield from timers(engine, frozenset({"flush", "expiry"}), entries)
+    yield from timers(engine, frozenset({"flush", "expiry", "remind"}), entries)
     yield from requests(engine._requests, machines)
 
 

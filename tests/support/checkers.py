@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from sojourn.core.effects import EnsureDelivery, EnsureTunnel
+from sojourn.core.effects import EnsureDelivery, EnsureHold, EnsureTunnel
 from sojourn.engines.database_entry import BindingCacheEntry
 from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_registration import FORGETFUL
@@ -162,9 +162,12 @@ class _Expected:
 
     def compare(self, member) -> list[str]:  # type: ignore[no-untyped-def]
         faults = []
-        state = member.plane.state
+        state, engine = member.plane.state, member.engine
+        absent = [session for session in engine.sessions.values() if not session.interface]
+        unseen = {prefix for each in absent for prefix in (*engine._anchored_here(each), *each.anchored)}
         for prefix, anchor in self.delivered.items():
-            if not isinstance(member.plane.way(prefix), EnsureDelivery):
+            waits = isinstance(member.plane.way(prefix), EnsureHold) and prefix in unseen  # nobody knows on which link
+            if not waits and not isinstance(member.plane.way(prefix), EnsureDelivery):
                 faults.append(f"{prefix} is not delivered but {member.plane.way(prefix)}")
             if state.uplinks.get(prefix, "dropped") != anchor:
                 faults.append(f"packets from {prefix} go to {state.uplinks.get(prefix, 'nowhere')}")

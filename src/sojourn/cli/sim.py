@@ -153,6 +153,8 @@ def _tell(name: str, summary: Mapping[str, Any], repairs: tuple[str, ...], direc
     )
     console.print(_latencies(summary))
     console.print(_counts(summary))
+    if failures := summary.get("failures"):
+        console.print(_failures(failures))
     for repair in repairs:
         console.print(f"mended: {repair}")
     for failed in summary["failed"]:
@@ -211,6 +213,26 @@ def _counts(summary: Mapping[str, Any]) -> Any:
         "most memory of a process, MiB": speed["peak_mib"],
     }
     table = _table(f"in {summary['seconds']:.0f} s after the warm-up", "")
+    for title, value in rows.items():
+        if value is not None:
+            table.add_row(title, _number(value))
+    return table
+
+
+def _failures(failures: Mapping[str, Any]) -> Any:
+    """What came of routers that died."""
+    rows = {
+        "sessions whose anchor died": failures["sessions"],
+        "of these lost": failures["lost"],
+        "the others stood still, mean, s": failures["silence_s"]["mean"],
+        "at most, s": failures["silence_s"]["most"],
+        "sessions of nodes at the dead router": failures["sessions_there"],
+        "of these lost (there)": failures["lost_there"],
+        "the others stood still (there), mean, s": failures["silence_there_s"]["mean"],
+        "pools taken over by partners": failures["takeovers"],
+        "messages about who is there": failures["messages"],
+    }
+    table = _table(f"{failures['deaths']} routers died", "")
     for title, value in rows.items():
         if value is not None:
             table.add_row(title, _number(value))

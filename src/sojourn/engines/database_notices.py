@@ -15,6 +15,7 @@ from sojourn.engines.configuration import LOCATOR, PROXY, RELAY, CmdConfiguratio
 from sojourn.engines.database_entry import BindingCacheEntry, Handover, leased
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
+    ECHOED_PREFIXES,
     HANDOFFS,
     LISTED_PREFIXES,
     LOCAL_PREFIXES,
@@ -103,11 +104,18 @@ class Notices(Answering):
             self._tell_again(entry, maar)
         self._inform(entry, entry.previous())
 
+    def _remind(self, entry: BindingCacheEntry) -> None:
+        """The serving MAAR forgot the node, and is not answered about it yet: as it was before, or will be."""
+        handover = entry.handover
+        if handover is None or handover.flushed or self.configuration.mode is not RELAY:
+            self._inform(entry, entry.previous())
+
     def _inform(self, entry: BindingCacheEntry, previous: Iterable[tuple[Prefix, Address]]) -> None:
-        """An answer to the serving MAAR that it did not ask for."""
+        """An answer to the serving MAAR that it did not ask for; with its own prefixes, which it may have forgotten."""
+        own = [prefix for prefix, maar in entry.anchors if maar == entry.serving]
         options: list[MobilityOption] = [
             identifier_option(entry.node),
-            HomeNetworkPrefix.of(ANY),
+            *[HomeNetworkPrefix.of(prefix) for prefix in own[:ECHOED_PREFIXES] or [ANY]],
             Timestamp(entry.timestamp),
         ]
         self._send_accepted(entry, entry.sequence, options, previous)

@@ -118,6 +118,7 @@ class Registrations(Anchorage):
         self, entry: BindingCacheEntry, request: Registration, update: BindingUpdate, own: list[Prefix]
     ) -> None:
         """RFC 8885 3.2 to 3.4: the node is elsewhere; move the binding and tell the MAARs that anchor for it."""
+        self._timers.stop(("remind", entry.node))
         left = entry.serving
         stayed = left == request.source
         self._serves[left] -= 1

@@ -168,7 +168,7 @@ class SharedDatabase(Notices):
         """From now on it is not."""
         for prefix, _ in entry.anchors:
             self._disown(prefix, entry.node)
-        self._timers.stop(("expiry", entry.node))
+        self._timers.stop_all((kind, entry.node) for kind in ("expiry", "remind"))
         self._serves[entry.serving] -= 1
         del self.entries[entry.node]
 

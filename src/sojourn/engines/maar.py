@@ -85,7 +85,7 @@ class MobilityAnchorAccessRouter(
 
     def restore(self, records: Iterable[tuple[bytes, bytes]], now: Instant) -> list[Effect]:
         """See `Engine.restore`. Every node that was served is registered again; every way is asserted."""
-        self._now = now
+        self._now = self.memory.begun = now
         resumed, forgetful = 0, False
         held: list[Address] = []
         for node, record in records:
@@ -202,7 +202,7 @@ class MobilityAnchorAccessRouter(
             return effects
         directed = self.databases.directed(effects, now)
         if self.databases.abandoned:  # who knew what we anchor: another one is asked
-            self._forgetful = False
+            self.memory.lost = False
             self._forget()
             directed += self.databases.directed(self._flush(), now)
         return directed

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sojourn.core.effects import CountTraffic, ProbeNode, SendMessage
 from sojourn.core.events import TrafficCounted
 from sojourn.engines.configuration import DIRECT, LOCATOR, logical_link_local
-from sojourn.engines.maar_session import AWAY, SERVED, Session
+from sojourn.engines.maar_session import AWAY, SERVED, Presence, Session
 from sojourn.engines.maar_state import MaarState
 from sojourn.engines.registration import (
     ACKNOWLEDGED_DMM,
@@ -26,6 +26,7 @@ from sojourn.wire import (
     BindingUpdateFlags,
     DlifLinkLayerAddress,
     DlifLinkLocalAddress,
+    Handoff,
     HomeNetworkPrefix,
     LocalPrefix,
     MobilityOption,
@@ -94,9 +95,7 @@ class AnchorProcedures(MaarState):
 
     def _adopt(self, request: Registration) -> Session | None:
         """We lost our memory, the CMD did not: anchor again what is ours; nothing to do where nothing is ours."""
-        ours = [prefix for prefix in request.home_network_prefixes if self.pool.owns(prefix)]
-        others = [prefix for prefix in request.home_network_prefixes if prefix not in ours]
-        leased = [prefix for prefix in others if self._pool_of(prefix) is not None]
+        ours, leased = self._ours_among(request.home_network_prefixes)
         if not request.home_network_prefixes:
             return None
         if len(self.sessions) >= self.configuration.nodes:
@@ -105,21 +104,33 @@ class AnchorProcedures(MaarState):
             # What one CMD alone says after an end, it says because it knows better. Of what it said before, and what is
             # late, it hears from our answer, and ends it again. In direct mode it knows what it was told.
             if (self.databases is not None or self.configuration.mode is DIRECT) and self._is_over(prefix, request):
+                if self.configuration.mode is not DIRECT:
+                    self._ask_after_end(request.node, prefix)
                 raise Refused(Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED, "its end is known here, and later")
+        if not ours and not leased:
+            raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "not of our pools")
+        return self._known_again(request.node, ours[:1], leased, AWAY)
+
+    def _known_again(self, node: bytes, ours: list[Prefix], leased: list[Prefix], presence: Presence) -> Session:
         newcomer = self.sessions.get(self._anchored_for.get(ours[0], b"")) if ours else None
         if newcomer is not None and newcomer.own == ours[0] and self._may_exchange(newcomer):
             self._exchange_own(newcomer)  # we gave it out again because we had forgotten
-        claimed = [prefix for prefix in (*ours[:1], *leased) if self._claim(prefix)]
-        if not claimed or (ours and ours[0] not in claimed):
+        claimed = [prefix for prefix in (*ours, *leased) if self._claim(prefix)]
+        if (leased and not claimed) or (ours and ours[0] not in claimed):
             self._release(claimed)
             raise Refused(Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX, "we do not anchor this prefix for this node")
-        session = Session(request.node, self._slots.take(), self.configuration_interface, request.node[-6:], 0)
+        session = Session(node, self._slots.take(), self.configuration_interface, node[-6:], 0)
         self._give(session, ours[0] if ours else None)
-        for prefix in claimed[len(ours[:1]) :]:
+        for prefix in claimed[len(ours) :]:
             self._lease(session, prefix)
-        session.presence = AWAY
+        session.presence = presence
         self._enter(session)
         return session
+
+    def _ours_among(self, prefixes: list[Prefix]) -> tuple[list[Prefix], list[Prefix]]:
+        """Which of them we give nodes as their own, and which ones besides by DHCP."""
+        ours = [prefix for prefix in prefixes if self.pool.owns(prefix)]
+        return ours, [prefix for prefix in prefixes if prefix not in ours and self._pool_of(prefix) is not None]
 
     def _may_exchange(self, newcomer: Session) -> bool:
         """Whether nobody else agreed yet that it has the prefix that we gave it."""
@@ -236,6 +247,15 @@ class AnchorProcedures(MaarState):
         """Whether its end is known here, and later than what is said."""
         node, when = self._over.get(prefix, (b"", 0))
         return node == request.node and request.timestamp < when
+
+    def _ask_after_end(self, node: bytes, prefix: Prefix) -> None:
+        """Whether it is over (RFC 8885 3.5): another CMD may have said this before that end, and the store tells it so.
+
+        Else the node is where it was before that end, says who serves it, and we are told again, with this time.
+        """
+        known = Session(node, 0, self.configuration_interface, node[-6:], self._over[prefix][1])
+        question = self._ending(known, Handoff.UNKNOWN, (prefix,))
+        self._do(SendMessage(question, self.configuration.address, self.configuration.cmd))
 
     def _note_over(self, prefix: Prefix, node: bytes, timestamp: int) -> None:
         """As long as `prefix` rests, what was said before of its node, and comes later, does not bring it back: another

@@ -78,8 +78,8 @@ class DirectAccessRouter(PartnersDirectly):
         return effects
 
     def _forget(self) -> None:
-        if self.direct.remembering and not self._forgetful:
-            self._forgetful = True
+        if self.direct.remembering and not self.memory.lost:
+            self.memory.lost = True
             self._do(StoreBinding(FORGETFUL, b""))
             self.direct.reminding = dict.fromkeys(self.direct.remembering, self._clock())
             self._ask_for_memory()
@@ -88,13 +88,12 @@ class DirectAccessRouter(PartnersDirectly):
         """All that did not say yet that they heard the question."""
         for who, stamp in self.direct.reminding.items():
             self._do(SendMessage(BindingRefreshRequest((Timestamp(stamp),)), self.configuration.address, who))
-        self._after(self._ask_again, "memory", None)
-        self._ask_again = min(2 * self._ask_again, self.configuration.retransmission.max_bindack_timeout)
+        self._ask_for_memory_again()
 
     def _reminded_by(self, source: Address) -> None:
         self.direct.reminding.pop(source, None)
         if not self.direct.reminding:
-            self._ask_again = 0  # of several round trips none is that of a registration
+            self.memory.ask_again = 0  # of several round trips none is that of a registration
             self._remember()
 
     def _on_refresh_message(self, request: BindingRefreshRequest) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sojourn.core.effects import DeleteBinding, SendMessage, StoreBinding
-from sojourn.engines.configuration import LOCATOR, RELAY, logical_link_local
+from sojourn.engines.configuration import CENTRAL, LOCATOR, RELAY, logical_link_local
 from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.gateway_registration import (
     CORRECTIONS_MAX,
@@ -28,6 +28,8 @@ from sojourn.engines.registration import (
     LOCAL_PREFIXES,
     PROXY_DMM,
     REFUSING,
+    Refused,
+    prefixes_in,
 )
 from sojourn.wire import (
     AnchoredPrefix,
@@ -45,7 +47,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.addresses import ANY, Address, Prefix
-from sojourn.wire.units import SECOND, Duration, Instant, ticks
+from sojourn.wire.units import SECOND, ticks
 
 _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
@@ -57,11 +59,6 @@ _LOCATOR_CHECK = 3 * SECOND
 
 class RegistrationProcedures(GatewayRegistration[Session], MaarState):
     """The MAAR as the one that asks."""
-
-    _forgetful = False
-    """We began without memory and asked the CMD, which did not answer yet."""
-    _ask_again: Duration = SECOND
-    _asked: Instant = 0
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -100,16 +97,20 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
         Asked again until the CMD returns the request, which has a Timestamp and so is told from one of its own.
         """
-        self._asked = self._now
+        self.memory.asked = self._now
         request = BindingRefreshRequest((Timestamp(self._clock()),))
         self._do(SendMessage(request, self.configuration.address, self.configuration.cmd))
-        self._after(self._ask_again, "memory", None)
-        self._ask_again = min(2 * self._ask_again, self.configuration.retransmission.max_bindack_timeout)
+        self._ask_for_memory_again()
+
+    def _ask_for_memory_again(self) -> None:
+        self._after(self.memory.ask_again, "memory", None)
+        longest = self.configuration.retransmission.max_bindack_timeout
+        self.memory.ask_again = min(2 * self.memory.ask_again, longest)
 
     def _forget(self) -> None:
         """We know that we do not know what we anchor."""
-        if not self._forgetful:
-            self._forgetful = True
+        if not self.memory.lost:
+            self.memory.lost = True
             self._do(StoreBinding(FORGETFUL, b""))
             if self.databases is not None:
                 self.databases.wait()
@@ -117,12 +118,12 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
 
     def _remember(self, *, in_use: bool = False) -> None:
         """The CMD heard that we asked. `in_use`: it knows prefixes of ours that nodes have."""
-        if not self._forgetful:
+        if not self.memory.lost:
             return
-        self._forgetful = False
-        if self._ask_again == 2 * SECOND:  # asked once: the first round trip that we see
-            self._requests.learn("register", self.configuration.cmd, self._now - self._asked)
-        self._ask_again = SECOND
+        self.memory.lost = False
+        if self.memory.ask_again == 2 * SECOND:  # asked once: the first round trip that we see
+            self._requests.learn("register", self.configuration.cmd, self._now - self.memory.asked)
+        self.memory.ask_again = SECOND
         self._timers.stop(("memory", None))
         self._do(DeleteBinding(FORGETFUL))
         if self.databases is not None:  # by the end of a lifetime we were told of all that we anchor
@@ -135,8 +136,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             self._remember(in_use=request.first(AnchoredPrefix) is not None)
             return
         self._on_refresh_request()
-        if self._forgetful:
-            self._ask_again = SECOND
+        if self.memory.lost:
+            self.memory.ask_again = SECOND
             self._ask_for_memory()
 
     # --- answers --------------------------------------------------------------------------------------------------
@@ -148,7 +149,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if source == self.configuration.cmd or source in self._peers:
             self.heard[source] = self._now
         if session is None:
-            if source != self.configuration.cmd or not self._on_given_back(identifier, acknowledgement, firsts):
+            node = b"" if identifier is None or source != self.configuration.cmd else identifier.key()
+            if not node or not self._on_answered_about_unknown(node, acknowledgement, firsts):
                 self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
         elif source == self.configuration.cmd:
             self._on_answer_of_database(session, acknowledgement, firsts)
@@ -157,15 +159,44 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         else:
             self._report("acknowledgement-unexpected", source=source, sequence=acknowledgement.sequence)
 
-    def _on_given_back(
-        self, identifier: MobileNodeIdentifier | None, answer: BindingAcknowledgement, firsts: dict[type, Any]
-    ) -> bool:
-        """Whether it is about a prefix that a node gave back before it left us."""
+    def _on_answered_about_unknown(self, node: bytes, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> bool:
+        """Whether it is about a prefix that a node gave back before it left, or what an earlier life registered."""
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
-        if identifier is None or anchored is None:
-            return False
-        key = ("retire", identifier.key(), self.configuration.cmd, anchored.prefix)
+        if anchored is None:
+            return self._remember_node(node, answer, firsts)
+        key = ("retire", node, self.configuration.cmd, anchored.prefix)
         return self._requests.answered(key, answer.sequence, self._now) is not None
+
+    def _remember_node(self, node: bytes, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> bool:
+        """Whether an earlier life of ours registered the node, and died before it stored that, or with its store.
+
+        To the CMD it is here, so its anchors send here what is for it. As in `_on_answered_too_late`, that would go
+        back to them, to and fro. Where it is nobody knows: it departed, until it is seen, or its binding is over.
+        What was registered in this life, and is over, does not come back by an answer that was long on its way.
+        """
+        stamp = timestamp_of(answer)
+        if stamp is None or stamp > self._clock() - ticks(self._now - self.memory.begun):
+            return False
+        granted = answer.flags & DISTRIBUTED and answer.status < REFUSING and answer.lifetime
+        if not granted or PreviousMaar not in firsts or self.configuration.mode not in CENTRAL:
+            return False
+        if len(self.sessions) >= self.configuration.nodes:
+            return False
+        ours, leased = self._ours_among(prefixes_in(HomeNetworkPrefix, answer, firsts))
+        try:
+            session = self._known_again(node, ours[:1], leased, DEPARTED)
+        except Refused:
+            return False
+        session.sequence = answer.sequence
+        session.attached = stamp
+        session.left = self._now - self.configuration.reattach_guard  # any sign of it counts
+        session.lifetime = max(answer.lifetime, 4 * SECOND)
+        self._serve(session)
+        self._learn_previous(session, answer.options)
+        self._after(session.lifetime, "expiry", node)
+        self._keep(session)
+        self._report("recalled", node=node, previous=len(session.anchored))
+        return True
 
     def _on_answer_of_database(self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]) -> None:
         anchored: AnchoredPrefix | None = firsts.get(AnchoredPrefix)
@@ -283,7 +314,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
                 identities[anchor] = option.address
             elif type(option) is LocalPrefix:
                 routes.setdefault(anchor, []).append(option.prefix)
-        if routes:
+        if routes and session.interface:
             self._learn_logical(session, routes, identities)
 
     def _learn_logical(

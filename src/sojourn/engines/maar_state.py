@@ -13,6 +13,7 @@ from sojourn.core.effects import (
     Advertise,
     AdvertisedPrefix,
     EnsureCounter,
+    EnsureHold,
     EnsureLogicalInterface,
     EnsurePrefix,
     EnsureTunnel,
@@ -25,13 +26,13 @@ from sojourn.core.effects import (
 from sojourn.engines.access_state import TUNNEL_OVERHEAD, AccessState, is_unicast
 from sojourn.engines.configuration import OFF, RELAY, MaarConfiguration, Peers
 from sojourn.engines.leases import Leases
-from sojourn.engines.maar_session import AWAY, Session
+from sojourn.engines.maar_session import AWAY, Presence, Session
 from sojourn.engines.prefix_pool import PrefixPool
 from sojourn.engines.registration import HANDOFFS, PROXY_DMM, identifier_option
 from sojourn.engines.several_databases import SeveralDatabases
 from sojourn.wire import AnchoredPrefix, BindingUpdate, Handoff, HomeNetworkPrefix, MobilityOption, Timestamp
 from sojourn.wire.addresses import Address, Prefix
-from sojourn.wire.units import MILLISECOND, Duration, WallClock
+from sojourn.wire.units import MILLISECOND, SECOND, Duration, Instant, WallClock
 
 _RELAY_PATIENCE = 300 * MILLISECOND
 """A CMD that relays answers after it gathered the answers of others, for at most 200 ms; no repetition before that."""
@@ -47,6 +48,18 @@ class Drain:
     """The partner is asked to take the pool over."""
     done: bool = False
     """Nobody is here, and nothing is anchored that nobody else would look after; reported already."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this life knows of those before."""
+
+    begun: Instant = 0
+    """When it began."""
+    lost: bool = False
+    """It began without any and asked the CMD, which did not answer yet."""
+    asked: Instant = 0
+    ask_again: Duration = SECOND
 
 
 class MaarState(AccessState[Session]):
@@ -65,6 +78,7 @@ class MaarState(AccessState[Session]):
         self.pool = PrefixPool(configuration.pool, configuration.prefix_length, configuration.quarantine, kept)
         peers = configuration.peers if isinstance(configuration.peers, Peers) else Peers(configuration.peers)
         self._peers = peers.by_address
+        self.memory = Memory()
         self._anchored_for: dict[Prefix, bytes] = {}
         self._over: dict[Prefix, tuple[bytes, int]] = {}
         """Whose prefixes were over, and when the node was then where it was (`Timestamp`)."""
@@ -116,6 +130,13 @@ class MaarState(AccessState[Session]):
 
     # --- what must hold for a session -------------------------------------------------------------------------------
 
+    def _deliver(self, session: Session) -> None:
+        """To where it is; what comes for a node that was not seen in this life has no link to go to, and ends here."""
+        if session.interface:
+            super()._deliver(session)
+        else:
+            self._do(EnsureHold(session.slot))
+
     def _serve(self, session: Session) -> None:
         """Packets to and from all its prefixes take the access link it is on."""
         self._deliver(session)
@@ -129,7 +150,7 @@ class MaarState(AccessState[Session]):
 
     def _serve_leased(self, session: Session, prefix: Prefix) -> None:
         assert self.leases is not None
-        if prefix.is_ipv4 and (router := self.leases.show(session.interface, prefix)) is not None:
+        if session.interface and prefix.is_ipv4 and (router := self.leases.show(session.interface, prefix)) is not None:
             self._do(EnsureLogicalInterface(session.interface, router))
         if prefix in session.leased or not self._is_autoconfigured(session, prefix):
             lease = ("lease", (session.node, prefix))
@@ -347,6 +368,17 @@ class MaarState(AccessState[Session]):
 
     def _exchange_own(self, session: Session) -> None:
         """Give the node another prefix of ours."""
+        raise NotImplementedError
+
+    def _ours_among(self, prefixes: list[Prefix]) -> tuple[list[Prefix], list[Prefix]]:
+        """Which of them we give nodes as their own, and which ones besides by DHCP."""
+        raise NotImplementedError
+
+    def _known_again(self, node: bytes, ours: list[Prefix], leased: list[Prefix], presence: Presence) -> Session:
+        """A session of a node that an earlier life knew, with what that anchored for it: one prefix at most is `ours`.
+
+        Raises `Refused` when somebody else has that by now.
+        """
         raise NotImplementedError
 
     def _ask_to_retire(self, session: Session, prefix: Prefix) -> None:

@@ -145,6 +145,8 @@ class CentralMobilityDatabase(Registrations):
                 self._timers.start(_RESTORE, self._now + 1)  # messages have their turn
         elif kind == "reserved":
             del self._reserved[key]
+        elif kind == "remind":
+            self._remind(self.entries[key])
         elif kind == "store":
             self._store_again(key)
         elif kind == "expiry":
@@ -154,7 +156,9 @@ class CentralMobilityDatabase(Registrations):
                 self._forget(entry)
 
     def _on_refresh_request(self, source: Address) -> None:
-        """A MAAR begins without memory (RFC 6275 6.1.2): it is told what it anchors, for nodes that are elsewhere."""
+        """A MAAR begins without memory (RFC 6275 6.1.2): it is told what it anchors, for nodes that are elsewhere,
+        and what others anchor for nodes that were there: it would send that back to them.
+        """
         self.heard[source] = self._now
         if self._unread.left:
             self._forgetful.add(source)  # and is told when everything is known
@@ -173,7 +177,9 @@ class CentralMobilityDatabase(Registrations):
     def _tell_anchored(self, source: Address) -> None:
         self._remember(self._unread.rest())
         theirs = [entry for entry in self.entries.values() if source in entry.by_maar()]
-        if theirs:
+        mine = () if self._follows else self.entries.values()
+        served = [entry for entry in mine if entry.serving == source and entry.previous()]
+        if theirs or served:
             self._after(_TOLD_ANEW_INTERVAL, "told-anew", source)
         if self.configuration.shared:
             self._reserve(source)
@@ -182,7 +188,10 @@ class CentralMobilityDatabase(Registrations):
                 return  # it repeated this, and waits for the rest
         for entry in theirs:
             self._tell_again(entry, source)
-        self._report("refresh-requested", maar=source, entries=len(theirs))
+        pace = SECOND // (self.configuration.pace_rate or SECOND)
+        for number, entry in enumerate(served):
+            self._after(number * pace, "remind", entry.node)
+        self._report("refresh-requested", maar=source, entries=len(theirs) + len(served))
 
     def _return_request(self, source: Address) -> None:
         """It was heard that the MAAR asked; with several CMDs, also that this one knows what it anchors."""

@@ -35,6 +35,32 @@ def _coarse() -> Distribution:
     return Distribution(False)
 
 
+class OutageFigures(Struct):
+    """What came of routers that died (`sojourn.sim.outages`)."""
+
+    deaths: int = 0
+    takeovers: int = 0
+    """Pools that a partner took over."""
+    elsewhere: int = 0
+    """Sessions that were hit because their anchor died, while their node was elsewhere."""
+    elsewhere_lost: int = 0
+    elsewhere_silence: Distribution = field(default_factory=_coarse)
+    """How long the others stood still, all together."""
+    here: int = 0
+    """Sessions that were hit because their node was at a dead router."""
+    here_lost: int = 0
+    here_silence: Distribution = field(default_factory=_coarse)
+
+    def join(self, other: OutageFigures) -> None:
+        """All of another shard."""
+        for entry in fields(OutageFigures):
+            ours, theirs = getattr(self, entry.name), getattr(other, entry.name)
+            if isinstance(ours, Distribution):
+                ours.join(theirs)
+            else:
+                setattr(self, entry.name, ours + theirs)
+
+
 class Figures(Struct):
     """Sums and distributions. Times are nanoseconds, lists are by place."""
 
@@ -102,6 +128,7 @@ class Figures(Struct):
     """Time of sessions whose anchor is here and whose node is elsewhere."""
     place_tunnels: list[int] = field(default_factory=list)
     """Time of living prefixes of this place whose node is elsewhere."""
+    outages: OutageFigures = field(default_factory=OutageFigures)
     cpu: int = 0
     """Processor time that it took."""
     memory: int = 0
@@ -111,7 +138,7 @@ class Figures(Struct):
         """All of another shard."""
         for name in _NAMES:
             ours, theirs = getattr(self, name), getattr(other, name)
-            if isinstance(ours, Distribution):
+            if isinstance(ours, Distribution | OutageFigures):
                 ours.join(theirs)
             elif isinstance(ours, list):
                 setattr(self, name, [a + b for a, b in zip(ours, theirs, strict=True)] if ours else list(theirs))

@@ -34,6 +34,8 @@ class Purpose(IntEnum):
     """One prefix, or the whole node, is let go of."""
     UPKEEP = 2
     """Refreshes, and the rest of what only time sets off."""
+    SURVIVAL = 3
+    """Asking whether neighbours are there, and what is said when one is not or is back (RFC 7333 REQ6f)."""
 
 
 MESSAGE = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sojourn.wire.units import HOUR, SECOND, Duration
+from sojourn.wire.units import HOUR, MILLISECOND, SECOND, Duration
 
 Mode = Literal["proxy", "relay", "locator", "direct", "pmipv6", "mipv6", "none"]
 """RFC 8885 3.4, 3.2, 3.3; routers that tell each other, as each knows where a node comes from; RFC 5213 with one anchor
@@ -13,6 +13,27 @@ for all; RFC 6275 (hosts help themselves); and no mobility at all (sessions brea
 
 WireMode = Literal["off", "size", "full"]
 """Messages as objects; with their octets counted; really encoded and decoded. Equal in result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Routers that die (`sojourn.sim.outages`): at `at`, or by chance."""
+
+    routers: tuple[int, ...] = ()
+    """Their places; empty: any."""
+    at: tuple[Duration, ...] = ()
+    """As many as routers, or one for all, or several for one."""
+    every: Duration = 0
+    """In place of `at`: mean time between two deaths."""
+    lasting: Duration = 30 * SECOND
+    """0: for ever."""
+    partners: bool = False
+    """Each pool has one: the router with the least delay."""
+    interval: Duration = 250 * MILLISECOND
+    misses: int = 3
+    hold: Duration = 5 * SECOND
+    gives_up: Duration = 60 * SECOND
+    """A session that stands still for longer is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +63,8 @@ class ProtocolSettings:
     nearest routers are asked (32 at the most)."""
     advertise_confirmed: bool = False
     """A new prefix is announced when the registration is confirmed, not at once."""
+    failures: Failures | None = None
+    """Only where routers are MAARs."""
 
     @property
     def has_one_anchor(self) -> bool:

@@ -25,7 +25,16 @@ from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.sim.kernel import Action
 from sojourn.sim.ledger import LOST, PURPOSE_BITS, Purpose
-from sojourn.wire import BindingUpdate, Handoff, HandoffIndicator, IdentifierType, MobileNodeIdentifier, MobilityMessage
+from sojourn.wire import (
+    BindingRefreshRequest,
+    BindingUpdate,
+    Handoff,
+    HandoffIndicator,
+    Heartbeat,
+    IdentifierType,
+    MobileNodeIdentifier,
+    MobilityMessage,
+)
 from sojourn.wire.addresses import Address, LinkLayer
 from sojourn.wire.units import Instant
 
@@ -36,9 +45,11 @@ TIME = -1
 """The cause of what happens because time has passed."""
 INTERFACE = "access"
 _KIND = bytes((int(IdentifierType.EUI_48),))
-_READ = frozenset({"command-refused", "retirement-refused"})
+READ = frozenset({"command-refused", "retirement-refused"})
 """Reports of a MAAR that mean something here."""
 _NEVER: Instant = 1 << 62
+_SIGNS = (Heartbeat, BindingRefreshRequest)
+"""Of life, and who holds a pool of one that is gone."""
 
 Note = Callable[[Any, Instant, int], None]
 """``note(effect, now, cause)``."""
@@ -172,7 +183,9 @@ class Role:
         """Of a message that only time has set off."""
         who = message.first(MobileNodeIdentifier)
         handoff = message.first(HandoffIndicator)
-        if isinstance(message, BindingUpdate) and message.lifetime == 0:
+        if isinstance(message, _SIGNS):
+            purpose = Purpose.SURVIVAL
+        elif isinstance(message, BindingUpdate) and message.lifetime == 0:
             purpose = Purpose.RETIREMENT
         elif who is None or (handoff is not None and handoff.indicator == Handoff.NOT_CHANGED):
             purpose = Purpose.UPKEEP
@@ -191,10 +204,11 @@ class AccessRouter:
         address: Address,
         place: int,
         reports: Container[str] = frozenset(),
+        kind: type[Role] = Role,
     ) -> None:
         self.world = world
         self.place = place
-        self.role = Role(world, engine, address, place, reports)
+        self.role = kind(world, engine, address, place, reports)
         self._kernel = world.kernel
         self.tell = self.role.tell
         self._sessions: Mapping[bytes, AccessSession] = engine.sessions
@@ -243,8 +257,15 @@ class AccessRouter:
 class AnchorRouter(AccessRouter):
     """A MAAR: it anchors as well."""
 
-    def __init__(self, world: World, engine: MobilityAnchorAccessRouter, address: Address, place: int) -> None:
-        super().__init__(world, engine, address, place, _READ)
+    def __init__(
+        self,
+        world: World,
+        engine: MobilityAnchorAccessRouter,
+        address: Address,
+        place: int,
+        kind: type[Role] = Role,
+    ) -> None:
+        super().__init__(world, engine, address, place, READ, kind)
         self._hints = engine.configuration.mode is DIRECT and world.settings.tells_previous
         self.role.notes |= {EnsureTunnel: self._note_tunnel, Report: self._note_report}
 

@@ -297,6 +297,8 @@ def _one_batch(job: Job, batch: Shard, progress: Callable[[float], None]) -> tup
     rows = reckoning.engines(world.ledger, world.seen)
     if job.settings.mode == "mipv6" and job.settings.anchors:
         reckoning.figures.unregistered = 0  # there is nobody to register with
+    if world.outages is not None:
+        reckoning.figures.outages = world.outages.figures
     reckoning.figures.alarms, reckoning.figures.holds = world.alarms, world.holds
     del world
     gc.collect()  # roles and engines know each other

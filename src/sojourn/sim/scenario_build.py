@@ -16,8 +16,17 @@ from sojourn.sim.graph import Cable, Finish, Graph, NotPossible, finish
 from sojourn.sim.movements import Mobility
 from sojourn.sim.plane import metres, neighbours
 from sojourn.sim.population import Population
-from sojourn.sim.protocol import ProtocolSettings
-from sojourn.sim.scenario_model import File, GraphMl, MobilityTable, SessionTable, TopologyTable, WalkTable, Waypoint
+from sojourn.sim.protocol import Failures, ProtocolSettings
+from sojourn.sim.scenario_model import (
+    FailuresTable,
+    File,
+    GraphMl,
+    MobilityTable,
+    SessionTable,
+    TopologyTable,
+    WalkTable,
+    Waypoint,
+)
 from sojourn.sim.sessions import Correspondents, Mix, Peers, SessionClass
 from sojourn.sim.topology import Topology
 from sojourn.sim.topology_files import links_file, sites_file, topohub
@@ -110,6 +119,10 @@ def unknown_places(file: File, places: Sequence[str]) -> Iterator[Fault]:
         wrong = f"{file.protocol.database!r} is no place of the topology"
         yield Fault(("protocol", "database"), wrong, _expected(places))
 
+    if file.failures:
+        for name in sorted(set(file.failures.routers) - known):
+            yield Fault(("failures", "routers"), f"{name!r} is no place of the topology", _expected(places))
+
 
 def _expected(places: Sequence[str], more: Sequence[str] = ()) -> str:
     shown = ", ".join([*more, *places[:6]])
@@ -130,6 +143,21 @@ def settings(file: File, places: Sequence[str]) -> ProtocolSettings:
         anchors=protocol.anchors,
         route_optimisation=protocol.route_optimisation,
         wireless=protocol.wireless,
+        failures=_failures(file.failures, places) if file.failures else None,
+    )
+
+
+def _failures(table: FailuresTable, places: Sequence[str]) -> Failures:
+    return Failures(
+        tuple(places.index(name) for name in table.routers),
+        table.at,
+        table.every or 0,
+        table.lasting,
+        table.partner == "nearest",
+        table.interval,
+        table.misses,
+        table.hold,
+        table.gives_up,
     )
 
 

@@ -50,6 +50,8 @@ def find(data: Mapping[str, Any], folder: Path) -> list[Fault]:
     for name, session in table(data.get("sessions")).items():
         faults += _session(("sessions", name), table(session), _duration(data.get("duration")))
     faults += _protocol(table(data.get("protocol")))
+    if "failures" in data:
+        faults += _failures(table(data["failures"]), data)
     faults += _files(data, folder)
     return faults
 
@@ -205,6 +207,35 @@ def _protocol(protocol: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(("protocol", "lifetime"), f"{protocol['lifetime']!r} is nothing that a message can say", expected)
     if (loss := protocol.get("loss")) is not None and loss == 1:
         yield Fault(("protocol", "loss"), "nothing would ever arrive", "expected less than 1")
+
+
+def _failures(failures: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Fault]:
+    mode = table(data.get("protocol")).get("mode", "proxy")
+    if mode in ("pmipv6", "mipv6", "none"):
+        wrong = f"with mode {mode!r} there is no router that others could stand in for"
+        yield Fault(("failures",), wrong, "expected protocol.mode proxy, relay, locator or direct")
+    if ("at" in failures) == ("every" in failures):
+        wrong = "says when routers die in two ways" if "at" in failures else "says not when routers die"
+        yield Fault(("failures",), wrong, "expected at or every")
+    if "every" in failures and _duration(failures["every"]) == 0:
+        yield Fault(("failures", "every"), "nobody could live", "expected more than 0")
+    if (interval := _duration(failures.get("interval"))) is not None and not 0.01 <= interval <= 60:
+        yield Fault(
+            ("failures", "interval"), f"{failures['interval']!r} is no time to beat in", 'expected "10ms" to "60s"'
+        )
+    times, routers = failures.get("at"), failures.get("routers", [])
+    if not isinstance(times, list) or not isinstance(routers, list):
+        return
+    if not routers or not times or (len(times) != len(routers) and 1 not in (len(times), len(routers))):
+        wrong = f"{len(times)} times for {len(routers)} routers"
+        yield Fault(("failures", "at"), wrong, "expected one for each router, or one for all, or several for one")
+    warm_up = _duration(data.get("warm_up", "0s")) or 0.0
+    for number, time in enumerate(times):
+        at = _duration(time)
+        if at is not None and at < warm_up:
+            yield Fault(
+                ("failures", "at", number), f"{time!r} is before the end of the warm-up", "expected a later time"
+            )
 
 
 def _files(data: Mapping[str, Any], folder: Path) -> Iterator[Fault]:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from sojourn.files.fields import DurationField, NameField, PathField, SwitchField, TextField, duration_text
+from sojourn.files.fields import DurationField, Expected, NameField, PathField, SwitchField, TextField, duration_text
 from sojourn.files.sections import Layout, Section, setting
-from sojourn.sim.protocol import ProtocolSettings
+from sojourn.sim.protocol import Failures, ProtocolSettings
 from sojourn.sim.scenario_fields import (
     GridField,
     LengthField,
@@ -45,6 +45,9 @@ LawField: TypeAlias = Annotated[
     Literal["exponential", "pareto", "lognormal", "fixed"], word("exponential", "pareto", "lognormal", "fixed")
 ]
 _SETTINGS = ProtocolSettings()
+_FAILURES = Failures()
+PartnerField: TypeAlias = Annotated[Literal["none", "nearest"], word("none", "nearest")]
+TimesField: TypeAlias = Annotated[tuple[DurationField, ...], Expected("a list of lengths of time", ["10m", "20m"])]
 PlacementField: TypeAlias = Annotated[Literal["best", "worst"], word("best", "worst")]
 
 
@@ -218,6 +221,32 @@ class Protocol(Section):
     loss: ShareField = setting("Share of messages that the network loses.", _SETTINGS.loss)
 
 
+class FailuresTable(Section):
+    """Routers die and come back (modes `proxy`, `relay`, `locator`, `direct`). Without this table nobody does.
+
+    A router loses all but its journal, and nobody is told; routers miss each other as `[maar.liveness]` of the daemon
+    has it. The network leads packets to a partner at once: what a routing protocol takes comes on top.
+    """
+
+    routers: NamesField = setting("Who dies, by the names of places; absent: any where nodes attach, by chance.", ())
+    at: TimesField = setting(
+        "When: one time for each of `routers`, or one for all, or several for one router.", (), example=["10m"]
+    )
+    every: DurationField | None = setting(
+        "Instead of `at`: mean time between two deaths (Poisson, from the seed), of one of `routers`.", None, "5m"
+    )
+    lasting: DurationField = quantity('It is back after this; `"0s"`: never.', duration_text(_FAILURES.lasting))
+    partner: PartnerField = setting(
+        "`nearest`: the pool of each router has a partner, the router with the least delay; `none`: none has.", "none"
+    )
+    interval: DurationField = quantity("Between two beats of neighbours, at most.", duration_text(_FAILURES.interval))
+    misses: Annotated[int, Whole(2, 100, 3)] = setting("So many are missed of one that is gone.", _FAILURES.misses)
+    hold: DurationField = quantity("One that is back is trusted after this.", duration_text(_FAILURES.hold))
+    gives_up: DurationField = quantity(
+        "A session that stands still for longer is lost.", duration_text(_FAILURES.gives_up)
+    )
+
+
 class WalkTable(Section):
     """A node stays at a place for a random time, then goes to another one. In its steady state from the beginning."""
 
@@ -337,6 +366,7 @@ class File(Section):
     wire: WireField = setting("Messages as objects, with their octets counted, or encoded and decoded.", "off")
     topology: TopologyTable = setting("Table `[topology]`.")
     protocol: Protocol = setting("Table `[protocol]`.", Protocol())
+    failures: FailuresTable | None = setting("Table `[failures]`.", None)
     mobility: MobilityTable = setting("Table `[mobility]`.")
     sessions: dict[NameField, SessionTable] = setting("Tables `[sessions.NAME]`.", {})
     flows: FlowsTable | None = setting("Table `[flows]`.", None)
@@ -360,6 +390,7 @@ LAYOUT = Layout(
         ("[topology.campus]", Campus),
         ("[topology.geometric]", Geometric),
         ("[protocol]", Protocol),
+        ("[failures]", FailuresTable),
         ("[mobility]", MobilityTable),
         ("[mobility.walk]", WalkTable),
         ("[mobility.waypoint]", Waypoint),

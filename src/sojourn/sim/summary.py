@@ -60,7 +60,11 @@ def summary(
             "octets_per_s": octets / seconds if octets else None,
             "octets_per_handover": _share(octets, figures.handovers) if octets else None,
             "lost": figures.lost,
-            **{purpose.name.lower(): count for purpose, count in zip(Purpose, figures.by_purpose, strict=False)},
+            **{
+                purpose.name.lower(): count
+                for purpose, count in zip(Purpose, figures.by_purpose, strict=False)
+                if purpose is not Purpose.SURVIVAL or settings.failures
+            },
         },
         "sessions": {
             "begun": figures.sessions,
@@ -72,6 +76,7 @@ def summary(
             "actual_ms": figures.actual.milliseconds(),
             "stretch": _share(figures.actual.total, figures.direct.total),
         },
+        **({"failures": _failures(figures)} if settings.failures else {}),
         "log": f"{figures.digest:016x}",
         "speed": {
             "events": events,
@@ -86,6 +91,22 @@ def summary(
         },
         "failed": list(failed),
         "by_place": _by_place(figures, topology, seconds),
+    }
+
+
+def _failures(figures: Figures) -> Summary:
+    """What came of routers that died; see `sojourn.sim.outages`."""
+    found = figures.outages
+    return {
+        "deaths": found.deaths,
+        "takeovers": found.takeovers,
+        "sessions": found.elsewhere,
+        "lost": found.elsewhere_lost,
+        "silence_s": found.elsewhere_silence.table(SECOND),
+        "sessions_there": found.here,
+        "lost_there": found.here_lost,
+        "silence_there_s": found.here_silence.table(SECOND),
+        "messages": figures.by_purpose[Purpose.SURVIVAL] if figures.by_purpose else 0,
     }
 
 

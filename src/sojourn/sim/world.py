@@ -34,14 +34,17 @@ from sojourn.engines.configuration import (
     RetransmissionConstants,
 )
 from sojourn.engines.configuration import Gateway as KnownGateway
+from sojourn.engines.liveness_settings import LivenessSettings
 from sojourn.engines.lma import LocalMobilityAnchor
+from sojourn.engines.maar import MobilityAnchorAccessRouter
 from sojourn.engines.maar_direct import DirectAccessRouter, access_router
 from sojourn.engines.mag import MobileAccessGateway
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.sim.hosts import AccessLink, Hosts
-from sojourn.sim.itinerary import NOWHERE, Indices, Itinerary, Places
+from sojourn.sim.itinerary import NOWHERE, Indices, Itinerary, Places, Sessions
 from sojourn.sim.kernel import Action, Entry, Kernel
 from sojourn.sim.ledger import MOST_PLACES, Ledger
+from sojourn.sim.outages import MortalRouter, Outages, drawn
 from sojourn.sim.protocol import ProtocolSettings, WireMode
 from sojourn.sim.roles import Anchor, AnchorRouter, Gateway, Role
 from sojourn.sim.seen import Seen
@@ -72,7 +75,10 @@ _FARTHEST: Duration = 400 * MILLISECOND
 def independent(topology: Topology, settings: ProtocolSettings) -> bool:
     """Whether nodes have nothing to do with each other, so that they can be simulated in parts."""
     return settings.mode == "none" or (
-        not settings.processing and not settings.loss and int(topology.delay.max()) <= _FARTHEST
+        not settings.failures
+        and not settings.processing
+        and not settings.loss
+        and int(topology.delay.max()) <= _FARTHEST
     )
 
 
@@ -113,6 +119,9 @@ class World:
         self._turns: dict[int, int] = {}
         self._here: dict[int, int] = {}
         self._roles: dict[Address, Role] = {}
+        self.outages: Outages | None = None
+        """None: nobody dies."""
+        self._seed, self._warm_up = seed, warm_up
         self._build([int(place) for place in np.unique(visits.place)])
 
     def _build(self, places: list[int]) -> None:
@@ -157,13 +166,25 @@ class World:
         others = sorted((one for one in places if one != place), key=lambda one: self._topology.delay[place, one])
         return tuple(_address(one) for one in others[:ASKED_NEIGHBOURS])
 
+    def _partners(self, places: list[int]) -> dict[int, Address]:
+        """Of each router the one with the least delay."""
+        nearest = ((place, self._nearest(place, places)) for place in places)
+        return {place: others[0] for place, others in nearest if others}
+
     def _build_distributed(self, places: list[int], database: Address, repeats: RetransmissionConstants) -> None:
         """RFC 8885: a MAAR at every place, one CMD; in direct mode none.
 
         Each knows where a node comes from then, or asks those that are nearest.
         """
         settings, mode = self.settings, Mode(self.settings.mode)
-        peers = Peers(Peer(_address(place)) for place in places)
+        failures = settings.failures
+        partners = self._partners(places) if failures and failures.partners else {}
+        liveness = LivenessSettings(failures.interval, failures.misses, hold=failures.hold) if failures else None
+        mortal: dict[int, MortalRouter] = {}
+        if failures:
+            peers = Peers(Peer(_address(one), pool=_pool(one), partner=partners.get(one)) for one in places)
+        else:
+            peers = Peers(Peer(_address(place)) for place in places)
         for place in places:
             configuration = MaarConfiguration(
                 _address(place),
@@ -179,13 +200,29 @@ class World:
                 new_nodes_per_second=_RATE,
                 prefixes_per_node=_PREFIXES,
                 retransmission=repeats,
+                partner=partners.get(place),
+                liveness=liveness,
             )
-            engine = access_router(configuration, EPOCH)
-            if isinstance(engine, DirectAccessRouter):
-                engine.direct.remembering = ()
-                engine.direct.neighbours = () if settings.tells_previous else self._nearest(place, places)
-            router = self.routers[place] = AnchorRouter(self, engine, _address(place), place)
+            neighbours = () if settings.tells_previous else self._nearest(place, places)
+
+            def make(
+                configuration: MaarConfiguration = configuration, neighbours: tuple[Address, ...] = neighbours
+            ) -> MobilityAnchorAccessRouter:
+                engine = access_router(configuration, EPOCH)
+                if isinstance(engine, DirectAccessRouter):
+                    engine.direct.remembering, engine.direct.neighbours = (), neighbours
+                return engine
+
+            if failures:
+                router: AnchorRouter = MortalRouter(self, make, _address(place), place)
+                assert isinstance(router, MortalRouter)
+                mortal[place] = router
+            else:
+                router = AnchorRouter(self, make(), _address(place), place)
+            self.routers[place] = router
             self._enter(router.role)
+        if failures:
+            self.outages = Outages(self, failures, mortal)
         if mode is DIRECT:
             return
         told = CmdConfiguration(
@@ -242,8 +279,13 @@ class World:
             if progress is not None:
                 progress(now)
 
+        failures = self.settings.failures
+        if self.outages is not None and failures is not None:
+            self.outages.plan(drawn(failures, self.routers, self._warm_up, until, self._seed))
         self.kernel.run(until, self._records(), every_second)
         self.ledger.close()
+        if self.outages is not None:
+            self.outages.finish()
 
     def _records(self) -> Iterator[Entry]:
         """What the engines are told of the itinerary, in the order of time."""
@@ -309,6 +351,15 @@ class World:
     def node_of_turn(self, turn: int) -> int:
         """Whose turn it is."""
         return int(self._itinerary.visits.node[turn])
+
+    @property
+    def sessions(self) -> Sessions:
+        """All that begin, by node."""
+        return self._itinerary.sessions
+
+    def nodes_at(self, place: int) -> list[int]:
+        """Who is attached there."""
+        return sorted(node for node in self._here if self.place_of(node) == place)
 
     def is_at(self, node: int, place: int) -> bool:
         """Whether the node is attached there."""

@@ -92,6 +92,7 @@ _REPORTS: dict[str, Phrase] = {
         + (f" at {_router(d, n, 'gateway', 'serving', 'agent')}" if d.keys() & {"gateway", "serving", "agent"} else "")
         + (f", from {d['care_of']}" if d.get("care_of") else "")
     ),
+    "recalled": lambda d, n: "its router had forgotten it, and is told what it had there",
     "detached": lambda d, n: f"left {d.get('interface')}",
     "node-silent": lambda d, n: "did not answer for too long, and counts as gone",
     "anchoring": lambda d, n: f"moved to {_router(d, n, 'serving')}; its prefix stays anchored here",
