@@ -25,7 +25,19 @@ from sojourn.lab.lab import Lab
 from sojourn.lab.measure_signalling import SignallingMonitor, packet_socket
 from sojourn.lab.topology import star
 from sojourn.wire.addresses import text
-from support.lab_metrics import PATIENCE, Samples, address_from, becomes, get, near, prefix_of, samples, served, summed
+from support.lab_metrics import (
+    PATIENCE,
+    Samples,
+    address_from,
+    becomes,
+    echoes,
+    get,
+    near,
+    prefix_of,
+    samples,
+    served,
+    summed,
+)
 from support.stars import silent_host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(360)]
@@ -59,22 +71,6 @@ def pool_address(lab: Lab, router: str) -> str:
 def roam(lab: Lab, router: str) -> None:
     lab.air.roam("mn", router)
     assert becomes(lambda: served(lab, router))
-
-
-def echoes(lab: Lab, address: str, number: int) -> int:
-    """Answers to echo requests of the server."""
-    namespace = lab.nodes["cn"].namespace
-    raw = namespace.call(lambda: socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6))
-    heard = 0
-    with raw:
-        raw.settimeout(2)
-        for count in range(number):
-            raw.sendto(bytes((128, 0, 0, 0, 1, 1, 0, count)) + bytes(400), (address, 0))
-            with contextlib.suppress(TimeoutError):
-                while raw.recv(2048)[0] != 129:
-                    pass
-                heard += 1
-    return heard
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

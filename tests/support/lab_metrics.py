@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import IPv6Address, IPv6Network
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -75,6 +77,22 @@ def served(lab: Lab, router: str, address: str = "") -> bool:
         rows = [row for row in client.show("sessions") if row["presence"] == "served" and row["confirmed"]]
     networks = [IPv6Network(str(one).split()[0]) for row in rows for one in row["prefixes"]]
     return bool(rows) and (not address or any(IPv6Address(address) in network for network in networks))
+
+
+def echoes(lab: Lab, address: str, number: int, source: str = "cn") -> int:
+    """Answers to echo requests of a node."""
+    namespace = lab.nodes[source].namespace
+    raw = namespace.call(lambda: socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6))
+    heard = 0
+    with raw:
+        raw.settimeout(2)
+        for count in range(number):
+            raw.sendto(bytes((128, 0, 0, 0, 1, 1, 0, count)) + bytes(400), (address, 0))
+            with suppress(TimeoutError):
+                while raw.recv(2048)[0] != 129:
+                    pass
+                heard += 1
+    return heard
 
 
 def address_from(lab: Lab, pool: IPv6Network | None) -> str:
