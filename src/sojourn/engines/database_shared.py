@@ -107,6 +107,17 @@ class SharedDatabase(Notices):
         entry.expires = self._now + remaining
         entry.inherited = True
         self._hold(entry)
+        self._take_back_ends(entry)
+
+    def _take_back_ends(self, entry: BindingCacheEntry) -> None:
+        """What we said is over, and nobody answered yet, is not: but it may be so to its anchor by now."""
+        for maar, prefixes in entry.by_maar().items():
+            ended = [prefix for prefix in prefixes if self._requests.get(("retire", entry.node, maar, prefix))]
+            for prefix in ended:
+                self._requests.cancel(("retire", entry.node, maar, prefix))
+                self._requests.cancel(("retire", entry.node, entry.serving, prefix))
+            if ended:
+                self._tell_moved(entry, maar, prefixes, bulk=True)
 
     def _find_anchored(self, maar: Address) -> None:
         """Nobody holds all bindings: the store knows which ones mention `maar`."""
