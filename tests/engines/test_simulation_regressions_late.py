@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from test_simulation_regressions import _session, _walked
 
+from sojourn.core.events import BindingChanged
 from sojourn.engines.configuration import Mode
 from sojourn.engines.registration import ACKNOWLEDGED_DMM
 from sojourn.wire import (
@@ -17,6 +18,7 @@ from sojourn.wire import (
     Timestamp,
 )
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND
+from support import checkers
 from support.domain import CMD, Domain, node, router
 from support.messages import pbu
 
@@ -90,3 +92,26 @@ def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back(cmds: i
     (answer,) = [one for who, _, one in domain.sent(BindingAcknowledgement) if who == "ar1"]
     assert isinstance(answer, BindingAcknowledgement)
     assert (answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED) == (cmds > 1)
+
+
+def test_an_end_that_was_none_is_taken_back_although_its_anchor_carried_it_out() -> None:
+    """A CMD had said it, and the store had another one's word that the prefix lives on. What the anchor answered was
+    lost, nobody waited for it any more, and the node had a prefix that nobody anchored (`cluster` 400141).
+    """
+    domain = _walked("ar1", "ar2", cmds=2, idle_hold=HOUR, cmd={"warm_up": 0})
+    own = domain.own("ar1", "mn1")
+    name = next(name for name in domain.databases if domain.members[name].engine.entries)
+    cmd, kept = domain.members[name].engine, domain.store.kept[node("mn1")].record
+    domain.lose = lambda source, destination, message: source == "ar1" or destination == "ar2"
+    cmd._tell_retired(cmd.entries[node("mn1")], own, router(1))
+    cmd._tell_retired(cmd.entries[node("mn1")], own, router(2))
+    cmd._release(cmd.entries[node("mn1")])
+    domain.event(name, BindingChanged(node("mn1"), b"", 0))  # what it had is nothing any more
+    domain.run(10 * MILLISECOND)
+    assert domain.plane("ar1").way(own) is None
+    domain.lose = lambda source, destination, message: False
+    domain.event(name, BindingChanged(node("mn1"), kept, HOUR))
+    domain.run(2 * SECOND)
+    assert _session(domain, "ar1").serving == router(2)
+    assert own in _session(domain, "ar2").anchored
+    assert checkers.routes_equal_bindings(domain) == []
