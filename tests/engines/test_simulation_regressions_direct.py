@@ -1,13 +1,13 @@
-"""What the fault simulation found in direct mode (`maar_direct`), with a CMD that is told afterwards."""
+"""What the fault simulation found in direct mode (`maar_direct`), also with a CMD that is told afterwards."""
 
 from __future__ import annotations
 
-from test_direct import right, walked
+from test_direct import domain, right, served, walked
 
-from sojourn.core.events import NodeSeen, Sighting
+from sojourn.core.events import HandoverExpected, NodeSeen, Sighting
 from sojourn.wire import ServingMaar
 from sojourn.wire.units import MILLISECOND, SECOND
-from support.domain import CMD, node, router
+from support.domain import CMD, HOSTS, node, router
 from support.messages import pbu
 
 
@@ -62,3 +62,17 @@ def test_what_the_cmd_says_in_direct_mode_after_the_end_of_a_prefix_does_not_bri
     each.run(1 * MILLISECOND)
     assert each.plane("ar1").way(own) is None
     assert each.reported("ar1", "update-refused")
+
+
+def test_the_prefix_of_who_handed_the_node_over_is_not_the_first_to_go() -> None:
+    """A limit was applied before that router had answered; of its prefix only the context told, without an order."""
+    far = 120 * MILLISECOND
+    each = domain(3, handovers=4, prefixes_per_node=1, delays={("ar2", "ar3"): far, ("ar3", "ar2"): far})
+    each.attach("mn1", "ar1")
+    each.run(SECOND)
+    each.roam("mn1", "ar1", "ar2", 2 * SECOND)
+    each.event("ar2", HandoverExpected(HOSTS["mn1"], router(3)))
+    each.run(far + 20 * MILLISECOND)
+    each.roam("mn1", "ar2", "ar3", 5 * SECOND)
+    assert served(each, "ar3") == {"ar2"}
+    assert right(each) == []

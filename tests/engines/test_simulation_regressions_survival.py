@@ -151,3 +151,18 @@ def test_what_a_partner_holds_of_two_routers_says_nothing_of_their_order() -> No
     each.run(GONE)
     each.roam("mn1", "ar4", "ar5", 1 * SECOND)
     assert leads(each, own) == ["ar3", "ar5"]
+
+
+def test_what_an_anchor_gave_a_node_before_it_lost_its_memory_is_not_what_it_has() -> None:
+    """Its partner remembered all of them, and served the oldest one in the place of the one that the node had."""
+    each = Domain(Mode.DIRECT, 3, cmds=0, partners={"ar1": "ar3"})
+    each.attach("mn1", "ar1")
+    each.run(1 * SECOND)
+    given = each.maar("ar3").survival.standing[router(1)].given  # type: ignore[union-attr]
+    first, session = each.own("ar1", "mn1"), each.maar("ar1").sessions[node("mn1")]
+    each.maar("ar1")._exchange_own(session)
+    each.run(1 * SECOND)
+    assert given.nodes == {node("mn1"): {each.own("ar1", "mn1")}}
+    late = session.attached - 1
+    given.tell(node("mn1"), [first], late, each.world.now + 1, 8)
+    assert given.nodes == {node("mn1"): {first, each.own("ar1", "mn1")}}, "what is late ends nothing"

@@ -245,15 +245,24 @@ class DirectAccessRouter(PartnersDirectly):
 
     def _sort(self, session: Session) -> None:
         """The prefix that it left first comes first."""
-        if session.node in self.direct.ranks and len(session.anchored) > 1:
+        known = session.node in self.direct.ranks or session.node in self.handovers
+        if known and len(session.anchored) > 1:
             ordered = sorted(session.anchored, key=lambda prefix: self._rank(session, prefix))
             if ordered != list(session.anchored):
                 session.anchored = {prefix: session.anchored[prefix] for prefix in ordered}
                 self._keep(session)
 
+    def _told_by(self, session: Session) -> Address:
+        """The router that told us of the node as it came (RFC 5949)."""
+        handover = self.handovers.get(session.node)
+        return NO_CMD if handover is None or handover.previous or handover.peer is None else handover.peer
+
     def _rank(self, session: Session, prefix: Prefix) -> tuple[int, int]:
         """When it was last that of the router that served the node, or after which one that was."""
-        ranks, follows = self.direct.ranks[session.node], self.direct.follows.get(session.node, {})
+        ranks = self.direct.ranks.get(session.node, {})
+        follows = self.direct.follows.get(session.node, {})
+        if prefix not in ranks and self._told_by(session) == session.anchored.get(prefix):
+            return session.attached, 0  # of whoever served it until now, who did not say so yet
         steps = 0
         before: Prefix | None = prefix
         while (

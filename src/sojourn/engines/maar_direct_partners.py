@@ -221,9 +221,8 @@ class PartnersDirectly(AnsweredDirectly):
     def _note_given(self, stand: StandIn, request: Registration) -> None:
         most = self.configuration.nodes * self.configuration.prefixes_per_node
         until = self._now + max(request.lifetime, SHORTLY)
-        for prefix in request.home_network_prefixes:
-            if stand.has(prefix) and self._may_be_held(prefix):
-                stand.given.note(prefix, request.node, until, most)
+        given = [one for one in request.home_network_prefixes if stand.has(one) and self._may_be_held(one)]
+        stand.given.tell(request.node, given, request.timestamp, until, most)
         if stand.given.prefixes and ("given", stand.anchor) not in self._timers:
             self._after(self.configuration.lifetime, "given", stand.anchor)
 

@@ -13,7 +13,7 @@ with that router, in the form in which a CMD tells an anchor (RFC 8885 3.2, step
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -54,6 +54,21 @@ class Given:
         self.prefixes: dict[Prefix, tuple[bytes, Instant]] = {}
         """Node, and the instant at which it is forgotten; what was told last is at the end."""
         self.nodes: dict[bytes, set[Prefix]] = {}
+        self._said: dict[bytes, int] = {}
+        """The latest attachment of each that the anchor told of, in ticks."""
+
+    def tell(self, node: bytes, prefixes: Collection[Prefix], stamp: int, until: Instant, most: int) -> None:
+        """The anchor lists all that it gave to `node`, which attached at `stamp`: what it does not list is over.
+
+        An anchor that lost its memory gives it others. What is late ends nothing.
+        """
+        if stamp >= self._said.get(node, 0):
+            for prefix in self.nodes.get(node, set()).difference(prefixes):
+                self.forget(prefix)
+        for prefix in prefixes:
+            self.note(prefix, node, until, most)
+        if node in self.nodes:
+            self._said[node] = max(stamp, self._said.get(node, 0))
 
     def note(self, prefix: Prefix, node: bytes, until: Instant, most: int) -> None:
         """No more than `most`: then what was not told for the longest time is forgotten."""
@@ -71,6 +86,7 @@ class Given:
             prefixes.discard(prefix)
             if not prefixes:
                 del self.nodes[node]
+                self._said.pop(node, None)
 
     def expire(self, now: Instant) -> None:
         """What was not told again is not so any more."""
