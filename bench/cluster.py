@@ -1,19 +1,23 @@
 """Several CMDs on one store, with real servers and real raw sockets. Run it in the sandbox:
 
-    python -m sojourn.lab.sandbox python bench/cluster.py [--nodes N] [--cmds 1 2 3] [--rate N] [--seconds S]
+    python -m sojourn.lab.sandbox python bench/cluster.py [--nodes N] [--cmds 1 2 3] [--rates N N] [--seconds S]
+        [--awake]
 
 One to three CMD processes serve nodes over two PostgreSQL servers with fsync and a synchronous standby each, on the
 cores that all of them share with the routers that ask. Every update is durable on two servers before it is answered.
 
-* "offered": registrations come at RATE a second (default 10,000, the goal) for S seconds, at random instants (Poisson),
+* "offered N": registrations come at N a second (default 5,000 and 10,000) for S seconds, at random instants (Poisson),
   whether or not the ones before were answered; the time of each counts from the instant at which it was to be sent.
   Here the goal of the time holds: 99 of 100 within 20 ms. It is not the first row, in which connections are made.
 * All other rows keep 96 updates under way: they tell how many there can be, with the time of each when nothing is idle.
   Goals: 10,000 registrations a second, more with more processes until the cores are used. In the last row
   every node changes its CMD, so that each update is refused once by the store and handled again.
 
-"a core-second" is answers by the processor time of all CMD processes, "us server" that of all servers for one answer.
-"cores" is the share of all cores that CMDs, servers and routers used, "in all" that of whoever was running: more than
+With --awake a process of the idle class on each core keeps it from being halted: a virtual processor that was halted
+takes long to wake, a registration waits for five processes in turn, and a busy machine is the faster one then.
+
+"a core-s" is answers by the processor time of all CMD processes, "us server" that of all servers for one answer.
+"cores" is the share of all cores that CMDs, servers and routers used, "all" that of whoever was running: more than
 that is not to be had from this machine. Exit code 1 when a goal is missed.
 """
 
@@ -24,12 +28,13 @@ import math
 import os
 import random
 import select
+import signal
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -42,7 +47,7 @@ from sojourn.engines.configuration import CmdConfiguration, Maar
 from sojourn.engines.mobility_database import CentralMobilityDatabase
 from sojourn.engines.registration import ACKNOWLEDGED_DMM, PROXY_DMM
 from sojourn.host.loop import Host
-from sojourn.lab.namespaces import NetworkNamespace
+from sojourn.lab.namespaces import NetworkNamespace, die_with_parent
 from sojourn.lab.postgres import partitions
 from sojourn.lab.rtnetlink import RouteNetlink
 from sojourn.stores.postgres import PostgresStore
@@ -56,6 +61,7 @@ Message: TypeAlias = tuple[int, int, bytes]
 UNDER_WAY = 96
 """Updates that wait for their answer at a time, at all CMDs together."""
 RATE, PERCENTILE = 10_000, 20.0
+"""Registrations a second; milliseconds for 99 of 100."""
 
 
 async def make(where: Address, sources: Sequence[str]) -> Host:
@@ -163,11 +169,10 @@ def cluster(count: int, options: argparse.Namespace) -> dict[str, Found]:
         netlink.add_address(1, local, 128)
     netlink.close()
     dice = random.Random(1)
-    due: list[float] = [0.0]
-    while due[-1] < options.seconds:
-        due.append(due[-1] + dice.expovariate(options.rate))
+    offered = {rate: _instants(dice, rate, options.seconds) for rate in options.rates}
     stamp = ticks(time.time_ns())
     some = nodes // 3
+    follows = nodes
 
     def one(number: int, maar: int, cmd: int, handoff: int, stamp: int) -> Message:
         octets = update(number, POOLS[maar % 4].subnet(number, 64), handoff, stamp, PROXY_DMM)
@@ -180,13 +185,16 @@ def cluster(count: int, options: argparse.Namespace) -> dict[str, Found]:
             opened.enter_context(process(namespace, lambda cmd=cmd: make(cmd, sources)))  # type: ignore[misc]
             for cmd in cmds
         ]
+        spinners = opened.enter_context(awake()) if options.awake else []
         routers = Routers(namespace, cmds)
         opened.callback(routers.close)
         found = {}
         later = ticks(time.time_ns() + SECOND // 5)
-        phases = {
-            "registration": [one(n, n, n, 4, stamp) for n in range(nodes)],
-            "offered": [one(nodes + n, n, n, 4, stamp) for n in range(len(due))],
+        phases = {"registration": [one(n, n, n, 4, stamp) for n in range(nodes)]}
+        for rate, due in offered.items():
+            phases[f"offered {rate}"] = [one(follows + n, n, n, 4, stamp) for n in range(len(due))]
+            follows += len(due)
+        phases |= {
             "refresh": [one(n, n, n, 5, stamp) for n in range(some)],
             "handover": [one(n, n + 1, n, 4, later + n // 100) for n in range(some)],
             "another CMD": [one(n, n + 2, n + 1, 4, later + 1000 + n // 100) for n in range(some)],
@@ -194,9 +202,10 @@ def cluster(count: int, options: argparse.Namespace) -> dict[str, Found]:
         for name, messages in phases.items():
             if count == 1 and name == "another CMD":
                 continue
-            before = sum(map(processor_time, children)), servers_time(), time.process_time(), machine_time()
-            wall, times, refused = routers.run(messages, due if name == "offered" else None)
-            after = sum(map(processor_time, children)), servers_time(), time.process_time(), machine_time()
+            before = _spent(children, spinners)
+            kind, _, rate = name.partition(" ")
+            wall, times, refused = routers.run(messages, offered[int(rate)] if kind == "offered" else None)
+            after = _spent(children, spinners)
             used, at_servers, at_routers, whole = (late - early for early, late in zip(before, after, strict=True))
             times.sort()
             p50, p99 = (times[len(times) * share // 100] for share in (50, 99))
@@ -215,38 +224,74 @@ def cluster(count: int, options: argparse.Namespace) -> dict[str, Found]:
     return found
 
 
+def _spent(cmds: Sequence[int], spinners: Sequence[int]) -> tuple[float, float, float, float]:
+    """Seconds of processors that CMDs, servers, routers, and all but spinners used."""
+    whole = machine_time() - sum(map(processor_time, spinners))
+    return sum(map(processor_time, cmds)), servers_time(), time.process_time(), whole
+
+
+def _instants(dice: random.Random, rate: int, seconds: float) -> list[float]:
+    """When so many a second are due, as they come from many that do not know of each other."""
+    due = [0.0]
+    while due[-1] < seconds:
+        due.append(due[-1] + dice.expovariate(rate))
+    return due
+
+
+@contextmanager
+def awake() -> Iterator[list[int]]:
+    """A process on each core that has nothing to do and does it whenever nobody else wants to."""
+    children = []
+    for core in os.sched_getaffinity(0):
+        child = os.fork()
+        if child == 0:
+            die_with_parent()
+            os.sched_setaffinity(0, {core})
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            while True:
+                pass
+        children.append(child)
+    try:
+        yield children
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Several CMDs on one store.")
     parser.add_argument("--nodes", type=int, default=30_000)
     parser.add_argument("--cmds", type=int, nargs="*", default=[1, 2, 3])
-    parser.add_argument("--rate", type=int, default=RATE)
+    parser.add_argument("--rates", type=int, nargs="*", default=[RATE // 2, RATE])
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--awake", action="store_true", help="let no processor be halted")
     options = parser.parse_args()
     print(
-        f"{options.nodes} nodes, {UNDER_WAY} updates under way, or {options.rate} offered a second for "
-        f"{options.seconds:g} s; 2 servers and 2 synchronous standbys, {os.cpu_count()} cores"
+        f"{options.nodes} nodes, {UNDER_WAY} updates under way, or some offered a second for {options.seconds:g} s;\n"
+        f"2 servers and 2 synchronous standbys, {os.cpu_count()} cores{', never halted' if options.awake else ''}"
     )
-    print(f"goals: {RATE} registrations/s; {RATE}/s offered: p99 {PERCENTILE:g} ms")
+    print(f"goals: {RATE} registrations/s; offered: p99 {PERCENTILE:g} ms")
     print(
-        f"{'CMDs':<6}{'update':<14}{'answered/s':>12}{'a core-second':>15}{'us server':>11}{'p50 ms':>8}{'p99 ms':>8}"
-        f"{'refused':>9}{'cores':>7}{'in all':>8}"
+        f"{'CMDs':<5}{'update':<14}{'answered/s':>11}{'a core-s':>9}{'us server':>10}{'p50 ms':>7}{'p99 ms':>7}"
+        f"{'refused':>8}{'cores':>6}{'all':>5}"
     )
-    best = slowest = 0.0
+    best = 0.0
+    late = []
     for count in options.cmds:
         for name, one in cluster(count, options).items():
             print(
-                f"{count:<6}{name:<14}{one.rate:>12.0f}{one.core:>15.0f}{one.server:>11.0f}{one.p50:>8.1f}{one.p99:>8.1f}"
-                f"{one.refused:>9}{one.ours:>7.0%}{one.whole:>8.0%}",
+                f"{count:<5}{name:<14}{one.rate:>11.0f}{one.core:>9.0f}{one.server:>10.0f}{one.p50:>7.1f}{one.p99:>7.1f}"
+                f"{one.refused:>8}{one.ours:>6.0%}{one.whole:>5.0%}",
                 flush=True,
             )
             if name == "registration":
                 best = max(best, one.rate)
-            if name == "offered":
-                slowest = max(slowest, one.p99)
-    fast, soon = best >= RATE, slowest <= PERCENTILE
-    print(f"best {best:.0f} registrations/s: {'goal reached' if fast else 'goal missed'}")
-    print(f"offered: p99 {slowest:.1f} ms at most: {'goal reached' if soon else 'goal missed'}")
-    return int(not (fast and soon))
+            if name.startswith("offered") and one.p99 > PERCENTILE:
+                late.append(f"{name} to {count}")
+    print(f"best {best:.0f} registrations/s: {'goal reached' if best >= RATE else 'goal missed'}")
+    print(f"p99: {'goal missed, ' + ', '.join(late) if late else 'goal reached'}")
+    return int(best < RATE or bool(late))
 
 
 if __name__ == "__main__":

@@ -155,6 +155,21 @@ def test_what_is_gathered_about_a_router_that_forgot_is_told_when_it_is_complete
     assert _session(domain, "ar2").anchored
 
 
+@pytest.mark.parametrize("mode", CENTRAL)
+def test_a_node_that_its_router_forgot_may_turn_up_elsewhere(mode: Mode) -> None:
+    """No link is asked for anything in its name before."""
+    domain = _walked("ar1", "ar2", mode=mode)
+    own = {domain.own("ar1", "mn1"), domain.own("ar2", "mn1")}
+    _forgets(domain, "ar2")
+    domain.attach("mn1", "ar3")
+    domain.run(SECOND)
+    assert _session(domain, "ar2").serving == router(3)
+    assert set(_session(domain, "ar3").anchored) == own
+    domain.run(4 * SECOND)
+    assert checkers.routes_equal_bindings(domain) == []
+    assert not [effect for _, name, effect in domain.effects if getattr(effect, "interface", name) == ""]
+
+
 def test_a_router_that_forgot_takes_back_what_it_gave_to_somebody_else_since() -> None:
     """As it does of what it anchors for nodes that are elsewhere."""
     domain = _walked("ar1", "ar2")

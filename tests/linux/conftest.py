@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,3 +23,12 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Any]:
     bed = request.module.BED()
     yield bed
     bed.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Any]:
+    """Two access routers and a database in namespaces, whose daemons are not started yet."""
+    from domain_of_daemons import domain
+
+    with domain(tmp_path) as built:
+        yield built

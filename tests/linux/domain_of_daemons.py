@@ -246,6 +246,15 @@ class Domain:
 
         return str(until(f"an address in {prefix}", look))
 
+    def host_away(self) -> str:
+        """The host comes to ar1 and goes on to ar2, and its prefix follows. Its address of ar1."""
+        self.roam(1)
+        first = self.address("2001:db8:a100:")
+        self.roam(2)
+        self.address("2001:db8:a200:")
+        until("the old prefix follows", lambda: "2001:db8:a100::/64" in prefixes(self.daemons["ar2"]))
+        return first
+
     def check_nothing_failed(self) -> None:
         """No kernel refused anything."""
         for name, daemon in self.daemons.items():
@@ -312,3 +321,19 @@ def domain(directory: Path) -> Iterator[Domain]:
         yield built
     finally:
         built.close()
+
+
+def prefixes(daemon: Daemon, topic: str = "bindings") -> set[str]:
+    """Those that a daemon knows."""
+    return {str(row["prefix"]) for row in daemon.show(topic)}
+
+
+def with_a_database(world: Domain) -> Daemon:
+    """ar1 has a database beside it: two roles."""
+    world.routers[0].run("ip -6 address add 2001:db8:a1::c/128 dev core nodad")
+    until("the kernel took it up", lambda: "local 2001:db8:a1::c" in world.routers[0].kernel()["routes"])
+    both = world.daemons["ar1"]
+    both.edit('cmd = "2001:db8:c::1"', 'cmd = "2001:db8:a1::c"')
+    database = world.daemons["cmd"].file.read_text().split("[cmd]")[1].replace("2001:db8:c::1", "2001:db8:a1::c")
+    both.file.write_text(both.file.read_text() + "[cmd]" + database)
+    return both

@@ -1,6 +1,6 @@
 """Roles are restarted as systemd restarts them, under traffic, and not a packet is lost.
 
-Those of a distributed domain: `test_daemon.test_a_stop_for_a_successor_leaves_forwarding`.
+Those of a distributed domain: `test_daemon_lives.test_a_stop_for_a_successor_leaves_forwarding`.
 """
 
 from __future__ import annotations

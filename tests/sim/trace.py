@@ -13,7 +13,7 @@ from sojourn.core.events import Event, MessageReceived
 from sojourn.wire.addresses import Prefix, text
 from sojourn.wire.mobility import MobilityMessage
 from sojourn.wire.units import SECOND, Duration, Instant
-from support.transcript import describe, message_words
+from support.transcript_words import describe, message_words
 
 
 def readable(item: object) -> str:

@@ -42,7 +42,7 @@ def demo(
     root
         Make namespaces as root, for kernels that forbid user namespaces.
     """
-    from sojourn.cli.lab import claim_output, in_sandbox
+    from sojourn.cli.sandboxed import claim_output, in_sandbox
     from sojourn.lab.demo import DemoOptions, run_demo
 
     claim_output(output)

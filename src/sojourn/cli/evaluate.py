@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
-from sojourn.cli.lab import claim_output
+from sojourn.cli.sandboxed import claim_output
 
 if TYPE_CHECKING:
     from sojourn.evaluation.fidelity import LabRun

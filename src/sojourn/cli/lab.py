@@ -19,6 +19,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from cyclopts import App, Parameter
 
 from sojourn.cli.errors import DONE, WRONG_USAGE, CommandError
+from sojourn.cli.lab_status import print_status, waits_for_address
+from sojourn.cli.sandboxed import claim_output, in_sandbox
 
 app = App(
     name="lab",
@@ -197,7 +199,7 @@ def up(
     if json_output:
         print(json.dumps(status_now, indent=2))
     else:
-        _print_status(status_now)
+        print_status(status_now)
     return DONE
 
 
@@ -328,7 +330,7 @@ def status(*, name: Name = None, json_output: Json = False) -> int:
     for index, lab in enumerate(labs):
         if index:
             print()
-        _print_status(lab)
+        print_status(lab)
     if not labs:
         print("no lab is up")
     return DONE
@@ -368,47 +370,6 @@ def down(
     return DONE
 
 
-def claim_output(directory: Path) -> None:
-    """Make the directory for results, or say why it cannot be this one. Raises CommandError."""
-    from sojourn.lab.outputs import OutputRefused, claim
-
-    try:
-        claim(directory)
-    except OutputRefused as refusal:
-        raise CommandError(str(refusal), WRONG_USAGE) from None
-
-
-def in_sandbox(main: Callable[[], int], root: bool = False) -> int:
-    """The exit status of `main` in namespaces of its own, its failures as sentences. Raises CommandError."""
-    from sojourn.lab.namespaces import SandboxUnavailable, sandbox
-
-    def guarded() -> int:
-        from sojourn.lab.daemons import DaemonFailed
-
-        try:
-            return main()
-        except (OSError, DaemonFailed) as error:
-            print(f"sojourn: {_sentence(error)}", file=sys.stderr)
-            return 1
-        except CommandError as error:
-            print(f"sojourn: {error}", file=sys.stderr)
-            return error.code
-
-    try:
-        return sandbox(guarded, root=root)
-    except SandboxUnavailable as error:
-        raise CommandError(
-            f"{error.strerror}; run as root with --root, or allow user namespaces (sojourn doctor says how)"
-        ) from None
-
-
-def _sentence(error: Exception) -> str:
-    """What went wrong, and what to do where a file is the reason."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}; name another directory with --output if it is in this one"
-    return str(error)
-
-
 def _with_addresses(name: str) -> dict[str, Any]:
     """The status of a lab that has just come up, when its attached hosts have addresses or have had time enough."""
     from sojourn.lab import sessions
@@ -416,13 +377,9 @@ def _with_addresses(name: str) -> dict[str, Any]:
     deadline = time.monotonic() + _ADDRESS_WITHIN
     while True:
         status_now = sessions.ask(name, {"verb": "status"})
-        if time.monotonic() > deadline or not any(map(_waits_for_address, status_now["nodes"])):
+        if time.monotonic() > deadline or not any(map(waits_for_address, status_now["nodes"])):
             return status_now
         time.sleep(0.1)
-
-
-def _waits_for_address(row: dict[str, Any]) -> bool:
-    return row.get("at") is not None and all(entry["tentative"] for entry in row["addresses"])
 
 
 def _topology(source: str, scenarios: list[str]) -> Any:
@@ -450,29 +407,3 @@ def _asking(action: Callable[[], T]) -> T:
         return action()
     except SessionError as error:
         raise CommandError(str(error)) from None
-
-
-def _print_status(lab: dict[str, Any]) -> None:
-    print(f"{lab['name']}: topology {lab['topology']}, up for {lab['up_for']:.0f} s, process {lab['pid']}")
-    print(f"  output {lab['output']}")
-    for row in lab["nodes"]:
-        first, *more = _about(row)
-        print(f"  {row['node']:<12} {row['kind']:<14} {first}".rstrip())
-        for line in more:
-            print(f"{'':30}{line}")
-    for link in lab["links"]:
-        a, b = link["between"]
-        print(f"  {a} - {b}: {link['delay_ms']:g} ms asked, {link['measured_ms']:.2f} ms measured ({link['means']})")
-
-
-def _about(row: dict[str, Any]) -> list[str]:
-    """Where a node is, in short lines."""
-    if row["kind"] == "host":
-        if _waits_for_address(row):
-            return [f"at {row['at']}", "no global address yet; a moment later: sojourn lab status"]
-        addresses = [entry["address"] + (" (deprecated)" if entry["deprecated"] else "") for entry in row["addresses"]]
-        return [f"at {row['at']}" if row["at"] else "in no cell", *(addresses or ["no global address"])]
-    text = str(row["address"])
-    if "daemon" in row:
-        text += "  daemon running" if row["daemon"] else "  daemon not running"
-    return [text]

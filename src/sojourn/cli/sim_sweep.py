@@ -49,7 +49,7 @@ def sweep(
     json_output:
         Answer with JSON.
     """
-    from sojourn.cli.lab import claim_output
+    from sojourn.cli.sandboxed import claim_output
     from sojourn.control.locks import FileLock, Held
     from sojourn.files.toml import ConfigurationError
     from sojourn.sim.executor import ExecutorLost

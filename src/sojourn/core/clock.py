@@ -20,8 +20,9 @@ Name = TypeVar("Name", bound=Hashable)
 _ORDER_BITS = 48
 """A *stamp* is a deadline and, in its low bits, when it was set: one number that sorts as both do."""
 _ORDER = (1 << _ORDER_BITS) - 1
-_SPAN_BITS = _ORDER_BITS + 33
-"""Of a stamp: spans are 2**33 ns, a good eight seconds."""
+_SPAN_BITS = _ORDER_BITS + 28
+"""Of a stamp: spans are 2**28 ns, a good quarter of a second. Whoever started a million timers at once, as after a
+restart, has 30,000 of them in one: what is put in order when it begins."""
 _NEVER: Instant = 1 << 62
 _STALE_FACTOR = 2
 """At most so many entries for one that runs: what was moved or stopped takes memory until its time comes."""
@@ -43,6 +44,8 @@ class Timers(Generic[Name]):
         self._heap: list[tuple[int, Name]] = []
         self._later: dict[int, list[Name]] = {}
         """By span, from `_edge` on."""
+        self._spans: list[int] = []
+        """A heap of these."""
         self._edge = 0
         """Stamps below this are in the heap."""
         self._queued = 0
@@ -75,8 +78,10 @@ class Timers(Generic[Name]):
             heappush(self._heap, (stamp, name))
         elif before is not None and self._edge <= before <= stamp:
             return  # in the list of that span, or of an earlier one, and taken along when its time comes
+        elif (names := self._later.get(span := stamp >> _SPAN_BITS)) is not None:
+            names.append(name)
         else:
-            self._later.setdefault(stamp >> _SPAN_BITS, []).append(name)
+            self._begin_span(span, name)
         self._queued = queued = self._queued + 1
         if queued > self._most:
             self._compact()
@@ -124,8 +129,8 @@ class Timers(Generic[Name]):
 
         False when there are none.
         """
-        while self._later and not self._heap:
-            span = min(self._later)
+        while self._spans and not self._heap:
+            span = heappop(self._spans)
             self._edge = (span + 1) << _SPAN_BITS
             names = self._later.pop(span)
             self._queued -= len(names)
@@ -133,22 +138,31 @@ class Timers(Generic[Name]):
         return bool(self._heap)
 
     def _compact(self) -> None:
-        """Entries of no use go; nothing is twice in one list."""
+        """Entries of no use go, if they are many; nothing is twice in one list."""
+        self._most = max(_FEW, _STALE_FACTOR * len(self._live))
+        if self._queued <= self._most:
+            return
         self._heap.clear()
         self._later.clear()
+        self._spans.clear()
         self._queued = 0
         self._enter(self._live)
-        self._most = max(_FEW, _STALE_FACTOR * len(self._live))
 
-    def _enter(self, names: Iterable[Name]) -> None:
+    def _enter(self, entering: Iterable[Name]) -> None:
         heap, later, live = self._heap, self._later, self._live
-        for name in names:
+        for name in entering:
             stamp = live.get(name)
             if stamp is None:
                 continue
             self._queued += 1
             if stamp < self._edge:
                 heap.append((stamp, name))
+            elif (names := later.get(span := stamp >> _SPAN_BITS)) is not None:
+                names.append(name)
             else:
-                later.setdefault(stamp >> _SPAN_BITS, []).append(name)
+                self._begin_span(span, name)
         heapify(heap)
+
+    def _begin_span(self, span: int, name: Name) -> None:
+        self._later[span] = [name]
+        heappush(self._spans, span)

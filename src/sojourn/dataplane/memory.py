@@ -21,6 +21,9 @@ from sojourn.core.engine import Row
 from sojourn.dataplane.state import ForwardingState, Way
 from sojourn.wire.addresses import Prefix
 
+_LOOKED_AT = frozenset({EnsurePrefix, EnsureShortcut, WithdrawCounter, ForgetStation})
+"""Effects that a kernel may refuse, or that are more than a state."""
+
 
 class MemoryDataplane:
     """What should hold, holds."""
@@ -40,10 +43,17 @@ class MemoryDataplane:
         error = self.trouble(effect) if self.trouble else None
         if error is not None:
             raise error
-        state = self.state
+        if type(effect) in _LOOKED_AT:
+            self._look_at(effect)
+        self.state.record(effect)
+        if self._asked is not None:
+            self._asked.record(effect)
+
+    def _look_at(self, effect: ForwardingEffect) -> None:
         match effect:
-            case EnsurePrefix(prefix, slot) if slot not in state.slots:
-                raise OSError(errno.ENOENT, f"slot {slot} of {prefix} points nowhere")
+            case EnsurePrefix():
+                if effect.slot not in self.state.slots:
+                    raise OSError(errno.ENOENT, f"slot {effect.slot} of {effect.prefix} points nowhere")
             case EnsureShortcut(_, destination, None) if not isinstance(self.way(destination), EnsureDelivery):
                 raise OSError(errno.ENOENT, f"{destination} is not on an access link here")
             case WithdrawCounter(prefix):
@@ -52,9 +62,6 @@ class MemoryDataplane:
                 self.forgotten = [*self.forgotten[-63:], effect]
             case _:
                 pass
-        state.record(effect)
-        if self._asked is not None:
-            self._asked.record(effect)
 
     def waiting(self, slot: int) -> tuple[int, int, int]:
         """Nothing: there are no packets."""

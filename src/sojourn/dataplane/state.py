@@ -81,8 +81,12 @@ class ForwardingState:
 
     def record(self, effect: ForwardingEffect) -> None:
         """`effect` should hold from now on."""
-        match effect:
-            case EnsureDelivery() | EnsureTunnel() | EnsurePaths() | EnsureHold():
+        match effect:  # what every node has comes first, as each case before it takes time
+            case EnsurePrefix():
+                self.prefixes[effect.prefix] = effect.slot
+            case EnsureCounter():
+                self.counters.add(effect.prefix)
+            case EnsureTunnel() | EnsureDelivery() | EnsurePaths() | EnsureHold():
                 self.slots[effect.slot] = effect
             case EnsureTransport(remote):
                 self.transports[remote] = effect
@@ -100,8 +104,6 @@ class ForwardingState:
                 self.forwarded.pop(slot, None)
                 for prefix in [prefix for prefix, used in self.prefixes.items() if used == slot]:
                     del self.prefixes[prefix]  # as in the kernel: routes go with their nexthop
-            case EnsurePrefix(prefix, slot):
-                self.prefixes[prefix] = slot
             case WithdrawPrefix(prefix):
                 self.prefixes.pop(prefix, None)
             case EnsurePool(pool):
@@ -124,8 +126,6 @@ class ForwardingState:
                 self.rates[prefix] = downlink, uplink
             case WithdrawRate(prefix):
                 self.rates.pop(prefix, None)
-            case EnsureCounter(prefix):
-                self.counters.add(prefix)
             case WithdrawCounter(prefix):
                 self.counters.discard(prefix)
             case EnsureLogicalInterface(interface, link_local):

@@ -204,7 +204,8 @@ class AccessState(OutboxEngine, Generic[S]):
             self._do(StoreBinding(session.node, session.record()))
 
     def _forget_station(self, session: S) -> None:
-        self._do(ForgetStation(session.interface, session.link_layer))
+        if session.interface:  # it was seen in this life
+            self._do(ForgetStation(session.interface, session.link_layer))
 
     # --- identities shown on access links -----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sojourn.engines.records import well_formed
+from sojourn.engines.records import StoredAddress, StoredLength
 from sojourn.wire import AccessTechnology, BindingUpdate
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
@@ -25,8 +25,7 @@ class Handover:
     """Relay mode: the serving MAAR was told something already; what comes later is sent as it comes."""
 
 
-@dataclass(slots=True)
-class BindingCacheEntry:
+class BindingCacheEntry(msgspec.Struct):
     """The aggregated session of one mobile node: where it is, and which MAARs anchor prefixes for it."""
 
     node: bytes
@@ -89,7 +88,7 @@ class BindingCacheEntry:
                 self.sequence,
                 self.lifetime,
                 [(prefix.address, prefix.length, maar) for prefix, maar in self.anchors],
-                sorted(self.unconfirmed()),
+                tuple(sorted(self.unconfirmed())),
                 self.moved,
             )
         )
@@ -105,32 +104,28 @@ class BindingCacheEntry:
     def restored(cls, node: bytes, record: bytes, now: Instant) -> BindingCacheEntry:
         """From the store; it has its whole lifetime again. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
-        addresses = [kept.serving, *(maar for _, _, maar in kept.anchors), *kept.untold]
-        if not node or not well_formed(addresses, [(address, length) for address, length, _ in kept.anchors]):
-            raise ValueError("a record with addresses of the wrong length")
-        anchors = [(Prefix(address, length), maar) for address, length, maar in kept.anchors]
-        expires = now + kept.lifetime
-        entry = cls(node, kept.serving, kept.timestamp, kept.sequence, kept.lifetime, expires, anchors)
-        entry.untold = tuple(kept.untold)
-        entry.moved = kept.moved
-        return entry
-
-
-def anchored(record: bytes) -> list[bytes]:
-    """The addresses of the prefixes in a record that was stored; of one that is not ours, none."""
-    try:
-        return [address for address, _, _ in _decoder.decode(record).anchors]
-    except ValueError:
-        return []
+        if not node:
+            raise ValueError("a record about nobody")
+        return cls(
+            node,
+            kept.serving,
+            kept.timestamp,
+            kept.sequence,
+            kept.lifetime,
+            now + kept.lifetime,
+            [(Prefix(address, length), maar) for address, length, maar in kept.anchors],
+            kept.moved,
+            untold=kept.untold,
+        )
 
 
 class _Record(msgspec.Struct, array_like=True):
-    serving: bytes
+    serving: StoredAddress
     timestamp: int
     sequence: int
     lifetime: int
-    anchors: list[tuple[bytes, int, bytes]]
-    untold: list[bytes] = []
+    anchors: list[tuple[StoredAddress, StoredLength, StoredAddress]]
+    untold: tuple[StoredAddress, ...] = ()
     moved: int = 0
 
 

@@ -38,10 +38,11 @@ class SharedDatabase(Notices):
         """What a MAAR that began without memory anchors, and for whom, whether we know these nodes or not."""
 
         self._unproved: set[Prefix] = set()
-        """Prefixes that nodes got while it was not known whether others, not taken up yet, have them."""
+        """Prefixes that nodes may have got while it was not known whether others, not taken up yet, have them."""
 
     def _remember(self, records: Iterable[Stored]) -> None:
         """Bindings of an earlier life: the next ones, those that are asked about, or all that are left."""
+        latest = 0
         for node, record in records:
             try:
                 entry = BindingCacheEntry.restored(node, record, self._now)
@@ -57,27 +58,24 @@ class SharedDatabase(Notices):
             self._hold(entry)
             if others:
                 self._keep(entry)
-            self._epoch = max(self._epoch, wall_clock(entry.timestamp) - self._now)
+            if entry.timestamp > latest:
+                latest = entry.timestamp
             for maar in entry.untold:
                 self._tell_again(entry, maar)
+        self._epoch = max(self._epoch, wall_clock(latest) - self._now)
+        if not self._unread.left:
+            self._unproved.clear()
 
     def _is_of_another(self, prefix: Prefix, node: bytes) -> bool:
         """Whether `prefix` belongs to a node that is not `node`, as far as that is known here."""
-        self._look_for(prefix)
-        return self._owners.get(prefix, node) != node
+        return self._owner_here(prefix) not in (None, node)
 
-    def _look_for(self, prefix: Prefix) -> None:
-        """Take up who has it of those that were not yet, now or when that can be known."""
-        if self._unread.nameless:
+    def _owner_here(self, prefix: Prefix) -> bytes | None:
+        """Whoever has `prefix` of those that were taken up; nobody waits until it is known of the others."""
+        owner = self._owners.get(prefix)
+        if owner is None and self._unread.left:
             self._unproved.add(prefix)
-        elif self._unread.left:
-            self._remember(self._unread.named(prefix.address))
-
-    def _prove(self) -> None:
-        """From now on it is known who has which prefix."""
-        for prefix in list(self._unproved):
-            self._remember(self._unread.named(prefix.address))
-        self._unproved.clear()
+        return owner
 
     def _take_back(self, prefix: Prefix) -> None:
         """A MAAR gave a prefix of one node to another one, and we did not know better."""
@@ -109,6 +107,17 @@ class SharedDatabase(Notices):
         entry.expires = self._now + remaining
         entry.inherited = True
         self._hold(entry)
+        self._take_back_ends(entry)
+
+    def _take_back_ends(self, entry: BindingCacheEntry) -> None:
+        """What we said is over, and nobody answered yet, is not: but it may be so to its anchor by now."""
+        for maar, prefixes in entry.by_maar().items():
+            ended = [prefix for prefix in prefixes if self._requests.get(("retire", entry.node, maar, prefix))]
+            for prefix in ended:
+                self._requests.cancel(("retire", entry.node, maar, prefix))
+                self._requests.cancel(("retire", entry.node, entry.serving, prefix))
+            if ended:
+                self._tell_moved(entry, maar, prefixes, bulk=True)
 
     def _find_anchored(self, maar: Address) -> None:
         """Nobody holds all bindings: the store knows which ones mention `maar`."""
@@ -124,10 +133,9 @@ class SharedDatabase(Notices):
 
     def _owner(self, prefix: Prefix, maar: Address) -> bytes | None:
         """Who has `prefix`, as far as we know. What is reserved is looked up once: then we know that node."""
-        self._look_for(prefix)
         reserved = self._reserved.get(maar)
         noted = reserved.pop(prefix, None) if reserved else None
-        return self._owners.get(prefix, noted)
+        return self._owner_here(prefix) or noted
 
     def _hold(self, entry: BindingCacheEntry) -> None:
         """From now on it is in memory."""

@@ -1,10 +1,10 @@
 """The home agent of Mobile IPv6 (RFC 6275 section 10) and of moving networks (RFC 3963 section 6).
 
 It takes the place of a mobile node on its home link while that is away, and sends its packets through a tunnel to the
-care-of address. Requests are dealt with in `ha_registration`, the home link in `ha_prefixes` and `home_agents`, and
-leave is taken in `ha_switch` and `ha_revocation`; messages are protected by the keys of RFC 4285 (`authentication`). A
-node may have several care-of addresses (`ha_multiple`, RFC 5648), and say which packets go to which (`ha_flows`, RFC
-6089).
+care-of address. Requests are tested in `ha_checks` and dealt with in `ha_registration`, the home link in `ha_prefixes`
+and `home_agents`, and leave is taken in `ha_switch` and `ha_revocation`; messages are protected by the keys of RFC 4285
+(`authentication`). A node may have several care-of addresses (`ha_multiple`, RFC 5648), and say which packets go to
+which (`ha_flows`, RFC 6089).
 
 Left out: IPsec and IKE (the operator's), so flag K is always answered with 0; multicast membership (10.4.3).
 """

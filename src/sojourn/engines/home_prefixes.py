@@ -23,8 +23,8 @@ class HomePrefixes:
         self.ipv4 = HomeIpv4(configuration)
         self._all = self._pools if self.ipv4.pool is None else [*self._pools, self.ipv4.pool]
         self._in_use = in_use
-        self._closed: set[Prefix] = set()
-        """Pools from which nothing is given any more."""
+        self._open = list(self._all)
+        """From the others nothing is given any more."""
         self._most = configuration.prefixes_per_session
         self._reserved = {prefix for profile in configuration.profiles for prefix in profile.prefixes}
         for prefix in self._reserved:
@@ -70,20 +70,26 @@ class HomePrefixes:
 
     def close(self, words: str) -> Prefix | None:
         """Give nothing from the pool that is written so, until the next start; None when there is no such pool."""
-        found = next((pool.pool for pool in self._pools if str(pool.pool) == words), None)
-        if found is not None:
-            self._closed.add(found)
-        return found
+        found = next((pool for pool in self._pools if str(pool.pool) == words), None)
+        if found is None:
+            return None
+        self._open = [pool for pool in self._open if pool is not found]
+        return found.pool
 
     def reclaim(self, prefixes: Iterable[Prefix], now: Instant) -> bool:
         """After a restart: whether a session may keep what it had. A prefix may not be ours any more."""
-        return self._take([prefix for prefix in prefixes if prefix not in self._reserved], now)
+        if self._reserved:
+            prefixes = [prefix for prefix in prefixes if prefix not in self._reserved]
+        return self._take(prefixes, now)
 
     def _take(self, prefixes: Iterable[Prefix], now: Instant) -> bool:
         """All of them or none."""
         taken: list[Prefix] = []
         for prefix in prefixes:
-            if not any(pool.pool not in self._closed and pool.claim(prefix) for pool in self._all):
+            for pool in self._open:
+                if pool.claim(prefix):
+                    break
+            else:
                 self.release(taken, now)
                 return False
             taken.append(prefix)
@@ -103,7 +109,7 @@ class HomePrefixes:
 
     def _allocate(self, now: Instant, owner: bytes = b"") -> Prefix | None:
         for pool in self._pools:
-            prefix = None if pool.pool in self._closed else pool.allocate(now, owner)
+            prefix = pool.allocate(now, owner) if pool in self._open else None
             if prefix is not None:
                 return prefix
         return None

@@ -61,7 +61,8 @@ class LocalMobilityAnchor(LmaRegistration):
         self._now = now
         sessions, kept = apart(records)
         self._unread = Unread(sessions, node_of)
-        self._slots.restore(int.from_bytes(key, "big") for key, _ in sessions if len(key) == _KEY and any(key))
+        numbers = [int.from_bytes(key, "big") for key, _ in sessions if len(key) == _KEY]
+        self._slots.restore(filter(None, numbers))
         need_all = any(extension.needs_all for extension in self.extensions)
         self._remember(self._unread.rest() if need_all else self._unread.some())
         self.extensions.begin(kept, lost=not self._unread.left and len(self.cache) < len(sessions))
@@ -77,6 +78,8 @@ class LocalMobilityAnchor(LmaRegistration):
 
     def _remember(self, records: Iterable[Stored]) -> None:
         """Sessions of an earlier life: the next ones, those that are asked about, or all that are left."""
+        # Accepted by a clock that was set back meanwhile: it must not refuse, for as long, what is true now.
+        own_clock, latest = not self.configuration.mobile_node_generated_timestamp_in_use, self._ticks()
         for key, record in records:
             try:
                 entry = BindingCacheEntry.restored(key, record, self._now)
@@ -85,9 +88,8 @@ class LocalMobilityAnchor(LmaRegistration):
                 if len(key) == _KEY and any(key):
                     self._slots.give_back(int.from_bytes(key, "big"))
                 continue
-            if not self.configuration.mobile_node_generated_timestamp_in_use:
-                # Accepted by a clock that was set back meanwhile: it must not refuse, for as long, what is true now.
-                entry.timestamp = min(entry.timestamp, self._ticks())
+            if own_clock and entry.timestamp > latest:
+                entry.timestamp = latest
             self._resume(entry)
         self.cache.recall = self._recall if self._unread.left else None
 
@@ -97,7 +99,9 @@ class LocalMobilityAnchor(LmaRegistration):
     def _resume(self, entry: BindingCacheEntry) -> None:
         """A session of an earlier life, if the configuration still has room for it."""
         known = self._gateways.get(entry.source)
-        if known is None or entry.gateway not in (known.address, *known.care_of):
+        if known is not None and entry.gateway == known.address:
+            entry.gateway = entry.source = known.address  # one object for all sessions
+        elif known is not None and entry.gateway not in known.care_of:
             known = None
         if known is None or not self.prefixes.reclaim(entry.prefixes, self._now):
             self._report("record-refused", node=entry.node, gateway=entry.gateway)

@@ -6,21 +6,20 @@ A mobile node may have several sessions, one for each interface that it is attac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
 from sojourn.engines.home_ipv4 import ipv4_of
 from sojourn.engines.lma_request import ALL_ZERO, HomeRequest
-from sojourn.engines.records import well_formed
+from sojourn.engines.records import StoredAddress, well_formed
 from sojourn.engines.registration import Refused
 from sojourn.wire import Handoff, Status
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import Duration, Instant
 
 
-@dataclass(slots=True)
-class BindingCacheEntry:
+class BindingCacheEntry(msgspec.Struct):
     """One mobility session. It is a proxy registration, as all are here."""
 
     slot: int
@@ -63,7 +62,7 @@ class BindingCacheEntry:
                 self.technology,
                 self.gateway,
                 self.source,
-                [(prefix.address, prefix.length) for prefix in self.prefixes],
+                self.prefixes,
                 self.timestamp,
                 self.sequence,
                 self.lifetime,
@@ -76,19 +75,19 @@ class BindingCacheEntry:
     def restored(cls, key: bytes, record: bytes, now: Instant) -> BindingCacheEntry:
         """From the store; it has its whole lifetime again. Raises ValueError for a record that is not one of ours."""
         kept = _decoder.decode(record)
-        addresses = [kept.gateway, kept.source, kept.link_local or bytes(16)]
-        if len(key) != 4 or not any(key) or not kept.node or not kept.prefixes:
+        slot = int.from_bytes(key, "big")
+        if not slot or len(key) != 4:
             raise ValueError("a record without a session")
-        if not well_formed(addresses, kept.prefixes):
-            raise ValueError("a record with addresses of the wrong length")
+        if not well_formed((), kept.prefixes):
+            raise ValueError("a record with prefixes that are none")
         return cls(
-            int.from_bytes(key, "big"),
+            slot,
             kept.node,
             kept.link_layer,
             kept.technology,
             kept.gateway,
             kept.source,
-            tuple(Prefix(address, length) for address, length in kept.prefixes),
+            kept.prefixes,
             kept.timestamp,
             kept.sequence,
             kept.lifetime,
@@ -99,16 +98,16 @@ class BindingCacheEntry:
 
 
 class _Record(msgspec.Struct, array_like=True):
-    node: bytes
+    node: Annotated[bytes, msgspec.Meta(min_length=1)]
     link_layer: bytes
     technology: int
-    gateway: bytes
-    source: bytes
-    prefixes: list[tuple[bytes, int]]
+    gateway: StoredAddress
+    source: StoredAddress
+    prefixes: Annotated[tuple[Prefix, ...], msgspec.Meta(min_length=1)]
     timestamp: int
     sequence: int
     lifetime: int
-    link_local: bytes | None
+    link_local: StoredAddress | None
     waiting: bool
 
 
@@ -174,7 +173,8 @@ class BindingCache:
     def add(self, entry: BindingCacheEntry) -> None:
         """One session more."""
         self._by_slot[entry.slot] = entry
-        self._by_node[entry.node] = (*self._by_node.get(entry.node, ()), entry)
+        others = self._by_node.get(entry.node)
+        self._by_node[entry.node] = (entry,) if others is None else (*others, entry)
         for prefix in entry.prefixes:
             self._by_prefix[prefix] = entry
 

@@ -21,6 +21,7 @@ class PrefixPool:
         self.pool = pool
         self._length = length
         self._kept = tuple(kept)
+        self._first, self._last = pool.address, pool.subnet((1 << 128 - pool.length) - 1, 128).address
         self._size = 1 << (length - pool.length)
         self._quarantine = quarantine
         self._next = 0
@@ -38,11 +39,10 @@ class PrefixPool:
 
     def owns(self, prefix: Prefix) -> bool:
         """Whether `prefix` is one that this pool gives out."""
-        return (
-            prefix.length == self._length
-            and self.pool.contains(prefix)
-            and not any(part.contains(prefix) for part in self._kept)
-        )
+        address, length = prefix
+        if length != self._length or not self._first <= address <= self._last:
+            return False
+        return not self._kept or not any(part.contains(prefix) for part in self._kept)
 
     def allocate(self, now: Instant, owner: bytes = b"") -> Prefix | None:
         """A prefix that nobody uses, best of all the one that `owner` had; None when there is none."""
@@ -88,7 +88,8 @@ class PrefixPool:
         """Take this very prefix; False when it is in use or not of this pool."""
         if not self.owns(prefix) or prefix in self._used:
             return False
-        self._resting.pop(prefix, None)
+        if self._resting:
+            self._resting.pop(prefix, None)
         self._used.add(prefix)
         return True
 

@@ -263,6 +263,8 @@ class Driver:
             if self._late and not self._swaps:
                 self._late = False
                 self._expire()
+                if self._unfinished:
+                    garbage.settled()  # bindings of an earlier life
                 continue
             if self._swaps and (self._late or not self._swaps.room(len(self._inbox))):
                 break

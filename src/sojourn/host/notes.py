@@ -71,7 +71,7 @@ class Notes:
             counters[type(effect).__name__] += 1
             if meter is not None:
                 meter.take(now, effect)
-            if isinstance(effect, Report):
+            if type(effect) is Report:
                 counters[f"reports:{effect.name}"] += 1
                 if self._told is not None:
                     self._told(effect)

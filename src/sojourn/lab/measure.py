@@ -196,7 +196,7 @@ def stretch_formula(topology: Distances, *, server: str, anchor: str, serving: s
 def routers_passed(direction: Direction, window: Window) -> int | None:
     """Routers that the latest packet sent in `window` passed, as its hop limit says; None when none arrived.
 
-    A tunnel counts as one: its inside has a hop limit of its own (`measure_hops` reads that).
+    A tunnel counts as one: its inside has a hop limit of its own (`routers_through_tunnel`).
     """
     for at, received, hop_limit in zip(
         reversed(direction.sent), reversed(direction.received), reversed(direction.hop_limits), strict=True

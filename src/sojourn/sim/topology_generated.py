@@ -1,7 +1,7 @@
 """Topologies that are made: ring, grid, tree, star, campus, random geometric.
 
-Every link of a kind has one delay, except where it follows from the length. Positions are metres, `SPACING` apart
-unless something else is said, for maps and for mobility by distance.
+Every link of a kind has one delay, except where it follows from the length. Positions are metres, `spacing` apart, for
+maps and for mobility by distance.
 """
 
 from __future__ import annotations
