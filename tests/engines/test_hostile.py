@@ -9,10 +9,13 @@ import pytest
 
 from sojourn.core.events import MessageReceived, NodeDetached, NodeSeen, Sighting
 from sojourn.engines.configuration import CENTRAL
+from sojourn.engines.registration import ACKNOWLEDGED_DMM, identifier_option
+from sojourn.wire import BindingAcknowledgement, HomeNetworkPrefix
 from sojourn.wire.units import SECOND
 from support import checkers
-from support.domain import CMD, Domain
+from support.domain import CMD, Domain, pool, router
 from support.hostile import Attacker
+from support.messages import pbu, stamp
 from support.storm import Storm
 
 _NODES = 40
@@ -70,6 +73,29 @@ def test_after_a_storm_nothing_is_left(seed: int) -> None:
     storm.run(300)
     storm.settle()
     assert checkers.nothing_left(storm.domain) == []
+
+
+def test_what_a_router_says_of_nodes_that_are_nowhere_fills_no_memory_and_delays_nobody() -> None:
+    """Each prefix in an answer that nobody asked for was ended with a message of its own, which was repeated: 65,000 of
+    2,000 answers. What others were told in bulk waited behind them.
+    """
+    domain = Domain(cmd={"warm_up": 0})
+    domain.attach("mn1", "ar2")
+    domain.run(SECOND)
+    own = domain.own("ar2", "mn1")
+    domain.lose = lambda source, destination, message: destination == "ar1"
+    for number in range(200):
+        said = (HomeNetworkPrefix.of(pool(1).subnet(one, 64)) for one in range(64))
+        options = (identifier_option(b"\x01%d" % number), *said)
+        domain.inject(router(1), "cmd", BindingAcknowledgement(0, ACKNOWLEDGED_DMM, 1, 100 * SECOND, options))
+    assert len(domain.cmd._requests) < 300
+    domain.roam("mn1", "ar2", "ar3", SECOND)
+    over = pbu(domain, lifetime=0, timestamp=stamp(domain))
+    domain.inject(router(3), "cmd", over)
+    domain.run(SECOND)
+    assert domain.plane("ar2").way(own) is None
+    domain.run(600 * SECOND)
+    assert len(domain.cmd._requests) == 0
 
 
 def test_strangers_are_answered_at_a_low_rate() -> None:

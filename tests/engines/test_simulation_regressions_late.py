@@ -13,6 +13,8 @@ from sojourn.wire import (
     BindingAcknowledgement,
     BindingUpdate,
     HandoffIndicator,
+    MobilityMessage,
+    PreviousMaar,
     ServingMaar,
     Status,
     Timestamp,
@@ -20,7 +22,7 @@ from sojourn.wire import (
 from sojourn.wire.units import HOUR, MILLISECOND, SECOND
 from support import checkers
 from support.domain import CMD, Domain, node, router
-from support.messages import pbu
+from support.messages import answers, pbu, updates
 
 
 def test_an_answer_to_something_else_leaves_no_node_unregistered_for_good() -> None:
@@ -55,6 +57,32 @@ def test_an_answer_to_an_earlier_life_registers_no_node_of_this_one() -> None:
     domain.run(3 * SECOND)
     assert domain.cmd.entries[node("mn1")].serving == router(1)
     assert _session(domain, "ar1").confirmed
+
+
+def test_what_the_database_says_unasked_does_not_end_what_it_lists_in_the_answer_that_was_lost() -> None:
+    """A CMD without memory asks both anchors; the nearer one answered, and the router took the word of that, which had
+    the number of its refresh, for the whole: it ended the prefix of the other one, and had no answer to wait for.
+    """
+    domain = _walked("ar1", "ar2", "ar3", mode=Mode.RELAY, idle_hold=HOUR)
+    first, second = domain.own("ar1", "mn1"), domain.own("ar2", "mn1")
+    lost: list[MobilityMessage] = []
+
+    def lose(_: str, destination: str, message: MobilityMessage) -> bool:
+        if destination == "ar3" and isinstance(message, BindingAcknowledgement) and not lost:
+            lost.append(message)
+            return True
+        return destination == "ar1"
+
+    domain.lose = lose
+    domain.clear()
+    domain.restart("cmd", store=False)
+    for _ in range(200):
+        domain.run(10 * MILLISECOND)
+        assert set(_session(domain, "ar3").anchored) == {first, second}
+    (refresh,) = lost
+    said = [one for one in answers(domain, "ar3")[1:] if len(one.all(PreviousMaar)) == 1]
+    assert [one.sequence for one in said] == [refresh.sequence]  # type: ignore[attr-defined]
+    assert updates(domain, "ar3", "cmd")[-1].sequence != refresh.sequence  # type: ignore[attr-defined]
 
 
 def test_a_late_notice_about_a_node_that_is_nowhere_brings_its_prefix_back_for_a_round_trip_only() -> None:
@@ -92,6 +120,19 @@ def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back(cmds: i
     (answer,) = [one for who, _, one in domain.sent(BindingAcknowledgement) if who == "ar1"]
     assert isinstance(answer, BindingAcknowledgement)
     assert (answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED) == (cmds > 1)
+
+
+def test_a_late_copy_of_an_answer_brings_back_what_is_over_for_a_moment_only() -> None:
+    """Who serves the node had it again until half of a lifetime was over; the node was told so, too."""
+    domain = _walked("ar1", mode=Mode.PROXY, idle_hold=8 * SECOND, cmd={"warm_up": 0})
+    domain.roam("mn1", "ar1", "ar2", SECOND)
+    own = domain.own("ar1", "mn1")
+    *_, answer = [message for _, to, message in domain.sent(BindingAcknowledgement) if to == "ar2"]
+    domain.run(20 * SECOND)
+    assert domain.plane("ar1").way(own) is None
+    domain.inject(CMD, "ar2", answer)
+    domain.run(4 * SECOND)
+    assert own not in _session(domain, "ar2").anchored
 
 
 def test_an_end_that_was_none_is_taken_back_although_its_anchor_carried_it_out() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from sojourn.engines.base import TokenBucket
 from sojourn.engines.configuration import DIRECT, CmdConfiguration, Maar
 from sojourn.engines.database_entry import BindingCacheEntry, leased, merged
 from sojourn.engines.database_shared import SharedDatabase
@@ -18,6 +19,9 @@ from sojourn.wire import Status
 from sojourn.wire.addresses import Address, Prefix
 from sojourn.wire.units import SECOND, Instant, WallClock, ticks
 
+_NOBODYS, _NOBODYS_RATE = 256, 32
+"""Prefixes that are anchored for nobody are ended: so many at once, and a second. Else one MAAR that says much of nodes
+that are nowhere would fill the memory, and what all others are told in bulk would wait behind that."""
 _RACE = ticks(10 * SECOND)
 """An attachment that is no older than this, and late, is the one before the latest; an older one is the oldest."""
 
@@ -27,6 +31,7 @@ class Anchorage(SharedDatabase):
 
     def __init__(self, configuration: CmdConfiguration, epoch: WallClock) -> None:
         super().__init__(configuration, epoch)
+        self._nobodys = TokenBucket(_NOBODYS_RATE, _NOBODYS)
         self._settled: Instant = 0
         """Until then a CMD that began with nothing learns what others know."""
         self._dropped: set[Prefix] = set()
@@ -195,12 +200,13 @@ class Anchorage(SharedDatabase):
         """`maar` anchors prefixes for a node that is nowhere: a late notice, of the time `stamp`, brought them back.
 
         One of several CMDs does not know every node; one without memory, or that follows, may yet hear of this one.
+        What is too much is asked for by its anchor at the end of the lifetime (RFC 8885 3.5).
         """
         if self.configuration.shared or self._follows or self._unread.left or self._now < self._settled:
             return
         gone = BindingCacheEntry(node, maar, stamp, 0, 0, self._now, [])
         for prefix in prefixes:
-            if self._maars[maar].owns(prefix):
+            if self._maars[maar].owns(prefix) and self._nobodys.take(self._now):
                 self._tell_retired(gone, prefix, maar)
 
     def _drop(self, entry: BindingCacheEntry, prefix: Prefix) -> None:

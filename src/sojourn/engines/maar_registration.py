@@ -38,6 +38,7 @@ from sojourn.wire import (
     BindingUpdate,
     DlifLinkLocalAddress,
     Handoff,
+    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
@@ -53,8 +54,9 @@ _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
 FORGETFUL = b"\0"
 """Key of a record that says: we began without memory, and do not know yet what the CMD remembers."""
-_LOCATOR_CHECK = 3 * SECOND
-"""Locator mode: a previous MAAR's answer may be lost and nobody would know; the first refresh comes early."""
+_CHECK = 3 * SECOND
+"""Locator mode: a previous MAAR's answer may be lost and nobody would know; the first refresh comes early. So does the
+next one after an answer that nobody waited for, as it may be old."""
 
 
 class RegistrationProcedures(GatewayRegistration[Session], MaarState):
@@ -210,7 +212,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if self._requests.answered(("deregister", session.node, cmd, None), answer.sequence, self._now):
             self._on_deregistered(session, answer)
             return
-        request = self._registration_answered(session, answer)
+        request = self._registration_answered(session, answer, firsts)
         if session.presence is DEPARTED and (request is not None or timestamp_of(answer) == session.attached):
             self._on_answered_too_late(session, answer)
         elif session.presence is not SERVED:
@@ -225,17 +227,23 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         else:
             self._report("acknowledgement-unexpected", source=cmd, sequence=answer.sequence)
 
-    def _registration_answered(self, session: Session, answer: BindingAcknowledgement) -> BindingUpdate | None:
+    def _registration_answered(
+        self, session: Session, answer: BindingAcknowledgement, firsts: dict[type, Any]
+    ) -> BindingUpdate | None:
         """The registration that it belongs to, which is done with (RFC 5213 6.9.1.2, 5.).
 
-        The number is not enough: an earlier life of ours used it too. What accepts another attachment is no answer to
-        this one, which goes on being repeated; a refusal has the time of whoever refuses.
+        The number is not enough: an earlier life of ours used it too, and what the CMD says without being asked has the
+        latest one. That lists what is new, and lacks the Handoff Indicator that an answer returns (5.3.6). What accepts
+        another attachment is no answer to this one, which goes on being repeated; a refusal has the time of whoever
+        refuses.
         """
         key = ("register", session.node, self.configuration.cmd, None)
         outstanding, told = self._requests.get(key), timestamp_of(answer)
         if outstanding is not None and answer.flags & DISTRIBUTED and answer.status < REFUSING:
             asked = outstanding.update.first(Timestamp)
             if told is not None and asked is not None and told != asked.ticks:
+                return None
+            if HandoffIndicator not in firsts:
                 return None
         return self._requests.answered(key, answer.sequence, self._now)
 
@@ -293,6 +301,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if first or gone or set(session.anchored) != before:
             self._advertise(session, gone)
             self._keep(session)
+        if request is None and not session.anchored.keys() <= before:
+            self._after(_CHECK, "refresh", session.node)  # a copy that is late may list what is over by now
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
         if self.leases is not None:
@@ -349,7 +359,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         first = not session.confirmed
         self._confirm(session, answer.lifetime or self.configuration.lifetime)
-        self._after(_LOCATOR_CHECK, "refresh", session.node)
+        self._after(_CHECK, "refresh", session.node)
         session.seen = self._now
         before = set(session.anchored)
         self._learn_previous(session, options)
