@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
 
-from sojourn.core.effects import EnsureDelivery, EnsureUplink
+from sojourn.core.effects import EnsureCounter, EnsureDelivery, EnsurePrefix, EnsureUplink
 from sojourn.core.events import Commanded, EffectFailed, HandoverExpected, NodeSeen, Sighting
 from sojourn.engines.configuration import Gateway, GatewayProfile
 from sojourn.engines.extension_settings import (
@@ -25,7 +26,7 @@ from sojourn.engines.way_settings import (
     MultipathOfMag,
 )
 from sojourn.wire.addresses import Prefix, address, link_layer_text, prefix
-from sojourn.wire.units import SECOND
+from sojourn.wire.units import MILLISECOND, SECOND
 from support.pmip import LMA, LMA2, ProxyDomain, gateway, request
 from support.pmip_extensions import command
 from support.table import HOSTS, node
@@ -65,6 +66,25 @@ def test_old_prefixes_of_a_node_that_left_are_not_forwarded_any_more() -> None:
     domain.detach("mn1", "mag1")
     domain.run(SECOND)
     assert domain.plane("lma").state.prefixes == {}
+
+
+@pytest.mark.parametrize("refused", [EnsureCounter, EnsurePrefix])
+def test_what_a_kernel_refuses_of_prefixes_that_are_only_offered_is_made_up_for(refused: type) -> None:
+    """They were no session's yet, so nobody tried again (`extended` 400148)."""
+    settings = {"update_notification": NotificationSettings(), "renumbering": RenumberingSettings(5 * SECOND)}
+    domain = ProxyDomain(2, lma=settings, update_notification=True, renumbering=True)
+    domain.attach("mn1", "mag1")
+    domain.run(SECOND)
+    plane = domain.plane("lma")
+    plane.trouble = lambda effect: OSError(errno.ENOMEM, "no room") if isinstance(effect, refused) else None
+    domain.lose = lambda source, destination, message: source == "mag1"
+    assert command(domain, "lma", "renumber", node=node("mn1").hex(), mode="soft")
+    plane.trouble = None
+    domain.run(900 * MILLISECOND)
+    domain.lose = lambda source, destination, message: False
+    domain.run(10 * SECOND)
+    (new,) = domain.entry().prefixes
+    assert (set(plane.state.prefixes), plane.state.counters) == ({new}, {new})
 
 
 def test_a_path_that_is_asked_for_while_the_first_one_is_extended_is_asked_for_anew() -> None:

@@ -122,6 +122,19 @@ def test_a_notice_from_before_the_end_of_a_prefix_does_not_bring_it_back(cmds: i
     assert (answer.status == Status.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED) == (cmds > 1)
 
 
+def test_a_late_copy_of_an_answer_brings_back_what_is_over_for_a_moment_only() -> None:
+    """Who serves the node had it again until half of a lifetime was over; the node was told so, too."""
+    domain = _walked("ar1", mode=Mode.PROXY, idle_hold=8 * SECOND, cmd={"warm_up": 0})
+    domain.roam("mn1", "ar1", "ar2", SECOND)
+    own = domain.own("ar1", "mn1")
+    *_, answer = [message for _, to, message in domain.sent(BindingAcknowledgement) if to == "ar2"]
+    domain.run(20 * SECOND)
+    assert domain.plane("ar1").way(own) is None
+    domain.inject(CMD, "ar2", answer)
+    domain.run(4 * SECOND)
+    assert own not in _session(domain, "ar2").anchored
+
+
 def test_an_end_that_was_none_is_taken_back_although_its_anchor_carried_it_out() -> None:
     """A CMD had said it, and the store had another one's word that the prefix lives on. What the anchor answered was
     lost, nobody waited for it any more, and the node had a prefix that nobody anchored (`cluster` 400141).

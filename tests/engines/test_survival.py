@@ -311,6 +311,23 @@ def test_a_node_that_moves_while_the_partner_holds_its_prefix() -> None:
     assert leads(each, own) == ["ar1", "ar2"]
 
 
+@pytest.mark.parametrize("before", [-600, -300, -100, 0, 200, 400, 600, 800, 1000, 1200])
+def test_a_node_that_comes_back_to_its_anchor_just_before_that_has_its_pool_again_is_reached(before: int) -> None:
+    """Its partner sent packets to the router that the node had left, for two seconds after that one had forgotten it:
+    it was told of the return by nobody, as that router took the pool for the anchor's by then. Found by a simulation.
+    """
+    each, own = away()
+    dark(each, "ar1")
+    each.run(GONE)
+    each.restart("ar1", store=True)
+    each.run(FAST.hold - before * MILLISECOND)
+    each.roam("mn1", "ar2", "ar1", 100 * MILLISECOND)
+    for _ in range(300):
+        each.run(20 * MILLISECOND)
+        assert leads(each, own)[-1] == "ar1"
+    assert leads(each, own) == ["ar1"]
+
+
 @pytest.mark.parametrize("store", [True, False])
 def test_a_node_that_moved_meanwhile_is_where_it_is_when_the_anchor_is_back(store: bool) -> None:
     each, own = away()

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from sojourn.daemon.configuration import parse as read
 from sojourn.lab.daemons import configuration
-from sojourn.lab.topology import TopologyError, builtin_topologies, load, parse
+from sojourn.lab.topology import TopologyError, builtin_topologies, load, parse, star
 from sojourn.wire.units import MILLISECOND, SECOND
 
 SMALL = """
@@ -45,6 +45,17 @@ profiles = [{ link_layer = "02:00:00:00:00:01", identifier = "mn@example.com" }]
 [lma]
 everybody = { count = 2 }
 """
+
+
+def test_a_star_is_what_a_file_with_a_link_for_each_node_would_say() -> None:
+    nodes = {"ar1": "access-router", "ar2": "access-router", "cmd": "cmd", "mn": {"kind": "host", "at": "ar1"}}
+    built = star("small", nodes, "5ms", delays={"cmd": "10ms"}, maar={"buffer": True})
+    text = (
+        'name = "small"\n[nodes]\ncore = "router"\nar1 = "access-router"\nar2 = "access-router"\ncmd = "cmd"\n'
+        'mn = { kind = "host", at = "ar1" }\n[links]\ncore.ar1 = "5ms"\ncore.ar2 = "5ms"\ncore.cmd = "10ms"\n'
+        "[maar]\nbuffer = true\n"
+    )
+    assert built == parse(text)
 
 
 def problems(text: str) -> list[tuple[str, str]]:

@@ -246,6 +246,15 @@ class Domain:
 
         return str(until(f"an address in {prefix}", look))
 
+    def host_away(self) -> str:
+        """The host comes to ar1 and goes on to ar2, and its prefix follows. Its address of ar1."""
+        self.roam(1)
+        first = self.address("2001:db8:a100:")
+        self.roam(2)
+        self.address("2001:db8:a200:")
+        until("the old prefix follows", lambda: "2001:db8:a100::/64" in prefixes(self.daemons["ar2"]))
+        return first
+
     def check_nothing_failed(self) -> None:
         """No kernel refused anything."""
         for name, daemon in self.daemons.items():

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from domain_of_daemons import HOST, Daemon, Domain, prefixes, until, with_a_database
+from domain_of_daemons import HOST, Daemon, Domain, until, with_a_database
 from pinging import ping_all_along
 
 from sojourn.control.client import ControlClient, ControlError
@@ -34,11 +34,7 @@ def _refusing(daemon: Daemon, which: int) -> list[str]:
 def test_kill_9_forwarding_goes_on_and_the_next_life_takes_over(world: Domain) -> None:
     """Not a packet is lost by the death, nor by the restart; nothing is removed; the session goes on moving."""
     world.start()
-    world.roam(1)
-    first = world.address("2001:db8:a100:")
-    world.roam(2)
-    world.address("2001:db8:a200:")
-    until("the old prefix follows", lambda: "2001:db8:a100::/64" in prefixes(world.daemons["ar2"]))
+    first = world.host_away()
     kernels = [router.kernel() for router in world.routers]
     for name in world.daemons:
         assert world.daemons[name].stop(signal.SIGKILL) == -signal.SIGKILL
@@ -101,11 +97,7 @@ def test_a_bug_ends_the_process_and_not_the_forwarding(world: Domain) -> None:
 def test_a_reload_changes_what_can_change_under_traffic_and_refuses_the_rest_whole(world: Domain) -> None:
     """Not a packet is lost by it; a refusal names the key and changes nothing."""
     world.start()
-    world.roam(1)
-    first = world.address("2001:db8:a100:")
-    world.roam(2)
-    world.address("2001:db8:a200:")
-    until("the old prefix follows", lambda: "2001:db8:a100::/64" in prefixes(world.daemons["ar2"]))
+    first = world.host_away()
     daemon = world.daemons["ar1"]
     assert daemon.process is not None
     recording = daemon.log.with_suffix(".jsonl")

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from sojourn.lab.lab import Lab
-from sojourn.lab.topology import parse
+from sojourn.lab.topology import star
 from sojourn.wire.addresses import address
 from support.lab_metrics import Samples, address_from, becomes, echoes, grown, near, samples, served
+from support.stars import OPTIMISTIC, mobile, silent_host
 from support.wire_clock import Frame, Tap
 from support.wire_counts import Counts, signalling, tunnelled
 
@@ -24,42 +25,20 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 WAYS = {"sent": True, "received": False}
 """Directions, and whether frames leave."""
-PMIP = """
-name = "metrics-lma"
-metrics = true
-[nodes]
-core = "router"
-lma = "lma"
-mag1 = "mag"
-mag2 = "mag"
-cn = "server"
-mn = { kind = "host", dad = "off" }
-[links]
-core.lma = "5ms"
-core.mag1 = "5ms"
-core.mag2 = "5ms"
-core.cn = 0
-"""
-MIP6 = """
-name = "metrics-mip6"
-metrics = true
-[nodes]
-core = "router"
-home = "ha"
-f1 = "plain"
-f2 = "plain"
-cn = "cn"
-server = "server"
-mn = { kind = "mn", at = "home", dad = "optimistic" }
-[links]
-core.home = "5ms"
-core.f1 = "5ms"
-core.f2 = "5ms"
-core.cn = "5ms"
-core.server = "5ms"
-[ha]
-optimistic_duplicate_address_detection = true
-"""
+PMIP = star(
+    "metrics-lma",
+    {"lma": "lma", "mag1": "mag", "mag2": "mag", "cn": "server", "mn": silent_host()},
+    "5ms",
+    delays={"cn": "0ms"},
+    metrics=True,
+)
+MIP6 = star(
+    "metrics-mip6",
+    {"home": "ha", "f1": "plain", "f2": "plain", "cn": "cn", "server": "server", "mn": mobile("home")},
+    "5ms",
+    metrics=True,
+    ha=OPTIMISTIC,
+)
 
 
 class Watch:
@@ -94,7 +73,7 @@ class Watch:
 
 def test_an_lma_and_its_gateways_count_what_is_on_their_links(tmp_path: Path) -> None:
     routers = ("lma", "mag1", "mag2")
-    with Lab(parse(PMIP), tmp_path) as lab:
+    with Lab(PMIP, tmp_path) as lab:
         lab.air.roam("mn", "mag1")
         assert becomes(lambda: served(lab, "mag1"))
         held = address_from(lab, lab.topology.nodes["lma"].pool)
@@ -121,7 +100,7 @@ def row_of(lab: Lab, topic: str, wanted: Callable[[dict[str, object]], bool]) ->
 
 def test_home_agent_mobile_node_and_correspondent_count_what_is_on_their_links(tmp_path: Path) -> None:
     """What the mobile node says to a correspondent through its home agent is its message, and none of the agent's."""
-    with Lab(parse(MIP6), tmp_path) as lab:
+    with Lab(MIP6, tmp_path) as lab:
         home, agent, peer = (lab.topology.address(name) for name in ("mn", "home", "cn"))
         assert becomes(lambda: row_of(lab, "bindings", lambda row: row["place"] == "home"))
         with ExitStack() as opened:

@@ -147,6 +147,7 @@ class LmaRenumbering(LmaExtension):
         del self._offers[entry.slot]
         former = self._former[entry.slot] = Former(entry.source, entry.home_prefixes, True)
         self._role.cache.change(entry, (*offer.prefixes, *entry.prefixes[len(entry.home_prefixes) :]))
+        self._forward(entry.slot, offer.prefixes)  # once more: a refusal while they were nobody's was not made up for
         self._role._keep(entry)
         self._report("renumbered", node=entry.node, prefix=offer.prefixes[0])
         if not offer.soft:

@@ -102,6 +102,19 @@ class HolderProcedures(HeldProcedures):
                 if at == anchor:
                     self._do(EnsureUplink(prefix, out))
         self._tell_all(anchor, holder)
+        if holder == anchor:
+            self._release_who_left(anchor, survival)
+
+    def _release_who_left(self, anchor: Address, survival: Survival) -> None:
+        """The anchor has its pool again soon. For nodes that left us a moment ago its partner still sends packets here,
+        which we pass on for a while only. Who serves such a node now told the partner, unless that is the anchor.
+        """
+        partner = survival.partners.get(anchor)
+        if partner is None or partner == self.configuration.address:
+            return
+        for session in self.sessions.values():
+            if session.presence not in (SERVED, DEPARTED) and (mine := self._prefixes_at(session, anchor)):
+                self._release_at(session, mine, anchor, partner)
 
     def _is_not_held(self, anchor: Address, survival: Survival) -> None:
         """Its partner says that it does not miss it."""

@@ -54,8 +54,9 @@ _EXCHANGES_MAX = 8
 """Prefixes tried for one attachment. With the leaps of the pool they reach beyond 20,000 that are in use."""
 FORGETFUL = b"\0"
 """Key of a record that says: we began without memory, and do not know yet what the CMD remembers."""
-_LOCATOR_CHECK = 3 * SECOND
-"""Locator mode: a previous MAAR's answer may be lost and nobody would know; the first refresh comes early."""
+_CHECK = 3 * SECOND
+"""Locator mode: a previous MAAR's answer may be lost and nobody would know; the first refresh comes early. So does the
+next one after an answer that nobody waited for, as it may be old."""
 
 
 class RegistrationProcedures(GatewayRegistration[Session], MaarState):
@@ -300,6 +301,8 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         if first or gone or set(session.anchored) != before:
             self._advertise(session, gone)
             self._keep(session)
+        if request is None and not session.anchored.keys() <= before:
+            self._after(_CHECK, "refresh", session.node)  # a copy that is late may list what is over by now
         if first:
             self._report("registered", node=session.node, previous=len(session.anchored))
         if self.leases is not None:
@@ -356,7 +359,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         self._requests.cancel(("register", session.node, self.configuration.cmd, None))
         first = not session.confirmed
         self._confirm(session, answer.lifetime or self.configuration.lifetime)
-        self._after(_LOCATOR_CHECK, "refresh", session.node)
+        self._after(_CHECK, "refresh", session.node)
         session.seen = self._now
         before = set(session.anchored)
         self._learn_previous(session, options)

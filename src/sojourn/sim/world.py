@@ -203,14 +203,17 @@ class World:
                 partner=partners.get(place),
                 liveness=liveness,
             )
-            neighbours = () if settings.tells_previous else self._nearest(place, places)
+            # Who comes from a router that is dead is asked about elsewhere, and who begins anew is told what it forgot.
+            neighbours = self._nearest(place, places) if failures or not settings.tells_previous else ()
 
             def make(
                 configuration: MaarConfiguration = configuration, neighbours: tuple[Address, ...] = neighbours
             ) -> MobilityAnchorAccessRouter:
                 engine = access_router(configuration, EPOCH)
                 if isinstance(engine, DirectAccessRouter):
-                    engine.direct.remembering, engine.direct.neighbours = (), neighbours
+                    engine.direct.neighbours = neighbours
+                    if not failures:
+                        engine.direct.remembering = ()
                 return engine
 
             if failures:
