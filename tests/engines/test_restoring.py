@@ -28,6 +28,7 @@ from support.life import NODES, ROUTERS, cmd, lma, own, update
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread, "SLICE", 3)
+    monkeypatch.setattr(unread, "NAMED", NODES // 2)
 
 
 def registered_at_cmd() -> MemoryStore:
@@ -53,7 +54,7 @@ def test_a_database_knows_whoever_it_is_asked_about_before_it_took_up_all() -> N
     life = cmd(store, 2 * SECOND)
     assert isinstance(life.engine, CentralMobilityDatabase)
     assert life.engine.restoring
-    assert len(life.engine.entries) == 3
+    assert len(life.index().engine.entries) == 3
     answer = life.ask(update(NODES - 1, own(NODES - 1, 1), 3, 2 * SECOND, PROXY_DMM), ROUTERS[1])[0]
     assert answer.status == 0
     told = [one.destination for one in life.sent if isinstance(one.message, BindingUpdate)]
@@ -74,7 +75,7 @@ def test_a_database_that_dies_in_the_middle_finds_everything_again() -> None:
         life.slice()
         assert life.engine.restoring
     assert store.records == records
-    life = cmd(store, 3 * SECOND)
+    life = cmd(store, 3 * SECOND).index()
     life.ask(update(0, own(0, 1), 3, 3 * SECOND, PROXY_DMM), ROUTERS[1])
     life = cmd(store, 4 * SECOND)
     life.complete()
@@ -84,17 +85,24 @@ def test_a_database_that_dies_in_the_middle_finds_everything_again() -> None:
 
 
 def test_a_database_has_room_for_no_more_nodes_than_ever() -> None:
-    life = cmd(registered_at_cmd(), 2 * SECOND)
+    life = cmd(registered_at_cmd(), 2 * SECOND).index()
     assert life.ask(update(NODES, own(NODES, 1), 4, 2 * SECOND, PROXY_DMM), ROUTERS[1])[0].status >= 128
 
 
-def test_a_database_that_took_up_all_gives_nobody_a_prefix_of_another_node() -> None:
+def test_a_database_gives_nobody_a_prefix_of_a_node_that_it_did_not_take_up() -> None:
     """Its router lost its memory, and gives it again."""
-    life = cmd(registered_at_cmd(), 2 * SECOND)
-    life.complete()
-    newcomer, last = NODES, NODES - 1
+    store = registered_at_cmd()
+    life = cmd(store, 2 * SECOND)
+    newcomer, last = NODES - 2, NODES - 1
+    life.index()
     refused = life.ask(update(newcomer, own(last, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0]
     assert refused.status == Status.NOT_AUTHORIZED_FOR_HOME_NETWORK_PREFIX
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    assert len(life.engine.entries) < NODES, "and it did not take up all for that"
+    life.complete()
+    having = [entry.node[1:] for entry in life.engine.entries.values() if entry.anchor_of(own(last, 0))]
+    assert having == [b"\x02\x00" + last.to_bytes(4, "big")]
+    assert life.ask(update(newcomer, own(newcomer, 0), 4, 2 * SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -108,13 +116,14 @@ def test_a_prefix_that_was_given_again_before_that_was_known_is_taken_back(asks:
     life.sent.clear()
     if asks:
         assert life.ask(update(last, both, 5, SECOND, PROXY_DMM), ROUTERS[0])[0].status == 0
-    life.complete()
+    life.index()
     (told,) = [one.message for one in life.sent if isinstance(one.message, BindingUpdate)]
     assert told.lifetime == 0
     option, anchored = told.first(MobileNodeIdentifier), told.first(AnchoredPrefix)
     assert option is not None
     assert option.key().endswith(newcomer.to_bytes(4, "big"))
     assert anchored == AnchoredPrefix.of(both)
+    life.complete()
     assert isinstance(life.engine, CentralMobilityDatabase)
     having = [entry.node[-4:] for entry in life.engine.entries.values() if entry.anchor_of(both)]
     assert having == [last.to_bytes(4, "big")]
@@ -136,7 +145,7 @@ def test_of_two_nodes_that_the_store_gives_one_prefix_one_has_it() -> None:
 
 def test_a_router_without_memory_is_told_of_all_that_it_anchors_in_the_end() -> None:
     store = registered_at_cmd()
-    life = cmd(store, 2 * SECOND)
+    life = cmd(store, 2 * SECOND).index()
     for number in range(NODES):
         life.ask(update(number, own(number, 1), 3, 2 * SECOND, PROXY_DMM), ROUTERS[1])
     life = cmd(store, 3 * SECOND)

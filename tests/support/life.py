@@ -84,6 +84,12 @@ class Life:
         self.now += 1
         self.driver.wake()
 
+    def index(self) -> Life:
+        """Until it knows whose each prefix is."""
+        while self.engine._unread.nameless:
+            self.slice()
+        return self
+
     def complete(self) -> None:
         for _ in range(NODES):
             self.slice()

@@ -119,6 +119,14 @@ class BindingCacheEntry(msgspec.Struct):
         )
 
 
+def anchored(record: bytes) -> list[bytes]:
+    """The addresses of the prefixes in a record that was stored; of one that is not ours, none."""
+    try:
+        return [address for address, _, _ in _decoder.decode(record).anchors]
+    except ValueError:
+        return []
+
+
 class _Record(msgspec.Struct, array_like=True):
     serving: StoredAddress
     timestamp: int

@@ -38,7 +38,7 @@ class SharedDatabase(Notices):
         """What a MAAR that began without memory anchors, and for whom, whether we know these nodes or not."""
 
         self._unproved: set[Prefix] = set()
-        """Prefixes that nodes may have got while it was not known whether others, not taken up yet, have them."""
+        """Prefixes that nodes got while it was not known whether others, not taken up yet, have them."""
 
     def _remember(self, records: Iterable[Stored]) -> None:
         """Bindings of an earlier life: the next ones, those that are asked about, or all that are left."""
@@ -71,11 +71,18 @@ class SharedDatabase(Notices):
         return self._owner_here(prefix) not in (None, node)
 
     def _owner_here(self, prefix: Prefix) -> bytes | None:
-        """Whoever has `prefix` of those that were taken up; nobody waits until it is known of the others."""
-        owner = self._owners.get(prefix)
-        if owner is None and self._unread.left:
+        """Whoever has `prefix`; of those that were not taken up yet it is known a moment after our start."""
+        if self._unread.nameless:
             self._unproved.add(prefix)
-        return owner
+        elif self._unread.left:
+            self._remember(self._unread.named(prefix.address))
+        return self._owners.get(prefix)
+
+    def _prove(self) -> None:
+        """From now on it is known who has which prefix."""
+        for prefix in list(self._unproved):
+            self._remember(self._unread.named(prefix.address))
+        self._unproved.clear()
 
     def _take_back(self, prefix: Prefix) -> None:
         """A MAAR gave a prefix of one node to another one, and we did not know better."""

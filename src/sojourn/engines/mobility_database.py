@@ -32,7 +32,7 @@ from sojourn.core.events import (
 )
 from sojourn.engines.base import TimerName
 from sojourn.engines.configuration import CmdConfiguration, Maar
-from sojourn.engines.database_entry import BindingCacheEntry
+from sojourn.engines.database_entry import BindingCacheEntry, anchored
 from sojourn.engines.database_notices import IDENTITIES
 from sojourn.engines.database_registration import Registrations
 from sojourn.engines.liveness import response
@@ -73,7 +73,7 @@ class CentralMobilityDatabase(Registrations):
         """See `Engine.restore`. A CMD that begins with nothing asks every MAAR to register its nodes again."""
         self._now = now
         self._begun = (self._epoch + now) // SECOND
-        self._unread = Unread(records)
+        self._unread = Unread(records, names=anchored)
         self._remember(self._unread.some())
         if self._unread.left:
             self._timers.start(_RESTORE, now)
@@ -136,7 +136,10 @@ class CentralMobilityDatabase(Registrations):
             self._forgetful.discard(key)
             self._on_refresh_request(key)
         elif kind == "restore":
-            self._remember(self._unread.some())
+            if not self._unread.nameless:
+                self._remember(self._unread.some())
+            elif self._unread.index():
+                self._prove()
             if self._unread.left:
                 self._timers.start(_RESTORE, self._now + 1)  # messages have their turn
         elif kind == "reserved":
