@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,3 +110,24 @@ def test_as_a_plain_dictionary_would_do_it(actions: list[tuple[str, str, int]]) 
         assert timers.deadline() == (min(model.values())[0] if model else None)
         assert len(timers) == len(model)
         assert {name: timers.when(name) for name in model} == {name: when for name, (when, _) in model.items()}
+
+
+def test_of_many_timers_only_those_that_are_next_are_put_in_order() -> None:
+    """After a restart a million were started within ten seconds, for an hour from then: nobody waits while they are."""
+    timers: Timers[int] = Timers()
+    for name in range(10_000):
+        timers.start(name, 3_600_000_000_000 + name * 1_000_000)
+    assert timers.deadline() == 3_600_000_000_000
+    assert len(timers._heap) < 300
+    due = [timers.pop_due(1 << 50) for _ in range(10_000)]
+    assert due == list(range(10_000))
+
+
+def test_timers_are_not_looked_through_while_none_of_them_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    enter = Timers._enter
+    monkeypatch.setattr(Timers, "_enter", lambda self, names: (looked.append(len(self)), enter(self, names)))
+    timers: Timers[int] = Timers()
+    for name in range(1_000):
+        timers.start(name, 10)
+    assert looked == []

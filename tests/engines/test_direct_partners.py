@@ -14,6 +14,7 @@ from test_survival import GONE, dark, leads
 
 from sojourn.core.events import NodeSeen, Sighting
 from sojourn.engines.configuration import Mode
+from sojourn.engines.stand_in import Given
 from sojourn.wire import BindingUpdate
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import MILLISECOND, SECOND
@@ -171,3 +172,14 @@ def test_the_prefix_of_a_dead_anchor_is_not_the_first_to_go_for_that() -> None:
     each.run(1 * SECOND)
     assert list(each.maar("ar5").sessions[node("mn1")].anchored) == [second, third]
     assert leads(each, second) == ["ar3", "ar5"]
+
+
+def test_what_an_anchor_said_late_of_what_it_gave_to_a_node_ends_nothing_however_often_it_says_so() -> None:
+    """The first late word about the one prefix of a node made its partner forget which was the latest."""
+    given, earlier, later = Given(), Prefix(bytes([32, 1]) + bytes(14), 64), Prefix(bytes([32, 2]) + bytes(14), 64)
+    given.tell(node("mn1"), [later], 10, SECOND, 9)
+    given.tell(node("mn1"), [later], 5, SECOND, 9)
+    given.tell(node("mn1"), [earlier], 5, SECOND, 9)
+    assert later in given.prefixes
+    given.tell(node("mn1"), [later], 10, SECOND, 9)
+    assert earlier not in given.prefixes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from sojourn.dataplane.memory import MemoryDataplane
@@ -20,7 +21,7 @@ from sojourn.wire import (
     Status,
 )
 from sojourn.wire.addresses import ANY, Prefix
-from sojourn.wire.units import SECOND
+from sojourn.wire.units import HOUR, SECOND
 from support.life import NODES, ROUTERS, cmd, lma, own, update
 
 
@@ -224,3 +225,44 @@ def test_a_record_that_is_not_ours_is_passed_over() -> None:
     home = life.ask(update(NODES, ANY, 4, 3 * SECOND, PROXY), ROUTERS[0])[0].first(HomeNetworkPrefix)
     assert home is not None
     assert home.prefix not in given or home.prefix == given[NODES // 2 - 1]
+
+
+@pytest.mark.parametrize(
+    ("field", "torn"),
+    [(0, b"\x20" * 15), (4, [[b"\x20" * 15, 64, ROUTERS[0]]]), (4, [[own(7, 0).address, 129, ROUTERS[0]]])],
+)
+def test_a_record_of_a_database_with_what_is_no_address_is_passed_over_and_reported(field: int, torn: object) -> None:
+    store = registered_at_cmd()
+    key = next(key for key in store.records if key.endswith((7).to_bytes(4, "big")))
+    fields = msgspec.msgpack.decode(store.records[key])
+    store.records[key] = msgspec.msgpack.encode([*fields[:field], torn, *fields[field + 1 :]])
+    life = cmd(store, 2 * SECOND)
+    life.complete()
+    assert isinstance(life.engine, CentralMobilityDatabase)
+    assert key not in life.engine.entries
+    assert len(life.engine.entries) == NODES - 1
+    assert life.driver.counters["reports:record-unreadable"] == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "torn"),
+    [(0, b""), (3, b"\x20" * 17), (5, []), (5, [[b"\x20" * 15, 64]]), (5, [[own(7, 0).address, 0]]), (9, b"\xfe\x80")],
+)
+def test_a_record_of_an_anchor_with_what_is_no_address_is_passed_over_and_reported(field: int, torn: object) -> None:
+    store, _ = given_by_lma()
+    key = (7).to_bytes(4, "big")
+    fields = msgspec.msgpack.decode(store.records[key])
+    store.records[key] = msgspec.msgpack.encode([*fields[:field], torn, *fields[field + 1 :]])
+    life = lma(store, 2 * SECOND)
+    life.complete()
+    assert len(life.engine.show("sessions", life.now)) == NODES - 1
+    assert life.driver.counters["reports:record-unreadable"] == 1
+
+
+@pytest.mark.parametrize("role", ["cmd", "lma"])
+def test_a_binding_that_nobody_refreshed_since_the_restart_ends(role: str) -> None:
+    life = cmd(registered_at_cmd(), 2 * SECOND) if role == "cmd" else lma(given_by_lma()[0], 2 * SECOND)
+    life.complete()
+    life.now += 3 * HOUR
+    life.driver.wake()
+    assert life.engine.show("sessions", life.now) == []

@@ -33,6 +33,22 @@ def test_of_two_attachments_at_the_same_instant_the_cmd_takes_the_one_that_the_r
     assert right(each) == []
 
 
+def test_of_two_routers_that_a_node_came_to_at_one_instant_the_one_where_it_answers_serves_it() -> None:
+    """It was asked for a sign of life where it was, and gave one. Meanwhile that router was told once more that the
+    other one has it, and took the sign for one from before it left.
+    """
+    each = domain(cmds=1)
+    each.on_probe = lambda name, probe: (
+        name == "ar1" and each.later(5 * MILLISECOND, name, NodeSeen("acc0", HOSTS["mn1"], Sighting.NEIGHBOUR))
+    )
+    each.attach("mn1", "ar1")
+    each.attach("mn1", "ar2")
+    each.run(SECOND)
+    assert served(each, "ar1") == {"ar2"}
+    assert each.cmd.entries[node("mn1")].serving == router(1)
+    assert right(each) == []
+
+
 def test_the_cmd_hears_at_once_that_a_prefix_is_over_which_it_names() -> None:
     """It refused that prefix when its anchor gave it to another node, and told the anchor that the first one has it."""
     each = walked(1, 2, cmds=1, prefixes_per_node=1, quarantine=1 * SECOND)

@@ -224,9 +224,9 @@ def test_tables_of_the_first_version_that_are_not_ours_are_refused_with_what_to_
     source = database.primary.source().replace("user=postgres", "user=guest")
 
     async def work() -> None:
-        with pytest.raises(StoreError, match=r"earlier version: must be owner .* ALTER TABLE anchor ADD COLUMN"):
+        with pytest.raises(StoreError, match=r"does not exist, .* must be owner .* ALTER TABLE anchor ADD COLUMN"):
             await asyncio.wait_for(Database([source], ADDRESS, "one").look(), 10.0)
-        database.primary.sql(leased_postgres.LATER[1])
+        database.primary.sql(leased_postgres.SCHEMA[-1][1])
         guest = Database([source], ADDRESS, "one")
         assert await guest.look() == ("before", 7, True)
         guest.close()

@@ -317,6 +317,34 @@ def test_a_database_that_does_not_exist_is_named(databases: Databases) -> None:
 
 
 @pytest.mark.slow
+def test_a_role_without_the_right_to_create_is_told_the_statement_and_then_needs_no_such_right(
+    databases: Databases,
+) -> None:
+    server = databases.first
+    server.sql("CREATE DATABASE strict")
+    server.sql("CREATE ROLE guest LOGIN")
+    source = server.source().replace("/postgres?user=postgres", "/strict?user=guest")
+
+    async def work() -> None:
+        with pytest.raises(StoreError, match=r"permission denied .*: CREATE TABLE IF NOT EXISTS binding \(") as refused:
+            await PostgresStore.open([source], patience=0)
+        owner = await asyncpg.connect(source.replace("user=guest", "user=postgres"))
+        await owner.execute(str(refused.value).partition("say once: ")[2])
+        with pytest.raises(StoreError, match="grant the role the rights to its tables"):
+            await PostgresStore.open([source], patience=0)
+        await owner.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON binding TO guest")
+        await owner.close()
+        store = await PostgresStore.open([source], patience=0)
+        assert not await swap(store, keep(b"a", b"one"))
+        store.close()
+
+    try:
+        asyncio.run(work())
+    finally:
+        server.sql("DROP DATABASE strict WITH (FORCE)")
+        server.sql("DROP ROLE guest")
+
+
 def test_what_is_over_is_told_to_one_that_is_still_there(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sojourn.stores.postgres.SWEEP", 0.1)
     monkeypatch.setattr("sojourn.stores.postgres.GRACE", 0)

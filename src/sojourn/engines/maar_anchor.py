@@ -162,12 +162,11 @@ class AnchorProcedures(MaarState):
             session.become(AWAY)
         session.serving = serving
         session.attached = attached
-        session.left = self._now
         session.contested = False
         session.confirmed = False
         session.lifetime = max(lifetime, 4 * SECOND)
-        if news:  # to be told again what is known is no use of the prefix
-            session.active = self._now
+        if news:  # to be told again what is known is no use of the prefix, and the node did not leave again
+            session.active = session.left = self._now
         if was_here:
             self._forget_listener(session)
             self._forget_station(session)

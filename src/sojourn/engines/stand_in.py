@@ -62,13 +62,14 @@ class Given:
 
         An anchor that lost its memory gives it others. What is late ends nothing.
         """
-        if stamp >= self._said.get(node, 0):
+        said = self._said.get(node, 0)
+        if stamp >= said:
             for prefix in self.nodes.get(node, set()).difference(prefixes):
                 self.forget(prefix)
         for prefix in prefixes:
             self.note(prefix, node, until, most)
         if node in self.nodes:
-            self._said[node] = max(stamp, self._said.get(node, 0))
+            self._said[node] = max(stamp, said)
 
     def note(self, prefix: Prefix, node: bytes, until: Instant, most: int) -> None:
         """No more than `most`: then what was not told for the longest time is forgotten."""

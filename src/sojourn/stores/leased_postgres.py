@@ -40,7 +40,7 @@ import asyncpg
 
 from sojourn.core.effects import DeleteBinding, StoreBinding, StoreEffect
 from sojourn.stores.base import StoreError
-from sojourn.stores.postgres import LONGEST_PAUSE, SHORTEST_PAUSE, TIMEOUT, without_password
+from sojourn.stores.postgres import LONGEST_PAUSE, SHORTEST_PAUSE, TIMEOUT, complete, without_password
 from sojourn.wire.addresses import Address
 from sojourn.wire.units import MILLISECOND, SECOND, Duration
 
@@ -53,28 +53,36 @@ PROVERS = 2
 READING = 300.0
 """Seconds that all of them may take."""
 
-TABLES = (
-    """
+SCHEMA = (
+    (
+        "SELECT address, holder, epoch, until FROM anchor LIMIT 0",
+        """
 CREATE TABLE IF NOT EXISTS anchor (
   address bytea PRIMARY KEY, holder text NOT NULL, epoch bigint NOT NULL, until timestamptz NOT NULL,
   batch bigint NOT NULL DEFAULT 0)
 """,
-    """
+    ),
+    (
+        "SELECT anchor, place, batch FROM proof LIMIT 0",
+        """
 CREATE TABLE IF NOT EXISTS proof (
   anchor bytea NOT NULL, place int NOT NULL, batch bigint NOT NULL, PRIMARY KEY (anchor, place))
 """,
-    """
+    ),
+    (
+        "SELECT anchor, key, record FROM session LIMIT 0",
+        """
 CREATE TABLE IF NOT EXISTS session (
   anchor bytea NOT NULL, key bytea NOT NULL, record bytea NOT NULL, PRIMARY KEY (anchor, key))
 """,
+    ),
+    (
+        "SELECT batch FROM anchor LIMIT 0",
+        "ALTER TABLE anchor ADD COLUMN IF NOT EXISTS batch bigint NOT NULL DEFAULT 0",
+    ),
 )
-LATER = (
-    "SELECT batch FROM anchor LIMIT 0",
-    "ALTER TABLE anchor ADD COLUMN IF NOT EXISTS batch bigint NOT NULL DEFAULT 0",
-)
-"""Whether the table has what it had not in the first version, and how it gets it: in a moment, however many rows there
-are, as a constant is not written to them. It is tried first, as the second takes a lock that every reader waits for,
-and the rights of an owner. Processes of the version before go on with a table that has it."""
+"""See `complete`. The last is what the first version had not: there in a moment, however many rows there are, as a
+constant is not written to them. Processes of the version before go on with a table that has it."""
 LOOK = "SELECT holder, epoch, until > now() AS valid FROM anchor WHERE address = $1"
 RENEWAL = """
 SELECT holder, until, extract(epoch FROM until - now())::float8 AS remaining FROM anchor WHERE address = $1
@@ -115,7 +123,7 @@ REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClien
 _FOR_GOOD = (
     (asyncpg.InvalidAuthorizationSpecificationError, "see to the role and database that the string names"),
     (asyncpg.InvalidCatalogNameError, "see to the role and database that the string names"),
-    (asyncpg.InsufficientPrivilegeError, "the role needs the right to create a table once"),
+    (asyncpg.InsufficientPrivilegeError, "grant the role the rights to its tables"),
 )
 
 
@@ -215,24 +223,9 @@ class Database:
                 with suppress(asyncpg.PostgresError):
                     await self._connection.execute("SET synchronous_commit = off")
         if not self._prepared:
-            for table in TABLES:
-                with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
-                    await self._connection.execute(table)
-            await self._upgrade(self._connection)
+            await complete(self._connection, self.name, SCHEMA)
             self._prepared = True
         return self._connection
-
-    async def _upgrade(self, connection: asyncpg.Connection) -> None:
-        """A table of an earlier version becomes one of this. Raises StoreError where we may not do that."""
-        question, change = LATER
-        try:
-            await connection.execute(question)
-        except asyncpg.UndefinedColumnError:
-            try:
-                await connection.execute(change)
-            except asyncpg.InsufficientPrivilegeError as error:
-                remedy = f"let its owner say once: {change}"
-                raise StoreError(self.name, f"its table anchor is of an earlier version: {error}", remedy) from error
 
     def _drop(self) -> None:
         if self._connection is not None:

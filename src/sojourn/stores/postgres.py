@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS binding (
 """
 """No index on what every update changes, and room in each page: so a new version of a row goes beside the old one, and
 no index hears of it (two thirds of the time and a third of the journal of an update with an index)."""
+LACKING = ("SELECT key, record, version, expires FROM binding LIMIT 0", TABLE)
 CHANNEL = "sojourn_binding"
 UPDATE = """
 UPDATE binding AS b SET record = w.record, version = w.new, expires = now() + w.lifetime * interval '1 millisecond'
@@ -205,15 +206,16 @@ class _Partition:
         while True:
             try:
                 async with self._connected() as connection:
-                    with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
-                        await connection.execute(TABLE, timeout=TIMEOUT)
+                    await complete(connection, self.name, [LACKING])
                     rows = await connection.fetch(SOME, timeout=TIMEOUT)
                 self._seen.update((row["key"], row["version"]) for row in rows)
                 return [(row["key"], row["record"]) for row in rows]
+            except StoreError:
+                raise
             except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
                 raise StoreError(self.name, str(error), "see to the role and database that the string names") from error
             except asyncpg.InsufficientPrivilegeError as error:
-                raise StoreError(self.name, str(error), "the role needs the right to create a table once") from error
+                raise StoreError(self.name, str(error), "grant the role the rights to its tables") from error
             except _REFUSALS as error:
                 self._trouble_with(error)
                 if loop.time() > end:
@@ -438,6 +440,25 @@ class _Partition:
 def _told(row: asyncpg.Record) -> BindingChanged:
     remaining: Duration = int((row["remaining"] or 0.0) * MILLISECOND)
     return BindingChanged(row["key"], row["record"], remaining)
+
+
+async def complete(connection: asyncpg.Connection, name: str, schema: Iterable[tuple[str, str]]) -> None:
+    """What the database `name` lacks is made: for each of `schema`, a question that fails without it, and the statement
+    that makes it.
+
+    It is asked first, as a statement wants rights that nobody needs once it is there, and locks that others wait for.
+    Raises StoreError where we may not make it.
+    """
+    for question, statement in schema:
+        try:
+            await connection.execute(question, timeout=TIMEOUT)
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as lacking:
+            try:
+                with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # two begin at once
+                    await connection.execute(statement, timeout=TIMEOUT)
+            except asyncpg.InsufficientPrivilegeError as error:
+                remedy = f"let its owner say once: {' '.join(statement.split())}"
+                raise StoreError(name, f"{lacking}, and the role may not make it: {error}", remedy) from error
 
 
 def without_password(source: str) -> str:
