@@ -8,7 +8,7 @@ from sojourn.core.effects import EnsureDelivery, EnsureTunnel
 from sojourn.core.events import HandoverExpected
 from sojourn.engines.configuration import Mode
 from sojourn.engines.maar_session import Presence, Session
-from sojourn.wire import HomeNetworkPrefix
+from sojourn.wire import BindingUpdate, HomeNetworkPrefix
 from sojourn.wire.extensions.rfc5949 import LocalMobilityAnchorAddress
 from sojourn.wire.units import MILLISECOND, SECOND
 from support.domain import HOSTS, Domain, node, router
@@ -153,3 +153,21 @@ def test_what_the_previous_router_told_ends_when_the_database_has_no_room_for_th
     domain.run(8 * SECOND)
     assert _session(domain, "ar2").anchored == {}
     assert isinstance(domain.plane("ar2").way(domain.own("ar2", "mn1")), EnsureDelivery)
+
+
+def test_a_prefix_whose_end_was_refused_as_the_node_was_here_ends_after_the_handover() -> None:
+    """The CMD had not heard that the node was there, and told that router nothing else: packets went round."""
+    delays = {("ar1", "ar3"): 10 * MILLISECOND, ("cmd", "ar3"): 10 * MILLISECOND}  # ar2 answers first
+    domain = _walked("ar2", "ar1", delays=delays, cmd={"prefixes_per_node": 2, "warm_up": 0})
+    own = domain.own("ar2", "mn1")
+    domain.lose = lambda source, to, message: (
+        (source, to) == ("ar2", "cmd") and isinstance(message, BindingUpdate) and message.lifetime > 0
+    )
+    for old, new in (("ar1", "ar2"), ("ar2", "ar3")):
+        domain.detach("mn1", old)
+        domain.attach("mn1", new)
+        domain.run(200 * MILLISECOND)
+    assert domain.reported("ar2", "update-refused")
+    domain.run(8 * SECOND)
+    assert own not in _session(domain, "ar3").anchored
+    assert domain.plane("ar2").way(own) is None

@@ -45,6 +45,8 @@ class MaarHandover(PreviousRouter[Session], NewRouter[Session], AccessProcedures
         self._give_up(session, peer, session.attached, session.lifetime)
         if session.own is None and not session.anchored:
             self._remove(session)
+        else:  # it may have told us that this is over, which we refused as long as the node was here
+            self._after(SECOND, "expiry", session.node)
 
     def _open_for(self, about: Subject) -> Session | None:
         return self._open(identifier(about.link_layer), NodeSeen("", about.link_layer, Sighting.CONTROL))
