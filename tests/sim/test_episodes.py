@@ -16,8 +16,11 @@ _SHRINK_SECONDS = 30.0
 _SHARE = {"cluster": 4, "dmm": 35, "pmip": 20, "partners": 3, "stand-in": 3, "direct-fast": 2}
 """Per cent of the seeds; casts that differ little from others play fewer."""
 _SMALL_SHARE = 9
-_OPEN: dict[tuple[str, int], str] = {}
-"""Seeds that show a defect that we know and did not mend yet. One that passes does not belong here."""
+_OPEN = {
+    ("cluster", 500016): "a prefix is given on, and another CMD does not know who had it",
+    ("extended", 400143): "a path of a MAG that the node left becomes its first path",
+}
+"""Seeds that show a defect that we know and did not mend yet, and what is wrong."""
 
 pytestmark = pytest.mark.sim
 
@@ -36,9 +39,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_whatever_happens_what_must_be_true_is_true(cast: str, first: int) -> None:
     """One owner per prefix, the latest attachment wins, ways equal bindings, nothing grows, sessions live on."""
     for seed in range(first, first + _TOGETHER):
-        faults = play(seed, CASTS[cast]).faults
-        if (cast, seed) in _OPEN:
-            assert faults, f"seed {seed} of {cast} passes: take it off the list"
-        elif faults:
+        if play(seed, CASTS[cast]).faults:
             outcome, happenings = shortened(seed, CASTS[cast], _SHRINK_SECONDS)
             pytest.fail(described(cast, seed, outcome.faults, happenings))
+
+
+@pytest.mark.parametrize(("cast", "seed"), _OPEN)
+def test_a_defect_that_is_known_is_on_the_list_for_as_long_as_it_is_there(cast: str, seed: int) -> None:
+    assert play(seed, CASTS[cast]).faults, f"it is mended: {_OPEN[cast, seed]}"

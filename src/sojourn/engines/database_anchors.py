@@ -149,7 +149,7 @@ class Anchorage(SharedDatabase):
         if not news:
             theirs = any(maar == request.source for _, maar in entry.previous())
             if theirs and self.configuration.shared:  # another CMD learnt them, and may not have come to say so
-                self._inform(entry, entry.previous())  # all: the serving MAAR takes this for the answer to its update
+                self._inform(entry, entry.previous())
             return
         for prefix, _ in self._limit(entry):
             news.pop(prefix, None)
