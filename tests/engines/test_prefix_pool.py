@@ -63,6 +63,24 @@ def test_released_claimed_and_released_again_it_rests_from_the_last_time_on() ->
     assert pool.allocate(30 * SECOND + _REST) == first
 
 
+def test_what_rests_longer_keeps_back_nothing_that_rested_long_enough() -> None:
+    pool = PrefixPool(_SMALL, 64, _REST)
+    one, other = pool.allocate(0), pool.allocate(0)
+    assert one is not None
+    assert other is not None
+    pool.release(one, 0)
+    pool.rest_longer(one, 3 * _REST)
+    pool.rest_longer(one, 2 * _REST)
+    pool.rest_longer(other, 3 * _REST)  # it is used
+    pool.release(other, SECOND)
+    rest = [pool.allocate(_REST + SECOND) for _ in range(4)]
+    assert rest[0] == other
+    assert one not in rest
+    assert rest[3] is None
+    assert pool.allocate(3 * _REST - 1) is None
+    assert pool.allocate(3 * _REST) == one
+
+
 def test_only_prefixes_of_the_pool_that_nobody_uses_can_be_claimed() -> None:
     pool = PrefixPool(_POOL, 64, _REST)
     used = pool.allocate(0)

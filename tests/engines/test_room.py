@@ -128,6 +128,20 @@ def test_an_access_router_has_room_for_so_many_nodes() -> None:
     assert session.confirmed
 
 
+def test_the_prefix_of_a_displaced_node_is_given_to_nobody_while_the_database_has_it_for_that_node() -> None:
+    """Another database did not know whose it is; the one that did refused, and the router thought it had forgotten."""
+    domain = Domain(nodes=2, quarantine=5 * SECOND, lifetime=60 * SECOND)
+    had = {}
+    for number in range(8):
+        domain.event("ar1", NodeSeen("acc0", invented(number), Sighting.NEIGHBOUR))
+        domain.run(6 * SECOND)
+        session = domain.maar("ar1").sessions[next(reversed(domain.maar("ar1").sessions))]
+        had[session.own] = number
+    assert len(had) == 8
+    assert domain.reported("ar1", "node-displaced") == 6
+    assert domain.reported("ar1", "registration-refused") == 0
+
+
 def test_a_router_has_room_for_so_many_nodes_that_are_elsewhere() -> None:
     """Of whom the database, or another router, says that it anchors something for them."""
     domain = Domain(maars=4, nodes=_LIMIT, partners={"ar1": "ar3"})

@@ -17,7 +17,7 @@ _SHARE = {"cluster": 4, "dmm": 35, "pmip": 20, "partners": 3, "stand-in": 3, "di
 """Per cent of the seeds; casts that differ little from others play fewer."""
 _SMALL_SHARE = 9
 _OPEN = {
-    ("cluster", 500016): "a prefix is given on, and another CMD does not know who had it",
+    ("cluster", 500016): "a prefix is given on when its time is over, and another CMD has it yet for its former node",
     ("extended", 400143): "a path of a MAG that the node left becomes its first path",
 }
 """Seeds that show a defect that we know and did not mend yet, and what is wrong."""

@@ -86,9 +86,13 @@ class PresenceProcedures(AccessState[S]):
             session = self.sessions.get(node)
             if session is not None and session.presence in self._displaceable:
                 self._report("node-displaced", node=node)
-                self._remove(session)
+                self._displace(session)
                 return True
         return False
+
+    def _displace(self, session: S) -> None:
+        """Somebody else gets its place."""
+        self._remove(session)
 
     def _begin(self, session: S, event: NodeSeen) -> None:
         """It is attached here, again or for the first time; whatever was under way about it is over."""

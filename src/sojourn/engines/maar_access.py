@@ -28,6 +28,16 @@ class AccessProcedures(PresenceProcedures[Session], MaarState):
         super()._change_interface(session, interface)
         session.routes = routes
 
+    def _displace(self, session: Session) -> None:
+        """Its prefixes are given to nobody as long as the CMD may have them as those of this node."""
+        until = self._now + (session.lifetime or self.configuration.lifetime)
+        had = tuple(self._anchored_here(session))
+        super()._displace(session)
+        for prefix in had:
+            pool = self._pool_of(prefix)
+            if pool is not None:
+                pool.rest_longer(prefix, until)
+
     def _attach(self, session: Session, event: NodeSeen) -> None:
         """RFC 8885 3.1 step 1 to 5, 3.2 step 1: prefix, way, advertisement, registration."""
         returned = session.presence is AWAY

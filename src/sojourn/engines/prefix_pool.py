@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 
 from sojourn.wire.addresses import Prefix
 from sojourn.wire.units import Duration, Instant
@@ -27,7 +28,9 @@ class PrefixPool:
         self._next = 0
         self._leap = 1
         self._resting: dict[Prefix, Instant] = {}
-        """Until when, in the order in which they came back."""
+        """Until when."""
+        self._due: list[tuple[Instant, Prefix]] = []
+        """A heap of these; what is not as in `_resting` counts for nothing."""
         self._had: dict[bytes, Prefix] = {}
         """Who had one of these last: an address of it may still be valid there."""
         self._used: set[Prefix] = set()
@@ -50,12 +53,12 @@ class PrefixPool:
         if former is not None and self._resting.pop(former, None) is not None:
             self._used.add(former)
             return former
-        for prefix, until in self._resting.items():
-            if until > now:
-                break
-            del self._resting[prefix]
-            self._used.add(prefix)
-            return prefix
+        while self._due and self._due[0][0] <= now:
+            until, prefix = heappop(self._due)
+            if self._resting.get(prefix) == until:
+                del self._resting[prefix]
+                self._used.add(prefix)
+                return prefix
         if len(self._used) + len(self._resting) >= self._room:
             return None
         while True:
@@ -98,9 +101,21 @@ class PrefixPool:
         if prefix in self._used:
             self._used.discard(prefix)
             if rest:
-                self._resting[prefix] = now + self._quarantine
+                self._rest(prefix, now + self._quarantine)
                 if owner:
                     self._remember(owner, prefix)
+
+    def rest_longer(self, prefix: Prefix, until: Instant) -> None:
+        """It came back, but somebody else believes until then that it is used."""
+        if self._resting.get(prefix, until) < until:
+            self._rest(prefix, until)
+
+    def _rest(self, prefix: Prefix, until: Instant) -> None:
+        self._resting[prefix] = until
+        heappush(self._due, (until, prefix))
+        if len(self._due) > 2 * len(self._resting) + _FEW:
+            self._due = [(until, prefix) for prefix, until in self._resting.items()]
+            heapify(self._due)
 
     def _remember(self, owner: bytes, prefix: Prefix) -> None:
         """No more than rest: what others have by now is forgotten from time to time."""
