@@ -35,7 +35,7 @@ from sojourn.wire import (
 from sojourn.wire.addresses import ANY, Prefix
 from sojourn.wire.units import SECOND, Duration, WallClock, ticks, wall_clock
 
-_IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
+IDENTIFYING = frozenset({HandoffIndicator, AccessTechnologyType, MobileNodeLinkLayerIdentifier})
 """Options of every registration that its answer returns, if it returns them, as they were."""
 CORRECTIONS_MAX = 3
 """Registrations repeated with another clock."""
@@ -365,7 +365,7 @@ def echoes(request: BindingUpdate, answered: dict[type, Any]) -> bool:
     RFC 5213 6.9.1.2, 6.: one with other identifying options is not an answer to it.
     """
     for option in request.options:
-        if type(option) in _IDENTIFYING:
+        if type(option) in IDENTIFYING:
             returned = answered.get(type(option), option)
             if returned is not option and returned != option:
                 return False

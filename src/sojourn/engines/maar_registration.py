@@ -14,6 +14,7 @@ from sojourn.engines.configuration import CENTRAL, LOCATOR, RELAY, logical_link_
 from sojourn.engines.dhcpv4 import Home
 from sojourn.engines.gateway_registration import (
     CORRECTIONS_MAX,
+    IDENTIFYING,
     RETRY_AFTER,
     GatewayRegistration,
     echoes,
@@ -38,7 +39,6 @@ from sojourn.wire import (
     BindingUpdate,
     DlifLinkLocalAddress,
     Handoff,
-    HandoffIndicator,
     HomeNetworkPrefix,
     LocalPrefix,
     MobileNodeIdentifier,
@@ -233,9 +233,9 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
         """The registration that it belongs to, which is done with (RFC 5213 6.9.1.2, 5.).
 
         The number is not enough: an earlier life of ours used it too, and what the CMD says without being asked has the
-        latest one. That lists what is new, and lacks the Handoff Indicator that an answer returns (5.3.6). What accepts
-        another attachment is no answer to this one, which goes on being repeated; a refusal has the time of whoever
-        refuses.
+        latest one. That lists what is new, and lacks the Handoff Indicator and all else that an answer returns (5.3.6):
+        with any of that it is an answer, though perhaps not to this one (`echoes`). What accepts another attachment is
+        no answer to this one, which goes on being repeated; a refusal has the time of whoever refuses.
         """
         key = ("register", session.node, self.configuration.cmd, None)
         outstanding, told = self._requests.get(key), timestamp_of(answer)
@@ -243,7 +243,7 @@ class RegistrationProcedures(GatewayRegistration[Session], MaarState):
             asked = outstanding.update.first(Timestamp)
             if told is not None and asked is not None and told != asked.ticks:
                 return None
-            if HandoffIndicator not in firsts:
+            if firsts.keys().isdisjoint(IDENTIFYING):
                 return None
         return self._requests.answered(key, answer.sequence, self._now)
 
