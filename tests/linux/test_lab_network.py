@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from sojourn.lab.lab import Lab
 from sojourn.lab.links import LinkMismatch, measure, netem_works
 from sojourn.lab.namespaces import NetworkNamespace
 from sojourn.lab.node import Node
-from sojourn.lab.rtnetlink import RouteNetlink
+from sojourn.lab.rtnetlink import End, RouteNetlink
 from sojourn.lab.topology import parse
 from sojourn.wire.units import MILLISECOND
 
@@ -372,3 +373,26 @@ def test_measuring_gives_none_where_nobody_answers(lab: Lab, monkeypatch: pytest
     cable = lab._network.cables[0]  # type: ignore[union-attr]
     wrong = type(cable.ends[1])(cable.ends[1].namespace, "x", 9, b"\x02\xff\xff\xff\xff\xff")
     assert measure([(cable.ends[0], wrong)], [0]) == [None]
+
+
+def test_a_link_that_is_up_a_moment_later_is_measured_then() -> None:
+    """Its way was not there yet, and that was an error."""
+    here, there = NetworkNamespace("late-a"), NetworkNamespace("late-b")
+    ends = End(here, "t0", 10, b"\x02\0\0\0\x01\0"), End(there, "t1", 11, b"\x02\0\0\0\x01\1")
+    netlinks = RouteNetlink(here), RouteNetlink(there)
+    try:
+        for namespace in (here, there):
+            namespace.sysctl("net/ipv6/conf/default/accept_dad", 0)
+        netlinks[0].add_veth(*ends, 1500)
+
+        def up() -> None:
+            for netlink, end in zip(netlinks, ends, strict=True):
+                netlink.set_link(end.index, up=True)
+
+        later = threading.Timer(0.2, up)
+        later.start()
+        assert measure([ends], [0]) != [None]
+        later.join()
+    finally:
+        for closing in (*netlinks, here, there):
+            closing.close()

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, Literal
@@ -240,25 +241,27 @@ class _Echo:
     def __init__(self, here: End, there: End, delay: Duration) -> None:
         self._pause = max(2 * delay + 2 * MILLISECOND, 5 * MILLISECOND)
         self.socket = here.namespace.call(_echo_socket)
-        # Raw sockets hear every echo reply of their namespace; a connected one only those of its link.
-        try:
-            self.socket.connect((text(eui64_link_local(there.link_layer)), 0, 0, here.index))
-        except OSError:
-            self.socket.close()
-            raise
+        self._to = text(eui64_link_local(there.link_layer)), 0, 0, here.index
+        self._connected = False
         self.sent: dict[int, int] = {}
         self.shortest: Duration | None = None
         self.answers = 0
         self.next = 0
 
     def send(self, now: int) -> None:
-        sequence = len(self.sent) & 0xFFFF
-        self.sent[sequence] = time.monotonic_ns()
         self.next = now + self._pause
         try:
+            if not self._connected:
+                self.socket.connect(self._to)
+                self._connected = True
+                with suppress(BlockingIOError):
+                    while self.socket.recv(256):
+                        pass  # a raw socket hears every echo reply of its namespace, a connected one those of its link
+            sequence = len(self.sent) & 0xFFFF
+            self.sent[sequence] = time.monotonic_ns()
             self.socket.send(struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, 1, sequence))
         except OSError:
-            return  # the address or the carrier is not there yet; the next one will tell
+            return  # the way, the address or the carrier is not there yet; the next one will tell
 
     def receive(self) -> None:
         now = time.monotonic_ns()
