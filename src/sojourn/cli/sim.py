@@ -212,11 +212,7 @@ def _counts(summary: Mapping[str, Any]) -> Any:
         "seconds of processor time": speed["cpu_s"],
         "most memory of a process, MiB": speed["peak_mib"],
     }
-    table = _table(f"in {summary['seconds']:.0f} s after the warm-up", "")
-    for title, value in rows.items():
-        if value is not None:
-            table.add_row(title, _number(value))
-    return table
+    return _list(f"in {summary['seconds']:.0f} s after the warm-up", rows)
 
 
 def _failures(failures: Mapping[str, Any]) -> Any:
@@ -232,7 +228,12 @@ def _failures(failures: Mapping[str, Any]) -> Any:
         "pools taken over by partners": failures["takeovers"],
         "messages about who is there": failures["messages"],
     }
-    table = _table(f"{failures['deaths']} routers died", "")
+    return _list(f"{failures['deaths']} routers died", rows)
+
+
+def _list(heading: str, rows: Mapping[str, float | None]) -> Any:
+    """A number a line, where there is one."""
+    table = _table(heading, "")
     for title, value in rows.items():
         if value is not None:
             table.add_row(title, _number(value))
